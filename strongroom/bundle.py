@@ -1,0 +1,194 @@
+"""The request of ``POST /v1/bundle`` and ``POST /v1/plan``: what one launch asks the bridge for.
+
+    {"entries": [{"name": "DB_URL", "parts": ["postgres://app:", {"path": "kv/shop/db", "key": "password"}, "@db"]}],
+     "from_path": [{"path": "kv/shop/env"}],
+     "exclude": ["HOME", "PATH"]}
+
+A part is a text or a reference ``{"path", "key", "version"?, "optional"?, "default"?}``. The value of an entry is its
+parts in a row; the bridge joins them, so that the wrapper never holds a value. Each key of a ``from_path`` becomes a
+variable of its own, unless an entry or ``exclude`` names it. The answer to a bundle is a region image, the answer to a
+plan a JSON object. Pure: both sides build and check requests with this module.
+"""
+
+import json
+
+from strongroom.errors import ConfigError
+from strongroom.reference import Reference, check_path, is_env_name
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # typing is not imported at run time: the wrapper would pay for it at every launch
+    from typing import TypeVar
+
+    T = TypeVar("T")
+
+BUNDLE_URL_PATH = "/v1/bundle"
+PLAN_URL_PATH = "/v1/plan"
+REGION_MEDIA_TYPE = "application/vnd.strongroom.region"
+
+MAX_ENTRIES = 65_535  # the region's own limit
+MAX_PARTS = 64
+MAX_FROM_PATHS = 64
+
+
+class Entry:
+    """One variable and the parts that make up its value."""
+
+    __slots__ = ("name", "parts")
+
+    def __init__(self, name: str, parts: list[str | Reference]) -> None:
+        """Check the name and that there is at least one reference.
+
+        Raises:
+            ConfigError: the name cannot be a variable, or the parts hold no reference or too many.
+        """
+        if not is_env_name(name):
+            msg = f"{name!r}: is not the name of a variable"
+            raise ConfigError(msg)
+        if not any(isinstance(part, Reference) for part in parts) or len(parts) > MAX_PARTS:
+            msg = f"{name}: must have 1 to {MAX_PARTS} parts and a reference among them"
+            raise ConfigError(msg)
+        self.name = name
+        self.parts = parts
+
+    @property
+    def references(self) -> list[Reference]:
+        """The references among the parts."""
+        return [part for part in self.parts if isinstance(part, Reference)]
+
+    @property
+    def may_be_absent(self) -> bool:
+        """Whether the whole variable is left out when its secret is missing: one optional reference without default."""
+        return len(self.parts) == 1 and all(ref.optional and ref.default is None for ref in self.references)
+
+
+class FromPath:
+    """A path of which every key becomes a variable."""
+
+    __slots__ = ("optional", "path")
+
+    def __init__(self, path: str, *, optional: bool = False) -> None:
+        """Check the path.
+
+        Raises:
+            ConfigError: the path is not canonical.
+        """
+        self.path = check_path(path)
+        self.optional = optional
+
+
+class BundleRequest:
+    """All that one launch asks for."""
+
+    __slots__ = ("entries", "exclude", "from_paths")
+
+    def __init__(self, entries: list[Entry], from_paths: list[FromPath], exclude: frozenset[str]) -> None:
+        """Check that no variable is asked for twice and that it is not too much.
+
+        Raises:
+            ConfigError: a name occurs twice, or there are too many entries or paths.
+        """
+        names: set[str] = set()
+        for entry in entries:
+            if entry.name in names:
+                msg = f"{entry.name}: asked for twice"
+                raise ConfigError(msg)
+            names.add(entry.name)
+        if len(entries) > MAX_ENTRIES or len(from_paths) > MAX_FROM_PATHS:
+            msg = f"{len(entries)} entries and {len(from_paths)} paths: at most {MAX_ENTRIES} and {MAX_FROM_PATHS}"
+            raise ConfigError(msg)
+        self.entries = entries
+        self.from_paths = from_paths
+        self.exclude = exclude
+
+
+def encode_request(request: BundleRequest) -> bytes:
+    """Write a request as JSON."""
+    document: dict[str, object] = {
+        "entries": [{"name": entry.name, "parts": [_encode_part(part) for part in entry.parts]} for entry in request.entries]
+    }
+    if request.from_paths:
+        document["from_path"] = [
+            {"path": source.path, "optional": True} if source.optional else {"path": source.path}
+            for source in request.from_paths
+        ]
+        document["exclude"] = sorted(request.exclude)
+    return json.dumps(document, separators=(",", ":")).encode()
+
+
+def _encode_part(part: str | Reference) -> object:
+    if isinstance(part, str):
+        return part
+    document: dict[str, object] = {"path": part.path, "key": part.key}
+    if part.version:
+        document["version"] = part.version
+    if part.default is not None:
+        document["default"] = part.default
+    elif part.optional:
+        document["optional"] = True
+    return document
+
+
+def decode_request(body: bytes) -> BundleRequest:
+    """Read a request, refusing whatever this version does not know.
+
+    Raises:
+        ConfigError: the body is not such a document; the message names the place.
+    """
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        msg = "the request is not JSON"
+        raise ConfigError(msg) from None
+    fields = _object(document, "the request", required=frozenset(), optional=frozenset({"entries", "from_path", "exclude"}))
+    entries = [_decode_entry(item, f"entries[{i}]") for i, item in enumerate(_list(fields.get("entries", []), "entries"))]
+    from_paths = []
+    for i, item in enumerate(_list(fields.get("from_path", []), "from_path")):
+        source = _object(item, f"from_path[{i}]", required=frozenset({"path"}), optional=frozenset({"optional"}))
+        path = _typed(source["path"], str, f"from_path[{i}].path")
+        from_paths.append(FromPath(path, optional=_typed(source.get("optional", False), bool, f"from_path[{i}].optional")))
+    exclude = [_typed(name, str, "exclude") for name in _list(fields.get("exclude", []), "exclude")]
+    return BundleRequest(entries, from_paths, frozenset(exclude))
+
+
+def _decode_entry(item: object, place: str) -> Entry:
+    fields = _object(item, place, required=frozenset({"name", "parts"}), optional=frozenset())
+    parts = [_decode_part(part, f"{place}.parts") for part in _list(fields["parts"], f"{place}.parts")]
+    return Entry(_typed(fields["name"], str, f"{place}.name"), parts)
+
+
+def _decode_part(part: object, place: str) -> str | Reference:
+    if isinstance(part, str):
+        return part
+    fields = _object(
+        part, place, required=frozenset({"path", "key"}), optional=frozenset({"version", "optional", "default"})
+    )
+    default = fields.get("default")
+    return Reference(
+        _typed(fields["path"], str, f"{place}.path"),
+        _typed(fields["key"], str, f"{place}.key"),
+        version=_typed(fields.get("version", 0), int, f"{place}.version"),
+        optional=_typed(fields.get("optional", False), bool, f"{place}.optional"),
+        default=None if default is None else _typed(default, str, f"{place}.default"),
+    )
+
+
+def _object(value: object, place: str, *, required: frozenset[str], optional: frozenset[str]) -> dict[str, object]:
+    if not isinstance(value, dict) or not required <= value.keys() or value.keys() - required - optional:
+        wanted = ", ".join(sorted(required) + [f"{name}?" for name in sorted(optional)])
+        msg = f"{place}: must be an object with {wanted}"
+        raise ConfigError(msg)
+    return value
+
+
+def _list(value: object, place: str) -> list[object]:
+    if not isinstance(value, list):
+        msg = f"{place}: must be a list"
+        raise ConfigError(msg)
+    return value
+
+
+def _typed(value: object, kind: "type[T]", place: str) -> "T":
+    if type(value) is not kind:  # not isinstance: True is an int
+        msg = f"{place}: must be of type {kind.__name__}"
+        raise ConfigError(msg)
+    return value

@@ -1,0 +1,219 @@
+"""The region image: the block of memory in which the secrets of one launch live.
+
+``docs/region-format.md`` is the specification; the numbers in comments are its rules. This module writes images (the
+bridge) and checks them (the wrapper). The reader looks at values only through ``find`` and single bytes of the buffer,
+so secret bytes never become Python objects on the wrapper's side.
+"""
+
+from struct import Struct
+
+from strongroom.errors import IntegrityError, UndeliverableError
+from strongroom.reference import is_env_name
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from mmap import mmap
+
+    Buffer = bytes | bytearray | mmap
+
+MAGIC = b"SRREGN1\0"
+MAX_ENTRIES = 65_535
+MAX_TOTAL_BYTES = 1 << 30  # keeps every sum of offsets inside 32 bits
+ALIGNMENT_BYTES = 8
+
+_HEADER = Struct("<8sIIIIII16s")
+_SLOT = Struct("<IIII")
+_FNV_PRIME = 16_777_619  # FNV-1a, 32 bits
+_FNV_OFFSET_BASIS = 2_166_136_261
+_SEED_STEP = 0x9E37_79B1  # 2^32 / golden ratio: spreads the seeds that are tried
+_MAX_SEEDS = 16
+_MAX_HASHED_BYTES = 1 << 16  # what the search for a good seed may cost
+_U32 = 0xFFFF_FFFF
+
+
+def slots_for(entries: int) -> int:
+    """Return the number of slots of an image with this many entries."""
+    return 1 << (2 * entries - 1).bit_length() if entries else 0
+
+
+def fnv1a(name: bytes, seed: int) -> int:
+    """Return the hash of a name: FNV-1a, 32 bits, started from ``seed``."""
+    value = seed
+    for byte in name:
+        value = (value ^ byte) * _FNV_PRIME & _U32
+    return value
+
+
+def encode(entries: "Iterable[tuple[str, bytes]]", *, generation: int = 0, room_bytes: int = 0) -> bytes:
+    """Write an image.
+
+    Args:
+        entries: names and values, in the order in which their strings are to stand.
+        generation: 0 … 2³²-1.
+        room_bytes: free space after the strings, for values that change later.
+
+    Returns:
+        The image, whose length is its total size.
+
+    Raises:
+        UndeliverableError: a name cannot be a variable or occurs twice, a value holds a NUL byte, or it is too much.
+    """
+    pairs = [(_checked_name(name), _checked_value(name, value)) for name, value in entries]
+    count = len(pairs)
+    slots = slots_for(count)
+    table_end = _HEADER.size + slots * _SLOT.size
+    total = table_end + sum(len(name) + len(value) + 2 for name, value in pairs) + room_bytes
+    total += -total % ALIGNMENT_BYTES
+    if count > MAX_ENTRIES or total > MAX_TOTAL_BYTES:
+        msg = f"{count} secrets of {total} bytes: a region holds at most {MAX_ENTRIES} of {MAX_TOTAL_BYTES} bytes"
+        raise UndeliverableError(msg)
+    if len({name for name, _ in pairs}) != count:
+        twice = sorted({name.decode() for name, _ in pairs if sum(name == other for other, _ in pairs) > 1})
+        msg = f"{', '.join(twice)}: named twice"
+        raise UndeliverableError(msg)
+
+    seed, hashes = _choose_seed([name for name, _ in pairs], slots)
+    image = bytearray(total)
+    _HEADER.pack_into(image, 0, MAGIC, total, count, slots, seed, generation, generation ^ _U32, bytes(16))
+    used = bytearray(slots)
+    offset = table_end
+    for (name, value), hashed in zip(pairs, hashes, strict=True):
+        slot = _free_slot(used, hashed, slots)
+        used[slot] = 1
+        _SLOT.pack_into(image, _HEADER.size + slot * _SLOT.size, hashed, len(name), offset, len(value))
+        end = offset + len(name) + 1 + len(value)
+        image[offset:end] = b"%s=%s" % (name, value)
+        offset = end + 1
+    return bytes(image)
+
+
+def _checked_name(name: str) -> bytes:
+    if not is_env_name(name):
+        msg = f"{name!r}: cannot be the name of a variable; letters, digits and _ may stand in it, no digit first"
+        raise UndeliverableError(msg)
+    return name.encode("ascii")
+
+
+def _checked_value(name: str, value: bytes) -> bytes:
+    if 0 in value:
+        msg = f"{name}: the value is binary (it holds a NUL byte) and cannot be a variable"
+        raise UndeliverableError(msg, hint="store it as text, for example base64")
+    return value
+
+
+def _free_slot(used: bytearray, hashed: int, slots: int) -> int:
+    slot = hashed & (slots - 1)
+    while used[slot]:
+        slot = (slot + 1) & (slots - 1)
+    return slot
+
+
+def _choose_seed(names: list[bytes], slots: int) -> tuple[int, list[int]]:
+    """Return the seed whose longest probe is shortest among those that may be tried, and the hashes under it."""
+    if not names:
+        return 0, []
+    size = sum(map(len, names))
+    best: tuple[int, int, list[int]] | None = None
+    for attempt in range(max(1, min(_MAX_SEEDS, _MAX_HASHED_BYTES // size))):
+        seed = (_FNV_OFFSET_BASIS + attempt * _SEED_STEP) & _U32
+        hashes = [fnv1a(name, seed) for name in names]
+        longest = _longest_probe(hashes, slots)
+        if best is None or longest < best[0]:
+            best = (longest, seed, hashes)
+        if longest == 1:
+            break
+    assert best is not None  # noqa: S101 - the loop runs at least once
+    return best[1], best[2]
+
+
+def _longest_probe(hashes: list[int], slots: int) -> int:
+    used = bytearray(slots)
+    longest = 1
+    for hashed in hashes:
+        slot = _free_slot(used, hashed, slots)
+        used[slot] = 1
+        longest = max(longest, ((slot - hashed) & (slots - 1)) + 1)
+    return longest
+
+
+def read_names(image: "Buffer") -> list[str]:
+    """Check an image completely and return the names in it, in the order of their slots.
+
+    Args:
+        image: the whole buffer or mapping; its length must be the image's total size.
+
+    Raises:
+        IntegrityError: any rule of the specification does not hold.
+    """
+    return [image[offset : offset + length].decode("ascii") for offset, length, _ in _checked_entries(image)]
+
+
+def read_values(image: "Buffer") -> dict[str, bytes]:
+    """Check an image completely and return names and values. For tests and tools; the launch path never calls it.
+
+    Raises:
+        IntegrityError: any rule of the specification does not hold.
+    """
+    return {
+        image[offset : offset + length].decode("ascii"): bytes(image[offset + length + 1 : end])
+        for offset, length, end in _checked_entries(image)
+    }
+
+
+def _checked_entries(image: "Buffer") -> list[tuple[int, int, int]]:
+    """Return offset of the string, length of the name and end of the value of each entry."""
+    size = len(image)
+    if size < _HEADER.size:
+        _refuse(1, f"{size} bytes are less than a header")
+    magic, total, count, slots, seed, generation, check, reserved = _HEADER.unpack_from(image)
+    table_end = _HEADER.size + slots * _SLOT.size
+    if magic != MAGIC:
+        _refuse(1, "it does not begin with the magic")
+    if total != size or total % ALIGNMENT_BYTES or total > MAX_TOTAL_BYTES:
+        _refuse(2, f"total size {total} in a buffer of {size} bytes")
+    if count > MAX_ENTRIES or slots != slots_for(count) or table_end > total:
+        _refuse(3, f"{count} entries in {slots} slots")
+    if generation ^ check != _U32 or any(reserved) or (seed and not count):
+        _refuse(4, "generation, reserved bytes or seed")
+    homes: list[int] = []
+    entries: list[tuple[int, int, int]] = []
+    names: list[bytes] = [b""] * slots
+    for slot in range(slots):
+        hashed, name_length, offset, value_length = _SLOT.unpack_from(image, _HEADER.size + slot * _SLOT.size)
+        if not offset:
+            if hashed or name_length or value_length:
+                _refuse(5, f"slot {slot} is neither used nor empty")
+            homes.append(-1)
+            continue
+        equals, end = offset + name_length, offset + name_length + 1 + value_length
+        if offset < table_end or end >= total or (offset > table_end and image[offset - 1]):
+            _refuse(6, f"slot {slot} points outside the strings")
+        name = image[offset:equals]
+        if not is_env_name(name.decode("latin-1")) or image[equals] != ord("=") or image.find(b"\0", equals, end) >= 0:
+            _refuse(6, f"the string of slot {slot}")
+        if image[end]:
+            _refuse(6, f"the string of slot {slot} is not terminated")
+        if fnv1a(name, seed) != hashed:
+            _refuse(7, f"the hash in slot {slot}")
+        names[slot] = bytes(name)
+        homes.append(hashed & (slots - 1))
+        entries.append((offset, name_length, end))
+    if len(entries) != count:
+        _refuse(5, f"{len(entries)} slots are used for {count} entries")
+    _check_probes(homes, names, slots)
+    return entries
+
+
+def _check_probes(homes: list[int], names: list[bytes], slots: int) -> None:
+    for slot, home in enumerate(homes):
+        at = home
+        while at >= 0 and at != slot:
+            if homes[at] < 0 or names[at] == names[slot]:
+                _refuse(8, f"slot {slot} cannot be reached")
+            at = (at + 1) & (slots - 1)
+
+
+def _refuse(rule: int, detail: str) -> None:
+    msg = f"malformed region image: rule {rule}: {detail}"
+    raise IntegrityError(msg)
