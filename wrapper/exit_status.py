@@ -1,0 +1,61 @@
+"""Exit statuses of the wrapper, and which error ends with which.
+
+An application's own status passes through untouched, so ours are numbers that applications rarely use. 126, 127 and
+128+n mean what they mean to a shell (POSIX, Shell Command Language, 2.8.2).
+"""
+
+from strongroom.errors import (
+    ConfigError,
+    DeniedError,
+    IntegrityError,
+    NotFoundError,
+    PeerError,
+    StrongroomError,
+    UnavailableError,
+    UndeliverableError,
+)
+
+CONFIG = 111  # a setting, a reference or a file of the wrapper is wrong
+DENIED = 112  # 403: policy refuses a secret
+NOT_FOUND = 113  # 404: no such path, key or version
+UNREACHABLE = 114  # the bridge cannot be reached, or is not who it should be
+UNAVAILABLE = 115  # the bridge answers that it cannot serve now (503), until the deadline
+UNDELIVERABLE = 116  # a value cannot be a variable
+UNPROTECTED = 117  # the protection that --require demands cannot be had here
+INTEGRITY = 118  # the bridge's answer is malformed
+REGION = 120  # ends the application at its start: its library found the region malformed
+CANNOT_EXEC = 126
+NOT_ON_PATH = 127
+SIGNALLED = 128  # plus the number of the signal
+
+
+class ProtectionError(StrongroomError):
+    """This machine or this program cannot give the protection that is demanded."""
+
+
+class CannotExecError(StrongroomError):
+    """The command exists and cannot be executed."""
+
+
+class NotOnPathError(StrongroomError):
+    """There is no such command."""
+
+
+# Most specific first: the first class that matches decides.
+_TABLE: tuple[tuple[type[StrongroomError], int], ...] = (
+    (ProtectionError, UNPROTECTED),
+    (CannotExecError, CANNOT_EXEC),
+    (NotOnPathError, NOT_ON_PATH),
+    (ConfigError, CONFIG),
+    (DeniedError, DENIED),
+    (NotFoundError, NOT_FOUND),
+    (UnavailableError, UNAVAILABLE),
+    (PeerError, UNREACHABLE),
+    (UndeliverableError, UNDELIVERABLE),
+    (IntegrityError, INTEGRITY),
+)
+
+
+def status_of(error: StrongroomError) -> int:
+    """Return the exit status for an error."""
+    return next((status for kind, status in _TABLE if isinstance(error, kind)), 1)

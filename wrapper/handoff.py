@@ -1,0 +1,107 @@
+"""The last steps of a launch: check the region, build the environment, give up privileges, become the application."""
+
+import os
+import resource
+import signal
+
+from preload import library_path
+from strongroom.region import read_names
+from wrapper import libc
+from wrapper.exit_status import SIGNALLED, CannotExecError, ProtectionError
+from wrapper.program import DYNAMIC, FOREIGN, Program
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+    from wrapper.memory import SecretMemory
+    from wrapper.plan import LaunchPlan
+    from wrapper.settings import WrapperSettings
+
+RUNG_PRELOAD = "preload"
+
+
+def choose_rung(program: Program) -> str:
+    """Return the way in which secrets reach this program.
+
+    Raises:
+        ProtectionError: there is none.
+    """
+    if program.linkage == DYNAMIC:
+        return RUNG_PRELOAD
+    if program.linkage == FOREIGN:
+        msg = f"{program.binary}: is not a program of this machine ({os.uname().machine}, 64 bits)"
+        raise ProtectionError(msg, hint="secrets reach native programs only")
+    msg = f"{program.binary}: is statically linked, and the library cannot be loaded into it"
+    raise ProtectionError(msg, hint="use a dynamically linked build")
+
+
+def usable_library() -> str:
+    """Return the path of the library, checked for what would make the dynamic loader skip it.
+
+    The loader only warns and goes on without the library (ld.so(8)); the application would then find empty variables.
+
+    Raises:
+        ProtectionError: the loader would not load it.
+    """
+    path = library_path()
+    if " " in path or ":" in path:
+        msg = f"{path}: LD_PRELOAD cannot name a path with a space or a colon"
+        raise ProtectionError(msg, hint="install Strongroom elsewhere")
+    if os.statvfs(path).f_flag & os.ST_NOEXEC:
+        msg = f"{path}: lies on a filesystem mounted noexec"
+        raise ProtectionError(msg, hint="mount it exec, or install Strongroom elsewhere")
+    return path
+
+
+def build_environment(plan: "LaunchPlan", memory: "SecretMemory", settings: "WrapperSettings") -> dict[str, str]:
+    """Check the region completely and return the environment that goes with it.
+
+    Raises:
+        IntegrityError: the bridge sent something else than a region.
+        ProtectionError: the library cannot be loaded.
+    """
+    assert memory.mapping is not None  # noqa: S101 - it was fetched into
+    environment = plan.environment(read_names(memory.mapping))
+    library = usable_library()
+    earlier = environment.get("LD_PRELOAD")
+    environment["LD_PRELOAD"] = f"{library}:{earlier}" if earlier else library
+    environment["STRONGROOM_REGION"] = f"{memory.rung}:{memory.seal()}"
+    if settings.children != "inherit":
+        environment["STRONGROOM_CHILDREN"] = settings.children
+    return environment
+
+
+def harden() -> None:
+    """Give up core dumps and the gaining of privileges; both survive exec."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    libc.set_no_new_privileges()
+
+
+def end_on_signal() -> None:
+    """From now on let SIGTERM and SIGINT end this process, which PID 1 would otherwise ignore (signal(7))."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda received, _frame: os._exit(SIGNALLED + received))
+
+
+def become(program: Program, environment: dict[str, str]) -> "NoReturn":
+    """Exec the application with the signal state that it would have had without us.
+
+    Raises:
+        CannotExecError: the kernel refuses.
+    """
+    restored = (signal.SIGTERM, signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ)
+    # A signal between the last look and exec would be lost on PID 1. So hold signals back, look, and only then let go
+    # of the handlers; what arrives after that meets the application's own defaults.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, restored)
+    for number in signal.sigpending() & {signal.SIGTERM, signal.SIGINT}:
+        os._exit(SIGNALLED + number)
+    for number in restored:  # CPython ignores the last two for itself, and ignored signals survive exec
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    try:
+        os.execve(program.path, program.argv, environment)  # noqa: S606 - it is what a wrapper is for
+    except OSError as error:
+        end_on_signal()
+        msg = f"{program.path}: {error.strerror}"
+        raise CannotExecError(msg) from None

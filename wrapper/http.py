@@ -1,0 +1,110 @@
+"""Just enough HTTP/1.1 for one request to the bridge (RFC 9112). Pure: text in, text out, no socket.
+
+``http.client`` would be the natural choice. It costs every launch 10 ms of imports, and it reads bodies into Python
+objects, where a secret may not be.
+"""
+
+from strongroom.errors import ConfigError, PeerError
+
+MAX_HEAD_BYTES = 16_384
+DEFAULT_PORT = 8443
+_STATUS_LINE_WORDS = 2
+
+
+class Url:
+    """Host and port of the bridge."""
+
+    __slots__ = ("host", "port")
+
+    def __init__(self, text: str) -> None:
+        """Parse ``https://HOST[:PORT]``; an IPv6 address stands in brackets (RFC 3986, 3.2.2).
+
+        Raises:
+            ConfigError: the text is something else.
+        """
+        authority = text.removeprefix("https://").removesuffix("/")
+        if authority.startswith("["):
+            host, _, rest = authority[1:].partition("]")
+            port = rest.removeprefix(":")
+            legal = rest == "" or (rest.startswith(":") and port != "")
+        else:
+            host, colon, port = authority.partition(":")
+            legal = not colon or port != ""
+        if (
+            not text.startswith("https://")
+            or not legal
+            or not host
+            or any(c in "/?#@ " or not c.isprintable() for c in authority)
+            or (port and not (port.isascii() and port.isdigit() and 0 < int(port) < 65_536))  # noqa: PLR2004
+        ):
+            msg = f"STRONGROOM_BRIDGE={text!r}: must be https://HOST[:PORT]"
+            raise ConfigError(msg, hint="set it to the address of the bridge, for example https://bridge:8443")
+        self.host = host
+        self.port = int(port) if port else DEFAULT_PORT
+
+    def __str__(self) -> str:
+        """Return ``host:port``."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class ResponseHead:
+    """Status and headers of a response; names are lower case."""
+
+    __slots__ = ("headers", "status")
+
+    def __init__(self, status: int, headers: dict[str, str]) -> None:
+        """Take the fields as they are."""
+        self.status = status
+        self.headers = headers
+
+    @property
+    def content_length(self) -> int:
+        """The length of the body in bytes.
+
+        Raises:
+            PeerError: it is not stated; nothing but a stated length tells a whole body from a cut one.
+        """
+        text = self.headers.get("content-length", "")
+        if "transfer-encoding" in self.headers or not (text.isascii() and text.isdigit()):
+            msg = "the bridge's answer does not state its length"
+            raise PeerError(msg, hint="is there a proxy between wrapper and bridge?")
+        return int(text)
+
+    @property
+    def retry_after_s(self) -> float:
+        """Seconds to wait before the next request, 0 if not stated (RFC 9110, 10.2.3; the date form is not used)."""
+        text = self.headers.get("retry-after", "")
+        return min(float(text), 60.0) if text.isascii() and text.isdigit() else 0.0
+
+
+def encode_post(url: Url, path: str, body: bytes) -> bytes:
+    """Write a POST request that ends its connection."""
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: {url}\r\nUser-Agent: strongroom-wrapper\r\nAccept: */*\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+    )
+    return head.encode("ascii") + body
+
+
+def decode_head(head: bytes) -> ResponseHead:
+    """Read the head of a response, up to and including its empty line.
+
+    Raises:
+        PeerError: it is not HTTP/1.x.
+    """
+    lines = head.decode("latin-1").split("\r\n")
+    words = lines[0].split(" ", _STATUS_LINE_WORDS)
+    if len(words) < _STATUS_LINE_WORDS or not words[0].startswith("HTTP/1.") or not words[1].isdigit():
+        msg = "the answer is not HTTP"
+        raise PeerError(msg, hint="does STRONGROOM_BRIDGE point to the bridge's HTTPS port?")
+    headers: dict[str, str] = {}
+    for line in lines[1:]:
+        name, colon, value = line.partition(":")
+        if colon:
+            name = name.lower()
+            value = value.strip()
+            if name == "content-length" and headers.get(name, value) != value:  # RFC 9112, 6.3: a smuggling vector
+                msg = "the answer states two lengths"
+                raise PeerError(msg)
+            headers[name] = value
+    return ResponseHead(int(words[1]), headers)

@@ -1,0 +1,89 @@
+"""``strongroom run [OPTIONS] [--] COMMAND [ARG...]``: the way of one launch, step by step."""
+
+import os
+import sys
+from time import monotonic
+
+from strongroom.errors import ConfigError, StrongroomError
+from wrapper.exit_status import status_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+USAGE = "usage: strongroom run [OPTIONS] [--] COMMAND [ARG...]"
+
+
+def main(arguments: list[str]) -> int:
+    """Launch a command with its secrets; returns only when that failed, with the exit status.
+
+    Args:
+        arguments: what follows ``strongroom run``.
+    """
+    started = monotonic()
+    if arguments[:1] in (["--help"], ["-h"]):
+        from wrapper.help import run_help  # noqa: PLC0415 - not on the launch path
+
+        sys.stdout.write(run_help())
+        return 0
+    try:
+        launch(arguments, started)
+    except StrongroomError as error:
+        return report(error)
+
+
+def report(error: StrongroomError) -> int:
+    """Print an error as every verb does and return its exit status."""
+    sys.stderr.write(f"strongroom: error: {error.message}\n")
+    if error.hint:
+        sys.stderr.write(f"strongroom: hint: {error.hint}\n")
+    return status_of(error)
+
+
+def launch(arguments: list[str], started: float) -> "NoReturn":
+    """Carry out one launch.
+
+    Raises:
+        StrongroomError: whatever stopped it; nothing of the application has run.
+    """
+    # Imported here and in this order, so that the signals are in hand before the slow imports begin.
+    from wrapper.handoff import become, build_environment, choose_rung, end_on_signal, harden  # noqa: PLC0415
+
+    end_on_signal()
+    from wrapper.plan import plan_launch  # noqa: PLC0415
+    from wrapper.program import find_program  # noqa: PLC0415
+    from wrapper.settings import REGION, load_settings, split_arguments  # noqa: PLC0415
+
+    flags, command = split_arguments(arguments)
+    if not command:
+        msg = "no command given"
+        raise ConfigError(msg, hint=USAGE)
+    settings = load_settings(flags, os.environ)
+    plan = plan_launch(os.environ)
+    program = find_program(command, os.environ)
+    if not plan.needs_bridge:
+        harden()
+        become(program, dict(plan.plain))
+    if REGION in os.environ:
+        msg = "this process already runs under strongroom"
+        raise ConfigError(msg, hint="put all references into the environment of the outer launch")
+    if not settings.bridge:
+        msg = "STRONGROOM_BRIDGE is not set, and the environment refers to secrets"
+        raise ConfigError(msg, hint="set it to the address of the bridge, for example https://bridge:8443")
+
+    from strongroom.bundle import BUNDLE_URL_PATH  # noqa: PLC0415 - the imports below cost most, and come last
+    from wrapper.fetch import Bridge  # noqa: PLC0415
+    from wrapper.libc import set_not_dumpable  # noqa: PLC0415
+    from wrapper.memory import open_memory  # noqa: PLC0415
+
+    rung = choose_rung(program)
+    set_not_dumpable()
+    harden()
+    memory = open_memory(settings.require)
+    Bridge(settings).fetch_region(BUNDLE_URL_PATH, plan.request, memory.allocate)
+    environment = build_environment(plan, memory, settings)
+    if not settings.quiet:
+        count = len(environment.keys() - plan.plain.keys()) - 2  # less LD_PRELOAD and STRONGROOM_REGION
+        elapsed_ms = (monotonic() - started) * 1000
+        sys.stderr.write(f"strongroom: {count} secrets in {memory.rung} memory by {rung}, {elapsed_ms:.0f} ms\n")
+    become(program, environment)

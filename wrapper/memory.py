@@ -1,0 +1,114 @@
+"""Memory that can hold secrets across exec, and which rung of protection it gives.
+
+``memfd_secret(2)`` memory is taken out of the kernel's own mapping: neither ``/proc/PID/mem`` nor ``process_vm_readv``
+nor a debugger reads it, root or not. ``locked`` memory is an ordinary sealed memfd kept out of swap; root can read it.
+"""
+
+import fcntl
+import mmap
+import os
+import resource
+
+from strongroom.errors import IntegrityError
+from strongroom.region import MAX_TOTAL_BYTES
+from wrapper import libc
+from wrapper.exit_status import ProtectionError
+from wrapper.settings import REQUIRE_ANY, REQUIRE_LOCKED, REQUIRE_MEMFD_SECRET
+
+FIRST_DESCRIPTOR = 100  # scripts use 3…9, and shells park their own from 10 on
+
+_CAUSES = {
+    "ENOSYS": "the kernel does not have it, has it switched off (secretmem.enable=1 before 6.5), or is gVisor",
+    "EPERM": "a seccomp profile forbids it",
+}
+
+
+class SecretMemory:
+    """One block of memory that survives exec through its descriptor.
+
+    Attributes:
+        rung: what protects it: ``memfd-secret``, ``locked`` or ``any`` (neither).
+        mapping: the block; valid after ``allocate``.
+    """
+
+    __slots__ = ("_descriptor", "_require", "mapping", "rung")
+
+    def __init__(self, descriptor: int, rung: str, require: str) -> None:
+        """Take a descriptor of size 0. Use ``open_memory``."""
+        self._descriptor = descriptor
+        self._require = require
+        self.rung = rung
+        self.mapping: mmap.mmap | None = None
+
+    def allocate(self, size: int) -> mmap.mmap:
+        """Size the block, once, and map it.
+
+        Raises:
+            IntegrityError: the size is not one that a region can have.
+            ProtectionError: there is not enough lockable memory.
+        """
+        if not 0 < size <= MAX_TOTAL_BYTES:
+            msg = f"the bridge announces {size} bytes, which is no size of a region"
+            raise IntegrityError(msg)
+        os.ftruncate(self._descriptor, size)
+        try:
+            self.mapping = mmap.mmap(self._descriptor, size)
+            if self.rung != REQUIRE_MEMFD_SECRET:
+                self.mapping.madvise(mmap.MADV_DONTDUMP)
+                self._lock(size)
+        except OSError as error:
+            raise self._too_little(size, error) from None
+        return self.mapping
+
+    def _lock(self, size: int) -> None:
+        try:
+            libc.lock_memory(self.mapping, size)
+        except OSError:
+            if self._require != REQUIRE_ANY:
+                raise
+            self.rung = REQUIRE_ANY
+
+    def _too_little(self, size: int, error: OSError) -> ProtectionError:
+        limit = resource.getrlimit(resource.RLIMIT_MEMLOCK)[0]
+        shown = "unlimited" if limit == resource.RLIM_INFINITY else f"{limit} bytes"
+        return ProtectionError(
+            f"{size} bytes of {self.rung} memory cannot be had: {error.strerror}; RLIMIT_MEMLOCK is {shown}",
+            hint="raise RLIMIT_MEMLOCK, fetch less, or allow less protection with --require",
+        )
+
+    def seal(self) -> int:
+        """Move the descriptor out of the way of scripts, freeze it as far as its kind allows, and let it survive exec.
+
+        Returns:
+            The descriptor.
+        """
+        soft_limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        first = min(FIRST_DESCRIPTOR, max(soft_limit - 8, 10))
+        moved = fcntl.fcntl(self._descriptor, fcntl.F_DUPFD, first)
+        os.close(self._descriptor)
+        self._descriptor = moved
+        if self.rung != REQUIRE_MEMFD_SECRET:  # memfd_secret files cannot be sealed, nor sized a second time
+            fcntl.fcntl(moved, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW)
+        return moved
+
+
+def open_memory(require: str) -> SecretMemory:
+    """Open the best memory that this machine offers.
+
+    Args:
+        require: the least that will do, one of ``wrapper.settings.REQUIREMENTS``.
+
+    Raises:
+        ProtectionError: that cannot be had here; the message says what was tried.
+    """
+    try:
+        return SecretMemory(libc.memfd_secret(), REQUIRE_MEMFD_SECRET, require)
+    except OSError as error:
+        if require == REQUIRE_MEMFD_SECRET:
+            import errno  # noqa: PLC0415 - only on the way to an error
+
+            name = errno.errorcode.get(error.errno or 0, "?")
+            msg = f"memfd_secret cannot be had: {error.strerror} ({name}): {_CAUSES.get(name, 'see memfd_secret(2)')}"
+            raise ProtectionError(msg, hint="allow less with --require locked, or --require any") from None
+    descriptor = os.memfd_create("strongroom", os.MFD_ALLOW_SEALING)
+    return SecretMemory(descriptor, REQUIRE_LOCKED, require)

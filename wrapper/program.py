@@ -1,0 +1,140 @@
+"""What kind of program a command is: where it stands, who interprets it, whether it loads libraries.
+
+Reads file headers; decides nothing about secrets.
+"""
+
+import os
+import sys
+from struct import error as StructError  # noqa: N812 - it is an exception
+from struct import unpack_from
+
+from wrapper.exit_status import CannotExecError, NotOnPathError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+DYNAMIC = "dynamic"  # names a dynamic loader (PT_INTERP), which honours LD_PRELOAD
+STATIC = "static"
+FOREIGN = "foreign"  # an ELF file of another machine or word size: our library cannot be loaded into it
+
+_DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"  # when PATH is unset, as confstr(_CS_PATH) and shells have it
+_MAX_INTERPRETERS = 5  # the kernel's own limit (fs/exec.c, exec_binprm)
+_HEAD_BYTES = 4096
+_PT_INTERP = 3  # elf(5)
+_ELF_MACHINES = {"x86_64": 62, "aarch64": 183}  # EM_X86_64, EM_AARCH64
+
+
+class Program:
+    """A command as the kernel will see it.
+
+    Attributes:
+        path: the file to execute.
+        argv: its arguments, with the interpreter of a script without ``#!`` in front, as shells do it.
+        linkage: DYNAMIC, STATIC or FOREIGN, of the ELF file that runs in the end.
+        binary: that ELF file.
+    """
+
+    __slots__ = ("argv", "binary", "linkage", "path")
+
+    def __init__(self, path: str, argv: list[str], linkage: str, binary: str) -> None:
+        """Take the fields as they are."""
+        self.path = path
+        self.argv = argv
+        self.linkage = linkage
+        self.binary = binary
+
+
+def find_program(command: list[str], environ: "Mapping[str, str]") -> Program:
+    """Find a command on PATH as a shell does, and look into it.
+
+    Raises:
+        NotOnPathError: there is no such file.
+        CannotExecError: there is one, and it cannot be executed.
+    """
+    path = _find(command[0], environ.get("PATH", _DEFAULT_PATH))
+    head = _read_head(path)
+    if not head.startswith((b"\x7fELF", b"#!")):
+        # ENOEXEC: POSIX has the shell interpret such a file (Shell Command Language, 2.9.1.1).
+        return _with_linkage("/bin/sh", ["/bin/sh", path, *command[1:]])
+    return _with_linkage(path, command)
+
+
+def _with_linkage(path: str, argv: list[str]) -> Program:
+    binary = path
+    for _ in range(_MAX_INTERPRETERS):
+        head = _read_head(binary)
+        if head.startswith(b"\x7fELF"):
+            return Program(path, argv, linkage_of(head, os.uname().machine), binary)
+        interpreter = interpreter_of(head)
+        if interpreter is None:
+            break
+        if not os.access(interpreter, os.X_OK):
+            msg = f"{binary}: its interpreter {interpreter} cannot be executed"
+            raise CannotExecError(msg)
+        binary = interpreter
+    msg = f"{path}: is neither a program nor a script with a program as its interpreter"
+    raise CannotExecError(msg)
+
+
+def _find(name: str, search_path: str) -> str:
+    if "/" in name:
+        candidates = [name]
+    else:
+        candidates = [f"{folder or '.'}/{name}" for folder in search_path.split(":")] if name else []
+    refused = ""
+    for candidate in candidates:
+        if os.path.isfile(candidate):  # noqa: PTH113 - pathlib is not imported on the launch path
+            if os.access(candidate, os.X_OK):
+                return candidate
+            refused = refused or f"{candidate}: permission denied"
+        elif os.path.isdir(candidate) and "/" in name:  # noqa: PTH112
+            refused = f"{candidate}: is a directory"
+    if refused:
+        raise CannotExecError(refused)
+    if "/" in name:
+        msg = f"{name}: no such file"
+        raise NotOnPathError(msg)
+    msg = f"{name}: command not found"
+    raise NotOnPathError(msg, hint=f"PATH is {search_path}")
+
+
+def _read_head(path: str) -> bytes:
+    try:
+        with open(path, "rb", buffering=0) as file:  # noqa: PTH123
+            return file.read(_HEAD_BYTES)
+    except PermissionError:
+        # Executable but not readable: legal, and rare. Nothing can be said about it, so nothing is assumed.
+        msg = f"{path}: cannot be read, so there is no telling how to deliver secrets to it"
+        raise CannotExecError(msg, hint="make it readable for the user it runs as") from None
+    except OSError as error:
+        msg = f"{path}: {error.strerror}"
+        raise CannotExecError(msg) from None
+
+
+def interpreter_of(head: bytes) -> str | None:
+    """Return the interpreter in the first line of a script, or None (execve(2), interpreter scripts)."""
+    if not head.startswith(b"#!"):
+        return None
+    words = head[2:].split(b"\n", 1)[0].split()
+    return os.fsdecode(words[0]) if words else None
+
+
+def linkage_of(head: bytes, machine: str) -> str:
+    """Say how the ELF file with this beginning is linked, seen from ``machine`` (as uname(2) names it)."""
+    little_endian_64_bit = head[4:6] == b"\x02\x01"
+    try:
+        if not little_endian_64_bit or sys.byteorder != "little":
+            return FOREIGN
+        (elf_machine,) = unpack_from("<H", head, 18)
+        if elf_machine != _ELF_MACHINES.get(machine):
+            return FOREIGN
+        (table,) = unpack_from("<Q", head, 32)
+        entry_bytes, entries = unpack_from("<HH", head, 54)
+        for index in range(entries):
+            (kind,) = unpack_from("<I", head, table + index * entry_bytes)
+            if kind == _PT_INTERP:
+                return DYNAMIC
+    except StructError:
+        return FOREIGN  # cut off, or a program header table outside of the first page: not one that tools produce
+    return STATIC

@@ -1,0 +1,245 @@
+"""The wrapper's settings: flags, then ``STRONGROOM_*`` variables, then a TOML file, then defaults.
+
+Parsed by hand and held in a plain class: argparse and dataclasses would cost each launch more than the TLS handshake.
+``docs/operations.md`` lists the same settings; a test compares the two.
+"""
+
+from strongroom.errors import ConfigError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+PREFIX = "STRONGROOM_"
+
+# Variables that are ours but no settings: references, and what an enclosing launch handed to this process.
+FROM_PATH = "STRONGROOM_FROM_PATH"
+REGION = "STRONGROOM_REGION"
+_NOT_SETTINGS = (FROM_PATH, REGION)
+
+# Settings of the other components share the prefix; one environment may hold them all.
+_OTHER_COMPONENTS = ("STRONGROOM_BRIDGE_", "STRONGROOM_S3PROXY_", "STRONGROOM_DEV_")
+
+REQUIRE_MEMFD_SECRET = "memfd-secret"
+REQUIRE_LOCKED = "locked"
+REQUIRE_ANY = "any"
+REQUIREMENTS = (REQUIRE_MEMFD_SECRET, REQUIRE_LOCKED, REQUIRE_ANY)
+
+
+class Setting:
+    """One setting: its name (flag ``--name``, variable ``STRONGROOM_NAME``), default, parser and meaning."""
+
+    __slots__ = ("default", "meaning", "metavar", "name", "parse")
+
+    def __init__(self, name: str, metavar: str, default: str, parse: "Callable[[str], object]", meaning: str) -> None:
+        """Take the fields as they are; ``parse`` raises ValueError with the rule that a text breaks."""
+        self.name = name
+        self.metavar = metavar
+        self.default = default
+        self.parse = parse
+        self.meaning = meaning
+
+    @property
+    def flag(self) -> str:
+        """The flag."""
+        return f"--{self.name}"
+
+    @property
+    def variable(self) -> str:
+        """The environment variable."""
+        return PREFIX + self.name.upper().replace("-", "_")
+
+
+def _text(text: str) -> str:
+    if not text:
+        msg = "must not be empty"
+        raise ValueError(msg)
+    return text
+
+
+def _url(text: str) -> str:
+    if not text.startswith("https://") or len(text) == len("https://"):
+        msg = "must be https://HOST[:PORT]"
+        raise ValueError(msg)
+    return text
+
+
+def _seconds(text: str) -> float:
+    msg = "must be a number of seconds from 0 to 86400"
+    try:
+        value = float(text)
+    except ValueError:
+        raise ValueError(msg) from None
+    if not 0 <= value <= 86_400:  # noqa: PLR2004 - a day; also refuses nan
+        raise ValueError(msg)
+    return value
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) <= 1000):  # noqa: PLR2004 - far above any use
+        msg = "must be a whole number from 0 to 1000"
+        raise ValueError(msg)
+    return int(text)
+
+
+def _requirement(text: str) -> str:
+    if text not in REQUIREMENTS:
+        msg = f"must be one of {', '.join(REQUIREMENTS)}"
+        raise ValueError(msg)
+    return text
+
+
+def _switch(text: str) -> bool:
+    if text not in {"0", "1", "true", "false"}:
+        msg = "must be 0 or 1"
+        raise ValueError(msg)
+    return text in {"1", "true"}
+
+
+def _children(text: str) -> str:
+    if text not in {"inherit", "deny"} and not (text.startswith("allow:") and text != "allow:"):
+        msg = "must be inherit, deny or allow:PROGRAM[,PROGRAM...]"
+        raise ValueError(msg)
+    return text
+
+
+SETTINGS = (
+    Setting("bridge", "URL", "", _url, "the bridge, https://HOST[:PORT]; port 8443 if none is given"),
+    Setting("ca", "FILE", "/run/strongroom/tls/ca.crt", _text, "authorities that may sign the bridge's certificate, PEM"),
+    Setting("cert", "FILE", "/run/strongroom/tls/tls.crt", _text, "the wrapper's certificate with its chain, PEM"),
+    Setting("key", "FILE", "/run/strongroom/tls/tls.key", _text, "the private key of that certificate, PEM"),
+    Setting(
+        "require", "LEVEL", REQUIRE_MEMFD_SECRET, _requirement,
+        "the least protection that will do: memfd-secret, locked or any",
+    ),
+    Setting("children", "POLICY", "inherit", _children, "programs started by the application: inherit, deny or allow:LIST"),
+    Setting("timeout", "SECONDS", "30", _seconds, "how long the whole bootstrap may take"),
+    Setting("attempt-timeout", "SECONDS", "10", _seconds, "how long one request may take"),
+    Setting("wait", "SECONDS", "10", _seconds, "how long to wait for a bridge that is not up yet; 0 does not wait"),
+    Setting("retries", "COUNT", "4", _count, "how often to ask again when the bridge is busy or an answer is lost"),
+    Setting("quiet", "0|1", "0", _switch, "1: say nothing unless something is wrong"),
+    Setting("config", "FILE", "", _text, "a TOML file with any of these settings by name"),
+)
+_BY_FLAG = {setting.flag: setting for setting in SETTINGS}
+_BY_VARIABLE = {setting.variable: setting for setting in SETTINGS}
+_BY_NAME = {setting.name: setting for setting in SETTINGS}
+
+
+class WrapperSettings:
+    """The effective settings of one launch; the fields are those of ``SETTINGS``, times in seconds."""
+
+    __slots__ = (
+        "attempt_timeout_s", "bridge", "ca", "cert", "children", "key", "quiet", "require", "retries", "timeout_s", "wait_s",
+    )
+
+    def __init__(self, values: "Mapping[str, object]") -> None:
+        """Take parsed values by the name of their setting."""
+        self.bridge = str(values["bridge"])
+        self.ca = str(values["ca"])
+        self.cert = str(values["cert"])
+        self.key = str(values["key"])
+        self.require = str(values["require"])
+        self.children = str(values["children"])
+        self.timeout_s = _as_float(values["timeout"])
+        self.attempt_timeout_s = _as_float(values["attempt-timeout"])
+        self.wait_s = _as_float(values["wait"])
+        self.retries = int(_as_float(values["retries"]))
+        self.quiet = bool(values["quiet"])
+
+
+def _as_float(value: object) -> float:
+    assert isinstance(value, int | float)  # noqa: S101 - what the parsers above return
+    return value
+
+
+def split_arguments(arguments: list[str]) -> tuple[dict[str, str], list[str]]:
+    """Split ``[--flag value | --flag=value]... [--] COMMAND ARG...`` into flags by setting name, and the command.
+
+    Raises:
+        ConfigError: a flag is unknown or has no value.
+    """
+    flags: dict[str, str] = {}
+    rest = list(arguments)
+    while rest and rest[0].startswith("-"):
+        word = rest.pop(0)
+        if word == "--":
+            break
+        flag, equals, value = word.partition("=")
+        setting = _BY_FLAG.get(flag)
+        if setting is None:
+            msg = f"{flag}: unknown option"
+            raise ConfigError(msg, hint=f"the options are {' '.join(_BY_FLAG)}; a command that begins with - goes after --")
+        if not equals:
+            if not rest:
+                msg = f"{flag}: needs a value ({setting.metavar})"
+                raise ConfigError(msg)
+            value = rest.pop(0)
+        flags[setting.name] = value
+    return flags, rest
+
+
+def load_settings(flags: "Mapping[str, str]", environ: "Mapping[str, str]") -> WrapperSettings:
+    """Merge flags, environment, file and defaults.
+
+    Args:
+        flags: texts by setting name, as ``split_arguments`` gives them.
+        environ: the process environment.
+
+    Raises:
+        ConfigError: a text breaks its rule, or a ``STRONGROOM_*`` variable or a key of the file is unknown.
+    """
+    texts: dict[str, tuple[str, str]] = {setting.name: (setting.default, setting.flag) for setting in SETTINGS}
+    variables = {name: value for name, value in environ.items() if _is_setting(name)}
+    config_file = flags.get("config") or variables.get(PREFIX + "CONFIG")
+    if config_file:
+        texts.update(_read_file(config_file))
+    texts.update({_BY_VARIABLE[name].name: (value, name) for name, value in variables.items()})
+    texts.update({name: (value, _BY_NAME[name].flag) for name, value in flags.items()})
+    values: dict[str, object] = {}
+    for setting in SETTINGS:
+        text, origin = texts[setting.name]
+        if text == setting.default == "":
+            values[setting.name] = ""
+            continue
+        try:
+            values[setting.name] = setting.parse(text)
+        except ValueError as error:
+            msg = f"{origin}={text}: {error}"
+            raise ConfigError(msg) from None
+    return WrapperSettings(values)
+
+
+def _is_setting(name: str) -> bool:
+    if not name.startswith(PREFIX) or name in _NOT_SETTINGS or name.startswith(_OTHER_COMPONENTS):
+        return False
+    if name not in _BY_VARIABLE:
+        from difflib import get_close_matches  # noqa: PLC0415 - only on the way to an error
+
+        near = get_close_matches(name, [*_BY_VARIABLE, *_NOT_SETTINGS], n=1)
+        msg = f"{name}: unknown setting"
+        raise ConfigError(msg, hint=f"did you mean {near[0]}?" if near else "names that begin with STRONGROOM_ are reserved")
+    return True
+
+
+def _read_file(path: str) -> dict[str, tuple[str, str]]:
+    import tomllib  # noqa: PLC0415 - most launches have no file, and do not pay for the parser
+
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123 - pathlib is not imported on the launch path
+            document = tomllib.load(file)
+    except OSError as error:
+        msg = f"config file {path}: {error.strerror}"
+        raise ConfigError(msg) from None
+    except ValueError as error:
+        msg = f"config file {path}: {error}"
+        raise ConfigError(msg) from None
+    texts: dict[str, tuple[str, str]] = {}
+    for name, value in document.items():
+        if name not in _BY_NAME or name == "config":
+            msg = f"config file {path}: unknown setting {name!r}"
+            raise ConfigError(msg, hint=f"the settings are {', '.join(sorted(_BY_NAME.keys() - {'config'}))}")
+        if not isinstance(value, str | int | float):
+            msg = f"config file {path}: {name} must be a text, a number or true or false"
+            raise ConfigError(msg)
+        texts[name] = (str(value).lower() if isinstance(value, bool) else str(value), f"{path}: {name}")
+    return texts
