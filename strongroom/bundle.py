@@ -104,7 +104,9 @@ class BundleRequest:
 def encode_request(request: BundleRequest) -> bytes:
     """Write a request as JSON."""
     document: dict[str, object] = {
-        "entries": [{"name": entry.name, "parts": [_encode_part(part) for part in entry.parts]} for entry in request.entries]
+        "entries": [
+            {"name": entry.name, "parts": [_encode_part(part) for part in entry.parts]} for entry in request.entries
+        ]
     }
     if request.from_paths:
         document["from_path"] = [
@@ -139,13 +141,19 @@ def decode_request(body: bytes) -> BundleRequest:
     except (ValueError, RecursionError):
         msg = "the request is not JSON"
         raise ConfigError(msg) from None
-    fields = _object(document, "the request", required=frozenset(), optional=frozenset({"entries", "from_path", "exclude"}))
-    entries = [_decode_entry(item, f"entries[{i}]") for i, item in enumerate(_list(fields.get("entries", []), "entries"))]
+    fields = _object(
+        document, "the request", required=frozenset(), optional=frozenset({"entries", "from_path", "exclude"})
+    )
+    entries = [
+        _decode_entry(item, f"entries[{i}]") for i, item in enumerate(_list(fields.get("entries", []), "entries"))
+    ]
     from_paths = []
     for i, item in enumerate(_list(fields.get("from_path", []), "from_path")):
         source = _object(item, f"from_path[{i}]", required=frozenset({"path"}), optional=frozenset({"optional"}))
         path = _typed(source["path"], str, f"from_path[{i}].path")
-        from_paths.append(FromPath(path, optional=_typed(source.get("optional", False), bool, f"from_path[{i}].optional")))
+        from_paths.append(
+            FromPath(path, optional=_typed(source.get("optional", False), bool, f"from_path[{i}].optional"))
+        )
     exclude = [_typed(name, str, "exclude") for name in _list(fields.get("exclude", []), "exclude")]
     return BundleRequest(entries, from_paths, frozenset(exclude))
 

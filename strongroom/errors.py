@@ -1,7 +1,8 @@
 """The errors of the project, sorted by who must act on them.
 
 Every error that leaves a component is one of these. The message names the thing and the rule it broke; ``hint`` names
-the next step. Neither may ever hold a secret value. Each edge (HTTP, exit status) maps the classes outward in one table.
+the next step. Neither may ever hold a secret value. Each edge (HTTP, exit status) maps the classes outward in one
+table.
 """
 
 

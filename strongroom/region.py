@@ -163,46 +163,60 @@ def read_values(image: "Buffer") -> dict[str, bytes]:
 
 def _checked_entries(image: "Buffer") -> list[tuple[int, int, int]]:
     """Return offset of the string, length of the name and end of the value of each entry."""
-    size = len(image)
-    if size < _HEADER.size:
-        _refuse(1, f"{size} bytes are less than a header")
-    magic, total, count, slots, seed, generation, check, reserved = _HEADER.unpack_from(image)
+    count, slots, seed = _checked_header(image)
     table_end = _HEADER.size + slots * _SLOT.size
-    if magic != MAGIC:
-        _refuse(1, "it does not begin with the magic")
-    if total != size or total % ALIGNMENT_BYTES or total > MAX_TOTAL_BYTES:
-        _refuse(2, f"total size {total} in a buffer of {size} bytes")
-    if count > MAX_ENTRIES or slots != slots_for(count) or table_end > total:
-        _refuse(3, f"{count} entries in {slots} slots")
-    if generation ^ check != _U32 or any(reserved) or (seed and not count):
-        _refuse(4, "generation, reserved bytes or seed")
-    homes: list[int] = []
-    entries: list[tuple[int, int, int]] = []
+    homes: list[int] = [-1] * slots
     names: list[bytes] = [b""] * slots
+    entries: list[tuple[int, int, int]] = []
     for slot in range(slots):
         hashed, name_length, offset, value_length = _SLOT.unpack_from(image, _HEADER.size + slot * _SLOT.size)
         if not offset:
             if hashed or name_length or value_length:
                 _refuse(5, f"slot {slot} is neither used nor empty")
-            homes.append(-1)
             continue
-        equals, end = offset + name_length, offset + name_length + 1 + value_length
-        if offset < table_end or end >= total or (offset > table_end and image[offset - 1]):
-            _refuse(6, f"slot {slot} points outside the strings")
-        name = image[offset:equals]
-        if not is_env_name(name.decode("latin-1")) or image[equals] != ord("=") or image.find(b"\0", equals, end) >= 0:
-            _refuse(6, f"the string of slot {slot}")
-        if image[end]:
-            _refuse(6, f"the string of slot {slot} is not terminated")
+        end = offset + name_length + 1 + value_length
+        name = _checked_string(image, table_end, slot, offset, name_length, end)
         if fnv1a(name, seed) != hashed:
             _refuse(7, f"the hash in slot {slot}")
-        names[slot] = bytes(name)
-        homes.append(hashed & (slots - 1))
+        names[slot] = name
+        homes[slot] = hashed & (slots - 1)
         entries.append((offset, name_length, end))
     if len(entries) != count:
         _refuse(5, f"{len(entries)} slots are used for {count} entries")
     _check_probes(homes, names, slots)
     return entries
+
+
+def _checked_header(image: "Buffer") -> tuple[int, int, int]:
+    """Check rules 1 to 4; return the numbers of entries and slots, and the seed."""
+    size = len(image)
+    if size < _HEADER.size:
+        _refuse(1, f"{size} bytes are less than a header")
+    magic, total, count, slots, seed, generation, check, reserved = _HEADER.unpack_from(image)
+    if magic != MAGIC:
+        _refuse(1, "it does not begin with the magic")
+    if total != size or total % ALIGNMENT_BYTES or total > MAX_TOTAL_BYTES:
+        _refuse(2, f"total size {total} in a buffer of {size} bytes")
+    if count > MAX_ENTRIES or slots != slots_for(count) or _HEADER.size + slots * _SLOT.size > total:
+        _refuse(3, f"{count} entries in {slots} slots")
+    if generation ^ check != _U32 or any(reserved) or (seed and not count):
+        _refuse(4, "generation, reserved bytes or seed")
+    return count, slots, seed
+
+
+def _checked_string(  # noqa: PLR0913, PLR0917 - five numbers of one slot
+    image: "Buffer", table_end: int, slot: int, offset: int, name_length: int, end: int
+) -> bytes:
+    """Check rule 6 for ``NAME=VALUE`` from ``offset`` to ``end``, where its NUL must stand; return the name."""
+    equals = offset + name_length
+    if offset < table_end or end >= len(image) or (offset > table_end and image[offset - 1]):
+        _refuse(6, f"slot {slot} points outside the strings")
+    name = bytes(image[offset:equals])
+    if not is_env_name(name.decode("latin-1")) or image[equals] != ord("="):
+        _refuse(6, f"the name in slot {slot}")
+    if image[end] or image.find(b"\0", equals, end) >= 0:
+        _refuse(6, f"the string of slot {slot} does not end where it should")
+    return name
 
 
 def _check_probes(homes: list[int], names: list[bytes], slots: int) -> None:

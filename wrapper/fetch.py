@@ -90,7 +90,11 @@ class Bridge:
         message = encode_post(self._url, path, encode_request(request))
         settings = self._settings
         policy = RetryPolicy(
-            now=monotonic(), timeout_s=settings.timeout_s, wait_s=settings.wait_s, retries=settings.retries, random=random
+            now=monotonic(),
+            timeout_s=settings.timeout_s,
+            wait_s=settings.wait_s,
+            retries=settings.retries,
+            random=random,
         )
         while True:
             now = monotonic()
@@ -142,7 +146,7 @@ class Bridge:
         try:
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             plain.settimeout(_left(deadline))
-            return self._context.wrap_socket(plain, server_hostname=self._url.host)
+            connection: ssl.SSLSocket = self._context.wrap_socket(plain, server_hostname=self._url.host)
         except ssl.SSLError as error:
             plain.close()
             raise self._refused(error) from None
@@ -150,6 +154,7 @@ class Bridge:
             plain.close()
             msg = f"bridge {self._url}: TLS handshake: {error.strerror or error}"
             raise NotUpError(msg) from None
+        return connection
 
     def _refused(self, error: ssl.SSLError) -> StrongroomError:
         if isinstance(error, ssl.SSLCertVerificationError):
@@ -223,7 +228,7 @@ def _receive_document(connection: ssl.SSLSocket, head: ResponseHead, deadline: f
 
 def _refusal(head: ResponseHead, body: bytes) -> StrongroomError:
     """Turn an error answer of the bridge into an error of ours."""
-    from strongroom.problem import DENIED, MISSING, decode_problem  # noqa: PLC0415 - only on the way to an error
+    from strongroom.problem import DENIED, MISSING, decode_problem
 
     problem = decode_problem(head.status, body)
     if head.status in _BUSY_STATUSES:

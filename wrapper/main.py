@@ -22,7 +22,7 @@ def main(arguments: list[str]) -> int:
     """
     started = monotonic()
     if arguments[:1] in (["--help"], ["-h"]):
-        from wrapper.help import run_help  # noqa: PLC0415 - not on the launch path
+        from wrapper.usage import run_help
 
         sys.stdout.write(run_help())
         return 0
@@ -47,12 +47,12 @@ def launch(arguments: list[str], started: float) -> "NoReturn":
         StrongroomError: whatever stopped it; nothing of the application has run.
     """
     # Imported here and in this order, so that the signals are in hand before the slow imports begin.
-    from wrapper.handoff import become, build_environment, choose_rung, end_on_signal, harden  # noqa: PLC0415
+    from wrapper.handoff import become, build_environment, choose_rung, end_on_signal, harden
 
     end_on_signal()
-    from wrapper.plan import plan_launch  # noqa: PLC0415
-    from wrapper.program import find_program  # noqa: PLC0415
-    from wrapper.settings import REGION, load_settings, split_arguments  # noqa: PLC0415
+    from wrapper.plan import plan_launch
+    from wrapper.program import find_program
+    from wrapper.settings import REGION, load_settings, split_arguments
 
     flags, command = split_arguments(arguments)
     if not command:
@@ -71,15 +71,15 @@ def launch(arguments: list[str], started: float) -> "NoReturn":
         msg = "STRONGROOM_BRIDGE is not set, and the environment refers to secrets"
         raise ConfigError(msg, hint="set it to the address of the bridge, for example https://bridge:8443")
 
-    from strongroom.bundle import BUNDLE_URL_PATH  # noqa: PLC0415 - the imports below cost most, and come last
-    from wrapper.fetch import Bridge  # noqa: PLC0415
-    from wrapper.libc import set_not_dumpable  # noqa: PLC0415
-    from wrapper.memory import open_memory  # noqa: PLC0415
+    from strongroom.bundle import BUNDLE_URL_PATH
+    from wrapper.fetch import Bridge
+    from wrapper.libc import set_not_dumpable
+    from wrapper.memory import SecretMemory
 
     rung = choose_rung(program)
     set_not_dumpable()
     harden()
-    memory = open_memory(settings.require)
+    memory = SecretMemory(settings.require)
     Bridge(settings).fetch_region(BUNDLE_URL_PATH, plan.request, memory.allocate)
     environment = build_environment(plan, memory, settings)
     if not settings.quiet:

@@ -33,15 +33,24 @@ class SecretMemory:
 
     __slots__ = ("_descriptor", "_require", "mapping", "rung")
 
-    def __init__(self, descriptor: int, rung: str, require: str) -> None:
-        """Take a descriptor of size 0. Use ``open_memory``."""
-        self._descriptor = descriptor
+    def __init__(self, require: str) -> None:
+        """Open the best memory that this machine offers.
+
+        Args:
+            require: the least that will do, one of ``wrapper.settings.REQUIREMENTS``.
+
+        Raises:
+            ProtectionError: that cannot be had here; the message says what was tried.
+        """
         self._require = require
-        self.rung = rung
+        self._descriptor, self.rung = _open(require)
         self.mapping: mmap.mmap | None = None
 
     def allocate(self, size: int) -> mmap.mmap:
-        """Size the block, once, and map it.
+        """Size the block and map it. Called again, it starts afresh: an answer was lost, and is fetched once more.
+
+        Args:
+            size: bytes.
 
         Raises:
             IntegrityError: the size is not one that a region can have.
@@ -50,6 +59,9 @@ class SecretMemory:
         if not 0 < size <= MAX_TOTAL_BYTES:
             msg = f"the bridge announces {size} bytes, which is no size of a region"
             raise IntegrityError(msg)
+        if self.mapping is not None:  # such a file can be sized only once
+            os.close(self._descriptor)
+            self._descriptor, self.rung = _open(self._require)
         os.ftruncate(self._descriptor, size)
         try:
             self.mapping = mmap.mmap(self._descriptor, size)
@@ -92,23 +104,14 @@ class SecretMemory:
         return moved
 
 
-def open_memory(require: str) -> SecretMemory:
-    """Open the best memory that this machine offers.
-
-    Args:
-        require: the least that will do, one of ``wrapper.settings.REQUIREMENTS``.
-
-    Raises:
-        ProtectionError: that cannot be had here; the message says what was tried.
-    """
+def _open(require: str) -> tuple[int, str]:
     try:
-        return SecretMemory(libc.memfd_secret(), REQUIRE_MEMFD_SECRET, require)
+        return libc.memfd_secret(), REQUIRE_MEMFD_SECRET
     except OSError as error:
         if require == REQUIRE_MEMFD_SECRET:
-            import errno  # noqa: PLC0415 - only on the way to an error
+            import errno
 
             name = errno.errorcode.get(error.errno or 0, "?")
             msg = f"memfd_secret cannot be had: {error.strerror} ({name}): {_CAUSES.get(name, 'see memfd_secret(2)')}"
             raise ProtectionError(msg, hint="allow less with --require locked, or --require any") from None
-    descriptor = os.memfd_create("strongroom", os.MFD_ALLOW_SEALING)
-    return SecretMemory(descriptor, REQUIRE_LOCKED, require)
+    return os.memfd_create("strongroom", os.MFD_ALLOW_SEALING), REQUIRE_LOCKED

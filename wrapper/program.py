@@ -84,11 +84,11 @@ def _find(name: str, search_path: str) -> str:
         candidates = [f"{folder or '.'}/{name}" for folder in search_path.split(":")] if name else []
     refused = ""
     for candidate in candidates:
-        if os.path.isfile(candidate):  # noqa: PTH113 - pathlib is not imported on the launch path
+        if os.path.isfile(candidate):
             if os.access(candidate, os.X_OK):
                 return candidate
             refused = refused or f"{candidate}: permission denied"
-        elif os.path.isdir(candidate) and "/" in name:  # noqa: PTH112
+        elif os.path.isdir(candidate) and "/" in name:
             refused = f"{candidate}: is a directory"
     if refused:
         raise CannotExecError(refused)
@@ -101,7 +101,7 @@ def _find(name: str, search_path: str) -> str:
 
 def _read_head(path: str) -> bytes:
     try:
-        with open(path, "rb", buffering=0) as file:  # noqa: PTH123
+        with open(path, "rb", buffering=0) as file:
             return file.read(_HEAD_BYTES)
     except PermissionError:
         # Executable but not readable: legal, and rare. Nothing can be said about it, so nothing is assumed.

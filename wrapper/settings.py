@@ -20,7 +20,7 @@ _NOT_SETTINGS = (FROM_PATH, REGION)
 # Settings of the other components share the prefix; one environment may hold them all.
 _OTHER_COMPONENTS = ("STRONGROOM_BRIDGE_", "STRONGROOM_S3PROXY_", "STRONGROOM_DEV_")
 
-REQUIRE_MEMFD_SECRET = "memfd-secret"
+REQUIRE_MEMFD_SECRET = "memfd-secret"  # noqa: S105 - the name of a system call
 REQUIRE_LOCKED = "locked"
 REQUIRE_ANY = "any"
 REQUIREMENTS = (REQUIRE_MEMFD_SECRET, REQUIRE_LOCKED, REQUIRE_ANY)
@@ -105,14 +105,21 @@ def _children(text: str) -> str:
 
 SETTINGS = (
     Setting("bridge", "URL", "", _url, "the bridge, https://HOST[:PORT]; port 8443 if none is given"),
-    Setting("ca", "FILE", "/run/strongroom/tls/ca.crt", _text, "authorities that may sign the bridge's certificate, PEM"),
+    Setting(
+        "ca", "FILE", "/run/strongroom/tls/ca.crt", _text, "authorities that may sign the bridge's certificate, PEM"
+    ),
     Setting("cert", "FILE", "/run/strongroom/tls/tls.crt", _text, "the wrapper's certificate with its chain, PEM"),
     Setting("key", "FILE", "/run/strongroom/tls/tls.key", _text, "the private key of that certificate, PEM"),
     Setting(
-        "require", "LEVEL", REQUIRE_MEMFD_SECRET, _requirement,
+        "require",
+        "LEVEL",
+        REQUIRE_MEMFD_SECRET,
+        _requirement,
         "the least protection that will do: memfd-secret, locked or any",
     ),
-    Setting("children", "POLICY", "inherit", _children, "programs started by the application: inherit, deny or allow:LIST"),
+    Setting(
+        "children", "POLICY", "inherit", _children, "programs started by the application: inherit, deny or allow:LIST"
+    ),
     Setting("timeout", "SECONDS", "30", _seconds, "how long the whole bootstrap may take"),
     Setting("attempt-timeout", "SECONDS", "10", _seconds, "how long one request may take"),
     Setting("wait", "SECONDS", "10", _seconds, "how long to wait for a bridge that is not up yet; 0 does not wait"),
@@ -129,7 +136,17 @@ class WrapperSettings:
     """The effective settings of one launch; the fields are those of ``SETTINGS``, times in seconds."""
 
     __slots__ = (
-        "attempt_timeout_s", "bridge", "ca", "cert", "children", "key", "quiet", "require", "retries", "timeout_s", "wait_s",
+        "attempt_timeout_s",
+        "bridge",
+        "ca",
+        "cert",
+        "children",
+        "key",
+        "quiet",
+        "require",
+        "retries",
+        "timeout_s",
+        "wait_s",
     )
 
     def __init__(self, values: "Mapping[str, object]") -> None:
@@ -168,7 +185,9 @@ def split_arguments(arguments: list[str]) -> tuple[dict[str, str], list[str]]:
         setting = _BY_FLAG.get(flag)
         if setting is None:
             msg = f"{flag}: unknown option"
-            raise ConfigError(msg, hint=f"the options are {' '.join(_BY_FLAG)}; a command that begins with - goes after --")
+            raise ConfigError(
+                msg, hint=f"the options are {' '.join(_BY_FLAG)}; a command that begins with - goes after --"
+            )
         if not equals:
             if not rest:
                 msg = f"{flag}: needs a value ({setting.metavar})"
@@ -213,19 +232,21 @@ def _is_setting(name: str) -> bool:
     if not name.startswith(PREFIX) or name in _NOT_SETTINGS or name.startswith(_OTHER_COMPONENTS):
         return False
     if name not in _BY_VARIABLE:
-        from difflib import get_close_matches  # noqa: PLC0415 - only on the way to an error
+        from difflib import get_close_matches
 
         near = get_close_matches(name, [*_BY_VARIABLE, *_NOT_SETTINGS], n=1)
         msg = f"{name}: unknown setting"
-        raise ConfigError(msg, hint=f"did you mean {near[0]}?" if near else "names that begin with STRONGROOM_ are reserved")
+        raise ConfigError(
+            msg, hint=f"did you mean {near[0]}?" if near else "names that begin with STRONGROOM_ are reserved"
+        )
     return True
 
 
 def _read_file(path: str) -> dict[str, tuple[str, str]]:
-    import tomllib  # noqa: PLC0415 - most launches have no file, and do not pay for the parser
+    import tomllib
 
     try:
-        with open(path, "rb") as file:  # noqa: PTH123 - pathlib is not imported on the launch path
+        with open(path, "rb") as file:
             document = tomllib.load(file)
     except OSError as error:
         msg = f"config file {path}: {error.strerror}"

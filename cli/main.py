@@ -1,0 +1,84 @@
+"""``strongroom VERB ...``: finds the verb and hands over. Imports nothing before it knows which.
+
+``run`` is on every pod's launch path, so this module may not grow imports.
+"""
+
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_HELP = """\
+usage: strongroom VERB [ARG...]
+
+  run      start a command with the secrets its environment refers to
+  plan     show what run would fetch, from where, and whether it would be allowed
+  bridge   serve secrets from OpenBao to wrappers
+  dev      start OpenBao, an authority and a bridge on this machine, to try things out
+  demo     show the main job from end to end
+  version  print the version
+
+strongroom VERB --help tells more. Data goes to stdout, everything else to stderr.
+"""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one verb and return its exit status.
+
+    Args:
+        argv: the words after ``strongroom``; those of the process when None.
+    """
+    words = sys.argv[1:] if argv is None else argv
+    verb = words[0] if words else "--help"
+    if verb in {"--help", "-h", "help"}:
+        sys.stdout.write(_HELP)
+        return 0 if words else 2
+    if verb in {"--version", "version"}:
+        from importlib.metadata import version
+
+        sys.stdout.write(f"strongroom {version('strongroom')}\n")
+        return 0
+    run = _find(verb)
+    if run is None:
+        sys.stderr.write(f"strongroom: error: {verb}: no such verb\nstrongroom: hint: strongroom --help lists them\n")
+        return 2
+    return run(words[1:])
+
+
+def _find(verb: str) -> "Callable[[list[str]], int] | None":
+    # Each verb imports its component here and nowhere else.
+    if verb == "run":
+        from wrapper.main import main as run
+
+        return run
+    if verb == "plan":
+        from wrapper.explain import main as plan
+
+        return plan
+    if verb == "bridge":
+        return _component("bridge.main", "bridge")
+    if verb == "dev":
+        return _component("cli.dev.main", "dev")
+    if verb == "demo":
+        return _component("cli.demo.main", "dev")
+    return None
+
+
+def _component(module: str, extra: str) -> "Callable[[list[str]], int]":
+    from importlib import import_module
+
+    try:
+        main: Callable[[list[str]], int] = import_module(module).main
+    except ModuleNotFoundError as error:
+        name = str(error.name)
+        if name.partition(".")[0] in {"bridge", "cli", "strongroom", "wrapper", "preload"}:
+            raise
+
+        def missing(_arguments: list[str]) -> int:
+            sys.stderr.write(f"strongroom: error: the Python package {name} is not installed\n")
+            sys.stderr.write(f"strongroom: hint: pip install 'strongroom[{extra}]'\n")
+            return 1
+
+        return missing
+    return main

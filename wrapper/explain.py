@@ -1,0 +1,148 @@
+"""``strongroom plan``: what a launch would do, without fetching a value or starting anything."""
+
+import json
+import os
+import sys
+
+from strongroom.bundle import PLAN_URL_PATH
+from strongroom.errors import ConfigError, PeerError, StrongroomError
+from strongroom.reference import Reference
+from wrapper import exit_status, libc
+from wrapper.fetch import Bridge
+from wrapper.handoff import choose_rung, usable_library
+from wrapper.main import report
+from wrapper.memory import SecretMemory
+from wrapper.plan import LaunchPlan, plan_launch
+from wrapper.program import Program, find_program
+from wrapper.settings import WrapperSettings, load_settings, split_arguments
+from wrapper.usage import plan_help
+
+
+def main(arguments: list[str]) -> int:
+    """Run the verb.
+
+    Args:
+        arguments: what follows ``strongroom plan``.
+    """
+    if arguments[:1] in (["--help"], ["-h"]):
+        sys.stdout.write(plan_help())
+        return 0
+    try:
+        as_json, rest = _take_output(arguments)
+        flags, command = split_arguments(rest)
+        if not command:
+            msg = "no command given"
+            raise ConfigError(msg, hint="usage: strongroom plan [OPTIONS] [--] COMMAND [ARG...]")
+        document, status = explain(load_settings(flags, os.environ), command)
+    except StrongroomError as error:
+        return report(error)
+    sys.stdout.write(json.dumps(document, indent=2) + "\n" if as_json else render(document))
+    return status
+
+
+def _take_output(arguments: list[str]) -> tuple[bool, list[str]]:
+    if arguments[:2] == ["-o", "json"]:
+        return True, arguments[2:]
+    if arguments[:1] == ["-o"]:
+        msg = f"-o {' '.join(arguments[1:2])}: must be json"
+        raise ConfigError(msg)
+    return False, arguments
+
+
+def explain(settings: WrapperSettings, command: list[str]) -> tuple[dict[str, object], int]:
+    """Return the plan as a JSON document, and the exit status that the launch would most likely have.
+
+    Raises:
+        StrongroomError: the plan cannot be made: a malformed reference, no such command, no bridge.
+    """
+    plan = plan_launch(os.environ)
+    program = find_program(command, os.environ)
+    delivery, status = _delivery(program, settings)
+    document: dict[str, object] = {"command": program.argv, "program": program.path, "delivery": delivery}
+    if not plan.needs_bridge:
+        return document | {"secrets": []}, 0
+    if not settings.bridge:
+        msg = "STRONGROOM_BRIDGE is not set, and the environment refers to secrets"
+        raise ConfigError(msg, hint="set it to the address of the bridge, for example https://bridge:8443")
+    answer = json.loads(Bridge(settings).fetch_document(PLAN_URL_PATH, plan.request))
+    if not isinstance(answer, dict):
+        msg = "the bridge's plan is not a JSON object"
+        raise PeerError(msg, hint="are wrapper and bridge of the same version?")
+    rows = _rows(plan, answer)
+    if not all(row["allowed"] for row in rows):
+        status = exit_status.DENIED
+    return document | {"bridge": settings.bridge, "identity": answer.get("identity"), "secrets": rows}, status
+
+
+def _delivery(program: Program, settings: WrapperSettings) -> tuple[dict[str, object], int]:
+    """Say which rung the program would get, trying memory for real."""
+    try:
+        rung = choose_rung(program)
+        library = usable_library()
+        libc.set_not_dumpable()
+        memory = SecretMemory(settings.require)
+        memory.allocate(4096)
+    except exit_status.ProtectionError as error:
+        return {"rung": None, "reason": error.message}, exit_status.UNPROTECTED
+    return {"rung": rung, "memory": memory.rung, "linkage": program.linkage, "library": library}, 0
+
+
+def _rows(plan: LaunchPlan, answer: dict[str, object]) -> list[dict[str, object]]:
+    decisions = [item for item in _items(answer, "entries") if isinstance(item, dict)]
+    by_place = {
+        (item.get("name"), item.get("path"), item.get("key"), item.get("version") or 0): item for item in decisions
+    }
+    rows: list[dict[str, object]] = []
+    for entry in plan.request.entries:
+        for reference in entry.references:
+            place = (entry.name, reference.path, reference.key, reference.version)
+            rows.append(_row(entry.name, reference, by_place.get(place, {})))
+    for source in plan.request.from_paths:
+        decision = next(
+            (i for i in _items(answer, "from_path") if isinstance(i, dict) and i.get("path") == source.path), {}
+        )
+        rows.append(
+            {"name": "*", "source": f"{source.path}#*", "when_missing": "left out" if source.optional else "stop"}
+            | _decision(decision)
+        )
+    return rows
+
+
+def _items(answer: dict[str, object], member: str) -> list[object]:
+    items = answer.get(member)
+    return items if isinstance(items, list) else []
+
+
+def _row(name: str, reference: Reference, decision: dict[str, object]) -> dict[str, object]:
+    missing = "stop"
+    if reference.optional:
+        missing = "left out" if reference.default is None else "default"
+    return {"name": name, "source": str(reference), "when_missing": missing} | _decision(decision)
+
+
+def _decision(decision: dict[str, object]) -> dict[str, object]:
+    allowed = decision.get("allowed") is True
+    return {"allowed": allowed, "reason": str(decision.get("reason") or ("" if allowed else "the bridge did not say"))}
+
+
+def render(document: dict[str, object]) -> str:
+    """Lay a plan out for a person."""
+    delivery = document["delivery"]
+    assert isinstance(delivery, dict)  # noqa: S101 - made above
+    how = f"{delivery['rung']} + {delivery['memory']} memory" if delivery["rung"] else f"none: {delivery['reason']}"
+    lines = [f"program   {document['program']}", f"delivery  {how}"]
+    if "bridge" in document:
+        lines += [f"bridge    {document['bridge']}", f"identity  {document['identity']}"]
+    secrets = document["secrets"]
+    assert isinstance(secrets, list)  # noqa: S101
+    if not secrets:
+        return "\n".join([*lines, "", "no references in the environment: nothing would be fetched", ""])
+    table = [("VARIABLE", "SOURCE", "IF MISSING", "BRIDGE SAYS")]
+    for row in secrets:
+        verdict = "allowed" if row["allowed"] else "denied"
+        reason = f": {row['reason']}" if row["reason"] and not row["allowed"] else ""
+        table.append((row["name"], row["source"], row["when_missing"], verdict + reason))
+    widths = [max(len(row[column]) for row in table) for column in range(3)]
+    lines.append("")
+    lines += [f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:<{widths[2]}}  {d}" for a, b, c, d in table]
+    return "\n".join([*lines, ""])

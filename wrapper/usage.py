@@ -1,0 +1,66 @@
+"""The help texts of ``strongroom run`` and ``strongroom plan``, made from the settings themselves."""
+
+from wrapper import exit_status
+from wrapper.settings import SETTINGS
+
+_STATUSES = (
+    (exit_status.CONFIG, "a setting, a reference or a certificate file of the wrapper is wrong"),
+    (exit_status.DENIED, "policy refuses a secret (403)"),
+    (exit_status.NOT_FOUND, "there is no such path, key or version (404)"),
+    (exit_status.UNREACHABLE, "the bridge cannot be reached, or is not who it should be"),
+    (exit_status.UNAVAILABLE, "the bridge cannot serve now, until the deadline (503)"),
+    (exit_status.UNDELIVERABLE, "a value cannot be a variable (422)"),
+    (exit_status.UNPROTECTED, "the protection that --require demands cannot be had"),
+    (exit_status.INTEGRITY, "the bridge's answer is malformed"),
+    (exit_status.REGION, "the application's library found the region malformed"),
+    (exit_status.CANNOT_EXEC, "the command cannot be executed"),
+    (exit_status.NOT_ON_PATH, "there is no such command"),
+)
+
+
+def _options() -> str:
+    rows = [(f"{setting.flag} {setting.metavar}", setting) for setting in SETTINGS]
+    width = max(len(left) for left, _ in rows)
+    lines = []
+    for left, setting in rows:
+        default = f" (default {setting.default})" if setting.default else ""
+        lines.append(f"  {left:<{width}}  {setting.meaning}{default}\n  {'':<{width}}  {setting.variable}\n")
+    return "".join(lines)
+
+
+def run_help() -> str:
+    """Return the help of ``strongroom run``."""
+    statuses = "".join(f"  {number:<4} {meaning}\n" for number, meaning in _STATUSES)
+    return f"""\
+usage: strongroom run [OPTIONS] [--] COMMAND [ARG...]
+
+Start COMMAND with the secrets that its environment refers to, in memory that nobody else can read.
+
+References in the environment:
+  NAME=bao:PATH#KEY              the newest version; vault: is an alias
+  NAME=bao:PATH#KEY#VERSION      a version of a KV v2 secret
+  NAME=...${{bao:PATH#KEY}}...     one or more inside a text
+  ...?optional                   left out when there is no such secret
+  ...?default=TEXT               TEXT when there is no such secret
+  STRONGROOM_FROM_PATH=bao:PATH  every key of a path; several paths with commas
+
+Options, each also a variable and a key of the config file:
+{_options()}
+Exit status: that of COMMAND, else
+{statuses}  128+n signal n arrived before COMMAND was started
+"""
+
+
+def plan_help() -> str:
+    """Return the help of ``strongroom plan``."""
+    return f"""\
+usage: strongroom plan [OPTIONS] [-o json] [--] COMMAND [ARG...]
+
+Show what `strongroom run` would fetch, from where, how it would be delivered, and whether the bridge would allow it.
+Nothing is read from OpenBao and nothing is started.
+
+Options:
+  -o json                        print JSON
+{_options()}
+Exit status: 0 when the launch could go ahead, else as `strongroom run` would end.
+"""
