@@ -1,0 +1,31 @@
+"""Where the library that answers ``getenv()`` lies.
+
+On the path of every launch, so nothing is imported here but ``os``.
+"""
+
+import os
+
+MACHINES = ("x86_64", "aarch64")
+
+
+class LibraryError(Exception):
+    """The library cannot be used here; the text says what to do about it."""
+
+
+def library_path() -> str:
+    """Return the absolute path of the library for this machine, as ``LD_PRELOAD`` takes it.
+
+    Raises:
+        LibraryError: this machine is not supported, the library is not built, or its path cannot stand in
+            ``LD_PRELOAD``, whose entries end at a colon or a space (ld.so(8)).
+
+    """
+    machine = os.uname().machine
+    if machine not in MACHINES:
+        raise LibraryError(f"preload: no library for {machine}; there is one for {' and '.join(MACHINES)}")
+    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib", machine, "libstrongroom.so")
+    if not os.path.isfile(path):
+        raise LibraryError(f"preload: {path}: not built; run make -C {os.path.dirname(os.path.abspath(__file__))}")
+    if ":" in path or any(character.isspace() for character in path):
+        raise LibraryError(f"preload: {path}: LD_PRELOAD cannot carry a colon or a space; install to another directory")
+    return path

@@ -1,0 +1,10 @@
+/* What the kernel told this process about itself. */
+#ifndef STRONGROOM_AUXV_H
+#define STRONGROOM_AUXV_H
+
+#include <stdbool.h>
+
+/* Whether the process gained privileges at exec (AT_SECURE); true as well when the kernel does not say. */
+bool auxv_is_secure(void);
+
+#endif

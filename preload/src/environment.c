@@ -1,0 +1,119 @@
+#include "environment.h"
+
+#include <stdbool.h>
+
+#include "bytes.h"
+#include "fail.h"
+#include "syscalls.h"
+
+size_t environment_count(char *const *list) {
+    size_t count = 0;
+    while (list != NULL && list[count] != NULL) {
+        count++;
+    }
+    return count;
+}
+
+char *environment_entry(char *const *list, const char *name) {
+    char first = name[0];
+    if (list == NULL || first == '\0' || first == '=') {
+        return NULL;
+    }
+    for (; *list != NULL; list++) {
+        char *entry = *list;
+        /* Nearly every entry is ruled out by its first byte; a miss must not cost more than it does in a libc. */
+        if (entry[0] != first) {
+            continue;
+        }
+        size_t i = 1;
+        while (name[i] == entry[i] && name[i] != '\0' && name[i] != '=') {
+            i++;
+        }
+        if (name[i] == '\0' && entry[i] == '=') {
+            return entry;
+        }
+    }
+    return NULL;
+}
+
+char *environment_value(char *const *list, const char *name) {
+    char *entry = environment_entry(list, name);
+    return entry == NULL ? NULL : entry + text_length(name) + 1;
+}
+
+/* 64-bit FNV-1a of the name of an entry; never 0, which marks a free place. */
+static uint64_t name_hash(const char *entry) {
+    uint64_t hash = UINT64_C(14695981039346656037);
+    for (; *entry != '\0' && *entry != '='; entry++) {
+        hash = (hash ^ (uint8_t)*entry) * UINT64_C(1099511628211);
+    }
+    return hash | 1;
+}
+
+/* Whether two entries of `list` have the same name (or, once in 2^63, only the same hash). */
+static bool has_duplicates(char *const *list, size_t count) {
+    size_t places = 2;
+    while (places < 2 * count) {
+        places *= 2;
+    }
+    uint64_t *seen = sys_mmap(places * sizeof *seen, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+    if (is_map_error(seen)) {
+        fail_call("environment", "mapping memory: ", (long)seen);
+    }
+    bool found = false;
+    for (size_t i = 0; i < count && !found; i++) {
+        uint64_t hash = name_hash(list[i]);
+        size_t place = hash & (places - 1);
+        while (seen[place] != 0 && seen[place] != hash) {
+            place = (place + 1) & (places - 1);
+        }
+        found = seen[place] == hash;
+        seen[place] = hash;
+    }
+    sys_munmap(seen, places * sizeof *seen);
+    return found;
+}
+
+/* Overwrites the value of an entry of the initial stack with zeros. Strings that do not lie behind their list were put
+ * there by putenv() in an earlier constructor, may be constants, and are not what /proc/PID/environ shows. */
+static void wipe_value(char *const *list, char *entry, size_t name_bytes) {
+    if ((uintptr_t)entry < (uintptr_t)list) {
+        return;
+    }
+    volatile char *value = entry + name_bytes + 1;
+    while (*value != '\0') {
+        *value++ = '\0';
+    }
+}
+
+void environment_repoint(char **list, const struct region *region, uint32_t *hints) {
+    for (uint32_t slot = 0; slot < region->slot_count; slot++) {
+        hints[slot] = NO_HINT;
+    }
+    size_t count = environment_count(list);
+    for (size_t i = 0; i < count; i++) {
+        size_t name_bytes;
+        uint32_t slot = region_find(region, list[i], &name_bytes);
+        if (slot == REGION_NO_SLOT || list[i][name_bytes] != '=') {
+            continue;
+        }
+        char *secret = region_string(region, slot);
+        bool placeholder = list[i][name_bytes + 1] == '\0';
+        if (!placeholder) {
+            if (!text_equal(list[i], secret)) {
+                continue;
+            }
+            wipe_value(list, list[i], name_bytes);
+        }
+        list[i] = secret;
+        hints[slot] = (uint32_t)i;
+    }
+    /* Of two entries of one name the first counts, even when only the second is ours. And unsetenv() of musl closes the
+     * gaps of several entries in one go and leaves stale pointers behind the end, at which a hint could then point. A
+     * list with duplicates is therefore always searched. */
+    if (has_duplicates(list, count)) {
+        for (uint32_t slot = 0; slot < region->slot_count; slot++) {
+            hints[slot] = NO_HINT;
+        }
+    }
+}

@@ -1,0 +1,60 @@
+/* getenv() and secure_getenv() for the programs the library is loaded into.
+ *
+ * Contract of both: NULL for a NULL or empty name and for a name that contains '='. What the program did to its
+ * environment (setenv, putenv, unsetenv, clearenv, another `environ`) wins over the region, always; it is told by
+ * looking at `environ`, so nothing has to be wrapped for it. Not told is a program that writes a new entry of the same
+ * name over an entry of another name in the middle of the initial list, or ends that list short anywhere but at its
+ * start, by its own hand. A pointer handed out stays valid. No allocation, no lock, no errno; safe in threads, in signal
+ * handlers and after fork.
+ */
+#include "environment.h"
+#include "state.h"
+
+#define EXPORT __attribute__((visibility("default")))
+
+EXPORT char *getenv(const char *name);
+EXPORT char *secure_getenv(const char *name);
+
+__attribute__((constructor)) static void on_load(int argc, char **argv, char **envp) {
+    (void)argc;
+    (void)argv;
+    state_load(envp);
+}
+
+static char *lookup(const struct state *state, const char *name) {
+    char **list = environment_now();
+    if (list == NULL) {
+        return NULL;
+    }
+    if (state == NULL || list != state->list || !name_filter_has(state, name)) {
+        return environment_value(list, name);
+    }
+    size_t name_bytes;
+    uint32_t slot = region_find(&state->region, name, &name_bytes);
+    if (name[name_bytes] != '\0') {
+        return NULL;
+    }
+    if (slot != REGION_NO_SLOT && state->hints[slot] != NO_HINT) {
+        char *secret = region_string(&state->region, slot);
+        /* The list is the one we know, so it is long enough to look into; `*environ = NULL` empties it in place. */
+        if (list[0] != NULL && list[state->hints[slot]] == secret) {
+            return secret + name_bytes + 1;
+        }
+    }
+    return environment_value(list, name);
+}
+
+char *getenv(const char *name) {
+    if (name == NULL || name[0] == '\0') {
+        return NULL;
+    }
+    return lookup(state_load(NULL), name);
+}
+
+char *secure_getenv(const char *name) {
+    if (name == NULL || name[0] == '\0') {
+        return NULL;
+    }
+    const struct state *state = state_load(NULL);
+    return state == NULL || state->is_secure ? NULL : lookup(state, name);
+}

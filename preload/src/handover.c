@@ -1,0 +1,111 @@
+#include "handover.h"
+
+#include "bytes.h"
+#include "fail.h"
+#include "region.h"
+#include "syscalls.h"
+
+enum { LOWEST_FD = 100, FD_DIGITS_MAX = 7 };
+
+static const struct {
+    enum rung rung;
+    const char *prefix;
+} RUNGS[] = {
+    {RUNG_MEMFD_SECRET, "memfd-secret:"},
+    {RUNG_LOCKED, "locked:"},
+    {RUNG_ANY, "any:"},
+};
+
+bool handover_parse(const char *text, struct handover *handover) {
+    for (size_t i = 0; i < sizeof RUNGS / sizeof RUNGS[0]; i++) {
+        if (!text_starts_with(text, RUNGS[i].prefix)) {
+            continue;
+        }
+        const char *digits = text + text_length(RUNGS[i].prefix);
+        int fd = 0;
+        size_t count = 0;
+        for (; digits[count] >= '0' && digits[count] <= '9' && count < FD_DIGITS_MAX; count++) {
+            fd = fd * 10 + (digits[count] - '0');
+        }
+        *handover = (struct handover){RUNGS[i].rung, fd};
+        return digits[count] == '\0' && digits[0] != '0' && fd >= LOWEST_FD;
+    }
+    return false;
+}
+
+/* The size of the image in the descriptor, which must be of the kind that the rung promises. */
+static size_t image_bytes(const struct handover *handover) {
+    struct stat status;
+    long result = sys_fstat(handover->fd, &status);
+    if (result < 0) {
+        fail_call(REGION_VARIABLE, "the descriptor: ", result);
+    }
+    if (handover->rung == RUNG_MEMFD_SECRET) {
+        struct statfs kind;
+        result = sys_fstatfs(handover->fd, &kind);
+        if (result < 0 || kind.f_type != SECRETMEM_MAGIC) {
+            fail(REGION_VARIABLE, "the descriptor is not secret memory, as its rung says");
+        }
+    }
+    if (status.st_size < REGION_HEADER_BYTES) {
+        fail("region", "rule 1: shorter than a header");
+    }
+    if (status.st_size > REGION_MAX_BYTES) {
+        fail("region", "rule 2: total size is not a multiple of 8 or above the limit");
+    }
+    return (size_t)status.st_size;
+}
+
+/* Fresh secret memory that only this mapping leads to. */
+static void *map_secret(size_t length) {
+    long fd = sys_memfd_secret(O_CLOEXEC);
+    if (fd < 0) {
+        fail_call("region", "memfd_secret: ", fd);
+    }
+    long result = sys_ftruncate((int)fd, length);
+    if (result < 0) {
+        fail_call("region", "sizing secret memory: ", result);
+    }
+    void *memory = sys_mmap(length, PROT_READ | PROT_WRITE, MAP_SHARED, (int)fd);
+    sys_close((int)fd);
+    if (is_map_error(memory)) {
+        fail_call("region", "mapping secret memory: ", (long)memory);
+    }
+    return memory;
+}
+
+/* Fresh anonymous memory, kept out of swap and core dumps; `insist` makes a failure to do so the end. */
+static void *map_anonymous(size_t length, bool insist) {
+    void *memory = sys_mmap(length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+    if (is_map_error(memory)) {
+        fail_call("region", "mapping memory: ", (long)memory);
+    }
+    long result = sys_mlock(memory, length);
+    if (result < 0 && insist) {
+        fail_call("region", "mlock: ", result);
+    }
+    result = sys_madvise(memory, length, MADV_DONTDUMP);
+    if (result < 0 && insist) {
+        fail_call("region", "madvise DONTDUMP: ", result);
+    }
+    return memory;
+}
+
+void *handover_take(const struct handover *handover, size_t *length) {
+    *length = image_bytes(handover);
+    void *shared = sys_mmap(*length, PROT_READ, MAP_SHARED, handover->fd);
+    if (is_map_error(shared)) {
+        fail_call(REGION_VARIABLE, "mapping the descriptor: ", (long)shared);
+    }
+    void *copy = handover->rung == RUNG_MEMFD_SECRET ? map_secret(*length)
+                                                     : map_anonymous(*length, handover->rung == RUNG_LOCKED);
+    bytes_copy(copy, shared, *length);
+    sys_munmap(shared, *length);
+
+    /* Checked after copying, so that what was checked is what is used, whatever happens to the original meanwhile. */
+    const char *broken = region_check(copy, *length);
+    if (broken != NULL) {
+        fail("region", broken);
+    }
+    return copy;
+}

@@ -1,0 +1,38 @@
+/* What the library found out when it was loaded. Written once, read by everything else. */
+#ifndef STRONGROOM_STATE_H
+#define STRONGROOM_STATE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "environment.h"
+#include "region.h"
+
+enum { NAME_FILTER_WORDS = 4 };
+
+struct state {
+    bool has_region;
+    bool is_secure;         /* AT_SECURE: secure_getenv() answers nothing */
+    struct region region;   /* this process's own copy */
+    char **list;            /* the environment list in which placeholders were repointed */
+    const uint32_t *hints;  /* per slot: index into `list`, or NO_HINT */
+    uint64_t name_filter[NAME_FILTER_WORDS]; /* one bit per pair of first bytes of the names in the region */
+};
+
+/* The state, loaded first if this is the first call in the process. `envp` is the list to use where the libc has not
+ * set its own yet; NULL when the caller does not know one, and then the answer may be NULL: not loaded yet. A failure
+ * to load ends the process (fail.h). */
+const struct state *state_load(char **envp);
+
+/* The bit of the filter for a name that starts with these bytes. */
+static inline unsigned name_filter_bit(const char *name) {
+    return ((unsigned char)name[0] ^ ((unsigned)(unsigned char)name[1] << 3)) % (NAME_FILTER_WORDS * 64);
+}
+
+/* False when no name in the region starts like `name`, which must not be empty. */
+static inline bool name_filter_has(const struct state *state, const char *name) {
+    unsigned bit = name_filter_bit(name);
+    return (state->name_filter[bit / 64] >> (bit % 64)) & 1;
+}
+
+#endif

@@ -1,0 +1,133 @@
+/* System calls without a libc, for x86-64 and aarch64.
+ *
+ * Each wrapper does one system call and returns what the kernel returned: a negative errno value on failure. None of
+ * them touches the errno of the program, so all are safe in signal handlers and between vfork and exec.
+ */
+#ifndef STRONGROOM_SYSCALLS_H
+#define STRONGROOM_SYSCALLS_H
+
+#include <asm/stat.h>
+#include <asm/statfs.h>
+#include <asm/unistd.h>
+#include <linux/errno.h>
+#include <linux/fcntl.h>
+#include <linux/magic.h>
+#include <linux/memfd.h>
+#include <linux/mman.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* The same on every architecture since 5.14; kernel headers of older build hosts do not have it. */
+#ifndef __NR_memfd_secret
+#define __NR_memfd_secret 447
+#endif
+
+#ifndef SECRETMEM_MAGIC
+#define SECRETMEM_MAGIC 0x5345434d
+#endif
+
+static inline long syscall6(long number, long a, long b, long c, long d, long e, long f) {
+#if defined(__x86_64__)
+    long result;
+    register long r10 __asm__("r10") = d;
+    register long r8 __asm__("r8") = e;
+    register long r9 __asm__("r9") = f;
+    __asm__ volatile("syscall"
+                     : "=a"(result)
+                     : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
+                     : "rcx", "r11", "memory");
+    return result;
+#elif defined(__aarch64__)
+    register long x8 __asm__("x8") = number;
+    register long x0 __asm__("x0") = a;
+    register long x1 __asm__("x1") = b;
+    register long x2 __asm__("x2") = c;
+    register long x3 __asm__("x3") = d;
+    register long x4 __asm__("x4") = e;
+    register long x5 __asm__("x5") = f;
+    __asm__ volatile("svc 0" : "+r"(x0) : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4), "r"(x5) : "memory");
+    return x0;
+#else
+#error "only x86-64 and aarch64 are supported"
+#endif
+}
+
+#define SYSCALL0(n) syscall6((n), 0, 0, 0, 0, 0, 0)
+#define SYSCALL1(n, a) syscall6((n), (long)(a), 0, 0, 0, 0, 0)
+#define SYSCALL2(n, a, b) syscall6((n), (long)(a), (long)(b), 0, 0, 0, 0)
+#define SYSCALL3(n, a, b, c) syscall6((n), (long)(a), (long)(b), (long)(c), 0, 0, 0)
+#define SYSCALL4(n, a, b, c, d) syscall6((n), (long)(a), (long)(b), (long)(c), (long)(d), 0, 0)
+#define SYSCALL5(n, a, b, c, d, e) syscall6((n), (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), 0)
+
+/* Whether a result of sys_mmap() is an error; the kernel never maps the last page of the address space. */
+static inline bool is_map_error(const void *address) {
+    return (uintptr_t)address > (uintptr_t)-4096;
+}
+
+static inline void *sys_mmap(size_t bytes, int protection, int flags, int fd) {
+    return (void *)syscall6(__NR_mmap, 0, (long)bytes, protection, flags, fd, 0);
+}
+
+static inline long sys_munmap(void *address, size_t bytes) {
+    return SYSCALL2(__NR_munmap, address, bytes);
+}
+
+static inline long sys_mlock(const void *address, size_t bytes) {
+    return SYSCALL2(__NR_mlock, address, bytes);
+}
+
+static inline long sys_madvise(void *address, size_t bytes, int advice) {
+    return SYSCALL3(__NR_madvise, address, bytes, advice);
+}
+
+static inline long sys_memfd_secret(unsigned int flags) {
+    return SYSCALL1(__NR_memfd_secret, flags);
+}
+
+static inline long sys_ftruncate(int fd, size_t bytes) {
+    return SYSCALL2(__NR_ftruncate, fd, bytes);
+}
+
+static inline long sys_fstat(int fd, struct stat *status) {
+    return SYSCALL2(__NR_fstat, fd, status);
+}
+
+static inline long sys_fstatfs(int fd, struct statfs *status) {
+    return SYSCALL2(__NR_fstatfs, fd, status);
+}
+
+static inline long sys_close(int fd) {
+    return SYSCALL1(__NR_close, fd);
+}
+
+static inline long sys_read(int fd, void *bytes, size_t length) {
+    return SYSCALL3(__NR_read, fd, bytes, length);
+}
+
+static inline long sys_write(int fd, const void *bytes, size_t length) {
+    return SYSCALL3(__NR_write, fd, bytes, length);
+}
+
+static inline long sys_openat(int directory, const char *path, int flags) {
+    return SYSCALL4(__NR_openat, directory, path, flags, 0);
+}
+
+static inline long sys_sched_yield(void) {
+    return SYSCALL0(__NR_sched_yield);
+}
+
+/* A signal set as the kernel sees it: one bit per signal. */
+typedef uint64_t kernel_sigset;
+
+static inline long sys_sigprocmask(int how, const kernel_sigset *set, kernel_sigset *old) {
+    return SYSCALL4(__NR_rt_sigprocmask, how, set, old, sizeof(kernel_sigset));
+}
+
+__attribute__((noreturn)) static inline void sys_exit_group(int status) {
+    for (;;) {
+        SYSCALL1(__NR_exit_group, status);
+    }
+}
+
+#endif
