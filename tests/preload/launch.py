@@ -1,0 +1,110 @@
+"""Start programs the way a launch does: placeholders, a region in a descriptor, the library preloaded."""
+
+import os
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.support import secretmem
+from tests.vectors.region.make import build
+
+ROOT = Path(__file__).parents[2]
+NATIVE = ROOT / "tests" / "native"
+PASSWORD = b"s3cret"
+KEY = b"k-0123456789"
+SECRETS: dict[str, bytes] = {
+    "DB_PASSWORD": PASSWORD,
+    "API_KEY": KEY,
+    "EMPTY_SECRET": b"",
+    "LONG_SECRET": b"x" * 200_000,  # beyond what execve takes for one variable
+}
+PLAIN: dict[str, str] = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/", "PLAIN": "plain", "BLANK": ""}
+
+Environment = Sequence[tuple[str, str]]
+
+
+def image_of(secrets: Mapping[str, bytes]) -> bytes:
+    """Return the region image of these secrets."""
+    return build(list(secrets.items())).pack()
+
+
+@dataclass(frozen=True)
+class Launcher:
+    """Starts programs with the library at this path preloaded."""
+
+    library: str
+
+    def run(
+        self,
+        command: Sequence[str | Path],
+        *,
+        secrets: Mapping[str, bytes] = SECRETS,
+        image: bytes | None = None,
+        rung: str = "memfd-secret",
+        region: str | None = None,
+        extra: Mapping[str, str] | None = None,
+        preexec: Callable[[], None] | None = None,
+        descriptor: int | None = None,
+        also: Sequence[int] = (),
+        stdin: bytes = b"",
+    ) -> subprocess.CompletedProcess[bytes]:
+        """Run ``command`` to its end.
+
+        ``image`` overrides the region, ``region`` the text of STRONGROOM_REGION (``{fd}`` is the descriptor), and
+        ``extra`` adds to or overrides the environment. ``descriptor`` is used, and closed, in the place of a new one;
+        ``also`` are further descriptors for the program.
+        """
+        if descriptor is None:
+            descriptor = secretmem.region_descriptor(image_of(secrets) if image is None else image, rung)
+        environment = {
+            **PLAIN,
+            **dict.fromkeys(secrets, ""),
+            "LD_PRELOAD": self.library,
+            "STRONGROOM_REGION": (region or f"{rung}:{{fd}}").format(fd=descriptor),
+            **(extra or {}),
+        }
+        try:
+            return subprocess.run(  # noqa: S603 - our own programs
+                [str(part) for part in command],
+                env=environment,
+                input=stdin,
+                capture_output=True,
+                pass_fds=(descriptor, *also),
+                preexec_fn=preexec,  # noqa: PLW1509 - the test process has no threads
+                timeout=60,
+                check=False,
+            )
+        finally:
+            os.close(descriptor)
+
+
+COMPILERS = {"glibc": "gcc", "musl": "musl-gcc"}
+FLAGS = ["-std=gnu11", "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-pthread", "-D_GNU_SOURCE", f"-I{NATIVE}"]
+
+
+@dataclass(frozen=True)
+class Programs:
+    """Builds the programs of tests/native with the compiler of one libc, each once."""
+
+    libc: str
+    folder: Path
+
+    @property
+    def libc_path(self) -> str:
+        """What dlopen() knows this libc as."""
+        return {"glibc": "libc.so.6", "musl": "libc.so"}[self.libc]
+
+    def build(self, name: str, *options: str | Path) -> Path:
+        """Return the program ``name``, built from ``name.c``."""
+        return self._compile(name, self.folder / name, *options)
+
+    def build_library(self, name: str, *options: str | Path) -> Path:
+        """Return the shared object built from ``name.c``."""
+        return self._compile(name, self.folder / f"lib{name}.so", "-shared", "-fPIC", *options)
+
+    def _compile(self, name: str, output: Path, *options: str | Path) -> Path:
+        if not output.exists():
+            command = [COMPILERS[self.libc], *FLAGS, NATIVE / f"{name}.c", "-o", output, *options]
+            subprocess.run([str(part) for part in command], check=True)  # noqa: S603 - our own command
+        return output

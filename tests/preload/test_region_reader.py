@@ -1,0 +1,60 @@
+"""The C reader of the region format against the vectors, in a hosted build with sanitizers."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.vectors.region import make
+
+VECTORS = Path(make.__file__).parent
+GOOD = sorted(VECTORS.glob("good-*.bin"))
+BAD = sorted(VECTORS.glob("bad-*.bin"))
+MUTATED_BYTES_MAX = 5000  # time grows with the square of the size
+
+
+def output(*command: str | Path) -> str:
+    """Return what the reader prints; a finding of a sanitizer fails here."""
+    result = subprocess.run(command, capture_output=True, check=True, text=True, timeout=120)  # noqa: S603 - ours
+    assert result.stderr == ""
+    return result.stdout
+
+
+def test_files_are_what_the_generator_writes() -> None:
+    present = {path.name: path.read_bytes() for pattern in ("good-*", "bad-*") for path in VECTORS.glob(pattern)}
+    assert present == make.files()
+
+
+@pytest.mark.parametrize("path", GOOD, ids=lambda path: path.stem)
+def test_good_image_is_read(region_check: Path, path: Path) -> None:
+    assert output(region_check, path) == "ok\n"
+    entries = dict(line.split("\t") for line in output(region_check, "-d", path).splitlines())
+    assert entries == json.loads(path.with_suffix(".json").read_text())["entries"]
+
+
+@pytest.mark.parametrize("path", BAD, ids=lambda path: path.stem)
+def test_bad_image_is_refused_by_the_rule_it_breaks(region_check: Path, path: Path) -> None:
+    assert output(region_check, path).startswith(f"rule {path.stem.split('-')[1]}: ")
+
+
+def test_every_rule_has_a_vector() -> None:
+    assert {path.stem.split("-")[1] for path in BAD} == set("12345678")
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in GOOD if path.stat().st_size < MUTATED_BYTES_MAX], ids=lambda path: path.stem
+)
+def test_every_truncation_and_every_changed_byte_is_refused(region_check: Path, path: Path) -> None:
+    *accepted, tried = output(region_check, "-m", path).splitlines()
+    assert accepted == []
+    assert int(tried) >= path.stat().st_size + 255 * 48
+
+
+def test_valgrind_finds_nothing_in_a_build_without_sanitizers(tmp_path: Path) -> None:
+    root = VECTORS.parents[2]
+    program = tmp_path / "region-check"
+    sources = [root / "tests/native/region_check.c", root / "preload/src/region.c"]
+    subprocess.run(["cc", "-g", f"-I{root}/preload/src", *sources, "-o", program], check=True)  # noqa: S603, S607
+    command = ["valgrind", "-q", "--error-exitcode=99", program, *GOOD, *BAD]
+    assert output(*command).count("\n") == len(GOOD) + len(BAD)
