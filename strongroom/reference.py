@@ -12,21 +12,22 @@ Pure text handling; whether a path may be read is the bridge's business. Both si
 bridge decides on is what the wrapper wrote.
 """
 
-import re
-
 from strongroom.errors import ConfigError
 
 SCHEMES = ("bao:", "vault:")
 MAX_PATH_CHARS = 1024
 MAX_KEY_CHARS = 512
+MAX_VERSION = (1 << 63) - 1  # what OpenBao, written in Go, can hold in an int
 
+_CONTROLS = frozenset(map(chr, range(0x20))) | {"\x7f"}
 # Characters that mean something to a URL, to a policy glob or to this grammar. A path with one of them could name one
 # thing to the policy and another to OpenBao, so none is let in.
-_FORBIDDEN_IN_PATH = re.compile(r"[\x00-\x20\x7f?#%\\*{}\[\]\"'<>|^`]")
-_FORBIDDEN_IN_KEY = re.compile(r"[\x00-\x1f\x7f#?{}]")
-_INLINE = re.compile(r"\$\{((?:bao|vault):[^}]*)\}")
-_OPEN_INLINE = re.compile(r"\$\{(?:bao|vault):")
-_ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+_FORBIDDEN_IN_PATH = _CONTROLS | frozenset(" ?#%\\*{}[]\"'<>|^`")
+_FORBIDDEN_IN_KEY = _CONTROLS | frozenset("#?{}")
+_OPEN = "${"
+_CLOSE = "}"
+
+# No regular expressions here: compiling them at import would cost every launch 3 ms.
 
 
 class Reference:
@@ -50,12 +51,16 @@ class Reference:
         """Check every field.
 
         Raises:
-            ConfigError: path, key or version is not legal.
+            ConfigError: path, key or version is not legal, or the default is itself a reference.
         """
         self.path = check_path(path)
         self.key = _check_key(key, path)
-        if version < 0:
-            msg = f"{path}#{key}: version {version} is not a version; versions count from 1"
+        if not 0 <= version <= MAX_VERSION:
+            msg = f"{path}#{key}: the version is not one; versions count from 1"
+            raise ConfigError(msg)
+        if default is not None and _holds_reference(default):
+            # It would be handed out as it stands, and no reference may ever reach an application.
+            msg = f"{path}#{key}: its default is a reference; a default is a text"
             raise ConfigError(msg)
         self.version = version
         self.optional = optional or default is not None
@@ -90,8 +95,8 @@ def check_path(path: str) -> str:
     if not path or len(path) > MAX_PATH_CHARS:
         msg = f"secret path {path[:40]!r}: must have 1 to {MAX_PATH_CHARS} characters"
         raise ConfigError(msg)
-    if _FORBIDDEN_IN_PATH.search(path):
-        msg = f"secret path {path!r}: spaces, control characters and any of ?#%\\*{{}}[]\"'<>|^` are not allowed"
+    if not _FORBIDDEN_IN_PATH.isdisjoint(path) or not path.isprintable():
+        msg = f"secret path {path!r}: spaces, unprintable characters and any of ?#%\\*{{}}[]\"'<>|^` are not allowed"
         raise ConfigError(msg)
     segments = path.split("/")
     if "" in segments or "." in segments or ".." in segments:
@@ -104,15 +109,19 @@ def check_path(path: str) -> str:
 
 
 def _check_key(key: str, path: str) -> str:
-    if not key or len(key) > MAX_KEY_CHARS or _FORBIDDEN_IN_KEY.search(key):
-        msg = f"{path}: key {key[:40]!r} is not legal; a key has 1 to {MAX_KEY_CHARS} characters and none of #?{{}}"
+    if not key or len(key) > MAX_KEY_CHARS or not _FORBIDDEN_IN_KEY.isdisjoint(key) or not key.isprintable():
+        msg = f"{path}: key {key[:40]!r}: must have 1 to {MAX_KEY_CHARS} printable characters and none of #?{{}}"
         raise ConfigError(msg, hint="write bao:PATH#KEY")
     return key
 
 
 def is_env_name(name: str) -> bool:
     """Say whether ``name`` can be an environment variable that shells, too, can read (POSIX XBD, 8.1)."""
-    return _ENV_NAME.match(name) is not None
+    return name.isascii() and name.isidentifier()  # together exactly [A-Za-z_][A-Za-z0-9_]*
+
+
+def _holds_reference(text: str) -> bool:
+    return text.startswith(SCHEMES) or any(_OPEN + scheme in text for scheme in SCHEMES)
 
 
 def _strip_scheme(text: str) -> str | None:
@@ -130,7 +139,9 @@ def _split_options(body: str, whole: str) -> tuple[str, bool, str | None]:
         return target, True, None
     if option.startswith("default="):
         return target, True, option.removeprefix("default=")
-    msg = f"{whole!r}: unknown option {option.partition('=')[0]!r}"
+    # No more than its leading letters: a mistyped default= would show its text.
+    name = next((option[:i] for i, char in enumerate(option) if not ("a" <= char <= "z")), option)
+    msg = f"{whole!r}: unknown option {name!r}"
     raise ConfigError(msg, hint="the options are ?optional and ?default=TEXT")
 
 
@@ -140,11 +151,11 @@ def parse_reference(text: str) -> Reference:
     Raises:
         ConfigError: ``text`` is not such a reference; the message says what is wrong.
     """
+    shown = text.partition("?")[0]  # never the default behind it, which may be private
     body = _strip_scheme(text)
     if body is None:
-        msg = f"{text!r}: does not begin with bao: or vault:"
+        msg = f"{shown!r}: does not begin with bao: or vault:"
         raise ConfigError(msg)
-    shown = text.partition("?")[0]
     target, optional, default = _split_options(body, shown)
     path, mark, rest = target.partition("#")
     if not mark:
@@ -153,8 +164,9 @@ def parse_reference(text: str) -> Reference:
     key, mark, version_text = rest.partition("#")
     version = 0
     if mark:
-        if not (version_text.isascii() and version_text.isdigit() and int(version_text) > 0):
-            msg = f"{shown!r}: version {version_text!r} is not a positive number"
+        legal = version_text.isascii() and version_text.isdigit() and len(version_text) < 20  # noqa: PLR2004 - 2^63
+        if not (legal and int(version_text)):
+            msg = f"{shown[:100]!r}: version {version_text[:20]!r} is not a positive number"
             raise ConfigError(msg, hint="write bao:PATH#KEY#VERSION, or leave the version out for the newest")
         version = int(version_text)
     return Reference(path, key, version=version, optional=optional, default=default)
@@ -166,13 +178,14 @@ def parse_path_reference(text: str) -> tuple[str, bool]:
     Raises:
         ConfigError: ``text`` is not such a reference.
     """
+    shown = text.partition("?")[0]
     body = _strip_scheme(text)
     if body is None:
-        msg = f"{text!r}: does not begin with bao: or vault:"
+        msg = f"{shown!r}: does not begin with bao: or vault:"
         raise ConfigError(msg)
-    path, optional, default = _split_options(body, text.partition("?")[0])
+    path, optional, default = _split_options(body, shown)
     if "#" in path or default is not None:
-        msg = f"{text.partition('?')[0]!r}: a whole path takes neither a key nor a default"
+        msg = f"{shown!r}: a whole path takes neither a key nor a default"
         raise ConfigError(msg, hint="write bao:PATH or bao:PATH?optional")
     return check_path(path), optional
 
@@ -185,19 +198,21 @@ def parse_value(value: str) -> list[str | Reference]:
     """
     if value.startswith(SCHEMES):
         return [parse_reference(value)]
-    if "${" not in value:
-        return [value]
     parts: list[str | Reference] = []
-    end = 0
-    for match in _INLINE.finditer(value):
-        if match.start() > end:
-            parts.append(value[end : match.start()])
-        parts.append(parse_reference(match.group(1)))
-        end = match.end()
-    rest = value[end:]
-    if _OPEN_INLINE.search(rest):
-        msg = "a ${bao:…} reference is not closed"
-        raise ConfigError(msg, hint="end it with }")
-    if rest or not parts:
-        parts.append(rest)
+    text_from = search_from = 0
+    while (start := value.find(_OPEN, search_from)) >= 0:
+        inside = start + len(_OPEN)
+        if not value.startswith(SCHEMES, inside):  # a ${...} of somebody else
+            search_from = inside
+            continue
+        end = value.find(_CLOSE, inside)
+        if end < 0:
+            msg = "a ${bao:…} reference is not closed"
+            raise ConfigError(msg, hint="end it with }")
+        if start > text_from:
+            parts.append(value[text_from:start])
+        parts.append(parse_reference(value[inside:end]))
+        text_from = search_from = end + len(_CLOSE)
+    if text_from < len(value) or not parts:
+        parts.append(value[text_from:])
     return parts

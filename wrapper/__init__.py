@@ -1,1 +1,1 @@
-"""The wrapper: the first program of a container; fetches the secrets its environment refers to and execs the command."""
+"""The wrapper: the first program of a container. Fetches its secrets and execs the application."""

@@ -4,6 +4,7 @@ What the bridge refuses becomes an error that names variable, path and cause. Co
 repeated as ``retry`` decides; certificates that do not hold are not.
 """
 
+import os
 import socket
 import ssl
 from time import monotonic, sleep
@@ -53,6 +54,8 @@ class Bridge:
         """
         self._settings = settings
         self._url = Url(settings.bridge)
+        # As bytes, so that neither socket nor ssl imports the IDNA codec, which takes 1 ms. A name is ASCII here.
+        self._host = self._url.host.encode("ascii")
         self._context = client_context(settings.ca, settings.cert, settings.key)
 
     def fetch_region(self, path: str, request: "BundleRequest", allocate: "Callable[[int], mmap]") -> None:
@@ -85,8 +88,6 @@ class Bridge:
     def _post(
         self, path: str, request: "BundleRequest", receive: "Callable[[ssl.SSLSocket, ResponseHead, float], None]"
     ) -> None:
-        from random import random  # noqa: PLC0415, RUF100 - jitter only; see RetryPolicy
-
         message = encode_post(self._url, path, encode_request(request))
         settings = self._settings
         policy = RetryPolicy(
@@ -94,7 +95,7 @@ class Bridge:
             timeout_s=settings.timeout_s,
             wait_s=settings.wait_s,
             retries=settings.retries,
-            random=random,
+            random=_random,
         )
         while True:
             now = monotonic()
@@ -136,7 +137,8 @@ class Bridge:
 
     def _connect(self, deadline: float) -> ssl.SSLSocket:
         try:
-            plain = socket.create_connection((self._url.host, self._url.port), timeout=_left(deadline))
+            address = (self._host, self._url.port)
+            plain = socket.create_connection(address, timeout=_left(deadline))  # type: ignore[arg-type]  # see _host
         except TimeoutError:
             msg = f"bridge {self._url}: no connection within {self._settings.attempt_timeout_s:g} s"
             raise NotUpError(msg) from None
@@ -146,7 +148,7 @@ class Bridge:
         try:
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             plain.settimeout(_left(deadline))
-            connection: ssl.SSLSocket = self._context.wrap_socket(plain, server_hostname=self._url.host)
+            connection: ssl.SSLSocket = self._context.wrap_socket(plain, server_hostname=self._host)
         except ssl.SSLError as error:
             plain.close()
             raise self._refused(error) from None
@@ -177,6 +179,11 @@ def _sleep_or_raise(pause: float | None, error: StrongroomError) -> None:
     if pause is None:
         raise error
     sleep(pause)
+
+
+def _random() -> float:
+    """Return a number from 0 to 1. The random module would cost each launch 2 ms, for a jitter that most never need."""
+    return int.from_bytes(os.urandom(2)) / 0xFFFF
 
 
 def _left(deadline: float) -> float:

@@ -4,7 +4,7 @@ import os
 import resource
 import signal
 
-from preload import library_path
+from preload import LibraryError, library_path
 from strongroom.region import read_names
 from wrapper import libc
 from wrapper.exit_status import SIGNALLED, CannotExecError, ProtectionError
@@ -44,10 +44,10 @@ def usable_library() -> str:
     Raises:
         ProtectionError: the loader would not load it.
     """
-    path = library_path()
-    if " " in path or ":" in path:
-        msg = f"{path}: LD_PRELOAD cannot name a path with a space or a colon"
-        raise ProtectionError(msg, hint="install Strongroom elsewhere")
+    try:
+        path = library_path()
+    except LibraryError as error:
+        raise ProtectionError(str(error)) from None
     if os.statvfs(path).f_flag & os.ST_NOEXEC:
         msg = f"{path}: lies on a filesystem mounted noexec"
         raise ProtectionError(msg, hint="mount it exec, or install Strongroom elsewhere")

@@ -35,6 +35,7 @@ class Url:
             or not legal
             or not host
             or any(c in "/?#@ " or not c.isprintable() for c in authority)
+            or not authority.isascii()
             or (port and not (port.isascii() and port.isdigit() and 0 < int(port) < 65_536))  # noqa: PLR2004
         ):
             msg = f"STRONGROOM_BRIDGE={text!r}: must be https://HOST[:PORT]"
