@@ -39,13 +39,16 @@ class Entry:
         """Check the name and that there is at least one reference.
 
         Raises:
-            ConfigError: the name cannot be a variable, or the parts hold no reference or too many.
+            ConfigError: the name cannot be a variable, the parts hold no reference or too many, or a text is not UTF-8.
         """
         if not is_env_name(name):
-            msg = f"{name!r}: is not the name of a variable"
+            msg = f"{name[:100]!r}: is not the name of a variable"
             raise ConfigError(msg)
         if not any(isinstance(part, Reference) for part in parts) or len(parts) > MAX_PARTS:
             msg = f"{name}: must have 1 to {MAX_PARTS} parts and a reference among them"
+            raise ConfigError(msg)
+        if not all(_is_utf8(part if isinstance(part, str) else part.default or "") for part in parts):
+            msg = f"{name}: the text around its references, or a default, is not UTF-8"
             raise ConfigError(msg)
         self.name = name
         self.parts = parts
@@ -59,6 +62,15 @@ class Entry:
     def may_be_absent(self) -> bool:
         """Whether the whole variable is left out when its secret is missing: one optional reference without default."""
         return len(self.parts) == 1 and all(ref.optional and ref.default is None for ref in self.references)
+
+
+def _is_utf8(text: str) -> bool:
+    """Say whether a text has a UTF-8 form; lone surrogates, from a foreign environment or from JSON, have none."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 class FromPath:
@@ -137,7 +149,7 @@ def decode_request(body: bytes) -> BundleRequest:
         ConfigError: the body is not such a document; the message names the place.
     """
     try:
-        document = json.loads(body)
+        document = json.loads(body.decode(), object_pairs_hook=_members)  # UTF-8 only (RFC 8259, section 8.1)
     except (ValueError, RecursionError):
         msg = "the request is not JSON"
         raise ConfigError(msg) from None
@@ -156,6 +168,15 @@ def decode_request(body: bytes) -> BundleRequest:
         )
     exclude = [_typed(name, str, "exclude") for name in _list(fields.get("exclude", []), "exclude")]
     return BundleRequest(entries, from_paths, frozenset(exclude))
+
+
+def _members(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """Make an object of its members; two of one name would let two readers see two requests."""
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        msg = "the request has an object with two members of one name"
+        raise ConfigError(msg)
+    return members
 
 
 def _decode_entry(item: object, place: str) -> Entry:

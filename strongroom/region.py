@@ -68,10 +68,12 @@ def encode(entries: "Iterable[tuple[str, bytes]]", *, generation: int = 0, room_
     if count > MAX_ENTRIES or total > MAX_TOTAL_BYTES:
         msg = f"{count} secrets of {total} bytes: a region holds at most {MAX_ENTRIES} of {MAX_TOTAL_BYTES} bytes"
         raise UndeliverableError(msg)
-    if len({name for name, _ in pairs}) != count:
-        twice = sorted({name.decode() for name, _ in pairs if sum(name == other for other, _ in pairs) > 1})
-        msg = f"{', '.join(twice)}: named twice"
-        raise UndeliverableError(msg)
+    seen: set[bytes] = set()
+    for name, _ in pairs:
+        if name in seen:
+            msg = f"{name.decode()}: named twice"
+            raise UndeliverableError(msg)
+        seen.add(name)
 
     seed, hashes = _choose_seed([name for name, _ in pairs], slots)
     image = bytearray(total)

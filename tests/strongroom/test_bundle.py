@@ -1,0 +1,288 @@
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from strongroom.bundle import MAX_FROM_PATHS, MAX_PARTS, BundleRequest, Entry, FromPath, decode_request, encode_request
+from strongroom.errors import ConfigError
+from strongroom.reference import Reference
+
+REFERENCE = Reference("kv/db", "key")
+
+UTF8_TEXT = st.text(st.characters(exclude_categories=["Cs"]))
+NAMES = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,20}", fullmatch=True)
+PATHS = st.lists(st.from_regex(r"[a-z0-9é:@_-]{1,8}", fullmatch=True), min_size=2, max_size=4).map("/".join)
+KEYS = st.from_regex(r"[A-Za-z0-9 ._-]{1,12}", fullmatch=True)
+REFERENCES = st.one_of(
+    st.builds(Reference, PATHS, KEYS, version=st.integers(0, 2**40), optional=st.booleans()),
+    st.builds(Reference, PATHS, KEYS, default=UTF8_TEXT.map(lambda text: "x" + text.replace("$", ""))),
+)
+PARTS = st.lists(UTF8_TEXT | REFERENCES, max_size=5).flatmap(
+    lambda parts: REFERENCES.map(lambda reference: [*parts, reference])
+)
+ENTRIES = st.dictionaries(NAMES, PARTS, max_size=5).map(lambda d: [Entry(name, parts) for name, parts in d.items()])
+FROM_PATHS = st.lists(st.tuples(PATHS, st.booleans()).map(lambda pair: FromPath(pair[0], optional=pair[1])), max_size=4)
+JSON_VALUES: st.SearchStrategy[object] = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+def content(request: BundleRequest) -> tuple[object, ...]:
+    return (
+        [(entry.name, entry.parts) for entry in request.entries],
+        [(source.path, source.optional) for source in request.from_paths],
+        request.exclude,
+    )
+
+
+def document(**changes: object) -> dict[str, object]:
+    return {"entries": [{"name": "A", "parts": [{"path": "kv/db", "key": "key"} | changes]}]}
+
+
+def refusal(body: bytes) -> str:
+    try:
+        decode_request(body)
+    except ConfigError as error:
+        return error.message
+    return ""
+
+
+def encoded(value: object) -> bytes:
+    return json.dumps(value).encode()
+
+
+@given(entries=ENTRIES, from_paths=FROM_PATHS, exclude=st.frozensets(st.text()))
+def test_what_is_written_is_read_back(
+    entries: list[Entry], from_paths: list[FromPath], exclude: frozenset[str]
+) -> None:
+    request = BundleRequest(entries, from_paths, exclude if from_paths else frozenset())
+
+    assert content(decode_request(encode_request(request))) == content(request)
+
+
+def test_it_is_written_as_the_module_documents_it() -> None:
+    request = BundleRequest(
+        [Entry("DB_URL", ["postgres://app:", Reference("kv/shop/db", "password", version=3, default="x"), "@db"])],
+        [FromPath("kv/shop/env"), FromPath("kv/more", optional=True)],
+        frozenset({"PATH", "HOME"}),
+    )
+
+    assert json.loads(encode_request(request)) == {
+        "entries": [
+            {
+                "name": "DB_URL",
+                "parts": [
+                    "postgres://app:",
+                    {"path": "kv/shop/db", "key": "password", "version": 3, "default": "x"},
+                    "@db",
+                ],
+            }
+        ],
+        "from_path": [{"path": "kv/shop/env"}, {"path": "kv/more", "optional": True}],
+        "exclude": ["HOME", "PATH"],
+    }
+
+
+def test_exclude_is_sent_only_with_a_whole_path_because_only_that_brings_other_names() -> None:
+    request = BundleRequest([Entry("A", [REFERENCE])], [], frozenset({"HOME"}))
+
+    assert "exclude" not in json.loads(encode_request(request))
+
+
+@given(body=st.binary() | JSON_VALUES.map(encoded))
+def test_any_body_is_read_or_refused_with_our_own_error(body: bytes) -> None:
+    assert len(refusal(body)) < 3000
+
+
+@given(
+    place=st.sampled_from(["entries", "from_path", "exclude", "name", "parts", "part", "path", "key", "source"]),
+    value=JSON_VALUES,
+)
+def test_any_value_at_any_place_is_read_or_refused_with_our_own_error(place: str, value: object) -> None:
+    part: dict[str, object] = {"path": "kv/db", "key": "key"}
+    entry: dict[str, object] = {"name": "A", "parts": [part]}
+    whole: dict[str, object] = {"entries": [entry], "from_path": [{"path": "kv/db"}], "exclude": []}
+    if place in {"name", "parts"}:
+        entry[place] = value
+    elif place == "part":
+        entry["parts"] = [part, value]
+    elif place in {"path", "key"}:
+        part[place] = value
+    elif place == "source":
+        whole["from_path"] = [value]
+    else:
+        whole[place] = value
+    assert len(refusal(encoded(whole))) < 3000
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"\xff",
+        b"{}x",
+        b'{"entries": ' + b"[" * 100_000,
+        b"[" * 100_000 + b"]" * 100_000,
+        b'{"entries": [], "exclude": [' + b"9" * 5000 + b"]}",
+        '{"entries": []}'.encode("utf-16"),
+        b"\xef\xbb\xbf{}",
+    ],
+    ids=["empty", "cut", "not UTF-8", "more", "deep", "deep and closed", "huge number", "UTF-16", "BOM"],
+)
+def test_what_is_not_json_in_utf8_is_refused(body: bytes) -> None:
+    with pytest.raises(ConfigError, match="not JSON"):
+        decode_request(body)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        [],
+        None,
+        "text",
+        {"entries": [], "more": 1},
+        {"Entries": []},
+        {"entries": {}},
+        {"entries": None},
+        {"entries": ["A"]},
+        {"entries": [{"name": "A"}]},
+        {"entries": [{"parts": []}]},
+        {"entries": [{"name": "A", "parts": [], "x": 1}]},
+        {"from_path": "kv/db"},
+        {"from_path": ["kv/db"]},
+        {"from_path": [{}]},
+        {"from_path": [{"path": "kv/db", "key": "k"}]},
+        {"from_path": [{"path": "kv/db", "optional": 1}]},
+        {"exclude": "HOME"},
+        {"exclude": [1]},
+        {"exclude": [None]},
+    ],
+    ids=repr,
+)
+def test_unknown_missing_and_mistyped_members_are_refused(value: object) -> None:
+    with pytest.raises(ConfigError, match="must be"):
+        decode_request(encoded(value))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"version": True},
+        {"version": 1.0},
+        {"version": "1"},
+        {"version": None},
+        {"version": 1e400},
+        {"optional": 1},
+        {"optional": "true"},
+        {"optional": None},
+        {"default": 1},
+        {"default": True},
+        {"default": ["x"]},
+        {"path": 1},
+        {"path": None},
+        {"key": 1},
+        {"key": ["key"]},
+        {"Path": "kv/db"},
+        {"mount": "kv"},
+    ],
+    ids=repr,
+)
+def test_a_member_of_a_reference_that_is_unknown_or_of_another_type_is_refused(change: dict[str, object]) -> None:
+    with pytest.raises(ConfigError, match=r"entries\[0\]\.parts.*must be"):
+        decode_request(encoded(document(**change)))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"version": -1},
+        {"version": 2**63},
+        {"path": "kv/../sys"},
+        {"path": "kv"},
+        {"path": "kv/a%2fb"},
+        {"path": "kv/\udcff"},
+        {"key": ""},
+        {"key": "a#b"},
+        {"key": "a\x00b"},
+        {"default": "bao:kv/db#other"},
+        {"default": "\ud800"},
+    ],
+    ids=repr,
+)
+def test_a_reference_that_the_grammar_would_refuse_is_refused_on_the_wire_too(change: dict[str, object]) -> None:
+    with pytest.raises(ConfigError):
+        decode_request(encoded(document(**change)))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"entries": [], "entries": []}',
+        b'{"entries": [{"name": "A", "parts": [{"path": "kv/mine", "key": "k", "path": "kv/yours"}]}]}',
+        b'{"entries": [{"name": "A", "name": "B", "parts": []}]}',
+    ],
+)
+def test_two_members_of_one_name_are_refused(body: bytes) -> None:
+    with pytest.raises(ConfigError, match="two members"):
+        decode_request(body)
+
+
+def test_a_variable_that_is_asked_for_twice_is_refused() -> None:
+    entries = [{"name": "A", "parts": [{"path": "kv/db", "key": key}]} for key in ("x", "y")]
+
+    with pytest.raises(ConfigError, match="A: asked for twice"):
+        decode_request(encoded({"entries": entries}))
+
+
+@pytest.mark.parametrize("name", ["", "1A", "A-B", "A=B", "A\n", "É", "\udcff", "x y" * 1000])
+def test_a_name_that_is_no_variable_is_refused_in_a_short_line(name: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Entry(name, [REFERENCE])
+
+    assert len(caught.value.message) < 500
+
+
+@pytest.mark.parametrize("parts", [[], ["text"], [REFERENCE] * (MAX_PARTS + 1)], ids=["none", "no reference", "many"])
+def test_an_entry_needs_a_reference_and_has_a_limit(parts: list[str | Reference]) -> None:
+    with pytest.raises(ConfigError, match=f"1 to {MAX_PARTS} parts"):
+        Entry("A", parts)
+
+
+def test_an_entry_may_have_as_many_parts_as_the_limit_says() -> None:
+    assert len(Entry("A", [REFERENCE] * MAX_PARTS).references) == MAX_PARTS
+
+
+def test_a_text_without_a_utf8_form_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"A: .*UTF-8"):
+        Entry("A", ["\udcff", REFERENCE])
+
+
+def test_too_many_whole_paths_are_refused() -> None:
+    with pytest.raises(ConfigError, match="at most"):
+        BundleRequest([], [FromPath("kv/env")] * (MAX_FROM_PATHS + 1), frozenset())
+
+
+def test_a_whole_path_is_checked_like_any_other() -> None:
+    with pytest.raises(ConfigError):
+        FromPath("kv/../sys")
+
+
+@pytest.mark.parametrize(
+    ("parts", "absent"),
+    [
+        ([Reference("kv/a", "k", optional=True)], True),
+        ([Reference("kv/a", "k", default="")], False),
+        ([Reference("kv/a", "k")], False),
+        (["x", Reference("kv/a", "k", optional=True)], False),
+        ([Reference("kv/a", "k", optional=True), Reference("kv/a", "l", optional=True)], False),
+    ],
+)
+def test_a_variable_may_be_left_out_only_when_it_is_one_optional_reference(
+    parts: list[str | Reference],
+    absent: bool,  # noqa: FBT001 - a table of cases
+) -> None:
+    assert Entry("A", parts).may_be_absent is absent

@@ -1,0 +1,350 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from strongroom.errors import ConfigError
+from strongroom.reference import (
+    MAX_KEY_CHARS,
+    MAX_PATH_CHARS,
+    Reference,
+    check_path,
+    is_env_name,
+    parse_path_reference,
+    parse_reference,
+    parse_value,
+)
+
+LAST_VERSION = 2**63 - 1
+CANARY = "canary-Gh51xQ"
+
+PRINTABLE = st.characters(exclude_categories=["C", "Z"])
+SEGMENTS = st.text(PRINTABLE, min_size=1, max_size=12).filter(
+    lambda text: not set(text) & set("/?#%\\*{}[]\"'<>|^`") and text not in {".", ".."}
+)
+PATHS = st.lists(SEGMENTS, min_size=2, max_size=5).map("/".join)
+KEYS = st.text(PRINTABLE | st.just(" "), min_size=1, max_size=20).filter(lambda text: not set(text) & set("#?{}"))
+DEFAULTS = st.text(st.characters(exclude_characters="}")).filter(
+    lambda text: not text.startswith(("bao:", "vault:")) and "${bao:" not in text and "${vault:" not in text
+)
+VERSIONS = st.integers(0, LAST_VERSION)
+REFERENCES = st.one_of(
+    st.builds(Reference, PATHS, KEYS, version=VERSIONS, optional=st.booleans()),
+    st.builds(Reference, PATHS, KEYS, version=VERSIONS, default=DEFAULTS),
+)
+SCHEMES = st.sampled_from(["bao:", "vault:"])
+
+
+def written(scheme: str, reference: Reference) -> str:
+    option = "?optional" if reference.optional else ""
+    if reference.default is not None:
+        option = f"?default={reference.default}"
+    return f"{scheme}{reference}{option}"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("bao:kv/shop/db#password", Reference("kv/shop/db", "password")),
+        ("vault:kv/shop/db#password", Reference("kv/shop/db", "password")),
+        ("bao:kv/db#password#3", Reference("kv/db", "password", version=3)),
+        ("bao:kv/db#password#007", Reference("kv/db", "password", version=7)),
+        (f"bao:kv/db#password#{LAST_VERSION}", Reference("kv/db", "password", version=LAST_VERSION)),
+        ("bao:kv/db#password?optional", Reference("kv/db", "password", optional=True)),
+        ("bao:kv/db#password#3?optional", Reference("kv/db", "password", version=3, optional=True)),
+        ("bao:kv/db#password?default=", Reference("kv/db", "password", default="")),
+        ("bao:kv/db#password?default=a b", Reference("kv/db", "password", default="a b")),
+        ("bao:kv/db#password?default=#1?optional", Reference("kv/db", "password", default="#1?optional")),
+        ("bao:kv/db#password?default=a}b{c", Reference("kv/db", "password", default="a}b{c")),
+        ("bao:kv/db#password#2?default=x=y", Reference("kv/db", "password", version=2, default="x=y")),
+        ("bao:kv/db#a key with spaces", Reference("kv/db", "a key with spaces")),
+        ("bao:kv/db#tls.crt", Reference("kv/db", "tls.crt")),
+        ("bao:kv/münchen/дб#schlüssel", Reference("kv/münchen/дб", "schlüssel")),
+        ("bao:kv/a:b/c@d,e;f=g&h~i$j!k(l)+m#x", Reference("kv/a:b/c@d,e;f=g&h~i$j!k(l)+m", "x")),
+    ],
+)
+def test_each_form_is_understood(text: str, expected: Reference) -> None:
+    assert parse_reference(text) == expected
+
+
+@given(scheme=SCHEMES, reference=REFERENCES)
+def test_what_is_written_is_read_back(scheme: str, reference: Reference) -> None:
+    assert parse_reference(written(scheme, reference)) == reference
+
+
+@given(scheme=SCHEMES, reference=REFERENCES)
+def test_a_value_that_begins_with_a_scheme_is_one_reference_whatever_follows(scheme: str, reference: Reference) -> None:
+    assert parse_value(written(scheme, reference)) == [reference]
+
+
+def test_a_default_implies_optional() -> None:
+    assert parse_reference("bao:kv/db#k?default=").optional
+
+
+def test_references_are_equal_when_all_fields_are() -> None:
+    reference = Reference("kv/a", "k", version=1, default="d")
+
+    assert reference == Reference("kv/a", "k", version=1, default="d")
+    assert hash(reference) == hash(Reference("kv/a", "k", version=1, default="d"))
+    others = [
+        Reference("kv/b", "k", version=1, default="d"),
+        Reference("kv/a", "l", version=1, default="d"),
+        Reference("kv/a", "k", version=2, default="d"),
+        Reference("kv/a", "k", version=1, default="e"),
+        Reference("kv/a", "k", version=1, optional=True),
+        "kv/a#k#1",
+    ]
+    assert reference not in others
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "kv",
+        "",
+        "/kv/db",
+        "kv/db/",
+        "kv//db",
+        "//",
+        "/",
+        "kv/../sys/raw",
+        "../kv/db",
+        "kv/db/..",
+        "kv/./db",
+        "./kv/db",
+        "kv/%2e%2e/sys",
+        "kv/a%2fb",
+        "kv/a%00b",
+        "kv\\..\\sys",
+        "kv/a b",
+        "kv/*",
+        "kv/+{a}",
+        "kv/[a]",
+        "kv/a\x00b",
+        "kv/a\nb",
+        "kv/a\tb",
+        "kv/a\x7fb",
+        "kv/a\x85b",
+        "kv/a\x9b31mb",
+        "kv/a\u00a0b",
+        "kv/a\u2028b",
+        "kv/\u202edb",
+        "kv/\u200bdb",
+        "kv/\ufeffdb",
+        "kv/\udcffdb",
+        "kv/'a'",
+        'kv/"a"',
+        "kv/`id`",
+        "kv/a|b",
+        "kv/<a>",
+        "kv/a^b",
+        "k" * MAX_PATH_CHARS + "/a",
+    ],
+)
+def test_a_path_that_could_name_two_things_is_refused(path: str) -> None:
+    with pytest.raises(ConfigError):
+        check_path(path)
+    with pytest.raises(ConfigError):
+        Reference(path, "key")
+    with pytest.raises(ConfigError):
+        parse_reference(f"bao:{path}#key")
+    with pytest.raises(ConfigError):
+        parse_path_reference(f"bao:{path}")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "kv/...",
+        "kv/.hidden",
+        "kv/a..b",
+        "kv/a.",
+        "kv/\uff0e\uff0e/x",
+        "kv/\u2024\u2024/x",
+        "kv/\u0430",
+        "kv/a\u2215b",
+        "kv/" + "a" * (MAX_PATH_CHARS - 3),
+    ],
+    ids=["three dots", "hidden", "dots inside", "dot", "fullwidth", "leaders", "cyrillic", "division slash", "longest"],
+)
+def test_a_path_that_only_looks_odd_is_taken_as_it_is(path: str) -> None:
+    assert check_path(path) == path
+
+
+@pytest.mark.parametrize(
+    "key", ["", "a{b", "a}b", "a\nb", "a\x00", "a\x1b[1m", "a\x9b", "\udcff", "\u202ea", "k" * (MAX_KEY_CHARS + 1)]
+)
+def test_a_key_that_the_grammar_or_a_terminal_would_misread_is_refused(key: str) -> None:
+    with pytest.raises(ConfigError):
+        Reference("kv/db", key)
+    with pytest.raises(ConfigError):
+        parse_reference(f"bao:kv/db#{key}")
+
+
+@pytest.mark.parametrize("key", ["a#b", "a?b"])
+def test_a_key_with_a_mark_of_the_grammar_is_refused(key: str) -> None:
+    with pytest.raises(ConfigError):
+        Reference("kv/db", key)
+
+
+@pytest.mark.parametrize(
+    "version",
+    ["", "0", "00", "-1", "+1", "1.0", "1e3", " 1", "1 ", "x", "\uff11", "²", "1#2", str(LAST_VERSION + 1), "9" * 5000],
+)
+def test_a_version_that_is_no_positive_number_is_refused(version: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_reference(f"bao:kv/db#key#{version}")
+
+    assert len(caught.value.message) < 300
+
+
+@pytest.mark.parametrize("version", [-1, LAST_VERSION + 1, 10**5000], ids=["negative", "one more", "huge"])
+def test_a_version_out_of_range_is_refused_in_code_too(version: int) -> None:
+    with pytest.raises(ConfigError):
+        Reference("kv/db", "key", version=version)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["bao:kv/db", "bao:", "bao:#key", "bao:kv/db#", "kv/db#key", "BAO:kv/db#key", " bao:kv/db#key", "ba:kv/db#k", ""],
+)
+def test_what_is_no_reference_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError):
+        parse_reference(text)
+
+
+@pytest.mark.parametrize(
+    "option", ["", "Optional", "optional=1", "optional&default=x", "default", "defualt=x", "?optional"]
+)
+def test_an_unknown_option_is_refused_and_the_known_ones_are_named(option: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_reference(f"bao:kv/db#key?{option}")
+
+    assert "?optional" in caught.value.hint
+    assert "?default=" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"bao:kv?default={CANARY}",
+        f"bao:kv/db?default={CANARY}",
+        f"bao:kv//db#key?default={CANARY}",
+        f"bao:kv/db#?default={CANARY}",
+        f"bao:kv/db#key#x?default={CANARY}",
+        f"bao:kv/db#key?defualt={CANARY}",
+        f"bao:kv/db#key?default {CANARY}",
+        f"bao:kv/db#key?default:{CANARY}",
+        f"bao:kv/db#key?default=bao:{CANARY}",
+        f"nope:kv/db#key?default={CANARY}",
+    ],
+)
+def test_no_error_shows_a_default(text: str) -> None:
+    for parse in (parse_reference, parse_path_reference):
+        with pytest.raises(ConfigError) as caught:
+            parse(text)
+
+        assert CANARY not in caught.value.message + caught.value.hint
+
+
+def test_neither_repr_nor_str_shows_a_default() -> None:
+    reference = Reference("kv/db", "key", version=2, default=CANARY)
+
+    assert str(reference) == "kv/db#key#2"
+    assert CANARY not in repr(reference)
+    assert "kv/db#key#2" in repr(reference)
+
+
+@pytest.mark.parametrize("default", ["bao:kv/db#other", "vault:kv/db#other", "x${bao:kv/db#other}", "${vault:kv/db#o"])
+def test_a_default_that_is_a_reference_is_refused_because_it_would_reach_the_application(default: str) -> None:
+    with pytest.raises(ConfigError, match="default"):
+        parse_reference(f"bao:kv/db#key?default={default}")
+
+
+def test_an_unclosed_reference_does_not_swallow_the_next() -> None:
+    with pytest.raises(ConfigError):
+        parse_value("${bao:kv/a#x?default=1 ${bao:kv/b#y}")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("bao:kv/env", ("kv/env", False)), ("vault:kv/env", ("kv/env", False)), ("bao:kv/env?optional", ("kv/env", True))],
+)
+def test_a_whole_path_is_understood(text: str, expected: tuple[str, bool]) -> None:
+    assert parse_path_reference(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text", ["kv/env", "bao:kv/env#key", "bao:kv/env?default=x", "bao:kv/env?all", "bao:", "bao:kv"]
+)
+def test_a_whole_path_takes_neither_key_nor_default(text: str) -> None:
+    with pytest.raises(ConfigError):
+        parse_path_reference(text)
+
+
+@given(st.text().filter(lambda text: not text.startswith(("bao:", "vault:")) and "${" not in text))
+def test_a_value_without_references_comes_back_as_it_is(value: str) -> None:
+    assert parse_value(value) == [value]
+
+
+@pytest.mark.parametrize(
+    "value", ["", "${HOME}/x", "$(bao:x)", "$bao:kv/a#b", "x bao:kv/a#b", "${ bao:kv/a#b}", "}${x"]
+)
+def test_what_only_resembles_a_reference_is_plain_text(value: str) -> None:
+    assert parse_value(value) == [value]
+
+
+def test_several_references_may_stand_in_one_value() -> None:
+    assert parse_value("pg://${bao:kv/db#user}:${vault:kv/db#pw#2?default=?#x}@db/${bao:kv/db#name?optional}") == [
+        "pg://",
+        Reference("kv/db", "user"),
+        ":",
+        Reference("kv/db", "pw", version=2, default="?#x"),
+        "@db/",
+        Reference("kv/db", "name", optional=True),
+    ]
+
+
+INLINE = st.text(st.characters(exclude_characters="${}"), min_size=1).filter(
+    lambda text: not text.startswith(("bao:", "vault:"))
+)
+
+
+@given(parts=st.lists(st.tuples(INLINE, SCHEMES, REFERENCES), min_size=1, max_size=5), tail=INLINE)
+def test_texts_and_references_alternate_as_they_were_written(
+    parts: list[tuple[str, str, Reference]], tail: str
+) -> None:
+    value = "".join(f"{text}${{{written(scheme, reference)}}}" for text, scheme, reference in parts) + tail
+
+    assert parse_value(value) == [part for text, _, reference in parts for part in (text, reference)] + [tail]
+
+
+@pytest.mark.parametrize(
+    "value", ["${bao:kv/a#b", "x${bao:kv/a#b}${vault:kv/c#d", "${bao:kv/a#b} and ${bao:", "${bao:"]
+)
+def test_an_unclosed_reference_is_refused(value: str) -> None:
+    with pytest.raises(ConfigError, match="not closed"):
+        parse_value(value)
+
+
+def test_an_inline_reference_ends_at_the_first_brace() -> None:
+    assert parse_value("${bao:kv/a#b?default=x}y}") == [Reference("kv/a", "b", default="x"), "y}"]
+
+
+@given(st.text())
+def test_any_value_is_parsed_or_refused_with_our_own_error(value: str) -> None:
+    for text in (value, f"bao:{value}", f"${{bao:{value}}}", f"bao:kv/a#{value}", f"bao:kv/a#b#{value}"):
+        try:
+            parts = parse_value(text)
+        except ConfigError:
+            continue
+        assert parts
+
+
+@pytest.mark.parametrize("name", ["A", "_", "a1", "_9", "HTTP_PROXY"])
+def test_names_that_shells_can_read(name: str) -> None:
+    assert is_env_name(name)
+
+
+@pytest.mark.parametrize("name", ["", "1A", "A-B", "A.B", "A=B", "A ", " A", "A\n", "É", "A\u0661", "A\0"])
+def test_names_that_shells_cannot_read(name: str) -> None:
+    assert not is_env_name(name)
