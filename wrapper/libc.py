@@ -5,10 +5,12 @@ Each function raises OSError with the errno of the call.
 
 import ctypes
 import os
+import signal
 
 _SYS_MEMFD_SECRET = 447  # the same on every architecture that has it (asm-generic/unistd.h)
 
-_PR_SET_DUMPABLE = 4  # linux/prctl.h
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+_PR_SET_DUMPABLE = 4
 _PR_SET_NO_NEW_PRIVS = 38
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -51,3 +53,8 @@ def set_not_dumpable() -> None:
 def set_no_new_privileges() -> None:
     """Take setuid and file capabilities away from this process and all it will exec (PR_SET_NO_NEW_PRIVS)."""
     _checked(_libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+
+
+def die_with_parent() -> None:
+    """Have the kernel end this process when the thread that started it ends (PR_SET_PDEATHSIG)."""
+    _checked(_libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0))
