@@ -1,0 +1,225 @@
+"""Wiring: makes the parts from the settings, opens the ports, looks after them, and takes everything down in order."""
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import time
+from functools import partial
+
+from aiohttp import web
+
+from bridge.audit import AuditLog
+from bridge.handlers import Front
+from bridge.health import Health, Part
+from bridge.login import Credentials, Login
+from bridge.metrics import Metrics
+from bridge.openbao import Endpoint, OpenBao
+from bridge.policy_file import PolicyFile
+from bridge.reads import CoalescingReader, Pool
+from bridge.service import Service
+from bridge.settings import BridgeSettings, Durability, parse_listen
+from bridge.store import SecretStore
+from strongroom.errors import ConfigError, PeerError
+from strongroom.logs import log_event
+from strongroom.tls_reload import ReloadingServerContext
+
+_log = logging.getLogger(__name__)
+_HEALTH_TIMEOUT_S = 2.0  # of the question whether OpenBao is up; probes of Kubernetes give up after 1 s by default
+_BACKLOG = 512  # connections that wait to be accepted: a rollout starts hundreds of pods at once
+_HEALTH_STATUS_OK = 200
+
+
+class Bridge:
+    """One bridge: ``start``, then ``wait_closed`` after ``drain``."""
+
+    def __init__(self, settings: BridgeSettings) -> None:
+        """Make all parts; nothing is listening or sent yet. Needs a running event loop.
+
+        Raises:
+            ConfigError: a setting or a file that it names is wrong.
+        """
+        self._settings = settings
+        self.metrics = Metrics()
+        self._tls = ReloadingServerContext(
+            ca_file=settings.client_ca_file, cert_file=settings.tls_cert_file, key_file=settings.tls_key_file,
+            observe=partial(self.metrics.reload, "tls"),
+        )
+        self._policy = PolicyFile(settings.policy_file, observe=partial(self.metrics.reload, "policy"))
+        self._openbao = OpenBao(_endpoint(settings), observe=self.metrics.openbao_call)
+        self._pool = Pool(settings.openbao_max_connections)
+        self._login = Login(_credentials(settings), partial(self._pool.call, self._openbao))
+        self._audit = AuditLog(
+            settings.audit_file, fsync=settings.audit_durability is Durability.FSYNC,
+            timeout_s=settings.audit_timeout_s, observe=self.metrics.audit_write,
+        )
+        reader = CoalescingReader(
+            SecretStore(self._openbao), self._login, self._pool,
+            timeout_s=settings.request_timeout_s, on_shared=self.metrics.coalesced,
+        )
+        service = Service(
+            policies=self._policy, secrets=reader, audit=self._audit,
+            max_region_bytes=settings.max_region_bytes, count=self.metrics.secrets,
+        )
+        self._front = Front(service, self.metrics, settings)
+        self._health = Health(parts=self._state_of_parts, metrics=self._render_metrics)
+        self._runners: list[web.AppRunner] = []
+        self._server: asyncio.Server | None = None
+        self._care: asyncio.Task[None] | None = None
+
+    async def start(self) -> dict[str, list[str]]:
+        """Open both ports and return the addresses that they have.
+
+        Raises:
+            ConfigError: an address cannot be listened on.
+        """
+        settings = self._settings
+        front = await self._runner(self._front.application(), keepalive_timeout=settings.keepalive_timeout_s)
+        health = await self._runner(self._health.application(), keepalive_timeout=settings.keepalive_timeout_s)
+        health_server = await self._listen(health, settings.health_listen, "health_listen")
+        self._server = await self._listen(
+            front, settings.listen, "listen",
+            ssl=self._tls.front, ssl_handshake_timeout=settings.handshake_timeout_s,
+        )
+        self._care = asyncio.create_task(self._take_care())
+        addresses = {"https": _addresses(self._server), "health": _addresses(health_server)}
+        fields = {name: ",".join(values) for name, values in addresses.items()}
+        log_event(_log, logging.INFO, "listening", fields | {"pid": os.getpid()})
+        if settings.ready_fd >= 0:
+            _tell_parent(settings.ready_fd, fields)
+        return addresses
+
+    async def reload(self) -> None:
+        """Do what SIGHUP asks for: open the audit log again and read policy and certificates."""
+        await self._audit.reopen()
+        self._policy.reload_if_changed(force=True)
+        self._tls.reload_if_changed()
+
+    async def drain(self) -> None:
+        """Turn unready, accept no more, finish the requests at work within the drain timeout, close everything."""
+        self._health.draining = True
+        log_event(_log, logging.INFO, "draining", {"requests": self._front.at_work})
+        if self._server is not None:
+            self._server.close()
+        for runner in self._runners[:1]:
+            if runner.server is not None:
+                runner.server.pre_shutdown()  # idle connections close; the others after their answer
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._settings.drain_timeout_s):
+                await self._front.idle.wait()
+        if self._front.at_work:
+            log_event(_log, logging.WARNING, "drain_incomplete", {"requests": self._front.at_work})
+        await self.close()
+
+    async def close(self) -> None:
+        """Close everything at once."""
+        if self._care is not None:
+            self._care.cancel()
+            await asyncio.wait([self._care])
+        for runner in self._runners:
+            await runner.cleanup()
+        await self._login.revoke()
+        self._pool.close()
+        await self._audit.close()
+        log_event(_log, logging.INFO, "stopped")
+
+    async def _runner(self, application: web.Application, *, keepalive_timeout: float) -> web.AppRunner:
+        runner = web.AppRunner(
+            application, access_log=None, keepalive_timeout=keepalive_timeout, handle_signals=False,
+            shutdown_timeout=1.0,  # after our own drain
+        )
+        await runner.setup()
+        self._runners.append(runner)
+        return runner
+
+    async def _listen(self, runner: web.AppRunner, address: str, name: str, **tls: object) -> asyncio.Server:
+        host, port = parse_listen(address, name)
+        assert runner.server is not None  # noqa: S101 - set up
+        try:
+            return await asyncio.get_running_loop().create_server(
+                runner.server, host, port, backlog=_BACKLOG, **tls  # type: ignore[arg-type]  # two options of TLS
+            )
+        except OSError as error:
+            msg = f"{name}={address}: cannot be listened on ({error.strerror or type(error).__name__})"
+            raise ConfigError(msg, hint="end what holds the port, or take another one") from None
+
+    async def _take_care(self) -> None:
+        """Every interval: follow changed files, keep the token alive, try a broken audit log again."""
+        while True:
+            try:
+                self._policy.reload_if_changed()
+                self._tls.reload_if_changed()
+                self._openbao.reload_if_changed()
+                await self._login.tick()
+                await self._audit.probe()
+            except ConfigError as error:
+                log_event(_log, logging.ERROR, "reload_failed", {"reason": error.message, "hint": error.hint})
+            except Exception as error:  # noqa: BLE001 - the bridge must go on looking after itself
+                log_event(_log, logging.ERROR, "care_failed", error=error)
+            await asyncio.sleep(self._settings.reload_interval_s)
+
+    async def _state_of_parts(self) -> dict[str, Part]:
+        age_s = time.time() - self._policy.loaded_at
+        stale = f"an older policy is in force: {self._policy.error}" if self._policy.error else ""
+        return {
+            "openbao": await self._state_of_openbao(),
+            # A broken edit is reported but does not take the bridge out of service: the older policy works.
+            "policy": Part(ok=True, detail=stale or f"read {age_s:.0f} s ago"),
+            "tls": Part(ok=True, detail=f"older files are in use: {self._tls.error}" if self._tls.error else ""),
+            "audit": Part(ok=not self._audit.error, detail=self._audit.error),
+        }
+
+    async def _state_of_openbao(self) -> Part:
+        try:
+            deadline = time.monotonic() + _HEALTH_TIMEOUT_S
+            async with asyncio.timeout(_HEALTH_TIMEOUT_S):
+                answer = await self._pool.call(self._openbao, "health", "GET", "sys/health", deadline=deadline)
+                if answer.status != _HEALTH_STATUS_OK:
+                    return Part(ok=False, detail=f"OpenBao answers {answer.status} to sys/health")
+                await self._login.token()
+        except PeerError as error:
+            return Part(ok=False, detail=error.message)
+        except TimeoutError:
+            return Part(ok=False, detail=f"OpenBao did not answer within {_HEALTH_TIMEOUT_S:g} s")
+        return Part(ok=True, detail="active and logged in")
+
+    def _render_metrics(self) -> bytes:
+        self.metrics.token_ttl.set(self._login.ttl_s)
+        self.metrics.policy_loaded_at.set(self._policy.loaded_at)
+        self.metrics.policy_stale.set(bool(self._policy.error))
+        return self.metrics.expose()
+
+
+def _endpoint(settings: BridgeSettings) -> Endpoint:
+    return Endpoint(
+        address=settings.openbao_address,
+        ca_file=str(settings.openbao_ca_file or ""),
+        namespace=settings.openbao_namespace,
+        connect_timeout_s=settings.openbao_connect_timeout_s,
+        read_timeout_s=settings.openbao_read_timeout_s,
+        max_connections=settings.openbao_max_connections,
+    )
+
+
+def _credentials(settings: BridgeSettings) -> Credentials:
+    return Credentials(
+        token_file=settings.openbao_token_file,
+        role_id_file=settings.openbao_role_id_file,
+        secret_id_file=settings.openbao_secret_id_file,
+        approle_mount=settings.openbao_approle_mount,
+    )
+
+
+def _addresses(server: asyncio.Server) -> list[str]:
+    names = [socket.getsockname() for socket in server.sockets]
+    return [f"[{name[0]}]:{name[1]}" if ":" in name[0] else f"{name[0]}:{name[1]}" for name in names]
+
+
+def _tell_parent(fd: int, fields: dict[str, str]) -> None:
+    try:
+        with open(fd, "w", encoding="ascii") as pipe:
+            pipe.write(json.dumps({"event": "listening"} | fields) + "\n")
+    except OSError as error:
+        msg = f"ready_fd={fd}: cannot be written ({error.strerror})"
+        raise ConfigError(msg, hint="hand the write end of a pipe over to the bridge, or leave ready_fd out") from None

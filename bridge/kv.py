@@ -1,0 +1,161 @@
+"""OpenBao's key-value engines: what their answers mean, and values as bytes. Pure.
+
+Version 1 answers ``{"data": {...}}``; version 2 ``{"data": {"data": {...}, "metadata": {"version": 3, ...}}}``, and for a
+deleted or destroyed version the status 404 with that metadata (https://openbao.org/api-docs/secret/kv/).
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from strongroom.errors import NotFoundError, PeerError, UndeliverableError
+
+STATUS_OK = 200
+STATUS_NOT_FOUND = 404
+
+
+@dataclass(frozen=True)
+class Mount:
+    """A key-value engine.
+
+    Attributes:
+        path: with a slash at its end.
+        version: 1 or 2.
+    """
+
+    path: str
+    version: int
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What was read from one path.
+
+    Attributes:
+        version: of the secret, 0 where the engine has no versions.
+        data: keys and values as JSON has them, numbers as ``RawNumber``. Never shown.
+    """
+
+    version: int
+    data: Mapping[str, object] = field(repr=False)
+
+
+class RawNumber(str):
+    """A JSON number as it was written, so that 1.10 stays 1.10 and no digit is lost."""
+
+    __slots__ = ()
+
+
+def parse_document(content: bytes) -> dict[str, object]:
+    """Read an answer of OpenBao.
+
+    Raises:
+        PeerError: it is not a JSON object. The content is not quoted, it may hold secrets.
+    """
+    try:
+        document = json.loads(content, parse_float=RawNumber, parse_int=RawNumber, parse_constant=RawNumber)
+    except (ValueError, RecursionError):
+        document = None
+    if not isinstance(document, dict):
+        msg = "OpenBao answers with something that is not a JSON object"
+        raise PeerError(msg, hint="check that openbao_address is an OpenBao server and not a proxy in front of it")
+    return document
+
+
+def mount_of(document: Mapping[str, object], path: str) -> Mount:
+    """Read the answer of ``sys/internal/ui/mounts/PATH``.
+
+    Raises:
+        UndeliverableError: the mount is not a key-value engine.
+        PeerError: the answer is not what the API promises.
+    """
+    data = _object(document.get("data"))
+    mount, kind = data.get("path"), data.get("type")
+    if not isinstance(mount, str) or not isinstance(kind, str):
+        msg = "OpenBao does not say how this path is mounted"
+        raise PeerError(msg)
+    if kind not in {"kv", "generic"}:
+        msg = f"{mount} is an engine of type {kind!r}; only key-value engines hold secrets that can be referred to"
+        raise UndeliverableError(msg, hint=f"refer to a kv mount instead of {path}")
+    options = data.get("options")
+    versioned = isinstance(options, dict) and options.get("version") == "2"
+    return Mount(path=mount, version=2 if versioned else 1)
+
+
+def reading_of_v1(status: int, document: Mapping[str, object], path: str) -> Reading:
+    """Read the answer of a version 1 engine.
+
+    Raises:
+        NotFoundError: there is no secret at ``path``.
+    """
+    data = document.get("data")
+    if status == STATUS_NOT_FOUND or not isinstance(data, dict):
+        msg = f"there is no secret at {path}"
+        raise NotFoundError(msg)
+    return Reading(version=0, data=data)
+
+
+def reading_of_v2(status: int, document: Mapping[str, object], path: str, version: int) -> Reading:
+    """Read the answer of a version 2 engine.
+
+    Args:
+        status: of the answer, 200 or 404.
+        document: the answer.
+        path: of the secret, for messages.
+        version: that was asked for, 0 for the newest.
+
+    Raises:
+        NotFoundError: there is no such secret or version, or the version was deleted or destroyed.
+    """
+    outer = _object(document.get("data"))
+    metadata = _object(outer.get("metadata"))
+    found = int(str(metadata.get("version", "0")))
+    data = outer.get("data")
+    if status != STATUS_NOT_FOUND and isinstance(data, dict):
+        return Reading(version=found, data=data)
+    if metadata.get("destroyed") is True:
+        msg = f"version {found} of {path} was destroyed"
+        raise NotFoundError(msg)
+    if metadata.get("deletion_time"):
+        msg = f"version {found} of {path} was deleted"
+        raise NotFoundError(msg, hint="store a new version, or undelete this one")
+    msg = f"there is no version {version} of {path}" if version else f"there is no secret at {path}"
+    raise NotFoundError(msg)
+
+
+def value_bytes(value: object) -> bytes | None:
+    """Return the bytes that a variable gets: a text as UTF-8, anything else as compact JSON; None for null.
+
+    Raises:
+        UndeliverableError: it is binary: a NUL character, or half of a surrogate pair, which UTF-8 cannot hold.
+    """
+    if value is None:
+        return None
+    try:
+        text = value if isinstance(value, str) else compact_json(value)
+        encoded = text.encode()
+    except (UnicodeEncodeError, RecursionError):
+        encoded = b"\0"
+    if 0 in encoded:
+        msg = "the value is binary (a NUL byte or not UTF-8) and cannot be a variable"
+        raise UndeliverableError(msg, hint="store it as text, for example base64, and let the application decode it")
+    return encoded
+
+
+def compact_json(value: object) -> str:
+    """Write a JSON value without spaces, its members in their order, its numbers as they were read."""
+    if isinstance(value, RawNumber):
+        return str(value)
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{_quote(name)}:{compact_json(item)}" for name, item in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(compact_json(item) for item in value) + "]"
+    return _quote(value)
+
+
+def _quote(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _object(value: object) -> Mapping[str, object]:
+    return value if isinstance(value, dict) else {}

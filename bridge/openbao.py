@@ -1,0 +1,223 @@
+"""The connection to OpenBao: one exchange at a time, blocking, with a deadline. The only module that imports hvac.
+
+It knows HTTP and tokens' place in it, not what the paths mean. Errors that mean "not now" become ``UnavailableError``;
+403 and 404 are the caller's to read. The token of a call comes in as an argument and is never logged.
+"""
+
+import ssl
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import hvac.adapters
+import requests
+from requests.adapters import HTTPAdapter
+
+from bridge.kv import parse_document
+from strongroom.errors import ConfigError, PeerError, UnavailableError
+from strongroom.filestamp import stamp_of
+from strongroom.secret import Secret
+
+_ANSWERED = frozenset({200, 204, 400, 403, 404})
+_SEALED_STATUS = 503
+_LEAST_TIMEOUT_S = 0.001
+_SHORTEST_BODY_BYTES = 2
+
+Observe = Callable[[str, str, float], None]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What OpenBao answered: 200, 204, 400, 403 or 404, and its document, which is never shown."""
+
+    status: int
+    document: Mapping[str, object] = field(repr=False)
+
+    @property
+    def reason(self) -> str:
+        """OpenBao's own words about an error, on one line."""
+        errors = self.document.get("errors")
+        texts = [text for text in errors if isinstance(text, str)] if isinstance(errors, list) else []
+        return " ".join("; ".join(texts).split())[:200]
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where OpenBao is and how long to wait for it.
+
+    Attributes:
+        address: URL of the server.
+        ca_file: authorities of its certificate, or "" for the system's.
+        namespace: OpenBao namespace, or "".
+        connect_timeout_s: for the connection and its TLS handshake, each.
+        read_timeout_s: for the answer.
+        max_connections: kept open for reuse.
+    """
+
+    address: str
+    ca_file: str = ""
+    namespace: str = ""
+    connect_timeout_s: float = 2.0
+    read_timeout_s: float = 5.0
+    max_connections: int = 16
+
+
+class OpenBao:
+    """A client for one server; safe to use from several threads."""
+
+    def __init__(self, endpoint: Endpoint, *, observe: Observe = lambda *_: None) -> None:
+        """Check address and authorities; nothing is sent yet.
+
+        Args:
+            endpoint: where the server is.
+            observe: told after each exchange the operation, the outcome and the seconds it took.
+
+        Raises:
+            ConfigError: the address is not https (http is allowed to this host only), or ca_file cannot be used.
+        """
+        url = urlsplit(endpoint.address)
+        local = url.scheme == "http" and url.hostname in {"127.0.0.1", "::1", "localhost"}
+        if not url.hostname or not (url.scheme == "https" or local):
+            msg = f"openbao_address={endpoint.address}: must be https://HOST[:PORT]; http is for this host only"
+            raise ConfigError(msg, hint="secrets would cross the network in the clear")
+        self._endpoint = endpoint
+        self._observe = observe
+        self._stamp = stamp_of(endpoint.ca_file)
+        self._session = _session(endpoint)
+
+    def reload_if_changed(self) -> None:
+        """Connect anew if the file of authorities has changed; keep the old connections if it cannot be used.
+
+        Raises:
+            ConfigError: the new file cannot be used.
+        """
+        if self._endpoint.ca_file and (stamp := stamp_of(self._endpoint.ca_file)) != self._stamp:
+            self._stamp = stamp
+            # The old session is left to those that are using it; its connections close when they let go of it.
+            self._session = _session(self._endpoint)
+
+    def exchange(
+        self,
+        operation: str,
+        method: str,
+        path: str,
+        *,
+        deadline: float,
+        token: Secret | None = None,
+        query: Mapping[str, str] | None = None,
+        body: Mapping[str, object] | None = None,
+    ) -> Answer:
+        """Make one API call.
+
+        Args:
+            operation: name for the metrics.
+            method: GET or POST.
+            path: below ``/v1/``, not quoted.
+            deadline: of ``time.monotonic``; no single wait goes beyond it.
+            token: of whoever asks.
+            query: parameters of the URL.
+            body: document to send.
+
+        Raises:
+            UnavailableError: the server is down, sealed, busy or too slow.
+            PeerError: its certificate is not trusted, or its answer is nonsense.
+        """
+        begin = time.monotonic()
+        outcome = "error"
+        try:
+            response = self._send(method, path, deadline=deadline, token=token, query=query, body=body)
+            outcome = str(response.status_code)
+            if response.status_code not in _ANSWERED:
+                raise _unavailable(response)
+            content = response.content
+            return Answer(response.status_code, parse_document(content) if len(content) >= _SHORTEST_BODY_BYTES else {})
+        except requests.Timeout as error:
+            outcome = "timeout"
+            msg = f"OpenBao did not answer within {time.monotonic() - begin:.1f} s"
+            raise UnavailableError(msg, hint="it is overloaded, stopped, or the network drops packets") from error
+        except requests.exceptions.SSLError as error:
+            outcome = "tls"
+            msg = "the certificate of OpenBao is not trusted, or TLS fails"
+            raise UnavailableError(msg, hint="check openbao_ca_file and the names in OpenBao's certificate") from error
+        except requests.RequestException as error:
+            outcome = "unreachable"
+            msg = "OpenBao cannot be reached"
+            raise UnavailableError(msg, hint="check that it runs and that openbao_address is right") from error
+        except UnavailableError:
+            raise
+        except PeerError:
+            outcome = "nonsense"
+            raise
+        finally:
+            self._observe(operation, outcome, time.monotonic() - begin)
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        *,
+        deadline: float,
+        token: Secret | None,
+        query: Mapping[str, str] | None,
+        body: Mapping[str, object] | None,
+    ) -> requests.Response:
+        adapter = hvac.adapters.RawAdapter(
+            base_uri=self._endpoint.address,
+            token=token.reveal().decode() if token else None,
+            session=self._session,
+            namespace=self._endpoint.namespace or None,
+            allow_redirects=False,  # the token would follow
+            ignore_exceptions=True,  # statuses are read here; hvac would put OpenBao's text into exceptions
+        )
+        for last in (False, True):
+            left = max(deadline - time.monotonic(), _LEAST_TIMEOUT_S)
+            timeout = (min(self._endpoint.connect_timeout_s, left), min(self._endpoint.read_timeout_s, left))
+            try:
+                return adapter.request(method, f"v1/{quote(path)}", params=query, json=body, timeout=timeout)
+            except (requests.Timeout, requests.exceptions.SSLError):
+                raise
+            except requests.ConnectionError:
+                # A kept connection may have been closed at this moment; reading is safe to do again, once.
+                if last or method != "GET":
+                    raise
+        raise AssertionError  # the second round returns or raises
+
+
+def _session(endpoint: Endpoint) -> requests.Session:
+    try:
+        context = ssl.create_default_context(cafile=endpoint.ca_file or None)
+    except OSError:  # SSLError is one
+        msg = f"openbao_ca_file={endpoint.ca_file}: cannot be read, or is not a PEM file with certificates"
+        raise ConfigError(msg, hint="name the file with the authority of OpenBao's certificate") from None
+    session = requests.Session()
+    session.trust_env = False  # no proxy and no netrc between the bridge and OpenBao, and no look at them per call
+    adapter = _ContextAdapter(context, pool_connections=1, pool_maxsize=endpoint.max_connections)
+    session.mount("https://", adapter)
+    return session
+
+
+class _ContextAdapter(HTTPAdapter):
+    """Makes all connections with one TLS context, instead of reading the authorities' file for each."""
+
+    def __init__(self, context: ssl.SSLContext, *, pool_connections: int, pool_maxsize: int) -> None:
+        self._context = context
+        super().__init__(pool_connections=pool_connections, pool_maxsize=pool_maxsize)
+
+    def init_poolmanager(
+        self, connections: int, maxsize: int, block: bool = False, **pool_options: object  # noqa: FBT001, FBT002 - theirs
+    ) -> None:
+        super().init_poolmanager(connections, maxsize, block=block, ssl_context=self._context, **pool_options)
+
+    def cert_verify(self, conn: Any, url: str, verify: object, cert: object) -> None:  # noqa: ANN401, ARG002 - theirs
+        # The inherited method would add the authorities of certifi to the context, whatever ca_file says.
+        conn.cert_reqs = "CERT_REQUIRED"
+        conn.ca_certs = conn.ca_cert_dir = None
+
+
+def _unavailable(response: requests.Response) -> UnavailableError:
+    if response.status_code == _SEALED_STATUS:
+        return UnavailableError("OpenBao is sealed or starting", hint="unseal it", retry_after_s=5.0)
+    msg = f"OpenBao answers with status {response.status_code}"
+    return UnavailableError(msg, hint="see the log of OpenBao", retry_after_s=2.0)

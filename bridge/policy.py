@@ -1,0 +1,115 @@
+"""Who may read what: grants of paths and keys to identities, and nothing else is allowed. Pure.
+
+It decides on canonical paths only (``strongroom.reference.check_path`` lets no other in), so one text names one secret.
+It does not know whether a secret exists.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from bridge.glob import Glob
+from strongroom.errors import ConfigError, DeniedError
+from strongroom.identity import SpiffeId, parse_spiffe_id
+from strongroom.reference import check_path
+
+_MAX_CACHED_IDENTITIES = 4096
+
+
+@dataclass(frozen=True)
+class Grant:
+    """One rule: these identities may read these keys of these paths."""
+
+    identities: tuple[Glob, ...]
+    paths: tuple[Glob, ...]
+    keys: tuple[Glob, ...]
+
+
+def make_grant(*, identities: Sequence[str], paths: Sequence[str], keys: Sequence[str] = ("*",)) -> Grant:
+    """Check and compile one grant.
+
+    Args:
+        identities: patterns of SPIFFE identities; the trust domain is written out.
+        paths: patterns of secret paths, mount first, without ``/data/``.
+        keys: patterns of keys; a key has no segments, so ``*`` is anything.
+
+    Raises:
+        ConfigError: a list is empty or a pattern can never match or is malformed.
+    """
+    for name, patterns in (("identity", identities), ("paths", paths), ("keys", keys)):
+        if not patterns:
+            msg = f"{name}: is empty, so the grant gives nothing"
+            raise ConfigError(msg, hint=f"name at least one of {name}, or remove the grant")
+    return Grant(
+        identities=tuple(_identity_glob(pattern) for pattern in identities),
+        paths=tuple(_path_glob(pattern) for pattern in paths),
+        keys=tuple(Glob(pattern, separator="") for pattern in keys),
+    )
+
+
+def _identity_glob(pattern: str) -> Glob:
+    glob = Glob(pattern)
+    try:
+        identity = parse_spiffe_id(pattern.replace("*", "x"))
+    except DeniedError as error:
+        msg = f"identity {pattern!r}: cannot match a SPIFFE identity"
+        raise ConfigError(msg, hint="write for example spiffe://example.org/ns/shop/sa/*") from error
+    if not pattern.startswith(f"spiffe://{identity.trust_domain}"):
+        msg = f"identity {pattern!r}: has a star in its trust domain"
+        raise ConfigError(msg, hint="write the trust domain out; whoever runs another one could name anything in it")
+    return glob
+
+
+def _path_glob(pattern: str) -> Glob:
+    glob = Glob(pattern)
+    try:
+        check_path(pattern.replace("**", "x/x").replace("*", "x"))
+    except ConfigError as error:
+        msg = f"path {pattern!r}: cannot match a secret path"
+        raise ConfigError(msg, hint="write MOUNT/PATH as `bao kv get` takes it, for example kv/shop/*") from error
+    return glob
+
+
+@dataclass(frozen=True)
+class Policy:
+    """All grants."""
+
+    grants: tuple[Grant, ...]
+    _of_identity: dict[str, tuple[Grant, ...]] = field(default_factory=dict, repr=False, compare=False)
+
+    def require(self, identity: SpiffeId, path: str, key: str) -> None:
+        """Return if ``identity`` may read ``key`` of ``path``.
+
+        Raises:
+            DeniedError: it may not; the message says which part of the rules stands in the way.
+        """
+        grants = self.require_some(identity, path)
+        if not any(pattern.matches(key) for grant in grants for pattern in grant.keys):
+            msg = f"no grant gives {identity} the key {key!r} of {path}"
+            raise DeniedError(msg, hint="the policy grants other keys of this path")
+
+    def require_some(self, identity: SpiffeId, path: str) -> tuple[Grant, ...]:
+        """Return the grants by which ``identity`` may read at least some keys of ``path``.
+
+        Raises:
+            DeniedError: there is none.
+        """
+        own = self._grants_of(str(identity))
+        if not own:
+            msg = f"no grant names {identity}"
+            raise DeniedError(msg, hint="add a grant for this identity to the policy file of the bridge")
+        grants = tuple(grant for grant in own if any(pattern.matches(path) for pattern in grant.paths))
+        if not grants:
+            msg = f"no grant gives {identity} the path {path}"
+            raise DeniedError(msg, hint="the policy grants other paths to this identity")
+        return grants
+
+    def _grants_of(self, identity: str) -> tuple[Grant, ...]:
+        cached = self._of_identity.get(identity)
+        if cached is None:
+            if len(self._of_identity) >= _MAX_CACHED_IDENTITIES:
+                self._of_identity.clear()
+            cached = tuple(
+                grant for grant in self.grants if any(pattern.matches(identity) for pattern in grant.identities)
+            )
+            self._of_identity[identity] = cached
+        return cached

@@ -1,0 +1,128 @@
+"""The policy file: TOML to a ``Policy``, and keeping up with its changes.
+
+    [[grant]]
+    identity = "spiffe://example.org/ns/shop/sa/*"     # a pattern or a list of patterns
+    paths = ["kv/shop/*", "kv/common/**"]
+    keys = ["*"]                                       # all keys when left out
+
+A broken edit leaves the old policy in force and says so.
+"""
+
+import logging
+import time
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+
+from bridge.policy import Grant, Policy, make_grant
+from strongroom.errors import ConfigError
+from strongroom.filestamp import stamp_of
+from strongroom.logs import log_event
+
+_log = logging.getLogger(__name__)
+_FIELDS = frozenset({"identity", "paths", "keys"})
+
+
+def parse_policy(text: str, *, origin: str) -> Policy:
+    """Read a policy.
+
+    Args:
+        text: the content of the file.
+        origin: its name, for messages.
+
+    Raises:
+        ConfigError: it is not TOML, has an unknown member, or a grant is malformed; the message names the place.
+    """
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        msg = f"{origin}: is not TOML: {error}"
+        raise ConfigError(msg, hint="see https://toml.io") from None
+    if document.keys() - {"grant"}:
+        msg = f"{origin}: {', '.join(sorted(document.keys() - {'grant'}))}: unknown"
+        raise ConfigError(msg, hint="a policy file holds [[grant]] tables only")
+    grants = document.get("grant", [])
+    if not isinstance(grants, list):
+        msg = f"{origin}: grant: must be a list of tables"
+        raise ConfigError(msg, hint="write [[grant]] with two brackets")
+    return Policy(tuple(_parse_grant(item, f"{origin}: grant {number}") for number, item in enumerate(grants, 1)))
+
+
+def _parse_grant(item: object, place: str) -> Grant:
+    if not isinstance(item, dict) or item.keys() - _FIELDS or not {"identity", "paths"} <= item.keys():
+        msg = f"{place}: must be a table with identity, paths and, if need be, keys"
+        raise ConfigError(msg, hint="remove or correct what else stands there")
+    try:
+        return make_grant(
+            identities=_texts(item["identity"], "identity"),
+            paths=_texts(item["paths"], "paths"),
+            keys=_texts(item.get("keys", ["*"]), "keys"),
+        )
+    except ConfigError as error:
+        msg = f"{place}: {error.message}"
+        raise ConfigError(msg, hint=error.hint) from None
+
+
+def _texts(value: object, name: str) -> list[str]:
+    texts = [value] if isinstance(value, str) else value
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        msg = f"{name}: must be a text or a list of texts"
+        raise ConfigError(msg, hint='write for example ["kv/shop/*"]')
+    return texts
+
+
+class PolicyFile:
+    """The policy in force; call ``reload_if_changed`` from time to time.
+
+    Attributes:
+        policy: the newest policy that could be read.
+        error: why the newest file could not be used, or "".
+        loaded_at: time of the policy in force, seconds of the epoch.
+    """
+
+    def __init__(self, path: Path, *, observe: Callable[[bool], None] = lambda _: None) -> None:
+        """Read the file.
+
+        Args:
+            path: the policy file.
+            observe: told after each reload whether it succeeded.
+
+        Raises:
+            ConfigError: it is missing or broken; at the start there is no older policy to keep.
+        """
+        self._path = path
+        self._observe = observe
+        self._stamp = stamp_of(path)
+        self.policy = self._read()
+        self.error = ""
+        self.loaded_at = time.time()
+
+    def reload_if_changed(self, *, force: bool = False) -> None:
+        """Read the file again if it has changed; keep the old policy if it is missing or broken."""
+        stamp = stamp_of(self._path)
+        if stamp == self._stamp and not force:
+            return
+        self._stamp = stamp
+        try:
+            self.policy = self._read()
+        except ConfigError as error:
+            self.error = error.message
+            log_event(_log, logging.ERROR, "policy_reload_failed", {"reason": error.message, "hint": error.hint})
+            self._observe(False)  # noqa: FBT003 - the one argument of an observer
+        else:
+            self.error = ""
+            self.loaded_at = time.time()
+            log_event(_log, logging.INFO, "policy_reloaded", {"grants": len(self.policy.grants)})
+            self._observe(True)  # noqa: FBT003 - the one argument of an observer
+
+    def _read(self) -> Policy:
+        try:
+            text = self._path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            msg = f"{self._path}: does not exist"
+            raise ConfigError(msg, hint="name an existing policy file in policy_file") from None
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+            msg = f"{self._path}: cannot be read ({reason})"
+            raise ConfigError(msg, hint="make it a text file that the user of the bridge can read") from None
+        return parse_policy(text, origin=str(self._path))

@@ -1,0 +1,124 @@
+"""Reading secrets off the event loop: a bounded pool of threads, one read in flight per path and version, deadlines.
+
+A caller that goes away does not take the read with it, because others may be waiting for the same one. Nothing is kept
+once a read has ended.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Protocol
+
+from bridge.kv import Reading
+from bridge.openbao import Answer
+from bridge.store import Exchange, SecretStore
+from strongroom.errors import DeniedError, UnavailableError
+from strongroom.secret import Secret
+
+
+class Tokens(Protocol):
+    """What this module needs of ``bridge.login.Login``."""
+
+    async def token(self) -> Secret:
+        """Return a token."""
+
+    async def replace(self, refused: Secret) -> Secret | None:
+        """Return a new token if ``refused`` is dead."""
+
+
+class Pool:
+    """The threads that wait for OpenBao."""
+
+    def __init__(self, threads: int) -> None:
+        """Take the number of threads; it bounds the connections to OpenBao."""
+        self._executor = ThreadPoolExecutor(threads, thread_name_prefix="openbao")
+
+    async def call(
+        self,
+        exchange: Exchange,
+        operation: str,
+        method: str,
+        path: str,
+        *,
+        deadline: float,
+        token: Secret | None = None,
+        body: Mapping[str, object] | None = None,
+    ) -> Answer:
+        """Make one call of OpenBao in a thread."""
+        work = partial(exchange.exchange, operation, method, path, deadline=deadline, token=token, body=body)
+        return await asyncio.get_running_loop().run_in_executor(self._executor, work)
+
+    async def read(self, store: SecretStore, path: str, version: int, *, token: Secret, deadline: float) -> Reading:
+        """Read one path in a thread."""
+        work = partial(store.read, path, version, token=token, deadline=deadline)
+        return await asyncio.get_running_loop().run_in_executor(self._executor, work)
+
+    def close(self) -> None:
+        """Let the threads end when they are done; waiting work is dropped."""
+        self._executor.shutdown(wait=False, cancel_futures=True)
+
+
+class CoalescingReader:
+    """Reads secrets for many callers; the ``SecretSource`` of the service."""
+
+    def __init__(
+        self,
+        store: SecretStore,
+        tokens: Tokens,
+        pool: Pool,
+        *,
+        timeout_s: float,
+        on_shared: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Take the parts.
+
+        Args:
+            store: reads one path, blocking.
+            tokens: the login.
+            pool: the threads.
+            timeout_s: how long a caller waits for one read, the wait for a thread included.
+            on_shared: told when a caller joins a read of another one.
+        """
+        self._store = store
+        self._tokens = tokens
+        self._pool = pool
+        self._timeout_s = timeout_s
+        self._on_shared = on_shared
+        self._in_flight: dict[tuple[str, int], asyncio.Task[Reading]] = {}
+
+    async def read(self, path: str, version: int) -> Reading:
+        """Read one path; see ``bridge.service.SecretSource``."""
+        place = (path, version)
+        task = self._in_flight.get(place)
+        if task is None:
+            task = asyncio.create_task(self._read(path, version))
+            self._in_flight[place] = task
+            task.add_done_callback(partial(self._done, place))
+        else:
+            self._on_shared()
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                return await asyncio.shield(task)
+        except TimeoutError:
+            msg = f"OpenBao did not answer within {self._timeout_s:g} s"
+            raise UnavailableError(msg, hint="it is overloaded, stopped, or the network drops packets") from None
+
+    def _done(self, place: tuple[str, int], task: "asyncio.Task[Reading]") -> None:
+        if self._in_flight.get(place) is task:
+            del self._in_flight[place]
+        if not task.cancelled():
+            task.exception()  # so that asyncio does not complain when every caller has gone
+
+    async def _read(self, path: str, version: int) -> Reading:
+        deadline = time.monotonic() + self._timeout_s
+        token = await self._tokens.token()
+        try:
+            return await self._pool.read(self._store, path, version, token=token, deadline=deadline)
+        except DeniedError:
+            # Either the token may not read this path, or it is dead: revoked, expired, or of another server.
+            fresh = await self._tokens.replace(token)
+            if fresh is None:
+                raise
+        return await self._pool.read(self._store, path, version, token=fresh, deadline=deadline)

@@ -1,0 +1,194 @@
+"""From readings to variables: joins parts, applies optional and default, lists what failed and what to record. Pure."""
+
+import dataclasses
+import enum
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from bridge.audit import AuditRecord, Decision
+from bridge.kv import Reading, value_bytes
+from strongroom.bundle import BundleRequest, Entry, FromPath
+from strongroom.errors import DeniedError, NotFoundError, PeerError, StrongroomError, UndeliverableError
+from strongroom.problem import DENIED, MISSING, UNDELIVERABLE, Failure
+from strongroom.reference import Reference, is_env_name
+
+_NO_KEY = "there is no key {key!r} in {path}"
+# A whole path is chosen by name, not key by key, so whoever may write to it could otherwise take over the program that
+# starts: the dynamic linker and glibc obey these, and Strongroom obeys its own.
+_REFUSED_PREFIXES = ("LD_", "STRONGROOM_")
+_REFUSED_NAMES = frozenset({"GLIBC_TUNABLES"})
+
+
+@dataclass(frozen=True)
+class Place:
+    """One thing to read: a path and a version, 0 for the newest."""
+
+    path: str
+    version: int
+
+
+Outcomes = Mapping[Place, Reading | StrongroomError]
+Require = Callable[[str, str], None]
+
+
+def places_of(request: BundleRequest) -> list[Place]:
+    """Return what must be read, each once."""
+    places = [Place(ref.path, ref.version) for entry in request.entries for ref in entry.references]
+    places += [Place(source.path, 0) for source in request.from_paths]
+    return list(dict.fromkeys(places))
+
+
+@dataclass
+class Resolution:
+    """What came of a request.
+
+    Attributes:
+        entries: variables and values, in the order of the request. Never shown.
+        failures: what stops the bundle; if there are any, nothing may be handed over.
+        records: one for each secret.
+        unavailable: the error of a read that gave no answer, or None.
+    """
+
+    entries: list[tuple[str, bytes]] = field(default_factory=list, repr=False)
+    failures: list[Failure] = field(default_factory=list)
+    records: list[AuditRecord] = field(default_factory=list)
+    unavailable: PeerError | None = None
+
+    def withheld_records(self) -> list[AuditRecord]:
+        """Return the records for a bundle that is not handed over."""
+        return [
+            dataclasses.replace(record, decision=Decision.WITHHELD, reason="another secret of the request failed")
+            if record.decision is Decision.ALLOWED
+            else record
+            for record in self.records
+        ]
+
+
+class Absence(enum.Enum):
+    """Why a part has no bytes."""
+
+    MISSING = enum.auto()  # and optional
+    FAILED = enum.auto()  # noted among the failures
+
+
+def resolve(request: BundleRequest, outcomes: Outcomes, require: Require) -> Resolution:
+    """Make the variables of a request.
+
+    Args:
+        request: what was asked for; the policy has allowed its references.
+        outcomes: the reading or the error of each of ``places_of(request)``.
+        require: the policy, for the keys of whole paths; raises DeniedError.
+    """
+    resolver = _Resolver(outcomes, require)
+    for entry in request.entries:
+        resolver.add_entry(entry)
+    taken = {entry.name for entry in request.entries} | request.exclude
+    for source in request.from_paths:
+        resolver.add_path(source, taken)
+    return resolver.result
+
+
+class _Resolver:
+    def __init__(self, outcomes: Outcomes, require: Require) -> None:
+        self._outcomes = outcomes
+        self._require = require
+        self._origin: dict[str, str] = {}  # variable -> the whole path it came from
+        self.result = Resolution()
+
+    def add_entry(self, entry: Entry) -> None:
+        parts = [part.encode() if isinstance(part, str) else self._part(entry.name, part) for part in entry.parts]
+        if Absence.FAILED in parts or (Absence.MISSING in parts and entry.may_be_absent):
+            return
+        value = b"".join(part for part in parts if isinstance(part, bytes))
+        if 0 in value:  # of a text between references; a secret's own is found earlier
+            self._fail(entry.name, entry.references[0], UNDELIVERABLE, "the text around the reference holds a NUL byte")
+            return
+        self.result.entries.append((entry.name, value))
+
+    def add_path(self, source: FromPath, taken: set[str] | frozenset[str]) -> None:
+        outcome = self._outcomes[Place(source.path, 0)]
+        if isinstance(outcome, StrongroomError):
+            if self._note_error("", source.path, "", outcome, optional=source.optional):
+                self.result.failures.append(_failure("", source.path, "", outcome))
+            return
+        for key in outcome.data:
+            if key not in taken:
+                self._add_key(source.path, key, outcome)
+
+    def _add_key(self, path: str, key: str, reading: Reading) -> None:
+        try:
+            self._require(path, key)
+            value = value_bytes(reading.data[key])
+            self._check_name(path, key)
+        except (DeniedError, UndeliverableError) as error:
+            shown = key if is_env_name(key) else ""
+            self._note_error(shown, path, key, error, optional=False, version=reading.version)
+            self.result.failures.append(_failure(shown, path, key, error))
+            return
+        if value is None:  # null: the key is there, but it has no value
+            self._record(key, path, key, reading.version, Decision.MISSING, "the value is null")
+            return
+        self._origin[key] = path
+        self.result.entries.append((key, value))
+        self._record(key, path, key, reading.version, Decision.ALLOWED)
+
+    def _check_name(self, path: str, key: str) -> None:
+        hint = "rename the key, or refer to it from a variable with a legal name"
+        if not is_env_name(key):
+            msg = f"the key {key[:100]!r} of {path} cannot be the name of a variable"
+            raise UndeliverableError(msg, hint=hint)
+        if key.startswith(_REFUSED_PREFIXES) or key in _REFUSED_NAMES:
+            msg = f"the key {key!r} of {path} would steer the dynamic linker or Strongroom itself"
+            raise UndeliverableError(msg, hint=hint)
+        if key in self._origin:
+            msg = f"the key {key!r} is in {path} and in {self._origin[key]}"
+            raise UndeliverableError(msg, hint="refer to the one that is meant by a variable of its own")
+
+    def _part(self, name: str, ref: Reference) -> bytes | Absence:
+        """Return the bytes of a reference, its default, or why there are none; notes record and failure."""
+        outcome = self._outcomes[Place(ref.path, ref.version)]
+        version = 0
+        try:
+            if isinstance(outcome, StrongroomError):
+                raise outcome  # noqa: TRY301 - to treat it as the errors of this function
+            version = outcome.version
+            value = value_bytes(outcome.data.get(ref.key))
+            if value is None:
+                raise NotFoundError(_NO_KEY.format(key=ref.key, path=ref.path))  # noqa: TRY301 - as above
+        except StrongroomError as error:
+            if self._note_error(name, ref.path, ref.key, error, optional=ref.optional, version=version):
+                self.result.failures.append(_failure(name, ref.path, ref.key, error))
+            if not ref.optional or not isinstance(error, NotFoundError):
+                return Absence.FAILED
+            return Absence.MISSING if ref.default is None else ref.default.encode()
+        self._record(name, ref.path, ref.key, version, Decision.ALLOWED)
+        return value
+
+    def _note_error(
+        self, name: str, path: str, key: str, error: StrongroomError, *, optional: bool, version: int = 0
+    ) -> bool:
+        """Record an error; says whether it is a failure of this reference that stops the bundle."""
+        if isinstance(error, PeerError):
+            self.result.unavailable = error
+            self._record(name, path, key, version, Decision.UNAVAILABLE, error.message)
+            return False
+        decision = {DENIED: Decision.DENIED, MISSING: Decision.MISSING, UNDELIVERABLE: Decision.UNDELIVERABLE}[_cause(error)]
+        self._record(name, path, key, version, decision, error.message)
+        return not (optional and decision is Decision.MISSING)
+
+    def _fail(self, name: str, ref: Reference, cause: str, detail: str) -> None:
+        self.result.failures.append(Failure(name=name, path=ref.path, key=ref.key, cause=cause, detail=detail))
+
+    def _record(self, name: str, path: str, key: str, version: int, decision: Decision, reason: str = "") -> None:
+        self.result.records.append(AuditRecord(name, path, key, version, decision, reason))
+
+
+def _cause(error: StrongroomError) -> str:
+    if isinstance(error, DeniedError):
+        return DENIED
+    return MISSING if isinstance(error, NotFoundError) else UNDELIVERABLE
+
+
+def _failure(name: str, path: str, key: str, error: StrongroomError) -> Failure:
+    detail = f"{error.message}; {error.hint}" if error.hint else error.message
+    return Failure(name=name, path=path, key=key, cause=_cause(error), detail=detail)

@@ -1,0 +1,149 @@
+"""Reading secrets from OpenBao's key-value engines, blocking: finds out which engine a path is in, reads, explains.
+
+Users write ``kv/shop/db``. Where the mount ends and whether it has versions is OpenBao's knowledge; it is asked once per
+mount and remembered for a while. Values are remembered nowhere.
+"""
+
+import threading
+import time
+from collections.abc import Mapping
+from typing import Protocol
+
+from bridge.kv import Mount, Reading, mount_of, reading_of_v1, reading_of_v2
+from bridge.openbao import Answer
+from strongroom.errors import DeniedError, NotFoundError, UnavailableError
+from strongroom.secret import Secret
+
+MOUNT_TTL_S = 60.0  # how long an engine may be believed to be what it was; a miss asks earlier
+MOUNT_DOUBT_S = 1.0  # after a miss, an older knowledge of the mount is checked once more
+
+_BAD_REQUEST, _FORBIDDEN, _NOT_FOUND = 400, 403, 404
+
+
+class Exchange(Protocol):
+    """What this module needs of ``bridge.openbao.OpenBao``."""
+
+    def exchange(
+        self,
+        operation: str,
+        method: str,
+        path: str,
+        *,
+        deadline: float,
+        token: Secret | None = None,
+        query: Mapping[str, str] | None = None,
+        body: Mapping[str, object] | None = None,
+    ) -> Answer:
+        """Make one API call."""
+
+
+class SecretStore:
+    """Reads paths; safe to use from several threads."""
+
+    def __init__(self, openbao: Exchange) -> None:
+        """Take the connection."""
+        self._openbao = openbao
+        self._lock = threading.Lock()
+        self._mounts: dict[str, tuple[Mount, float]] = {}
+
+    def read(self, path: str, version: int, *, token: Secret, deadline: float) -> Reading:
+        """Read one path.
+
+        Args:
+            path: canonical, mount first.
+            version: 0 for the newest.
+            token: to read with.
+            deadline: of ``time.monotonic``.
+
+        Raises:
+            NotFoundError: there is no such mount, path or version, or the version is deleted or destroyed.
+            DeniedError: OpenBao's own policy does not let the token read it, or the token is dead.
+            UndeliverableError: the path is in an engine of another type.
+            UnavailableError: OpenBao cannot be reached, is sealed, busy or slow.
+            PeerError: OpenBao's answer is nonsense.
+        """
+        mount, age_s = self._mount_of(path, token=token, deadline=deadline)
+        try:
+            return self._read_in(mount, path, version, token=token, deadline=deadline)
+        except (NotFoundError, DeniedError):
+            if age_s < MOUNT_DOUBT_S:
+                raise
+        # The mount may have been replaced since; an engine of another version answers 404 or 403 to our URL.
+        self._forget(mount)
+        again, _ = self._mount_of(path, token=token, deadline=deadline)
+        return self._read_in(again, path, version, token=token, deadline=deadline)
+
+    def _read_in(self, mount: Mount, path: str, version: int, *, token: Secret, deadline: float) -> Reading:
+        rest = path.removeprefix(mount.path)
+        if mount.path.rstrip("/") == path:
+            msg = f"{path} is a mount and not a secret"
+            raise NotFoundError(msg)
+        if mount.version == 1:
+            if version:
+                msg = f"{path} is in a version 1 engine, which keeps no versions"
+                raise NotFoundError(msg, hint="leave the version out")
+            answer = self._openbao.exchange("read", "GET", path, token=token, deadline=deadline)
+            _refuse(answer, path)
+            return reading_of_v1(answer.status, answer.document, path)
+        url = f"{mount.path}data/{rest}"
+        query = {"version": str(version)} if version else None
+        answer = self._openbao.exchange("read", "GET", url, token=token, query=query, deadline=deadline)
+        _refuse(answer, path)
+        try:
+            return reading_of_v2(answer.status, answer.document, path, version)
+        except NotFoundError:
+            if not version or answer.document.get("data"):
+                raise
+        # OpenBao says the same for a missing path and a missing version; the newest version tells them apart.
+        newest = self._openbao.exchange("read", "GET", url, token=token, deadline=deadline)
+        if newest.status == _NOT_FOUND and not newest.document.get("data"):
+            msg = f"there is no secret at {path}"
+            raise NotFoundError(msg)
+        msg = f"there is no version {version} of {path}"
+        raise NotFoundError(msg, hint="it was never written, or more versions came after it than the engine keeps")
+
+    def _mount_of(self, path: str, *, token: Secret, deadline: float) -> tuple[Mount, float]:
+        """Return the engine that a path is in, and for how many seconds that has been known."""
+        now = time.monotonic()
+        with self._lock:
+            for prefix, (mount, since) in self._mounts.items():
+                if f"{path}/".startswith(prefix) and now - since < MOUNT_TTL_S:
+                    return mount, now - since
+        answer = self._openbao.exchange(
+            "mount", "GET", f"sys/internal/ui/mounts/{path}", token=token, deadline=deadline
+        )
+        if answer.status == _FORBIDDEN:
+            self._explain_no_mount(path, token=token, deadline=deadline)
+        if answer.status != 200:  # noqa: PLR2004 - OK
+            msg = f"OpenBao does not say how {path} is mounted: {answer.reason or answer.status}"
+            raise NotFoundError(msg)
+        mount = mount_of(answer.document, path)
+        with self._lock:
+            self._mounts[mount.path] = (mount, now)
+        return mount, 0.0
+
+    def _explain_no_mount(self, path: str, *, token: Secret, deadline: float) -> None:
+        """Raise why there is no mount: OpenBao answers 403 both when it is missing and when the token may not see it.
+
+        A token without any right on the mount cannot make the engine do anything by this request.
+        """
+        answer = self._openbao.exchange("probe", "GET", path, token=token, deadline=deadline)
+        if answer.status == _NOT_FOUND:
+            msg = f"nothing is mounted at {path.partition('/')[0]}/"
+            raise NotFoundError(msg, hint="the first part of a path is the mount; `bao secrets list` shows them")
+        msg = f"OpenBao does not let the bridge see {path}"
+        raise DeniedError(msg, hint="give the OpenBao policy of the bridge's token `read` on it, or mount an engine there")
+
+    def _forget(self, mount: Mount) -> None:
+        with self._lock:
+            self._mounts.pop(mount.path, None)
+
+
+def _refuse(answer: Answer, path: str) -> None:
+    if answer.status == _FORBIDDEN:
+        msg = f"OpenBao does not let the bridge read {path}"
+        raise DeniedError(msg, hint="give the OpenBao policy of the bridge's token `read` on it")
+    if answer.status == _BAD_REQUEST:
+        # A version 2 engine says this while it upgrades itself from version 1.
+        msg = f"OpenBao cannot read {path} now: {answer.reason}"
+        raise UnavailableError(msg)

@@ -1,0 +1,1 @@
+"""Servers and certificates to try Strongroom with on one machine: real OpenBao, throw-away authority."""

@@ -1,0 +1,289 @@
+"""The settings of a component: one frozen dataclass, read once.
+
+Highest first: flags (``--listen``), the environment (``STRONGROOM_BRIDGE_LISTEN``), a TOML file (``listen = ":8443"``),
+defaults. Whatever is unknown or malformed stops the start with one line that names the setting, the rule and the fix.
+The wrapper does not use this module: it would pay for dataclasses at every launch.
+"""
+
+import dataclasses
+import enum
+import re
+import tomllib
+import types
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from strongroom.errors import ConfigError
+
+CONFIG_FLAG = "config"  # the one flag that every component has besides its settings
+PRINT_CONFIG_FLAG = "--print-config"
+
+# Kubernetes adds these for a Service that is called like the component (docs: "Discovering services"); they are no
+# settings of ours and must not stop the start.
+_SERVICE_LINK = re.compile(r"(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)\Z")
+_TRUE, _FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
+
+
+@dataclasses.dataclass(frozen=True)
+class Rule:
+    """What is known about a setting beside its name, type and default.
+
+    Attributes:
+        meaning: what it is, in a few words.
+        unit: of a number, or what a text must look like.
+        why: the reason for this default.
+        minimum: least allowed number.
+        maximum: greatest allowed number.
+        private: the value is not shown by ``--print-config``.
+    """
+
+    meaning: str
+    unit: str = ""
+    why: str = ""
+    minimum: float | None = None
+    maximum: float | None = None
+    private: bool = False
+
+
+def rule_of(field: "dataclasses.Field[typing.Any]") -> Rule:
+    """Return the rule of a setting; ``field(metadata=...)`` of ``setting`` put it there."""
+    rule = field.metadata["rule"]
+    assert isinstance(rule, Rule)  # noqa: S101 - a field of a settings class is made with setting()
+    return rule
+
+
+def setting(default: object = dataclasses.MISSING, *, rule: Rule) -> typing.Any:  # noqa: ANN401 - as dataclasses.field
+    """Declare a field of a settings class; without a default the setting must be given."""
+    if default is dataclasses.MISSING:
+        return dataclasses.field(metadata={"rule": rule})
+    return dataclasses.field(default=default, metadata={"rule": rule})
+
+
+@dataclasses.dataclass(frozen=True)
+class Arguments:
+    """The flags of a command line, not yet checked against a settings class.
+
+    Attributes:
+        flags: texts by setting name.
+        config_file: the TOML file, or "".
+        print_config: whether only the effective settings are wanted.
+        help: whether only the list of settings is wanted.
+    """
+
+    flags: Mapping[str, str]
+    config_file: str = ""
+    print_config: bool = False
+    help: bool = False
+
+
+def parse_arguments(arguments: Sequence[str]) -> Arguments:
+    """Split ``--name value`` and ``--name=value``.
+
+    Raises:
+        ConfigError: a word is no flag, or a flag has no value.
+    """
+    flags: dict[str, str] = {}
+    print_config = show_help = False
+    words = list(arguments)
+    while words:
+        word = words.pop(0)
+        if word in {"--help", "-h"}:
+            show_help = True
+        elif word == PRINT_CONFIG_FLAG:
+            print_config = True
+        elif word.startswith("--") and len(word) > len("--"):
+            name, equals, value = word[2:].partition("=")
+            if not equals:
+                if not words:
+                    msg = f"{word}: needs a value"
+                    raise ConfigError(msg, hint=f"write {word} VALUE")
+                value = words.pop(0)
+            flags[name.replace("-", "_")] = value
+        else:
+            msg = f"{word!r}: is not an option"
+            raise ConfigError(msg, hint="--help lists the options")
+    return Arguments(flags, flags.pop(CONFIG_FLAG, ""), print_config, show_help)
+
+
+SettingsT = typing.TypeVar("SettingsT")
+
+
+def load_settings(
+    kind: type[SettingsT], *, prefix: str, arguments: Arguments, environ: Mapping[str, str]
+) -> SettingsT:
+    """Merge flags, environment, file and defaults into a settings object.
+
+    Args:
+        kind: the settings class; its ``__post_init__`` may check settings against each other.
+        prefix: of the environment variables, for example ``STRONGROOM_BRIDGE_``.
+        arguments: the command line.
+        environ: the process environment.
+
+    Raises:
+        ConfigError: a setting is unknown, malformed or not given, or the file cannot be read.
+    """
+    fields = _fields(kind)
+    variables = {
+        name.removeprefix(prefix).lower(): (value, name)
+        for name, value in environ.items()
+        if name.startswith(prefix) and not _SERVICE_LINK.match(name.removeprefix(prefix))
+    }
+    config_file = arguments.config_file or variables.pop(CONFIG_FLAG, ("", ""))[0]
+    variables.pop(CONFIG_FLAG, None)
+    given: dict[str, tuple[object, str]] = {}
+    if config_file:
+        given.update((name, (value, f"{config_file}: {name}")) for name, value in _read_file(config_file).items())
+    given.update(variables)
+    given.update((name, (value, "--" + name.replace("_", "-"))) for name, value in arguments.flags.items())
+    for name, (_, origin) in given.items():
+        if name not in fields:
+            msg = f"{origin}: there is no such setting"
+            raise ConfigError(msg, hint=f"the settings are {', '.join(fields)}")
+    hints = typing.get_type_hints(kind)
+    values = {name: _convert(value, hints[name], rule_of(fields[name]), origin) for name, (value, origin) in given.items()}
+    for name, field in fields.items():
+        if name not in values and field.default is dataclasses.MISSING:
+            msg = f"{name}: must be set ({rule_of(field).meaning})"
+            raise ConfigError(msg, hint=f"give --{name.replace('_', '-')}, {prefix}{name.upper()} or {name} in the file")
+    return kind(**values)
+
+
+def show_settings(settings: object) -> str:
+    """Return the effective settings as TOML; a private one is shown as ``"***"``."""
+    lines = []
+    for name, field in _fields(type(settings)).items():
+        value = getattr(settings, name)
+        if value is None:
+            lines.append(f"# {name} is not set")
+        else:
+            lines.append(f"{name} = {_toml('***' if rule_of(field).private else value)}")
+    return "\n".join(lines) + "\n"
+
+
+def describe_settings(kind: type[object], *, prefix: str) -> str:
+    """Return the list of settings for ``--help``: flag, variable, default, meaning and reason."""
+    lines = [
+        f"  --{CONFIG_FLAG} FILE\n      TOML file with the settings below; also {prefix}{CONFIG_FLAG.upper()}",
+        f"  {PRINT_CONFIG_FLAG}\n      print the effective settings and end",
+    ]
+    for name, field in _fields(kind).items():
+        rule = rule_of(field)
+        required = field.default is dataclasses.MISSING
+        default = "required" if required else "not set" if field.default is None else f"default {_toml(field.default)}"
+        notes = "; ".join(text for text in (rule.unit, default, rule.why) if text)
+        lines.append(f"  --{name.replace('_', '-')} ({prefix}{name.upper()})\n      {rule.meaning} ({notes})")
+    return "\n".join(lines) + "\n"
+
+
+def _fields(kind: type[object]) -> "dict[str, dataclasses.Field[typing.Any]]":
+    return {field.name: field for field in dataclasses.fields(typing.cast("typing.Any", kind))}
+
+
+def _read_file(path: str) -> dict[str, object]:
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        msg = f"{path}: does not exist"
+        raise ConfigError(msg, hint="name an existing settings file") from None
+    except OSError as error:
+        msg = f"{path}: cannot be read ({error.strerror})"
+        raise ConfigError(msg, hint="make it readable for the user of this process") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        place = str(error) if isinstance(error, tomllib.TOMLDecodeError) else "it is not UTF-8"
+        msg = f"{path}: is not TOML: {place}"
+        raise ConfigError(msg, hint="see https://toml.io") from None
+
+
+def _convert(value: object, hint: object, rule: Rule, origin: str) -> object:
+    """Turn a text or a TOML value into the type of the setting."""
+    if isinstance(hint, types.UnionType):  # X | None
+        if value == "":
+            return None
+        hint = next(part for part in typing.get_args(hint) if part is not types.NoneType)
+    try:
+        converted = _CONVERTERS[hint](value) if hint in _CONVERTERS else _choose(value, typing.cast("typing.Any", hint))
+    except ValueError as error:
+        msg = f"{origin}: {_quote(value, rule)}{error}"
+        raise ConfigError(msg, hint=f"it is {rule.meaning}" + (f" ({rule.unit})" if rule.unit else "")) from None
+    if isinstance(converted, int | float) and not isinstance(converted, bool):
+        too_small = rule.minimum is not None and not converted >= rule.minimum  # not: nan is refused, too
+        if too_small or (rule.maximum is not None and not converted <= rule.maximum):
+            msg = f"{origin}: {_quote(value, rule)}must be {_range(rule)}"
+            raise ConfigError(msg, hint=f"it is {rule.meaning}" + (f" ({rule.unit})" if rule.unit else ""))
+    return converted
+
+
+def _quote(value: object, rule: Rule) -> str:
+    return "" if rule.private else f"{value!r} "
+
+
+def _range(rule: Rule) -> str:
+    if rule.minimum is None or rule.maximum is None:
+        return f"at least {rule.minimum:g}" if rule.minimum is not None else f"at most {rule.maximum:g}"
+    return f"from {rule.minimum:g} to {rule.maximum:g}"
+
+
+def _to_text(value: object) -> str:
+    if not isinstance(value, str):
+        msg = "must be a text"
+        raise ValueError(msg)  # noqa: TRY004 - _convert turns ValueError into ConfigError
+    return value
+
+
+def _to_path(value: object) -> Path:
+    text = _to_text(value)
+    if not text:
+        msg = "must name a file"
+        raise ValueError(msg)
+    return Path(text)
+
+
+def _to_int(value: object) -> int:
+    if type(value) is int:
+        return value
+    if isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,18}", value):
+        return int(value)
+    msg = "must be a whole number"
+    raise ValueError(msg)
+
+
+def _to_float(value: object) -> float:
+    if type(value) in {int, float}:
+        return float(typing.cast("float", value))
+    if isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,18}(\.[0-9]{1,18})?", value):
+        return float(value)
+    msg = "must be a number"
+    raise ValueError(msg)
+
+
+def _to_bool(value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str) and value.lower() in _TRUE + _FALSE:
+        return value.lower() in _TRUE
+    msg = "must be true or false"
+    raise ValueError(msg)
+
+
+_CONVERTERS: dict[object, Callable[[object], object]] = {
+    str: _to_text, Path: _to_path, int: _to_int, float: _to_float, bool: _to_bool,
+}
+
+
+def _choose(value: object, kind: type[enum.Enum]) -> enum.Enum:
+    for member in kind:
+        if member.value == value:
+            return member
+    msg = f"must be one of {', '.join(str(member.value) for member in kind)}"
+    raise ValueError(msg)
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float):
+        return str(value)
+    text = str(value.value if isinstance(value, enum.Enum) else value)
+    escaped = "".join(c if c.isprintable() and c not in '"\\' else f"\\U{ord(c):08x}" for c in text)
+    return f'"{escaped}"'

@@ -1,0 +1,76 @@
+"""A server's TLS context that follows its files, without dropping connections.
+
+New connections get the newest context that could be loaded: the front context hands over to it in the server-name
+callback, which OpenSSL calls for every ClientHello, with or without a name. A broken new file leaves the old context in
+use. Established connections keep theirs.
+"""
+
+import logging
+import os
+import ssl
+from collections.abc import Callable
+
+from strongroom.errors import ConfigError
+from strongroom.filestamp import stamp_of
+from strongroom.logs import log_event
+from strongroom.tls import server_context
+
+_log = logging.getLogger(__name__)
+
+
+class ReloadingServerContext:
+    """The context of a server; call ``reload_if_changed`` from time to time.
+
+    Attributes:
+        front: the context to give to the server; it never changes.
+        error: why the newest files could not be used, or "".
+    """
+
+    def __init__(
+        self,
+        *,
+        ca_file: str | os.PathLike[str],
+        cert_file: str | os.PathLike[str],
+        key_file: str | os.PathLike[str],
+        observe: Callable[[bool], None] = lambda _: None,
+    ) -> None:
+        """Load the files.
+
+        Args:
+            ca_file: authorities of the clients, PEM.
+            cert_file: the server's certificate with its chain, PEM.
+            key_file: the private key of that certificate, PEM.
+            observe: told after each reload whether it succeeded.
+
+        Raises:
+            ConfigError: a file cannot be used; at the start there is no older context to keep.
+        """
+        self._files = (os.fspath(ca_file), os.fspath(cert_file), os.fspath(key_file))
+        self._observe = observe
+        self._stamp = stamp_of(*self._files)
+        self._newest = server_context(*self._files)
+        self.error = ""
+        self.front = server_context(*self._files)
+        self.front.sni_callback = self._hand_over
+
+    def reload_if_changed(self) -> None:
+        """Load the files again if one of them has changed; keep the old context if they cannot be used."""
+        stamp = stamp_of(*self._files)
+        if stamp == self._stamp:
+            return
+        self._stamp = stamp
+        try:
+            self._newest = server_context(*self._files)
+        except ConfigError as error:
+            self.error = error.message
+            log_event(_log, logging.ERROR, "tls_reload_failed", {"reason": error.message, "hint": error.hint})
+            self._observe(False)  # noqa: FBT003 - the one argument of an observer
+        else:
+            self.error = ""
+            log_event(_log, logging.INFO, "tls_reloaded", {"certificate": self._files[1]})
+            self._observe(True)  # noqa: FBT003 - the one argument of an observer
+
+    def _hand_over(self, connection: ssl.SSLSocket | ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
+        # SSL_set_SSL_CTX takes over the certificate and the store of authorities; the demand for a client certificate
+        # and the version stay those of the front context, which are the same.
+        connection.context = self._newest
