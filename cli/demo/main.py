@@ -61,9 +61,8 @@ def show(page: Page, directory: Path, launches: int) -> None:
     page.title("Strongroom: secrets in the memory of the program that needs them, and nowhere else")
     page.note("starting a real OpenBao, an authority and a bridge on this machine ...")
     with DevStack(directory / "dev") as stack:
-        page.note(
-            f"ready after {time.monotonic() - started:.1f} s: OpenBao {stack.openbao.address}, bridge {stack.bridge_url}"
-        )
+        page.note(f"ready after {time.monotonic() - started:.1f} s")
+        page.note(f"OpenBao {stack.openbao.address}, bridge {stack.bridge_url}")
         password = secrets.token_urlsafe(18)
         stack.openbao.admin.put_v2("kv", "shop/db", {"password": password})
         stack.openbao.admin.put_v2("kv", "finance/payroll", {"salary": secrets.token_urlsafe(18)})
@@ -90,7 +89,7 @@ def _environment(stack: DevStack) -> dict[str, str]:
     return base | stack.exports() | _REFERENCES
 
 
-def _show_plan(page: Page, sample: Sample, environ: Mapping[str, str]) -> None:
+def _show_plan(page: Page, sample: Sample, environ: dict[str, str]) -> None:
     page.title("1. What a launch would do: strongroom plan")
     plan = subprocess.run(
         [*strongroom_command(), "plan", "--", *sample.command],
@@ -105,10 +104,10 @@ def _show_plan(page: Page, sample: Sample, environ: Mapping[str, str]) -> None:
 
 
 def _show_programs(
-    page: Page, samples: list[Sample], environ: Mapping[str, str], expected: Mapping[str, str]
+    page: Page, samples: list[Sample], environ: dict[str, str], expected: dict[str, str]
 ) -> list[tuple[str, ...]]:
     page.title("2. Five ordinary programs, started by: strongroom run -- PROGRAM")
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for sample in samples:
         seen = observe([*strongroom_command(), "run", "--", *sample.command], environ, _NAMES)
         naked_ms = statistics.median(launch_ms(sample.command, environ | expected, _NAMES) for _ in range(3))
@@ -161,7 +160,7 @@ def _rung(seen: Observation) -> str:
     return ""
 
 
-def _show_refusals(page: Page, sample: Sample, environ: Mapping[str, str]) -> None:
+def _show_refusals(page: Page, sample: Sample, environ: dict[str, str]) -> None:
     page.title("3. What is refused, and how it is said")
     cases = (
         ("a path that the policy does not grant", "bao:kv/finance/payroll#salary", exit_status.DENIED),
@@ -187,7 +186,7 @@ def _show_refusals(page: Page, sample: Sample, environ: Mapping[str, str]) -> No
 
 
 def _show_cost(
-    page: Page, sample: Sample, environ: Mapping[str, str], expected: Mapping[str, str], launches: int
+    page: Page, sample: Sample, environ: dict[str, str], expected: dict[str, str], launches: int
 ) -> tuple[list[float], list[float]]:
     page.title(f"4. What a launch costs: {launches} launches of the C program, each beside a naked exec")
     wrapped_command = [*strongroom_command(), "run", "--", *sample.command]
