@@ -92,5 +92,5 @@ class BridgeProcess:
             msg = f"the bridge does not come up: {' | '.join(last) or 'it printed nothing'}"
             raise PeerError(msg, hint=f"see {self.log_file}")
         event = json.loads(line)
-        self.address: str = event["listen"]
-        self.health_address: str = event["health_listen"]
+        self.address: str = event["https"]
+        self.health_address: str = event["health"]
