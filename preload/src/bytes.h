@@ -58,4 +58,18 @@ static inline char *bytes_copy(char *restrict to, const char *restrict from, siz
     return to + length;
 }
 
+/* Writes `number` in decimal, NUL-terminated: at most eleven bytes. */
+static inline void text_number(char *to, unsigned number) {
+    char digits[10];
+    size_t count = 0;
+    do {
+        digits[count++] = (char)('0' + number % 10);
+        number /= 10;
+    } while (number > 0);
+    while (count > 0) {
+        *to++ = digits[--count];
+    }
+    *to = '\0';
+}
+
 #endif

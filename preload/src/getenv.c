@@ -8,9 +8,8 @@
  * handlers and after fork.
  */
 #include "environment.h"
+#include "export.h"
 #include "state.h"
-
-#define EXPORT __attribute__((visibility("default")))
 
 EXPORT char *getenv(const char *name);
 EXPORT char *secure_getenv(const char *name);

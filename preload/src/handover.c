@@ -33,6 +33,33 @@ bool handover_parse(const char *text, struct handover *handover) {
     return false;
 }
 
+/* Where the descriptor begins in a text that was parsed. */
+static char *descriptor_of(const char *text) {
+    while (*text != ':') {
+        text++;
+    }
+    return (char *)(uintptr_t)text + 1;
+}
+
+bool handover_is_retired(const char *text) {
+    for (size_t i = 0; i < sizeof RUNGS / sizeof RUNGS[0]; i++) {
+        if (text_starts_with(text, RUNGS[i].prefix)) {
+            const char *at = descriptor_of(text);
+            while (*at == '-') {
+                at++;
+            }
+            return *at == '\0' && at[-1] == '-';
+        }
+    }
+    return false;
+}
+
+void handover_retire(char *text) {
+    for (char *at = descriptor_of(text); *at != '\0'; at++) {
+        *at = '-';
+    }
+}
+
 /* The size of the image in the descriptor, which must be of the kind that the rung promises. */
 static size_t image_bytes(const struct handover *handover) {
     struct stat status;
@@ -101,6 +128,7 @@ void *handover_take(const struct handover *handover, size_t *length) {
                                                      : map_anonymous(*length, handover->rung == RUNG_LOCKED);
     bytes_copy(copy, shared, *length);
     sys_munmap(shared, *length);
+    sys_close(handover->fd);
 
     /* Checked after copying, so that what was checked is what is used, whatever happens to the original meanwhile. */
     const char *broken = region_check(copy, *length);
@@ -108,4 +136,51 @@ void *handover_take(const struct handover *handover, size_t *length) {
         fail("region", broken);
     }
     return copy;
+}
+
+long handover_make(enum rung rung, size_t length, struct shared *shared) {
+    if (length == 0) {
+        return -E2BIG;
+    }
+    long fd = rung == RUNG_MEMFD_SECRET ? sys_memfd_secret(O_CLOEXEC)
+                                        : sys_memfd_create("strongroom", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (fd < 0) {
+        return fd;
+    }
+    long result = sys_ftruncate((int)fd, length);
+    if (result < 0) {
+        sys_close((int)fd);
+        return result;
+    }
+    void *memory = sys_mmap(length, PROT_READ | PROT_WRITE, MAP_SHARED, (int)fd);
+    if (is_map_error(memory)) {
+        sys_close((int)fd);
+        return (long)memory;
+    }
+    *shared = (struct shared){rung, (int)fd, memory, length};
+    return 0;
+}
+
+long handover_finish(struct shared *shared) {
+    sys_munmap(shared->memory, shared->length);
+    long result = 0;
+    if (shared->rung != RUNG_MEMFD_SECRET) {
+        result = sys_fcntl(shared->fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE);
+    }
+    if (result >= 0) {
+        result = sys_fcntl(shared->fd, F_DUPFD, LOWEST_FD);
+    }
+    sys_close(shared->fd);
+    return result;
+}
+
+void handover_drop(struct shared *shared) {
+    sys_munmap(shared->memory, shared->length);
+    sys_close(shared->fd);
+}
+
+void handover_print(char *text, enum rung rung, int fd) {
+    char *at = bytes_copy(text, REGION_VARIABLE "=", sizeof REGION_VARIABLE);
+    at = bytes_copy(at, RUNGS[rung].prefix, text_length(RUNGS[rung].prefix));
+    text_number(at, (unsigned)fd);
 }

@@ -12,6 +12,8 @@
 
 #define REGION_VARIABLE "STRONGROOM_REGION"
 
+enum { HANDOVER_TEXT_BYTES = 48 }; /* room for `STRONGROOM_REGION=memfd-secret:2147483647` */
+
 enum rung {
     RUNG_MEMFD_SECRET, /* memfd_secret(2): not even root reads it through /proc or ptrace */
     RUNG_LOCKED,       /* anonymous memory, never swapped, left out of core dumps */
@@ -27,8 +29,37 @@ struct handover {
  * use the low ones. */
 bool handover_parse(const char *text, struct handover *handover);
 
-/* Maps the image, copies it to fresh memory of the same rung, validates the copy and returns it; *length is its size.
- * The copy is readable and writable. The descriptor stays open. Whatever goes wrong ends the process (fail.h). */
+/* Whether `text` says that the region was taken over: a descriptor of dashes. A program that starts another by a raw
+ * system call passes this text on, and plaintext with it; there is nothing to take over then. */
+bool handover_is_retired(const char *text);
+
+/* Makes it say so, in place and without changing its length. `text` must have been parsed. */
+void handover_retire(char *text);
+
+/* Maps the image, copies it to fresh memory of the same rung, validates the copy, closes the descriptor and returns the
+ * copy; *length is its size. The copy is readable and writable. Whoever holds a descriptor can map the memory, so none
+ * is kept. Whatever goes wrong ends the process (fail.h). */
 void *handover_take(const struct handover *handover, size_t *length);
+
+/* Shared memory that is being filled for another program. */
+struct shared {
+    enum rung rung;
+    int fd;
+    void *memory;
+    size_t length;
+};
+
+/* Makes `length` bytes of zeroed shared memory and maps it for writing. Returns 0 or a negative errno value. */
+long handover_make(enum rung rung, size_t length, struct shared *shared);
+
+/* Takes the mapping away and returns an inheritable descriptor of the memory from 100 on, or a negative errno value;
+ * nothing is left behind then. */
+long handover_finish(struct shared *shared);
+
+/* Gives up memory that was made and not finished. */
+void handover_drop(struct shared *shared);
+
+/* Writes the environment entry that hands `fd` over into `text`, of HANDOVER_TEXT_BYTES. */
+void handover_print(char *text, enum rung rung, int fd);
 
 #endif

@@ -36,8 +36,7 @@ static bool all_zero(const uint8_t *bytes, size_t length) {
     return any == 0;
 }
 
-/* The number of slots that a table for `entries` entries has. */
-static uint32_t slots_for(uint32_t entries) {
+uint32_t region_slots_for(uint32_t entries) {
     if (entries == 0) {
         return 0;
     }
@@ -80,7 +79,7 @@ static const char *check_header(const struct region_header *header, size_t lengt
     if (header->entries > REGION_MAX_ENTRIES) {
         return "rule 3: too many entries";
     }
-    if (header->slots != slots_for(header->entries)) {
+    if (header->slots != region_slots_for(header->entries)) {
         return "rule 3: number of slots does not follow from the number of entries";
     }
     if (header->slots > (length - REGION_HEADER_BYTES) / sizeof(struct region_slot)) {

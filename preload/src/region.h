@@ -44,6 +44,9 @@ struct region {
     uint32_t seed;
 };
 
+/* The number of slots that the table of an image with `entries` entries has. */
+uint32_t region_slots_for(uint32_t entries);
+
 /* Checks every rule of the format. Returns NULL when `length` bytes at `image` are an image that may be used, else a
  * static text that names the first rule broken ("rule 3: ..."). Reads nothing outside the buffer whatever it holds. */
 const char *region_check(const void *image, size_t length);

@@ -3,6 +3,8 @@
 #include <asm/signal.h>
 
 #include "auxv.h"
+#include "bytes.h"
+#include "children.h"
 #include "fail.h"
 #include "handover.h"
 #include "syscalls.h"
@@ -12,37 +14,109 @@ enum phase { NOT_LOADED, LOADING, LOADED };
 static struct state state;
 static int phase = NOT_LOADED;
 
-static void load_region(const char *text) {
+/* Memory that stays for good, cut off piece by piece; a mapping, because there is no allocator to ask. */
+struct storage {
+    char *next;
+};
+
+static void *cut(struct storage *storage, size_t bytes) {
+    char *piece = storage->next;
+    storage->next += (bytes + 7) / 8 * 8;
+    return piece;
+}
+
+static char *cut_copy(struct storage *storage, const char *text, size_t length) {
+    char *copy = cut(storage, length + 1);
+    bytes_copy(copy, text, length)[0] = '\0';
+    return copy;
+}
+
+/* The part of an LD_PRELOAD value that names this library; its length in *length, 0 when there is none. */
+static const char *library_in(const char *preload, size_t *length) {
+    static const char file[] = "libstrongroom.so";
+    size_t file_bytes = sizeof file - 1;
+    *length = 0;
+    for (const char *part = preload; part != NULL && *part != '\0';) {
+        size_t bytes = 0;
+        while (part[bytes] != '\0' && part[bytes] != ':' && part[bytes] != ' ') {
+            bytes++;
+        }
+        if (bytes >= file_bytes && bytes_equal(part + bytes - file_bytes, file, file_bytes) &&
+            (bytes == file_bytes || part[bytes - file_bytes - 1] == '/')) {
+            *length = bytes;
+            return part;
+        }
+        part += bytes + (part[bytes] != '\0');
+    }
+    return "";
+}
+
+/* Room for all that load_region() keeps. */
+static struct storage make_storage(const char *policy_entry, size_t library_bytes) {
+    size_t slots = state.region.slot_count;
+    size_t bytes = slots * (sizeof(uint32_t) + sizeof(char *)) + library_bytes + 64;
+    bytes += policy_entry == NULL ? 0 : text_length(policy_entry);
+    for (uint32_t slot = 0; slot < slots; slot++) {
+        bytes += state.region.slots[slot].name_bytes + 16;
+    }
+    char *memory = sys_mmap(bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+    if (is_map_error(memory)) {
+        fail_call("region", "mapping memory: ", (long)memory);
+    }
+    return (struct storage){memory};
+}
+
+static void keep_names(struct storage *storage) {
+    char **placeholders = cut(storage, state.region.slot_count * sizeof *placeholders);
+    for (uint32_t slot = 0; slot < state.region.slot_count; slot++) {
+        const struct region_slot *used = &state.region.slots[slot];
+        if (used->offset == 0) {
+            continue;
+        }
+        const char *string = region_string(&state.region, slot);
+        placeholders[slot] = cut_copy(storage, string, used->name_bytes + 1);
+        unsigned bit = name_filter_bit(string);
+        state.name_filter[bit / 64] |= UINT64_C(1) << (bit % 64);
+    }
+    state.placeholders = placeholders;
+}
+
+static void load_region(char *text) {
     struct handover handover;
     if (!handover_parse(text, &handover)) {
         fail(REGION_VARIABLE, "not of the form RUNG:FD, RUNG one of memfd-secret, locked, any, FD 100 or above");
     }
+    const char *policy_entry = environment_entry(state.list, CHILDREN_VARIABLE);
+    if (policy_entry != NULL && !children_policy_is_legal(policy_entry + sizeof CHILDREN_VARIABLE)) {
+        fail(CHILDREN_VARIABLE, "not one of inherit, deny, allow:NAME,NAME");
+    }
     size_t length;
     state.region = region_open(handover_take(&handover, &length));
+    state.rung = handover.rung;
     state.has_region = true;
+    handover_retire(text);
 
-    /* A mapping, because there is no allocator to ask. */
-    size_t hint_bytes = (state.region.slot_count + 1) * sizeof(uint32_t);
-    uint32_t *hints = sys_mmap(hint_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
-    if (is_map_error(hints)) {
-        fail_call("region", "mapping memory: ", (long)hints);
+    size_t library_bytes;
+    const char *library = library_in(environment_value(state.list, "LD_PRELOAD"), &library_bytes);
+    struct storage storage = make_storage(policy_entry, library_bytes);
+    state.library = cut_copy(&storage, library, library_bytes);
+    if (policy_entry != NULL) {
+        /* A copy: programs that change their title overwrite the strings of the initial stack. */
+        state.policy_entry = cut_copy(&storage, policy_entry, text_length(policy_entry));
+        state.policy = state.policy_entry + sizeof CHILDREN_VARIABLE;
     }
+    keep_names(&storage);
+    uint32_t *hints = cut(&storage, state.region.slot_count * sizeof *hints);
     environment_repoint(state.list, &state.region, hints);
     state.hints = hints;
-
-    for (uint32_t slot = 0; slot < state.region.slot_count; slot++) {
-        if (state.region.slots[slot].offset != 0) {
-            unsigned bit = name_filter_bit(region_string(&state.region, slot));
-            state.name_filter[bit / 64] |= UINT64_C(1) << (bit % 64);
-        }
-    }
 }
 
 static void load(char **list) {
     state.is_secure = auxv_is_secure();
     state.list = list;
-    const char *text = environment_value(list, REGION_VARIABLE);
-    if (text != NULL) {
+    libc_find(&state.libc);
+    char *text = environment_value(list, REGION_VARIABLE);
+    if (text != NULL && !handover_is_retired(text)) {
         load_region(text);
     }
 }

@@ -6,6 +6,8 @@
 #include <stdint.h>
 
 #include "environment.h"
+#include "handover.h"
+#include "libc.h"
 #include "region.h"
 
 enum { NAME_FILTER_WORDS = 4 };
@@ -16,6 +18,12 @@ struct state {
     struct region region;   /* this process's own copy */
     char **list;            /* the environment list in which placeholders were repointed */
     const uint32_t *hints;  /* per slot: index into `list`, or NO_HINT */
+    char *const *placeholders; /* per slot: `NAME=`, for the environment of a child */
+    const char *library;    /* this library as LD_PRELOAD names it; "" when it came another way */
+    char *policy_entry;     /* `STRONGROOM_CHILDREN=...`, or NULL */
+    const char *policy;     /* its value, or NULL */
+    enum rung rung;
+    struct libc libc;
     uint64_t name_filter[NAME_FILTER_WORDS]; /* one bit per pair of first bytes of the names in the region */
 };
 

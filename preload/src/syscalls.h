@@ -85,6 +85,14 @@ static inline long sys_memfd_secret(unsigned int flags) {
     return SYSCALL1(__NR_memfd_secret, flags);
 }
 
+static inline long sys_memfd_create(const char *name, unsigned int flags) {
+    return SYSCALL2(__NR_memfd_create, name, flags);
+}
+
+static inline long sys_fcntl(int fd, int command, long argument) {
+    return SYSCALL3(__NR_fcntl, fd, command, argument);
+}
+
 static inline long sys_ftruncate(int fd, size_t bytes) {
     return SYSCALL2(__NR_ftruncate, fd, bytes);
 }

@@ -13,7 +13,7 @@ int main(int argc, char **argv) {
     list[1] = "PLAIN=second";
     size_t used = 2;
     for (size_t i = 0; i < count; i++) {
-        if (strncmp(environ[i], "PLAIN=", 6) != 0 && strncmp(environ[i], "LONG_SECRET=", 12) != 0) {
+        if (strncmp(environ[i], "PLAIN=", 6) != 0) {
             list[used++] = environ[i];
         }
     }

@@ -1,0 +1,162 @@
+/* The exec family: what a program passes to the next one is placeholders and a region, never plaintext.
+ *
+ * Contract of each: that of the function of the libc (exec(3), fexecve(3), execveat(2)), which does the work. Where the
+ * environment holds secrets they are passed on as passing.h says; ENOMEM, EAGAIN, EMFILE, ENFILE and ENOSYS may come
+ * from making the region. Nothing is allocated and no lock is taken: safe between vfork and exec and in signal handlers.
+ */
+#include <stdarg.h>
+
+#include "environment.h"
+#include "export.h"
+#include "passing.h"
+#include "spawn.h"
+#include "syscalls.h"
+
+EXPORT int execve(const char *path, char *const argv[], char *const envp[]);
+EXPORT int execv(const char *path, char *const argv[]);
+EXPORT int execvp(const char *file, char *const argv[]);
+EXPORT int execvpe(const char *file, char *const argv[], char *const envp[]);
+EXPORT int execl(const char *path, const char *arg, ...);
+EXPORT int execlp(const char *file, const char *arg, ...);
+EXPORT int execle(const char *path, const char *arg, ...);
+EXPORT int fexecve(int fd, char *const argv[], char *const envp[]);
+EXPORT int execveat(int directory, const char *path, char *const argv[], char *const envp[], int flags);
+
+enum kind { EXECVE, EXECVPE, FEXECVE, EXECVEAT };
+
+struct request {
+    enum kind kind;
+    struct target target;
+    char *const *argv;
+    int flags;
+    int result;
+};
+
+/* The libc's function, or the bare system call in a program that has no libc. */
+static void run(void *context, char *const *list) {
+    struct request *request = context;
+    const struct target *target = &request->target;
+    const struct state *state = state_load(NULL);
+    static const struct libc none;
+    const struct libc *libc = state == NULL ? &none : &state->libc;
+    long result;
+
+    if (request->kind == EXECVE && libc->execve != NULL) {
+        request->result = libc->execve(target->path, request->argv, list);
+        return;
+    }
+    if (request->kind == EXECVPE && libc->execvpe != NULL) {
+        request->result = libc->execvpe(target->path, request->argv, list);
+        return;
+    }
+    if (request->kind == FEXECVE && libc->fexecve != NULL) {
+        request->result = libc->fexecve(target->directory, request->argv, list);
+        return;
+    }
+    if (request->kind == EXECVEAT && libc->execveat != NULL) {
+        request->result = libc->execveat(target->directory, target->path, request->argv, list, request->flags);
+        return;
+    }
+    if (request->kind == EXECVPE) {
+        result = -ENOSYS; /* both libcs have it */
+    } else {
+        result = SYSCALL5(__NR_execveat, target->directory, target->path, request->argv, list, request->flags);
+    }
+    spawn_set_errno(result);
+    request->result = -1;
+}
+
+static int execute(struct request *request, char *const *list) {
+    request->result = -1;
+    spawn_set_errno(passing_call(&request->target, list, run, request));
+    return request->result;
+}
+
+static int execute_path(const char *path, char *const *argv, char *const *list) {
+    struct request request = {EXECVE, {AT_FDCWD, path, false}, argv, 0, -1};
+    return execute(&request, list);
+}
+
+static int execute_search(const char *file, char *const *argv, char *const *list) {
+    struct request request = {EXECVPE, {AT_FDCWD, file, true}, argv, 0, -1};
+    return execute(&request, list);
+}
+
+int execve(const char *path, char *const argv[], char *const envp[]) {
+    return execute_path(path, argv, envp);
+}
+
+int execv(const char *path, char *const argv[]) {
+    return execute_path(path, argv, environment_now());
+}
+
+int execvp(const char *file, char *const argv[]) {
+    return execute_search(file, argv, environment_now());
+}
+
+int execvpe(const char *file, char *const argv[], char *const envp[]) {
+    return execute_search(file, argv, envp);
+}
+
+int fexecve(int fd, char *const argv[], char *const envp[]) {
+    struct request request = {FEXECVE, {fd, "", false}, argv, AT_EMPTY_PATH, -1};
+    return execute(&request, envp);
+}
+
+int execveat(int directory, const char *path, char *const argv[], char *const envp[], int flags) {
+    struct request request = {EXECVEAT, {directory, path, false}, argv, flags, -1};
+    return execute(&request, envp);
+}
+
+/* Number of arguments from `arg` on to the NULL, which is counted. */
+static size_t count_arguments(const char *arg, va_list *rest) {
+    size_t count = 1;
+    while (arg != NULL) {
+        arg = va_arg(*rest, const char *);
+        count++;
+    }
+    return count;
+}
+
+/* Stores the arguments and the NULL behind them. */
+static void store_arguments(const char **argv, const char *arg, va_list *rest) {
+    for (*argv++ = arg; arg != NULL; *argv++ = arg) {
+        arg = va_arg(*rest, const char *);
+    }
+}
+
+/* The list of a variadic function as an array, on the stack of the caller: a macro because of that. */
+#define COLLECT(argv, arg, rest)                                    \
+    do {                                                            \
+        va_start(rest, arg);                                        \
+        size_t count_ = count_arguments(arg, &rest);                \
+        va_end(rest);                                               \
+        argv = __builtin_alloca(count_ * sizeof *argv);             \
+        va_start(rest, arg);                                        \
+        store_arguments(argv, arg, &rest);                          \
+    } while (0)
+
+int execl(const char *path, const char *arg, ...) {
+    va_list rest;
+    const char **argv;
+    COLLECT(argv, arg, rest);
+    va_end(rest);
+    return execute_path(path, (char *const *)argv, environment_now());
+}
+
+int execlp(const char *file, const char *arg, ...) {
+    va_list rest;
+    const char **argv;
+    COLLECT(argv, arg, rest);
+    va_end(rest);
+    return execute_search(file, (char *const *)argv, environment_now());
+}
+
+int execle(const char *path, const char *arg, ...) {
+    va_list rest;
+    const char **argv;
+    COLLECT(argv, arg, rest);
+    char *const *envp = va_arg(rest, char *const *);
+    va_end(rest);
+    return execute_path(path, (char *const *)argv, envp);
+}

@@ -1,0 +1,33 @@
+/* Passing the secrets on to a program that this one starts.
+ *
+ * The environment that a program hands to exec holds plaintext: copies of the strings the library pointed it at. It must
+ * not reach the kernel like that, which would show it in /proc/PID/environ of the child. So the child gets placeholders
+ * and a region of its own in a fresh descriptor, holding what this environment holds and no more.
+ */
+#ifndef STRONGROOM_PASSING_H
+#define STRONGROOM_PASSING_H
+
+#include "state.h"
+#include "target.h"
+
+typedef void passing_function(void *context, char *const *list);
+
+/* Calls `call(context, list)` once, with the environment that the program `target` shall get instead of `list`:
+ *
+ * - An entry that is one of our strings, or equal to one, becomes a placeholder, and its text goes into the region. All
+ *   other entries are passed as they are: what the program changed stays changed.
+ * - LD_PRELOAD and STRONGROOM_REGION are added or adjusted; nothing else is.
+ * - A program that may not have secrets gets the environment without those entries, without the region and without this
+ *   library.
+ * - An environment without any of the secrets is passed as it is.
+ *
+ * Returns 0, or a negative errno value when no region could be made; `call` is not called then. What was made for
+ * the call is released when it returns, but for one thing: an environment of more than 8,000 entries needs a mapping,
+ * which stays in the parent when a vfork child execs. Writes no global, takes no lock, uses the stack; safe between
+ * vfork and exec and in signal handlers. */
+long passing_call(const struct target *target, char *const *list, passing_function *call, void *context);
+
+/* Whether passing_call() would change `list` for some program. */
+bool passing_concerns(const struct state *state, char *const *list);
+
+#endif

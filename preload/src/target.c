@@ -1,0 +1,99 @@
+#include "target.h"
+
+#include <linux/prctl.h>
+#include <linux/stat.h>
+
+#include "bytes.h"
+#include "syscalls.h"
+
+/* What both libcs search together when PATH is not set. Only the kind of program depends on it here; the search that
+ * counts is the libc's. */
+static const char DEFAULT_SEARCH_PATH[] = "/usr/local/bin:/bin:/usr/bin";
+
+static const char DESCRIPTOR_LINK[] = "/proc/self/fd/";
+
+enum { EXECUTE = 1 }; /* X_OK */
+
+static bool has_slash(const char *text) {
+    for (; *text != '\0'; text++) {
+        if (*text == '/') {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Copies as much as fits. */
+static void copy_text(char *to, const char *from) {
+    size_t length = text_length(from);
+    if (length >= TARGET_PATH_BYTES) {
+        length = TARGET_PATH_BYTES - 1;
+    }
+    bytes_copy(to, from, length)[0] = '\0';
+}
+
+static bool is_executable_file(const char *path) {
+    struct stat status;
+    return SYSCALL3(__NR_faccessat, AT_FDCWD, path, EXECUTE) == 0 &&
+           SYSCALL4(__NR_newfstatat, AT_FDCWD, path, &status, 0) == 0 && S_ISREG(status.st_mode);
+}
+
+static bool search_in(const char *directories, const char *name, char *path) {
+    size_t name_bytes = text_length(name);
+    for (const char *directory = directories;; directory++) {
+        size_t length = 0;
+        while (directory[length] != '\0' && directory[length] != ':') {
+            length++;
+        }
+        if (length + 1 + name_bytes < TARGET_PATH_BYTES) {
+            char *at = bytes_copy(path, directory, length);
+            if (length > 0) { /* an empty part stands for the current directory */
+                *at++ = '/';
+            }
+            bytes_copy(at, name, name_bytes)[0] = '\0';
+            if (is_executable_file(path)) {
+                return true;
+            }
+        }
+        directory += length;
+        if (*directory == '\0') {
+            return false;
+        }
+    }
+}
+
+static void descriptor_path(int fd, char *path) {
+    char link[sizeof DESCRIPTOR_LINK + 10];
+    text_number(bytes_copy(link, DESCRIPTOR_LINK, sizeof DESCRIPTOR_LINK - 1), (unsigned)fd);
+    long length = SYSCALL4(__NR_readlinkat, AT_FDCWD, link, path, TARGET_PATH_BYTES - 1);
+    path[length > 0 ? length : 0] = '\0';
+}
+
+void target_resolve(const struct target *target, const char *search_path, char *path) {
+    if (target->path[0] == '\0' && target->directory >= 0) {
+        descriptor_path(target->directory, path);
+        return;
+    }
+    if (target->search && !has_slash(target->path) && target->path[0] != '\0') {
+        if (search_in(search_path == NULL ? DEFAULT_SEARCH_PATH : search_path, target->path, path)) {
+            return;
+        }
+    }
+    copy_text(path, target->path);
+}
+
+bool target_is_privileged(const struct target *target, const char *path) {
+    struct stat status;
+    bool by_descriptor = target->path[0] == '\0' && target->directory >= 0;
+    long result = by_descriptor ? sys_fstat(target->directory, &status)
+                                : SYSCALL4(__NR_newfstatat, target->directory, path, &status, 0);
+    if (result < 0 || (status.st_mode & (S_ISUID | S_ISGID)) == 0) {
+        return false;
+    }
+    if (SYSCALL5(__NR_prctl, PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1) {
+        return false; /* the kernel will ignore the bits */
+    }
+    bool other_user = (status.st_mode & S_ISUID) != 0 && status.st_uid != SYSCALL0(__NR_getuid);
+    bool other_group = (status.st_mode & S_ISGID) != 0 && status.st_gid != SYSCALL0(__NR_getgid);
+    return other_user || other_group;
+}
