@@ -14,6 +14,7 @@ from strongroom.errors import ConfigError
 from strongroom.filestamp import stamp_of
 from strongroom.logs import log_event
 from strongroom.tls import server_context
+from strongroom.tls_alert import send_alerts
 
 _log = logging.getLogger(__name__)
 
@@ -52,6 +53,7 @@ class ReloadingServerContext:
         self.error = ""
         self.front = server_context(*self._files)
         self.front.sni_callback = self._hand_over
+        send_alerts(self.front)
 
     def reload_if_changed(self) -> None:
         """Load the files again if one of them has changed; keep the old context if they cannot be used."""
@@ -70,7 +72,7 @@ class ReloadingServerContext:
             log_event(_log, logging.INFO, "tls_reloaded", {"certificate": self._files[1]})
             self._observe(True)  # noqa: FBT003 - the one argument of an observer
 
-    def _hand_over(self, connection: ssl.SSLSocket | ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
+    def _hand_over(self, connection: ssl.SSLSocket | ssl.SSLObject, _name: str | None, _front: ssl.SSLContext) -> None:
         # SSL_set_SSL_CTX takes over the certificate and the store of authorities; the demand for a client certificate
         # and the version stay those of the front context, which are the same.
         connection.context = self._newest

@@ -38,10 +38,11 @@ class DevStack:
     openbao: OpenBaoServer
     bridge: BridgeProcess
 
-    def __init__(self, directory: Path) -> None:
-        """Take a directory, which is made with mode 0700 if it does not exist."""
+    def __init__(self, directory: Path, *, policy: str = POLICY) -> None:
+        """Take a directory, which is made with mode 0700 if it does not exist, and the bridge's policy."""
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.directory = directory
+        self._policy = policy
         self.policy_file = directory / "policy.toml"
         self.audit_file = directory / "audit.jsonl"
         self._stack = contextlib.ExitStack()
@@ -55,7 +56,7 @@ class DevStack:
         with self._stack:
             self.authority = Authority(self.directory / "tls")
             self.client: IssuedFiles = self.authority.issue_client("app", identities=(IDENTITY,))
-            self.policy_file.write_text(POLICY)
+            self.policy_file.write_text(self._policy)
             self.openbao = self._stack.enter_context(OpenBaoServer(self.directory / "openbao", self.authority))
             self.openbao.admin.enable_kv("kv", version=2)
             self.bridge = self._stack.enter_context(BridgeProcess(self.directory / "bridge", self._bridge_settings()))

@@ -1,0 +1,68 @@
+"""One real OpenBao, one real bridge, and the installed wrapper, for all end-to-end tests."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from cli.dev.stack import POLICY, DevStack
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass
+class Launcher:
+    """Starts commands through the wrapper with a clean environment and the stack's certificates."""
+
+    stack: DevStack
+    overrides: dict[str, str] = field(default_factory=dict)
+
+    def environ(self, references: dict[str, str]) -> dict[str, str]:
+        base = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+        return {**base, **self.stack.exports(), **self.overrides, **references}
+
+    def command(self, *words: str) -> list[str]:
+        return [sys.executable, "-m", "cli", "run", "--", *words]
+
+    def run(self, references: dict[str, str], *words: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            self.command(*words),
+            env=self.environ(references),
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
+    def start(self, references: dict[str, str], *words: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            self.command(*words),
+            env=self.environ(references),
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevStack]:
+    policy = POLICY.replace('["kv/shop/**"]', '["kv/shop/**", "kv1/shop/**"]')
+    with DevStack(tmp_path_factory.mktemp("stack"), policy=policy) as running:
+        running.openbao.admin.enable_kv("kv1", version=1)
+        running.openbao.admin.write_policy(
+            "strongroom-bridge",
+            'path "kv/*" { capabilities = ["read"] }\npath "kv1/*" { capabilities = ["read"] }\n',
+        )
+        yield running
+
+
+@pytest.fixture
+def launcher(stack: DevStack) -> Launcher:
+    return Launcher(stack)
