@@ -1,1 +1,1 @@
-"""The bridge: decides who may read which secret, fetches it from OpenBao, records it, and answers with a region image."""
+"""The bridge: decides who may read which secret, reads it from OpenBao, records it, answers with a region image."""

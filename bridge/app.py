@@ -5,6 +5,7 @@ import contextlib
 import json
 import logging
 import os
+import ssl
 import time
 from functools import partial
 
@@ -15,7 +16,7 @@ from bridge.handlers import Front
 from bridge.health import Health, Part
 from bridge.login import Credentials, Login
 from bridge.metrics import Metrics
-from bridge.openbao import Endpoint, OpenBao
+from bridge.openbao import Call, Endpoint, OpenBao
 from bridge.policy_file import PolicyFile
 from bridge.reads import CoalescingReader, Pool
 from bridge.service import Service
@@ -43,24 +44,34 @@ class Bridge:
         self._settings = settings
         self.metrics = Metrics()
         self._tls = ReloadingServerContext(
-            ca_file=settings.client_ca_file, cert_file=settings.tls_cert_file, key_file=settings.tls_key_file,
+            ca_file=settings.client_ca_file,
+            cert_file=settings.tls_cert_file,
+            key_file=settings.tls_key_file,
             observe=partial(self.metrics.reload, "tls"),
         )
         self._policy = PolicyFile(settings.policy_file, observe=partial(self.metrics.reload, "policy"))
         self._openbao = OpenBao(_endpoint(settings), observe=self.metrics.openbao_call)
         self._pool = Pool(settings.openbao_max_connections)
-        self._login = Login(_credentials(settings), partial(self._pool.call, self._openbao))
+        self._login = Login(_credentials(settings), partial(self._pool.exchange, self._openbao))
         self._audit = AuditLog(
-            settings.audit_file, fsync=settings.audit_durability is Durability.FSYNC,
-            timeout_s=settings.audit_timeout_s, observe=self.metrics.audit_write,
+            settings.audit_file,
+            fsync=settings.audit_durability is Durability.FSYNC,
+            timeout_s=settings.audit_timeout_s,
+            observe=self.metrics.audit_write,
         )
         reader = CoalescingReader(
-            SecretStore(self._openbao), self._login, self._pool,
-            timeout_s=settings.request_timeout_s, on_shared=self.metrics.coalesced,
+            SecretStore(self._openbao),
+            self._login,
+            self._pool,
+            timeout_s=settings.request_timeout_s,
+            on_shared=self.metrics.coalesced,
         )
         service = Service(
-            policies=self._policy, secrets=reader, audit=self._audit,
-            max_region_bytes=settings.max_region_bytes, count=self.metrics.secrets,
+            policies=self._policy,
+            secrets=reader,
+            audit=self._audit,
+            max_region_bytes=settings.max_region_bytes,
+            count=self.metrics.secrets,
         )
         self._front = Front(service, self.metrics, settings)
         self._health = Health(parts=self._state_of_parts, metrics=self._render_metrics)
@@ -77,11 +88,8 @@ class Bridge:
         settings = self._settings
         front = await self._runner(self._front.application(), keepalive_timeout=settings.keepalive_timeout_s)
         health = await self._runner(self._health.application(), keepalive_timeout=settings.keepalive_timeout_s)
-        health_server = await self._listen(health, settings.health_listen, "health_listen")
-        self._server = await self._listen(
-            front, settings.listen, "listen",
-            ssl=self._tls.front, ssl_handshake_timeout=settings.handshake_timeout_s,
-        )
+        health_server = await self._listen(health, "health_listen")
+        self._server = await self._listen(front, "listen", tls=self._tls.front)
         self._care = asyncio.create_task(self._take_care())
         addresses = {"https": _addresses(self._server), "health": _addresses(health_server)}
         fields = {name: ",".join(values) for name, values in addresses.items()}
@@ -126,19 +134,28 @@ class Bridge:
 
     async def _runner(self, application: web.Application, *, keepalive_timeout: float) -> web.AppRunner:
         runner = web.AppRunner(
-            application, access_log=None, keepalive_timeout=keepalive_timeout, handle_signals=False,
+            application,
+            access_log=None,
+            keepalive_timeout=keepalive_timeout,
+            handle_signals=False,
             shutdown_timeout=1.0,  # after our own drain
         )
         await runner.setup()
         self._runners.append(runner)
         return runner
 
-    async def _listen(self, runner: web.AppRunner, address: str, name: str, **tls: object) -> asyncio.Server:
+    async def _listen(self, runner: web.AppRunner, name: str, *, tls: ssl.SSLContext | None = None) -> asyncio.Server:
+        address = str(getattr(self._settings, name))
         host, port = parse_listen(address, name)
         assert runner.server is not None  # noqa: S101 - set up
         try:
             return await asyncio.get_running_loop().create_server(
-                runner.server, host, port, backlog=_BACKLOG, **tls  # type: ignore[arg-type]  # two options of TLS
+                runner.server,
+                host,
+                port,
+                backlog=_BACKLOG,
+                ssl=tls,
+                ssl_handshake_timeout=self._settings.handshake_timeout_s if tls else None,
             )
         except OSError as error:
             msg = f"{name}={address}: cannot be listened on ({error.strerror or type(error).__name__})"
@@ -174,7 +191,8 @@ class Bridge:
         try:
             deadline = time.monotonic() + _HEALTH_TIMEOUT_S
             async with asyncio.timeout(_HEALTH_TIMEOUT_S):
-                answer = await self._pool.call(self._openbao, "health", "GET", "sys/health", deadline=deadline)
+                call = Call(operation="health", method="GET", path="sys/health", deadline=deadline)
+                answer = await self._pool.exchange(self._openbao, call)
                 if answer.status != _HEALTH_STATUS_OK:
                     return Part(ok=False, detail=f"OpenBao answers {answer.status} to sys/health")
                 await self._login.token()

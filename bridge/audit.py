@@ -1,13 +1,11 @@
 """The audit log: one JSON line for each secret that was read or denied, durable before the caller hears anything.
 
 Records of requests that come while a write is under way go out together in the next one, so many launches at once share
-one fsync. When a record cannot be written the request fails; nothing leaves the bridge unrecorded. No record holds a
-value: it is built from names only.
+one fsync. When a record cannot be written the request fails; nothing leaves the bridge unrecorded.
 """
 
 import asyncio
 import datetime as dt
-import enum
 import json
 import logging
 import os
@@ -16,83 +14,14 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
+from bridge.record import AuditRecord, Caller, encode_records
 from strongroom.errors import ConfigError, UnavailableError
 from strongroom.logs import log_event
 
 _log = logging.getLogger(__name__)
 _MODE = 0o600
-
-
-class Decision(enum.Enum):
-    """What became of one secret."""
-
-    ALLOWED = "allowed"  # read and handed over
-    WITHHELD = "withheld"  # read, but not handed over because another secret of the request failed
-    DENIED = "denied"  # by the bridge's policy or by OpenBao's
-    MISSING = "missing"  # no such path, key or version; an optional one may be missing in an answer
-    UNDELIVERABLE = "undeliverable"  # read, but it cannot be a variable
-    UNAVAILABLE = "unavailable"  # OpenBao did not give an answer
-
-
-@dataclass(frozen=True)
-class Caller:
-    """Who asks.
-
-    Attributes:
-        identity: SPIFFE URI.
-        address: of the peer.
-        request_id: made by the bridge, sent back in X-Request-Id.
-    """
-
-    identity: str
-    address: str
-    request_id: str
-
-
-@dataclass(frozen=True)
-class AuditRecord:
-    """What happened to one secret.
-
-    Attributes:
-        name: of the variable, "" for a whole path.
-        path: of the secret.
-        key: in it, "" for a whole path.
-        version: that was read, 0 where there is none.
-        decision: what became of it.
-        reason: one line, or "".
-    """
-
-    name: str
-    path: str
-    key: str
-    version: int
-    decision: Decision
-    reason: str = ""
-
-
-def encode_records(caller: Caller, records: Sequence[AuditRecord], *, now: float) -> bytes:
-    """Write records as JSON lines.
-
-    Args:
-        caller: who asked.
-        records: what happened.
-        now: seconds of the epoch.
-    """
-    moment = dt.datetime.fromtimestamp(now, dt.UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-    head = {
-        "time": moment, "identity": caller.identity, "peer": caller.address, "request_id": caller.request_id,
-    }
-    start = json.dumps(head)[:-1]
-    return "".join(
-        f"{start}, " + json.dumps({
-            "name": record.name, "path": record.path, "key": record.key, "version": record.version or None,
-            "decision": record.decision.value, "reason": record.reason,
-        })[1:] + "\n"
-        for record in records
-    ).encode()
 
 
 class AuditLog:

@@ -1,8 +1,8 @@
 """Patterns of the policy: ``*`` stands for anything within a segment, ``**`` for anything, nothing else is special.
 
-A pattern is matched in one pass over the text, whatever it looks like: the set of positions in the pattern that may have
-been reached is one integer. A regular expression could be made to take time that grows with a power of the length, and
-the text comes from the caller.
+A pattern is matched in one pass over the text, whatever it looks like: the set of positions in the pattern that may
+have been reached is one integer. A regular expression could be made to take time that grows with a power of the
+length, and the text comes from the caller.
 """
 
 from strongroom.errors import ConfigError

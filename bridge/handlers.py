@@ -9,8 +9,8 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from bridge.audit import Caller
 from bridge.metrics import Metrics
+from bridge.record import Caller
 from bridge.service import RefusedError, Service
 from bridge.settings import BridgeSettings
 from strongroom.bundle import BUNDLE_URL_PATH, PLAN_URL_PATH, REGION_MEDIA_TYPE, BundleRequest, decode_request
@@ -57,9 +57,11 @@ STATUS_OF: tuple[tuple[type[StrongroomError], int, str], ...] = (
     (StrongroomError, 500, "Internal Server Error"),
 )
 _CLASS_OF_CAUSE: dict[str, type[StrongroomError]] = {
-    DENIED: DeniedError, MISSING: NotFoundError, UNDELIVERABLE: UndeliverableError,
+    DENIED: DeniedError,
+    MISSING: NotFoundError,
+    UNDELIVERABLE: UndeliverableError,
 }
-_COMMON_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+_COMMON_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Server": "strongroom"}
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -158,10 +160,20 @@ class Front:
         known = request.match_info.route.resource
         route = known.canonical if known is not None else "other"
         self._metrics.request(route, status, seconds)
-        log_event(_log, logging.INFO, "request", {
-            "route": route, "status": status, "ms": round(seconds * 1000, 2), "identity": request.get("identity", ""),
-            "peer": request.remote, "request_id": request["request_id"], "reason": request.get("reason", ""),
-        })
+        log_event(
+            _log,
+            logging.INFO,
+            "request",
+            {
+                "route": route,
+                "status": status,
+                "ms": round(seconds * 1000, 2),
+                "identity": request.get("identity", ""),
+                "peer": request.remote,
+                "request_id": request["request_id"],
+                "reason": request.get("reason", ""),
+            },
+        )
 
 
 def _caller_of(request: web.Request) -> Caller:

@@ -1,6 +1,6 @@
 """OpenBao's key-value engines: what their answers mean, and values as bytes. Pure.
 
-Version 1 answers ``{"data": {...}}``; version 2 ``{"data": {"data": {...}, "metadata": {"version": 3, ...}}}``, and for a
+Version 1 answers ``{"data": {...}}``; version 2 ``{"data": {"data": {...}, "metadata": {"version": 3}}}``, and for a
 deleted or destroyed version the status 404 with that metadata (https://openbao.org/api-docs/secret/kv/).
 """
 

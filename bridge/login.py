@@ -7,13 +7,12 @@ token is never logged; nothing here reads a secret.
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from bridge.lease import Lease, Step, next_step
-from bridge.openbao import Answer
+from bridge.openbao import Answer, Call
 from strongroom.errors import ConfigError, PeerError, UnavailableError
 from strongroom.filestamp import stamp_of
 from strongroom.logs import log_event
@@ -41,38 +40,27 @@ class Credentials:
         return tuple(path for path in (self.token_file, self.role_id_file, self.secret_id_file) if path)
 
 
-class Call(Protocol):
-    """One call of OpenBao off the event loop; see ``bridge.openbao.OpenBao.exchange``."""
-
-    def __call__(
-        self,
-        operation: str,
-        method: str,
-        path: str,
-        *,
-        deadline: float,
-        token: Secret | None = None,
-        body: Mapping[str, object] | None = None,
-    ) -> Awaitable[Answer]:
-        """Make one API call."""
+Exchange = Callable[[Call], Awaitable[Answer]]  # ``bridge.openbao.OpenBao.exchange`` off the event loop
 
 
 class Login:
     """Holds the token. ``tick`` is to be called every second or so."""
 
-    def __init__(self, credentials: Credentials, call: Call, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, credentials: Credentials, exchange: Exchange, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         """Check that the files can be read; nothing is sent yet.
 
         Args:
             credentials: where the secrets of the login are.
-            call: one call of OpenBao.
+            exchange: makes one call of OpenBao.
             clock: seconds; ``time.monotonic``.
 
         Raises:
             ConfigError: a file is missing or empty.
         """
         self._credentials = credentials
-        self._call = call
+        self._exchange = exchange
         self._clock = clock
         for path in credentials.files:
             _read(path)
@@ -120,6 +108,7 @@ class Login:
             if answer.status != _FORBIDDEN:
                 return None
             log_event(_log, logging.WARNING, "token_dead", {"reason": "OpenBao does not know the token any more"})
+            self._token = None
             return await self._log_in()
 
     async def tick(self) -> None:
@@ -129,8 +118,10 @@ class Login:
         now = self._clock()
         try:
             async with self._lock:
+                if changed:
+                    self._failure = None
                 if changed or self._token is None:
-                    await self._log_in(again=changed)
+                    await self._log_in()
                 elif self._lease is not None and now >= self._renew_after:
                     step = next_step(self._lease, now)
                     if step is Step.RENEW:
@@ -150,15 +141,14 @@ class Login:
         except PeerError as error:
             log_event(_log, logging.WARNING, "token_not_revoked", {"reason": error.message})
 
-    async def _log_in(self, *, again: bool = False) -> Secret:
+    async def _log_in(self) -> Secret:
+        """Get a token; a failure leaves the present one in use, if there is one: it may still live for a while."""
         now = self._clock()
-        if self._failure and now < self._failure[0] + RETRY_S and not again:
+        if self._failure and now < self._failure[0] + RETRY_S:
             raise self._failure[1].as_error()
         try:
             token, lease = await (self._by_file() if self._credentials.token_file else self._by_approle())
         except (PeerError, ConfigError) as error:
-            if not again:
-                self._token = None
             repeated = self._failure is not None and self._failure[1].message == error.message
             self._failure = (now, LoginFailure(error.message, error.hint))
             level = logging.DEBUG if repeated else logging.ERROR
@@ -188,11 +178,14 @@ class Login:
         }
         path = f"auth/{credentials.approle_mount}/login"
         deadline = self._clock() + ATTEMPT_TIMEOUT_S
-        answer = await self._call("login", "POST", path, deadline=deadline, body=body)
+        call = Call(operation="login", method="POST", path=path, deadline=deadline, body=body)
+        answer = await self._exchange(call)
         granted = answer.document.get("auth")
         if answer.status != _OK or not isinstance(granted, dict) or not isinstance(granted.get("client_token"), str):
             msg = f"OpenBao refuses the AppRole login: {answer.reason or answer.status}"
-            raise UnavailableError(msg, hint="check role id, secret id and their limits; the bridge reads the files again")
+            raise UnavailableError(
+                msg, hint="check role id, secret id and their limits; the bridge reads the files again"
+            )
         token = Secret(granted["client_token"].encode())
         return token, self._lease_of(granted, ttl="lease_duration", first="lease_duration")
 
@@ -207,7 +200,8 @@ class Login:
         log_event(_log, logging.INFO, "token_renewed", {"ttl_s": renewed.ttl_s})
 
     async def _ask(self, operation: str, method: str, path: str, token: Secret) -> Answer:
-        return await self._call(operation, method, path, deadline=self._clock() + ATTEMPT_TIMEOUT_S, token=token)
+        deadline = self._clock() + ATTEMPT_TIMEOUT_S
+        return await self._exchange(Call(operation=operation, method=method, path=path, deadline=deadline, token=token))
 
     def _lease_of(self, document: object, *, ttl: str, first: str) -> Lease:
         fields = document if isinstance(document, dict) else {}

@@ -16,15 +16,21 @@ class Metrics:
         self.registry = CollectorRegistry()
         self.in_flight = Gauge("strongroom_bridge_requests_in_flight", "Requests at work", registry=self.registry)
         self._requests = Histogram(
-            "strongroom_bridge_request_seconds", "Requests by route and status, with their duration",
-            ["route", "status"], buckets=_REQUEST_BUCKETS_S, registry=self.registry,
+            "strongroom_bridge_request_seconds",
+            "Requests by route and status, with their duration",
+            ["route", "status"],
+            buckets=_REQUEST_BUCKETS_S,
+            registry=self.registry,
         )
         self._secrets = Counter(
             "strongroom_bridge_secrets", "Secrets by what became of them", ["decision"], registry=self.registry
         )
         self._calls = Histogram(
-            "strongroom_bridge_openbao_call_seconds", "Calls of OpenBao by operation and outcome",
-            ["operation", "outcome"], buckets=_CALL_BUCKETS_S, registry=self.registry,
+            "strongroom_bridge_openbao_call_seconds",
+            "Calls of OpenBao by operation and outcome",
+            ["operation", "outcome"],
+            buckets=_CALL_BUCKETS_S,
+            registry=self.registry,
         )
         self._coalesced = Counter(
             "strongroom_bridge_coalesced_reads", "Reads answered by a read already in flight", registry=self.registry
@@ -33,19 +39,26 @@ class Metrics:
             "strongroom_bridge_reloads", "Reloads of policy and TLS files", ["what", "outcome"], registry=self.registry
         )
         self.policy_loaded_at = Gauge(
-            "strongroom_bridge_policy_loaded_timestamp_seconds", "When the policy in force was read", registry=self.registry
+            "strongroom_bridge_policy_loaded_timestamp_seconds",
+            "When the policy in force was read",
+            registry=self.registry,
         )
         self.policy_stale = Gauge(
-            "strongroom_bridge_policy_stale", "1 while the policy file is broken and an older policy is in force",
+            "strongroom_bridge_policy_stale",
+            "1 while the policy file is broken and an older policy is in force",
             registry=self.registry,
         )
         self.token_ttl = Gauge(
-            "strongroom_bridge_openbao_token_ttl_seconds", "Rest of the life of the OpenBao token; 0: none, +Inf: no end",
+            "strongroom_bridge_openbao_token_ttl_seconds",
+            "Rest of the life of the OpenBao token; 0: none, +Inf: no end",
             registry=self.registry,
         )
         self._audit = Histogram(
-            "strongroom_bridge_audit_write_seconds", "Writes of the audit log by outcome",
-            ["outcome"], buckets=_CALL_BUCKETS_S, registry=self.registry,
+            "strongroom_bridge_audit_write_seconds",
+            "Writes of the audit log by outcome",
+            ["outcome"],
+            buckets=_CALL_BUCKETS_S,
+            registry=self.registry,
         )
 
     def request(self, route: str, status: int, seconds: float) -> None:

@@ -28,6 +28,29 @@ _SHORTEST_BODY_BYTES = 2
 Observe = Callable[[str, str, float], None]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """One API call.
+
+    Attributes:
+        operation: name for the metrics.
+        method: GET or POST.
+        path: below ``/v1/``, not quoted.
+        deadline: of ``time.monotonic``; no single wait goes beyond it.
+        token: of whoever asks.
+        query: parameters of the URL.
+        body: document to send; never shown.
+    """
+
+    operation: str
+    method: str
+    path: str
+    deadline: float
+    token: Secret | None = None
+    query: Mapping[str, str] | None = None
+    body: Mapping[str, object] | None = field(default=None, repr=False)
+
+
 @dataclass(frozen=True)
 class Answer:
     """What OpenBao answered: 200, 204, 400, 403 or 404, and its document, which is never shown."""
@@ -98,27 +121,8 @@ class OpenBao:
             # The old session is left to those that are using it; its connections close when they let go of it.
             self._session = _session(self._endpoint)
 
-    def exchange(
-        self,
-        operation: str,
-        method: str,
-        path: str,
-        *,
-        deadline: float,
-        token: Secret | None = None,
-        query: Mapping[str, str] | None = None,
-        body: Mapping[str, object] | None = None,
-    ) -> Answer:
+    def exchange(self, call: Call) -> Answer:
         """Make one API call.
-
-        Args:
-            operation: name for the metrics.
-            method: GET or POST.
-            path: below ``/v1/``, not quoted.
-            deadline: of ``time.monotonic``; no single wait goes beyond it.
-            token: of whoever asks.
-            query: parameters of the URL.
-            body: document to send.
 
         Raises:
             UnavailableError: the server is down, sealed, busy or too slow.
@@ -127,7 +131,7 @@ class OpenBao:
         begin = time.monotonic()
         outcome = "error"
         try:
-            response = self._send(method, path, deadline=deadline, token=token, query=query, body=body)
+            response = self._send(call)
             outcome = str(response.status_code)
             if response.status_code not in _ANSWERED:
                 raise _unavailable(response)
@@ -151,37 +155,32 @@ class OpenBao:
             outcome = "nonsense"
             raise
         finally:
-            self._observe(operation, outcome, time.monotonic() - begin)
+            self._observe(call.operation, outcome, time.monotonic() - begin)
 
-    def _send(
-        self,
-        method: str,
-        path: str,
-        *,
-        deadline: float,
-        token: Secret | None,
-        query: Mapping[str, str] | None,
-        body: Mapping[str, object] | None,
-    ) -> requests.Response:
+    def _send(self, call: Call) -> requests.Response:
         adapter = hvac.adapters.RawAdapter(
             base_uri=self._endpoint.address,
-            token=token.reveal().decode() if token else None,
+            token=call.token.reveal().decode() if call.token else None,
             session=self._session,
             namespace=self._endpoint.namespace or None,
             allow_redirects=False,  # the token would follow
             ignore_exceptions=True,  # statuses are read here; hvac would put OpenBao's text into exceptions
         )
         for last in (False, True):
-            left = max(deadline - time.monotonic(), _LEAST_TIMEOUT_S)
+            left = max(call.deadline - time.monotonic(), _LEAST_TIMEOUT_S)
             timeout = (min(self._endpoint.connect_timeout_s, left), min(self._endpoint.read_timeout_s, left))
             try:
-                return adapter.request(method, f"v1/{quote(path)}", params=query, json=body, timeout=timeout)
+                response: requests.Response = adapter.request(
+                    call.method, f"v1/{quote(call.path)}", params=call.query, json=call.body, timeout=timeout
+                )
             except (requests.Timeout, requests.exceptions.SSLError):
                 raise
             except requests.ConnectionError:
                 # A kept connection may have been closed at this moment; reading is safe to do again, once.
-                if last or method != "GET":
+                if last or call.method != "GET":
                     raise
+            else:
+                return response
         raise AssertionError  # the second round returns or raises
 
 
@@ -206,7 +205,11 @@ class _ContextAdapter(HTTPAdapter):
         super().__init__(pool_connections=pool_connections, pool_maxsize=pool_maxsize)
 
     def init_poolmanager(
-        self, connections: int, maxsize: int, block: bool = False, **pool_options: object  # noqa: FBT001, FBT002 - theirs
+        self,
+        connections: int,
+        maxsize: int,
+        block: bool = False,  # noqa: FBT001, FBT002 - their signature
+        **pool_options: object,
     ) -> None:
         super().init_poolmanager(connections, maxsize, block=block, ssl_context=self._context, **pool_options)
 

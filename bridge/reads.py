@@ -6,13 +6,13 @@ once a read has ended.
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Protocol
 
 from bridge.kv import Reading
-from bridge.openbao import Answer
+from bridge.openbao import Answer, Call
 from bridge.store import Exchange, SecretStore
 from strongroom.errors import DeniedError, UnavailableError
 from strongroom.secret import Secret
@@ -35,20 +35,9 @@ class Pool:
         """Take the number of threads; it bounds the connections to OpenBao."""
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="openbao")
 
-    async def call(
-        self,
-        exchange: Exchange,
-        operation: str,
-        method: str,
-        path: str,
-        *,
-        deadline: float,
-        token: Secret | None = None,
-        body: Mapping[str, object] | None = None,
-    ) -> Answer:
+    async def exchange(self, openbao: Exchange, call: Call) -> Answer:
         """Make one call of OpenBao in a thread."""
-        work = partial(exchange.exchange, operation, method, path, deadline=deadline, token=token, body=body)
-        return await asyncio.get_running_loop().run_in_executor(self._executor, work)
+        return await asyncio.get_running_loop().run_in_executor(self._executor, openbao.exchange, call)
 
     async def read(self, store: SecretStore, path: str, version: int, *, token: Secret, deadline: float) -> Reading:
         """Read one path in a thread."""

@@ -5,13 +5,14 @@ import enum
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from bridge.audit import AuditRecord, Decision
 from bridge.kv import Reading, value_bytes
+from bridge.record import AuditRecord, Decision
 from strongroom.bundle import BundleRequest, Entry, FromPath
 from strongroom.errors import DeniedError, NotFoundError, PeerError, StrongroomError, UndeliverableError
 from strongroom.problem import DENIED, MISSING, UNDELIVERABLE, Failure
 from strongroom.reference import Reference, is_env_name
 
+_DECISIONS = {DENIED: Decision.DENIED, MISSING: Decision.MISSING, UNDELIVERABLE: Decision.UNDELIVERABLE}
 _NO_KEY = "there is no key {key!r} in {path}"
 # A whole path is chosen by name, not key by key, so whoever may write to it could otherwise take over the program that
 # starts: the dynamic linker and glibc obey these, and Strongroom obeys its own.
@@ -64,6 +65,15 @@ class Resolution:
         ]
 
 
+@dataclass(frozen=True)
+class Subject:
+    """What a record or a failure is about: the variable or "", the path, the key or "" for a whole path."""
+
+    name: str
+    path: str
+    key: str
+
+
 class Absence(enum.Enum):
     """Why a part has no bytes."""
 
@@ -96,20 +106,21 @@ class _Resolver:
         self.result = Resolution()
 
     def add_entry(self, entry: Entry) -> None:
-        parts = [part.encode() if isinstance(part, str) else self._part(entry.name, part) for part in entry.parts]
+        parts = [_text_bytes(part) if isinstance(part, str) else self._part(entry.name, part) for part in entry.parts]
         if Absence.FAILED in parts or (Absence.MISSING in parts and entry.may_be_absent):
             return
         value = b"".join(part for part in parts if isinstance(part, bytes))
-        if 0 in value:  # of a text between references; a secret's own is found earlier
-            self._fail(entry.name, entry.references[0], UNDELIVERABLE, "the text around the reference holds a NUL byte")
+        if 0 in value:  # of a text or a default; a secret's own is found earlier
+            first = entry.references[0]
+            detail = "the text around the reference, or its default, holds a NUL byte or is not text"
+            self._fail(Subject(entry.name, first.path, first.key), UNDELIVERABLE, detail)
             return
         self.result.entries.append((entry.name, value))
 
     def add_path(self, source: FromPath, taken: set[str] | frozenset[str]) -> None:
         outcome = self._outcomes[Place(source.path, 0)]
         if isinstance(outcome, StrongroomError):
-            if self._note_error("", source.path, "", outcome, optional=source.optional):
-                self.result.failures.append(_failure("", source.path, "", outcome))
+            self._note_error(Subject("", source.path, ""), outcome, optional=source.optional)
             return
         for key in outcome.data:
             if key not in taken:
@@ -121,16 +132,15 @@ class _Resolver:
             value = value_bytes(reading.data[key])
             self._check_name(path, key)
         except (DeniedError, UndeliverableError) as error:
-            shown = key if is_env_name(key) else ""
-            self._note_error(shown, path, key, error, optional=False, version=reading.version)
-            self.result.failures.append(_failure(shown, path, key, error))
+            subject = Subject(key if is_env_name(key) else "", path, key)
+            self._note_error(subject, error, version=reading.version)
             return
         if value is None:  # null: the key is there, but it has no value
-            self._record(key, path, key, reading.version, Decision.MISSING, "the value is null")
+            self._record(Subject(key, path, key), reading.version, Decision.MISSING, "the value is null")
             return
         self._origin[key] = path
         self.result.entries.append((key, value))
-        self._record(key, path, key, reading.version, Decision.ALLOWED)
+        self._record(Subject(key, path, key), reading.version, Decision.ALLOWED)
 
     def _check_name(self, path: str, key: str) -> None:
         hint = "rename the key, or refer to it from a variable with a legal name"
@@ -147,40 +157,43 @@ class _Resolver:
     def _part(self, name: str, ref: Reference) -> bytes | Absence:
         """Return the bytes of a reference, its default, or why there are none; notes record and failure."""
         outcome = self._outcomes[Place(ref.path, ref.version)]
+        subject = Subject(name, ref.path, ref.key)
         version = 0
         try:
             if isinstance(outcome, StrongroomError):
-                raise outcome  # noqa: TRY301 - to treat it as the errors of this function
+                raise outcome
             version = outcome.version
             value = value_bytes(outcome.data.get(ref.key))
             if value is None:
-                raise NotFoundError(_NO_KEY.format(key=ref.key, path=ref.path))  # noqa: TRY301 - as above
+                raise NotFoundError(_NO_KEY.format(key=ref.key, path=ref.path))
         except StrongroomError as error:
-            if self._note_error(name, ref.path, ref.key, error, optional=ref.optional, version=version):
-                self.result.failures.append(_failure(name, ref.path, ref.key, error))
+            self._note_error(subject, error, optional=ref.optional, version=version)
             if not ref.optional or not isinstance(error, NotFoundError):
                 return Absence.FAILED
-            return Absence.MISSING if ref.default is None else ref.default.encode()
-        self._record(name, ref.path, ref.key, version, Decision.ALLOWED)
+            return Absence.MISSING if ref.default is None else _text_bytes(ref.default)
+        self._record(subject, version, Decision.ALLOWED)
         return value
 
     def _note_error(
-        self, name: str, path: str, key: str, error: StrongroomError, *, optional: bool, version: int = 0
-    ) -> bool:
-        """Record an error; says whether it is a failure of this reference that stops the bundle."""
+        self, subject: Subject, error: StrongroomError, *, optional: bool = False, version: int = 0
+    ) -> None:
+        """Record an error, and note it as a failure unless it is about OpenBao or an optional secret is missing."""
         if isinstance(error, PeerError):
             self.result.unavailable = error
-            self._record(name, path, key, version, Decision.UNAVAILABLE, error.message)
-            return False
-        decision = {DENIED: Decision.DENIED, MISSING: Decision.MISSING, UNDELIVERABLE: Decision.UNDELIVERABLE}[_cause(error)]
-        self._record(name, path, key, version, decision, error.message)
-        return not (optional and decision is Decision.MISSING)
+            self._record(subject, version, Decision.UNAVAILABLE, error.message)
+            return
+        cause = _cause(error)
+        self._record(subject, version, _DECISIONS[cause], error.message)
+        if not (optional and cause == MISSING):
+            detail = f"{error.message}; {error.hint}" if error.hint else error.message
+            self._fail(subject, cause, detail)
 
-    def _fail(self, name: str, ref: Reference, cause: str, detail: str) -> None:
-        self.result.failures.append(Failure(name=name, path=ref.path, key=ref.key, cause=cause, detail=detail))
+    def _fail(self, about: Subject, cause: str, detail: str) -> None:
+        failure = Failure(name=about.name, path=about.path, key=about.key, cause=cause, detail=detail)
+        self.result.failures.append(failure)
 
-    def _record(self, name: str, path: str, key: str, version: int, decision: Decision, reason: str = "") -> None:
-        self.result.records.append(AuditRecord(name, path, key, version, decision, reason))
+    def _record(self, about: Subject, version: int, decision: Decision, reason: str = "") -> None:
+        self.result.records.append(AuditRecord(about.name, about.path, about.key, version, decision, reason))
 
 
 def _cause(error: StrongroomError) -> str:
@@ -189,6 +202,10 @@ def _cause(error: StrongroomError) -> str:
     return MISSING if isinstance(error, NotFoundError) else UNDELIVERABLE
 
 
-def _failure(name: str, path: str, key: str, error: StrongroomError) -> Failure:
-    detail = f"{error.message}; {error.hint}" if error.hint else error.message
-    return Failure(name=name, path=path, key=key, cause=_cause(error), detail=detail)
+def _text_bytes(text: str) -> bytes:
+    """Return the bytes of a text of the caller; what cannot be text becomes a NUL, which is refused."""
+    try:
+        # The caller's environment may hold bytes that are not UTF-8; Python carries them as these surrogates (PEP 383).
+        return text.encode(errors="surrogateescape")
+    except UnicodeEncodeError:
+        return b"\0"

@@ -7,9 +7,9 @@ import asyncio
 from collections.abc import Sequence
 from typing import Protocol
 
-from bridge.audit import AuditRecord, Caller, Decision
 from bridge.kv import Reading
 from bridge.policy import Policy
+from bridge.record import AuditRecord, Caller, Decision
 from bridge.resolve import Place, Resolution, places_of, resolve
 from strongroom import region
 from strongroom.bundle import BundleRequest
@@ -143,17 +143,26 @@ class Service:
         for entry in request.entries:
             for ref in entry.references:
                 failure = _denial(policy, identity, entry.name, ref.path, ref.key)
-                entries.append({
-                    "name": entry.name, "path": ref.path, "key": ref.key, "version": ref.version,
-                    "allowed": failure is None, "reason": failure.detail if failure else "granted",
-                })
+                entries.append(
+                    {
+                        "name": entry.name,
+                        "path": ref.path,
+                        "key": ref.key,
+                        "version": ref.version,
+                        "allowed": failure is None,
+                        "reason": failure.detail if failure else "granted",
+                    }
+                )
         from_path: list[dict[str, object]] = []
         for source in request.from_paths:
             failure = _path_denial(policy, identity, source.path)
-            from_path.append({
-                "path": source.path, "allowed": failure is None,
-                "reason": failure.detail if failure else "granted, for the keys that the policy names",
-            })
+            from_path.append(
+                {
+                    "path": source.path,
+                    "allowed": failure is None,
+                    "reason": failure.detail if failure else "granted, for the keys that the policy names",
+                }
+            )
         return {"identity": caller.identity, "entries": entries, "from_path": from_path}
 
     async def _read(self, place: Place) -> Reading | StrongroomError:
@@ -192,7 +201,9 @@ class Service:
 
 def _denials(policy: Policy, identity: SpiffeId, request: BundleRequest) -> list[Failure]:
     failures = [
-        _denial(policy, identity, entry.name, ref.path, ref.key) for entry in request.entries for ref in entry.references
+        _denial(policy, identity, entry.name, ref.path, ref.key)
+        for entry in request.entries
+        for ref in entry.references
     ]
     failures += [_path_denial(policy, identity, source.path) for source in request.from_paths]
     return [failure for failure in failures if failure is not None]

@@ -1,11 +1,13 @@
 """The settings of the bridge. ``python -m bridge --help`` prints them."""
 
+# ruff: noqa: RUF009 - setting() is dataclasses.field() with a rule
+
 import enum
 from dataclasses import dataclass
 from pathlib import Path
 
 from strongroom.errors import ConfigError
-from strongroom.settings import Rule, setting
+from strongroom.settings import REQUIRED, Rule, setting
 
 PREFIX = "STRONGROOM_BRIDGE_"
 STDOUT = Path("-")
@@ -31,37 +33,192 @@ class LogLevel(enum.Enum):
 class BridgeSettings:
     """All settings of one bridge; the rule of each field says what it is, its unit and why the default."""
 
-    listen: str = setting(":8443", rule=Rule("where to serve HTTPS", unit="[HOST]:PORT", why="no HOST is every address; port 0 takes a free one"))
-    health_listen: str = setting(":8080", rule=Rule("where to serve /metrics, /healthz and /readyz, plain HTTP", unit="[HOST]:PORT", why="the same port on every service of Strongroom"))
-    tls_cert_file: Path = setting(rule=Rule("the bridge's certificate with its chain", unit="PEM file"))
-    tls_key_file: Path = setting(rule=Rule("the private key of that certificate", unit="PEM file"))
-    client_ca_file: Path = setting(rule=Rule("authorities that may sign the callers' certificates", unit="PEM file"))
-    policy_file: Path = setting(rule=Rule("who may read what", unit="TOML file"))
-    openbao_address: str = setting(rule=Rule("the OpenBao server", unit="https://HOST[:PORT]"))
-    openbao_ca_file: Path | None = setting(None, rule=Rule("authorities of OpenBao's certificate", unit="PEM file", why="without it the system's authorities count"))
-    openbao_namespace: str = setting("", rule=Rule("OpenBao namespace of all paths", why="the root namespace"))
-    openbao_token_file: Path | None = setting(None, rule=Rule("file with the bridge's OpenBao token, read again when it changes"))
-    openbao_role_id_file: Path | None = setting(None, rule=Rule("file with the role id of the bridge's AppRole"))
-    openbao_secret_id_file: Path | None = setting(None, rule=Rule("file with the secret id of the bridge's AppRole"))
-    openbao_approle_mount: str = setting("approle", rule=Rule("where AppRole is mounted", why="OpenBao's default"))
-    openbao_connect_timeout_s: float = setting(2.0, rule=Rule("wait for a connection to OpenBao, and again for its TLS handshake", unit="seconds", why="a neighbour answers within milliseconds", minimum=0.01, maximum=600))
-    openbao_read_timeout_s: float = setting(5.0, rule=Rule("wait for an answer of OpenBao", unit="seconds", why="far above a healthy read, below request_timeout_s", minimum=0.01, maximum=600))
-    openbao_max_connections: int = setting(16, rule=Rule("threads and connections to OpenBao", unit="number", why="reads of 1 ms each: thousands per second", minimum=1, maximum=1024))
-    request_timeout_s: float = setting(8.0, rule=Rule("wait for all reads of one request", unit="seconds", why="below the 10 s that a wrapper waits, so that it hears the reason", minimum=0.01, maximum=600))
-    audit_file: Path = setting(STDOUT, rule=Rule("where audit records go", unit="file, or - for stdout", why="a container's stdout is collected"))
-    audit_durability: Durability = setting(Durability.FSYNC, rule=Rule("what must have happened to a record before the answer", unit="fsync or write", why="fsync survives a power cut; on stdout it is write"))
-    audit_timeout_s: float = setting(5.0, rule=Rule("wait for the audit record to be written", unit="seconds", why="a stuck disk must not hold callers", minimum=0.01, maximum=600))
-    max_body_bytes: int = setting(8 << 20, rule=Rule("largest request", unit="bytes", why="65,535 references of 120 bytes", minimum=1024))
-    max_region_bytes: int = setting(8 << 20, rule=Rule("largest answer", unit="bytes", why="the wrapper must lock it in memory; RLIMIT_MEMLOCK is 8 MiB by default since Linux 5.16", minimum=64, maximum=1 << 30))
-    max_requests: int = setting(256, rule=Rule("requests at work at once; more are told to come back", unit="number", why="bounds memory: each may hold max_body_bytes and max_region_bytes", minimum=1))
-    handshake_timeout_s: float = setting(5.0, rule=Rule("wait for a caller's TLS handshake", unit="seconds", why="a slow-loris holds a connection no longer", minimum=0.01, maximum=600))
-    body_timeout_s: float = setting(5.0, rule=Rule("wait for the whole of a request's body", unit="seconds", why="requests are small", minimum=0.01, maximum=600))
-    keepalive_timeout_s: float = setting(15.0, rule=Rule("close a connection on which no request begins or is complete for so long", unit="seconds", why="wrappers ask once", minimum=0.01, maximum=3600))
-    drain_timeout_s: float = setting(20.0, rule=Rule("at SIGTERM, wait for requests at work", unit="seconds", why="below the 30 s that Kubernetes gives a pod", minimum=0, maximum=3600))
-    reload_interval_s: float = setting(1.0, rule=Rule("look for changes of policy, certificates and token files", unit="seconds", why="a handful of stat calls", minimum=0.01, maximum=3600))
-    retry_after_s: float = setting(1.0, rule=Rule("pause asked of callers beyond max_requests", unit="seconds", why="requests last milliseconds", minimum=0, maximum=3600))
-    ready_fd: int = setting(-1, rule=Rule("inherited descriptor that gets the `listening` event as one JSON line and is closed", unit="descriptor", why="-1 is none", minimum=-1))
-    log_level: LogLevel = setting(LogLevel.INFO, rule=Rule("how much to log to stderr", unit="debug, info, warning or error", why="one line per request"))
+    listen: str = setting(
+        ":8443",
+        Rule("where to serve HTTPS", unit="[HOST]:PORT", why="no HOST is every address; port 0 takes a free one"),
+    )
+    health_listen: str = setting(
+        ":8080",
+        Rule(
+            "where to serve /metrics, /healthz and /readyz, plain HTTP",
+            unit="[HOST]:PORT",
+            why="the same port on every service of Strongroom",
+        ),
+    )
+    tls_cert_file: Path = setting(REQUIRED, Rule("the bridge's certificate with its chain", unit="PEM file"))
+    tls_key_file: Path = setting(REQUIRED, Rule("the private key of that certificate", unit="PEM file"))
+    client_ca_file: Path = setting(
+        REQUIRED, Rule("authorities that may sign the callers' certificates", unit="PEM file")
+    )
+    policy_file: Path = setting(REQUIRED, Rule("who may read what", unit="TOML file"))
+    openbao_address: str = setting(REQUIRED, Rule("the OpenBao server", unit="https://HOST[:PORT]"))
+    openbao_ca_file: Path | None = setting(
+        None,
+        Rule("authorities of OpenBao's certificate", unit="PEM file", why="without it the system's authorities count"),
+    )
+    openbao_namespace: str = setting("", Rule("OpenBao namespace of all paths", why="the root namespace"))
+    openbao_token_file: Path | None = setting(
+        None, Rule("file with the bridge's OpenBao token, read again when it changes")
+    )
+    openbao_role_id_file: Path | None = setting(None, Rule("file with the role id of the bridge's AppRole"))
+    openbao_secret_id_file: Path | None = setting(None, Rule("file with the secret id of the bridge's AppRole"))
+    openbao_approle_mount: str = setting("approle", Rule("where AppRole is mounted", why="OpenBao's default"))
+    openbao_connect_timeout_s: float = setting(
+        2.0,
+        Rule(
+            "wait for a connection to OpenBao, and again for its TLS handshake",
+            unit="seconds",
+            why="a neighbour answers within milliseconds",
+            minimum=0.01,
+            maximum=600,
+        ),
+    )
+    openbao_read_timeout_s: float = setting(
+        5.0,
+        Rule(
+            "wait for an answer of OpenBao",
+            unit="seconds",
+            why="far above a healthy read, below request_timeout_s",
+            minimum=0.01,
+            maximum=600,
+        ),
+    )
+    openbao_max_connections: int = setting(
+        16,
+        Rule(
+            "threads and connections to OpenBao",
+            unit="number",
+            why="reads of 1 ms each: thousands per second",
+            minimum=1,
+            maximum=1024,
+        ),
+    )
+    request_timeout_s: float = setting(
+        8.0,
+        Rule(
+            "wait for all reads of one request",
+            unit="seconds",
+            why="below the 10 s that a wrapper waits, so that it hears the reason",
+            minimum=0.01,
+            maximum=600,
+        ),
+    )
+    audit_file: Path = setting(
+        STDOUT, Rule("where audit records go", unit="file, or - for stdout", why="a container's stdout is collected")
+    )
+    audit_durability: Durability = setting(
+        Durability.FSYNC,
+        Rule(
+            "what must have happened to a record before the answer",
+            unit="fsync or write",
+            why="fsync survives a power cut; on stdout it is write",
+        ),
+    )
+    audit_timeout_s: float = setting(
+        5.0,
+        Rule(
+            "wait for the audit record to be written",
+            unit="seconds",
+            why="a stuck disk must not hold callers",
+            minimum=0.01,
+            maximum=600,
+        ),
+    )
+    max_body_bytes: int = setting(
+        8 << 20, Rule("largest request", unit="bytes", why="65,535 references of 120 bytes", minimum=1024)
+    )
+    max_region_bytes: int = setting(
+        8 << 20,
+        Rule(
+            "largest answer",
+            unit="bytes",
+            why="the wrapper must lock it in memory; RLIMIT_MEMLOCK is 8 MiB by default since Linux 5.16",
+            minimum=64,
+            maximum=1 << 30,
+        ),
+    )
+    max_requests: int = setting(
+        256,
+        Rule(
+            "requests at work at once; more are told to come back",
+            unit="number",
+            why="bounds memory: each may hold max_body_bytes and max_region_bytes",
+            minimum=1,
+        ),
+    )
+    handshake_timeout_s: float = setting(
+        5.0,
+        Rule(
+            "wait for a caller's TLS handshake",
+            unit="seconds",
+            why="a slow-loris holds a connection no longer",
+            minimum=0.01,
+            maximum=600,
+        ),
+    )
+    body_timeout_s: float = setting(
+        5.0,
+        Rule(
+            "wait for the whole of a request's body",
+            unit="seconds",
+            why="requests are small",
+            minimum=0.01,
+            maximum=600,
+        ),
+    )
+    keepalive_timeout_s: float = setting(
+        15.0,
+        Rule(
+            "close a connection on which no request begins or is complete for so long",
+            unit="seconds",
+            why="wrappers ask once",
+            minimum=0.01,
+            maximum=3600,
+        ),
+    )
+    drain_timeout_s: float = setting(
+        20.0,
+        Rule(
+            "at SIGTERM, wait for requests at work",
+            unit="seconds",
+            why="below the 30 s that Kubernetes gives a pod",
+            minimum=0,
+            maximum=3600,
+        ),
+    )
+    reload_interval_s: float = setting(
+        1.0,
+        Rule(
+            "look for changes of policy, certificates and token files",
+            unit="seconds",
+            why="a handful of stat calls",
+            minimum=0.01,
+            maximum=3600,
+        ),
+    )
+    retry_after_s: float = setting(
+        1.0,
+        Rule(
+            "pause asked of callers beyond max_requests",
+            unit="seconds",
+            why="requests last milliseconds",
+            minimum=0,
+            maximum=3600,
+        ),
+    )
+    ready_fd: int = setting(
+        -1,
+        Rule(
+            "inherited descriptor that gets the `listening` event as one JSON line and is closed",
+            unit="descriptor",
+            why="-1 is none",
+            minimum=-1,
+        ),
+    )
+    log_level: LogLevel = setting(
+        LogLevel.INFO,
+        Rule("how much to log to stderr", unit="debug, info, warning or error", why="one line per request"),
+    )
 
     def __post_init__(self) -> None:
         """Check settings against each other.

@@ -1,7 +1,7 @@
-"""Reading secrets from OpenBao's key-value engines, blocking: finds out which engine a path is in, reads, explains.
+"""Reading secrets from OpenBao's key-value engines, blocking: finds the engine of a path, reads, explains.
 
-Users write ``kv/shop/db``. Where the mount ends and whether it has versions is OpenBao's knowledge; it is asked once per
-mount and remembered for a while. Values are remembered nowhere.
+Users write ``kv/shop/db``. Where the mount ends and whether it has versions is OpenBao's knowledge; it is asked once
+per mount and remembered for a while. Values are remembered nowhere.
 """
 
 import threading
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from bridge.kv import Mount, Reading, mount_of, reading_of_v1, reading_of_v2
-from bridge.openbao import Answer
+from bridge.openbao import Answer, Call
 from strongroom.errors import DeniedError, NotFoundError, UnavailableError
 from strongroom.secret import Secret
 
@@ -23,17 +23,7 @@ _BAD_REQUEST, _FORBIDDEN, _NOT_FOUND = 400, 403, 404
 class Exchange(Protocol):
     """What this module needs of ``bridge.openbao.OpenBao``."""
 
-    def exchange(
-        self,
-        operation: str,
-        method: str,
-        path: str,
-        *,
-        deadline: float,
-        token: Secret | None = None,
-        query: Mapping[str, str] | None = None,
-        body: Mapping[str, object] | None = None,
-    ) -> Answer:
+    def exchange(self, call: Call) -> Answer:
         """Make one API call."""
 
 
@@ -82,12 +72,12 @@ class SecretStore:
             if version:
                 msg = f"{path} is in a version 1 engine, which keeps no versions"
                 raise NotFoundError(msg, hint="leave the version out")
-            answer = self._openbao.exchange("read", "GET", path, token=token, deadline=deadline)
+            answer = self._openbao.exchange(_get("read", path, token=token, deadline=deadline))
             _refuse(answer, path)
             return reading_of_v1(answer.status, answer.document, path)
         url = f"{mount.path}data/{rest}"
         query = {"version": str(version)} if version else None
-        answer = self._openbao.exchange("read", "GET", url, token=token, query=query, deadline=deadline)
+        answer = self._openbao.exchange(_get("read", url, token=token, deadline=deadline, query=query))
         _refuse(answer, path)
         try:
             return reading_of_v2(answer.status, answer.document, path, version)
@@ -95,7 +85,7 @@ class SecretStore:
             if not version or answer.document.get("data"):
                 raise
         # OpenBao says the same for a missing path and a missing version; the newest version tells them apart.
-        newest = self._openbao.exchange("read", "GET", url, token=token, deadline=deadline)
+        newest = self._openbao.exchange(_get("read", url, token=token, deadline=deadline))
         if newest.status == _NOT_FOUND and not newest.document.get("data"):
             msg = f"there is no secret at {path}"
             raise NotFoundError(msg)
@@ -109,9 +99,7 @@ class SecretStore:
             for prefix, (mount, since) in self._mounts.items():
                 if f"{path}/".startswith(prefix) and now - since < MOUNT_TTL_S:
                     return mount, now - since
-        answer = self._openbao.exchange(
-            "mount", "GET", f"sys/internal/ui/mounts/{path}", token=token, deadline=deadline
-        )
+        answer = self._openbao.exchange(_get("mount", f"sys/internal/ui/mounts/{path}", token=token, deadline=deadline))
         if answer.status == _FORBIDDEN:
             self._explain_no_mount(path, token=token, deadline=deadline)
         if answer.status != 200:  # noqa: PLR2004 - OK
@@ -127,16 +115,21 @@ class SecretStore:
 
         A token without any right on the mount cannot make the engine do anything by this request.
         """
-        answer = self._openbao.exchange("probe", "GET", path, token=token, deadline=deadline)
+        answer = self._openbao.exchange(_get("probe", path, token=token, deadline=deadline))
         if answer.status == _NOT_FOUND:
             msg = f"nothing is mounted at {path.partition('/')[0]}/"
             raise NotFoundError(msg, hint="the first part of a path is the mount; `bao secrets list` shows them")
         msg = f"OpenBao does not let the bridge see {path}"
-        raise DeniedError(msg, hint="give the OpenBao policy of the bridge's token `read` on it, or mount an engine there")
+        hint = "give the OpenBao policy of the bridge's token `read` on it, or mount a kv engine there"
+        raise DeniedError(msg, hint=hint)
 
     def _forget(self, mount: Mount) -> None:
         with self._lock:
             self._mounts.pop(mount.path, None)
+
+
+def _get(operation: str, path: str, *, token: Secret, deadline: float, query: Mapping[str, str] | None = None) -> Call:
+    return Call(operation=operation, method="GET", path=path, deadline=deadline, token=token, query=query)
 
 
 def _refuse(answer: Answer, path: str) -> None:

@@ -1,4 +1,4 @@
-"""Noticing that files have changed, without inotify: containers swap symbolic links, and some file systems send no events."""
+"""Noticing that files have changed, without inotify: some file systems send no events, containers swap links."""
 
 import os
 

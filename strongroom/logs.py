@@ -1,8 +1,8 @@
 """Logs: one JSON object per line on stderr, an event name and plain fields, never a value.
 
-Nothing that is not a plain text, number or truth value gets printed: a ``Secret``, bytes or any other object shows as the
-name of its type. Messages of exceptions that are not ours are left out too, because a library may quote its input in
-them; type and place remain. Records of other libraries show their template without its arguments.
+Nothing that is not a plain text, number or truth value gets printed: a ``Secret``, bytes or any other object shows as
+the name of its type. Messages of exceptions that are not ours are left out too, because a library may quote its input
+in them; type and place remain. Records of other libraries show their template without its arguments.
 """
 
 import datetime as dt

@@ -53,9 +53,12 @@ def rule_of(field: "dataclasses.Field[typing.Any]") -> Rule:
     return rule
 
 
-def setting(default: object = dataclasses.MISSING, *, rule: Rule) -> typing.Any:  # noqa: ANN401 - as dataclasses.field
-    """Declare a field of a settings class; without a default the setting must be given."""
-    if default is dataclasses.MISSING:
+REQUIRED = dataclasses.MISSING  # in the place of a default: the setting must be given
+
+
+def setting(default: object, rule: Rule) -> typing.Any:  # noqa: ANN401 - as dataclasses.field
+    """Declare a field of a settings class."""
+    if default is REQUIRED:
         return dataclasses.field(metadata={"rule": rule})
     return dataclasses.field(default=default, metadata={"rule": rule})
 
@@ -109,9 +112,7 @@ def parse_arguments(arguments: Sequence[str]) -> Arguments:
 SettingsT = typing.TypeVar("SettingsT")
 
 
-def load_settings(
-    kind: type[SettingsT], *, prefix: str, arguments: Arguments, environ: Mapping[str, str]
-) -> SettingsT:
+def load_settings(kind: type[SettingsT], *, prefix: str, arguments: Arguments, environ: Mapping[str, str]) -> SettingsT:
     """Merge flags, environment, file and defaults into a settings object.
 
     Args:
@@ -141,11 +142,15 @@ def load_settings(
             msg = f"{origin}: there is no such setting"
             raise ConfigError(msg, hint=f"the settings are {', '.join(fields)}")
     hints = typing.get_type_hints(kind)
-    values = {name: _convert(value, hints[name], rule_of(fields[name]), origin) for name, (value, origin) in given.items()}
+    values = {
+        name: _convert(value, hints[name], rule_of(fields[name]), origin) for name, (value, origin) in given.items()
+    }
     for name, field in fields.items():
         if name not in values and field.default is dataclasses.MISSING:
             msg = f"{name}: must be set ({rule_of(field).meaning})"
-            raise ConfigError(msg, hint=f"give --{name.replace('_', '-')}, {prefix}{name.upper()} or {name} in the file")
+            raise ConfigError(
+                msg, hint=f"give --{name.replace('_', '-')}, {prefix}{name.upper()} or {name} in the file"
+            )
     return kind(**values)
 
 
@@ -267,7 +272,11 @@ def _to_bool(value: object) -> bool:
 
 
 _CONVERTERS: dict[object, Callable[[object], object]] = {
-    str: _to_text, Path: _to_path, int: _to_int, float: _to_float, bool: _to_bool,
+    str: _to_text,
+    Path: _to_path,
+    int: _to_int,
+    float: _to_float,
+    bool: _to_bool,
 }
 
 

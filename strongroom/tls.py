@@ -56,7 +56,9 @@ def _load_authorities(context: ssl.SSLContext, ca_file: str) -> None:
         context.load_verify_locations(ca_file)
     except (ssl.SSLError, OSError):
         msg = f"{ca_file}: is not a PEM file with certificates"
-        raise ConfigError(msg, hint="it must hold -----BEGIN CERTIFICATE----- blocks of the authorities to trust") from None
+        raise ConfigError(
+            msg, hint="it must hold the authorities to trust, each in a BEGIN CERTIFICATE block"
+        ) from None
 
 
 def _load_identity(context: ssl.SSLContext, cert_file: str, key_file: str) -> None:
@@ -71,7 +73,7 @@ def _load_identity(context: ssl.SSLContext, cert_file: str, key_file: str) -> No
     except (ssl.SSLError, OSError) as error:
         if getattr(error, "reason", "") == "KEY_VALUES_MISMATCH":
             msg = f"{key_file}: is not the key of the certificate in {cert_file}"
-            raise ConfigError(msg, hint="take both files from one issuance, and the server's own certificate first") from None
+            raise ConfigError(msg, hint="take both from one issuance, the own certificate before its chain") from None
         culprit, kind = (key_file, "private key") if _holds_certificate(cert_file) else (cert_file, "certificate")
         msg = f"{culprit}: is not a PEM file with a {kind}"
         raise ConfigError(msg, hint=f"it must hold a -----BEGIN block of the {kind}") from None
@@ -79,7 +81,7 @@ def _load_identity(context: ssl.SSLContext, cert_file: str, key_file: str) -> No
 
 def _refuse_encrypted_key() -> str:
     msg = "the private key is encrypted"
-    raise ConfigError(msg, hint="nobody is there to type a passphrase; store the key without one, readable by its user only")
+    raise ConfigError(msg, hint="nobody is there to type a passphrase; store the key without one")
 
 
 def _holds_certificate(path: str) -> bool:

@@ -136,7 +136,7 @@ def write_private(path: Path, content: bytes) -> None:
     """Write a file with mode 0600 and put it in place at once, so that a reader never sees half of it."""
     scratch = path.with_name(f".{path.name}.new")
     scratch.unlink(missing_ok=True)
-    with open(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+    with os.fdopen(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         file.write(content)
     scratch.replace(path)
 

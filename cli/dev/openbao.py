@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Self
 
 from cli.dev.authority import Authority, write_private
 from cli.dev.openbao_admin import OpenBaoAdmin
@@ -73,6 +74,7 @@ class OpenBaoServer:
         self._program = find_bao()
         self._files = authority.issue_server("openbao")
         self._unseal_key = ""
+        self.admin: OpenBaoAdmin
         self._start()
         try:
             self._unseal_key, token = self.admin.initialise()
@@ -82,7 +84,7 @@ class OpenBaoServer:
             self.stop()
             raise
 
-    def __enter__(self) -> "OpenBaoServer":
+    def __enter__(self) -> Self:
         """Return the running server."""
         return self
 
@@ -187,7 +189,11 @@ class OpenBaoServer:
             # A session of its own: Ctrl-C on the terminal ends the parent, which ends the server in its own order.
             return subprocess.Popen(
                 [self._program, "server", f"-config={config_file}"],
-                env=environ, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+                env=environ,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
         finally:
             os.close(log)

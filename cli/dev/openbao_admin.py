@@ -117,7 +117,8 @@ class OpenBaoAdmin:
             renewable: whether its holder may renew it.
         """
         answer = self.call(
-            "POST", "auth/token/create-orphan",
+            "POST",
+            "auth/token/create-orphan",
             {"policies": policies, "ttl": ttl, "renewable": renewable, "no_default_policy": False},
         )
         return str(_member(answer, "auth")["client_token"])
@@ -140,7 +141,8 @@ class OpenBaoAdmin:
             max_ttl: how far they can be renewed; ``0`` is the server's default.
         """
         self.call(
-            "POST", f"auth/approle/role/{role}",
+            "POST",
+            f"auth/approle/role/{role}",
             {"token_policies": policies, "token_ttl": ttl, "token_max_ttl": max_ttl},
         )
         role_id = _member(self.call("GET", f"auth/approle/role/{role}/role-id"), "data")["role_id"]
