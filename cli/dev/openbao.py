@@ -21,6 +21,7 @@ from typing import Self
 from cli.dev.authority import Authority, write_private
 from cli.dev.openbao_admin import OpenBaoAdmin
 from strongroom.errors import ConfigError, NotFoundError, PeerError
+from wrapper.libc import die_with_parent
 
 START_TIMEOUT_S = 30.0  # a cold start of the 180 MB binary takes 1 s, on a busy machine several
 STOP_TIMEOUT_S = 10.0
@@ -194,6 +195,7 @@ class OpenBaoServer:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
+                preexec_fn=die_with_parent,  # noqa: PLW1509 - this process has no threads that hold locks here
             )
         finally:
             os.close(log)
