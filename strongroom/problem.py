@@ -87,19 +87,23 @@ def decode_problem(status: int, body: bytes) -> Problem:
     listed = document.get("failures")
     failures = [
         Failure(
-            name=_text(item.get("name")),
-            path=_text(item.get("path")),
-            key=_text(item.get("key")),
+            name=printable(item.get("name")),
+            path=printable(item.get("path")),
+            key=printable(item.get("key")),
             cause=cause,
-            detail=_text(item.get("detail")),
+            detail=printable(item.get("detail")),
         )
         for item in (listed if isinstance(listed, list) else [])[:MAX_LISTED_FAILURES]
-        if isinstance(item, dict) and (cause := _text(item.get("cause"))) in CAUSES
+        if isinstance(item, dict) and (cause := printable(item.get("cause"))) in CAUSES
     ]
     return Problem(
-        status=status, title=_text(document.get("title")), detail=_text(document.get("detail")), failures=failures
+        status=status,
+        title=printable(document.get("title")),
+        detail=printable(document.get("detail")),
+        failures=failures,
     )
 
 
-def _text(value: object) -> str:
+def printable(value: object) -> str:
+    """Return a text from the other side as a terminal may show it; what is no text becomes an empty one."""
     return "".join(c for c in value if c.isprintable())[:1000] if isinstance(value, str) else ""

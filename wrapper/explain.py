@@ -6,6 +6,7 @@ import sys
 
 from strongroom.bundle import PLAN_URL_PATH
 from strongroom.errors import ConfigError, PeerError, StrongroomError
+from strongroom.problem import printable
 from strongroom.reference import Reference
 from wrapper import exit_status, libc
 from wrapper.fetch import Bridge
@@ -32,7 +33,7 @@ def main(arguments: list[str]) -> int:
         flags, command = split_arguments(rest)
         if not command:
             msg = "no command given"
-            raise ConfigError(msg, hint="usage: strongroom plan [OPTIONS] [--] COMMAND [ARG...]")
+            raise ConfigError(msg, hint="usage: strongroom plan [-o json] [OPTIONS] [--] COMMAND [ARG...]")
         document, status = explain(load_settings(flags, os.environ), command)
     except StrongroomError as error:
         return report(error)
@@ -64,14 +65,19 @@ def explain(settings: WrapperSettings, command: list[str]) -> tuple[dict[str, ob
     if not settings.bridge:
         msg = "STRONGROOM_BRIDGE is not set, and the environment refers to secrets"
         raise ConfigError(msg, hint="set it to the address of the bridge, for example https://bridge:8443")
-    answer = json.loads(Bridge(settings).fetch_document(PLAN_URL_PATH, plan.request))
+    body = Bridge(settings).fetch_document(PLAN_URL_PATH, plan.request)
+    try:
+        answer = json.loads(body)
+    except (ValueError, RecursionError):
+        answer = None
     if not isinstance(answer, dict):
         msg = "the bridge's plan is not a JSON object"
         raise PeerError(msg, hint="are wrapper and bridge of the same version?")
     rows = _rows(plan, answer)
     if not all(row["allowed"] for row in rows):
         status = exit_status.DENIED
-    return document | {"bridge": settings.bridge, "identity": answer.get("identity"), "secrets": rows}, status
+    identity = printable(answer.get("identity"))
+    return document | {"bridge": settings.bridge, "identity": identity, "secrets": rows}, status
 
 
 def _delivery(program: Program, settings: WrapperSettings) -> tuple[dict[str, object], int]:
@@ -89,13 +95,14 @@ def _delivery(program: Program, settings: WrapperSettings) -> tuple[dict[str, ob
 
 def _rows(plan: LaunchPlan, answer: dict[str, object]) -> list[dict[str, object]]:
     decisions = [item for item in _items(answer, "entries") if isinstance(item, dict)]
+    # As texts, because a member of the answer may be of any type.
     by_place = {
-        (item.get("name"), item.get("path"), item.get("key"), item.get("version") or 0): item for item in decisions
+        tuple(str(item.get(member) or 0) for member in ("name", "path", "key", "version")): item for item in decisions
     }
     rows: list[dict[str, object]] = []
     for entry in plan.request.entries:
         for reference in entry.references:
-            place = (entry.name, reference.path, reference.key, reference.version)
+            place = (entry.name, reference.path, reference.key, str(reference.version))
             rows.append(_row(entry.name, reference, by_place.get(place, {})))
     for source in plan.request.from_paths:
         decision = next(
@@ -122,7 +129,8 @@ def _row(name: str, reference: Reference, decision: dict[str, object]) -> dict[s
 
 def _decision(decision: dict[str, object]) -> dict[str, object]:
     allowed = decision.get("allowed") is True
-    return {"allowed": allowed, "reason": str(decision.get("reason") or ("" if allowed else "the bridge did not say"))}
+    reason = printable(decision.get("reason"))
+    return {"allowed": allowed, "reason": reason or ("" if allowed else "the bridge did not say")}
 
 
 def render(document: dict[str, object]) -> str:

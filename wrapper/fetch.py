@@ -26,6 +26,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from mmap import mmap
+    from typing import Any
 
     from strongroom.bundle import BundleRequest
     from strongroom.problem import Failure, Problem
@@ -117,8 +118,7 @@ class Bridge:
     ) -> None:
         with self._connect(deadline) as connection:
             try:
-                connection.settimeout(_left(deadline))
-                connection.sendall(message)
+                _send(connection, message, deadline)
                 head = _receive_head(connection, deadline)
                 if head.status == 200:  # noqa: PLR2004
                     receive(connection, head, deadline)
@@ -137,8 +137,7 @@ class Bridge:
 
     def _connect(self, deadline: float) -> ssl.SSLSocket:
         try:
-            address = (self._host, self._url.port)
-            plain = socket.create_connection(address, timeout=_left(deadline))  # type: ignore[arg-type]  # see _host
+            plain = _open_connection(self._host, self._url.port, deadline)
         except TimeoutError:
             msg = f"bridge {self._url}: no connection within {self._settings.attempt_timeout_s:g} s"
             raise NotUpError(msg) from None
@@ -152,6 +151,10 @@ class Bridge:
         except ssl.SSLError as error:
             plain.close()
             raise self._refused(error) from None
+        except TimeoutError:
+            plain.close()
+            msg = f"bridge {self._url}: no TLS handshake within {self._settings.attempt_timeout_s:g} s"
+            raise NotUpError(msg) from None
         except OSError as error:
             plain.close()
             msg = f"bridge {self._url}: TLS handshake: {error.strerror or error}"
@@ -193,12 +196,64 @@ def _left(deadline: float) -> float:
     return left
 
 
+def _look_up(host: bytes, port: int, deadline: float) -> "list[Any]":
+    """Resolve a name in a thread: getaddrinfo(3) knows no deadline, and signals would have to wait for it, too.
+
+    Raises:
+        OSError: there is no such name, or TimeoutError.
+    """
+    from _thread import allocate_lock, start_new_thread
+
+    found: list[Any] = []
+    failed: list[OSError] = []
+    pending = allocate_lock()
+    pending.acquire()
+
+    def run() -> None:
+        try:
+            found.extend(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+        except OSError as error:
+            failed.append(error)
+        finally:
+            pending.release()
+
+    start_new_thread(run, ())
+    if not pending.acquire(timeout=_left(deadline)):
+        raise TimeoutError
+    if failed:
+        raise failed[0]
+    return found
+
+
+def _open_connection(host: bytes, port: int, deadline: float) -> socket.socket:
+    """Connect to the first address of the host that accepts; one deadline holds for all of them."""
+    failure = OSError("no address")
+    for family, kind, protocol, _, address in _look_up(host, port, deadline):
+        plain = socket.socket(family, kind, protocol)
+        try:
+            plain.settimeout(_left(deadline))
+            plain.connect(address)
+        except OSError as error:
+            plain.close()
+            failure = error
+        else:
+            return plain
+    raise failure
+
+
+def _send(connection: ssl.SSLSocket, message: bytes, deadline: float) -> None:
+    unsent = memoryview(message)
+    while unsent:
+        connection.settimeout(_left(deadline))
+        unsent = unsent[connection.send(unsent) :]
+
+
 def _receive_head(connection: ssl.SSLSocket, deadline: float) -> ResponseHead:
     # Byte by byte, so that no byte of the body is ever read into a Python object. OpenSSL has the record decrypted
     # already; this costs about a tenth of a millisecond.
     head = bytearray()
-    connection.settimeout(_left(deadline))
     while not head.endswith(b"\r\n\r\n"):
+        connection.settimeout(_left(deadline))  # for each byte: they may drip
         byte = connection.recv(1)
         if not byte:
             msg = "the bridge closed the connection without an answer"
@@ -207,8 +262,6 @@ def _receive_head(connection: ssl.SSLSocket, deadline: float) -> ResponseHead:
         if len(head) > MAX_HEAD_BYTES:
             msg = f"the answer's head is longer than {MAX_HEAD_BYTES} bytes"
             raise PeerError(msg)
-        if byte == b"\n":
-            connection.settimeout(_left(deadline))
     return decode_head(bytes(head))
 
 

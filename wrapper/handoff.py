@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from wrapper.settings import WrapperSettings
 
 RUNG_PRELOAD = "preload"
+ADDED = frozenset({"LD_PRELOAD", "STRONGROOM_REGION", "STRONGROOM_CHILDREN"})  # what is put beside the placeholders
 
 
 def choose_rung(program: Program) -> str:
@@ -79,9 +80,13 @@ def harden() -> None:
 
 
 def end_on_signal() -> None:
-    """From now on let SIGTERM and SIGINT end this process, which PID 1 would otherwise ignore (signal(7))."""
+    """From now on let SIGTERM and SIGINT end this process, which PID 1 would otherwise ignore (signal(7)).
+
+    What the parent has this process ignore stays ignored, as a shell's background jobs ignore SIGINT.
+    """
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda received, _frame: os._exit(SIGNALLED + received))
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, lambda received, _frame: os._exit(SIGNALLED + received))
 
 
 def become(program: Program, environment: dict[str, str]) -> "NoReturn":
@@ -90,11 +95,12 @@ def become(program: Program, environment: dict[str, str]) -> "NoReturn":
     Raises:
         CannotExecError: the kernel refuses.
     """
-    restored = (signal.SIGTERM, signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ)
+    ours = [number for number in (signal.SIGTERM, signal.SIGINT) if signal.getsignal(number) is not signal.SIG_IGN]
+    restored = [*ours, signal.SIGPIPE, signal.SIGXFSZ]
     # A signal between the last look and exec would be lost on PID 1. So hold signals back, look, and only then let go
     # of the handlers; what arrives after that meets the application's own defaults.
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, restored)
-    for number in signal.sigpending() & {signal.SIGTERM, signal.SIGINT}:
+    for number in signal.sigpending().intersection(ours):
         os._exit(SIGNALLED + number)
     for number in restored:  # CPython ignores the last two for itself, and ignored signals survive exec
         signal.signal(number, signal.SIG_DFL)

@@ -8,7 +8,15 @@ from strongroom.errors import ConfigError, PeerError
 
 MAX_HEAD_BYTES = 16_384
 DEFAULT_PORT = 8443
-_STATUS_LINE_WORDS = 2
+_STATUS_DIGITS = 3
+_MAX_LENGTH_DIGITS = 18  # what 64 bits hold; the limits of the receivers are far below
+
+_DIGITS = frozenset("0123456789")
+_LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
+_NAME_CHARS = _LETTERS | _DIGITS | frozenset(".-_")
+_IPV6_CHARS = _DIGITS | frozenset("abcdefABCDEF:.")
+_TOKEN_CHARS = _LETTERS | _DIGITS | frozenset("!#$%&'*+-.^_`|~")  # RFC 9110, 5.6.2
+_CONTROLS = frozenset(map(chr, range(0x20))) - {"\t"} | {"\x7f"}  # RFC 9110, 5.5: none may stand in a value
 
 
 class Url:
@@ -24,28 +32,27 @@ class Url:
         """
         authority = text.removeprefix("https://").removesuffix("/")
         if authority.startswith("["):
-            host, _, rest = authority[1:].partition("]")
-            port = rest.removeprefix(":")
-            legal = rest == "" or (rest.startswith(":") and port != "")
+            host, bracket, rest = authority[1:].partition("]")
+            legal = bracket != "" and ":" in host and _IPV6_CHARS.issuperset(host)
+            colon, port = rest[:1], rest[1:]
         else:
             host, colon, port = authority.partition(":")
-            legal = not colon or port != ""
-        if (
-            not text.startswith("https://")
-            or not legal
-            or not host
-            or any(c in "/?#@ " or not c.isprintable() for c in authority)
-            or not authority.isascii()
-            or (port and not (port.isascii() and port.isdigit() and 0 < int(port) < 65_536))  # noqa: PLR2004
-        ):
+            legal = host != "" and not host.startswith(".") and _NAME_CHARS.issuperset(host)
+        if colon:
+            legal = legal and colon == ":" and _is_port(port)
+        if not legal or not text.startswith("https://"):
             msg = f"STRONGROOM_BRIDGE={text!r}: must be https://HOST[:PORT]"
             raise ConfigError(msg, hint="set it to the address of the bridge, for example https://bridge:8443")
         self.host = host
-        self.port = int(port) if port else DEFAULT_PORT
+        self.port = int(port) if colon else DEFAULT_PORT
 
     def __str__(self) -> str:
         """Return ``host:port``."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def _is_port(text: str) -> bool:
+    return 0 < len(text) <= 5 and _DIGITS.issuperset(text) and 0 < int(text) < 65_536  # noqa: PLR2004
 
 
 class ResponseHead:
@@ -66,7 +73,8 @@ class ResponseHead:
             PeerError: it is not stated; nothing but a stated length tells a whole body from a cut one.
         """
         text = self.headers.get("content-length", "")
-        if "transfer-encoding" in self.headers or not (text.isascii() and text.isdigit()):
+        legal = 0 < len(text) <= _MAX_LENGTH_DIGITS and _DIGITS.issuperset(text)
+        if "transfer-encoding" in self.headers or not legal:
             msg = "the bridge's answer does not state its length"
             raise PeerError(msg, hint="is there a proxy between wrapper and bridge?")
         return int(text)
@@ -91,21 +99,26 @@ def decode_head(head: bytes) -> ResponseHead:
     """Read the head of a response, up to and including its empty line.
 
     Raises:
-        PeerError: it is not HTTP/1.x.
+        PeerError: it is not HTTP/1.x. Whatever two readers could understand in two ways is refused: control characters,
+            lines that end otherwise, continued lines, a space before the colon, two lengths.
     """
-    lines = head.decode("latin-1").split("\r\n")
-    words = lines[0].split(" ", _STATUS_LINE_WORDS)
-    if len(words) < _STATUS_LINE_WORDS or not words[0].startswith("HTTP/1.") or not words[1].isdigit():
+    lines = head.removesuffix(b"\r\n\r\n").decode("latin-1").split("\r\n")
+    version, _, rest = lines[0].partition(" ")
+    status, _, reason = rest.partition(" ")
+    legal = len(status) == _STATUS_DIGITS and _DIGITS.issuperset(status) and _CONTROLS.isdisjoint(reason)
+    if version not in {"HTTP/1.0", "HTTP/1.1"} or not legal:
         msg = "the answer is not HTTP"
         raise PeerError(msg, hint="does STRONGROOM_BRIDGE point to the bridge's HTTPS port?")
     headers: dict[str, str] = {}
     for line in lines[1:]:
         name, colon, value = line.partition(":")
-        if colon:
-            name = name.lower()
-            value = value.strip()
-            if name == "content-length" and headers.get(name, value) != value:  # RFC 9112, 6.3: a smuggling vector
-                msg = "the answer states two lengths"
-                raise PeerError(msg)
-            headers[name] = value
-    return ResponseHead(int(words[1]), headers)
+        if not name or not colon or not _TOKEN_CHARS.issuperset(name) or not _CONTROLS.isdisjoint(value):
+            msg = "the answer has a malformed header"
+            raise PeerError(msg, hint="is there a proxy between wrapper and bridge?")
+        name = name.lower()
+        value = value.strip(" \t")
+        if name == "content-length" and headers.get(name, value) != value:  # RFC 9112, 6.3: a smuggling vector
+            msg = "the answer states two lengths"
+            raise PeerError(msg)
+        headers[name] = value
+    return ResponseHead(int(status), headers)

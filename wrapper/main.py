@@ -34,10 +34,18 @@ def main(arguments: list[str]) -> int:
 
 def report(error: StrongroomError) -> int:
     """Print an error as every verb does and return its exit status."""
-    sys.stderr.write(f"strongroom: error: {error.message}\n")
+    say(f"error: {error.message}")
     if error.hint:
-        sys.stderr.write(f"strongroom: hint: {error.hint}\n")
+        say(f"hint: {error.hint}")
     return status_of(error)
+
+
+def say(text: str) -> None:
+    """Write a line to stderr. That nobody reads it, or that it is closed, must not stop a launch or change a status."""
+    try:  # contextlib would be one more import
+        os.write(2, f"strongroom: {text}\n".encode(errors="backslashreplace"))
+    except OSError:
+        return
 
 
 def launch(arguments: list[str], started: float) -> "NoReturn":
@@ -47,7 +55,7 @@ def launch(arguments: list[str], started: float) -> "NoReturn":
         StrongroomError: whatever stopped it; nothing of the application has run.
     """
     # Imported here and in this order, so that the signals are in hand before the slow imports begin.
-    from wrapper.handoff import become, build_environment, choose_rung, end_on_signal, harden
+    from wrapper.handoff import ADDED, become, build_environment, choose_rung, end_on_signal, harden
 
     end_on_signal()
     from wrapper.plan import plan_launch
@@ -83,7 +91,7 @@ def launch(arguments: list[str], started: float) -> "NoReturn":
     Bridge(settings).fetch_region(BUNDLE_URL_PATH, plan.request, memory.allocate)
     environment = build_environment(plan, memory, settings)
     if not settings.quiet:
-        count = len(environment.keys() - plan.plain.keys()) - 2  # less LD_PRELOAD and STRONGROOM_REGION
+        count = len(environment.keys() - plan.plain.keys() - ADDED)
         elapsed_ms = (monotonic() - started) * 1000
-        sys.stderr.write(f"strongroom: {count} secrets in {memory.rung} memory by {rung}, {elapsed_ms:.0f} ms\n")
+        say(f"{count} secrets in {memory.rung} memory by {rung}, {elapsed_ms:.0f} ms")
     become(program, environment)

@@ -60,6 +60,7 @@ class SecretMemory:
             msg = f"the bridge announces {size} bytes, which is no size of a region"
             raise IntegrityError(msg)
         if self.mapping is not None:  # such a file can be sized only once
+            self.mapping = None  # first: it counts against RLIMIT_MEMLOCK, which may not hold two
             os.close(self._descriptor)
             self._descriptor, self.rung = _open(self._require)
         os.ftruncate(self._descriptor, size)

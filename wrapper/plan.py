@@ -4,7 +4,7 @@ A plan holds no values of secrets; it is also what ``strongroom plan`` shows.
 """
 
 from strongroom.bundle import BundleRequest, Entry, FromPath
-from strongroom.errors import ConfigError
+from strongroom.errors import ConfigError, IntegrityError
 from strongroom.reference import Reference, is_env_name, parse_path_reference, parse_value
 from wrapper.settings import FROM_PATH, PREFIX
 
@@ -48,9 +48,14 @@ class LaunchPlan:
                 missing; its variable is left out, so that no application ever sees the reference itself.
 
         Raises:
-            ConfigError: a delivered name was not asked for and no path was asked for that could have brought it.
+            IntegrityError: a secret that must be there was not delivered, or one that was not asked for was.
+            ConfigError: a path brought a name that cannot be a secret.
         """
         present = set(delivered)
+        for entry in self.request.entries:
+            if entry.name not in present and not entry.may_be_absent:
+                msg = f"{entry.name}: the bridge left out a secret that is not optional"
+                raise IntegrityError(msg)
         environment = {
             name: "" if is_reference else self.plain[name]
             for name, is_reference in self.names.items()
@@ -61,7 +66,7 @@ class LaunchPlan:
                 continue
             if not self.request.from_paths or name in self.names:
                 msg = f"{name}: the bridge sent a secret that was not asked for"
-                raise ConfigError(msg)
+                raise IntegrityError(msg)
             refuse_loader_name(name)
             environment[name] = ""
         return environment
@@ -117,14 +122,6 @@ def _entry(name: str, parts: "list[str | Reference]") -> Entry:
         msg = f"{name!r}: a variable with a reference may have letters, digits and _ in its name, no digit first"
         raise ConfigError(msg)
     refuse_loader_name(name)
-    for part in parts:
-        text = part if isinstance(part, str) else part.default or ""
-        if not text.isascii():
-            try:
-                text.encode()
-            except UnicodeEncodeError:
-                msg = f"{name}: the text around its references is not UTF-8"
-                raise ConfigError(msg) from None
     return Entry(name, parts)
 
 

@@ -116,8 +116,10 @@ def interpreter_of(head: bytes) -> str | None:
     """Return the interpreter in the first line of a script, or None (execve(2), interpreter scripts)."""
     if not head.startswith(b"#!"):
         return None
-    words = head[2:].split(b"\n", 1)[0].split()
-    return os.fsdecode(words[0]) if words else None
+    # As fs/binfmt_script.c does it: blanks are spaces and tabs only, so a carriage return belongs to the name.
+    line = head[2:].split(b"\n", 1)[0].split(b"\0", 1)[0].replace(b"\t", b" ")
+    name = line.strip(b" ").split(b" ", 1)[0]
+    return os.fsdecode(name) if name else None
 
 
 def linkage_of(head: bytes, machine: str) -> str:
@@ -135,6 +137,6 @@ def linkage_of(head: bytes, machine: str) -> str:
             (kind,) = unpack_from("<I", head, table + index * entry_bytes)
             if kind == _PT_INTERP:
                 return DYNAMIC
-    except StructError:
+    except (StructError, OverflowError):
         return FOREIGN  # cut off, or a program header table outside of the first page: not one that tools produce
     return STATIC

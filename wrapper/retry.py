@@ -9,6 +9,7 @@ BUSY = "busy"  # somebody answered, or began to: 503, a timeout, a connection lo
 
 _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 2.0
+_MAX_DOUBLINGS = 6  # 50 ms to beyond 2 s; more would only make numbers that no float holds
 
 
 class RetryPolicy:
@@ -58,7 +59,7 @@ class RetryPolicy:
                 return None
         elif now >= self._up_by:
             return None
-        backoff = min(_FIRST_PAUSE_S * 2**self._attempts, _LONGEST_PAUSE_S)
+        backoff = min(_FIRST_PAUSE_S * 2 ** min(self._attempts, _MAX_DOUBLINGS), _LONGEST_PAUSE_S)
         self._attempts += 1
         pause = max(at_least_s, backoff * (0.5 + self._random() / 2))
         if kind == NOT_UP:

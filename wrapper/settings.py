@@ -76,7 +76,7 @@ def _seconds(text: str) -> float:
 
 
 def _count(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and int(text) <= 1000):  # noqa: PLR2004 - far above any use
+    if not (text.isascii() and text.isdigit() and len(text) <= 4 and int(text) <= 1000):  # noqa: PLR2004 - plenty
         msg = "must be a whole number from 0 to 1000"
         raise ValueError(msg)
     return int(text)

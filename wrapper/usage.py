@@ -54,7 +54,7 @@ Exit status: that of COMMAND, else
 def plan_help() -> str:
     """Return the help of ``strongroom plan``."""
     return f"""\
-usage: strongroom plan [OPTIONS] [-o json] [--] COMMAND [ARG...]
+usage: strongroom plan [-o json] [OPTIONS] [--] COMMAND [ARG...]
 
 Show what `strongroom run` would fetch, from where, how it would be delivered, and whether the bridge would allow it.
 Nothing is read from OpenBao and nothing is started.

@@ -53,7 +53,8 @@ def strings_end(entries: dict[str, bytes]) -> int:
 def longest_probe(image: bytes) -> int:
     slots = struct.unpack_from("<I", image, 16)[0]
     table = [struct.unpack_from("<IIII", image, HEADER_BYTES + SLOT_BYTES * slot) for slot in range(slots)]
-    return max(int(slot - hashed) % slots + 1 for slot, (hashed, _, offset, _) in enumerate(table) if offset)
+    probes: list[int] = [(slot - hashed) % slots + 1 for slot, (hashed, _, offset, _) in enumerate(table) if offset]
+    return max(probes)
 
 
 @given(ENTRIES, st.integers(0, 2**32 - 1), st.integers(0, 100))
