@@ -62,7 +62,7 @@ def find_program(command: list[str], environ: "Mapping[str, str]") -> Program:
 
 def _with_linkage(path: str, argv: list[str]) -> Program:
     binary = path
-    for _ in range(_MAX_INTERPRETERS):
+    for _ in range(_MAX_INTERPRETERS + 1):  # and the program itself
         head = _read_head(binary)
         if head.startswith(b"\x7fELF"):
             return Program(path, argv, linkage_of(head, os.uname().machine), binary)

@@ -76,7 +76,7 @@ def test_a_secret_that_is_left_out_and_not_optional_stops_the_launch(value: str)
 def test_a_secret_that_nobody_asked_for_stops_the_launch() -> None:
     plan = plan_launch({"A": "bao:kv/a#k"})
 
-    with pytest.raises(IntegrityError, match="PATH: .*not asked for"):
+    with pytest.raises(IntegrityError, match=r"PATH: .*not asked for"):
         plan.environment(["A", "PATH"])
 
 
@@ -177,7 +177,7 @@ def test_bytes_that_are_not_utf8_are_refused_beside_a_reference_and_the_line_nam
 
 @pytest.mark.parametrize("value", ["bao:kv/a", "${bao:kv/a#k", "bao:kv//a#k", "bao:kv/a#k?x", "bao:" + "${bao:kv/a#k}"])
 def test_a_malformed_reference_names_its_variable(value: str) -> None:
-    with pytest.raises(ConfigError, match="^DB_URL: "):
+    with pytest.raises(ConfigError, match=r"^DB_URL: "):
         plan_launch({"DB_URL": value})
 
 
@@ -185,7 +185,7 @@ def test_a_malformed_reference_names_its_variable(value: str) -> None:
     "value", ["kv/env", "bao:kv/env#key", "bao:kv", "bao:kv/env?default=x", "bao:kv/env;bao:kv/x?"]
 )
 def test_a_malformed_path_names_its_variable(value: str) -> None:
-    with pytest.raises(ConfigError, match="^STRONGROOM_FROM_PATH: "):
+    with pytest.raises(ConfigError, match=r"^STRONGROOM_FROM_PATH: "):
         plan_launch({"STRONGROOM_FROM_PATH": value})
 
 

@@ -15,7 +15,7 @@ def policy(
 
 def schedule(policy: RetryPolicy, kind: str, *, now: float = 0, limit: int = 100_000) -> list[float]:
     """The pauses of attempts that fail at once."""
-    pauses = []
+    pauses: list[float] = []
     while (pause := policy.pause(kind, now)) is not None and len(pauses) < limit:
         pauses.append(pause)
         now += pause

@@ -1,0 +1,353 @@
+import os
+import struct
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from strongroom.errors import StrongroomError
+from wrapper.exit_status import CANNOT_EXEC, NOT_ON_PATH, CannotExecError, NotOnPathError, status_of
+from wrapper.program import DYNAMIC, FOREIGN, STATIC, find_program, interpreter_of, linkage_of
+
+MACHINE = os.uname().machine
+ELF_MACHINE = {"x86_64": 62, "aarch64": 183}
+SCRIPT = b"#!/bin/sh\necho $0\n"
+
+
+def write(path: Path, content: bytes = SCRIPT, mode: int = 0o755) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    path.chmod(mode)
+    return path
+
+
+@pytest.fixture(scope="module")
+def build(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    folder = tmp_path_factory.mktemp("programs")
+    source = folder / "main.c"
+    source.write_text("int main(void) { return 0; }\n")
+
+    def compile_with(*command: str) -> Path:
+        program = folder / "-".join(command)
+        if not program.exists():
+            subprocess.run([*command, "-o", program, source], check=True, timeout=60)
+        return program
+
+    return compile_with
+
+
+@pytest.mark.parametrize(
+    ("command", "linkage"),
+    [
+        (("gcc",), DYNAMIC),
+        (("gcc", "-no-pie"), DYNAMIC),
+        (("gcc", "-static"), STATIC),
+        (("gcc", "-static-pie"), STATIC),
+        (("musl-gcc",), DYNAMIC),
+        (("musl-gcc", "-static"), STATIC),
+    ],
+    ids=["gcc", "no-pie", "static", "static-pie", "musl", "musl static"],
+)
+def test_the_linkage_of_a_compiled_program(build: Callable[..., Path], command: tuple[str, ...], linkage: str) -> None:
+    program = build(*command)
+
+    found = find_program([str(program), "arg"], {})
+
+    assert (found.linkage, found.path, found.binary) == (linkage, str(program), str(program))
+    assert found.argv == [str(program), "arg"]
+
+
+def elf(
+    *, machine: int = ELF_MACHINE[MACHINE], bits: int = 2, order: int = 1, interp: bool = True, at: int = 64
+) -> bytes:
+    header = b"\x7fELF" + bytes([bits, order, 1]) + bytes(9)
+    header += struct.pack("<HHIQQQIHHHHHH", 2, machine, 1, 0, at, 0, 0, 64, 56, 2, 0, 0, 0)
+    table = struct.pack("<I52x", 1) + struct.pack("<I52x", 3 if interp else 1)
+    return header.ljust(at, b"\0") + table
+
+
+def test_the_crafted_header_is_one() -> None:
+    assert linkage_of(elf(), MACHINE) == DYNAMIC
+    assert linkage_of(elf(interp=False), MACHINE) == STATIC
+
+
+@pytest.mark.parametrize(
+    "head",
+    [elf(machine=3), elf(machine=40), elf(machine=243), elf(bits=1), elf(order=2), elf(bits=0), elf(at=8192)[:4096]],
+    ids=["386", "arm", "riscv", "32 bits", "big endian", "no class", "table out of sight"],
+)
+def test_a_program_of_another_machine_is_foreign(head: bytes) -> None:
+    assert linkage_of(head, MACHINE) == FOREIGN
+
+
+def test_a_machine_that_we_have_no_library_for_has_foreign_programs_only() -> None:
+    assert linkage_of(elf(), "riscv64") == FOREIGN
+
+
+def test_the_other_machine_s_programs_are_native_there() -> None:
+    for machine, number in ELF_MACHINE.items():
+        assert linkage_of(elf(machine=number), machine) == DYNAMIC
+
+
+@given(st.integers(0, 200))
+def test_a_truncated_header_is_foreign_or_static_but_never_dynamic_by_chance(length: int) -> None:
+    whole = elf()
+    expected = {DYNAMIC} if length >= 64 + 56 + 4 else {FOREIGN, STATIC}
+
+    assert linkage_of(whole[:length], MACHINE) in expected
+
+
+@given(
+    prefix=st.integers(0, 64),
+    rest=st.binary(max_size=200),
+    table=st.integers(0, 2**64 - 1),
+    entry_bytes=st.integers(0, 2**16 - 1),
+    entries=st.integers(0, 2**16 - 1),
+)
+@example(prefix=64, rest=b"", table=2**64 - 1, entry_bytes=65_535, entries=65_535)
+@example(prefix=64, rest=b"", table=2**63, entry_bytes=0, entries=1)
+def test_any_header_has_a_linkage(prefix: int, rest: bytes, table: int, entry_bytes: int, entries: int) -> None:
+    head = bytearray(elf())
+    struct.pack_into("<Q", head, 32, table)
+    struct.pack_into("<HH", head, 54, entry_bytes, entries)
+
+    for candidate in (rest, b"\x7fELF" + rest, bytes(head), bytes(head[:prefix]) + rest):
+        assert linkage_of(candidate, MACHINE) in {DYNAMIC, STATIC, FOREIGN}
+
+
+@pytest.mark.parametrize(
+    ("head", "interpreter"),
+    [
+        (b"#!/bin/sh\n", "/bin/sh"),
+        (b"#!/bin/sh", "/bin/sh"),
+        (b"#! \t/bin/sh -e\n", "/bin/sh"),
+        (b"#!/usr/bin/env python3\nx", "/usr/bin/env"),
+        (b"#!/bin/sh\t-e  \n", "/bin/sh"),
+        (b"#!/bin/sh\r\n", "/bin/sh\r"),
+        (b"#!/bin/sh\x0b-e\n", "/bin/sh\x0b-e"),
+        (b"#!/bin/\xff\n", "/bin/\udcff"),
+        (b"#!/bin/sh\0-e\n", "/bin/sh"),
+        (b"#!sh\n", "sh"),
+        (b"#!\n/bin/sh", None),
+        (b"#!  \t \n", None),
+        (b"#!", None),
+        (b"# /bin/sh\n", None),
+        (b" #!/bin/sh\n", None),
+        (b"", None),
+    ],
+)
+def test_the_interpreter_of_a_script(head: bytes, interpreter: str | None) -> None:
+    assert interpreter_of(head) == interpreter
+
+
+@given(st.binary(max_size=300).map(lambda rest: b"#!" + rest))
+def test_any_first_line_has_an_interpreter_or_none(head: bytes) -> None:
+    interpreter = interpreter_of(head)
+
+    assert interpreter is None or (interpreter and not set(interpreter) & set("\n \t\0"))
+
+
+def by_kernel(path: Path) -> int:
+    """Execute a file as execve(2) does; returns 0, or the errno."""
+    try:
+        return subprocess.run([path], stdout=subprocess.DEVNULL, check=False, timeout=10).returncode
+    except OSError as error:
+        return error.errno or -1
+
+
+@pytest.mark.parametrize("depth", range(1, 8))
+def test_scripts_that_interpret_scripts_are_followed_as_far_as_the_kernel_does(tmp_path: Path, depth: int) -> None:
+    interpreter = "/bin/true"
+    for level in range(depth):
+        script = write(tmp_path / f"level{level}", f"#!{interpreter}\n".encode())
+        interpreter = str(script)
+
+    if by_kernel(script) == 0:
+        found = find_program([str(script)], {})
+        assert (found.path, found.binary, found.linkage) == (str(script), "/bin/true", DYNAMIC)
+    else:
+        with pytest.raises(CannotExecError):
+            find_program([str(script)], {})
+
+
+@pytest.mark.parametrize(
+    "line", [b"#!/missing\n", b"#!/bin/sh\r\n", b"#!/etc/passwd\n", b"#!/usr\n", b"#!/bin/sh/x\n", b"#!missing\n"]
+)
+def test_a_script_whose_interpreter_cannot_run_is_refused_as_the_kernel_does(tmp_path: Path, line: bytes) -> None:
+    script = write(tmp_path / "script", line)
+
+    assert by_kernel(script) != 0
+    with pytest.raises(CannotExecError):
+        find_program([str(script)], {})
+
+
+def test_a_static_interpreter_makes_its_scripts_static(tmp_path: Path, build: Callable[..., Path]) -> None:
+    static = build("gcc", "-static")
+    script = write(tmp_path / "script", f"#!{static}\n".encode())
+
+    found = find_program([str(script)], {})
+
+    assert (found.path, found.binary, found.linkage) == (str(script), str(static), STATIC)
+
+
+def test_a_script_without_a_first_line_is_given_to_the_shell_as_execvp_does(tmp_path: Path) -> None:
+    script = write(tmp_path / "script", b"echo $0 $1\n")
+
+    found = find_program([str(script), "one"], {})
+
+    assert (found.path, found.argv) == ("/bin/sh", ["/bin/sh", str(script), "one"])
+    assert subprocess.run(found.argv, capture_output=True, check=True).stdout == f"{script} one\n".encode()
+
+
+def test_an_empty_file_is_given_to_the_shell(tmp_path: Path) -> None:
+    script = write(tmp_path / "script", b"")
+
+    assert find_program([str(script)], {}).argv == ["/bin/sh", str(script)]
+
+
+# Each case: files by place (with mode), the PATH, the name.
+FILES: dict[str, int | None] = {
+    "one/tool": 0o755,
+    "two/tool": 0o755,
+    "closed/tool": 0o644,
+    "closed/only": 0o644,
+    "folder/tool/": None,
+    "folder/dir/": None,
+    "two/late": 0o755,
+    "here": 0o755,
+}
+CASES = [
+    ("one:two", "tool"),
+    ("two:one", "tool"),
+    ("missing:two", "tool"),
+    ("closed:two", "tool"),
+    ("folder:two", "tool"),
+    ("closed", "only"),
+    ("closed:one", "only"),
+    ("folder", "dir"),
+    ("one:two", "late"),
+    ("one:two", "nothing"),
+    (":one", "here"),
+    ("one:", "here"),
+    ("one::two", "here"),
+    ("one:two", "here"),
+    ("one", "./here"),
+    ("one", "two/late"),
+    ("one", "two/missing"),
+    ("one", "closed/only"),
+    ("one", "folder/dir"),
+    ("one", "folder/dir/"),
+    ("one", "here/x"),
+    ("one", "/missing"),
+    ("one/", "tool"),
+    ("~:$HOME:two", "tool"),
+]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("path")
+    for place, mode in FILES.items():
+        if mode is None:
+            (root / place).mkdir(parents=True)
+        else:
+            write(root / place, mode=mode)
+    return root
+
+
+def absolute(path: str, folder: Path) -> str:
+    return ":".join(str(folder / part) if part and part[0] not in "~$" else part for part in path.split(":"))
+
+
+@pytest.mark.parametrize(("path", "name"), CASES)
+def test_a_command_is_found_where_shells_find_it(
+    folder: Path, path: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    environ = {"PATH": absolute(path, folder)}
+    # Two shells, because they disagree about 126 and 127 for a file on PATH that is not executable, and for ENOTDIR.
+    shells = [
+        subprocess.run([shell, "-c", name], env=environ, capture_output=True, text=True, check=False, timeout=10)
+        for shell in ("/bin/dash", "/bin/bash")
+    ]
+
+    assert status_or_place(name, environ) in [
+        str(Path(shell.stdout.strip()).resolve()) if shell.returncode == 0 else shell.returncode for shell in shells
+    ]
+
+
+def status_or_place(name: str, environ: dict[str, str]) -> int | str:
+    try:
+        return str(Path(find_program([name], environ).path).resolve())
+    except StrongroomError as error:
+        return status_of(error)
+
+
+# A directory on PATH is "permission denied" to execvp(3) and "not found" to shells, which we follow.
+@pytest.mark.parametrize(("path", "name"), [case for case in CASES if case != ("folder", "dir")])
+def test_a_command_is_found_where_execvp_finds_it(
+    folder: Path, path: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("PATH", absolute(path, folder))
+    libc_execvp = (
+        "import ctypes, os, sys; libc = ctypes.CDLL(None, use_errno=True); name = os.fsencode(sys.argv[1]);"
+        "libc.execvp(name, (ctypes.c_char_p * 2)(name, None)); sys.exit(100 + ctypes.get_errno())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", libc_execvp, name], capture_output=True, text=True, check=False, timeout=10
+    )
+
+    try:
+        found = find_program([name], os.environ)
+    except NotOnPathError:
+        assert done.returncode in {100 + 2, 100 + 20}  # ENOENT, ENOTDIR
+    except CannotExecError:
+        assert done.returncode == 100 + 13  # EACCES
+    else:
+        assert done.returncode == 0
+        assert Path(found.path).resolve() == Path(done.stdout.strip()).resolve()
+
+
+def test_without_path_the_usual_places_are_searched() -> None:
+    assert find_program(["sh"], {}).path in {"/usr/bin/sh", "/bin/sh"}
+
+
+@pytest.mark.parametrize("name", ["", "no-such-command-anywhere"])
+def test_a_command_that_is_nowhere_is_not_on_path(name: str) -> None:
+    with pytest.raises(NotOnPathError) as caught:
+        find_program([name], {"PATH": "/usr/bin:/bin"})
+
+    assert status_of(caught.value) == NOT_ON_PATH
+    assert "/usr/bin:/bin" in caught.value.hint
+
+
+def test_a_file_that_is_no_program_cannot_be_executed_and_the_line_says_why(folder: Path) -> None:
+    with pytest.raises(CannotExecError, match="closed/only: permission denied") as caught:
+        find_program([str(folder / "closed/only")], {})
+    assert status_of(caught.value) == CANNOT_EXEC
+
+    with pytest.raises(CannotExecError, match="is a directory"):
+        find_program([str(folder)], {})
+
+
+def test_a_pipe_is_not_opened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "tool", 0o755)
+
+    with pytest.raises((NotOnPathError, CannotExecError)):
+        find_program(["tool"], {"PATH": str(tmp_path)})
+    with pytest.raises((NotOnPathError, CannotExecError)):
+        find_program([str(tmp_path / "tool")], {})
+
+
+def test_a_link_is_followed(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("/bin/sh")
+    (tmp_path / "broken").symlink_to("/missing")
+
+    assert find_program(["link"], {"PATH": str(tmp_path)}).linkage == DYNAMIC
+    with pytest.raises(NotOnPathError):
+        find_program(["broken"], {"PATH": str(tmp_path)})
