@@ -78,6 +78,24 @@ class Launcher:
         finally:
             os.close(descriptor)
 
+    def run_exactly(
+        self, command: Sequence[str | bytes], environment: Mapping[str, str], secrets: Mapping[str, bytes]
+    ) -> subprocess.CompletedProcess[bytes]:
+        """Run ``command`` with nothing in its environment but this, the library and the region."""
+        descriptor = secretmem.secret_descriptor(image_of(secrets))
+        try:
+            return subprocess.run(  # noqa: S603 - our own programs
+                command,
+                env={**environment, "LD_PRELOAD": self.library, "STRONGROOM_REGION": f"memfd-secret:{descriptor}"},
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                pass_fds=(descriptor,),
+                timeout=60,
+                check=False,
+            )
+        finally:
+            os.close(descriptor)
+
 
 COMPILERS = {"glibc": "gcc", "musl": "musl-gcc"}
 FLAGS = ["-std=gnu11", "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-pthread", "-D_GNU_SOURCE", f"-I{NATIVE}"]

@@ -1,0 +1,246 @@
+"""Programs that start programs: the child has the secrets, and nobody can read them in its /proc/PID/environ."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.preload.launch import PASSWORD, SECRETS, Launcher, Programs
+
+PYTHON = os.path.realpath(sys.executable)
+
+# Each starts the program of its first argument. `own_environ` then checks what it has and what can be seen of it.
+STARTERS: dict[str, list[str]] = {
+    "python-subprocess": [PYTHON, "-c", "import subprocess, sys; subprocess.run([sys.argv[1]], check=True)"],
+    "python-subprocess-env": [
+        PYTHON,
+        "-c",
+        "import os, subprocess, sys; subprocess.run([sys.argv[1]], env=dict(os.environ), check=True)",
+    ],
+    "python-keeps-descriptors": [
+        PYTHON,
+        "-c",
+        "import subprocess, sys; subprocess.run([sys.argv[1]], close_fds=False, check=True)",
+    ],
+    "python-preexec": [
+        PYTHON,
+        "-c",
+        "import subprocess, sys; subprocess.run([sys.argv[1]], preexec_fn=lambda: None, check=True)",
+    ],
+    "python-shell": [PYTHON, "-c", "import subprocess, sys; subprocess.run(sys.argv[1], shell=True, check=True)"],
+    "python-system": [PYTHON, "-c", "import os, sys; sys.exit(os.system(sys.argv[1]))"],
+    "python-popen": [PYTHON, "-c", "import os, sys; print(os.popen(sys.argv[1]).read(), end='')"],
+    "python-posix-spawn": [
+        PYTHON,
+        "-c",
+        "import os, sys; pid = os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ); "
+        "sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))",
+    ],
+    "python-execv": [PYTHON, "-c", "import os, sys; os.execv(sys.argv[1], sys.argv[1:])"],
+    "python-fexecve": [
+        PYTHON,
+        "-c",
+        "import os, sys; os.execve(os.open(sys.argv[1], os.O_RDONLY), sys.argv[1:], os.environ)",
+    ],
+    "node-spawn": [
+        "node",
+        "-e",
+        "process.exit(require('child_process').spawnSync(process.argv[1], [], {stdio: 'inherit'}).status)",
+    ],
+    "node-exec": ["node", "-e", "process.stdout.write(require('child_process').execSync(process.argv[1]))"],
+    "bash": ["bash", "-c", '"$1"; exit $?', "bash"],
+    "bash-exec": ["bash", "-c", 'exec "$1"', "bash"],
+    "bash-subshell": ["bash", "-c", 'echo "$("$1")"', "bash"],
+    "dash": ["dash", "-c", '"$1"; exit $?', "dash"],
+    "dash-exec": ["dash", "-c", 'exec "$1"', "dash"],
+    "perl-system": ["perl", "-e", "exit(system($ARGV[0]) >> 8)"],
+    "perl-backticks": ["perl", "-e", "print `$ARGV[0]`"],
+    "perl-exec": ["perl", "-e", "exec {$ARGV[0]} @ARGV"],
+    "env": ["env"],
+    "env-plus": ["env", "MORE=1"],
+    "nice": ["nice"],
+    "timeout": ["timeout", "20"],
+    "xargs": ["xargs", "-n1"],
+    "find": ["find", "/dev/null", "-exec"],
+    "awk": ["awk", "BEGIN { exit system(ARGV[1]) }"],
+    "make": ["sh", "-c", 'printf "all:\\n\\t@%s\\n" "$1" | make -s -f -', "sh"],
+}
+
+
+def assert_ok(result: subprocess.CompletedProcess[bytes]) -> None:
+    """The innermost program found everything as it should be, and nobody complained."""
+    assert (result.returncode, result.stdout, result.stderr) == (0, b"ok\n", b"")
+
+
+@pytest.mark.parametrize("rung", ["memfd-secret", "locked"])
+@pytest.mark.parametrize("starter", STARTERS)
+def test_child_has_the_secret_and_does_not_show_it(
+    launcher: Launcher, programs: Programs, starter: str, rung: str
+) -> None:
+    command = [*STARTERS[starter], programs.build("own_environ")]
+    if starter == "find":
+        command.append(";")
+    assert_ok(launcher.run(command, rung=rung, stdin=b"\n" if starter == "xargs" else b""))
+
+
+def test_five_programs_deep(launcher: Launcher, programs: Programs) -> None:
+    python = [PYTHON, "-c", "import subprocess, sys; sys.exit(subprocess.run(sys.argv[1:]).returncode)"]
+    bash = ["bash", "-c", '"$@"; exit $?', "bash"]
+    node = ["node", "-e", "process.exit(require('child_process').spawnSync(process.argv[1], process.argv.slice(2), "]
+    node[2] += "{stdio: 'inherit'}).status)"
+    perl = ["perl", "-e", "exit(system(@ARGV) >> 8)"]
+    assert_ok(launcher.run([*bash, *python, *node, *perl, *bash, programs.build("own_environ")]))
+
+
+def test_script_that_closes_and_reuses_descriptors(launcher: Launcher, programs: Programs) -> None:
+    closing = "for fd in 3 4 5 6 7 8 9 100 101 102; do eval \"exec $fd>&-\"; done; exec 3</dev/null 100</dev/null;"
+    assert_ok(launcher.run(["bash", "-c", f'{closing} exec "$1"', "bash", programs.build("own_environ")]))
+
+
+def test_child_has_no_descriptor_left_from_the_launch(launcher: Launcher, programs: Programs) -> None:
+    program = programs.build("open_descriptors")
+    assert launcher.run([program]).stdout == b"0 1 2 \n"
+    assert launcher.run(["sh", "-c", '"$1"; exit 0', "sh", program]).stdout == b"0 1 2 \n"
+
+
+def test_what_the_parent_changed_is_what_the_child_gets(launcher: Launcher, programs: Programs) -> None:
+    program = programs.build("print")
+    script = 'DB_PASSWORD=changed; API_KEY=; unset EMPTY_SECRET; export NEW=new; "$1" DB_PASSWORD API_KEY EMPTY_SECRET NEW'
+    result = launcher.run(["bash", "-c", script, "bash", program])
+    assert result.stdout == b"DB_PASSWORD=changed\nAPI_KEY=\nEMPTY_SECRET\nNEW=new\n"
+    assert result.stderr == b""
+
+
+def test_secret_dropped_on_the_way_is_not_in_the_region_of_the_child(launcher: Launcher, programs: Programs) -> None:
+    # Asked for again by a placeholder: the child's region does not have it, so it stays empty.
+    script = 'unset DB_PASSWORD; exec env DB_PASSWORD= "$1" DB_PASSWORD API_KEY'
+    result = launcher.run(["bash", "-c", script, "bash", programs.build("print")])
+    assert result.stdout == b"DB_PASSWORD=\nAPI_KEY=k-0123456789\n"
+
+
+def test_wiped_value_reaches_the_child_wiped(launcher: Launcher, programs: Programs) -> None:
+    result = launcher.run([programs.build("wipe_and_exec"), programs.build("print")])
+    assert result.stdout == b"DB_PASSWORD=\nAPI_KEY=k-0123456789\n"
+
+
+def test_empty_environment_stays_empty(launcher: Launcher) -> None:
+    assert launcher.run(["env", "-i", "/usr/bin/env"]).stdout == b""
+    assert launcher.run(["env", "-i", "A=1", "/usr/bin/env"]).stdout == b"A=1\n"
+
+
+def test_chosen_variables_in_an_empty_environment_are_passed_on_protected(
+    launcher: Launcher, programs: Programs
+) -> None:
+    code = "import os, sys; os.execve(sys.argv[1], sys.argv[1:], {'DB_PASSWORD': os.environ['DB_PASSWORD']})"
+    result = launcher.run([PYTHON, "-c", code, programs.build("print"), "DB_PASSWORD", "API_KEY", "PATH"])
+    assert result.stdout == b"DB_PASSWORD=s3cret\nAPI_KEY\nPATH\n"
+    shown = launcher.run([PYTHON, "-c", code, "/usr/bin/cat", "/proc/self/environ"]).stdout
+    assert shown.startswith(b"DB_PASSWORD=\0")
+    assert PASSWORD not in shown
+
+
+class TestPolicy:
+    """STRONGROOM_CHILDREN."""
+
+    NAMES = ("DB_PASSWORD", "API_KEY", "PLAIN", "LD_PRELOAD", "STRONGROOM_REGION")
+
+    def seen(self, launcher: Launcher, policy: str, program: Path) -> bytes:
+        """Return what a child of bash sees."""
+        command = ["bash", "-c", '"$@"; exit $?', "bash", program, *self.NAMES]
+        result = launcher.run(command, extra={"STRONGROOM_CHILDREN": policy})
+        assert result.stderr == b""
+        return result.stdout
+
+    def assert_denied(self, output: bytes) -> None:
+        """No secret, no region, no library; the rest is there."""
+        assert output == b"DB_PASSWORD\nAPI_KEY\nPLAIN=plain\nLD_PRELOAD\nSTRONGROOM_REGION\n"
+
+    def assert_allowed(self, output: bytes) -> None:
+        """The secrets are there."""
+        assert output.startswith(b"DB_PASSWORD=s3cret\nAPI_KEY=k-0123456789\nPLAIN=plain\nLD_PRELOAD=/")
+
+    def test_inherit(self, launcher: Launcher, programs: Programs) -> None:
+        self.assert_allowed(self.seen(launcher, "inherit", programs.build("print")))
+
+    def test_deny(self, launcher: Launcher, programs: Programs) -> None:
+        self.assert_denied(self.seen(launcher, "deny", programs.build("print")))
+
+    @pytest.mark.parametrize("policy", ["allow:print", "allow:other,print", "allow:{path}", "allow:x,{path},y"])
+    def test_allowed_program(self, launcher: Launcher, programs: Programs, policy: str) -> None:
+        program = programs.build("print")
+        self.assert_allowed(self.seen(launcher, policy.format(path=program), program))
+
+    @pytest.mark.parametrize("policy", ["allow:prin", "allow:printx", "allow:rint", "allow:/bin/print", "allow:a,b"])
+    def test_other_program(self, launcher: Launcher, programs: Programs, policy: str) -> None:
+        self.assert_denied(self.seen(launcher, policy, programs.build("print")))
+
+    @pytest.mark.parametrize(
+        "policy", ["", "allow", "allow:", "allow:,", "allow:a,", "allow:,a", "allow:a,,b", "Deny", "deny ", "inherit,deny"]
+    )
+    def test_malformed_policy_ends_the_program(self, launcher: Launcher, programs: Programs, policy: str) -> None:
+        result = launcher.run([programs.build("print")], extra={"STRONGROOM_CHILDREN": policy})
+        assert (result.returncode, result.stdout) == (120, b"")
+        assert result.stderr == b"strongroom: error: STRONGROOM_CHILDREN: not one of inherit, deny, allow:NAME,NAME\n"
+
+    def test_other_preloaded_libraries_stay(self, launcher: Launcher, glibc_programs: Programs) -> None:
+        other = glibc_programs.build_library("other_library")
+        program = glibc_programs.build("print")
+        for order in (f"{launcher.library}:{other}", f"{other} {launcher.library}", f"{other}::{launcher.library}"):
+            result = launcher.run(
+                ["bash", "-c", '"$@"; exit $?', "bash", program, "LD_PRELOAD"],
+                extra={"STRONGROOM_CHILDREN": "deny", "LD_PRELOAD": order},
+            )
+            assert result.stdout == f"LD_PRELOAD={other}\n".encode()
+
+    def test_policy_cannot_be_shed_on_the_way(self, launcher: Launcher, programs: Programs) -> None:
+        script = 'unset STRONGROOM_CHILDREN; exec env STRONGROOM_CHILDREN=inherit bash -c "$1; exit 0"'
+        command = ["bash", "-c", script, "bash", f"{programs.build('print')} DB_PASSWORD"]
+        result = launcher.run(command, extra={"STRONGROOM_CHILDREN": "allow:env,bash"})
+        assert result.stdout == b"DB_PASSWORD\n"
+
+
+def test_static_program_in_between(launcher: Launcher, programs: Programs) -> None:
+    # As su-exec, gosu or tini do it: the static program cannot read the secrets, and what it starts can.
+    static = programs.build("exec_raw", "-static")
+    names = ["DB_PASSWORD", "API_KEY"]
+    result = launcher.run(["bash", "-c", '"$@"; exit $?', "bash", static, programs.build("print"), *names])
+    assert (result.stdout, result.stderr) == (b"DB_PASSWORD=s3cret\nAPI_KEY=k-0123456789\n", b"")
+    assert_ok(launcher.run(["bash", "-c", '"$@"; exit $?', "bash", static, programs.build("own_environ")]))
+
+
+def test_static_program_does_not_show_the_secret(launcher: Launcher, programs: Programs) -> None:
+    static = programs.build("show_environ", "-static")
+    shown = launcher.run(["bash", "-c", '"$@"; exit $?', "bash", static]).stdout
+    assert b"DB_PASSWORD=\0" in shown
+    assert not any(value in shown for value in SECRETS.values() if value)
+
+
+def test_raw_system_call_passes_plaintext_and_does_not_break_the_child(launcher: Launcher, programs: Programs) -> None:
+    # What cannot be wrapped. The child must work; that its environment shows the secret is documented.
+    secrets = {"DB_PASSWORD": PASSWORD}
+    result = launcher.run([programs.build("exec_raw"), programs.build("print"), "DB_PASSWORD"], secrets=secrets)
+    assert (result.returncode, result.stdout, result.stderr) == (0, b"DB_PASSWORD=s3cret\n", b"")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a set-user-ID program of another user")
+def test_privileged_program_gets_nothing(launcher: Launcher, glibc_programs: Programs, tmp_path: Path) -> None:
+    program = tmp_path / "privileged"
+    shutil.copy(glibc_programs.build("print"), program)
+    os.chown(program, 65534, 65534)
+    program.chmod(0o4755)
+    names = ["PLAIN", "DB_PASSWORD", "API_KEY", "LD_PRELOAD", "STRONGROOM_REGION"]
+    result = launcher.run(["bash", "-c", '"$@"; exit $?', "bash", program, *names])
+    assert result.stdout == b"PLAIN=plain\nDB_PASSWORD\nAPI_KEY\nLD_PRELOAD\nSTRONGROOM_REGION\n"
+    assert result.stderr == b""
+
+
+def test_no_descriptor_and_no_mapping_is_left_in_the_parent(launcher: Launcher, programs: Programs) -> None:
+    assert_ok(launcher.run([programs.build("spawn_often"), programs.build("print")]))
+
+
+def test_exec_fails_closed_when_no_region_can_be_made(launcher: Launcher, programs: Programs) -> None:
+    result = launcher.run([programs.build("exec_without_descriptors"), programs.build("print")])
+    assert_ok(result)
