@@ -106,13 +106,13 @@ class _Resolver:
         self.result = Resolution()
 
     def add_entry(self, entry: Entry) -> None:
-        parts = [_text_bytes(part) if isinstance(part, str) else self._part(entry.name, part) for part in entry.parts]
+        parts = [part.encode() if isinstance(part, str) else self._part(entry.name, part) for part in entry.parts]
         if Absence.FAILED in parts or (Absence.MISSING in parts and entry.may_be_absent):
             return
         value = b"".join(part for part in parts if isinstance(part, bytes))
         if 0 in value:  # of a text or a default; a secret's own is found earlier
             first = entry.references[0]
-            detail = "the text around the reference, or its default, holds a NUL byte or is not text"
+            detail = "the text around the reference, or its default, holds a NUL byte"
             self._fail(Subject(entry.name, first.path, first.key), UNDELIVERABLE, detail)
             return
         self.result.entries.append((entry.name, value))
@@ -170,7 +170,7 @@ class _Resolver:
             self._note_error(subject, error, optional=ref.optional, version=version)
             if not ref.optional or not isinstance(error, NotFoundError):
                 return Absence.FAILED
-            return Absence.MISSING if ref.default is None else _text_bytes(ref.default)
+            return Absence.MISSING if ref.default is None else ref.default.encode()
         self._record(subject, version, Decision.ALLOWED)
         return value
 
@@ -200,12 +200,3 @@ def _cause(error: StrongroomError) -> str:
     if isinstance(error, DeniedError):
         return DENIED
     return MISSING if isinstance(error, NotFoundError) else UNDELIVERABLE
-
-
-def _text_bytes(text: str) -> bytes:
-    """Return the bytes of a text of the caller; what cannot be text becomes a NUL, which is refused."""
-    try:
-        # The caller's environment may hold bytes that are not UTF-8; Python carries them as these surrogates (PEP 383).
-        return text.encode(errors="surrogateescape")
-    except UnicodeEncodeError:
-        return b"\0"

@@ -1,0 +1,158 @@
+"""The audit log: group commit, failing closed, rotation."""
+
+import asyncio
+import json
+import os
+import threading
+from pathlib import Path
+
+import pytest
+from bridge.audit import AuditLog
+from bridge.record import AuditRecord, Caller, Decision
+
+from strongroom.errors import ConfigError, UnavailableError
+
+CALLER = Caller("spiffe://example.org/a", "192.0.2.1", "r1")
+RECORD = AuditRecord("X", "kv/a", "k", 3, Decision.ALLOWED)
+
+
+def test_200_launches_at_once_share_a_few_fsyncs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[int] = []
+    real = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda fd: (synced.append(fd), real(fd)))
+
+    async def run() -> None:
+        log = AuditLog(tmp_path / "audit", fsync=True, timeout_s=5)
+        await asyncio.gather(*(log.record(CALLER, [RECORD, RECORD]) for _ in range(200)))
+        await log.close()
+
+    asyncio.run(run())
+    lines = (tmp_path / "audit").read_text().splitlines()
+    assert len(lines) == 400
+    assert all(json.loads(line)["decision"] == "allowed" for line in lines)
+    assert 1 <= len(synced) <= 3
+
+
+def test_a_record_is_synced_before_the_caller_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    order: list[str] = []
+    monkeypatch.setattr(os, "fsync", lambda _: order.append(f"synced {(tmp_path / 'audit').stat().st_size > 0}"))
+
+    async def run() -> None:
+        log = AuditLog(tmp_path / "audit", fsync=True, timeout_s=5)
+        await log.record(CALLER, [RECORD])
+        order.append("answer")
+        await log.close()
+
+    asyncio.run(run())
+    assert order == ["synced True", "answer"]
+
+
+def test_without_fsync_none_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "fsync", lambda _: pytest.fail("fsync was called"))
+
+    async def run() -> None:
+        log = AuditLog(tmp_path / "audit", fsync=False, timeout_s=5)
+        await log.record(CALLER, [RECORD])
+        await log.close()
+
+    asyncio.run(run())
+    assert (tmp_path / "audit").read_text()
+
+
+def test_a_full_disk_fails_every_waiting_request_and_leaves_no_half_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def run() -> None:
+        log = AuditLog(tmp_path / "audit", fsync=True, timeout_s=5)
+        await log.record(CALLER, [RECORD])
+        real = os.write
+        calls: list[int] = []
+
+        def full(fd: int, data: bytes) -> int:
+            calls.append(fd)
+            if len(calls) % 2:
+                return real(fd, data[:10])
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(os, "write", full)
+        outcomes = await asyncio.gather(*(log.record(CALLER, [RECORD]) for _ in range(5)), return_exceptions=True)
+        assert all(isinstance(outcome, UnavailableError) for outcome in outcomes)
+        assert "No space left" in str(outcomes[0])
+        assert log.error == "No space left on device"
+        await log.probe()
+        assert log.error
+        monkeypatch.setattr(os, "write", real)
+        await log.probe()
+        assert log.error == ""
+        await log.record(CALLER, [RECORD])
+        await log.close()
+
+    asyncio.run(run())
+    lines = [json.loads(line) for line in (tmp_path / "audit").read_text().splitlines()]
+    assert [line.get("event", line.get("decision")) for line in lines] == ["allowed", "audit_resumed", "allowed"]
+
+
+def test_a_stuck_disk_fails_the_request_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stuck = threading.Event()
+    monkeypatch.setattr(os, "fsync", lambda _: stuck.wait(20))
+
+    async def run() -> None:
+        log = AuditLog(tmp_path / "audit", fsync=True, timeout_s=0.1)
+        with pytest.raises(UnavailableError, match="not be written in time"):
+            await log.record(CALLER, [RECORD])
+        assert log.error
+        stuck.set()
+        await log.record(CALLER, [RECORD])
+        assert not log.error
+        await log.close()
+
+    asyncio.run(run())
+
+
+def test_reopening_writes_to_the_new_file(tmp_path: Path) -> None:
+    async def run() -> None:
+        log = AuditLog(tmp_path / "audit", fsync=True, timeout_s=5)
+        await log.record(CALLER, [RECORD])
+        (tmp_path / "audit").rename(tmp_path / "audit.1")
+        await log.record(CALLER, [RECORD])
+        await log.reopen()
+        await log.record(CALLER, [RECORD])
+        (tmp_path / "audit").chmod(0o400)
+        await log.close()
+
+    asyncio.run(run())
+    assert len((tmp_path / "audit.1").read_text().splitlines()) == 2
+    assert len((tmp_path / "audit").read_text().splitlines()) == 1
+    assert (tmp_path / "audit.1").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_failed_reopening_keeps_the_old_file(tmp_path: Path) -> None:
+    async def run() -> None:
+        (tmp_path / "logs").mkdir()
+        log = AuditLog(tmp_path / "logs" / "audit", fsync=True, timeout_s=5)
+        (tmp_path / "logs").rename(tmp_path / "moved")
+        await log.reopen()
+        await log.record(CALLER, [RECORD])
+        await log.close()
+
+    asyncio.run(run())
+    assert len((tmp_path / "moved" / "audit").read_text().splitlines()) == 1
+
+
+def test_a_file_that_cannot_be_opened_stops_the_start(tmp_path: Path) -> None:
+    async def run() -> None:
+        with pytest.raises(ConfigError, match="audit_file=.*cannot be opened"):
+            AuditLog(tmp_path / "no" / "audit", fsync=True, timeout_s=5)
+
+    asyncio.run(run())
+
+
+def test_names_cannot_break_a_line(tmp_path: Path) -> None:
+    async def run() -> None:
+        log = AuditLog(tmp_path / "audit", fsync=True, timeout_s=5)
+        await log.record(CALLER, [AuditRecord("X", "kv/a", 'k\n{"decision": "forged"}\u2028', 0, Decision.DENIED)])
+        await log.close()
+
+    asyncio.run(run())
+    (line,) = (tmp_path / "audit").read_text().splitlines()
+    assert json.loads(line)["version"] is None

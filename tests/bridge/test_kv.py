@@ -1,0 +1,104 @@
+"""What OpenBao's answers mean, from recorded shapes; values as bytes."""
+
+import json
+
+import pytest
+from bridge.kv import (
+    Mount,
+    RawNumber,
+    Reading,
+    compact_json,
+    mount_of,
+    parse_document,
+    reading_of_v1,
+    reading_of_v2,
+    value_bytes,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+
+from strongroom.errors import NotFoundError, PeerError, UndeliverableError
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(st.characters(exclude_categories=["Cs"])),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("abü\"\n", max_size=3), inner, max_size=3),
+)
+
+
+@given(JSON)
+def test_compact_json_means_the_same(value: object) -> None:
+    document = parse_document(json.dumps({"v": value}).encode())
+    text = compact_json(document["v"])
+    assert json.loads(text) == value
+    assert text == json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+
+
+@pytest.mark.parametrize("number", ["1.10", "1e400", "-0", "0.1000000000000000055511151231257827", "9" * 5000])
+def test_numbers_keep_their_digits(number: str) -> None:
+    assert value_bytes(parse_document(b'{"v": %s}' % number.encode())["v"]) == number.encode()
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [("ü", "ü".encode()), ("", b""), (True, b"true"), ([], b"[]"), ({"a": RawNumber("1")}, b'{"a":1}'), (None, None)],
+)
+def test_values_as_bytes(value: object, expected: bytes | None) -> None:
+    assert value_bytes(value) == expected
+
+
+@pytest.mark.parametrize("value", ["a\0b", "\0", "\ud800", "x\udcff", ["\ud800"]])
+def test_binary_values_are_undeliverable_and_not_quoted(value: object) -> None:
+    with pytest.raises(UndeliverableError, match="binary") as caught:
+        value_bytes(value)
+    assert caught.value.__cause__ is None
+    assert "ud800" not in str(caught.value)
+
+
+def test_a_nul_inside_json_is_escaped_and_fits() -> None:
+    assert value_bytes(["\0"]) == b'["\\u0000"]'
+
+
+@pytest.mark.parametrize("content", [b"", b"canary", b"[]", b"\xff", b"[" * 100_000])
+def test_nonsense_is_a_peer_error_that_does_not_quote_it(content: bytes) -> None:
+    with pytest.raises(PeerError) as caught:
+        parse_document(content)
+    assert "canary" not in str(caught.value)
+
+
+def test_mounts() -> None:
+    document = {"data": {"path": "team/kv/", "type": "kv", "options": {"version": "2"}}}
+    assert mount_of(document, "team/kv/x") == Mount("team/kv/", 2)
+    assert mount_of({"data": {"path": "kv/", "type": "kv", "options": None}}, "kv/x") == Mount("kv/", 1)
+    assert mount_of({"data": {"path": "s/", "type": "generic", "options": {}}}, "s/x") == Mount("s/", 1)
+    with pytest.raises(UndeliverableError, match="'pki'"):
+        mount_of({"data": {"path": "pki/", "type": "pki"}}, "pki/x")
+    with pytest.raises(PeerError):
+        mount_of({}, "kv/x")
+
+
+def test_readings() -> None:
+    assert reading_of_v1(200, {"data": {"k": "v"}}, "old/x") == Reading(0, {"k": "v"})
+    versioned = {"data": {"data": {"k": "v"}, "metadata": {"version": RawNumber("7"), "deletion_time": ""}}}
+    assert reading_of_v2(200, versioned, "kv/x", 0) == Reading(7, {"k": "v"})
+    assert "'v'" not in repr(reading_of_v1(200, {"data": {"k": "v"}}, "old/x"))
+
+
+def test_a_version_that_will_be_deleted_later_is_read() -> None:
+    document = {"data": {"data": {"k": "v"}, "metadata": {"version": "1", "deletion_time": "2999-01-01T00:00:00Z"}}}
+    assert reading_of_v2(200, document, "kv/x", 0).data == {"k": "v"}
+
+
+@pytest.mark.parametrize(
+    ("document", "version", "reason"),
+    [
+        ({"errors": []}, 0, "there is no secret at kv/x"),
+        ({"errors": []}, 4, "there is no version 4 of kv/x"),
+        ({"data": {"data": None, "metadata": {"version": "2", "destroyed": True}}}, 0, "version 2 of kv/x was destroyed"),
+        ({"data": {"data": None, "metadata": {"version": "2", "deletion_time": "t"}}}, 0, "version 2 of kv/x was deleted"),
+    ],
+)
+def test_what_is_missing_is_told_apart(document: dict[str, object], version: int, reason: str) -> None:
+    with pytest.raises(NotFoundError, match=reason):
+        reading_of_v2(404, document, "kv/x", version)
+    with pytest.raises(NotFoundError):
+        reading_of_v1(404, {"errors": []}, "old/x")

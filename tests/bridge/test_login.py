@@ -1,0 +1,189 @@
+"""The bridge's own login: when it renews, when it logs in anew, and what it does while OpenBao is away."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from bridge.lease import Lease, Step, next_step
+from bridge.login import Credentials, Login
+from bridge.openbao import Answer, Call
+
+from strongroom.errors import ConfigError, UnavailableError
+
+
+@pytest.mark.parametrize(
+    ("lease", "now", "step"),
+    [
+        (Lease(0, 0, renewable=False, first_ttl_s=0), 1e9, Step.KEEP),  # for ever
+        (Lease(100, 60, renewable=True, first_ttl_s=60), 139.9, Step.KEEP),
+        (Lease(100, 60, renewable=True, first_ttl_s=60), 140, Step.RENEW),
+        (Lease(100, 60, renewable=False, first_ttl_s=60), 140, Step.LOGIN),
+        (Lease(100, 29, renewable=True, first_ttl_s=60), 128, Step.LOGIN),  # has met its max_ttl
+    ],
+)
+def test_when_a_token_is_due(lease: Lease, now: float, step: Step) -> None:
+    assert next_step(lease, now) is step
+
+
+class ScriptedOpenBao:
+    """Grants AppRole tokens t1, t2, … of 60 s; says what the test wants to the rest."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self.granted = 0
+        self.alive: set[bytes] = set()
+        self.renewed_ttl = 60
+        self.down = False
+
+    async def exchange(self, call: Call) -> Answer:
+        self.calls.append(call.operation)
+        if self.down:
+            msg = "OpenBao cannot be reached"
+            raise UnavailableError(msg)
+        if call.operation == "login":
+            self.granted += 1
+            token = f"t{self.granted}"
+            self.alive.add(token.encode())
+            return Answer(200, {"auth": {"client_token": token, "lease_duration": 60, "renewable": True}})
+        assert call.token is not None
+        if call.token.reveal() not in self.alive:
+            return Answer(403, {"errors": ["permission denied"]})
+        if call.operation == "renew":
+            return Answer(200, {"auth": {"lease_duration": self.renewed_ttl, "renewable": True}})
+        return Answer(200, {"data": {"ttl": "60", "creation_ttl": "60", "renewable": True}})
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def approle(tmp_path: Path) -> Credentials:
+    (tmp_path / "role").write_text("role\n")
+    (tmp_path / "secret").write_text("secret\n")
+    return Credentials(role_id_file=tmp_path / "role", secret_id_file=tmp_path / "secret")
+
+
+def run(credentials: Credentials, test: Callable[[Login, ScriptedOpenBao, Clock], Awaitable[None]]) -> None:
+    async def inner() -> None:
+        openbao, clock = ScriptedOpenBao(), Clock()
+        await test(Login(credentials, openbao.exchange, clock=clock), openbao, clock)
+
+    asyncio.run(inner())
+
+
+def test_a_token_is_renewed_at_two_thirds_and_replaced_at_its_max_ttl(approle: Credentials) -> None:
+    async def test(login: Login, openbao: ScriptedOpenBao, clock: Clock) -> None:
+        await login.tick()
+        assert login.ttl_s == 60
+        clock.now += 39
+        await login.tick()
+        assert openbao.calls == ["login"]
+        clock.now += 1
+        await login.tick()
+        assert openbao.calls == ["login", "renew"]
+        assert login.ttl_s == 60
+        openbao.renewed_ttl = 10
+        clock.now += 40
+        await login.tick()
+        clock.now += 7
+        await login.tick()
+        assert openbao.calls == ["login", "renew", "renew", "login"]
+        assert (await login.token()).reveal() == b"t2"
+
+    run(approle, test)
+
+
+def test_a_token_stays_in_use_while_openbao_is_away(approle: Credentials) -> None:
+    async def test(login: Login, openbao: ScriptedOpenBao, clock: Clock) -> None:
+        await login.tick()
+        openbao.down, openbao.renewed_ttl = True, 60
+        clock.now += 41
+        await login.tick()
+        await login.tick()
+        assert openbao.calls == ["login", "renew"]  # the second tick comes within the pause
+        assert (await login.token()).reveal() == b"t1"
+        openbao.down = False
+        clock.now += 1.1
+        await login.tick()
+        assert openbao.calls[-1] == "renew"
+
+    run(approle, test)
+
+
+def test_a_dead_token_is_told_from_a_denied_path(approle: Credentials) -> None:
+    async def test(login: Login, openbao: ScriptedOpenBao, _: Clock) -> None:
+        token = await login.token()
+        assert await login.replace(token) is None
+        openbao.alive.clear()
+        fresh, also = await asyncio.gather(login.replace(token), login.replace(token))
+        assert fresh is not None
+        assert fresh.reveal() == b"t2"
+        assert fresh is also
+        assert openbao.granted == 2
+
+    run(approle, test)
+
+
+def test_many_callers_cause_one_login_and_hear_of_one_failure(approle: Credentials) -> None:
+    async def test(login: Login, openbao: ScriptedOpenBao, clock: Clock) -> None:
+        openbao.down = True
+        outcomes = await asyncio.gather(*(login.token() for _ in range(20)), return_exceptions=True)
+        assert all(isinstance(outcome, UnavailableError) for outcome in outcomes)
+        assert openbao.calls == ["login"]
+        assert "cannot be reached" in login.error
+        openbao.down = False
+        clock.now += 1.1
+        tokens = await asyncio.gather(*(login.token() for _ in range(20)))
+        assert {token.reveal() for token in tokens} == {b"t1"}
+        assert openbao.calls == ["login", "login"]
+
+    run(approle, test)
+
+
+def test_a_token_file_is_followed(tmp_path: Path) -> None:
+    path = tmp_path / "token"
+    path.write_text("a\n")
+
+    async def test(login: Login, openbao: ScriptedOpenBao, _: Clock) -> None:
+        openbao.alive = {b"a", b"b"}
+        assert (await login.token()).reveal() == b"a"
+        path.write_text("bad\n")
+        await login.tick()
+        assert (await login.token()).reveal() == b"a"  # it still lives
+        path.write_text("b\n")
+        await login.tick()
+        assert (await login.token()).reveal() == b"b"
+        openbao.alive.clear()
+        with pytest.raises(UnavailableError, match="does not accept the token in"):
+            await login.replace(await login.token())
+
+    run(Credentials(token_file=path), test)
+
+
+def test_a_token_of_a_file_is_not_revoked_and_one_of_approle_is(approle: Credentials, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("a")
+
+    async def test(login: Login, openbao: ScriptedOpenBao, _: Clock) -> None:
+        openbao.alive.add(b"a")
+        await login.token()
+        await login.revoke()
+        expected = ["login", "revoke"] if login._credentials.role_id_file else ["lookup"]
+        assert openbao.calls == expected
+
+    run(approle, test)
+    run(Credentials(token_file=tmp_path / "token"), test)
+
+
+@pytest.mark.parametrize("content", [None, b"", b" \n", b"two\nlines", b"\xff"])
+def test_a_file_without_a_token_stops_the_start(tmp_path: Path, content: bytes | None) -> None:
+    if content is not None:
+        (tmp_path / "token").write_bytes(content)
+    with pytest.raises(ConfigError, match="token: ") as caught:
+        run(Credentials(token_file=tmp_path / "token"), lambda *_: asyncio.sleep(0))
+    assert caught.value.hint

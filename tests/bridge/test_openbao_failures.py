@@ -1,0 +1,171 @@
+"""OpenBao sealed, stopped, killed, restarted; tokens revoked and expired. Never a hang, always a reason."""
+
+import json
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from cli.dev.authority import Authority
+from cli.dev.openbao import OpenBaoServer
+
+from tests.bridge.conftest import MakeBridge
+from tests.support.bridge import BridgeProcess, bundle_request, wait_for
+
+REQUEST = bundle_request(X="bao:kv/shop/db#user")
+ALL_RULES = 'path "kv/*" { capabilities = ["read"] }'
+
+
+@pytest.fixture
+def own_bao(authority: Authority, tmp_path: Path) -> Iterator[OpenBaoServer]:
+    """An OpenBao that the test may harm; it keeps its data when it is killed."""
+    with OpenBaoServer(tmp_path / "openbao", authority, storage="file", audit=True) as server:
+        server.admin.enable_kv("kv", version=2)
+        server.admin.put_v2("kv", "shop/db", {"user": "app"})
+        server.admin.write_policy("all", ALL_RULES)
+        server.write_token_file(tmp_path / "root")
+        yield server
+
+
+@pytest.fixture
+def own_bridge(own_bao: OpenBaoServer, make_bridge: MakeBridge, tmp_path: Path) -> BridgeProcess:
+    bridge = make_bridge(
+        openbao_address=own_bao.address,
+        openbao_token_file=tmp_path / "root",
+        openbao_connect_timeout_s=0.5,
+        openbao_read_timeout_s=0.5,
+        request_timeout_s=0.6,
+    )
+    assert bridge.bundle(REQUEST).values == {"X": "app"}
+    return bridge
+
+
+def heals(bridge: BridgeProcess) -> None:
+    wait_for(lambda: bridge.bundle(REQUEST).status == 200, "the bridge serves again")
+
+
+def test_sealed_and_unsealed(own_bao: OpenBaoServer, own_bridge: BridgeProcess) -> None:
+    assert own_bridge.look("/readyz").status == 200
+    own_bao.admin.seal()
+    reply = own_bridge.bundle(REQUEST)
+    assert (reply.status, reply.headers["Retry-After"]) == (503, "5")
+    assert "OpenBao is sealed" in reply.detail
+    assert [record["decision"] for record in own_bridge.audit(reply.headers["X-Request-Id"])] == ["unavailable"]
+    wait_for(lambda: own_bridge.look("/readyz").status == 503, "readyz sees it")
+    parts = own_bridge.look("/readyz").document
+    assert parts["openbao"] == {"ok": False, "detail": "OpenBao is sealed or starting"}
+    assert parts["audit"] == {"ok": True, "detail": ""}
+    assert own_bridge.look("/healthz").status == 200
+    own_bao.unseal()
+    heals(own_bridge)
+
+
+def test_stopped_in_its_tracks(own_bao: OpenBaoServer, own_bridge: BridgeProcess) -> None:
+    own_bao.pause()
+    begin = time.monotonic()
+    reply = own_bridge.bundle(REQUEST)
+    assert reply.status == 503
+    assert "did not answer within" in reply.detail
+    assert time.monotonic() - begin < 3
+    assert own_bridge.look("/healthz").status == 200
+    own_bao.resume()
+    heals(own_bridge)
+
+
+def test_killed_while_a_request_is_at_work_and_restarted(own_bao: OpenBaoServer, make_bridge: MakeBridge, tmp_path: Path) -> None:
+    bridge = make_bridge(openbao_address=own_bao.address, openbao_token_file=tmp_path / "root")
+    assert bridge.bundle(REQUEST).status == 200
+    own_bao.pause()
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(bridge.bundle, REQUEST)
+        wait_for(lambda: bridge.metric("strongroom_bridge_requests_in_flight") == 1, "the request is at work")
+        begin = time.monotonic()
+        own_bao.kill()
+        reply = waiting.result()
+    assert (reply.status, "cannot be reached" in reply.detail) == (503, True)
+    assert time.monotonic() - begin < 2  # and not the whole deadline
+    assert "Retry-After" in reply.headers
+    own_bao.restart()
+    heals(bridge)
+
+
+def test_a_bridge_starts_before_its_openbao(own_bao: OpenBaoServer, make_bridge: MakeBridge, tmp_path: Path) -> None:
+    own_bao.kill()
+    bridge = make_bridge(openbao_address=own_bao.address, openbao_token_file=tmp_path / "root")
+    assert bridge.bundle(REQUEST).status == 503
+    assert bridge.look("/readyz").status == 503
+    own_bao.restart()
+    heals(bridge)
+    wait_for(lambda: bridge.look("/readyz").status == 200, "it is ready")
+
+
+def test_a_revoked_token_is_replaced_by_the_next_approle_login(
+    own_bao: OpenBaoServer, make_bridge: MakeBridge, tmp_path: Path
+) -> None:
+    own_bao.admin.enable_approle()
+    role_id, secret_id = own_bao.admin.create_role("bridge", policies=["all"], ttl="1h")
+    (tmp_path / "role").write_text(role_id)
+    (tmp_path / "secret").write_text(secret_id)
+    bridge = make_bridge(
+        openbao_address=own_bao.address, openbao_role_id_file=tmp_path / "role", openbao_secret_id_file=tmp_path / "secret"
+    )
+    assert bridge.bundle(REQUEST).status == 200
+    assert 3590 < bridge.metric("strongroom_bridge_openbao_token_ttl_seconds") <= 3600
+    accessors = own_bao.admin.call("LIST", "auth/token/accessors")["data"]
+    assert isinstance(accessors, dict)
+    assert len(accessors["keys"]) == 2  # the root's and the bridge's
+    for accessor in accessors["keys"]:
+        token = own_bao.admin.call("POST", "auth/token/lookup-accessor", {"accessor": accessor})["data"]
+        assert isinstance(token, dict)
+        if token["policies"] != ["root"]:
+            own_bao.admin.call("POST", "auth/token/revoke-accessor", {"accessor": accessor})
+    assert bridge.bundle(REQUEST).status == 200
+    assert len(bridge.events("logged_in")) == 2
+    assert bridge.events("token_dead")
+    assert bridge.stop() == 0
+    left = own_bao.admin.call("LIST", "auth/token/accessors")["data"]
+    assert isinstance(left, dict)
+    assert len(left["keys"]) == 1  # the bridge has given its token back
+
+
+def test_a_revoked_token_of_a_file_is_replaced_by_a_new_file(
+    own_bao: OpenBaoServer, make_bridge: MakeBridge, tmp_path: Path
+) -> None:
+    first = own_bao.admin.create_token(policies=["all"], ttl="1h")
+    (tmp_path / "token").write_text(first)
+    bridge = make_bridge(openbao_address=own_bao.address, openbao_token_file=tmp_path / "token")
+    assert bridge.bundle(REQUEST).status == 200
+    own_bao.admin.revoke_token(first)
+    reply = bridge.bundle(REQUEST)
+    assert reply.status == 503
+    assert "does not accept the token in" in reply.detail
+    (tmp_path / "token").write_text(own_bao.admin.create_token(policies=["all"], ttl="1h"))
+    heals(bridge)
+
+
+def test_a_short_token_is_renewed_in_time(own_bao: OpenBaoServer, make_bridge: MakeBridge, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text(own_bao.admin.create_token(policies=["all"], ttl="3s"))
+    bridge = make_bridge(openbao_address=own_bao.address, openbao_token_file=tmp_path / "token")
+    wait_for(lambda: len(bridge.events("token_renewed")) >= 2, "two renewals")
+    assert bridge.bundle(REQUEST).status == 200
+
+
+def test_20_launches_at_once_cost_openbao_one_read(
+    own_bao: OpenBaoServer, make_bridge: MakeBridge, tmp_path: Path
+) -> None:
+    bridge = make_bridge(openbao_address=own_bao.address, openbao_token_file=tmp_path / "root")
+    assert bridge.bundle(REQUEST).status == 200
+    before = reads_of_db(own_bao)
+    own_bao.pause()
+    with ThreadPoolExecutor(20) as pool:
+        waiting = [pool.submit(bridge.bundle, REQUEST) for _ in range(20)]
+        wait_for(lambda: bridge.metric("strongroom_bridge_coalesced_reads_total") == 19, "19 have joined the first")
+        own_bao.resume()
+        assert all(future.result().values == {"X": "app"} for future in waiting)
+    assert reads_of_db(own_bao) - before == 1
+
+
+def reads_of_db(bao: OpenBaoServer) -> int:
+    entries = (json.loads(line) for line in bao.audit_file.read_text().splitlines())
+    return sum(entry["type"] == "response" and entry["request"]["path"] == "kv/data/shop/db" for entry in entries)

@@ -1,0 +1,121 @@
+"""What every source of secrets does: the fake that other tests use, and the reader in front of a real OpenBao."""
+
+import asyncio
+import contextlib
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+from bridge.login import Credentials, Login
+from bridge.openbao import Call, Endpoint, OpenBao
+from bridge.reads import CoalescingReader, Pool
+from bridge.service import SecretSource
+from bridge.store import SecretStore
+from cli.dev.authority import Authority
+from cli.dev.openbao import OpenBaoServer
+
+from strongroom.errors import ConfigError, DeniedError, NotFoundError, StrongroomError, UnavailableError
+from tests.support.secret_source import FakeSecretSource
+
+Ask = Callable[[Callable[[SecretSource], Awaitable[None]]], None]
+
+
+@pytest.fixture(params=["fake", "real"])
+def ask(request: pytest.FixtureRequest, bao: OpenBaoServer, authority: Authority, reader_token_file: Path) -> Ask:
+    """Runs a coroutine with a source."""
+
+    def run(test: Callable[[SecretSource], Awaitable[None]]) -> None:
+        async def inner() -> None:
+            if request.param == "fake":
+                first, second = {"password": "first", "user": "app"}, {"password": "second", "user": "app", "host": "db"}
+                await test(
+                    FakeSecretSource(
+                        {"kv/shop/db": [first, second], "kv/shop/deleted": [None]},
+                        denied=frozenset({"kv/shop/forbidden"}),
+                    )
+                )
+                return
+            openbao = OpenBao(Endpoint(bao.address, str(authority.ca_file)))
+            pool = Pool(4)
+            login = Login(Credentials(token_file=reader_token_file), partial(pool.exchange, openbao))
+            try:
+                await test(CoalescingReader(SecretStore(openbao), login, pool, timeout_s=5))
+            finally:
+                pool.close()
+
+        asyncio.run(inner())
+
+    return run
+
+
+def test_the_newest_and_an_older_version_are_read(ask: Ask) -> None:
+    async def check(source: SecretSource) -> None:
+        newest = await source.read("kv/shop/db", 0)
+        assert (newest.version, dict(newest.data)) == (2, {"password": "second", "user": "app", "host": "db"})
+        assert (await source.read("kv/shop/db", 1)).data["password"] == "first"
+
+    ask(check)
+
+
+@pytest.mark.parametrize(
+    ("path", "version", "error", "reason"),
+    [
+        ("kv/shop/nothing", 0, NotFoundError, "there is no secret at kv/shop/nothing"),
+        ("kv/shop/db", 9, NotFoundError, "there is no version 9 of kv/shop/db"),
+        ("kv/shop/deleted", 0, NotFoundError, "version 1 of kv/shop/deleted was deleted"),
+        ("kv/shop/forbidden", 0, DeniedError, "OpenBao does not let the bridge read kv/shop/forbidden"),
+    ],
+)
+def test_each_reason_has_its_error(
+    ask: Ask, path: str, version: int, error: type[StrongroomError], reason: str
+) -> None:
+    async def check(source: SecretSource) -> None:
+        with pytest.raises(error, match=reason):
+            await source.read(path, version)
+
+    ask(check)
+
+
+def exchange_with(address: str, ca_file: Path) -> None:
+    call = Call(operation="x", method="GET", path="sys/health", deadline=time.monotonic() + 5)
+    OpenBao(Endpoint(address, str(ca_file))).exchange(call)
+
+
+def test_an_openbao_with_another_authority_is_not_talked_to(bao: OpenBaoServer, tmp_path: Path) -> None:
+    """Neither the system's nor certifi's authorities are added to the file."""
+    with pytest.raises(UnavailableError, match="certificate of OpenBao is not trusted"):
+        exchange_with(bao.address, Authority(tmp_path / "other").ca_file)
+
+
+def test_an_openbao_with_another_name_is_not_talked_to(authority: Authority) -> None:
+    files = authority.issue_server("elsewhere", hosts=("elsewhere.example.org",))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(files.cert, files.key)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=_shake_hands, args=(listener, context))
+        thread.start()
+        with pytest.raises(UnavailableError, match="certificate of OpenBao is not trusted"):
+            exchange_with(f"https://127.0.0.1:{listener.getsockname()[1]}", authority.ca_file)
+        thread.join(10)
+
+
+def _shake_hands(listener: socket.socket, context: ssl.SSLContext) -> None:
+    connection, _ = listener.accept()
+    with connection, contextlib.suppress(OSError), context.wrap_socket(connection, server_side=True) as tls:
+        tls.recv(1)
+
+
+def test_secrets_do_not_cross_the_network_in_the_clear() -> None:
+    with pytest.raises(ConfigError, match="must be https"):
+        OpenBao(Endpoint("http://openbao.example.org:8200"))
+    OpenBao(Endpoint("http://127.0.0.1:8200"))
+
+
+def test_a_missing_authority_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="openbao_ca_file=.*no.crt"):
+        OpenBao(Endpoint("https://127.0.0.1:8200", str(tmp_path / "no.crt")))

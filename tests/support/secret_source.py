@@ -1,0 +1,43 @@
+"""A fake of the port through which the service reads secrets; one contract test runs against it and the real one."""
+
+from collections.abc import Mapping
+
+from bridge.kv import Reading
+from strongroom.errors import DeniedError, NotFoundError, StrongroomError
+
+
+class FakeSecretSource:
+    """Holds versions of secrets in a dict; a version that is None was deleted."""
+
+    def __init__(
+        self,
+        secrets: Mapping[str, list[Mapping[str, object] | None]],
+        *,
+        denied: frozenset[str] = frozenset(),
+        failing: Mapping[str, StrongroomError] | None = None,
+    ) -> None:
+        self._secrets = secrets
+        self._denied = denied
+        self._failing = failing or {}
+        self.reads: list[tuple[str, int]] = []
+
+    async def read(self, path: str, version: int) -> Reading:
+        self.reads.append((path, version))
+        if path in self._failing:
+            raise self._failing[path]
+        if path in self._denied:
+            msg = f"OpenBao does not let the bridge read {path}"
+            raise DeniedError(msg)
+        versions = self._secrets.get(path)
+        if versions is None:
+            msg = f"there is no secret at {path}"
+            raise NotFoundError(msg)
+        if version > len(versions):
+            msg = f"there is no version {version} of {path}"
+            raise NotFoundError(msg)
+        number = version or len(versions)
+        data = versions[number - 1]
+        if data is None:
+            msg = f"version {number} of {path} was deleted"
+            raise NotFoundError(msg)
+        return Reading(number, data)
