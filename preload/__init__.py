@@ -22,10 +22,13 @@ def library_path() -> str:
     """
     machine = os.uname().machine
     if machine not in MACHINES:
-        raise LibraryError(f"preload: no library for {machine}; there is one for {' and '.join(MACHINES)}")
+        message = f"preload: no library for {machine}; there is one for {' and '.join(MACHINES)}"
+        raise LibraryError(message)
     path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib", machine, "libstrongroom.so")
     if not os.path.isfile(path):
-        raise LibraryError(f"preload: {path}: not built; run make -C {os.path.dirname(os.path.abspath(__file__))}")
+        message = f"preload: {path}: not built; run make -C {os.path.dirname(os.path.abspath(__file__))}"
+        raise LibraryError(message)
     if ":" in path or any(character.isspace() for character in path):
-        raise LibraryError(f"preload: {path}: LD_PRELOAD cannot carry a colon or a space; install to another directory")
+        message = f"preload: {path}: LD_PRELOAD cannot carry a colon or a space; install to another directory"
+        raise LibraryError(message)
     return path

@@ -35,21 +35,24 @@ class CustomBuildHook(BuildHookInterface[Any]):
         """
         machine = os.environ.get("ARCH", os.uname().machine)
         if machine not in PLATFORM_TAGS:
-            raise RuntimeError(f"preload: cannot build for {machine}; supported are {', '.join(PLATFORM_TAGS)}")
+            message = f"preload: cannot build for {machine}; supported are {', '.join(PLATFORM_TAGS)}"
+            raise RuntimeError(message)
         for tool, package in (("make", "make"), (_compiler(machine), "gcc")):
             if shutil.which(tool) is None:
-                raise RuntimeError(f"preload: {tool} not found; install it (Debian: apt-get install {package})")
+                message = f"preload: {tool} not found; install it (Debian: apt-get install {package})"
+                raise RuntimeError(message)
 
         folder = Path(self.root, "preload")
-        result = subprocess.run(  # noqa: S603 - the command is ours
-            ["make", "-C", str(folder), f"ARCH={machine}"],  # noqa: S607 - found on PATH above
+        result = subprocess.run(
+            ["make", "-C", str(folder), f"ARCH={machine}"],
             check=False,
             capture_output=True,
             text=True,
         )
         library = folder / "lib" / machine / "libstrongroom.so"
         if result.returncode != 0 or not library.is_file():
-            raise RuntimeError(f"preload: make failed with status {result.returncode}:\n{result.stdout}{result.stderr}")
+            message = f"preload: make failed with status {result.returncode}:\n{result.stdout}{result.stderr}"
+            raise RuntimeError(message)
 
         build_data["pure_python"] = False
         build_data["tag"] = f"py3-none-{PLATFORM_TAGS[machine]}"

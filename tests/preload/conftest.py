@@ -12,7 +12,7 @@ from tests.preload.launch import COMPILERS, ROOT, Launcher, Programs
 @pytest.fixture(scope="session")
 def library() -> str:
     """Path of the freshly built library."""
-    subprocess.run(["make", "-s", "-C", str(ROOT / "preload")], check=True)  # noqa: S603, S607 - make is a must
+    subprocess.run(["make", "-s", "-C", str(ROOT / "preload")], check=True)
     return preload.library_path()
 
 
@@ -39,5 +39,5 @@ def glibc_programs(tmp_path_factory: pytest.TempPathFactory) -> Programs:
 def region_check(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The library's reader as a program, built with AddressSanitizer and UBSan."""
     del tmp_path_factory
-    subprocess.run(["make", "-s", "-C", str(ROOT / "preload"), "region-check"], check=True)  # noqa: S603, S607
+    subprocess.run(["make", "-s", "-C", str(ROOT / "preload"), "region-check"], check=True)
     return ROOT / "preload" / "build" / "region-check"

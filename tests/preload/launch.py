@@ -35,7 +35,7 @@ class Launcher:
 
     library: str
 
-    def run(
+    def run(  # noqa: PLR0913 - each is one thing about a launch
         self,
         command: Sequence[str | Path],
         *,
@@ -65,13 +65,13 @@ class Launcher:
             **(extra or {}),
         }
         try:
-            return subprocess.run(  # noqa: S603 - our own programs
+            return subprocess.run(
                 [str(part) for part in command],
                 env=environment,
                 input=stdin,
                 capture_output=True,
                 pass_fds=(descriptor, *also),
-                preexec_fn=preexec,  # noqa: PLW1509 - the test process has no threads
+                preexec_fn=preexec,
                 timeout=60,
                 check=False,
             )
@@ -84,7 +84,7 @@ class Launcher:
         """Run ``command`` with nothing in its environment but this, the library and the region."""
         descriptor = secretmem.secret_descriptor(image_of(secrets))
         try:
-            return subprocess.run(  # noqa: S603 - our own programs
+            return subprocess.run(
                 command,
                 env={**environment, "LD_PRELOAD": self.library, "STRONGROOM_REGION": f"memfd-secret:{descriptor}"},
                 stdin=subprocess.DEVNULL,
@@ -124,5 +124,5 @@ class Programs:
     def _compile(self, name: str, output: Path, *options: str | Path) -> Path:
         if not output.exists():
             command = [COMPILERS[self.libc], *FLAGS, NATIVE / f"{name}.c", "-o", output, *options]
-            subprocess.run([str(part) for part in command], check=True)  # noqa: S603 - our own command
+            subprocess.run([str(part) for part in command], check=True)
         return output

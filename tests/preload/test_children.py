@@ -36,8 +36,11 @@ STARTERS: dict[str, list[str]] = {
     "python-posix-spawn": [
         PYTHON,
         "-c",
-        "import os, sys; pid = os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ); "
-        "sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))",
+        """
+import os, sys
+pid = os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+""",
     ],
     "python-execv": [PYTHON, "-c", "import os, sys; os.execv(sys.argv[1], sys.argv[1:])"],
     "python-fexecve": [
@@ -80,7 +83,7 @@ def assert_ok(result: subprocess.CompletedProcess[bytes]) -> None:
 def test_child_has_the_secret_and_does_not_show_it(
     launcher: Launcher, programs: Programs, starter: str, rung: str
 ) -> None:
-    command = [*STARTERS[starter], programs.build("own_environ")]
+    command: list[str | Path] = [*STARTERS[starter], programs.build("own_environ")]
     if starter == "find":
         command.append(";")
     assert_ok(launcher.run(command, rung=rung, stdin=b"\n" if starter == "xargs" else b""))
@@ -96,7 +99,7 @@ def test_five_programs_deep(launcher: Launcher, programs: Programs) -> None:
 
 
 def test_script_that_closes_and_reuses_descriptors(launcher: Launcher, programs: Programs) -> None:
-    closing = "for fd in 3 4 5 6 7 8 9 100 101 102; do eval \"exec $fd>&-\"; done; exec 3</dev/null 100</dev/null;"
+    closing = 'for fd in 3 4 5 6 7 8 9 100 101 102; do eval "exec $fd>&-"; done; exec 3</dev/null 100</dev/null;'
     assert_ok(launcher.run(["bash", "-c", f'{closing} exec "$1"', "bash", programs.build("own_environ")]))
 
 
@@ -108,8 +111,9 @@ def test_child_has_no_descriptor_left_from_the_launch(launcher: Launcher, progra
 
 def test_what_the_parent_changed_is_what_the_child_gets(launcher: Launcher, programs: Programs) -> None:
     program = programs.build("print")
-    script = 'DB_PASSWORD=changed; API_KEY=; unset EMPTY_SECRET; export NEW=new; "$1" DB_PASSWORD API_KEY EMPTY_SECRET NEW'
-    result = launcher.run(["bash", "-c", script, "bash", program])
+    names = ["DB_PASSWORD", "API_KEY", "EMPTY_SECRET", "NEW"]
+    script = 'DB_PASSWORD=changed; API_KEY=; unset EMPTY_SECRET; export NEW=new; "$@"'
+    result = launcher.run(["bash", "-c", script, "bash", program, *names])
     assert result.stdout == b"DB_PASSWORD=changed\nAPI_KEY=\nEMPTY_SECRET\nNEW=new\n"
     assert result.stderr == b""
 
@@ -149,7 +153,7 @@ class TestPolicy:
 
     def seen(self, launcher: Launcher, policy: str, program: Path) -> bytes:
         """Return what a child of bash sees."""
-        command = ["bash", "-c", '"$@"; exit $?', "bash", program, *self.NAMES]
+        command: list[str | Path] = ["bash", "-c", '"$@"; exit $?', "bash", program, *self.NAMES]
         result = launcher.run(command, extra={"STRONGROOM_CHILDREN": policy})
         assert result.stderr == b""
         return result.stdout
@@ -178,7 +182,8 @@ class TestPolicy:
         self.assert_denied(self.seen(launcher, policy, programs.build("print")))
 
     @pytest.mark.parametrize(
-        "policy", ["", "allow", "allow:", "allow:,", "allow:a,", "allow:,a", "allow:a,,b", "Deny", "deny ", "inherit,deny"]
+        "policy",
+        ["", "allow", "allow:", "allow:,", "allow:a,", "allow:,a", "allow:a,,b", "Deny", "deny ", "inherit,deny"],
     )
     def test_malformed_policy_ends_the_program(self, launcher: Launcher, programs: Programs, policy: str) -> None:
         result = launcher.run([programs.build("print")], extra={"STRONGROOM_CHILDREN": policy})
@@ -197,7 +202,7 @@ class TestPolicy:
 
     def test_policy_cannot_be_shed_on_the_way(self, launcher: Launcher, programs: Programs) -> None:
         script = 'unset STRONGROOM_CHILDREN; exec env STRONGROOM_CHILDREN=inherit bash -c "$1; exit 0"'
-        command = ["bash", "-c", script, "bash", f"{programs.build('print')} DB_PASSWORD"]
+        command: list[str | Path] = ["bash", "-c", script, "bash", f"{programs.build('print')} DB_PASSWORD"]
         result = launcher.run(command, extra={"STRONGROOM_CHILDREN": "allow:env,bash"})
         assert result.stdout == b"DB_PASSWORD\n"
 

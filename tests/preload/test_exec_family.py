@@ -4,7 +4,6 @@ With the library the secrets come as a region, without it as plain environment v
 inherits, and what the call returns when it fails, must not differ.
 """
 
-import os
 import stat
 import subprocess
 from collections.abc import Sequence
@@ -33,7 +32,7 @@ class Both:
     program: Path
     report: Path
 
-    def same(
+    def same(  # noqa: PLR0913 - each is one thing about a call
         self,
         kind: str,
         target: str | Path,
@@ -43,13 +42,16 @@ class Both:
         directory: str | Path = "/",
         path: str = PLAIN["PATH"],
     ) -> bytes:
-        """Assert that both ways agree and return what was printed. ``path`` is the PATH of the calling program; "-" for none."""
+        """Assert that both ways agree and return what was printed.
+
+        ``path`` is the PATH of the calling program; "-" for none.
+        """
         parts = [kind, target, directory, str(len(arguments)), *arguments, *entries]
         command = [str(self.program), *(part if isinstance(part, bytes) else str(part) for part in parts)]
         environment = {**PLAIN, "PATH": path, **{name: value.decode() for name, value in SECRETS.items()}}
         if path == "-":
             del environment["PATH"]
-        without = subprocess.run(  # noqa: S603 - our own program
+        without = subprocess.run(
             command, env=environment, capture_output=True, stdin=subprocess.DEVNULL, check=False, timeout=60
         )
         placeholders = {**environment, **dict.fromkeys(SECRETS, "")}
@@ -117,9 +119,7 @@ def lists_of_entries(draw: st.DrawFn) -> list[bytes]:
     arguments=st.lists(no_nul, min_size=1, max_size=3),
     entries=lists_of_entries(),
 )
-def test_any_arguments_and_any_environment(
-    both: Both, kind: str, arguments: list[bytes], entries: list[bytes]
-) -> None:
+def test_any_arguments_and_any_environment(both: Both, kind: str, arguments: list[bytes], entries: list[bytes]) -> None:
     both.same(kind, both.report, arguments, entries)
 
 
@@ -135,8 +135,8 @@ def targets(tmp_path_factory: pytest.TempPathFactory, both: Both) -> Path:
         (folder / name).write_text(text)
         (folder / name).chmod(mode)
 
-    script("shebang", f"#!/bin/sh\nexec {both.report} from-script \"$0\" \"$@\"\n")
-    script("no-shebang", f"exec {both.report} from-script \"$0\" \"$@\"\n")
+    script("shebang", f'#!/bin/sh\nexec {both.report} from-script "$0" "$@"\n')
+    script("no-shebang", f'exec {both.report} from-script "$0" "$@"\n')
     script("missing-interpreter", "#!/nonexistent/interpreter\n")
     script("empty", "")
     script("not-executable", "#!/bin/sh\n", 0o644)
@@ -148,9 +148,9 @@ def targets(tmp_path_factory: pytest.TempPathFactory, both: Both) -> Path:
     # PATH search: the first match cannot be executed, the second is a directory, the third is good.
     script("first/tool", "#!/bin/sh\n", 0o644)
     (folder / "second" / "tool").mkdir()
-    script("third/tool", f"#!/bin/sh\nexec {both.report} third \"$@\"\n")
+    script("third/tool", f'#!/bin/sh\nexec {both.report} third "$@"\n')
     script("first/only-here", "#!/bin/sh\n", stat.S_IRUSR)
-    script("third/plain-text", f"exec {both.report} plain \"$@\"\n")
+    script("third/plain-text", f'exec {both.report} plain "$@"\n')
     return folder
 
 

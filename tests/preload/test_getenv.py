@@ -67,7 +67,7 @@ def test_writing_into_a_string_stays_private(launcher: Launcher, programs: Progr
     image = image_of(SECRETS)
     descriptor = secretmem.region_descriptor(image, rung)
     watched = fcntl.fcntl(descriptor, fcntl.F_DUPFD, 200)  # that of the launch belongs to the library
-    command = [programs.build("writable"), str(watched), str(len(image))]
+    command: list[str | Path] = [programs.build("writable"), str(watched), str(len(image))]
     try:
         assert_ok(launcher.run(command, rung=rung, descriptor=descriptor, also=[watched]))
     finally:
@@ -103,7 +103,7 @@ def test_secret_without_a_placeholder_is_not_set(launcher: Launcher, programs: P
 
 
 def test_without_a_region_the_library_does_nothing(library: str, programs: Programs) -> None:
-    result = subprocess.run(  # noqa: S603 - our own program
+    result = subprocess.run(
         [programs.build("print"), "DB_PASSWORD", "PLAIN", "NONE"],
         env={"LD_PRELOAD": library, "DB_PASSWORD": "", "PLAIN": "plain"},
         capture_output=True,
@@ -133,7 +133,7 @@ def test_program_without_a_libc_is_served(launcher: Launcher, glibc_programs: Pr
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
-def test_small_memlock_limit_and_no_privileges(launcher: Launcher, programs: Programs, tmp_path: Path) -> None:
+def test_small_memlock_limit_and_no_privileges(launcher: Launcher, programs: Programs) -> None:
     # Older container runtimes allow 64 KiB of locked memory and give no capability.
     program = programs.build("print")
 

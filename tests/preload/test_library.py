@@ -36,13 +36,13 @@ IMPORTS = {("WEAK", "environ"), ("WEAK", "dl_iterate_phdr")}
 def readelf(*arguments: str) -> str:
     """Return what readelf prints."""
     command = ["readelf", "-W", *arguments]
-    return subprocess.run(command, capture_output=True, check=True, text=True).stdout  # noqa: S603 - fixed
+    return subprocess.run(command, capture_output=True, check=True, text=True).stdout
 
 
 def build(folder: Path, *variables: str) -> str:
     """Build a variant of the library into ``folder``; return its path."""
     command = ["make", "-s", "-C", str(ROOT / "preload"), f"OUT={folder}", *variables]
-    subprocess.run(command, check=True)  # noqa: S603 - our own command
+    subprocess.run(command, check=True)
     return str(folder / "libstrongroom.so")
 
 
@@ -88,7 +88,7 @@ def test_carries_no_path_of_the_machine_it_was_built_on(variant: str) -> None:
 
 def test_compiler_that_is_missing_is_named(tmp_path: Path) -> None:
     command = ["make", "-s", "-C", str(ROOT / "preload"), f"OUT={tmp_path}", "CC=no-such-compiler"]
-    result = subprocess.run(command, capture_output=True, check=False, text=True)  # noqa: S603 - our own command
+    result = subprocess.run(command, capture_output=True, check=False, text=True)
     assert result.returncode != 0
     assert "strongroom: error: no C compiler: no-such-compiler" in result.stderr
 
@@ -99,7 +99,7 @@ def test_aarch64_under_emulation(tmp_path: Path, program: str) -> None:
     compiler = "aarch64-linux-gnu-gcc"
     binary = tmp_path / program
     source = ROOT / "tests" / "native" / f"{program}.c"
-    subprocess.run([compiler, "-std=gnu11", "-D_GNU_SOURCE", "-O1", str(source), "-o", str(binary)], check=True)  # noqa: S603
+    subprocess.run([compiler, "-std=gnu11", "-D_GNU_SOURCE", "-O1", str(source), "-o", str(binary)], check=True)
     # The emulator passes no memfd_secret, so the region comes in an ordinary memfd.
     descriptor = secretmem.sealed_descriptor(image_of(SECRETS))
     guest = {**dict.fromkeys(SECRETS, ""), "PLAIN": "plain", "LD_PRELOAD": library}
@@ -107,7 +107,7 @@ def test_aarch64_under_emulation(tmp_path: Path, program: str) -> None:
     for name, value in guest.items():
         command += ["-E", f"{name}={value}"]
     try:
-        result = subprocess.run(  # noqa: S603 - our own command
+        result = subprocess.run(
             [*command, str(binary)],
             env={"PATH": os.defpath},
             pass_fds=(descriptor,),
@@ -153,5 +153,5 @@ class TestLibraryPath:
     def test_imports_nothing_but_os(self) -> None:
         code = "import sys, os; before = set(sys.modules); import preload; print(set(sys.modules) - before)"
         command = ["python3", "-I", "-S", "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r}); {code}"]
-        result = subprocess.run(command, capture_output=True, check=True, text=True)  # noqa: S603 - fixed command
+        result = subprocess.run(command, capture_output=True, check=True, text=True)
         assert result.stdout == "{'preload'}\n"

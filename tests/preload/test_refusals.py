@@ -1,5 +1,6 @@
 """A region that cannot be used ends the program before it begins: one line, status 120, nothing half-filled."""
 
+import fcntl
 import os
 import subprocess
 from pathlib import Path
@@ -81,13 +82,14 @@ def test_plain_memfd_under_the_name_of_secret_memory_is_refused(launcher: Launch
 
 def test_other_kinds_of_files_are_refused(launcher: Launcher, programs: Programs, tmp_path: Path) -> None:
     reading, writing = os.pipe()
-    for source in (os.open(tmp_path, os.O_RDONLY), os.open("/dev/null", os.O_RDONLY), reading):
-        result = launcher.run(
-            [programs.build("print"), "PLAIN"],
-            region="any:500",
-            preexec=lambda source=source: os.dup2(source, 500),  # type: ignore[misc]
-        )
+    folder = os.open(tmp_path, os.O_RDONLY)
+    null = os.open("/dev/null", os.O_RDONLY)
+    for source in (folder, null, reading):
+        descriptor = fcntl.fcntl(source, fcntl.F_DUPFD, 100)
+        result = launcher.run([programs.build("print"), "PLAIN"], region="any:{fd}", descriptor=descriptor)
         assert_refused(result)
+        assert b"EBADF" not in result.stderr
+        os.close(source)
     os.close(writing)
 
 
