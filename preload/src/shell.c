@@ -2,7 +2,8 @@
  *
  * The libc's own start their shell from inside, with the environment as it is, past any wrapper. So where `environ`
  * holds secrets they are done here, on top of posix_spawn(); else the libc's are called. Differences: system() is not a
- * cancellation point, and fclose() of a stream from popen() leaves the child to be waited for.
+ * cancellation point; fclose() of a stream from popen() leaves the child to be waited for; pclose() gives the status of
+ * the child even when the last write failed, where glibc gives -1 instead of status 0.
  */
 #include <asm/signal.h>
 #include <linux/wait.h>

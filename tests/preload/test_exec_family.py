@@ -85,7 +85,8 @@ def test_shell_inherits_the_same(both: Both, kind: str) -> None:
 @pytest.mark.parametrize("command", ["exit 0", "exit 255", "kill -9 $$", "nonexistent-command", "", "(", "exec true"])
 @pytest.mark.parametrize("kind", SHELL)
 def test_end_of_the_shell_is_reported_the_same(both: Both, kind: str, command: str) -> None:
-    both.same(kind, command)
+    # What is written must be read: else pclose() of glibc tells, or not, of the broken pipe in the place of status 0.
+    both.same(kind, f"cat >/dev/null; {command}" if kind == "popen-w" and command != "(" else command)
 
 
 no_nul = st.binary(max_size=40).map(lambda text: text.replace(b"\0", b""))
