@@ -58,7 +58,7 @@ class OpenBaoServer:
         Args:
             directory: private directory for its configuration, log and storage.
             authority: issues its certificate.
-            storage: ``inmem``, or ``file`` for data that outlives a restart of the server.
+            storage: ``inmem``, or ``raft`` for data on disk that outlives a restart of the server.
             audit: whether OpenBao writes its own audit log to ``openbao-audit.log``.
 
         Raises:
@@ -131,7 +131,7 @@ class OpenBaoServer:
         self._process.wait()
 
     def restart(self) -> None:
-        """Start a stopped or killed server again on the same port; only file storage keeps its data.
+        """Start a stopped or killed server again on the same port; only raft storage keeps its data.
 
         Raises:
             PeerError: it does not come up in time, or its storage was in memory.
@@ -158,6 +158,7 @@ class OpenBaoServer:
     def _start(self, port: int | None = None) -> None:
         for attempt in range(_START_ATTEMPTS):
             self._port = port or _free_port()
+            self._cluster_port = _free_port()
             self._process = self._spawn()
             self.admin = OpenBaoAdmin(self.address, self.ca_file)
             try:
@@ -201,7 +202,12 @@ class OpenBaoServer:
             os.close(log)
 
     def _configuration(self) -> dict[str, object]:
-        storage: dict[str, object] = {"path": str(self.directory / "storage")} if self._storage == "file" else {}
+        storage: dict[str, object] = {}
+        if self._storage == "raft":
+            path = self.directory / "storage"
+            path.mkdir(mode=0o700, exist_ok=True)
+            # One node needs no patience with the others: 1 is the shortest election timeout.
+            storage = {"path": str(path), "node_id": "one", "performance_multiplier": 1}
         document: dict[str, object] = {
             "storage": {self._storage: storage},
             "listener": {
@@ -214,6 +220,7 @@ class OpenBaoServer:
                 }
             },
             "api_addr": self.address,
+            "cluster_addr": f"https://127.0.0.1:{self._cluster_port}",
             "ui": False,
         }
         if self._audit:

@@ -6,6 +6,7 @@ One method, one API call (https://openbao.org/api-docs/). The token travels in a
 import http.client
 import json
 import ssl
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import quote, urlsplit
@@ -13,6 +14,8 @@ from urllib.parse import quote, urlsplit
 from strongroom.errors import PeerError
 
 TIMEOUT_S = 10.0
+POLL_S = 0.02
+_BAD_REQUEST = 400
 _FIRST_ERROR_STATUS = 400
 
 
@@ -76,12 +79,18 @@ class OpenBaoAdmin:
         Args:
             mount: path of the mount.
             version: 1 or 2 (with versions of each secret).
+
+        Raises:
+            PeerError: the server refuses, or the mount does not get ready.
         """
         self.call("POST", f"sys/mounts/{mount}", {"type": "kv", "options": {"version": str(version)}})
-        if version == 1:
-            return
         # A new version 2 mount answers 400 for a moment while it sets itself up.
-        self.call("POST", f"{mount}/config", {"max_versions": 0})
+        deadline = time.monotonic() + TIMEOUT_S
+        while version != 1 and self._exchange("GET", f"{mount}/config", None, TIMEOUT_S)[0] == _BAD_REQUEST:
+            if time.monotonic() > deadline:
+                msg = f"OpenBao does not get the mount {mount} ready"
+                raise PeerError(msg)
+            time.sleep(POLL_S)
 
     def disable_mount(self, mount: str) -> None:
         """Unmount an engine and delete its data."""

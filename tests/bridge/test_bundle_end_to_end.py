@@ -147,9 +147,7 @@ def test_a_whole_path_becomes_variables_without_those_named_or_excluded(
     bridge: BridgeProcess, bao: OpenBaoServer
 ) -> None:
     bao.admin.put_v2("kv", "shop/env", {"HOME": "/x", "A": "1", "B": "2", "NONE": None})
-    reply = bridge.bundle(
-        bundle_request(from_path=("bao:kv/shop/env",), exclude=("HOME",), A="bao:kv/shop/db#user")
-    )
+    reply = bridge.bundle(bundle_request(from_path=("bao:kv/shop/env",), exclude=("HOME",), A="bao:kv/shop/db#user"))
     assert reply.values == {"A": "app", "B": "2"}
     names = [record["name"] for record in bridge.audit(reply.headers["X-Request-Id"])]
     assert sorted(str(name) for name in names) == ["A", "B", "NONE"]

@@ -124,9 +124,7 @@ def test_callers_beyond_the_limit_are_told_to_come_back(
 
 
 def test_large_bodies_slow_bodies_and_slow_handshakes_are_cut_off(make_bridge: MakeBridge) -> None:
-    bridge = make_bridge(
-        max_body_bytes=2000, body_timeout_s=0.2, handshake_timeout_s=0.2, keepalive_timeout_s=0.4
-    )
+    bridge = make_bridge(max_body_bytes=2000, body_timeout_s=0.2, handshake_timeout_s=0.2, keepalive_timeout_s=0.4)
     reply = bridge.post("/v1/bundle", b" " * 2001)
     assert (reply.status, reply.document["title"]) == (413, "Content Too Large")
 
@@ -173,4 +171,3 @@ def test_one_connection_may_ask_twice(bridge: BridgeProcess) -> None:
         connection.request("POST", "/v1/plan", encode_request(REQUEST))
         assert json.loads(connection.getresponse().read())["identity"] == SHOP
     connection.close()
-

@@ -21,7 +21,7 @@ from strongroom.errors import NotFoundError, PeerError, UndeliverableError
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(st.characters(exclude_categories=["Cs"])),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("abü\"\n", max_size=3), inner, max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text('abü"\n', max_size=3), inner, max_size=3),
 )
 
 
@@ -93,8 +93,16 @@ def test_a_version_that_will_be_deleted_later_is_read() -> None:
     [
         ({"errors": []}, 0, "there is no secret at kv/x"),
         ({"errors": []}, 4, "there is no version 4 of kv/x"),
-        ({"data": {"data": None, "metadata": {"version": "2", "destroyed": True}}}, 0, "version 2 of kv/x was destroyed"),
-        ({"data": {"data": None, "metadata": {"version": "2", "deletion_time": "t"}}}, 0, "version 2 of kv/x was deleted"),
+        (
+            {"data": {"data": None, "metadata": {"version": "2", "destroyed": True}}},
+            0,
+            "version 2 of kv/x was destroyed",
+        ),
+        (
+            {"data": {"data": None, "metadata": {"version": "2", "deletion_time": "t"}}},
+            0,
+            "version 2 of kv/x was deleted",
+        ),
     ],
 )
 def test_what_is_missing_is_told_apart(document: dict[str, object], version: int, reason: str) -> None:

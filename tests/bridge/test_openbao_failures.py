@@ -19,12 +19,22 @@ ALL_RULES = 'path "kv/*" { capabilities = ["read"] }'
 
 @pytest.fixture
 def own_bao(authority: Authority, tmp_path: Path) -> Iterator[OpenBaoServer]:
-    """An OpenBao that the test may harm; it keeps its data when it is killed."""
-    with OpenBaoServer(tmp_path / "openbao", authority, storage="file", audit=True) as server:
+    """An OpenBao that the test may harm."""
+    yield from serve(tmp_path, authority, "inmem")
+
+
+@pytest.fixture
+def durable_bao(authority: Authority, tmp_path: Path) -> Iterator[OpenBaoServer]:
+    """An OpenBao that keeps its data when it is killed."""
+    yield from serve(tmp_path, authority, "raft")
+
+
+def serve(directory: Path, authority: Authority, storage: str) -> Iterator[OpenBaoServer]:
+    with OpenBaoServer(directory / "openbao", authority, storage=storage, audit=True) as server:
         server.admin.enable_kv("kv", version=2)
         server.admin.put_v2("kv", "shop/db", {"user": "app"})
         server.admin.write_policy("all", ALL_RULES)
-        server.write_token_file(tmp_path / "root")
+        server.write_token_file(directory / "root")
         yield server
 
 
@@ -73,29 +83,33 @@ def test_stopped_in_its_tracks(own_bao: OpenBaoServer, own_bridge: BridgeProcess
     heals(own_bridge)
 
 
-def test_killed_while_a_request_is_at_work_and_restarted(own_bao: OpenBaoServer, make_bridge: MakeBridge, tmp_path: Path) -> None:
-    bridge = make_bridge(openbao_address=own_bao.address, openbao_token_file=tmp_path / "root")
+def test_killed_while_a_request_is_at_work_and_restarted(
+    durable_bao: OpenBaoServer, make_bridge: MakeBridge, tmp_path: Path
+) -> None:
+    bridge = make_bridge(openbao_address=durable_bao.address, openbao_token_file=tmp_path / "root")
     assert bridge.bundle(REQUEST).status == 200
-    own_bao.pause()
+    durable_bao.pause()
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(bridge.bundle, REQUEST)
         wait_for(lambda: bridge.metric("strongroom_bridge_requests_in_flight") == 1, "the request is at work")
         begin = time.monotonic()
-        own_bao.kill()
+        durable_bao.kill()
         reply = waiting.result()
     assert (reply.status, "cannot be reached" in reply.detail) == (503, True)
     assert time.monotonic() - begin < 2  # and not the whole deadline
     assert "Retry-After" in reply.headers
-    own_bao.restart()
+    durable_bao.restart()
     heals(bridge)
 
 
-def test_a_bridge_starts_before_its_openbao(own_bao: OpenBaoServer, make_bridge: MakeBridge, tmp_path: Path) -> None:
-    own_bao.kill()
-    bridge = make_bridge(openbao_address=own_bao.address, openbao_token_file=tmp_path / "root")
+def test_a_bridge_starts_before_its_openbao(
+    durable_bao: OpenBaoServer, make_bridge: MakeBridge, tmp_path: Path
+) -> None:
+    durable_bao.kill()
+    bridge = make_bridge(openbao_address=durable_bao.address, openbao_token_file=tmp_path / "root")
     assert bridge.bundle(REQUEST).status == 503
     assert bridge.look("/readyz").status == 503
-    own_bao.restart()
+    durable_bao.restart()
     heals(bridge)
     wait_for(lambda: bridge.look("/readyz").status == 200, "it is ready")
 
@@ -108,7 +122,9 @@ def test_a_revoked_token_is_replaced_by_the_next_approle_login(
     (tmp_path / "role").write_text(role_id)
     (tmp_path / "secret").write_text(secret_id)
     bridge = make_bridge(
-        openbao_address=own_bao.address, openbao_role_id_file=tmp_path / "role", openbao_secret_id_file=tmp_path / "secret"
+        openbao_address=own_bao.address,
+        openbao_role_id_file=tmp_path / "role",
+        openbao_secret_id_file=tmp_path / "secret",
     )
     assert bridge.bundle(REQUEST).status == 200
     assert 3590 < bridge.metric("strongroom_bridge_openbao_token_ttl_seconds") <= 3600

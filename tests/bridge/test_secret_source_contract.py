@@ -32,7 +32,10 @@ def ask(request: pytest.FixtureRequest, bao: OpenBaoServer, authority: Authority
     def run(test: Callable[[SecretSource], Awaitable[None]]) -> None:
         async def inner() -> None:
             if request.param == "fake":
-                first, second = {"password": "first", "user": "app"}, {"password": "second", "user": "app", "host": "db"}
+                first, second = (
+                    {"password": "first", "user": "app"},
+                    {"password": "second", "user": "app", "host": "db"},
+                )
                 await test(
                     FakeSecretSource(
                         {"kv/shop/db": [first, second], "kv/shop/deleted": [None]},
