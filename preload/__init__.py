@@ -1,4 +1,4 @@
-"""Where the library that answers ``getenv()`` lies.
+"""Where the library that answers ``getenv()`` lies, and the init program.
 
 On the path of every launch, so nothing is imported here but ``os``.
 """
@@ -9,7 +9,7 @@ MACHINES = ("x86_64", "aarch64")
 
 
 class LibraryError(Exception):
-    """The library cannot be used here; the text says what to do about it."""
+    """The library, or the init program, cannot be used here; the text says what to do about it."""
 
 
 def library_path() -> str:
@@ -31,4 +31,22 @@ def library_path() -> str:
     if ":" in path or any(character.isspace() for character in path):
         message = f"preload: {path}: LD_PRELOAD cannot carry a colon or a space; install to another directory"
         raise LibraryError(message)
+    return path
+
+
+def init_path() -> str:
+    """Return the absolute path of ``strongroom-init`` for this machine.
+
+    Raises:
+        LibraryError: this machine is not supported, or the program is not built or may not be executed.
+
+    """
+    machine = os.uname().machine
+    if machine not in MACHINES:
+        raise LibraryError(f"preload: no init program for {machine}; there is one for {' and '.join(MACHINES)}")
+    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib", machine, "strongroom-init")
+    if not os.path.isfile(path):
+        raise LibraryError(f"preload: {path}: not built; run make -C {os.path.dirname(os.path.abspath(__file__))}")
+    if not os.access(path, os.X_OK):
+        raise LibraryError(f"preload: {path}: may not be executed; check its mode and the mount options")
     return path

@@ -1,7 +1,7 @@
-"""Build the library when a wheel (or an editable install) is made of this project.
+"""Build the library and the init program when a wheel (or an editable install) is made of this project.
 
-The wheel carries machine code but no Python extension, and the library needs no libc: one wheel serves every Python 3
-on every Linux of the machine, glibc or musl, and its tag says so.
+The wheel carries machine code but no Python extension, the library needs no libc and the program is static: one wheel
+serves every Python 3 on every Linux of the machine, glibc or musl, and its tag says so.
 """
 
 import os
@@ -49,15 +49,15 @@ class CustomBuildHook(BuildHookInterface[Any]):
             capture_output=True,
             text=True,
         )
-        library = folder / "lib" / machine / "libstrongroom.so"
-        if result.returncode != 0 or not library.is_file():
+        built = [folder / "lib" / machine / name for name in ("libstrongroom.so", "strongroom-init")]
+        if result.returncode != 0 or not all(file.is_file() for file in built):
             message = f"preload: make failed with status {result.returncode}:\n{result.stdout}{result.stderr}"
             raise RuntimeError(message)
 
         build_data["pure_python"] = False
         build_data["tag"] = f"py3-none-{PLATFORM_TAGS[machine]}"
         if version != "editable":  # an editable install finds it in the tree
-            build_data["force_include"][str(library)] = f"preload/lib/{machine}/libstrongroom.so"
+            build_data["force_include"].update({str(file): f"preload/lib/{machine}/{file.name}" for file in built})
 
 
 def _compiler(machine: str) -> str:

@@ -28,6 +28,13 @@ signal_set signals_block_only(signal_set blocked) {
     return earlier;
 }
 
+void signal_let_through(int number) {
+    signal_set unblocked = signal_bit(number);
+    signal_set earlier = 0;
+    syscall(SYS_rt_sigprocmask, SIG_UNBLOCK, &unblocked, &earlier, sizeof unblocked);
+    signals_block_only(earlier);
+}
+
 signal_set signals_pending(void) {
     signal_set pending = 0;
     syscall(SYS_rt_sigpending, &pending, sizeof pending);
@@ -41,26 +48,21 @@ int signals_take(signal_set wanted, siginfo_t *info, int64_t timeout_ms) {
     return number < 0 ? 0 : (int)number;
 }
 
-bool signal_pass_on(const siginfo_t *info, pid_t to, bool to_group) {
-    int number = info->si_signo;
-    if (to_group) {
-        if (kill(-to, number) == 0) {
-            return true;
-        }
-        if (errno != ESRCH) {
-            return false;
-        }
-    }
-    /* Refused with EAGAIN when the receiver's queue is full; kill(2) is not. */
+bool signal_pass_on(const siginfo_t *info, pid_t to) {
     if (info->si_code == SI_QUEUE) {
         siginfo_t queued = *info;
         queued.si_pid = getpid();
         queued.si_uid = getuid();
-        if (syscall(SYS_rt_sigqueueinfo, to, number, &queued) == 0) {
+        if (syscall(SYS_rt_sigqueueinfo, to, info->si_signo, &queued) == 0) {
             return true;
         }
+        /* Refused with EAGAIN when the receiver's queue is full, which kill(2) is not. */
     }
-    return kill(to, number) == 0;
+    return kill(to, info->si_signo) == 0;
+}
+
+bool signal_pass_on_to_group(const siginfo_t *info, pid_t group) {
+    return kill(-group, info->si_signo) == 0;
 }
 
 /* A number of one or two digits and nothing else, or -1. */

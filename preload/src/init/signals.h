@@ -26,6 +26,9 @@ signal_set signals_passed_on(void);
 /* Replaces the mask of blocked signals and returns the earlier one. */
 signal_set signals_block_only(signal_set blocked);
 
+/* Lets a blocked signal through for a moment: if it has arrived, what its disposition says happens now. */
+void signal_let_through(int number);
+
 /* Signals that are blocked and have arrived. */
 signal_set signals_pending(void);
 
@@ -33,10 +36,12 @@ signal_set signals_pending(void);
  * when none came or the wait was cut short; the caller looks at its clock and calls again. */
 int signals_take(signal_set wanted, siginfo_t *info, int64_t timeout_ms);
 
-/* Sends the signal that `info` describes to a process, or to a process group when `to_group`; where there is no such
- * group (any more), to the process. A value that sigqueue(3) sent along stays with it, except to a group, for which the
- * kernel has no call. False, with errno, when nobody could be signalled. */
-bool signal_pass_on(const siginfo_t *info, pid_t to, bool to_group);
+/* Sends the signal that `info` describes to a process; a value that sigqueue(3) sent along stays with it. False, with
+ * errno, when that failed. */
+bool signal_pass_on(const siginfo_t *info, pid_t to);
+
+/* The same for a process group, for which the kernel has no call that takes a value. */
+bool signal_pass_on_to_group(const siginfo_t *info, pid_t group);
 
 /* The number of "TERM", "SIGTERM", "15", "RTMIN+1", ...; 0 if there is no such signal. */
 int signal_number(const char *text);

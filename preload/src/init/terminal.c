@@ -31,8 +31,6 @@ bool terminal_stop_ourselves(int number, bool with_group) {
         return true; /* continued already; stopping now would throw that SIGCONT away */
     }
     kill(with_group ? 0 : getpid(), number);
-    signal_set blocked = signals_block_only(0);
-    signals_block_only(blocked & ~signal_bit(number)); /* the process stops here */
-    signals_block_only(blocked);
+    signal_let_through(number); /* the process stops here */
     return (signals_pending() & signal_bit(SIGCONT)) != 0;
 }
