@@ -2,7 +2,7 @@ import re
 import subprocess
 import sys
 
-from tests.e2e.conftest import ROOT
+from tests.support.launcher import ROOT
 from wrapper import exit_status
 from wrapper.settings import SETTINGS
 

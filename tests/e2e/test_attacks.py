@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from cli.dev.stack import DevStack
-from tests.e2e.conftest import Launcher
+from tests.support.launcher import Launcher
 
 CANARY = "attack-canary-5d0e8f2a"
 

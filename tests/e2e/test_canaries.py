@@ -9,7 +9,7 @@ from urllib.request import urlopen
 import pytest
 
 from cli.dev.stack import DevStack
-from tests.e2e.conftest import Launcher
+from tests.support.launcher import Launcher
 
 CANARIES = {
     "plain": "canary-plain-91f4c0",

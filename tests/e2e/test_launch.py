@@ -11,7 +11,7 @@ import pytest
 
 from cli.dev.authority import Authority
 from cli.dev.stack import IDENTITY, DevStack
-from tests.e2e.conftest import Launcher
+from tests.support.launcher import Launcher
 from wrapper import exit_status
 
 

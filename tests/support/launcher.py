@@ -1,15 +1,12 @@
-"""One real OpenBao, one real bridge, and the installed wrapper, for all end-to-end tests."""
+"""Launches commands through the real wrapper, against a real stack."""
 
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import pytest
-
-from cli.dev.stack import POLICY, DevStack
+from cli.dev.stack import DevStack
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -49,20 +46,3 @@ class Launcher:
             stderr=subprocess.PIPE,
             text=True,
         )
-
-
-@pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevStack]:
-    policy = POLICY.replace('["kv/shop/**"]', '["kv/shop/**", "kv1/shop/**"]')
-    with DevStack(tmp_path_factory.mktemp("stack"), policy=policy) as running:
-        running.openbao.admin.enable_kv("kv1", version=1)
-        running.openbao.admin.write_policy(
-            "strongroom-bridge",
-            'path "kv/*" { capabilities = ["read"] }\npath "kv1/*" { capabilities = ["read"] }\n',
-        )
-        yield running
-
-
-@pytest.fixture
-def launcher(stack: DevStack) -> Launcher:
-    return Launcher(stack)
