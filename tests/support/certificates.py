@@ -1,0 +1,50 @@
+"""Certificates for both ends of a connection: right ones, and servers of every kind of wrong."""
+
+import datetime as dt
+import ssl
+from pathlib import Path
+
+from cli.dev.authority import Authority
+
+IDENTITY = "spiffe://example.org/ns/shop/sa/api"
+
+
+class Certificates:
+    """An authority and what it issued, and a second authority that nobody trusts.
+
+    Attributes:
+        ca, cert, key: what the wrapper is to use.
+        other_ca: an authority that signed none of this.
+        stranger_cert, stranger_key: the same identity from that authority.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._authority = Authority(folder / "ours")
+        self._serial = 0
+        stranger = Authority(folder / "theirs", name="Somebody else")
+        client = self._authority.issue_client("client", identities=(IDENTITY,))
+        strange = stranger.issue_client("client", identities=(IDENTITY,))
+        self.ca = str(self._authority.ca_file)
+        self.cert = str(client.cert)
+        self.key = str(client.key)
+        self.other_ca = str(stranger.ca_file)
+        self.stranger_cert = str(strange.cert)
+        self.stranger_key = str(strange.key)
+
+    def server(self, *names: str, expired: bool = False) -> ssl.SSLContext:
+        """Return the context of a server with a certificate for these names; 127.0.0.1 and ::1 if none are given."""
+        self._serial += 1
+        now = dt.datetime.now(dt.UTC)
+        issued = self._authority.issue_server(
+            f"server{self._serial}",
+            hosts=names or ("127.0.0.1", "::1"),
+            not_before=now - dt.timedelta(hours=2) if expired else None,
+            not_after=now - dt.timedelta(hours=1) if expired else None,
+        )
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_3
+        context.num_tickets = 0  # as the bridge has it
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_verify_locations(self.ca)
+        context.load_cert_chain(issued.cert, issued.key)
+        return context
