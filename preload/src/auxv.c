@@ -34,6 +34,10 @@ static long read_auxv(struct auxv_entry *entries, size_t bytes) {
 
 bool auxv_is_secure(void) {
     struct auxv_entry entries[ENTRIES_MAX];
+    for (size_t i = 0; i < ENTRIES_MAX; i++) {
+        entries[i].type = AT_NULL; /* valgrind does not know that the call below fills them */
+        entries[i].value = 0;
+    }
     long bytes = read_auxv(entries, sizeof entries);
     for (long i = 0; i < ENTRIES_MAX && (i + 1) * (long)sizeof entries[0] <= bytes; i++) {
         if (entries[i].type == AT_SECURE) {

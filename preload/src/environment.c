@@ -14,26 +14,36 @@ size_t environment_count(char *const *list) {
     return count;
 }
 
+bool environment_is_name(const char *name) {
+    while (*name != '\0' && *name != '=') {
+        name++;
+    }
+    return *name == '\0';
+}
+
 char *environment_entry(char *const *list, const char *name) {
     char first = name[0];
-    if (list == NULL || first == '\0' || first == '=') {
+    if (list == NULL || first == '\0') {
         return NULL;
     }
-    for (; *list != NULL; list++) {
-        char *entry = *list;
-        /* Nearly every entry is ruled out by its first byte; a miss must not cost more than it does in a libc. */
-        if (entry[0] != first) {
-            continue;
+    for (;; list++) {
+        /* Nearly every entry is ruled out by its first byte, in a loop of few instructions: a miss must not cost more
+         * than it does in a libc. */
+        char *entry;
+        while ((entry = *list) != NULL && entry[0] != first) {
+            list++;
+        }
+        if (entry == NULL) {
+            return NULL;
         }
         size_t i = 1;
-        while (name[i] == entry[i] && name[i] != '\0' && name[i] != '=') {
+        while (name[i] == entry[i] && name[i] != '\0') {
             i++;
         }
         if (name[i] == '\0' && entry[i] == '=') {
-            return entry;
+            return environment_is_name(name) ? entry : NULL; /* looked at only now: most entries do not get here */
         }
     }
-    return NULL;
 }
 
 char *environment_value(char *const *list, const char *name) {

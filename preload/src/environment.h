@@ -2,6 +2,7 @@
 #ifndef STRONGROOM_ENVIRONMENT_H
 #define STRONGROOM_ENVIRONMENT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -20,6 +21,9 @@ static inline char **environment_now(void) {
 
 /* Number of entries of a list. */
 size_t environment_count(char *const *list);
+
+/* Whether `name` has no '=' in it. */
+bool environment_is_name(const char *name);
 
 /* The first `NAME=...` entry of `list` as getenv() of a libc would find it, or NULL. `name` must not be NULL; an empty
  * name and a name with a '=' in it are never found. Safe in signal handlers. */

@@ -20,27 +20,35 @@ __attribute__((constructor)) static void on_load(int argc, char **argv, char **e
     state_load(envp);
 }
 
+/* The answer for a name that is not answered from the region. glibc is asked itself: it is quicker where many names
+ * begin alike, and since 2.41 safe against setenv() in another thread. musl is slower than the search here. */
+static char *search(const struct state *state, char **list, const char *name) {
+    if (state == NULL || state->libc.getenv == NULL || state->libc.gnu_version == NULL) {
+        return environment_value(list, name);
+    }
+    char *value = state->libc.getenv(name);
+    /* glibc finds "A=B" in an entry "A=B=C". */
+    return value != NULL && environment_is_name(name) ? value : NULL;
+}
+
 static char *lookup(const struct state *state, const char *name) {
     char **list = environment_now();
     if (list == NULL) {
         return NULL;
     }
     if (state == NULL || list != state->list || !name_filter_has(state, name)) {
-        return environment_value(list, name);
+        return search(state, list, name);
     }
     size_t name_bytes;
     uint32_t slot = region_find(&state->region, name, &name_bytes);
-    if (name[name_bytes] != '\0') {
-        return NULL;
-    }
-    if (slot != REGION_NO_SLOT && state->hints[slot] != NO_HINT) {
+    if (slot != REGION_NO_SLOT && name[name_bytes] == '\0' && state->hints[slot] != NO_HINT) {
         char *secret = region_string(&state->region, slot);
         /* The list is the one we know, so it is long enough to look into; `*environ = NULL` empties it in place. */
         if (list[0] != NULL && list[state->hints[slot]] == secret) {
             return secret + name_bytes + 1;
         }
     }
-    return environment_value(list, name);
+    return search(state, list, name);
 }
 
 char *getenv(const char *name) {

@@ -20,6 +20,8 @@ enum { FUNCTIONS = sizeof(struct libc) / sizeof(void (*)(void)) };
 /* In the order of struct libc. */
 static const char *const NAMES[] = {
     "__errno_location",
+    "getenv",
+    "gnu_get_libc_version",
     "execve",
     "execvpe",
     "fexecve",

@@ -28,6 +28,8 @@ union signal_set {
 /* Each is NULL when the program has no libc, or a libc without it. */
 struct libc {
     int *(*errno_location)(void);
+    char *(*getenv)(const char *);
+    const char *(*gnu_version)(void);
     int (*execve)(const char *, char *const *, char *const *);
     int (*execvpe)(const char *, char *const *, char *const *);
     int (*fexecve)(int, char *const *, char *const *);
