@@ -148,7 +148,16 @@ def read_names(image: "Buffer") -> list[str]:
     Raises:
         IntegrityError: any rule of the specification does not hold.
     """
-    return [image[offset : offset + length].decode("ascii") for offset, length, _ in _checked_entries(image)]
+    return list(read_offsets(image))
+
+
+def read_offsets(image: "Buffer") -> dict[str, int]:
+    """Check an image completely and return, by name, where its string ``NAME=VALUE`` stands.
+
+    Raises:
+        IntegrityError: any rule of the specification does not hold.
+    """
+    return {image[offset : offset + length].decode("ascii"): offset for offset, length, _ in _checked_entries(image)}
 
 
 def read_values(image: "Buffer") -> dict[str, bytes]:

@@ -10,7 +10,7 @@ from strongroom.problem import printable
 from strongroom.reference import Reference
 from wrapper import exit_status, libc
 from wrapper.fetch import Bridge
-from wrapper.handoff import choose_rung, usable_library
+from wrapper.handoff import RUNG_PTRACE, choose_rung, usable_library
 from wrapper.main import report
 from wrapper.memory import SecretMemory
 from wrapper.plan import LaunchPlan, plan_launch
@@ -84,6 +84,10 @@ def _delivery(program: Program, settings: WrapperSettings) -> tuple[dict[str, ob
     """Say which rung the program would get, trying memory for real."""
     try:
         rung = choose_rung(program)
+        if rung == RUNG_PTRACE:
+            from wrapper.bootstrap import probe
+
+            probe()
         library = usable_library()
         libc.set_not_dumpable()
         memory = SecretMemory(settings.require)

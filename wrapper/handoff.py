@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from wrapper.settings import WrapperSettings
 
 RUNG_PRELOAD = "preload"
+RUNG_PTRACE = "ptrace"  # wrapper.bootstrap
 ADDED = frozenset({"LD_PRELOAD", "STRONGROOM_REGION", "STRONGROOM_CHILDREN"})  # what is put beside the placeholders
 
 
@@ -33,8 +34,7 @@ def choose_rung(program: Program) -> str:
     if program.linkage == FOREIGN:
         msg = f"{program.binary}: is not a program of this machine ({os.uname().machine}, 64 bits)"
         raise ProtectionError(msg, hint="secrets reach native programs only")
-    msg = f"{program.binary}: is statically linked, and the library cannot be loaded into it"
-    raise ProtectionError(msg, hint="use a dynamically linked build")
+    return RUNG_PTRACE
 
 
 def usable_library() -> str:
@@ -55,8 +55,12 @@ def usable_library() -> str:
     return path
 
 
-def build_environment(plan: "LaunchPlan", memory: "SecretMemory", settings: "WrapperSettings") -> dict[str, str]:
+def build_environment(
+    plan: "LaunchPlan", memory: "SecretMemory", settings: "WrapperSettings", rung: str
+) -> dict[str, str]:
     """Check the region completely and return the environment that goes with it.
+
+    A static program needs neither library nor region itself; both are for the dynamic programs that it may start.
 
     Raises:
         IntegrityError: the bridge sent something else than a region.
@@ -64,6 +68,8 @@ def build_environment(plan: "LaunchPlan", memory: "SecretMemory", settings: "Wra
     """
     assert memory.mapping is not None  # noqa: S101 - it was fetched into
     environment = plan.environment(read_names(memory.mapping))
+    if rung == RUNG_PTRACE and settings.children == "deny":
+        return environment
     library = usable_library()
     earlier = environment.get("LD_PRELOAD")
     environment["LD_PRELOAD"] = f"{library}:{earlier}" if earlier else library

@@ -12,6 +12,11 @@ _SYS_MEMFD_SECRET = 447  # the same on every architecture that has it (asm-gener
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _PR_SET_DUMPABLE = 4
 _PR_SET_NO_NEW_PRIVS = 38
+_PR_SET_PTRACER = 0x59616D61
+
+_PTRACE_GETREGSET = 0x4204  # linux/ptrace.h
+_PTRACE_SETREGSET = 0x4205
+_NT_PRSTATUS = 1  # linux/elf.h
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
@@ -58,3 +63,69 @@ def set_no_new_privileges() -> None:
 def die_with_parent() -> None:
     """Have the kernel end this process when the thread that started it ends (PR_SET_PDEATHSIG)."""
     _checked(_libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0))
+
+
+def allow_tracer(pid: int) -> None:
+    """Let a child trace this process, which Yama allows only to ancestors by itself. Without Yama nothing happens."""
+    _libc.prctl(_PR_SET_PTRACER, pid, 0, 0, 0)
+
+
+def ptrace(request: int, pid: int, address: int = 0, data: int = 0) -> None:
+    """Send the kernel a request about a tracee, one that returns nothing (see the manual page).
+
+    Raises:
+        OSError: ESRCH when the process has ended or is not stopped, EPERM where tracing is forbidden.
+    """
+    _checked(_libc.ptrace(request, pid, ctypes.c_void_p(address), ctypes.c_void_p(data)))
+
+
+def read_registers(pid: int, size: int) -> bytes:
+    """Return the general registers of a stopped tracee (PTRACE_GETREGSET, NT_PRSTATUS).
+
+    Args:
+        pid: the tracee.
+        size: how many bytes they are on this machine.
+    """
+    buffer = ctypes.create_string_buffer(size)
+    part = _memory_part(ctypes.addressof(buffer), size)
+    ptrace(_PTRACE_GETREGSET, pid, _NT_PRSTATUS, ctypes.addressof(part))
+    return buffer.raw
+
+
+def write_registers(pid: int, registers: bytes) -> None:
+    """Set the general registers of a stopped tracee (PTRACE_SETREGSET, NT_PRSTATUS)."""
+    buffer = ctypes.create_string_buffer(registers, len(registers))
+    part = _memory_part(ctypes.addressof(buffer), len(registers))
+    ptrace(_PTRACE_SETREGSET, pid, _NT_PRSTATUS, ctypes.addressof(part))
+
+
+def read_memory(pid: int, address: int, size: int) -> bytes:
+    """Return what another process holds at an address, up to the first page that cannot be read (process_vm_readv(2)).
+
+    Raises:
+        OSError: EFAULT when not one byte can be read, EPERM when this process may not.
+    """
+    buffer = ctypes.create_string_buffer(size)
+    ours, theirs = _memory_part(ctypes.addressof(buffer), size), _memory_part(address, size)
+    call = _libc.process_vm_readv
+    call.restype = ctypes.c_ssize_t
+    done = _checked(call(pid, ours, ctypes.c_ulong(1), theirs, ctypes.c_ulong(1), ctypes.c_ulong(0)))
+    return buffer.raw[:done]
+
+
+def write_memory(pid: int, address: int, data: bytes) -> int:
+    """Write into the writable memory of another process; return how much was written (process_vm_writev(2)).
+
+    Raises:
+        OSError: EFAULT when not one byte can be written, EPERM when this process may not.
+    """
+    buffer = ctypes.create_string_buffer(data, len(data))
+    ours, theirs = _memory_part(ctypes.addressof(buffer), len(data)), _memory_part(address, len(data))
+    call = _libc.process_vm_writev
+    call.restype = ctypes.c_ssize_t
+    return _checked(call(pid, ours, ctypes.c_ulong(1), theirs, ctypes.c_ulong(1), ctypes.c_ulong(0)))
+
+
+def _memory_part(address: int, size: int) -> "ctypes.Array[ctypes.c_size_t]":
+    """Return a struct iovec."""
+    return (ctypes.c_size_t * 2)(address, size)

@@ -57,7 +57,7 @@ def launch(arguments: list[str], started: float) -> "NoReturn":
         StrongroomError: whatever stopped it; nothing of the application has run.
     """
     # Imported here and in this order, so that the signals are in hand before the slow imports begin.
-    from wrapper.handoff import ADDED, become, build_environment, choose_rung, end_on_signal, harden
+    from wrapper.handoff import ADDED, RUNG_PTRACE, become, build_environment, choose_rung, end_on_signal, harden
 
     end_on_signal()
     from wrapper.plan import plan_launch
@@ -68,13 +68,14 @@ def launch(arguments: list[str], started: float) -> "NoReturn":
     if not command:
         msg = "no command given"
         raise ConfigError(msg, hint=USAGE)
-    settings = load_settings(flags, os.environ)
-    plan = plan_launch(os.environ)
-    program = find_program(command, os.environ)
+    environ = given_environment()
+    settings = load_settings(flags, environ)
+    plan = plan_launch(environ)
+    program = find_program(command, environ)
     if not plan.needs_bridge:
         harden()
         become(program, dict(plan.plain))
-    if REGION in os.environ:
+    if REGION in environ:
         msg = "this process already runs under strongroom"
         raise ConfigError(msg, hint="put all references into the environment of the outer launch")
     if not settings.bridge:
@@ -87,13 +88,38 @@ def launch(arguments: list[str], started: float) -> "NoReturn":
     from wrapper.memory import SecretMemory
 
     rung = choose_rung(program)
+    tracer = None
+    if rung == RUNG_PTRACE:
+        from wrapper.bootstrap import start_tracer
+
+        tracer = start_tracer()  # it can attach only to a process that is dumpable
     set_not_dumpable()
     harden()
     memory = SecretMemory(settings.require)
     Bridge(settings).fetch_region(BUNDLE_URL_PATH, plan.request, memory.allocate)
-    environment = build_environment(plan, memory, settings)
+    environment = build_environment(plan, memory, settings, rung)
+    if tracer:
+        tracer.instruct(memory, settings)
     if not settings.quiet:
         count = len(environment.keys() - plan.plain.keys() - ADDED)
         elapsed_ms = (monotonic() - started) * 1000
         say(f"{count} secrets in {memory.rung} memory by {rung}, {elapsed_ms:.0f} ms")
     become(program, environment)
+
+
+def given_environment() -> dict[str, str]:
+    """Return the environment as this process was given it.
+
+    Where no locale is set, CPython sets LC_CTYPE for itself (PEP 538). The application must not inherit that; the block
+    that the kernel keeps tells whether it was there before.
+    """
+    environ = dict(os.environ)
+    if environ.get("LC_CTYPE", "").lower() in {"c.utf-8", "c.utf8", "utf-8"}:
+        try:
+            with open("/proc/self/environ", "rb") as file:
+                given = file.read()
+        except OSError:  # no /proc here: nothing can be told, so nothing is taken away
+            return environ
+        if not given.startswith(b"LC_CTYPE=") and b"\0LC_CTYPE=" not in given:
+            del environ["LC_CTYPE"]
+    return environ
