@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
 from cli.dev.authority import Authority
 from cli.dev.openbao import OpenBaoServer
-
 from tests.support.bridge import BridgeProcess
 
 MakeBridge = Callable[..., BridgeProcess]

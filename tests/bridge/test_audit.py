@@ -7,9 +7,9 @@ import threading
 from pathlib import Path
 
 import pytest
+
 from bridge.audit import AuditLog
 from bridge.record import AuditRecord, Caller, Decision
-
 from strongroom.errors import ConfigError, UnavailableError
 
 CALLER = Caller("spiffe://example.org/a", "192.0.2.1", "r1")
@@ -19,7 +19,12 @@ RECORD = AuditRecord("X", "kv/a", "k", 3, Decision.ALLOWED)
 def test_200_launches_at_once_share_a_few_fsyncs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: list[int] = []
     real = os.fsync
-    monkeypatch.setattr(os, "fsync", lambda fd: (synced.append(fd), real(fd)))
+
+    def counted(fd: int) -> None:
+        synced.append(fd)
+        real(fd)
+
+    monkeypatch.setattr(os, "fsync", counted)
 
     async def run() -> None:
         log = AuditLog(tmp_path / "audit", fsync=True, timeout_s=5)
@@ -141,7 +146,7 @@ def test_a_failed_reopening_keeps_the_old_file(tmp_path: Path) -> None:
 
 def test_a_file_that_cannot_be_opened_stops_the_start(tmp_path: Path) -> None:
     async def run() -> None:
-        with pytest.raises(ConfigError, match="audit_file=.*cannot be opened"):
+        with pytest.raises(ConfigError, match=r"audit_file=.*cannot be opened"):
             AuditLog(tmp_path / "no" / "audit", fsync=True, timeout_s=5)
 
     asyncio.run(run())

@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
-from cli.dev.openbao import OpenBaoServer
 
-from tests.bridge.conftest import READER_RULES, MakeBridge
+from cli.dev.openbao import OpenBaoServer
 from strongroom.bundle import REGION_MEDIA_TYPE
+from tests.bridge.conftest import READER_RULES, MakeBridge
 from tests.support.bridge import SHOP, BridgeProcess, bundle_request, wait_for
 
 
@@ -108,7 +108,7 @@ def test_values_that_are_no_texts_become_compact_json(bridge: BridgeProcess, bao
     raw = {"number": 1234567890123, "real": 1.5, "truth": True, "object": {"b": [1, {}], "a": "ü"}, "null": None}
     bao.admin.put_v2("kv", "shop/json", raw)
     names = ["number", "real", "truth", "object"]
-    reply = bridge.bundle(bundle_request(**{name.upper(): f"bao:kv/shop/json#{name}" for name in names}))
+    reply = bridge.bundle(bundle_request({name.upper(): f"bao:kv/shop/json#{name}" for name in names}))
     assert reply.values == {
         "NUMBER": "1234567890123",
         "REAL": "1.5",
@@ -137,7 +137,7 @@ def test_a_value_of_200_kb_arrives_whole(bridge: BridgeProcess, bao: OpenBaoServ
 def test_5000_secrets_of_one_path_arrive_in_one_answer(bridge: BridgeProcess, bao: OpenBaoServer) -> None:
     secrets = {f"KEY_{number}": f"value-{number}" for number in range(5000)}
     bao.admin.put_v2("kv", "shop/many", dict(secrets))
-    reply = bridge.bundle(bundle_request(**{name: f"bao:kv/shop/many#{name}" for name in secrets}))
+    reply = bridge.bundle(bundle_request({name: f"bao:kv/shop/many#{name}" for name in secrets}))
     assert reply.values == secrets
     assert len(bridge.audit(reply.headers["X-Request-Id"])) == 5000
     assert bridge.bundle(bundle_request(from_path=("bao:kv/shop/many",))).values == secrets
@@ -240,7 +240,9 @@ def test_each_secret_is_audited_before_the_answer(bridge: BridgeProcess) -> None
     common = {"identity": SHOP, "peer": "127.0.0.1", "request_id": reply.headers["X-Request-Id"]}
     records = bridge.audit(reply.headers["X-Request-Id"])
     assert [{name: value for name, value in record.items() if name != "time"} for record in records] == [
-        common | {"name": "A", "path": "kv/shop/db", "key": "password", "version": 2, "decision": "allowed", "reason": ""},
+        common | {
+            "name": "A", "path": "kv/shop/db", "key": "password", "version": 2, "decision": "allowed", "reason": "",
+        },
         common | {
             "name": "B", "path": "kv/shop/db", "key": "no", "version": 2, "decision": "missing",
             "reason": "there is no key 'no' in kv/shop/db",

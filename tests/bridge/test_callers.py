@@ -9,9 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+
 from cli.dev.authority import Authority
 from cli.dev.openbao import OpenBaoServer
-
 from strongroom.bundle import encode_request
 from tests.bridge.conftest import MakeBridge
 from tests.support.bridge import SHOP, BridgeProcess, bundle_request, wait_for
@@ -83,12 +83,11 @@ def test_an_identity_that_does_not_count_is_denied(
 
 def test_no_session_can_be_resumed(bridge: BridgeProcess) -> None:
     """A resumed session would carry an identity over that may have been taken away."""
-    with socket.create_connection(bridge.https, 10) as plain:
-        with bridge.context().wrap_socket(plain, server_hostname="localhost") as tls:
-            body = encode_request(REQUEST)
-            tls.sendall(b"POST /v1/bundle HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
-            assert tls.recv(12) == b"HTTP/1.1 200"
-            assert tls.session is None or not tls.session.has_ticket
+    with bridge.connection() as tls:
+        body = encode_request(REQUEST)
+        tls.sendall(b"POST /v1/bundle HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+        assert tls.recv(12) == b"HTTP/1.1 200"
+        assert tls.session is None or not tls.session.has_ticket
 
 
 def test_100_launches_at_once_are_served(bridge: BridgeProcess) -> None:
@@ -128,19 +127,17 @@ def test_large_bodies_slow_bodies_and_slow_handshakes_are_cut_off(make_bridge: M
     reply = bridge.post("/v1/bundle", b" " * 2001)
     assert (reply.status, reply.document["title"]) == (413, "Content Too Large")
 
-    with socket.create_connection(bridge.https, 10) as plain:
-        with bridge.context().wrap_socket(plain, server_hostname="localhost") as tls:
-            tls.sendall(b"POST /v1/bundle HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
-            answer = tls.recv(65536)
-            assert answer.startswith(b"HTTP/1.1 408 ")
+    with bridge.connection() as tls:
+        tls.sendall(b"POST /v1/bundle HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+        answer = tls.recv(65536)
+        assert answer.startswith(b"HTTP/1.1 408 ")
 
     with socket.create_connection(bridge.https, 10) as plain:
         assert plain.recv(1) == b""  # the handshake never begins
 
-    with socket.create_connection(bridge.https, 10) as plain:
-        with bridge.context().wrap_socket(plain, server_hostname="localhost") as tls:
-            tls.sendall(b"POST /v1/bundle HTTP/1.1\r\nHost: x\r\nX-Slow: ")
-            assert tls.recv(1) == b""  # the head never ends
+    with bridge.connection() as tls:
+        tls.sendall(b"POST /v1/bundle HTTP/1.1\r\nHost: x\r\nX-Slow: ")
+        assert tls.recv(1) == b""  # the head never ends
 
 
 def test_an_answer_larger_than_a_region_may_be_is_refused(make_bridge: MakeBridge, bao: OpenBaoServer) -> None:
@@ -155,10 +152,9 @@ def test_an_answer_larger_than_a_region_may_be_is_refused(make_bridge: MakeBridg
 def test_a_caller_that_leaves_does_no_harm(bridge: BridgeProcess) -> None:
     body = encode_request(REQUEST)
     for cut in (0, 10, len(body) - 1, len(body)):
-        with socket.create_connection(bridge.https, 10) as plain:
-            with bridge.context().wrap_socket(plain, server_hostname="localhost") as tls:
-                head = b"POST /v1/bundle HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body)
-                tls.sendall(head + body[:cut])
+        with bridge.connection() as tls:
+            head = b"POST /v1/bundle HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body)
+            tls.sendall(head + body[:cut])
     wait_for(lambda: bridge.metric("strongroom_bridge_requests_in_flight") == 0, "no request left over")
     assert bridge.bundle(REQUEST).status == 200
     assert not bridge.events("request_crashed")

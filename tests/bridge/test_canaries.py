@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 
 from cli.dev.openbao import OpenBaoServer
-
 from tests.bridge.conftest import MakeBridge
 from tests.support.bridge import BridgeProcess, Reply, bundle_request
 
@@ -29,7 +28,7 @@ def test_planted_values_are_seen_in_answers_only(
         bridge.bundle(bundle_request(A="bao:kv/shop/canary#k", B="bao:kv/other#k")),
         bridge.bundle(bundle_request(A="bao:kv/shop/canary#k#9")),
         bridge.bundle(bundle_request(from_path=("bao:kv/shop/canary-path",))),
-        bridge.bundle(bundle_request(**{f"V{number}": "bao:kv/shop/canary#k" for number in range(500)})),
+        bridge.bundle(bundle_request({f"V{number}": "bao:kv/shop/canary#k" for number in range(500)})),
         bridge.bundle(
             bundle_request(A="bao:kv/shop/no#k?optional", B="bao:kv/shop/no#k?default=" + CANARY, C="bao:kv/x#k")
         ),

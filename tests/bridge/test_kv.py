@@ -3,6 +3,9 @@
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from bridge.kv import (
     Mount,
     RawNumber,
@@ -14,9 +17,6 @@ from bridge.kv import (
     reading_of_v2,
     value_bytes,
 )
-from hypothesis import given
-from hypothesis import strategies as st
-
 from strongroom.errors import NotFoundError, PeerError, UndeliverableError
 
 JSON = st.recursive(

@@ -5,10 +5,10 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
+
 from bridge.lease import Lease, Step, next_step
 from bridge.login import Credentials, Login
 from bridge.openbao import Answer, Call
-
 from strongroom.errors import ConfigError, UnavailableError
 
 

@@ -7,9 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+
 from cli.dev.authority import Authority
 from cli.dev.openbao import OpenBaoServer
-
 from tests.bridge.conftest import MakeBridge
 from tests.support.bridge import BridgeProcess, bundle_request, wait_for
 

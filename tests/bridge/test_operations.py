@@ -1,9 +1,7 @@
 """What an operator sees: reloads, rotation, drain, health, metrics, a start that is refused."""
 
 import json
-import os
 import signal
-import socket
 import ssl
 import subprocess
 import sys
@@ -11,11 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+
 from bridge.main import main
 from bridge.settings import PREFIX, BridgeSettings, parse_listen
 from cli.dev.authority import Authority
 from cli.dev.openbao import OpenBaoServer
-
 from strongroom.errors import ConfigError
 from tests.bridge.conftest import MakeBridge
 from tests.support.bridge import POLICY, BridgeProcess, bundle_request, wait_for
@@ -45,24 +43,22 @@ def test_a_policy_edit_counts_and_a_broken_one_keeps_the_old(make_bridge: MakeBr
 
 def fingerprint(bridge: BridgeProcess) -> bytes | None:
     """The certificate that the bridge shows."""
-    with socket.create_connection(bridge.https, 10) as plain:
-        with bridge.context().wrap_socket(plain, server_hostname="localhost") as tls:
-            return tls.getpeercert(binary_form=True)
+    with bridge.connection() as tls:
+        return tls.getpeercert(binary_form=True)
 
 
 def test_certificates_are_followed_without_dropping_connections(make_bridge: MakeBridge, authority: Authority) -> None:
     bridge = make_bridge()
     old = fingerprint(bridge)
-    with socket.create_connection(bridge.https, 10) as plain:
-        with bridge.context().wrap_socket(plain, server_hostname="localhost") as kept:
-            bridge.server_files.cert.write_text("broken")
-            wait_for(lambda: bridge.events("tls_reload_failed"), "the broken certificate is noticed")
-            assert fingerprint(bridge) == old
-            assert bridge.metric('strongroom_bridge_reloads_total{outcome="failed",what="tls"}') >= 1
-            authority.issue_server(bridge.server_files.cert.stem)
-            wait_for(lambda: fingerprint(bridge) != old, "the new certificate is shown")
-            kept.sendall(b"POST /v1/plan HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}")
-            assert kept.recv(12) == b"HTTP/1.1 200"
+    with bridge.connection() as kept:
+        bridge.server_files.cert.write_text("broken")
+        wait_for(lambda: bridge.events("tls_reload_failed"), "the broken certificate is noticed")
+        assert fingerprint(bridge) == old
+        assert bridge.metric('strongroom_bridge_reloads_total{outcome="failed",what="tls"}') >= 1
+        authority.issue_server(bridge.server_files.cert.stem)
+        wait_for(lambda: fingerprint(bridge) != old, "the new certificate is shown")
+        kept.sendall(b"POST /v1/plan HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}")
+        assert kept.recv(12) == b"HTTP/1.1 200"
 
 
 def test_an_authority_that_is_taken_out_lets_its_clients_in_no_more(
@@ -141,17 +137,16 @@ def test_sigterm_finishes_what_is_at_work_and_takes_no_more(
         assert not bridge.events("drain_incomplete")
 
 
-def test_readiness_during_a_drain(make_bridge: MakeBridge, authority: Authority, tmp_path: Path) -> None:
+def test_readiness_during_a_drain(make_bridge: MakeBridge) -> None:
     """A body that never ends keeps one request at work until the drain timeout."""
     bridge = make_bridge(drain_timeout_s=1.0, body_timeout_s=60)
-    with socket.create_connection(bridge.https, 10) as plain:
-        with bridge.context().wrap_socket(plain, server_hostname="localhost") as tls:
-            tls.sendall(b"POST /v1/bundle HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
-            wait_for(lambda: bridge.metric("strongroom_bridge_requests_in_flight") == 1, "a request is at work")
-            bridge.process.send_signal(signal.SIGTERM)
-            wait_for(lambda: bridge.look("/readyz").status == 503, "readyz says no")
-            assert bridge.look("/readyz").document["process"] == {"ok": False, "detail": "shutting down"}
-            assert bridge.process.wait(10) == 0
+    with bridge.connection() as tls:
+        tls.sendall(b"POST /v1/bundle HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+        wait_for(lambda: bridge.metric("strongroom_bridge_requests_in_flight") == 1, "a request is at work")
+        bridge.process.send_signal(signal.SIGTERM)
+        wait_for(lambda: bridge.look("/readyz").status == 503, "readyz says no")
+        assert bridge.look("/readyz").document["process"] == {"ok": False, "detail": "shutting down"}
+        assert bridge.process.wait(10) == 0
     assert bridge.events("drain_incomplete")
 
 
@@ -283,7 +278,7 @@ def test_malformed_addresses_are_refused(text: str) -> None:
 
 def test_no_descriptor_is_left_open_by_requests(bridge: BridgeProcess) -> None:
     def count() -> int:
-        return len(os.listdir(f"/proc/{bridge.process.pid}/fd"))
+        return sum(1 for _ in Path(f"/proc/{bridge.process.pid}/fd").iterdir())
 
     bridge.bundle(REQUEST)
     before = count()

@@ -3,11 +3,11 @@
 import time
 
 import pytest
-from bridge.glob import Glob
-from bridge.policy import Policy, make_grant
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bridge.glob import Glob
+from bridge.policy import Policy, make_grant
 from strongroom.errors import ConfigError, DeniedError
 from strongroom.identity import parse_spiffe_id
 from strongroom.reference import check_path
@@ -52,7 +52,7 @@ def test_globs_mean_what_the_naive_reading_says(pattern: str, text: str) -> None
         ("kv/shop.db", "kv/shopxdb", False),
         ("kv/[ab]", "kv/a", False),
         ("kv/?", "kv/a", False),
-        ("kv/s*", "kv/ſ", False),
+        ("kv/s*", "kv/\u017f", False),
         ("kv/\u00e9", "kv/e\u0301", False),  # composed and decomposed are different names at OpenBao, too
     ],
 )
@@ -107,7 +107,7 @@ def policy(*paths: str, identity: str = "spiffe://example.org/ns/shop/sa/*", key
 
 
 def test_an_empty_policy_denies() -> None:
-    with pytest.raises(DeniedError, match="no grant names spiffe://example.org/ns/shop/sa/api"):
+    with pytest.raises(DeniedError, match=r"no grant names spiffe://example.org/ns/shop/sa/api"):
         Policy(()).require(API, "kv/a", "k")
 
 
@@ -130,9 +130,9 @@ def test_other_identities_are_denied(identity: str) -> None:
 def test_the_reason_says_which_part_stands_in_the_way() -> None:
     rules = policy("kv/shop/*", keys=("public_*",))
     rules.require(API, "kv/shop/db", "public_url")
-    with pytest.raises(DeniedError, match="gives .* the path kv/other"):
+    with pytest.raises(DeniedError, match=r"gives .* the path kv/other"):
         rules.require(API, "kv/other", "public_url")
-    with pytest.raises(DeniedError, match="gives .* the key 'password' of kv/shop/db"):
+    with pytest.raises(DeniedError, match=r"gives .* the key 'password' of kv/shop/db"):
         rules.require(API, "kv/shop/db", "password")
 
 
@@ -151,7 +151,7 @@ def test_keys_of_one_grant_do_not_go_with_paths_of_another() -> None:
 
 @given(
     segments=st.lists(
-        st.sampled_from(["shop", "..", ".", "", "%2e%2e", "other", "%2F", "shop\\", "*", "ａ", "a b"]),
+        st.sampled_from(["shop", "..", ".", "", "%2e%2e", "other", "%2F", "shop\\", "*", "\uff41", "a b"]),
         min_size=1, max_size=5,
     )
 )  # fmt: skip

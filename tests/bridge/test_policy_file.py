@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 
 import pytest
-from bridge.policy_file import PolicyFile, parse_policy
 
+from bridge.policy_file import PolicyFile, parse_policy
 from strongroom.errors import ConfigError, DeniedError
 from strongroom.identity import parse_spiffe_id
 
@@ -28,7 +28,7 @@ OTHER = GOOD.replace("kv/shop/*", "kv/other/*")
     ],
 )
 def test_a_broken_policy_is_refused_with_its_place(text: str, complaint: str) -> None:
-    with pytest.raises(ConfigError, match="policy.toml: ") as caught:
+    with pytest.raises(ConfigError, match=r"policy.toml: ") as caught:
         parse_policy(text, origin="policy.toml")
     assert complaint in caught.value.message
     assert caught.value.hint
@@ -44,7 +44,7 @@ def test_a_missing_or_broken_policy_stops_the_start(tmp_path: Path, content: str
     path = tmp_path / "policy.toml"
     if content is not None:
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    with pytest.raises(ConfigError, match="policy.toml"):
+    with pytest.raises(ConfigError, match=r"policy.toml"):
         PolicyFile(path)
 
 

@@ -5,11 +5,11 @@ import threading
 from collections.abc import Awaitable, Callable
 
 import pytest
+
 from bridge.kv import Reading
 from bridge.openbao import Answer, Call
 from bridge.reads import CoalescingReader, Pool
 from bridge.store import SecretStore
-
 from strongroom.errors import DeniedError, NotFoundError, UnavailableError
 from strongroom.secret import Secret
 
@@ -80,7 +80,7 @@ def run(
 
 async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(20):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - what is waited for happens in another thread
             await asyncio.sleep(0.001)
 
 

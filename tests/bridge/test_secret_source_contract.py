@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+
 from bridge.login import Credentials, Login
 from bridge.openbao import Call, Endpoint, OpenBao
 from bridge.reads import CoalescingReader, Pool
@@ -18,7 +19,6 @@ from bridge.service import SecretSource
 from bridge.store import SecretStore
 from cli.dev.authority import Authority
 from cli.dev.openbao import OpenBaoServer
-
 from strongroom.errors import ConfigError, DeniedError, NotFoundError, StrongroomError, UnavailableError
 from tests.support.secret_source import FakeSecretSource
 
@@ -120,5 +120,5 @@ def test_secrets_do_not_cross_the_network_in_the_clear() -> None:
 
 
 def test_a_missing_authority_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="openbao_ca_file=.*no.crt"):
+    with pytest.raises(ConfigError, match=r"openbao_ca_file=.*no.crt"):
         OpenBao(Endpoint("https://127.0.0.1:8200", str(tmp_path / "no.crt")))

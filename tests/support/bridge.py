@@ -1,13 +1,15 @@
 """A bridge in a process of its own, and a client for it; for tests that talk to real sockets."""
 
+import contextlib
 import http.client
 import json
 import os
+import socket
 import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -42,8 +44,15 @@ def wait_for(condition: Callable[[], object], what: str, *, timeout_s: float = W
         time.sleep(0.01)
 
 
-def bundle_request(*, from_path: tuple[str, ...] = (), exclude: tuple[str, ...] = (), **variables: str) -> BundleRequest:
+def bundle_request(
+    environ: Mapping[str, str] | None = None,
+    *,
+    from_path: tuple[str, ...] = (),
+    exclude: tuple[str, ...] = (),
+    **variables: str,
+) -> BundleRequest:
     """Make a request from variables as they stand in an environment."""
+    variables = {**(environ or {}), **variables}
     sources = [parse_path_reference(text) for text in from_path]
     return BundleRequest(
         [Entry(name, parse_value(value)) for name, value in variables.items()],
@@ -122,7 +131,7 @@ class BridgeProcess:
                 stderr=log,
             )
         os.close(write_end)
-        with open(read_end, encoding="ascii") as pipe:
+        with os.fdopen(read_end, encoding="ascii") as pipe:
             line = pipe.readline()
         assert line, self.log_file.read_text()
         listening = json.loads(line)
@@ -182,6 +191,15 @@ class BridgeProcess:
             return Reply(response.status, dict(response.getheaders()), response.read())
         finally:
             connection.close()
+
+    @contextlib.contextmanager
+    def connection(self) -> Iterator[ssl.SSLSocket]:
+        """Open a TLS connection for a test that writes its own bytes."""
+        with (
+            socket.create_connection(self.https, WAIT_S) as plain,
+            self.context().wrap_socket(plain, server_hostname="localhost") as tls,
+        ):
+            yield tls
 
     def bundle(self, request: BundleRequest, *, client: IssuedFiles | None = None) -> Reply:
         return self.post(BUNDLE_URL_PATH, encode_request(request), context=self.context(client))
