@@ -43,10 +43,13 @@ def init_path() -> str:
     """
     machine = os.uname().machine
     if machine not in MACHINES:
-        raise LibraryError(f"preload: no init program for {machine}; there is one for {' and '.join(MACHINES)}")
+        message = f"preload: no init program for {machine}; there is one for {' and '.join(MACHINES)}"
+        raise LibraryError(message)
     path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib", machine, "strongroom-init")
     if not os.path.isfile(path):
-        raise LibraryError(f"preload: {path}: not built; run make -C {os.path.dirname(os.path.abspath(__file__))}")
+        message = f"preload: {path}: not built; run make -C {os.path.dirname(os.path.abspath(__file__))}"
+        raise LibraryError(message)
     if not os.access(path, os.X_OK):
-        raise LibraryError(f"preload: {path}: may not be executed; check its mode and the mount options")
+        message = f"preload: {path}: may not be executed; check its mode and the mount options"
+        raise LibraryError(message)
     return path

@@ -94,6 +94,25 @@ static bool preload_without(char *to, const char *value, const char *library) {
     return to > begin;
 }
 
+/* Whether the program is making a launch of its own: it hands over a region that is not ours. */
+static bool is_launch(char *const *list) {
+    const char *text = environment_value(list, REGION_VARIABLE);
+    struct handover handover;
+    return text != NULL && handover_parse(text, &handover);
+}
+
+/* The environment for a launch inside this one: without our secrets, with all that the new launch put into it. An empty
+ * entry is left alone, since it may be a placeholder of the new launch. */
+static void compose_launch(const struct state *state, char *const *list, struct list *new_list) {
+    for (; *list != NULL; list++) {
+        uint32_t slot = secret_of(state, *list);
+        if (slot == REGION_NO_SLOT || (*list)[state->region.slots[slot].name_bytes + 1] == '\0') {
+            new_list->entries[new_list->count++] = *list;
+        }
+    }
+    new_list->entries[new_list->count] = NULL;
+}
+
 /* The environment for a program that may not have secrets. `preload` has room for the LD_PRELOAD entry. */
 static void compose_without(const struct state *state, char *const *list, char *preload, struct list *new_list) {
     for (; *list != NULL; list++) {
@@ -244,7 +263,10 @@ long passing_call(const struct target *target, char *const *list, passing_functi
     }
 
     long result = 0;
-    if (allowed) {
+    if (is_launch(list)) {
+        compose_launch(state, list, &new_list);
+        call(context, new_list.entries);
+    } else if (allowed) {
         result = call_with_region(state, list, preload, &new_list, call, context);
     } else {
         compose_without(state, list, preload, &new_list);

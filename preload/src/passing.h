@@ -19,6 +19,8 @@ typedef void passing_function(void *context, char *const *list);
  * - LD_PRELOAD and STRONGROOM_REGION are added or adjusted; nothing else is.
  * - A program that may not have secrets gets the environment without those entries, without the region and without this
  *   library.
+ * - A list that hands over another region, because the program makes a launch of its own, loses our secrets and keeps
+ *   everything else.
  * - An environment without any of the secrets is passed as it is.
  *
  * Returns 0, or a negative errno value when no region could be made; `call` is not called then. What was made for

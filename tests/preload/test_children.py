@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.preload.launch import PASSWORD, SECRETS, Launcher, Programs
+from tests.preload.launch import PASSWORD, ROOT, SECRETS, Launcher, Programs
 
 PYTHON = os.path.realpath(sys.executable)
 
@@ -239,6 +239,22 @@ def test_privileged_program_gets_nothing(launcher: Launcher, glibc_programs: Pro
     names = ["PLAIN", "DB_PASSWORD", "API_KEY", "LD_PRELOAD", "STRONGROOM_REGION"]
     result = launcher.run(["bash", "-c", '"$@"; exit $?', "bash", program, *names])
     assert result.stdout == b"PLAIN=plain\nDB_PASSWORD\nAPI_KEY\nLD_PRELOAD\nSTRONGROOM_REGION\n"
+    assert result.stderr == b""
+
+
+def test_launch_inside_a_launch_passes_on_only_its_own_secrets(launcher: Launcher, programs: Programs) -> None:
+    code = f"""
+import os, sys
+sys.path.insert(0, {str(ROOT)!r})
+from tests.preload.launch import image_of
+from tests.support import secretmem
+descriptor = secretmem.secret_descriptor(image_of({{"INNER": b"deep", "EMPTY_SECRET": b"filled"}}))
+region = f"memfd-secret:{{descriptor}}"
+os.execve(sys.argv[1], sys.argv[1:], {{**os.environ, "INNER": "", "STRONGROOM_REGION": region}})
+"""
+    names = ["INNER", "DB_PASSWORD", "EMPTY_SECRET", "PLAIN"]
+    result = launcher.run([PYTHON, "-c", code, programs.build("print"), *names])
+    assert result.stdout == b"INNER=deep\nDB_PASSWORD\nEMPTY_SECRET=filled\nPLAIN=plain\n"
     assert result.stderr == b""
 
 

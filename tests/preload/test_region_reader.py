@@ -58,3 +58,30 @@ def test_valgrind_finds_nothing_in_a_build_without_sanitizers(tmp_path: Path) ->
     subprocess.run(["cc", "-g", f"-I{root}/preload/src", *sources, "-o", program], check=True)
     command: list[str | Path] = ["valgrind", "-q", "--error-exitcode=99", program, *GOOD, *BAD]
     assert output(*command).count("\n") == len(GOOD) + len(BAD)
+
+
+def test_fuzzing_finds_nothing(tmp_path: Path) -> None:
+    # A short run with a fixed seed. For a long one: the same program with -max_total_time=600.
+    root = VECTORS.parents[2]
+    program = tmp_path / "region-fuzz"
+    sources = [
+        root / "tests/native/region_fuzz.c",
+        *(root / f"preload/src/{name}.c" for name in ("region", "region_write")),
+    ]
+    options = ["-g", "-O1", "-fsanitize=fuzzer,address,undefined", "-fno-sanitize-recover=all", "-Wall", "-Wextra"]
+    subprocess.run(["clang", *options, "-Werror", f"-I{root}/preload/src", *sources, "-o", program], check=True)
+    corpus = tmp_path / "corpus"
+    corpus.mkdir()
+    for path in (*GOOD, *BAD):
+        for repair in (b"\0", b"\1"):
+            (corpus / f"{path.stem}-{repair[0]}").write_bytes(repair + path.read_bytes())
+    result = subprocess.run(
+        [program, "-runs=300000", "-seed=1", "-max_len=4096", corpus],
+        capture_output=True,
+        check=False,
+        text=True,
+        timeout=100,
+        cwd=tmp_path,
+    )
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert "Done 300000 runs" in result.stderr
