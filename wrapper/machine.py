@@ -154,6 +154,8 @@ class _X8664(Machine):
         "madvise": 28,
         "prctl": 157,
         "exit_group": 231,
+        "memfd_create": 319,
+        "write": 1,
     }
     call_instruction = b"\x0f\x05"  # syscall
     return_instruction = b"\xc3"  # ret
@@ -217,6 +219,8 @@ class _Aarch64(Machine):
         "madvise": 233,
         "prctl": 167,
         "exit_group": 94,
+        "memfd_create": 279,
+        "write": 64,
     }
     call_instruction = pack("<I", 0xD400_0001)  # svc #0
     return_instruction = pack("<I", 0xD65F_03C0)  # ret
