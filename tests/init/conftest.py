@@ -1,0 +1,56 @@
+"""The inits and the programs that run under them, each built once."""
+
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+import preload
+from tests.init.inits import DUMB_INIT, TINI, Init, strongroom_init
+
+ROOT = Path(__file__).parents[2]
+NATIVE = ROOT / "tests" / "native" / "init"
+
+
+@pytest.fixture(scope="session")
+def init_path() -> str:
+    """Path of the freshly built program."""
+    subprocess.run(["make", "-s", "-C", str(ROOT / "preload"), "init"], check=True)
+    return preload.init_path()
+
+
+@pytest.fixture(scope="session")
+def ours(init_path: str) -> Init:
+    return strongroom_init(init_path)
+
+
+@pytest.fixture(scope="session", params=["strongroom-init", TINI, DUMB_INIT], ids=str)
+def init(request: pytest.FixtureRequest, init_path: str) -> Init:
+    """Each of the three in turn."""
+    chosen: Init | str = request.param
+    if isinstance(chosen, str):
+        return strongroom_init(init_path)
+    assert shutil.which(chosen.name), f"{chosen.name} is not installed; apt-get install {chosen.name}"
+    return chosen
+
+
+@dataclass(frozen=True)
+class Programs:
+    """Builds the programs of ``tests/native/init``, each once."""
+
+    folder: Path
+
+    def __call__(self, name: str) -> str:
+        """Return the path of a program."""
+        output = self.folder / name
+        if not output.exists():
+            flags = ["-std=c11", "-O1", "-Wall", "-Wextra", "-Werror"]
+            subprocess.run(["gcc", *flags, str(NATIVE / f"{name}.c"), "-o", str(output)], check=True)
+        return str(output)
+
+
+@pytest.fixture(scope="session")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Programs:
+    return Programs(tmp_path_factory.mktemp("programs"))
