@@ -169,6 +169,9 @@ long handover_finish(struct shared *shared) {
     }
     if (result >= 0) {
         result = sys_fcntl(shared->fd, F_DUPFD, LOWEST_FD);
+        if (result == -EINVAL) {
+            result = -EMFILE; /* the limit of open files lies below the lowest number that is taken */
+        }
     }
     sys_close(shared->fd);
     return result;

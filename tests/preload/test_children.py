@@ -109,6 +109,16 @@ def test_child_has_no_descriptor_left_from_the_launch(launcher: Launcher, progra
     assert launcher.run(["sh", "-c", '"$1"; exit 0', "sh", program]).stdout == b"0 1 2 \n"
 
 
+def test_thousands_of_variables(launcher: Launcher, programs: Programs) -> None:
+    # More than the stack is used for.
+    secrets = {f"SECRET_{number:05}": b"value" for number in range(3000)}
+    plain = {f"VARIABLE_{number:05}": "x" for number in range(6000)}
+    names = ["SECRET_00000", "SECRET_02999", "VARIABLE_05999"]
+    result = launcher.run(["env", programs.build("print"), *names], secrets=secrets, extra=plain)
+    assert result.stdout == b"SECRET_00000=value\nSECRET_02999=value\nVARIABLE_05999=x\n"
+    assert result.stderr == b""
+
+
 def test_what_the_parent_changed_is_what_the_child_gets(launcher: Launcher, programs: Programs) -> None:
     program = programs.build("print")
     names = ["DB_PASSWORD", "API_KEY", "EMPTY_SECRET", "NEW"]
