@@ -82,17 +82,20 @@ def launch(arguments: list[str], started: float) -> "NoReturn":
         msg = "STRONGROOM_BRIDGE is not set, and the environment refers to secrets"
         raise ConfigError(msg, hint="set it to the address of the bridge, for example https://bridge:8443")
 
-    from strongroom.bundle import BUNDLE_URL_PATH
-    from wrapper.fetch import Bridge
-    from wrapper.libc import set_not_dumpable
-    from wrapper.memory import SecretMemory
-
     rung = choose_rung(program)
     tracer = None
     if rung == RUNG_PTRACE:
         from wrapper.bootstrap import start_tracer
 
-        tracer = start_tracer()  # it can attach only to a process that is dumpable
+        tracer = start_tracer()  # gets ready during the imports
+
+    from strongroom.bundle import BUNDLE_URL_PATH
+    from wrapper.fetch import Bridge
+    from wrapper.libc import set_not_dumpable
+    from wrapper.memory import SecretMemory
+
+    if tracer:
+        tracer.wait_attached()  # it can attach only to a process that is dumpable
     set_not_dumpable()
     harden()
     memory = SecretMemory(settings.require)

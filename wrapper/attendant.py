@@ -1,0 +1,256 @@
+"""The tracer of a static program at work: secret memory into the program, pointers onto its stack, and away.
+
+Runs in the child that ``wrapper.bootstrap`` forks, and is imported there only.
+"""
+
+import os
+import signal
+
+from wrapper.exit_status import REGION, SIGNALLED
+from wrapper.initial_stack import (
+    AT_EXECFN,
+    AT_PAGESZ,
+    AT_PHDR,
+    AT_SYSINFO_EHDR,
+    ELF_HEADER_BYTES,
+    IncompleteError,
+    InitialStack,
+    StackError,
+    executable_spans,
+    parse_stack,
+    repoint,
+)
+from wrapper.machine import MACHINES, Departure
+from wrapper.settings import REQUIRE_ANY, REQUIRE_MEMFD_SECRET
+from wrapper.tracee import CallError, GoneError, Tracee
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import NoReturn
+
+_PROT_READ, _PROT_WRITE, _PROT_EXEC = 1, 2, 4  # mman.h
+_MAP_SHARED, _MAP_PRIVATE, _MAP_ANONYMOUS = 1, 2, 0x20
+_MADV_DONTDUMP = 16
+_PR_SET_DUMPABLE = 4
+
+_FIRST_READ_BYTES = 1 << 14  # of the stack: enough for nearly all
+_MAX_STACK_BYTES = 8 << 20  # execve allows 6 MiB (execve(2), limits on size of arguments)
+_HEADERS_BYTES = 1 << 12  # of an ELF image: its header and program headers
+_SEARCH_BYTES = 1 << 16  # of code at a time
+_SEARCHES = 16
+
+
+class _Orders:
+    """What the traced process wrote down before its exec.
+
+    Attributes:
+        descriptor: number of the secret memory in that process.
+        size: of the memory, in bytes.
+        rung: its kind.
+        consume: whether to take the SIGCHLD of the tracer's end from the pending signals.
+        offsets: where the string of each secret stands in the memory.
+    """
+
+    __slots__ = ("consume", "descriptor", "offsets", "rung", "size")
+
+    def __init__(self, text: bytes) -> None:
+        first, *lines = text.split(b"\n")
+        descriptor, size, rung, consume = first.decode("ascii").split(" ")
+        self.descriptor = int(descriptor)
+        self.size = int(size)
+        self.rung = rung
+        self.consume = consume == "1"
+        pairs = (line.split(b" ") for line in lines)
+        self.offsets = {name: int(offset) for name, offset in pairs}
+
+
+class _EndError(Exception):
+    """The program must end with this status, before its first instruction."""
+
+    def __init__(self, status: int, message: str = "") -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+
+
+def attend(target: int, answer: int, orders: int) -> "NoReturn":
+    """Carry a process through its exec, and end.
+
+    Args:
+        target: process number.
+        answer: where to write ``0`` when it is traced, or the errno of the refusal.
+        orders: descriptor of the file that the target has written when it execs.
+
+    Raises:
+        OSError: the kernel refuses something that it has always allowed.
+    """
+    attendant = _Attendant(target, orders)
+    try:
+        tracee = Tracee(target, attendant.machine, attendant.on_signal)
+    except OSError as error:
+        os.write(answer, str(error.errno).encode())
+        os._exit(0)
+    os.write(answer, b"0")
+    os.close(answer)
+    try:
+        attendant.attend(tracee)
+    except GoneError:
+        os._exit(0)
+    except ProcessLookupError:  # killed while it stood still
+        os.waitpid(target, 0)
+    os._exit(0)
+
+
+class _Attendant:
+    """The work on one launch."""
+
+    __slots__ = ("_executed", "_fatal", "_gadget", "_orders", "_pid", "_waiting", "machine")
+
+    def __init__(self, pid: int, orders: int) -> None:
+        self.machine = MACHINES[os.uname().machine]
+        self._pid = pid
+        self._orders = orders
+        self._executed = False
+        self._gadget: int | None = None  # address of a call instruction in the program
+        self._waiting = 0  # a signal that came too late for the wrapper to end by it
+        ignored = signal.SIG_IGN
+        self._fatal = [number for number in (signal.SIGTERM, signal.SIGINT) if signal.getsignal(number) is not ignored]
+
+    def on_signal(self, number: int) -> None:
+        """Keep SIGTERM and SIGINT from being lost on PID 1, whose default is to ignore them (signal(7)).
+
+        The wrapper ends by them. What it lets pass, and what arrives while the application has not begun, ends the
+        application as it would have ended the wrapper.
+        """
+        if self._pid == 1 and number in self._fatal:
+            self._waiting = number
+            if self._executed:
+                raise _EndError(SIGNALLED + number)
+
+    def attend(self, tracee: Tracee) -> None:
+        """Carry the process through its exec; it goes on alone, or has ended."""
+        tracee.wait_for_exec()
+        self._executed = True
+        registers = tracee.registers()
+        if self._waiting:
+            self._end(tracee, registers, _EndError(SIGNALLED + self._waiting))
+            return
+        try:
+            self._put_in_place(tracee, registers, _Orders(os.pread(self._orders, os.fstat(self._orders).st_size, 0)))
+        except _EndError as end:
+            self._end(tracee, registers, end)
+        except (CallError, StackError) as error:
+            self._end(tracee, registers, _EndError(REGION, str(error)))
+        except ProcessLookupError:
+            raise
+        except OSError as error:
+            self._end(tracee, registers, _EndError(REGION, error.strerror or "unknown error"))
+
+    def _put_in_place(self, tracee: Tracee, registers: bytes, orders: _Orders) -> None:
+        machine = self.machine
+        stack_pointer = machine.stack_pointer(registers)
+        entry = machine.program_counter(registers)
+        stack, data = _read_stack(tracee, stack_pointer)
+        vdso = stack.value(AT_SYSINFO_EHDR)
+        gadget = _search(tracee, vdso, vdso, machine.find_call)
+        if gadget is None:
+            msg = "the vDSO holds no system call instruction"
+            raise StackError(msg)
+        self._gadget = gadget
+
+        base = _map_secrets(tracee, gadget, orders)
+        addresses = {name: base + offset for name, offset in orders.offsets.items()}
+        entries, found = repoint(stack, data, stack_pointer, addresses)
+        missing = addresses.keys() - found
+        if missing:
+            msg = f"{min(missing).decode('ascii')}: no placeholder in the environment"
+            raise StackError(msg)
+        tracee.write(stack.envp, b"".join(entry.to_bytes(8, "little") for entry in entries))
+
+        page_bytes = stack.value(AT_PAGESZ)
+        page = tracee.call(gadget, "mmap", 0, page_bytes, _PROT_READ | _PROT_EXEC, _MAP_PRIVATE | _MAP_ANONYMOUS, -1, 0)
+        head = stack.value(AT_PHDR) - ELF_HEADER_BYTES  # where linkers put them
+        departure = Departure(
+            child=os.getpid(),
+            page=page,
+            page_bytes=page_bytes,
+            entry=entry,
+            gadget=_search(tracee, head, entry, machine.find_call_and_return),
+            consume=orders.consume,
+        )
+        tracee.write_code(page, machine.farewell(departure))
+        tracee.call(gadget, "prctl", _PR_SET_DUMPABLE, 0, 0, 0, 0)  # last: from now on only root reads or writes it
+        tracee.release(machine.at(registers, page))
+
+    def _end(self, tracee: Tracee, registers: bytes, end: _EndError) -> None:
+        """Have the program exit; by a call written over its first instruction, if no other has been found."""
+        if end.message:
+            os.write(2, f"strongroom: error: starting a static program: {end.message}\n".encode())
+        self._executed = False  # signals may do what they like now
+        gadget = self._gadget
+        if gadget is None:
+            gadget = self.machine.program_counter(registers)
+            tracee.write_code(gadget, self.machine.call_instruction)
+        tracee.prepare_call(gadget, "exit_group", end.status)
+        tracee.wait_for_end()
+
+
+def _read_stack(tracee: Tracee, stack_pointer: int) -> tuple[InitialStack, bytes]:
+    """Return the arrays on the stack, and its bytes with all strings of the environment."""
+    size = _FIRST_READ_BYTES
+    while True:
+        data = tracee.read(stack_pointer, size)
+        try:
+            stack = parse_stack(data, stack_pointer)
+            break
+        except IncompleteError:
+            if size >= _MAX_STACK_BYTES:
+                raise
+            size *= 4
+    # The name of the program is the last string; those of the environment end before it (fs/exec.c).
+    wanted = stack.value(AT_EXECFN) - stack_pointer
+    if len(data) < wanted <= _MAX_STACK_BYTES:
+        data = tracee.read(stack_pointer, wanted)
+    return stack, data
+
+
+def _search(tracee: Tracee, head: int, start: int, find: "Callable[[bytes, int], int | None]") -> int | None:
+    """Look for an instruction in the code of an ELF image, from ``start`` on; None if it is not there.
+
+    Args:
+        tracee: in whose memory the image is.
+        head: address of the image.
+        start: an address in the image.
+        find: looks for it in bytes that stand at an address.
+    """
+    try:
+        spans = list(executable_spans(tracee.read(head, _HEADERS_BYTES), head))
+    except (StackError, OSError):
+        return None
+    for begin, end in spans:
+        position = max(begin, start)
+        for _ in range(_SEARCHES):
+            if position >= end:
+                break
+            code = tracee.read(position, min(_SEARCH_BYTES, end - position))
+            found = find(code, position)
+            if found is not None:
+                return found
+            position += len(code)
+    return None
+
+
+def _map_secrets(tracee: Tracee, gadget: int, orders: _Orders) -> int:
+    """Have the program map the secret memory and close its descriptor; return the address."""
+    protection = _PROT_READ | _PROT_WRITE
+    base = tracee.call(gadget, "mmap", 0, orders.size, protection, _MAP_SHARED, orders.descriptor, 0)
+    if orders.rung != REQUIRE_MEMFD_SECRET:  # which is locked and kept out of core dumps by its kind
+        try:
+            tracee.call(gadget, "mlock", base, orders.size)
+        except CallError:
+            if orders.rung != REQUIRE_ANY:
+                raise
+        tracee.call(gadget, "madvise", base, orders.size, _MADV_DONTDUMP)
+    tracee.call(gadget, "close", orders.descriptor)
+    return base
