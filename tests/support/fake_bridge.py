@@ -2,14 +2,13 @@
 
 import contextlib
 import json
-import queue
 import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Self
 
-from strongroom.bundle import REGION_MEDIA_TYPE, BundleRequest, decode_request
+from strongroom.bundle import REGION_MEDIA_TYPE, decode_request
 from strongroom.problem import PROBLEM_MEDIA_TYPE
 from strongroom.region import encode
 
@@ -60,13 +59,11 @@ def answer(*pieces: bytes) -> Script:
     return play
 
 
-def bundle(values: Mapping[str, bytes], seen: list[BundleRequest] | None = None) -> Script:
+def bundle(values: Mapping[str, bytes]) -> Script:
     """A script that answers a bundle request from a table by the names of variables, as the bridge would."""
 
     def play(connection: ssl.SSLSocket) -> None:
         request = decode_request(read_request(connection)[1])
-        if seen is not None:
-            seen.append(request)
         wanted = [entry.name for entry in request.entries if entry.name in values]
         if request.from_paths:
             wanted += [name for name in values if name not in wanted and name not in request.exclude]
@@ -76,11 +73,7 @@ def bundle(values: Mapping[str, bytes], seen: list[BundleRequest] | None = None)
 
 
 class FakeBridge:
-    """A listening socket whose connections play the scripts in turn, the last one for ever.
-
-    Attributes:
-        served: gets an item for every connection, when its script begins.
-    """
+    """A listening socket whose connections play the scripts in turn, the last one for ever."""
 
     def __init__(
         self, context: ssl.SSLContext | None, *scripts: Script, family: socket.AddressFamily = socket.AF_INET
@@ -94,7 +87,6 @@ class FakeBridge:
         host = "127.0.0.1" if family == socket.AF_INET else "[::1]"
         self.url = f"https://{host}:{self.port}"
         self.connections = 0
-        self.served: queue.Queue[int] = queue.Queue()
 
     def __enter__(self) -> Self:
         self._start(self._accept)
@@ -135,11 +127,9 @@ class FakeBridge:
         plain.settimeout(_LONG_S)
         with contextlib.suppress(OSError), plain:
             if self._context is None:
-                self.served.put(self.connections)
                 script(plain)  # type: ignore[arg-type]  # a script for a server without TLS
                 return
             with self._context.wrap_socket(plain, server_side=True) as connection:
-                self.served.put(self.connections)
                 script(connection)
 
 

@@ -1,0 +1,76 @@
+"""The wrapper in a process of its own, against a fake bridge."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from tests.support.certificates import Certificates
+
+ROOT = Path(__file__).parents[2]
+SANDBOX = ROOT / "tests" / "support" / "sandbox.py"
+TIMEOUT_S = 30.0
+
+
+class Launches:
+    """Starts commands through ``python -m wrapper`` in an environment of its own."""
+
+    def __init__(self, certificates: Certificates) -> None:
+        self._base = {
+            "PATH": "/usr/local/bin:/usr/bin:/bin",
+            "STRONGROOM_CA": certificates.ca,
+            "STRONGROOM_CERT": certificates.cert,
+            "STRONGROOM_KEY": certificates.key,
+            "STRONGROOM_WAIT": "0",
+            "STRONGROOM_RETRIES": "0",
+        }
+
+    def environ(self, bridge: str, variables: Mapping[str, str]) -> dict[str, str]:
+        """Return the environment of a launch; ``bridge`` may be empty."""
+        return self._base | ({"STRONGROOM_BRIDGE": bridge} if bridge else {}) | dict(variables)
+
+    @staticmethod
+    def command(command: Sequence[str], *, options: Sequence[str] = (), sandbox: Sequence[str] = ()) -> list[str]:
+        """Return the words that launch ``command``, on a poorer machine if the sandbox says so."""
+        prefix = [sys.executable, str(SANDBOX), *sandbox, "--"] if sandbox else []
+        return [*prefix, sys.executable, "-m", "wrapper", *options, "--", *command]
+
+    def run(  # noqa: PLR0913 - each is one property of a launch
+        self,
+        command: Sequence[str],
+        variables: Mapping[str, str],
+        *,
+        bridge: str = "",
+        options: Sequence[str] = (),
+        sandbox: Sequence[str] = (),
+        cwd: Path = ROOT,
+        stdin: bytes = b"",
+    ) -> subprocess.CompletedProcess[bytes]:
+        """Launch and wait for the end."""
+        return subprocess.run(
+            self.command(command, options=options, sandbox=sandbox),
+            env=self.environ(bridge, variables),
+            cwd=cwd,
+            input=stdin,
+            capture_output=True,
+            check=False,
+            timeout=TIMEOUT_S,
+        )
+
+    def start(
+        self, command: Sequence[str], variables: Mapping[str, str], *, bridge: str, prefix: Sequence[str] = ()
+    ) -> subprocess.Popen[bytes]:
+        """Launch and return at once. ``prefix`` is a program that starts the wrapper."""
+        return subprocess.Popen(
+            [*prefix, *self.command(command)],
+            env=self.environ(bridge, variables),
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+
+
+def is_root() -> bool:
+    """Say whether tests may make namespaces."""
+    return os.geteuid() == 0

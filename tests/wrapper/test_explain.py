@@ -1,0 +1,130 @@
+"""``strongroom plan`` as a process, against bridges that answer well and badly."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+
+import pytest
+
+from tests.support.certificates import Certificates
+from tests.support.fake_bridge import FakeBridge, answer, response
+from tests.support.launches import ROOT, Launches
+from wrapper import exit_status
+
+CANARY = "canary-Gh51xQ"
+SECRET = {"DB": "bao:kv/db#key#3"}
+ALLOWED: dict[str, object] = {"name": "DB", "path": "kv/db", "key": "key", "version": 3, "allowed": True}
+
+
+def explain(
+    launches: Launches, variables: Mapping[str, str], *words: str, bridge: str = ""
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "cli", "plan", *words],
+        env=launches.environ(bridge, variables),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+
+
+def plan_of(entries: list[dict[str, object]], **more: object) -> bytes:
+    document = {"identity": "spiffe://example.org/ns/shop/sa/api", "entries": entries, "from_path": []} | more
+    return response(200, json.dumps(document).encode(), media_type="application/json")
+
+
+def test_without_references_nothing_is_asked(launches: Launches) -> None:
+    done = explain(launches, {"A": "a"}, "--", "true")
+
+    assert done.returncode == 0
+    assert "nothing would be fetched" in done.stdout
+
+
+def test_it_shows_source_and_verdict_and_no_default(launches: Launches, certificates: Certificates) -> None:
+    variables = {**SECRET, "TOKEN": f"bao:kv/db#token?default={CANARY}", "STRONGROOM_FROM_PATH": "bao:kv/env?optional"}
+    entries = [ALLOWED, {**ALLOWED, "name": "TOKEN", "key": "token", "version": None}]
+    from_path = [{"path": "kv/env", "allowed": False, "reason": "no grant"}]
+    with FakeBridge(certificates.server(), answer(plan_of(entries, from_path=from_path))) as bridge:
+        done = explain(launches, variables, "-o", "json", "--", "true", bridge=bridge.url)
+
+    document = json.loads(done.stdout)
+    assert done.returncode == exit_status.DENIED
+    assert document["secrets"] == [
+        {"name": "DB", "source": "kv/db#key#3", "when_missing": "stop", "allowed": True, "reason": ""},
+        {"name": "TOKEN", "source": "kv/db#token", "when_missing": "default", "allowed": True, "reason": ""},
+        {"name": "*", "source": "kv/env#*", "when_missing": "left out", "allowed": False, "reason": "no grant"},
+    ]
+    assert (document["delivery"]["rung"], document["delivery"]["memory"]) == ("preload", "memfd-secret")
+    assert CANARY not in done.stdout + done.stderr
+
+
+def test_a_table_for_people(launches: Launches, certificates: Certificates) -> None:
+    with FakeBridge(certificates.server(), answer(plan_of([ALLOWED]))) as bridge:
+        done = explain(launches, SECRET, "true", bridge=bridge.url)
+
+    assert done.returncode == 0
+    assert "preload + memfd-secret memory" in done.stdout
+    assert "DB        kv/db#key#3  stop        allowed" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        [],
+        [{**ALLOWED, "allowed": False}],
+        [{**ALLOWED, "allowed": 1}],
+        [{**ALLOWED, "allowed": "true"}],
+        [{**ALLOWED, "version": 4}],
+        [{**ALLOWED, "path": "kv/other"}],
+        [{**ALLOWED, "path": ["kv/db"]}],
+        [{**ALLOWED, "name": {}}],
+        ["DB"],
+        [None],
+    ],
+    ids=repr,
+)
+def test_what_the_bridge_does_not_clearly_allow_is_denied(
+    launches: Launches, certificates: Certificates, entries: list[dict[str, object]]
+) -> None:
+    with FakeBridge(certificates.server(), answer(plan_of(entries))) as bridge:
+        done = explain(launches, SECRET, "-o", "json", "true", bridge=bridge.url)
+
+    assert done.returncode == exit_status.DENIED, done.stderr
+    assert [row["allowed"] for row in json.loads(done.stdout)["secrets"]] == [False]
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"{", b"\xff", b"null", b"[" * 100_000, b'"text"'])
+def test_an_answer_that_is_no_plan_is_an_error_of_the_bridge(
+    launches: Launches, certificates: Certificates, body: bytes
+) -> None:
+    data = response(200, body, media_type="application/json")
+    with FakeBridge(certificates.server(), answer(data)) as bridge:
+        done = explain(launches, SECRET, "true", bridge=bridge.url)
+
+    assert (done.returncode, done.stdout) == (exit_status.UNREACHABLE, "")
+    assert done.stderr.startswith("strongroom: error: the bridge's plan is not a JSON object")
+
+
+def test_what_the_bridge_says_cannot_drive_the_terminal(launches: Launches, certificates: Certificates) -> None:
+    hostile = "\x1b[2J\x9b31m\u202e\nallowed"
+    entries = [{**ALLOWED, "allowed": False, "reason": hostile}]
+    with FakeBridge(certificates.server(), answer(plan_of(entries, identity=hostile))) as bridge:
+        done = explain(launches, SECRET, "true", bridge=bridge.url)
+
+    assert done.stdout.replace("\n", "").isprintable()
+
+
+def test_a_program_that_cannot_be_had_or_protected_is_said_before_anything_is_asked(launches: Launches) -> None:
+    done = explain(launches, SECRET, "no-such-command")
+
+    assert (done.returncode, done.stdout) == (127, "")
+
+
+@pytest.mark.parametrize("words", [["-o", "yaml", "true"], ["-o"], []])
+def test_a_wrong_command_line_is_refused(launches: Launches, words: list[str]) -> None:
+    done = explain(launches, {}, *words)
+
+    assert (done.returncode, done.stdout) == (exit_status.CONFIG, "")

@@ -1,0 +1,470 @@
+"""Whole launches: ``python -m wrapper`` as a process, up to what the application finds."""
+
+import os
+import shlex
+import signal
+import socket
+import ssl
+import stat
+import subprocess
+import sys
+from collections.abc import Mapping
+from errno import ENOSYS
+from pathlib import Path
+
+import pytest
+
+from preload import library_path
+from strongroom.region import encode
+from tests.support.certificates import Certificates
+from tests.support.fake_bridge import FakeBridge, Script, answer, bundle, problem, response
+from tests.support.launches import ROOT, Launches
+from wrapper import exit_status
+
+CANARY = b"canary-Gh51xQ"
+SECRET = {"SECRET": "bao:kv/db#key"}
+
+
+def lines(output: bytes) -> list[str]:
+    return output.decode().splitlines()
+
+
+def environment_of(output: bytes) -> dict[bytes, bytes]:
+    """What ``env -0`` prints."""
+    return dict(pair.split(b"=", 1) for pair in output.split(b"\0") if pair)
+
+
+@pytest.fixture(params=["plain", "with secrets"])
+def serving(request: pytest.FixtureRequest, certificates: Certificates) -> object:
+    """Both ways to an application: nothing to fetch, and one secret."""
+    if request.param == "plain":
+        yield "", {"SECRET": "plain"}
+    else:
+        with FakeBridge(certificates.server(), bundle({"SECRET": CANARY})) as bridge:
+            yield bridge.url, SECRET
+
+
+Serving = tuple[str, Mapping[str, str]]
+
+
+class TestWhatTheApplicationFinds:
+    def test_its_secrets(self, launches: Launches, certificates: Certificates) -> None:
+        values = {"SECRET": CANARY, "EMPTY": b"", "BYTES": bytes(range(1, 256)), "LONG": b"x" * 300_000}
+        with FakeBridge(certificates.server(), bundle(values)) as bridge:
+            variables = {name: f"bao:kv/db#{name}" for name in values} | {"PLAIN": "p"}
+            done = launches.run(["env", "-0"], variables, bridge=bridge.url)
+
+        assert done.returncode == 0, done.stderr
+        found = environment_of(done.stdout)
+        assert {name: found[name.encode()] for name in values} == values
+        assert found[b"PLAIN"] == b"p"
+
+    def test_the_secrets_of_a_whole_path(self, launches: Launches, certificates: Certificates) -> None:
+        values = {"SECRET": CANARY, "HOME": b"not this one"}
+        with FakeBridge(certificates.server(), bundle(values)) as bridge:
+            variables = {"STRONGROOM_FROM_PATH": "bao:kv/env", "HOME": "/home"}
+            done = launches.run(["env", "-0"], variables, bridge=bridge.url)
+
+        found = environment_of(done.stdout)
+        assert (found[b"SECRET"], found[b"HOME"]) == (CANARY, b"/home")
+
+    def test_no_variable_for_an_optional_secret_that_is_missing(
+        self, launches: Launches, certificates: Certificates
+    ) -> None:
+        with FakeBridge(certificates.server(), bundle({})) as bridge:
+            done = launches.run(["env", "-0"], {"SECRET": "bao:kv/db#key?optional", "A": "a"}, bridge=bridge.url)
+
+        assert done.returncode == 0, done.stderr
+        assert b"SECRET" not in environment_of(done.stdout)
+
+    def test_the_environment_that_was_given_and_nothing_of_ours(self, launches: Launches, serving: Serving) -> None:
+        url, variables = serving
+        given = {"A": "a", "EMPTY": "", "EQUALS": "x=y", "LONG": "l" * 100_000, "LF": "a\nb", "BYTES": "\udcff"}
+        done = launches.run(["env", "-0"], {**variables, **given}, bridge=url)
+
+        found = environment_of(done.stdout)
+        expected = {b"PATH", b"SECRET", *(name.encode() for name in given)}
+        if url:
+            expected |= {b"LD_PRELOAD", b"STRONGROOM_REGION"}
+        assert found.keys() == expected
+        assert {name: os.fsdecode(found[name.encode()]) for name in given} == given
+
+    def test_a_locale_only_where_one_was_given(self, launches: Launches) -> None:
+        # Where none is set, CPython sets LC_CTYPE for itself (PEP 538).
+        assert b"LC_CTYPE" not in environment_of(launches.run(["env", "-0"], {}).stdout)
+        given = {"LC_CTYPE": "C.UTF-8"}
+        assert environment_of(launches.run(["env", "-0"], given).stdout)[b"LC_CTYPE"] == b"C.UTF-8"
+
+    def test_no_library_and_no_region_when_there_is_nothing_to_fetch(self, launches: Launches) -> None:
+        done = launches.run(["env", "-0"], {"A": "a", "LD_PRELOAD": ""})
+
+        assert environment_of(done.stdout).keys() == {b"PATH", b"A", b"LD_PRELOAD"}
+        assert done.stderr == b""
+
+    def test_a_policy_for_children_only_where_one_is_set(self, launches: Launches, certificates: Certificates) -> None:
+        with FakeBridge(certificates.server(), bundle({"SECRET": CANARY})) as bridge:
+            done = launches.run(["env", "-0"], {**SECRET, "STRONGROOM_CHILDREN": "deny"}, bridge=bridge.url)
+
+        assert environment_of(done.stdout)[b"STRONGROOM_CHILDREN"] == b"deny"
+
+    def test_the_libraries_that_were_preloaded_before_behind_ours(
+        self, launches: Launches, certificates: Certificates
+    ) -> None:
+        other = str(Path(library_path()).resolve())  # any library that loads
+        with FakeBridge(certificates.server(), bundle({"SECRET": CANARY})) as bridge:
+            done = launches.run(["env", "-0"], {**SECRET, "LD_PRELOAD": other}, bridge=bridge.url)
+
+        assert environment_of(done.stdout)[b"LD_PRELOAD"] == f"{library_path()}:{other}".encode()
+
+    def test_nothing_of_the_secret_in_the_block_that_the_kernel_shows(
+        self, launches: Launches, certificates: Certificates
+    ) -> None:
+        with FakeBridge(certificates.server(), bundle({"SECRET": CANARY})) as bridge:
+            script = "printf %s\\\\n $SECRET; exec tr '\\0' '\\n' < /proc/$$/environ"
+            done = launches.run(["sh", "-c", script], SECRET, bridge=bridge.url)
+
+        assert lines(done.stdout)[0] == CANARY.decode()
+        assert CANARY not in done.stdout.split(b"\n", 1)[1] + done.stderr
+        assert b"bao:" not in done.stdout
+
+    def test_its_arguments_its_input_and_its_directory(
+        self, launches: Launches, serving: Serving, tmp_path: Path
+    ) -> None:
+        url, variables = serving
+        arguments = ["", "a b", "--timeout", "--", "\udcff", "bao:kv/a#b", "$HOME"]
+        script = 'pwd; cat; printf "%s|" "$0" "$@"'
+        done = launches.run(
+            ["sh", "-c", script, "zero", *arguments], variables, bridge=url, cwd=tmp_path, stdin=b"input\n"
+        )
+
+        shown = "|".join(["zero", *arguments, ""])
+        assert done.stdout == f"{tmp_path}\ninput\n".encode() + os.fsencode(shown)
+
+    def test_its_name_as_it_was_called(self, launches: Launches, serving: Serving) -> None:
+        url, variables = serving
+        done = launches.run(["cat", "/proc/self/cmdline"], variables, bridge=url)
+
+        assert done.stdout == b"cat\0/proc/self/cmdline\0"
+
+    def test_default_signals_no_core_files_and_no_new_privileges(self, launches: Launches, serving: Serving) -> None:
+        url, variables = serving
+        done = launches.run(["cat", "/proc/self/status", "/proc/self/limits"], variables, bridge=url)
+
+        status = dict(line.split(":", 1) for line in lines(done.stdout) if ":" in line)
+        assert {name: int(status[name], 16) for name in ("SigBlk", "SigIgn", "SigCgt", "SigPnd")} == {
+            "SigBlk": 0,
+            "SigIgn": 0,
+            "SigCgt": 0,
+            "SigPnd": 0,
+        }
+        assert status["NoNewPrivs"].strip() == "1"
+        limit = next(line for line in lines(done.stdout) if line.startswith("Max core file size"))
+        assert limit.split()[4:6] == ["0", "0"]
+
+    def test_a_pipe_that_breaks_ends_it_as_usual(self, launches: Launches, serving: Serving) -> None:
+        # Python ignores SIGPIPE for itself; an application that inherited that would write on for ever.
+        url, variables = serving
+        command = shlex.join(launches.command(["yes"]))
+        done = subprocess.run(
+            ["bash", "-c", f"{command} | head -1; echo ${{PIPESTATUS[0]}}"],
+            env=launches.environ(url, variables),
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=30,
+        )
+
+        assert done.stdout.split() == ["y", str(128 + signal.SIGPIPE)]
+
+    def test_an_ignored_signal_is_still_ignored(self, launches: Launches, serving: Serving) -> None:
+        url, variables = serving
+        sandbox = [f"ignore={int(signal.SIGINT)}", f"ignore={int(signal.SIGHUP)}"]
+        done = launches.run(["grep", "SigIgn", "/proc/self/status"], variables, bridge=url, sandbox=sandbox)
+
+        ignored = int(done.stdout.split()[1], 16)
+        assert ignored == 1 << (signal.SIGINT - 1) | 1 << (signal.SIGHUP - 1)
+
+    def test_no_descriptor_of_ours_but_the_region(self, launches: Launches, certificates: Certificates) -> None:
+        # Without the library, which closes the region once it is mapped, to see what was handed over.
+        with FakeBridge(certificates.server(), bundle({"SECRET": CANARY})) as bridge:
+            code = (
+                "import os, sys; from wrapper import handoff\n"
+                "handoff.library_path = lambda: '/usr/lib/x86_64-linux-gnu/libc.so.6'\n"
+                "from wrapper.main import main; sys.exit(main(['--quiet', '1', '--', *sys.argv[1:]]))"
+            )
+            show = 'echo $STRONGROOM_REGION; for fd in /proc/$$/fd/*; do readlink "$fd"; done; ls /proc/$$/fd'
+            done = subprocess.run(
+                [sys.executable, "-c", code, "sh", "-c", show],
+                env=launches.environ(bridge.url, SECRET),
+                cwd=ROOT,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=30,
+            )
+
+        assert done.returncode == 0, done.stderr
+        rung, _, number = done.stdout.splitlines()[0].partition(":")
+        assert rung == "memfd-secret"
+        assert int(number) >= 100
+        inherited = [line for line in done.stdout.splitlines()[1:] if line.isdigit() and int(line) > 2]
+        assert number in inherited
+        secret = [line for line in done.stdout.splitlines() if "secretmem" in line]
+        assert len(secret) == 1
+        assert not [line for line in done.stdout.splitlines() if "socket:" in line]
+        assert len(inherited) == 1
+
+    def test_descriptors_that_were_given_are_passed_on(self, launches: Launches, serving: Serving) -> None:
+        url, variables = serving
+        command = shlex.join(launches.command(["sh", "-c", "cat <&7"]))
+        done = subprocess.run(
+            ["bash", "-c", f"{command} 7<<<hello"],
+            env=launches.environ(url, variables),
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=30,
+        )
+
+        assert done.stdout == "hello\n", done.stderr
+
+
+class TestHowALaunchEnds:
+    @pytest.mark.parametrize("status", [0, 1, 111, 126, 127, 255])
+    def test_with_the_status_of_the_application(self, launches: Launches, serving: Serving, status: int) -> None:
+        url, variables = serving
+
+        assert launches.run(["sh", "-c", f"exit {status}"], variables, bridge=url).returncode == status
+
+    def test_with_the_signal_of_the_application(self, launches: Launches, serving: Serving) -> None:
+        url, variables = serving
+
+        assert launches.run(["sh", "-c", "kill -9 $$"], variables, bridge=url).returncode == -signal.SIGKILL
+
+    def test_with_127_when_there_is_no_such_command(self, launches: Launches) -> None:
+        done = launches.run(["no-such-command"], SECRET)
+
+        assert done.returncode == 127
+        assert lines(done.stderr)[0] == "strongroom: error: no-such-command: command not found"
+
+    def test_with_126_when_it_cannot_be_executed(self, launches: Launches, tmp_path: Path) -> None:
+        path = tmp_path / "tool"
+        path.write_text("#!/bin/sh\n")
+        path.chmod(stat.S_IRUSR | stat.S_IWUSR)
+
+        assert launches.run([str(path)], SECRET).returncode == 126
+        assert launches.run([str(tmp_path)], {}).returncode == 126
+
+    def test_with_126_when_the_loader_of_the_program_is_missing(self, launches: Launches, tmp_path: Path) -> None:
+        source = tmp_path / "main.c"
+        source.write_text("int main(void) { return 0; }")
+        program = tmp_path / "main"
+        linker = "-Wl,--dynamic-linker=/missing/ld.so"
+        subprocess.run(["gcc", linker, "-o", program, source], check=True, timeout=60)
+
+        done = launches.run([str(program)], {})
+
+        assert done.returncode == 126
+        assert b"No such file" in done.stderr
+
+    @pytest.mark.parametrize(
+        ("script", "status", "text"),
+        [
+            (answer(problem(403, detail="nobody")), exit_status.DENIED, "nobody"),
+            (answer(problem(503, detail="sealed")), exit_status.UNAVAILABLE, "sealed"),
+            (answer(response(200, b"x" * 64)), exit_status.INTEGRITY, "malformed region image: rule 1"),
+            (answer(response(200, encode([]))), exit_status.INTEGRITY, "SECRET: the bridge left out"),
+            (
+                answer(response(200, encode([("SECRET", CANARY), ("PATH", CANARY)]))),
+                exit_status.INTEGRITY,
+                "PATH: the bridge sent a secret that was not asked for",
+            ),
+            (answer(response(200, b"")), exit_status.INTEGRITY, "no size of a region"),
+            (answer(response(200, encode([("SECRET", CANARY)]))[:-1]), exit_status.UNREACHABLE, "cut after"),
+            (answer(b"nonsense\r\n\r\n"), exit_status.UNREACHABLE, "not HTTP"),
+        ],
+    )
+    def test_with_a_status_for_what_the_bridge_says_and_without_the_value(
+        self, launches: Launches, certificates: Certificates, script: Script, status: int, text: str
+    ) -> None:
+        with FakeBridge(certificates.server(), script) as bridge:
+            done = launches.run(["echo", "started"], SECRET, bridge=bridge.url)
+
+        assert done.returncode == status
+        assert text in done.stderr.decode()
+        assert lines(done.stderr)[0].startswith("strongroom: error: ")
+        assert done.stdout == b""
+        assert CANARY not in done.stderr
+        assert b"Traceback" not in done.stderr
+
+    @pytest.mark.parametrize(
+        ("variables", "options", "status", "text"),
+        [
+            (SECRET, [], exit_status.CONFIG, "STRONGROOM_BRIDGE is not set"),
+            ({"SECRET": "bao:kv/db"}, [], exit_status.CONFIG, "SECRET: 'bao:kv/db': has no key"),
+            ({"STRONGROOM_X": "1"}, [], exit_status.CONFIG, "STRONGROOM_X: unknown setting"),
+            ({}, ["--wait", "x"], exit_status.CONFIG, "--wait=x: must be a number"),
+            ({}, ["--nope"], exit_status.CONFIG, "--nope: unknown option"),
+            (SECRET, ["--bridge=https://m\u00fcnchen"], exit_status.CONFIG, "must be https://HOST"),
+            (SECRET, ["--bridge=https://b", "--ca=/missing"], exit_status.CONFIG, "/missing"),
+            (
+                {**SECRET, "STRONGROOM_REGION": "memfd-secret:100"},
+                ["--bridge=https://b"],
+                exit_status.CONFIG,
+                "already runs under strongroom",
+            ),
+        ],
+    )
+    def test_with_111_and_one_line_when_a_setting_is_wrong(
+        self, launches: Launches, variables: Mapping[str, str], options: list[str], status: int, text: str
+    ) -> None:
+        done = launches.run(["echo", "started"], variables, options=options)
+
+        assert done.returncode == status
+        assert text in lines(done.stderr)[0]
+        assert done.stdout == b""
+        assert b"Traceback" not in done.stderr
+
+    def test_with_111_when_there_is_no_command(self, launches: Launches) -> None:
+        done = launches.run([], SECRET)
+
+        assert done.returncode == exit_status.CONFIG
+        assert b"usage: strongroom run" in done.stderr
+
+    def test_with_114_when_nobody_is_at_the_address(self, launches: Launches) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            port = listener.getsockname()[1]
+        done = launches.run(["echo", "started"], SECRET, bridge=f"https://127.0.0.1:{port}")
+
+        assert done.returncode == exit_status.UNREACHABLE
+        assert b"Connection refused" in done.stderr
+        assert done.stdout == b""
+
+    def test_with_117_where_secret_memory_cannot_be_had(self, launches: Launches, certificates: Certificates) -> None:
+        with FakeBridge(certificates.server(), bundle({"SECRET": CANARY})) as bridge:
+            done = launches.run(["echo", "x"], SECRET, bridge=bridge.url, sandbox=[f"refuse={ENOSYS}"])
+
+        assert done.returncode == exit_status.UNPROTECTED
+        assert b"ENOSYS" in done.stderr
+        assert b"hint: allow less with --require locked" in done.stderr
+        assert bridge.connections == 0  # nothing is fetched that could not be kept
+
+    @pytest.mark.parametrize("require", ["locked", "any"])
+    def test_with_the_application_where_less_is_allowed(
+        self, launches: Launches, certificates: Certificates, require: str
+    ) -> None:
+        with FakeBridge(certificates.server(), bundle({"SECRET": CANARY})) as bridge:
+            done = launches.run(
+                ["printenv", "SECRET"],
+                SECRET,
+                bridge=bridge.url,
+                options=["--require", require],
+                sandbox=[f"refuse={ENOSYS}"],
+            )
+
+        assert (done.returncode, done.stdout) == (0, CANARY + b"\n")
+        assert b"1 secrets in locked memory" in done.stderr
+
+    def test_with_the_application_where_nothing_can_be_locked_and_anything_will_do(
+        self, launches: Launches, certificates: Certificates
+    ) -> None:
+        with FakeBridge(certificates.server(), bundle({"SECRET": CANARY})) as bridge:
+            done = launches.run(
+                ["printenv", "SECRET"],
+                SECRET,
+                bridge=bridge.url,
+                options=["--require", "any"],
+                sandbox=["memlock=0", f"refuse={ENOSYS}"],
+            )
+
+        assert (done.returncode, done.stdout) == (0, CANARY + b"\n")
+        assert b"in any memory" in done.stderr
+
+    def test_with_117_when_the_memory_limit_is_too_small(self, launches: Launches, certificates: Certificates) -> None:
+        with FakeBridge(certificates.server(), bundle({"SECRET": b"x" * 100_000})) as bridge:
+            done = launches.run(["echo", "x"], SECRET, bridge=bridge.url, sandbox=["memlock=65536"])
+
+        assert done.returncode == exit_status.UNPROTECTED
+        assert b"RLIMIT_MEMLOCK is 65536 bytes" in done.stderr
+
+    def test_with_the_application_when_an_answer_is_lost_and_the_limit_holds_one_region(
+        self, launches: Launches, certificates: Certificates
+    ) -> None:
+        lost = response(200, encode([("SECRET", b"x" * 60_000)]))[:-1]
+        with FakeBridge(certificates.server(), answer(lost), bundle({"SECRET": b"y" * 20_000})) as bridge:
+            done = launches.run(
+                ["printenv", "SECRET"],
+                SECRET | {"STRONGROOM_RETRIES": "1"},
+                bridge=bridge.url,
+                sandbox=["memlock=65536"],
+            )
+
+        assert done.returncode == 0, done.stderr
+        assert done.stdout == b"y" * 20_000 + b"\n"
+
+
+class TestWhatIsSaid:
+    def test_how_many_secrets_and_how_they_are_protected(self, launches: Launches, certificates: Certificates) -> None:
+        with FakeBridge(certificates.server(), bundle({"SECRET": CANARY, "MORE": b"x"})) as bridge:
+            variables = {
+                **SECRET,
+                "MORE": "bao:kv/db#more",
+                "STRONGROOM_CHILDREN": "deny",
+                "LD_PRELOAD": library_path(),
+            }
+            done = launches.run(["true"], variables, bridge=bridge.url)
+
+        assert done.stderr.startswith(b"strongroom: 2 secrets in memfd-secret memory by preload, ")
+
+    def test_nothing_when_quiet(self, launches: Launches, certificates: Certificates) -> None:
+        with FakeBridge(certificates.server(), bundle({"SECRET": CANARY})) as bridge:
+            done = launches.run(["true"], SECRET, bridge=bridge.url, options=["--quiet", "1"])
+
+        assert (done.returncode, done.stderr) == (0, b"")
+
+    def test_a_name_that_is_not_utf8_in_a_form_that_can_be_printed(self, launches: Launches) -> None:
+        done = launches.run(["\udcff-command"], {})
+
+        assert done.returncode == 127
+        assert b"\\udcff-command: command not found" in done.stderr
+
+    @pytest.mark.parametrize("redirection", ["2>&-", "2>/dev/full"])
+    def test_nobody_to_hear_it_does_not_stop_a_launch(
+        self, launches: Launches, serving: Serving, redirection: str
+    ) -> None:
+        url, variables = serving
+        command = shlex.join(launches.command(["echo", "started"]))
+        done = subprocess.run(
+            ["bash", "-c", f"{command} {redirection}"],
+            env=launches.environ(url, variables),
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=30,
+        )
+
+        assert (done.returncode, done.stdout) == (0, "started\n")
+
+    def test_nobody_to_hear_it_does_not_change_a_status(self, launches: Launches) -> None:
+        command = shlex.join(launches.command(["no-such-command"]))
+        done = subprocess.run(
+            ["bash", "-c", f"{command} 2>&-"], env=launches.environ("", {}), cwd=ROOT, check=False, timeout=30
+        )
+
+        assert done.returncode == 127
+
+
+def test_the_request_is_made_with_our_identity(launches: Launches, certificates: Certificates) -> None:
+    identities: list[object] = []
+
+    def play(connection: ssl.SSLSocket) -> None:
+        identities.append((connection.getpeercert() or {}).get("subjectAltName"))
+        bundle({"SECRET": CANARY})(connection)
+
+    with FakeBridge(certificates.server(), play) as bridge:
+        assert launches.run(["true"], SECRET, bridge=bridge.url).returncode == 0
+
+    assert identities == [(("URI", "spiffe://example.org/ns/shop/sa/api"),)]

@@ -1,0 +1,206 @@
+"""SIGTERM and SIGINT at every stage of the bootstrap, as an ordinary process and as PID 1."""
+
+import contextlib
+import os
+import signal
+import socket
+import ssl
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.certificates import Certificates
+from tests.support.fake_bridge import FakeBridge, bundle, full_backlog, problem, read_request, response
+from tests.support.launches import Launches, is_root
+
+SECRET = {
+    "SECRET": "bao:kv/db#key",
+    "STRONGROOM_WAIT": "60",
+    "STRONGROOM_TIMEOUT": "60",
+    "STRONGROOM_ATTEMPT_TIMEOUT": "60",
+    "STRONGROOM_RETRIES": "9",
+}
+SOON_S = 1.0
+PATIENCE_S = 20.0
+
+# A stage yields the address of a bridge and something that returns once the wrapper hangs in that stage.
+Stage = Callable[[Certificates], contextlib.AbstractContextManager[tuple[str, Callable[[], None]]]]
+
+
+def wait_until(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline, f"waited in vain until {what}"
+        time.sleep(0.005)
+
+
+@contextlib.contextmanager
+def connecting(_: Certificates) -> Iterator[tuple[str, Callable[[], None]]]:
+    with full_backlog() as port:
+
+        def hanging() -> int:
+            # Connections to the port in SYN_SENT, 02 (proc_net_tcp(5)); those that fill the backlog are among them.
+            return Path("/proc/net/tcp").read_text().count(f":{port:04X} 02 ")
+
+        before = hanging()
+        yield f"https://127.0.0.1:{port}", lambda: wait_until(lambda: hanging() > before, "the wrapper connects")
+
+
+@contextlib.contextmanager
+def shaking_hands(_: Certificates) -> Iterator[tuple[str, Callable[[], None]]]:
+    arrived = threading.Event()
+
+    def script(connection: ssl.SSLSocket) -> None:
+        connection.recv(1)  # of its first message
+        arrived.set()
+        bridge.until_stopped()
+
+    with FakeBridge(None, script) as bridge:
+        yield bridge.url, lambda: wait_until(arrived.is_set, "the handshake begins")
+
+
+def serving(play: Callable[[FakeBridge, ssl.SSLSocket], None]) -> Stage:
+    @contextlib.contextmanager
+    def stage(certificates: Certificates) -> Iterator[tuple[str, Callable[[], None]]]:
+        arrived = threading.Event()
+
+        def script(connection: ssl.SSLSocket) -> None:
+            read_request(connection)
+            play(bridge, connection)
+            arrived.set()
+            bridge.until_stopped()
+
+        with FakeBridge(certificates.server(), script) as bridge:
+            yield bridge.url, lambda: wait_until(arrived.is_set, "the request arrives")
+
+    return stage
+
+
+def part_of_the_body(_: FakeBridge, connection: ssl.SSLSocket) -> None:
+    connection.sendall(response(200, b"x" * 100_000)[:50_000])
+
+
+def nothing(_: FakeBridge, __: ssl.SSLSocket) -> None:
+    return
+
+
+def busy(_: FakeBridge, connection: ssl.SSLSocket) -> None:
+    connection.sendall(problem(503, "Retry-After: 30"))
+    connection.recv(1)  # returns when the wrapper has read it and closes: now it pauses
+
+
+STAGES: dict[str, Stage] = {
+    "connect": connecting,
+    "handshake": shaking_hands,
+    "waiting for the answer": serving(nothing),
+    "body": serving(part_of_the_body),
+    "pause": serving(busy),
+}
+
+
+def wait_for_end(process: "subprocess.Popen[bytes]") -> tuple[int, float, bytes]:
+    """Return status, seconds and stderr."""
+    started = time.monotonic()
+    _, errors = process.communicate(timeout=PATIENCE_S)
+    return process.returncode, time.monotonic() - started, errors
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_signal_ends_the_bootstrap_at_once(
+    launches: Launches, certificates: Certificates, stage: str, number: signal.Signals, status: int
+) -> None:
+    with STAGES[stage](certificates) as (url, reached):
+        process = launches.start(["echo", "started"], SECRET, bridge=url)
+        reached()
+        process.send_signal(number)
+        ended, seconds, errors = wait_for_end(process)
+
+    assert (ended, errors) == (status, b"")
+    assert seconds < SOON_S
+
+
+def first_process_in(unshare: "subprocess.Popen[bytes]") -> int:
+    """Return the process that is PID 1 in the namespace, seen from here."""
+    children = Path(f"/proc/{unshare.pid}/task/{unshare.pid}/children")
+    wait_until(lambda: children.read_text() != "", "unshare has a child")
+    return int(children.read_text().split()[0])
+
+
+UNSHARE = ["unshare", "--pid", "--fork", "--kill-child"]
+needs_namespaces = pytest.mark.skipif(not is_root(), reason="making a PID namespace needs root")
+
+
+@needs_namespaces
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_signal_ends_the_bootstrap_of_pid_1_which_the_kernel_would_not_do(
+    launches: Launches, certificates: Certificates, stage: str, number: signal.Signals, status: int
+) -> None:
+    with STAGES[stage](certificates) as (url, reached):
+        process = launches.start(["echo", "started"], SECRET, bridge=url, prefix=UNSHARE)
+        reached()
+        os.kill(first_process_in(process), number)
+        ended, seconds, _ = wait_for_end(process)
+
+    assert ended == status
+    assert seconds < SOON_S
+
+
+@needs_namespaces
+def test_the_application_is_pid_1_with_its_secrets(launches: Launches, certificates: Certificates) -> None:
+    with FakeBridge(certificates.server(), bundle({"SECRET": b"value"})) as bridge:
+        process = launches.start(["sh", "-c", 'echo $$ "$SECRET"; exit 7'], SECRET, bridge=bridge.url, prefix=UNSHARE)
+        output, _ = process.communicate(timeout=PATIENCE_S)
+
+    assert (process.returncode, output) == (7, b"1 value\n")
+
+
+@needs_namespaces
+def test_a_signal_ends_the_wait_for_a_name_server_that_does_not_answer(launches: Launches, tmp_path: Path) -> None:
+    # getaddrinfo(3) waits for ten seconds and restarts after signals, so that Python cannot act on them.
+    resolver = tmp_path / "resolv.conf"
+    resolver.write_text("nameserver 127.99.98.97\noptions timeout:30 attempts:1\n")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as name_server:
+        name_server.settimeout(PATIENCE_S)
+        name_server.bind(("127.99.98.97", 53))
+        mount = f'mount --bind {resolver} /etc/resolv.conf && exec "$@"'
+        process = launches.start(
+            ["echo", "started"],
+            SECRET,
+            bridge="https://bridge.example:8443",
+            prefix=["unshare", "--mount", "sh", "-c", mount, "sh"],
+        )
+        name_server.recv(512)
+        process.send_signal(signal.SIGTERM)
+        ended, seconds, _ = wait_for_end(process)
+
+    assert ended == 143
+    assert seconds < SOON_S
+
+
+@needs_namespaces
+def test_a_name_server_that_does_not_answer_cannot_hold_the_launch_beyond_its_deadline(
+    launches: Launches, tmp_path: Path
+) -> None:
+    resolver = tmp_path / "resolv.conf"
+    resolver.write_text("nameserver 127.99.98.96\noptions timeout:30 attempts:1\n")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as name_server:
+        name_server.settimeout(PATIENCE_S)
+        name_server.bind(("127.99.98.96", 53))
+        mount = f'mount --bind {resolver} /etc/resolv.conf && exec "$@"'
+        process = launches.start(
+            ["echo", "started"],
+            {**SECRET, "STRONGROOM_TIMEOUT": "0.5"},
+            bridge="https://bridge.example:8443",
+            prefix=["unshare", "--mount", "sh", "-c", mount, "sh"],
+        )
+        name_server.recv(512)
+        ended, seconds, errors = wait_for_end(process)
+
+    assert ended == 114, errors
+    assert seconds < 2 * SOON_S
