@@ -123,11 +123,11 @@ static int read_from(const char *command) {
         printf("errno %d\n", errno);
         return 0;
     }
-    printf("close on exec %d\n", fcntl(fileno(stream), F_GETFD));
+    int flags = fcntl(fileno(stream), F_GETFD);
     for (int c; (c = getc(stream)) != EOF;) {
         putchar(c);
     }
-    printf("pclose %d\n", pclose(stream));
+    printf("close on exec %d\npclose %d\n", flags, pclose(stream));
     return 0;
 }
 
@@ -136,11 +136,11 @@ static int write_to(const char *command) {
     FILE *stream = popen(command, "we");
     CHECK(other != NULL && stream != NULL);
     signal(SIGPIPE, SIG_IGN); /* a shell that has ended does not read */
-    printf("close on exec %d\n", fcntl(fileno(stream), F_GETFD));
+    int flags = fcntl(fileno(stream), F_GETFD);
     fputs("from the parent\n", stream);
-    fflush(stdout);
-    printf("pclose %d\n", pclose(stream));
-    printf("pclose %d\n", pclose(other));
+    int status = pclose(stream); /* the child writes to the same place: nothing is printed until it has ended */
+    int other_status = pclose(other);
+    printf("close on exec %d\npclose %d\npclose %d\n", flags, status, other_status);
     return 0;
 }
 

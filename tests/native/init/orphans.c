@@ -40,18 +40,21 @@ static pid_t make_orphan(pid_t *pid_of_orphan) {
 
 static int show_parent(void) {
     pid_t me = getpid();
-    int ends[2];
+    int go[2], done[2];
     char byte;
-    if (pipe(ends) != 0) {
+    if (pipe(go) != 0 || pipe(done) != 0) {
         return 1;
     }
     pid_t between = make_orphan(NULL);
     if (between == 0) {
         char text[64];
+        if (read(go[0], &byte, 1) != 1) {
+            return 1;
+        }
         snprintf(text, sizeof text, "parent %d of an orphan, not %d\n", getppid(), me);
-        return write(STDOUT_FILENO, text, strlen(text)) < 0 || write(ends[1], "x", 1) != 1;
+        return write(STDOUT_FILENO, text, strlen(text)) < 0 || write(done[1], "x", 1) != 1;
     }
-    return read(ends[0], &byte, 1) != 1;
+    return write(go[1], "x", 1) != 1 || read(done[0], &byte, 1) != 1;
 }
 
 static int make_many(int count) {
