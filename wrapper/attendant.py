@@ -4,9 +4,8 @@ Runs in the child that ``wrapper.bootstrap`` forks, and is imported there only.
 """
 
 import os
-import signal
 
-from wrapper.exit_status import REGION, SIGNALLED
+from wrapper.exit_status import REGION
 from wrapper.initial_stack import (
     AT_EXECFN,
     AT_PAGESZ,
@@ -20,7 +19,7 @@ from wrapper.initial_stack import (
     parse_stack,
     repoint,
 )
-from wrapper.machine import MACHINES, Departure
+from wrapper.machine import MACHINES, Departure, HeldSignals
 from wrapper.settings import REQUIRE_ANY, REQUIRE_MEMFD_SECRET
 from wrapper.tracee import CallError, GoneError, Tracee
 
@@ -48,30 +47,21 @@ class _Orders:
         descriptor: number of the secret memory in that process.
         size: of the memory, in bytes.
         rung: its kind.
-        consume: whether to take the SIGCHLD of the tracer's end from the pending signals.
+        signals: which are blocked until the application begins.
         offsets: where the string of each secret stands in the memory.
     """
 
-    __slots__ = ("consume", "descriptor", "offsets", "rung", "size")
+    __slots__ = ("descriptor", "offsets", "rung", "signals", "size")
 
     def __init__(self, text: bytes) -> None:
         first, *lines = text.split(b"\n")
-        descriptor, size, rung, consume = first.decode("ascii").split(" ")
+        descriptor, size, rung, fatal, mask, consume = first.decode("ascii").split(" ")
         self.descriptor = int(descriptor)
         self.size = int(size)
         self.rung = rung
-        self.consume = consume == "1"
+        self.signals = HeldSignals(fatal=int(fatal), mask=int(mask), consume=consume == "1")
         pairs = (line.split(b" ") for line in lines)
         self.offsets = {name: int(offset) for name, offset in pairs}
-
-
-class _EndError(Exception):
-    """The program must end with this status, before its first instruction."""
-
-    def __init__(self, status: int, message: str = "") -> None:
-        super().__init__(message)
-        self.status = status
-        self.message = message
 
 
 def attend(target: int, answer: int, orders: int) -> "NoReturn":
@@ -85,9 +75,9 @@ def attend(target: int, answer: int, orders: int) -> "NoReturn":
     Raises:
         OSError: the kernel refuses something that it has always allowed.
     """
-    attendant = _Attendant(target, orders)
+    attendant = _Attendant(orders)
     try:
-        tracee = Tracee(target, attendant.machine, attendant.on_signal)
+        tracee = Tracee(target, attendant.machine)
     except OSError as error:
         os.write(answer, str(error.errno).encode())
         os._exit(0)
@@ -105,47 +95,25 @@ def attend(target: int, answer: int, orders: int) -> "NoReturn":
 class _Attendant:
     """The work on one launch."""
 
-    __slots__ = ("_executed", "_fatal", "_gadget", "_orders", "_pid", "_waiting", "machine")
+    __slots__ = ("_gadget", "_orders", "machine")
 
-    def __init__(self, pid: int, orders: int) -> None:
+    def __init__(self, orders: int) -> None:
         self.machine = MACHINES[os.uname().machine]
-        self._pid = pid
         self._orders = orders
-        self._executed = False
         self._gadget: int | None = None  # address of a call instruction in the program
-        self._waiting = 0  # a signal that came too late for the wrapper to end by it
-        ignored = signal.SIG_IGN
-        self._fatal = [number for number in (signal.SIGTERM, signal.SIGINT) if signal.getsignal(number) is not ignored]
-
-    def on_signal(self, number: int) -> None:
-        """Keep SIGTERM and SIGINT from being lost on PID 1, whose default is to ignore them (signal(7)).
-
-        The wrapper ends by them. What it lets pass, and what arrives while the application has not begun, ends the
-        application as it would have ended the wrapper.
-        """
-        if self._pid == 1 and number in self._fatal:
-            self._waiting = number
-            if self._executed:
-                raise _EndError(SIGNALLED + number)
 
     def attend(self, tracee: Tracee) -> None:
         """Carry the process through its exec; it goes on alone, or has ended."""
         tracee.wait_for_exec()
-        self._executed = True
         registers = tracee.registers()
-        if self._waiting:
-            self._end(tracee, registers, _EndError(SIGNALLED + self._waiting))
-            return
         try:
             self._put_in_place(tracee, registers, _Orders(os.pread(self._orders, os.fstat(self._orders).st_size, 0)))
-        except _EndError as end:
-            self._end(tracee, registers, end)
         except (CallError, StackError) as error:
-            self._end(tracee, registers, _EndError(REGION, str(error)))
+            self._end(tracee, registers, str(error))
         except ProcessLookupError:
             raise
         except OSError as error:
-            self._end(tracee, registers, _EndError(REGION, error.strerror or "unknown error"))
+            self._end(tracee, registers, error.strerror or "unknown error")
 
     def _put_in_place(self, tracee: Tracee, registers: bytes, orders: _Orders) -> None:
         machine = self.machine
@@ -177,22 +145,20 @@ class _Attendant:
             page_bytes=page_bytes,
             entry=entry,
             gadget=_search(tracee, head, entry, machine.find_call_and_return),
-            consume=orders.consume,
+            signals=orders.signals,
         )
         tracee.write_code(page, machine.farewell(departure))
         tracee.call(gadget, "prctl", _PR_SET_DUMPABLE, 0, 0, 0, 0)  # last: from now on only root reads or writes it
         tracee.release(machine.at(registers, page))
 
-    def _end(self, tracee: Tracee, registers: bytes, end: _EndError) -> None:
+    def _end(self, tracee: Tracee, registers: bytes, message: str) -> None:
         """Have the program exit; by a call written over its first instruction, if no other has been found."""
-        if end.message:
-            os.write(2, f"strongroom: error: starting a static program: {end.message}\n".encode())
-        self._executed = False  # signals may do what they like now
+        os.write(2, f"strongroom: error: starting a static program: {message}\n".encode())
         gadget = self._gadget
         if gadget is None:
             gadget = self.machine.program_counter(registers)
             tracee.write_code(gadget, self.machine.call_instruction)
-        tracee.prepare_call(gadget, "exit_group", end.status)
+        tracee.prepare_call(gadget, "exit_group", REGION)
         tracee.wait_for_end()
 
 

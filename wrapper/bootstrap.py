@@ -15,10 +15,12 @@ import signal
 from strongroom.region import read_offsets
 from wrapper import libc
 from wrapper.exit_status import ProtectionError
+from wrapper.handoff import ending_signals
 from wrapper.memory import SecretMemory
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import NoReturn
 
     from wrapper.settings import WrapperSettings
@@ -50,7 +52,7 @@ class Tracer:
             _reap(self._child)
             raise _refusal(int(answer or 0))
 
-    def instruct(self, memory: SecretMemory, settings: "WrapperSettings") -> None:
+    def instruct(self, memory: SecretMemory, settings: "WrapperSettings") -> set[int]:
         """Say what to put in place after exec; the next exec of this process then takes the secrets along.
 
         The program gets a copy that only it has, because programs write into their environment. Where children get
@@ -60,6 +62,9 @@ class Tracer:
             memory: holds the region.
             settings: of this launch.
 
+        Returns:
+            The signals that must be blocked at exec. They are let in when the application begins.
+
         Raises:
             IntegrityError: the memory does not hold a region.
             ProtectionError: there is not enough memory for the copy.
@@ -67,11 +72,18 @@ class Tracer:
         own = memory if settings.children == "deny" else _copy(memory, settings.require)
         assert own.mapping is not None  # noqa: S101 - it was allocated
         offsets = read_offsets(own.mapping)
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+        held = set(ending_signals()) - mask
         # A blocked SIGCHLD stays pending. If it is so already, then for a child that is not ours.
-        consume = signal.SIGCHLD in signal.pthread_sigmask(signal.SIG_BLOCK, ()) - signal.sigpending()
-        lines = [f"{own.seal()} {len(own.mapping)} {own.rung} {consume:d}"]
+        consume = signal.SIGCHLD in mask - signal.sigpending()
+        lines = [f"{own.seal()} {len(own.mapping)} {own.rung} {_kernel_set(held)} {_kernel_set(mask)} {consume:d}"]
         lines += [f"{name} {offset}" for name, offset in offsets.items()]
         os.pwrite(self._orders, "\n".join(lines).encode("ascii"), 0)
+        return held
+
+
+def _kernel_set(signals: "Iterable[int]") -> int:
+    return sum(1 << number - 1 for number in signals)
 
 
 def _copy(memory: SecretMemory, require: str) -> SecretMemory:

@@ -12,6 +12,7 @@ from wrapper.program import DYNAMIC, FOREIGN, Program
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import NoReturn
 
     from wrapper.memory import SecretMemory
@@ -90,18 +91,27 @@ def end_on_signal() -> None:
 
     What the parent has this process ignore stays ignored, as a shell's background jobs ignore SIGINT.
     """
-    for number in (signal.SIGTERM, signal.SIGINT):
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, lambda received, _frame: os._exit(SIGNALLED + received))
+    for number in ending_signals():
+        signal.signal(number, lambda received, _frame: os._exit(SIGNALLED + received))
 
 
-def become(program: Program, environment: dict[str, str]) -> "NoReturn":
+def ending_signals() -> list[int]:
+    """Return which of SIGTERM and SIGINT are not ignored."""
+    return [number for number in (signal.SIGTERM, signal.SIGINT) if signal.getsignal(number) is not signal.SIG_IGN]
+
+
+def become(program: Program, environment: dict[str, str], held: "Iterable[int]" = ()) -> "NoReturn":
     """Exec the application with the signal state that it would have had without us.
+
+    Args:
+        program: what to become.
+        environment: its environment.
+        held: signals that are to be blocked at exec all the same; somebody else lets them in (``wrapper.bootstrap``).
 
     Raises:
         CannotExecError: the kernel refuses.
     """
-    ours = [number for number in (signal.SIGTERM, signal.SIGINT) if signal.getsignal(number) is not signal.SIG_IGN]
+    ours = ending_signals()
     restored = [*ours, signal.SIGPIPE, signal.SIGXFSZ]
     # A signal between the last look and exec would be lost on PID 1. So hold signals back, look, and only then let go
     # of the handlers; what arrives after that meets the application's own defaults.
@@ -110,10 +120,11 @@ def become(program: Program, environment: dict[str, str]) -> "NoReturn":
         os._exit(SIGNALLED + number)
     for number in restored:  # CPython ignores the last two for itself, and ignored signals survive exec
         signal.signal(number, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask.union(held))
     try:
         os.execve(program.path, program.argv, environment)  # noqa: S606 - it is what a wrapper is for
     except OSError as error:
         end_on_signal()
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         msg = f"{program.path}: {error.strerror}"
         raise CannotExecError(msg) from None

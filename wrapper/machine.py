@@ -15,6 +15,27 @@ _EINTR = 4
 _WALL = 0x4000_0000  # wait(2): children of any kind
 _SIGCHLD_SET = 1 << (17 - 1)  # as the kernel's sigset_t; 17 on both
 _SIGSET_BYTES = 8
+_SIG_SETMASK = 2
+_SIGNALLED = 128  # plus the number of the signal: an exit status, as of a shell
+
+
+class HeldSignals:
+    """Signals that stay blocked until the program begins. Sets are numbers with bit n-1 for signal n, as in the kernel.
+
+    Attributes:
+        fatal: those that end the program, with 128+n, when they have arrived by then: on PID 1 they would be lost.
+        mask: what the program itself shall find blocked.
+        consume: whether to drop the SIGCHLD of the tracer's end. For a program that begins with SIGCHLD blocked;
+            otherwise the kernel drops it, because nobody handles it yet.
+    """
+
+    __slots__ = ("consume", "fatal", "mask")
+
+    def __init__(self, *, fatal: int, mask: int, consume: bool) -> None:
+        """Take the fields as they are."""
+        self.fatal = fatal
+        self.mask = mask
+        self.consume = consume
 
 
 class Departure:
@@ -26,14 +47,13 @@ class Departure:
         page_bytes: its size.
         entry: the entry point of the program.
         gadget: a call instruction followed by a return, outside of the page; without one the page stays.
-        consume: also take the SIGCHLD of that child out of the pending signals. For a program that begins with SIGCHLD
-            blocked; otherwise the kernel drops it, because nobody handles it yet.
+        signals: what else the code has to do.
     """
 
-    __slots__ = ("child", "consume", "entry", "gadget", "page", "page_bytes")
+    __slots__ = ("child", "entry", "gadget", "page", "page_bytes", "signals")
 
     def __init__(  # noqa: PLR0913 - a record
-        self, *, child: int, page: int, page_bytes: int, entry: int, gadget: int | None, consume: bool
+        self, *, child: int, page: int, page_bytes: int, entry: int, gadget: int | None, signals: HeldSignals
     ) -> None:
         """Take the fields as they are."""
         self.child = child
@@ -41,7 +61,7 @@ class Departure:
         self.page_bytes = page_bytes
         self.entry = entry
         self.gadget = gadget
-        self.consume = consume
+        self.signals = signals
 
 
 class Machine:
@@ -133,7 +153,7 @@ class Machine:
         return None if found < 0 else address + found
 
     def farewell(self, departure: Departure) -> bytes:
-        """Return code that waits for the tracer to end, removes itself and goes to the entry point.
+        """Return code that waits for the tracer to end, looks at signals, removes itself and goes to the entry point.
 
         It runs with the registers that the kernel gave the program, all zero but for stack and program counter, and
         keeps those with a meaning at the entry point: the stack pointer, and the one with the function to call at
@@ -174,16 +194,30 @@ class _X8664(Machine):
             )
         )
         again = b"\x74" + pack("<b", -(len(wait) + 2))  # je to the beginning
-        consume = (
-            b"\x6a\x00\x6a\x00",  # push $0, twice: a timeout of nothing
-            b"\x48\x89\xe2",  # mov %rsp,%rdx
-            b"\x68" + pack("<I", _SIGCHLD_SET),  # push $set
-            b"\x48\x89\xe7",  # mov %rsp,%rdi
-            b"\x31\xf6",  # xor %esi,%esi
+        signals = departure.signals
+        consume = self._take(_SIGCHLD_SET) if signals.consume else b""
+        exit_on_signal = b"".join(
+            (
+                b"\x8d\xb8" + pack("<I", _SIGNALLED),  # lea 128(%rax),%edi
+                b"\xb8" + pack("<I", self.calls["exit_group"]),  # mov $231,%eax
+                b"\x0f\x05",  # syscall
+            )
+        )
+        unblock = (
+            b"\x48\xb8" + pack("<Q", signals.mask) + b"\x50",  # movabs $mask,%rax; push %rax
+            b"\x48\x89\xe6",  # mov %rsp,%rsi
+            b"\xbf" + pack("<I", _SIG_SETMASK),  # mov $SIG_SETMASK,%edi
+            b"\x31\xd2",  # xor %edx,%edx
             b"\x41\xba" + pack("<I", _SIGSET_BYTES),  # mov $8,%r10d
-            b"\xb8" + pack("<I", 128),  # mov $128,%eax: rt_sigtimedwait
+            b"\xb8" + pack("<I", 14),  # mov $14,%eax: rt_sigprocmask
             b"\x0f\x05",  # syscall
-            b"\x48\x83\xc4\x18",  # add $24,%rsp
+            b"\x58",  # pop %rax
+        )
+        look = (
+            self._take(signals.fatal),
+            b"\x85\xc0",  # test %eax,%eax
+            b"\x7e" + pack("<b", len(exit_on_signal)) + exit_on_signal,  # jle past it
+            *unblock,
         )
         clear = (
             b"\x48\xb8" + pack("<Q", departure.entry),  # movabs $entry,%rax
@@ -204,7 +238,24 @@ class _X8664(Machine):
                 b"\xb8" + pack("<I", 11),  # mov $11,%eax: munmap, whose result is 0
                 b"\x48\xb9" + pack("<Q", departure.gadget) + b"\xff\xe1",  # movabs $gadget,%rcx; jmp *%rcx
             )
-        return b"".join((wait, again, *(consume if departure.consume else ()), *clear, *leave))
+        return b"".join((wait, again, consume, *look, *clear, *leave))
+
+    @staticmethod
+    def _take(signals: int) -> bytes:
+        """Return code that takes one pending signal of a set and leaves its number, or an error, in eax."""
+        return b"".join(
+            (
+                b"\x6a\x00\x6a\x00",  # push $0, twice: a timeout of nothing
+                b"\x48\x89\xe2",  # mov %rsp,%rdx
+                b"\x48\xb8" + pack("<Q", signals) + b"\x50",  # movabs $signals,%rax; push %rax
+                b"\x48\x89\xe7",  # mov %rsp,%rdi
+                b"\x31\xf6",  # xor %esi,%esi
+                b"\x41\xba" + pack("<I", _SIGSET_BYTES),  # mov $8,%r10d
+                b"\xb8" + pack("<I", 128),  # mov $128,%eax: rt_sigtimedwait
+                b"\x0f\x05",  # syscall
+                b"\x48\x83\xc4\x18",  # add $24,%rsp
+            )
+        )
 
 
 class _Aarch64(Machine):
@@ -237,17 +288,27 @@ class _Aarch64(Machine):
             0xB100_001F | _EINTR << 10,  # cmn x0, #EINTR
         ]
         wait.append(0x5400_0000 | (-len(wait) & 0x7FFFF) << 5)  # b.eq to the beginning
-        consume = [
-            0xA9BF_7FFF,  # stp xzr, xzr, [sp, #-16]!: a timeout of nothing
-            0x9100_03E2,  # mov x2, sp
-            *_load(1, _SIGCHLD_SET),
-            0xA9BF_7FE1,  # stp x1, xzr, [sp, #-16]!
-            0x9100_03E0,  # mov x0, sp
-            *_load(1, 0),
-            *_load(3, _SIGSET_BYTES),
-            *_load(8, 137),  # rt_sigtimedwait
+        signals = departure.signals
+        consume = self._take(_SIGCHLD_SET) if signals.consume else []
+        exit_on_signal = [
+            0x9100_0000 | _SIGNALLED << 10,  # add x0, x0, #128
+            *_load(8, self.calls["exit_group"]),
             0xD400_0001,  # svc #0
-            0x9100_83FF,  # add sp, sp, #32
+        ]
+        look = [
+            *self._take(signals.fatal),
+            0xF100_001F,  # cmp x0, #0
+            0x5400_000D | (len(exit_on_signal) + 1) << 5,  # b.le past it
+            *exit_on_signal,
+            *_load(1, signals.mask),
+            0xA9BF_7FE1,  # stp x1, xzr, [sp, #-16]!
+            *_load(0, _SIG_SETMASK),
+            0x9100_03E1,  # mov x1, sp
+            *_load(2, 0),
+            *_load(3, _SIGSET_BYTES),
+            *_load(8, 135),  # rt_sigprocmask
+            0xD400_0001,  # svc #0
+            0x9100_43FF,  # add sp, sp, #16
         ]
         clear = [*_load(2, 0), *_load(3, 0), *_load(30, departure.entry)]
         # Jumps are returns, because on processors with BTI only a return may lead to any instruction.
@@ -261,8 +322,24 @@ class _Aarch64(Machine):
                 *_load(16, departure.gadget),
                 0xD65F_0200,  # ret x16
             ]
-        words = wait + (consume if departure.consume else []) + clear + leave
+        words = wait + consume + look + clear + leave
         return pack(f"<{len(words)}I", *words)
+
+    @staticmethod
+    def _take(signals: int) -> list[int]:
+        """Return code that takes one pending signal of a set and leaves its number, or an error, in x0."""
+        return [
+            0xA9BF_7FFF,  # stp xzr, xzr, [sp, #-16]!: a timeout of nothing
+            0x9100_03E2,  # mov x2, sp
+            *_load(1, signals),
+            0xA9BF_7FE1,  # stp x1, xzr, [sp, #-16]!
+            0x9100_03E0,  # mov x0, sp
+            *_load(1, 0),
+            *_load(3, _SIGSET_BYTES),
+            *_load(8, 137),  # rt_sigtimedwait
+            0xD400_0001,  # svc #0
+            0x9100_83FF,  # add sp, sp, #32
+        ]
 
 
 def _load(register: int, value: int) -> list[int]:

@@ -101,13 +101,12 @@ def launch(arguments: list[str], started: float) -> "NoReturn":
     memory = SecretMemory(settings.require)
     Bridge(settings).fetch_region(BUNDLE_URL_PATH, plan.request, memory.allocate)
     environment = build_environment(plan, memory, settings, rung)
-    if tracer:
-        tracer.instruct(memory, settings)
+    held = tracer.instruct(memory, settings) if tracer else ()
     if not settings.quiet:
         count = len(environment.keys() - plan.plain.keys() - ADDED)
         elapsed_ms = (monotonic() - started) * 1000
         say(f"{count} secrets in {memory.rung} memory by {rung}, {elapsed_ms:.0f} ms")
-    become(program, environment)
+    become(program, environment, held)
 
 
 def given_environment() -> dict[str, str]:

@@ -1,7 +1,7 @@
 """One traced process, seen from its tracer: let it run, stop it, look into it, make it carry out system calls.
 
 The tracee is seized (ptrace(2), PTRACE_SEIZE), so stop signals act on it as on any process. Signals that arrive for it
-are passed on; ``on_signal`` hears of each first.
+are passed on.
 """
 
 import os
@@ -11,8 +11,6 @@ from wrapper import libc
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from wrapper.machine import Machine
 
 # linux/ptrace.h
@@ -49,9 +47,9 @@ class Tracee:
     refuses.
     """
 
-    __slots__ = ("_machine", "_on_signal", "_pid")
+    __slots__ = ("_machine", "_pid")
 
-    def __init__(self, pid: int, machine: "Machine", on_signal: "Callable[[int], None]") -> None:
+    def __init__(self, pid: int, machine: "Machine") -> None:
         """Seize the process without stopping it. It will be killed if this process ends before ``release``.
 
         Raises:
@@ -59,7 +57,6 @@ class Tracee:
         """
         self._pid = pid
         self._machine = machine
-        self._on_signal = on_signal
         libc.ptrace(_SEIZE, pid, 0, _O_TRACEEXEC | _O_TRACESYSGOOD | _O_EXITKILL)
         # Nothing is read or written; but a seccomp profile that forbids these calls shows now and not after exec.
         libc.read_memory(pid, 0, 0)
@@ -148,5 +145,4 @@ class Tracee:
                 # Stopped by job control it stays so until SIGCONT, which makes another stop of this kind.
                 self._resume(_LISTEN if number in _STOPPING else request)
             else:
-                self._on_signal(number)
                 self._resume(request, number)
