@@ -49,7 +49,8 @@ class CustomBuildHook(BuildHookInterface[Any]):
             capture_output=True,
             text=True,
         )
-        built = [folder / "lib" / machine / name for name in ("libstrongroom.so", "strongroom-init")]
+        names = ("libstrongroom.so", "strongroom-init", "strongroom-launch")
+        built = [folder / "lib" / machine / name for name in names]
         if result.returncode != 0 or not all(file.is_file() for file in built):
             message = f"preload: make failed with status {result.returncode}:\n{result.stdout}{result.stderr}"
             raise RuntimeError(message)
