@@ -7,6 +7,7 @@ import logging
 import os
 import ssl
 import time
+from collections.abc import Awaitable, Callable
 from functools import partial
 
 from aiohttp import web
@@ -19,7 +20,7 @@ from bridge.metrics import Metrics
 from bridge.openbao import Call, Endpoint, OpenBao
 from bridge.policy_file import PolicyFile
 from bridge.reads import CoalescingReader, Pool
-from bridge.service import Service
+from bridge.service import Limits, Service
 from bridge.settings import BridgeSettings, Durability, parse_listen
 from bridge.store import SecretStore
 from strongroom.errors import ConfigError, PeerError
@@ -30,6 +31,7 @@ _log = logging.getLogger(__name__)
 _HEALTH_TIMEOUT_S = 2.0  # of the question whether OpenBao is up; probes of Kubernetes give up after 1 s by default
 _BACKLOG = 512  # connections that wait to be accepted: a rollout starts hundreds of pods at once
 _HEALTH_STATUS_OK = 200
+_STANDBY_IS_FINE = {"standbyok": "true", "perfstandbyok": "true"}  # a standby node forwards what it is asked
 
 
 class Bridge:
@@ -70,14 +72,14 @@ class Bridge:
             policies=self._policy,
             secrets=reader,
             audit=self._audit,
-            max_region_bytes=settings.max_region_bytes,
+            limits=_limits(settings),
             count=self.metrics.secrets,
         )
         self._front = Front(service, self.metrics, settings)
         self._health = Health(parts=self._state_of_parts, metrics=self._render_metrics)
         self._runners: list[web.AppRunner] = []
         self._server: asyncio.Server | None = None
-        self._care: asyncio.Task[None] | None = None
+        self._care: list[asyncio.Task[None]] = []
 
     async def start(self) -> dict[str, list[str]]:
         """Open both ports and return the addresses that they have.
@@ -90,7 +92,8 @@ class Bridge:
         health = await self._runner(self._health.application(), keepalive_timeout=settings.keepalive_timeout_s)
         health_server = await self._listen(health, "health_listen")
         self._server = await self._listen(front, "listen", tls=self._tls.front)
-        self._care = asyncio.create_task(self._take_care())
+        # Apart, because a login may wait for OpenBao and a policy edit must not.
+        self._care = [asyncio.create_task(self._repeat(work)) for work in (self._follow_files, self._look_after_login)]
         addresses = {"https": _addresses(self._server), "health": _addresses(health_server)}
         fields = {name: ",".join(values) for name, values in addresses.items()}
         log_event(_log, logging.INFO, "listening", fields | {"pid": os.getpid()})
@@ -122,9 +125,9 @@ class Bridge:
 
     async def close(self) -> None:
         """Close everything at once."""
-        if self._care is not None:
-            self._care.cancel()
-            await asyncio.wait([self._care])
+        for task in self._care:
+            task.cancel()
+        await asyncio.gather(*self._care, return_exceptions=True)
         for runner in self._runners:
             await runner.cleanup()
         await self._login.revoke()
@@ -161,15 +164,19 @@ class Bridge:
             msg = f"{name}={address}: cannot be listened on ({error.strerror or type(error).__name__})"
             raise ConfigError(msg, hint="end what holds the port, or take another one") from None
 
-    async def _take_care(self) -> None:
-        """Every interval: follow changed files, keep the token alive, try a broken audit log again."""
+    async def _follow_files(self) -> None:
+        self._policy.reload_if_changed()
+        self._tls.reload_if_changed()
+        self._openbao.reload_if_changed()
+        await self._audit.probe()
+
+    async def _look_after_login(self) -> None:
+        await self._login.tick()
+
+    async def _repeat(self, work: Callable[[], Awaitable[None]]) -> None:
         while True:
             try:
-                self._policy.reload_if_changed()
-                self._tls.reload_if_changed()
-                self._openbao.reload_if_changed()
-                await self._login.tick()
-                await self._audit.probe()
+                await work()
             except ConfigError as error:
                 log_event(_log, logging.ERROR, "reload_failed", {"reason": error.message, "hint": error.hint})
             except Exception as error:  # noqa: BLE001 - the bridge must go on looking after itself
@@ -191,7 +198,9 @@ class Bridge:
         try:
             deadline = time.monotonic() + _HEALTH_TIMEOUT_S
             async with asyncio.timeout(_HEALTH_TIMEOUT_S):
-                call = Call(operation="health", method="GET", path="sys/health", deadline=deadline)
+                call = Call(
+                    operation="health", method="GET", path="sys/health", deadline=deadline, query=_STANDBY_IS_FINE
+                )
                 answer = await self._pool.exchange(self._openbao, call)
                 if answer.status != _HEALTH_STATUS_OK:
                     return Part(ok=False, detail=f"OpenBao answers {answer.status} to sys/health")
@@ -217,6 +226,14 @@ def _endpoint(settings: BridgeSettings) -> Endpoint:
         connect_timeout_s=settings.openbao_connect_timeout_s,
         read_timeout_s=settings.openbao_read_timeout_s,
         max_connections=settings.openbao_max_connections,
+    )
+
+
+def _limits(settings: BridgeSettings) -> Limits:
+    return Limits(
+        region_bytes=settings.max_region_bytes,
+        reading_s=settings.request_timeout_s,
+        reads_at_once=max(1, settings.openbao_max_connections // 2),
     )
 
 

@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from bridge.offload import compute
 from bridge.record import AuditRecord, Caller, encode_records
 from strongroom.errors import ConfigError, UnavailableError
 from strongroom.logs import log_event
@@ -67,7 +68,8 @@ class AuditLog:
             UnavailableError: they could not be written, or not in time; the request must fail.
         """
         if records:
-            await self._write(encode_records(caller, records, now=time.time()))
+            now = time.time()
+            await self._write(await compute(len(records), lambda: encode_records(caller, records, now=now)))
 
     async def probe(self) -> None:
         """After a failure, try to write a line that says so; clears ``error`` when it succeeds. Never fails."""
@@ -163,4 +165,16 @@ class AuditLog:
         except OSError as error:
             msg = f"audit_file={self._path}: cannot be opened for appending ({error.strerror})"
             raise ConfigError(msg, hint="name a file in a directory that the user of the bridge may write to") from None
-        return fd, stat.S_ISREG(os.fstat(fd).st_mode)
+        regular = stat.S_ISREG(os.fstat(fd).st_mode)
+        if regular and self._wants_fsync:
+            _sync_directory(self._path.absolute().parent)
+        return fd, regular
+
+
+def _sync_directory(directory: Path) -> None:
+    """Make the name of a new file durable, too (fsync(2), notes)."""
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 
 from bridge.metrics import Metrics
+from bridge.offload import compute
 from bridge.record import Caller
 from bridge.service import RefusedError, Service
 from bridge.settings import BridgeSettings
@@ -63,6 +64,8 @@ _CLASS_OF_CAUSE: dict[str, type[StrongroomError]] = {
 }
 _COMMON_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Server": "strongroom"}
 
+_BYTES_OF_AN_ENTRY = 80  # in a request, about
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -103,7 +106,7 @@ class Front:
     async def _plan(self, request: web.Request) -> web.StreamResponse:
         caller = _caller_of(request)
         asked = await self._read_request(request)
-        return web.json_response(self._service.plan(caller, asked))
+        return web.json_response(await self._service.plan(caller, asked))
 
     async def _read_request(self, request: web.Request) -> BundleRequest:
         try:
@@ -115,7 +118,7 @@ class Front:
         except web.HTTPRequestEntityTooLarge:
             msg = f"the body is larger than {self._settings.max_body_bytes} bytes"
             raise TooLargeError(msg, hint="ask for less, or raise max_body_bytes of the bridge") from None
-        return decode_request(body)
+        return await compute(len(body) // _BYTES_OF_AN_ENTRY, lambda: decode_request(body))
 
     @web.middleware
     async def _around(self, request: web.Request, handler: Handler) -> web.StreamResponse:

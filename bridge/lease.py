@@ -4,7 +4,7 @@ import enum
 from dataclasses import dataclass
 
 RENEW_AT = 2 / 3  # of the ttl: what Vault Agent does; leaves a third for trying again
-SHRUNK = 1 / 2  # a renewal that gives less than this part of the first ttl has met the token's max_ttl
+SHRUNK = 1 / 2  # a renewal that gives less than this part of what there was before has met the token's max_ttl
 
 
 class Step(enum.Enum):
@@ -23,7 +23,7 @@ class Lease:
         begin: when it was issued or renewed, seconds of ``time.monotonic``.
         ttl_s: how long it lives from then; 0 means for ever.
         renewable: whether it can be renewed.
-        first_ttl_s: what it lived when it was new.
+        first_ttl_s: the most that this process has seen it live.
     """
 
     begin: float

@@ -124,10 +124,10 @@ class Login:
                     await self._log_in()
                 elif self._lease is not None and now >= self._renew_after:
                     step = next_step(self._lease, now)
-                    if step is Step.RENEW:
-                        await self._renew(self._token, self._lease)
-                    elif step is Step.LOGIN and self._credentials.role_id_file:
+                    if step is Step.LOGIN and self._credentials.role_id_file:
                         await self._log_in()
+                    elif step is not Step.KEEP and self._lease.renewable:
+                        await self._renew(self._token, self._lease)
         except (PeerError, ConfigError):
             self._renew_after = now + RETRY_S
 
@@ -166,7 +166,7 @@ class Login:
         if answer.status != _OK:
             msg = f"OpenBao does not accept the token in {self._credentials.token_file}"
             raise UnavailableError(msg, hint="write a live token to that file; the bridge reads it again")
-        return token, self._lease_of(answer.document.get("data"), ttl="ttl", first="creation_ttl")
+        return token, self._lease_of(answer.document.get("data"), ttl="ttl")
 
     async def _by_approle(self) -> tuple[Secret, Lease]:
         credentials = self._credentials
@@ -187,7 +187,7 @@ class Login:
                 msg, hint="check role id, secret id and their limits; the bridge reads the files again"
             )
         token = Secret(granted["client_token"].encode())
-        return token, self._lease_of(granted, ttl="lease_duration", first="lease_duration")
+        return token, self._lease_of(granted, ttl="lease_duration")
 
     async def _renew(self, token: Secret, lease: Lease) -> None:
         answer = await self._ask("renew", "POST", "auth/token/renew-self", token)
@@ -195,7 +195,7 @@ class Login:
             log_event(_log, logging.WARNING, "token_not_renewed", {"reason": answer.reason})
             await self._log_in()
             return
-        renewed = self._lease_of(answer.document.get("auth"), ttl="lease_duration", first="lease_duration")
+        renewed = self._lease_of(answer.document.get("auth"), ttl="lease_duration")
         self._lease = Lease(renewed.begin, renewed.ttl_s, renewed.renewable, max(lease.first_ttl_s, renewed.ttl_s))
         log_event(_log, logging.INFO, "token_renewed", {"ttl_s": renewed.ttl_s})
 
@@ -203,13 +203,14 @@ class Login:
         deadline = self._clock() + ATTEMPT_TIMEOUT_S
         return await self._exchange(Call(operation=operation, method=method, path=path, deadline=deadline, token=token))
 
-    def _lease_of(self, document: object, *, ttl: str, first: str) -> Lease:
+    def _lease_of(self, document: object, *, ttl: str) -> Lease:
         fields = document if isinstance(document, dict) else {}
+        ttl_s = float(str(fields.get(ttl, 0)))
         return Lease(
             begin=self._clock(),
-            ttl_s=float(str(fields.get(ttl, 0))),
+            ttl_s=ttl_s,
             renewable=fields.get("renewable") is True,
-            first_ttl_s=float(str(fields.get(first, 0))),
+            first_ttl_s=ttl_s,
         )
 
 

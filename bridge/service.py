@@ -5,9 +5,12 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
+from bridge.decide import denials, plan_of
 from bridge.kv import Reading
+from bridge.offload import compute
 from bridge.policy import Policy
 from bridge.record import AuditRecord, Caller, Decision
 from bridge.resolve import Place, Resolution, places_of, resolve
@@ -21,10 +24,8 @@ from strongroom.errors import (
     UnavailableError,
     UndeliverableError,
 )
-from strongroom.identity import SpiffeId, parse_spiffe_id
+from strongroom.identity import parse_spiffe_id
 from strongroom.problem import DENIED, MISSING, UNDELIVERABLE, Failure
-
-_INLINE_ENTRIES = 500  # more are encoded in a thread, so that other callers are served meanwhile
 
 
 class RefusedError(StrongroomError):
@@ -86,6 +87,21 @@ class CountSecrets(Protocol):
         """Count some secrets with one decision."""
 
 
+@dataclass(frozen=True)
+class Limits:
+    """What one request may cost.
+
+    Attributes:
+        region_bytes: largest region image.
+        reading_s: seconds for all reads.
+        reads_at_once: reads of one request under way; leaves room for other requests.
+    """
+
+    region_bytes: int = 8 << 20
+    reading_s: float = 8.0
+    reads_at_once: int = 8
+
+
 class Service:
     """The operations."""
 
@@ -95,14 +111,14 @@ class Service:
         policies: PolicySource,
         secrets: SecretSource,
         audit: AuditTrail,
-        max_region_bytes: int,
+        limits: Limits,
         count: CountSecrets = lambda *_: None,
     ) -> None:
-        """Take the ports and the limit of an answer in bytes."""
+        """Take the ports and the limits."""
         self._policies = policies
         self._secrets = secrets
         self._audit = audit
-        self._max_region_bytes = max_region_bytes
+        self._limits = limits
         self._count = count
 
     async def bundle(self, caller: Caller, request: BundleRequest) -> bytes:
@@ -116,16 +132,14 @@ class Service:
         """
         policy = self._policies.policy  # one policy for the whole request, even if it is replaced meanwhile
         identity = parse_spiffe_id(caller.identity)
-        denied = _denials(policy, identity, request)
+        size = len(request.entries)
+        denied = await compute(size, lambda: denials(policy, identity, request))
         if denied:
             await self._record(caller, [_denial_record(failure) for failure in denied])
             raise RefusedError(denied)
-        places = places_of(request)
-        outcomes = await asyncio.gather(*(self._read(place) for place in places))
-        resolution = resolve(
-            request,
-            dict(zip(places, outcomes, strict=True)),
-            lambda path, key: policy.require(identity, path, key),
+        outcomes = await self._read_all(places_of(request))
+        resolution = await compute(
+            size, lambda: resolve(request, outcomes, lambda path, key: policy.require(identity, path, key))
         )
         try:
             image = await self._encode(resolution)
@@ -135,39 +149,32 @@ class Service:
         await self._record(caller, resolution.records)
         return image
 
-    def plan(self, caller: Caller, request: BundleRequest) -> dict[str, object]:
+    async def plan(self, caller: Caller, request: BundleRequest) -> dict[str, object]:
         """Return what the policy says about each reference of ``request``; nothing is read."""
         policy = self._policies.policy
-        identity = parse_spiffe_id(caller.identity)
-        entries: list[dict[str, object]] = []
-        for entry in request.entries:
-            for ref in entry.references:
-                failure = _denial(policy, identity, entry.name, ref.path, ref.key)
-                entries.append(
-                    {
-                        "name": entry.name,
-                        "path": ref.path,
-                        "key": ref.key,
-                        "version": ref.version,
-                        "allowed": failure is None,
-                        "reason": failure.detail if failure else "granted",
-                    }
-                )
-        from_path: list[dict[str, object]] = []
-        for source in request.from_paths:
-            failure = _path_denial(policy, identity, source.path)
-            from_path.append(
-                {
-                    "path": source.path,
-                    "allowed": failure is None,
-                    "reason": failure.detail if failure else "granted, for the keys that the policy names",
-                }
-            )
-        return {"identity": caller.identity, "entries": entries, "from_path": from_path}
+        return await compute(len(request.entries), lambda: plan_of(policy, parse_spiffe_id(caller.identity), request))
 
-    async def _read(self, place: Place) -> Reading | StrongroomError:
+    async def _read_all(self, places: Sequence[Place]) -> dict[Place, Reading | StrongroomError]:
+        """Read all places within the deadline; what is not there by then counts as unavailable."""
+        if not places:
+            return {}
+        turns = asyncio.Semaphore(self._limits.reads_at_once)
+        tasks = {place: asyncio.create_task(self._read(place, turns)) for place in places}
         try:
-            return await self._secrets.read(place.path, place.version)
+            await asyncio.wait(tasks.values(), timeout=self._limits.reading_s)
+        finally:
+            for task in tasks.values():
+                task.cancel()
+        late = UnavailableError(
+            f"not all of {len(places)} paths could be read within {self._limits.reading_s:g} s",
+            hint="OpenBao is slow or overloaded, or this is too much for one request",
+        )
+        return {place: task.result() if task.done() else late for place, task in tasks.items()}
+
+    async def _read(self, place: Place, turns: asyncio.Semaphore) -> Reading | StrongroomError:
+        try:
+            async with turns:
+                return await self._secrets.read(place.path, place.version)
         except (NotFoundError, DeniedError, UndeliverableError, PeerError) as error:
             return error
 
@@ -180,14 +187,12 @@ class Service:
         if resolution.failures:
             raise RefusedError(resolution.failures)
         size = sum(len(name) + len(value) for name, value in resolution.entries)
-        if size <= self._max_region_bytes:
-            if len(resolution.entries) <= _INLINE_ENTRIES:
-                image = region.encode(resolution.entries)
-            else:
-                image = await asyncio.to_thread(region.encode, resolution.entries)
+        largest = self._limits.region_bytes
+        if size <= largest:
+            image = await compute(len(resolution.entries), lambda: region.encode(resolution.entries))
             size = len(image)
-        if size > self._max_region_bytes:
-            msg = f"{len(resolution.entries)} secrets need {size} bytes; at most {self._max_region_bytes} are delivered"
+        if size > largest:
+            msg = f"{len(resolution.entries)} secrets need {size} bytes; at most {largest} are delivered"
             raise UndeliverableError(msg, hint="ask for less, or raise max_region_bytes of the bridge")
         return image
 
@@ -197,32 +202,6 @@ class Service:
             count = sum(record.decision is decision for record in records)
             if count:
                 self._count(decision.value, count)
-
-
-def _denials(policy: Policy, identity: SpiffeId, request: BundleRequest) -> list[Failure]:
-    failures = [
-        _denial(policy, identity, entry.name, ref.path, ref.key)
-        for entry in request.entries
-        for ref in entry.references
-    ]
-    failures += [_path_denial(policy, identity, source.path) for source in request.from_paths]
-    return [failure for failure in failures if failure is not None]
-
-
-def _denial(policy: Policy, identity: SpiffeId, name: str, path: str, key: str) -> Failure | None:
-    try:
-        policy.require(identity, path, key)
-    except DeniedError as error:
-        return Failure(name=name, path=path, key=key, cause=DENIED, detail=error.message)
-    return None
-
-
-def _path_denial(policy: Policy, identity: SpiffeId, path: str) -> Failure | None:
-    try:
-        policy.require_some(identity, path)
-    except DeniedError as error:
-        return Failure(name="", path=path, key="", cause=DENIED, detail=error.message)
-    return None
 
 
 def _denial_record(failure: Failure) -> AuditRecord:

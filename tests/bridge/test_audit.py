@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import stat
 import threading
 from pathlib import Path
 
@@ -40,7 +41,12 @@ def test_200_launches_at_once_share_a_few_fsyncs(tmp_path: Path, monkeypatch: py
 
 def test_a_record_is_synced_before_the_caller_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     order: list[str] = []
-    monkeypatch.setattr(os, "fsync", lambda _: order.append(f"synced {(tmp_path / 'audit').stat().st_size > 0}"))
+
+    def noted(fd: int) -> None:
+        if stat.S_ISREG(os.fstat(fd).st_mode):  # and not the directory, when the file is made
+            order.append(f"synced {os.fstat(fd).st_size > 0}")
+
+    monkeypatch.setattr(os, "fsync", noted)
 
     async def run() -> None:
         log = AuditLog(tmp_path / "audit", fsync=True, timeout_s=5)
@@ -99,10 +105,10 @@ def test_a_full_disk_fails_every_waiting_request_and_leaves_no_half_line(
 
 def test_a_stuck_disk_fails_the_request_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stuck = threading.Event()
-    monkeypatch.setattr(os, "fsync", lambda _: stuck.wait(20))
 
     async def run() -> None:
         log = AuditLog(tmp_path / "audit", fsync=True, timeout_s=0.1)
+        monkeypatch.setattr(os, "fsync", lambda _: stuck.wait(20))
         with pytest.raises(UnavailableError, match="not be written in time"):
             await log.record(CALLER, [RECORD])
         assert log.error

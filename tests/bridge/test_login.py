@@ -34,6 +34,7 @@ class ScriptedOpenBao:
         self.granted = 0
         self.alive: set[bytes] = set()
         self.renewed_ttl = 60
+        self.looked_up_ttl = 60
         self.down = False
 
     async def exchange(self, call: Call) -> Answer:
@@ -51,7 +52,7 @@ class ScriptedOpenBao:
             return Answer(403, {"errors": ["permission denied"]})
         if call.operation == "renew":
             return Answer(200, {"auth": {"lease_duration": self.renewed_ttl, "renewable": True}})
-        return Answer(200, {"data": {"ttl": "60", "creation_ttl": "60", "renewable": True}})
+        return Answer(200, {"data": {"ttl": str(self.looked_up_ttl), "renewable": True}})
 
 
 class Clock:
@@ -75,6 +76,28 @@ def run(credentials: Credentials, test: Callable[[Login, ScriptedOpenBao, Clock]
         await test(Login(credentials, openbao.exchange, clock=clock), openbao, clock)
 
     asyncio.run(inner())
+
+
+def test_a_token_of_a_file_is_renewed_even_if_little_of_it_was_left_at_the_start(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("a")
+
+    async def test(login: Login, openbao: ScriptedOpenBao, clock: Clock) -> None:
+        openbao.alive.add(b"a")
+        openbao.looked_up_ttl = 6
+        await login.tick()
+        assert login.ttl_s == 6
+        clock.now += 4
+        await login.tick()
+        assert openbao.calls == ["lookup", "renew"]
+        assert login.ttl_s == 60
+        openbao.renewed_ttl = 20  # its max_ttl is near, and there is no other way to get a token
+        clock.now += 40
+        await login.tick()
+        clock.now += 14
+        await login.tick()
+        assert openbao.calls == ["lookup", "renew", "renew", "renew"]
+
+    run(Credentials(token_file=tmp_path / "token"), test)
 
 
 def test_a_token_is_renewed_at_two_thirds_and_replaced_at_its_max_ttl(approle: Credentials) -> None:
