@@ -12,7 +12,7 @@ from tests.preload.launch import COMPILERS, ROOT, Launcher, Programs
 @pytest.fixture(scope="session")
 def library() -> str:
     """Path of the freshly built library."""
-    subprocess.run(["make", "-s", "-C", str(ROOT / "preload")], check=True)
+    subprocess.run(["make", "-s", "-C", str(ROOT / "preload"), "library"], check=True)
     return preload.library_path()
 
 

@@ -41,7 +41,7 @@ def readelf(*arguments: str) -> str:
 
 def build(folder: Path, *variables: str) -> str:
     """Build a variant of the library into ``folder``; return its path."""
-    command = ["make", "-s", "-C", str(ROOT / "preload"), f"OUT={folder}", *variables]
+    command = ["make", "-s", "-C", str(ROOT / "preload"), "library", f"OUT={folder}", *variables]
     subprocess.run(command, check=True)
     return str(folder / "libstrongroom.so")
 
@@ -87,7 +87,7 @@ def test_carries_no_path_of_the_machine_it_was_built_on(variant: str) -> None:
 
 
 def test_compiler_that_is_missing_is_named(tmp_path: Path) -> None:
-    command = ["make", "-s", "-C", str(ROOT / "preload"), f"OUT={tmp_path}", "CC=no-such-compiler"]
+    command = ["make", "-s", "-C", str(ROOT / "preload"), "library", f"OUT={tmp_path}", "CC=no-such-compiler"]
     result = subprocess.run(command, capture_output=True, check=False, text=True)
     assert result.returncode != 0
     assert "strongroom: error: no C compiler: no-such-compiler" in result.stderr
