@@ -7,7 +7,6 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Self, TypeVar
 
 T = TypeVar("T")
@@ -52,7 +51,7 @@ def name_of(pid: int) -> str:
 class Running:
     """A started init; use it with ``with``. What is still alive in the end is killed."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the ways to start a process are many
         self,
         command: Sequence[str | Path],
         *,
@@ -82,7 +81,7 @@ class Running:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         for pid in [self.process.pid, *self.descendants()]:
             try:
                 os.kill(pid, signal.SIGKILL)
@@ -149,8 +148,8 @@ class Running:
         return self.process.stderr.read().decode()
 
 
-def run(command: Sequence[str | Path], **options: bool) -> tuple[int, str, str]:
+def run(command: Sequence[str | Path], *, as_pid_1: bool = True) -> tuple[int, str, str]:
     """Run an init to its end; return exit status, output and errors."""
-    with Running(command, **options) as running:
+    with Running(command, as_pid_1=as_pid_1) as running:
         output, errors = running.process.communicate(timeout=WAIT_S)
         return running.process.returncode, output.decode(), errors.decode()

@@ -1,7 +1,7 @@
 """The three inits that the suite runs against, and where they differ by design.
 
-tini 0.19 and dumb-init 1.2.5 are what Debian ships. A difference stands here with its reason, and not as a skipped test:
-so the suite is known to tell right from wrong.
+tini 0.19 and dumb-init 1.2.5 are what Debian ships. A difference stands here with its reason, and not as a skipped
+test: so the suite is known to tell right from wrong.
 """
 
 import shutil

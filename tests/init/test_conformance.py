@@ -7,6 +7,8 @@ differs by design, ``inits.py`` says so and why, and the test expects the differ
 import os
 import signal
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -173,7 +175,7 @@ class TestSignals:
         with start(init, program("report_signals")) as running:
             running.line()
             running.send(*(kinds[index % len(kinds)] for index in range(RAPID)))
-            seen = set()
+            seen: set[int] = set()
             while len(seen) < len(kinds):
                 seen.add(int(running.line().split()[1]))
             running.send(signal.SIGUSR2)
@@ -183,7 +185,7 @@ class TestSignals:
         with start(init, program("report_signals")) as running:
             running.line()
             code = "import ctypes, sys; ctypes.CDLL(None).sigqueue(int(sys.argv[1]), 41, ctypes.c_void_p(77))"
-            os.spawnlp(os.P_WAIT, "python3", "python3", "-I", "-S", "-c", code, str(running.init_pid))
+            subprocess.run([sys.executable, "-I", "-S", "-c", code, str(running.init_pid)], check=True)
             assert running.line() == ("child 41 77" if Can.QUEUED_VALUES in init.can else "child 41 0")
 
     def test_during_a_storm_of_orphans(self, init: Init, program: Programs) -> None:

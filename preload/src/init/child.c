@@ -6,16 +6,15 @@
 #include <unistd.h>
 
 #include "say.h"
-#include "terminal.h"
 
 enum { CANNOT_EXEC = 126, NOT_ON_PATH = 127 };
 
-__attribute__((noreturn)) static void become(const struct child_setup *setup, pid_t parent) {
+__attribute__((noreturn)) static void become(const struct child_setup *setup, bool gets_terminal, pid_t parent) {
     setpgid(0, 0);
-    if (setup->has_terminal) {
+    if (gets_terminal) {
         /* Here rather than in the parent: the command must not run a moment in the background, and an init that is
          * itself the child of an init keeps the order right. SIGTTOU is still blocked. */
-        terminal_give(getpid());
+        terminal_give(setup->terminal, getpid());
     }
     if (setup->dies_with_us) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -36,11 +35,13 @@ __attribute__((noreturn)) static void become(const struct child_setup *setup, pi
 
 pid_t child_start(const struct child_setup *setup) {
     pid_t parent = getpid();
+    bool gets_terminal = terminal_is_ours(setup->terminal);
     pid_t child = fork();
     if (child == 0) {
-        become(setup, parent);
+        become(setup, gets_terminal, parent);
     }
     if (child > 0) {
+        setup->terminal->is_given = gets_terminal; /* the child gives it, in its own copy of this */
         setpgid(child, child); /* whoever of the two comes first; the other's call changes nothing, or fails */
     }
     return child;

@@ -7,13 +7,14 @@
 #include <sys/types.h>
 
 #include "signals.h"
+#include "terminal.h"
 
 /* What the child must find as we found it, and what it is given. */
 struct child_setup {
     char **command;
     signal_set inherited_mask;
     struct sigaction inherited_sigchld; /* the one disposition that we change */
-    bool has_terminal;                  /* gets the foreground */
+    struct terminal *terminal;          /* the child gets the foreground, if it is ours to give */
     bool dies_with_us;                  /* SIGKILL when this process ends */
 };
 

@@ -55,11 +55,11 @@ int main(int argc, char **argv) {
         prctl(PR_SET_CHILD_SUBREAPER, 1); /* orphans come to us all the same */
     }
 
-    bool has_terminal = tcgetpgrp(STDIN_FILENO) >= 0;
+    struct terminal terminal = terminal_find();
     struct child_setup setup = {
         .command = options.command,
         .inherited_mask = inherited_mask,
-        .has_terminal = has_terminal && terminal_is_ours(),
+        .terminal = &terminal,
         .dies_with_us = options.parent_death_signal == SIGKILL,
     };
     /* A launcher may have left SIGCHLD ignored; the kernel would then throw the child's status away. */
@@ -71,9 +71,7 @@ int main(int argc, char **argv) {
     }
     let_go();
 
-    int status = supervise(&options, child, has_terminal);
-    if (has_terminal) {
-        terminal_take_back(child);
-    }
+    int status = supervise(&options, child, &terminal);
+    terminal_take_back(&terminal);
     return options.remap[status];
 }

@@ -9,7 +9,6 @@
 
 #include "say.h"
 #include "signals.h"
-#include "terminal.h"
 
 enum { SIGNALLED = 128 };
 
@@ -21,7 +20,7 @@ enum { NEVER = -1 };
 struct supervisor {
     const struct options *options;
     pid_t child; /* also the number of its process group */
-    bool has_terminal;
+    struct terminal *terminal;
     bool has_ended;
     int status;            /* of the child, once it has ended */
     bool is_stopping;      /* a stop signal was passed on */
@@ -79,13 +78,14 @@ static bool send(const struct supervisor *self, const siginfo_t *info, bool to_g
 static void pass_on(struct supervisor *self, const siginfo_t *info) {
     int number = info->si_signo;
     bool to_group = self->options->to_group;
-    if (number == SIGCONT && self->has_terminal) {
-        /* A shell's `fg`, or somebody who wants to be like one. Ctrl-Z stopped the whole group. */
-        if (terminal_is_ours()) {
-            terminal_give(self->child);
-        }
+    bool is_continue = number == SIGCONT && self->terminal->is_there; /* a shell's `fg` or `bg` */
+    if ((is_continue || info->si_code == SI_KERNEL) && terminal_is_ours(self->terminal)) {
+        /* We are in the foreground now, and it is the child who should be. A key or a change of size tells us so when
+         * `fg` took the job from the background, where it ran: then the shell sends no SIGCONT. */
+        terminal_give(self->terminal, self->child);
         to_group = true;
     }
+    to_group = to_group || is_continue; /* Ctrl-Z stopped the whole group */
     if (is_terminal_stop(number)) {
         self->stop_was_sent = true;
     } else if (number == SIGCONT) {
@@ -108,14 +108,14 @@ static void child_stopped(const struct supervisor *self, int number) {
     if (!is_terminal_stop(number)) {
         return; /* SIGSTOP: somebody meant the child and nobody else */
     }
-    if (number != SIGTSTP && self->has_terminal && terminal_is_ours()) {
+    if (number != SIGTSTP && terminal_is_ours(self->terminal)) {
         /* It asked for the terminal while we had the foreground: we were brought there without a SIGCONT. */
-        terminal_give(self->child);
+        terminal_give(self->terminal, self->child);
         kill(-self->child, SIGCONT);
         return;
     }
-    bool from_terminal = self->has_terminal && !self->stop_was_sent;
-    if (!terminal_stop_ourselves(number, from_terminal) && from_terminal && number == SIGTSTP) {
+    bool from_terminal = self->terminal->is_there && !self->stop_was_sent;
+    if (!terminal_stop_ourselves(self->terminal, number, from_terminal) && from_terminal && number == SIGTSTP) {
         /* Ctrl-Z with nobody there to continue us: it has no effect, as for any orphaned process group (POSIX, General
          * Terminal Interface, 11.1.4). Otherwise `docker run -it` would hang. */
         kill(-self->child, SIGCONT);
@@ -186,9 +186,9 @@ static int64_t time_to_wait_ms(const struct supervisor *self) {
     return wait_ms > 0 ? wait_ms : 0;
 }
 
-int supervise(const struct options *options, pid_t child, bool has_terminal) {
+int supervise(const struct options *options, pid_t child, struct terminal *terminal) {
     struct supervisor self = {
-        .options = options, .child = child, .has_terminal = has_terminal, .kill_at_ms = NEVER};
+        .options = options, .child = child, .terminal = terminal, .kill_at_ms = NEVER};
     while (!is_done(&self)) {
         siginfo_t info;
         int number = signals_take(signals_passed_on() | signal_bit(SIGCHLD), &info, time_to_wait_ms(&self));

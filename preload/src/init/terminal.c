@@ -1,29 +1,30 @@
 #include "terminal.h"
 
-#include <errno.h>
 #include <signal.h>
 #include <unistd.h>
 
 #include "signals.h"
 
-bool terminal_is_ours(void) {
-    return tcgetpgrp(STDIN_FILENO) == getpgrp();
+struct terminal terminal_find(void) {
+    return (struct terminal){.is_there = tcgetpgrp(STDIN_FILENO) >= 0};
 }
 
-void terminal_give(pid_t group) {
-    tcsetpgrp(STDIN_FILENO, group);
+bool terminal_is_ours(const struct terminal *terminal) {
+    return terminal->is_there && tcgetpgrp(STDIN_FILENO) == getpgrp();
 }
 
-void terminal_take_back(pid_t ended_group) {
-    pid_t foreground = tcgetpgrp(STDIN_FILENO);
-    /* A shell that was killed leaves a job of its own in the foreground, perhaps one that has ended as well. */
-    bool is_gone = foreground > 0 && kill(-foreground, 0) < 0 && errno == ESRCH;
-    if (foreground == ended_group || is_gone) {
+void terminal_give(struct terminal *terminal, pid_t group) {
+    terminal->is_given = tcsetpgrp(STDIN_FILENO, group) == 0;
+}
+
+void terminal_take_back(struct terminal *terminal) {
+    if (terminal->is_given) {
         tcsetpgrp(STDIN_FILENO, getpgrp());
+        terminal->is_given = false;
     }
 }
 
-bool terminal_stop_ourselves(int number, bool with_group) {
+bool terminal_stop_ourselves(struct terminal *terminal, int number, bool with_group) {
     if (getpid() == 1) {
         return false;
     }
@@ -32,5 +33,9 @@ bool terminal_stop_ourselves(int number, bool with_group) {
     }
     kill(with_group ? 0 : getpid(), number);
     signal_let_through(number); /* the process stops here */
-    return (signals_pending() & signal_bit(SIGCONT)) != 0;
+    bool was_stopped = (signals_pending() & signal_bit(SIGCONT)) != 0;
+    if (was_stopped) {
+        terminal->is_given = false; /* whoever continued us had it, and says by where we are now who has it next */
+    }
+    return was_stopped;
 }
