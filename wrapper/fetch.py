@@ -243,9 +243,12 @@ def _open_connection(host: bytes, port: int, deadline: float) -> socket.socket:
 
 def _send(connection: ssl.SSLSocket, message: bytes, deadline: float) -> None:
     unsent = memoryview(message)
-    while unsent:
-        connection.settimeout(_left(deadline))
-        unsent = unsent[connection.send(unsent) :]
+    try:
+        while unsent:
+            connection.settimeout(_left(deadline))
+            unsent = unsent[connection.send(unsent) :]
+    except (ConnectionError, ssl.SSLEOFError):
+        return  # it has hung up; why, an alert or an answer that did not wait for all this, is still there to be read
 
 
 def _receive_head(connection: ssl.SSLSocket, deadline: float) -> ResponseHead:

@@ -104,7 +104,7 @@ def test_what_is_no_problem_document_says_so(body: bytes) -> None:
 
 def test_huge_texts_and_lists_are_cut() -> None:
     item = {"name": "A" * 5000, "cause": "missing", "detail": "d" * 5000}
-    body = json.dumps({"detail": "x" * 100_000, "failures": [item] * 10_000}).encode()
+    body = json.dumps({"detail": "x" * 100_000, "failures": [item] * 500}).encode()
 
     problem = decode_problem(404, body)
 
