@@ -153,7 +153,7 @@ def executable_spans(head: bytes, address: int) -> "Iterator[tuple[int, int]]":
         (table,) = unpack_from("<Q", head, 32)
         entry_bytes, count = unpack_from("<HH", head, 54)
         headers = [unpack_from("<IIQQQQ", head, table + index * entry_bytes) for index in range(count)]
-    except StructError:
+    except (StructError, OverflowError):
         msg = "the program headers do not follow the ELF header"
         raise StackError(msg) from None
     loaded = [header for header in headers if header[0] == _PT_LOAD]
