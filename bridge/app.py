@@ -159,6 +159,7 @@ class Bridge:
                 backlog=_BACKLOG,
                 ssl=tls,
                 ssl_handshake_timeout=self._settings.handshake_timeout_s if tls else None,
+                ssl_shutdown_timeout=self._settings.handshake_timeout_s if tls else None,
             )
         except OSError as error:
             msg = f"{name}={address}: cannot be listened on ({error.strerror or type(error).__name__})"
@@ -214,6 +215,7 @@ class Bridge:
     def _render_metrics(self) -> bytes:
         self.metrics.token_ttl.set(self._login.ttl_s)
         self.metrics.policy_loaded_at.set(self._policy.loaded_at)
+        self.metrics.certificate_expires_at.set(self._tls.expires_at)
         self.metrics.policy_stale.set(bool(self._policy.error))
         return self.metrics.expose()
 

@@ -38,6 +38,11 @@ class Metrics:
         self._reloads = Counter(
             "strongroom_bridge_reloads", "Reloads of policy and TLS files", ["what", "outcome"], registry=self.registry
         )
+        self.certificate_expires_at = Gauge(
+            "strongroom_bridge_tls_certificate_expiry_timestamp_seconds",
+            "End of the server certificate in use",
+            registry=self.registry,
+        )
         self.policy_loaded_at = Gauge(
             "strongroom_bridge_policy_loaded_timestamp_seconds",
             "When the policy in force was read",

@@ -149,7 +149,7 @@ class BridgeSettings:
     handshake_timeout_s: float = setting(
         5.0,
         Rule(
-            "wait for a caller's TLS handshake",
+            "wait for a caller's TLS handshake, and for its goodbye",
             unit="seconds",
             why="a slow-loris holds a connection no longer",
             minimum=0.01,

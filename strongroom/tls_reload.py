@@ -5,10 +5,14 @@ callback, which OpenSSL calls for every ClientHello, with or without a name. A b
 use. Established connections keep theirs.
 """
 
+import datetime as dt
 import logging
 import os
 import ssl
 from collections.abc import Callable
+from pathlib import Path
+
+from cryptography import x509
 
 from strongroom.errors import ConfigError
 from strongroom.filestamp import stamp_of
@@ -25,6 +29,7 @@ class ReloadingServerContext:
     Attributes:
         front: the context to give to the server; it never changes.
         error: why the newest files could not be used, or "".
+        expires_at: end of the certificate in use, seconds of the epoch.
     """
 
     def __init__(
@@ -49,7 +54,7 @@ class ReloadingServerContext:
         self._files = (os.fspath(ca_file), os.fspath(cert_file), os.fspath(key_file))
         self._observe = observe
         self._stamp = stamp_of(*self._files)
-        self._newest = server_context(*self._files)
+        self._newest, self.expires_at = self._load()
         self.error = ""
         self.front = server_context(*self._files)
         self.front.sni_callback = self._hand_over
@@ -62,7 +67,7 @@ class ReloadingServerContext:
             return
         self._stamp = stamp
         try:
-            self._newest = server_context(*self._files)
+            self._newest, self.expires_at = self._load()
         except ConfigError as error:
             self.error = error.message
             log_event(_log, logging.ERROR, "tls_reload_failed", {"reason": error.message, "hint": error.hint})
@@ -71,6 +76,15 @@ class ReloadingServerContext:
             self.error = ""
             log_event(_log, logging.INFO, "tls_reloaded", {"certificate": self._files[1]})
             self._observe(True)  # noqa: FBT003 - the one argument of an observer
+
+    def _load(self) -> tuple[ssl.SSLContext, float]:
+        context = server_context(*self._files)
+        cert_file = Path(self._files[1])
+        end = x509.load_pem_x509_certificates(cert_file.read_bytes())[0].not_valid_after_utc
+        if end < dt.datetime.now(dt.UTC):
+            msg = f"{cert_file}: the certificate expired at {end.isoformat()}"
+            raise ConfigError(msg, hint="no client would accept it; issue a new one")
+        return context, end.timestamp()
 
     def _hand_over(self, connection: ssl.SSLSocket | ssl.SSLObject, _name: str | None, _front: ssl.SSLContext) -> None:
         # SSL_set_SSL_CTX takes over the certificate and the store of authorities; the demand for a client certificate

@@ -165,7 +165,8 @@ class OpenBaoServer:
                 _wait(self._answers, f"OpenBao does not answer; see {self.log_file}")
             except NotFoundError:
                 if attempt + 1 == _START_ATTEMPTS:
-                    msg = f"OpenBao ended with status {self._process.returncode} when it was started"
+                    lines = self.log_file.read_text(errors="replace").splitlines() or [""]
+                    msg = f"OpenBao ended with status {self._process.returncode} when it was started: {lines[-1][:200]}"
                     raise PeerError(msg, hint=f"see {self.log_file}") from None
             except BaseException:
                 self.stop()

@@ -169,7 +169,8 @@ def test_metrics_tell_what_happened(make_bridge: MakeBridge) -> None:
     }
     assert {sample: bridge.metric(sample) for sample in expected} == expected
     assert 3000 < bridge.metric("strongroom_bridge_openbao_token_ttl_seconds") <= 3600
-    assert bridge.metric("strongroom_bridge_policy_loaded_timestamp_seconds") > 1e9
+    loaded = bridge.metric("strongroom_bridge_policy_loaded_timestamp_seconds")
+    assert bridge.metric("strongroom_bridge_tls_certificate_expiry_timestamp_seconds") > loaded > 1e9
 
 
 def test_listening_is_one_line_of_json(make_bridge: MakeBridge) -> None:

@@ -230,6 +230,23 @@ def test_a_new_certificate_is_shown_and_a_broken_one_is_not(
     assert outcomes == [True, False, True]
 
 
+def test_an_expired_certificate_is_not_taken(
+    authority: Authority, server_files: IssuedFiles, client_files: IssuedFiles
+) -> None:
+    outcomes: list[bool] = []
+    server = reloading(authority, server_files, outcomes)
+    assert server.expires_at > dt.datetime.now(dt.UTC).timestamp()
+    first = talk(server.front, context(client_context, authority.ca_file, client_files))[0]
+    yesterday = dt.datetime.now(dt.UTC) - dt.timedelta(days=1)
+    authority.issue_server("server", not_before=yesterday - dt.timedelta(days=1), not_after=yesterday)
+    server.reload_if_changed()
+    assert "server.crt: the certificate expired at" in server.error
+    assert talk(server.front, context(client_context, authority.ca_file, client_files))[0] == first
+    with pytest.raises(ConfigError, match="expired at"):
+        reloading(authority, server_files, outcomes)
+    assert outcomes == [False]
+
+
 def test_the_same_goes_for_clients_that_send_no_name(
     authority: Authority, server_files: IssuedFiles, client_files: IssuedFiles
 ) -> None:
