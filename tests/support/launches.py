@@ -1,9 +1,10 @@
 """The wrapper in a process of its own, against a fake bridge."""
 
+import contextlib
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tests.support.certificates import Certificates
@@ -58,17 +59,22 @@ class Launches:
             timeout=TIMEOUT_S,
         )
 
-    def start(
+    @contextlib.contextmanager
+    def started(
         self, command: Sequence[str], variables: Mapping[str, str], *, bridge: str, prefix: Sequence[str] = ()
-    ) -> subprocess.Popen[bytes]:
-        """Launch and return at once. ``prefix`` is a program that starts the wrapper."""
-        return subprocess.Popen(
+    ) -> Iterator[subprocess.Popen[bytes]]:
+        """Launch and go on; what still runs at the end is killed. ``prefix`` is a program that starts the wrapper."""
+        with subprocess.Popen(
             [*prefix, *self.command(command)],
             env=self.environ(bridge, variables),
             cwd=ROOT,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-        )
+        ) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
 
 
 def is_root() -> bool:

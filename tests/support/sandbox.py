@@ -3,7 +3,11 @@
     memlock=BYTES    RLIMIT_MEMLOCK, and no right to exceed it, even for root
     nofile=COUNT     RLIMIT_NOFILE
     refuse=ERRNO     memfd_secret(2) fails with this errno, as under gVisor or a seccomp profile
+    refuse=CALL:ERRNO  the same for the system call with this number
     ignore=SIGNAL    the signal is ignored
+    block=SIGNAL     the signal is held back
+    pending=SIGNAL   the same, and one is waiting
+    block=SIGNAL     the signal is blocked
 
 A program of its own, because all of this is for one process and what it execs, and cannot be taken back.
 """
@@ -44,11 +48,11 @@ def _limit_locked_memory(size: int) -> None:
         _prctl(_PR_CAPBSET_DROP, _CAP_IPC_LOCK)  # root gets at exec what the bounding set leaves (capabilities(7))
 
 
-def _refuse_secret_memory(number: int) -> None:
+def _refuse(call: int, number: int) -> None:
     program = struct.pack(
         "=HBBI HBBI HBBI HBBI".replace(" ", ""),
         *(_BPF_LOAD_WORD, 0, 0, 0),
-        *(_BPF_JUMP_EQUAL, 0, 1, _MEMFD_SECRET),
+        *(_BPF_JUMP_EQUAL, 0, 1, call),
         *(_BPF_RETURN, 0, 0, _SECCOMP_ERRNO | number),
         *(_BPF_RETURN, 0, 0, _SECCOMP_ALLOW),
     )
@@ -67,9 +71,16 @@ def main(words: list[str]) -> None:
         elif option == "nofile":
             resource.setrlimit(resource.RLIMIT_NOFILE, (int(value), int(value)))
         elif option == "refuse":
-            _refuse_secret_memory(int(value))
+            call, colon, number = value.rpartition(":")
+            _refuse(int(call) if colon else _MEMFD_SECRET, int(number))
         elif option == "ignore":
             signal.signal(int(value), signal.SIG_IGN)
+        elif option in {"block", "pending"}:
+            signal.pthread_sigmask(signal.SIG_BLOCK, [int(value)])
+            if option == "pending":
+                os.kill(os.getpid(), int(value))
+        elif option == "block":
+            signal.pthread_sigmask(signal.SIG_BLOCK, {int(value)})
         else:
             raise ValueError(word)
     command = words[split + 1 :]

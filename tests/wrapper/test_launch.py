@@ -185,6 +185,13 @@ class TestWhatTheApplicationFinds:
         ignored = int(done.stdout.split()[1], 16)
         assert ignored == 1 << (signal.SIGINT - 1) | 1 << (signal.SIGHUP - 1)
 
+    def test_a_signal_that_is_held_back_still_is(self, launches: Launches, serving: Serving) -> None:
+        url, variables = serving
+        sandbox = [f"block={int(signal.SIGUSR1)}"]
+        done = launches.run(["grep", "SigBlk", "/proc/self/status"], variables, bridge=url, sandbox=sandbox)
+
+        assert int(done.stdout.split()[1], 16) == 1 << (signal.SIGUSR1 - 1)
+
     def test_no_descriptor_of_ours_but_the_region(self, launches: Launches, certificates: Certificates) -> None:
         # Without the library, which closes the region once it is mapped, to see what was handed over.
         with FakeBridge(certificates.server(), bundle({"SECRET": CANARY})) as bridge:

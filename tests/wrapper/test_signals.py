@@ -114,8 +114,10 @@ def wait_for_end(process: "subprocess.Popen[bytes]") -> tuple[int, float, bytes]
 def test_a_signal_ends_the_bootstrap_at_once(
     launches: Launches, certificates: Certificates, stage: str, number: signal.Signals, status: int
 ) -> None:
-    with STAGES[stage](certificates) as (url, reached):
-        process = launches.start(["echo", "started"], SECRET, bridge=url)
+    with (
+        STAGES[stage](certificates) as (url, reached),
+        launches.started(["echo", "started"], SECRET, bridge=url) as process,
+    ):
         reached()
         process.send_signal(number)
         ended, seconds, errors = wait_for_end(process)
@@ -141,8 +143,10 @@ needs_namespaces = pytest.mark.skipif(not is_root(), reason="making a PID namesp
 def test_a_signal_ends_the_bootstrap_of_pid_1_which_the_kernel_would_not_do(
     launches: Launches, certificates: Certificates, stage: str, number: signal.Signals, status: int
 ) -> None:
-    with STAGES[stage](certificates) as (url, reached):
-        process = launches.start(["echo", "started"], SECRET, bridge=url, prefix=UNSHARE)
+    with (
+        STAGES[stage](certificates) as (url, reached),
+        launches.started(["echo", "started"], SECRET, bridge=url, prefix=UNSHARE) as process,
+    ):
         reached()
         os.kill(first_process_in(process), number)
         ended, seconds, _ = wait_for_end(process)
@@ -153,28 +157,41 @@ def test_a_signal_ends_the_bootstrap_of_pid_1_which_the_kernel_would_not_do(
 
 @needs_namespaces
 def test_the_application_is_pid_1_with_its_secrets(launches: Launches, certificates: Certificates) -> None:
-    with FakeBridge(certificates.server(), bundle({"SECRET": b"value"})) as bridge:
-        process = launches.start(["sh", "-c", 'echo $$ "$SECRET"; exit 7'], SECRET, bridge=bridge.url, prefix=UNSHARE)
+    command = ["sh", "-c", 'echo $$ "$SECRET"; exit 7']
+    with (
+        FakeBridge(certificates.server(), bundle({"SECRET": b"value"})) as bridge,
+        launches.started(command, SECRET, bridge=bridge.url, prefix=UNSHARE) as process,
+    ):
         output, _ = process.communicate(timeout=PATIENCE_S)
 
     assert (process.returncode, output) == (7, b"1 value\n")
 
 
-@needs_namespaces
-def test_a_signal_ends_the_wait_for_a_name_server_that_does_not_answer(launches: Launches, tmp_path: Path) -> None:
-    # getaddrinfo(3) waits for ten seconds and restarts after signals, so that Python cannot act on them.
+def test_a_signal_that_was_held_back_is_not_lost_on_the_way_to_the_application(launches: Launches) -> None:
+    done = launches.run(["echo", "started"], {}, sandbox=[f"pending={int(signal.SIGTERM)}"])
+
+    assert (done.returncode, done.stdout) == (143, b"")
+
+
+@pytest.fixture
+def mute_name_server(tmp_path: Path) -> Iterator[tuple[socket.socket, list[str]]]:
+    """A name server that never answers, and what to start a process with so that it uses it."""
     resolver = tmp_path / "resolv.conf"
     resolver.write_text("nameserver 127.99.98.97\noptions timeout:30 attempts:1\n")
+    mount = f'mount --bind {resolver} /etc/resolv.conf && exec "$@"'
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as name_server:
         name_server.settimeout(PATIENCE_S)
         name_server.bind(("127.99.98.97", 53))
-        mount = f'mount --bind {resolver} /etc/resolv.conf && exec "$@"'
-        process = launches.start(
-            ["echo", "started"],
-            SECRET,
-            bridge="https://bridge.example:8443",
-            prefix=["unshare", "--mount", "sh", "-c", mount, "sh"],
-        )
+        yield name_server, ["unshare", "--mount", "sh", "-c", mount, "sh"]
+
+
+@needs_namespaces
+def test_a_signal_ends_the_wait_for_a_name_server_that_does_not_answer(
+    launches: Launches, mute_name_server: tuple[socket.socket, list[str]]
+) -> None:
+    # getaddrinfo(3) goes on waiting after a signal, and Python can act on one only when it returns.
+    name_server, prefix = mute_name_server
+    with launches.started(["echo", "started"], SECRET, bridge="https://bridge.example", prefix=prefix) as process:
         name_server.recv(512)
         process.send_signal(signal.SIGTERM)
         ended, seconds, _ = wait_for_end(process)
@@ -185,20 +202,11 @@ def test_a_signal_ends_the_wait_for_a_name_server_that_does_not_answer(launches:
 
 @needs_namespaces
 def test_a_name_server_that_does_not_answer_cannot_hold_the_launch_beyond_its_deadline(
-    launches: Launches, tmp_path: Path
+    launches: Launches, mute_name_server: tuple[socket.socket, list[str]]
 ) -> None:
-    resolver = tmp_path / "resolv.conf"
-    resolver.write_text("nameserver 127.99.98.96\noptions timeout:30 attempts:1\n")
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as name_server:
-        name_server.settimeout(PATIENCE_S)
-        name_server.bind(("127.99.98.96", 53))
-        mount = f'mount --bind {resolver} /etc/resolv.conf && exec "$@"'
-        process = launches.start(
-            ["echo", "started"],
-            {**SECRET, "STRONGROOM_TIMEOUT": "0.5"},
-            bridge="https://bridge.example:8443",
-            prefix=["unshare", "--mount", "sh", "-c", mount, "sh"],
-        )
+    name_server, prefix = mute_name_server
+    variables = {**SECRET, "STRONGROOM_TIMEOUT": "0.5"}
+    with launches.started(["echo", "started"], variables, bridge="https://bridge.example", prefix=prefix) as process:
         name_server.recv(512)
         ended, seconds, errors = wait_for_end(process)
 
