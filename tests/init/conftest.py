@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,12 +27,23 @@ def ours(init_path: str) -> Init:
     return strongroom_init(init_path)
 
 
-@pytest.fixture(scope="session", params=["strongroom-init", TINI, DUMB_INIT], ids=str)
-def init(request: pytest.FixtureRequest, init_path: str) -> Init:
-    """Each of the three in turn."""
+@pytest.fixture(scope="session")
+def sanitized() -> Iterator[Init]:
+    """Ours, built with AddressSanitizer and UBSan, which leave the signals alone."""
+    subprocess.run(["make", "-s", "-C", str(ROOT / "preload"), "init-check"], check=True)
+    options = ":".join(f"handle_{name}=0" for name in ("abort", "segv", "sigbus", "sigfpe", "sigill", "sigtrap"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ASAN_OPTIONS", options)
+        yield strongroom_init(str(ROOT / "preload" / "build" / "strongroom-init-check"), "sanitized")
+
+
+@pytest.fixture(scope="session", params=["ours", "sanitized", TINI, DUMB_INIT], ids=str)
+def init(request: pytest.FixtureRequest) -> Init:
+    """Each of the three in turn; ours also with sanitizers."""
     chosen: Init | str = request.param
     if isinstance(chosen, str):
-        return strongroom_init(init_path)
+        ours: Init = request.getfixturevalue(chosen)
+        return ours
     assert shutil.which(chosen.name), f"{chosen.name} is not installed; apt-get install {chosen.name}"
     return chosen
 

@@ -22,6 +22,7 @@ STOPS = frozenset(map(int, (signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)))
 class Can(Enum):
     """What an init can do beyond the common ground."""
 
+    KEEP_EARLY_SIGNALS = auto()  # dumb-init's child has, up to exec, handlers that do nothing
     REMAP_TO_ANY = auto()  # tini -e maps to 0 only; dumb-init has nothing like it
     REMAP_TO_ZERO = auto()
     REAP_WHEN_NOT_PID_1 = auto()  # dumb-init is no child subreaper
@@ -93,6 +94,7 @@ TINI = Init(
     cannot_exec_status=126,
     can=frozenset(
         {
+            Can.KEEP_EARLY_SIGNALS,
             Can.REMAP_TO_ZERO,
             Can.REAP_WHEN_NOT_PID_1,
             Can.KEEP_IGNORED,

@@ -146,8 +146,12 @@ class TestSignals:
             child = running.child_pid
             running.send(signal.SIGTSTP)
             wait_for("the child to stop", lambda: state_of(child) == "T")
-            running.send(signal.SIGCONT)
-            wait_for("the child to go on", lambda: state_of(child) == "S")
+
+            def goes_on() -> bool:
+                running.send(signal.SIGCONT)  # more than once: dumb-init loses it if it stops itself just then
+                return state_of(child) == "S"
+
+            wait_for("the child to go on", goes_on)
             running.send(signal.SIGTERM)
             assert running.status() == 143
 
@@ -159,7 +163,7 @@ class TestSignals:
                 running.send(number)
                 if init.name == "dumb-init":  # it sends SIGSTOP instead: its child leads an orphaned group
                     wait_for("the child to stop", lambda: state_of(child) == "T")
-                    running.send(signal.SIGCONT)
+                    os.kill(child, signal.SIGCONT)  # sent to dumb-init it is lost if it stops itself just then
                     assert running.line() == f"child {signal.SIGCONT} 0"
                 else:
                     assert running.line() == f"child {number} 0"
@@ -199,10 +203,11 @@ class TestSignals:
             assert running.status() == 0
 
     def test_at_once_after_the_start(self, init: Init) -> None:
-        # Before exec of the init the signal meets this test's own child, hence -SIGTERM; after it, never. Not with the
-        # group of dumb-init, to which it may send before the child has made it.
+        if Can.KEEP_EARLY_SIGNALS not in init.can:
+            return  # dumb-init loses some
+        # Before exec of the init the signal meets this test's own child, hence -SIGTERM; after it, never.
         for _ in range(30):
-            with start(init, "sleep", "1000", options=init.alone, as_pid_1=False) as running:
+            with start(init, "sleep", "1000", as_pid_1=False) as running:
                 running.send(signal.SIGTERM)
                 assert running.status() in {143, -signal.SIGTERM}
 
