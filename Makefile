@@ -36,4 +36,4 @@ lock: .venv/synced
 		--all-extras --group test --group build --upgrade pyproject.toml -o requirements.lock
 
 clean:
-	rm -rf .venv build dist preload/lib/*.so .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv build dist preload/lib preload/build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

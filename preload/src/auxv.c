@@ -32,7 +32,7 @@ static long read_auxv(struct auxv_entry *entries, size_t bytes) {
     return result;
 }
 
-bool auxv_is_secure(void) {
+bool auxv_find(unsigned long type, unsigned long *value) {
     struct auxv_entry entries[ENTRIES_MAX];
     for (size_t i = 0; i < ENTRIES_MAX; i++) {
         entries[i].type = AT_NULL; /* valgrind does not know that the call below fills them */
@@ -40,9 +40,15 @@ bool auxv_is_secure(void) {
     }
     long bytes = read_auxv(entries, sizeof entries);
     for (long i = 0; i < ENTRIES_MAX && (i + 1) * (long)sizeof entries[0] <= bytes; i++) {
-        if (entries[i].type == AT_SECURE) {
-            return entries[i].value != 0;
+        if (entries[i].type == type) {
+            *value = entries[i].value;
+            return true;
         }
     }
-    return true;
+    return false;
+}
+
+bool auxv_is_secure(void) {
+    unsigned long value = 1;
+    return !auxv_find(AT_SECURE, &value) || value != 0;
 }

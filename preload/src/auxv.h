@@ -7,4 +7,7 @@
 /* Whether the process gained privileges at exec (AT_SECURE); true as well when the kernel does not say. */
 bool auxv_is_secure(void);
 
+/* The entry of a type (linux/auxvec.h); false when the kernel does not give it. */
+bool auxv_find(unsigned long type, unsigned long *value);
+
 #endif

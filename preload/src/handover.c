@@ -54,7 +54,8 @@ bool handover_is_retired(const char *text) {
     return false;
 }
 
-void handover_retire(char *text) {
+void handover_retire(const struct handover *handover, char *text) {
+    sys_close(handover->fd);
     for (char *at = descriptor_of(text); *at != '\0'; at++) {
         *at = '-';
     }
@@ -128,7 +129,6 @@ void *handover_take(const struct handover *handover, size_t *length) {
                                                      : map_anonymous(*length, handover->rung == RUNG_LOCKED);
     bytes_copy(copy, shared, *length);
     sys_munmap(shared, *length);
-    sys_close(handover->fd);
 
     /* Checked after copying, so that what was checked is what is used, whatever happens to the original meanwhile. */
     const char *broken = region_check(copy, *length);

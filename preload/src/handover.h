@@ -33,12 +33,12 @@ bool handover_parse(const char *text, struct handover *handover);
  * system call passes this text on, and plaintext with it; there is nothing to take over then. */
 bool handover_is_retired(const char *text);
 
-/* Makes it say so, in place and without changing its length. `text` must have been parsed. */
-void handover_retire(char *text);
+/* Makes it say so, in place and without changing its length, and closes the descriptor: whoever holds a descriptor can
+ * map the memory, so none is kept. `text` must have been parsed into `handover`. */
+void handover_retire(const struct handover *handover, char *text);
 
-/* Maps the image, copies it to fresh memory of the same rung, validates the copy, closes the descriptor and returns the
- * copy; *length is its size. The copy is readable and writable. Whoever holds a descriptor can map the memory, so none
- * is kept. Whatever goes wrong ends the process (fail.h). */
+/* Maps the image, copies it to fresh memory of the same rung, validates the copy and returns it; *length is its size. The
+ * copy is readable and writable. Whatever goes wrong ends the process (fail.h). */
 void *handover_take(const struct handover *handover, size_t *length);
 
 /* Shared memory that is being filled for another program. */

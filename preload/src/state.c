@@ -6,6 +6,7 @@
 #include "bytes.h"
 #include "children.h"
 #include "fail.h"
+#include "go.h"
 #include "handover.h"
 #include "syscalls.h"
 
@@ -81,6 +82,14 @@ static void keep_names(struct storage *storage) {
     state.placeholders = placeholders;
 }
 
+/* Whether the descriptor stays open for the programs that this one starts. A Go program starts them by raw system calls,
+ * past our wrappers, with plaintext in their environment: with the descriptor at hand, the library in the child finds the
+ * same strings in the region, repoints them and wipes the plaintext. Only where every child may have secrets. */
+static bool leaves_descriptor(const char *policy_entry) {
+    bool inherits = policy_entry == NULL || text_equal(policy_entry + sizeof CHILDREN_VARIABLE, "inherit");
+    return inherits && go_made_this_program();
+}
+
 static void load_region(char *text) {
     struct handover handover;
     if (!handover_parse(text, &handover)) {
@@ -94,7 +103,13 @@ static void load_region(char *text) {
     state.region = region_open(handover_take(&handover, &length));
     state.rung = handover.rung;
     state.has_region = true;
-    handover_retire(text);
+    if (!leaves_descriptor(policy_entry)) {
+        handover_retire(&handover, text);
+    }
+    long result = sys_set_dumpable(0);
+    if (result < 0) {
+        fail_call("region", "PR_SET_DUMPABLE: ", result);
+    }
 
     size_t library_bytes;
     const char *library = library_in(environment_value(state.list, "LD_PRELOAD"), &library_bytes);

@@ -14,6 +14,7 @@
 #include <linux/magic.h>
 #include <linux/memfd.h>
 #include <linux/mman.h>
+#include <linux/prctl.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -119,6 +120,10 @@ static inline long sys_write(int fd, const void *bytes, size_t length) {
 
 static inline long sys_openat(int directory, const char *path, int flags) {
     return SYSCALL4(__NR_openat, directory, path, flags, 0);
+}
+
+static inline long sys_set_dumpable(int dumpable) {
+    return SYSCALL5(__NR_prctl, PR_SET_DUMPABLE, dumpable, 0, 0, 0);
 }
 
 static inline long sys_sched_yield(void) {

@@ -281,3 +281,36 @@ def test_python_dash_m_wrapper_is_the_same_as_the_verb(launcher: Launcher, stack
         check=False,
     )
     assert result.stdout == "v\n", result.stderr
+
+
+class TestAnotherUser:
+    """A program of an ordinary user that is not dumpable keeps what programs rely on, and keeps out its own user."""
+
+    def test_its_own_standard_streams_can_be_opened_again(self, launcher: Launcher, stack: DevStack) -> None:
+        stack.openbao.admin.put_v2("kv", "shop/user", {"k": "v"})
+        # The pipe is made by the user itself; one of root's could not be opened by name in any case.
+        inner = 'import os; open("/dev/stdout", "w").write(str(len(os.listdir("/proc/self/fd")) > 2))'
+        result = launcher.run({"X": "bao:kv/shop/user#k"}, *_AS_NOBODY, "dash", "-c", f"python3 -c '{inner}' | cat")
+        assert (result.returncode, result.stdout) == (0, "True"), result.stderr
+
+    def test_another_process_of_the_same_user_reads_neither_environ_nor_memory(
+        self, launcher: Launcher, stack: DevStack
+    ) -> None:
+        stack.openbao.admin.put_v2("kv", "shop/user", {"k": "v"})
+        process = launcher.start({"X": "bao:kv/shop/user#k"}, *_AS_NOBODY, "sh", "-c", "echo ready; read _")
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        try:
+            for name in ("environ", "mem", "auxv"):
+                attack = subprocess.run(
+                    [*_AS_NOBODY, "head", "-c1", f"/proc/{process.pid}/{name}"],
+                    capture_output=True,
+                    text=True,
+                    check=False,
+                )
+                assert "Permission denied" in attack.stderr
+        finally:
+            process.communicate("\n", timeout=20)
+
+
+_AS_NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--")

@@ -1,0 +1,55 @@
+#include "go.h"
+
+#include <linux/auxvec.h>
+#include <linux/elf.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "auxv.h"
+#include "bytes.h"
+
+/* Where the file's addresses are shifted to. 0 for a program at fixed addresses, and when there is nothing to tell. */
+static uintptr_t shift_of(const Elf64_Phdr *headers, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        if (headers[i].p_type == PT_PHDR) {
+            return (uintptr_t)headers - headers[i].p_vaddr;
+        }
+    }
+    return 0;
+}
+
+/* Whether a note segment of `bytes` bytes has a note of the owner "Go". */
+static bool has_go_note(const char *at, size_t bytes) {
+    while (bytes >= sizeof(Elf64_Nhdr)) {
+        const Elf64_Nhdr *note = (const Elf64_Nhdr *)(const void *)at;
+        size_t name_bytes = ((size_t)note->n_namesz + 3) / 4 * 4;
+        size_t note_bytes = sizeof *note + name_bytes + ((size_t)note->n_descsz + 3) / 4 * 4;
+        if (note_bytes > bytes) {
+            return false;
+        }
+        /* The linker pads the owner to four bytes, and counts the padding. */
+        if (note->n_namesz == 4 && bytes_equal(at + sizeof *note, "Go\0\0", 4)) {
+            return true;
+        }
+        at += note_bytes;
+        bytes -= note_bytes;
+    }
+    return false;
+}
+
+bool go_made_this_program(void) {
+    unsigned long address;
+    unsigned long count;
+    if (!auxv_find(AT_PHDR, &address) || !auxv_find(AT_PHNUM, &count)) {
+        return false;
+    }
+    const Elf64_Phdr *headers = (const Elf64_Phdr *)address;
+    uintptr_t shift = shift_of(headers, count);
+    for (size_t i = 0; i < count; i++) {
+        if (headers[i].p_type == PT_NOTE && headers[i].p_align == 4 &&
+            has_go_note((const char *)(shift + headers[i].p_vaddr), headers[i].p_memsz)) {
+            return true;
+        }
+    }
+    return false;
+}
