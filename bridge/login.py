@@ -165,7 +165,8 @@ class Login:
         answer = await self._ask("lookup", "GET", "auth/token/lookup-self", token)
         if answer.status != _OK:
             msg = f"OpenBao does not accept the token in {self._credentials.token_file}"
-            raise UnavailableError(msg, hint="write a live token to that file; the bridge reads it again")
+            hint = "write a live token to that file; it needs OpenBao's default policy (lookup-self, renew-self)"
+            raise UnavailableError(msg, hint=hint)
         return token, self._lease_of(answer.document.get("data"), ttl="ttl")
 
     async def _by_approle(self) -> tuple[Secret, Lease]:

@@ -166,7 +166,7 @@ class Service:
             for task in tasks.values():
                 task.cancel()
         late = UnavailableError(
-            f"not all of {len(places)} paths could be read within {self._limits.reading_s:g} s",
+            f"reading {len(places)} paths from OpenBao took longer than {self._limits.reading_s:g} s",
             hint="OpenBao is slow or overloaded, or this is too much for one request",
         )
         return {place: task.result() if task.done() else late for place, task in tasks.items()}

@@ -76,7 +76,7 @@ def test_stopped_in_its_tracks(own_bao: OpenBaoServer, own_bridge: BridgeProcess
     begin = time.monotonic()
     reply = own_bridge.bundle(REQUEST)
     assert reply.status == 503
-    assert "did not answer within" in reply.detail
+    assert "did not answer within" in reply.detail or "took longer than" in reply.detail
     assert time.monotonic() - begin < 3
     assert own_bridge.look("/healthz").status == 200
     own_bao.resume()
