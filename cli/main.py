@@ -17,10 +17,19 @@ usage: strongroom VERB [ARG...]
   bridge   serve secrets from OpenBao to wrappers
   dev      start OpenBao, an authority and a bridge on this machine, to try things out
   demo     show the main job from end to end
+  bundle   make a directory with an interpreter of its own, for images without Python
   version  print the version
 
 strongroom VERB --help tells more. Data goes to stdout, everything else to stderr.
 """
+
+# Verbs of components that an installation may lack: where each one's main() is, and the extra that brings its needs.
+_COMPONENTS = {
+    "bridge": ("bridge.main", "bridge"),
+    "dev": ("cli.dev.main", "dev"),
+    "demo": ("cli.demo.main", "dev"),
+    "bundle": ("cli.bundle.main", "dev"),
+}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -56,13 +65,8 @@ def _find(verb: str) -> "Callable[[list[str]], int] | None":
         from wrapper.explain import main as plan
 
         return plan
-    if verb == "bridge":
-        return _component("bridge.main", "bridge")
-    if verb == "dev":
-        return _component("cli.dev.main", "dev")
-    if verb == "demo":
-        return _component("cli.demo.main", "dev")
-    return None
+    component = _COMPONENTS.get(verb)
+    return _component(*component) if component else None
 
 
 def _component(module: str, extra: str) -> "Callable[[list[str]], int]":
