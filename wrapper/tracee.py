@@ -57,10 +57,10 @@ class Tracee:
         """
         self._pid = pid
         self._machine = machine
-        libc.ptrace(_SEIZE, pid, 0, _O_TRACEEXEC | _O_TRACESYSGOOD | _O_EXITKILL)
         # Nothing is read or written; but a seccomp profile that forbids these calls shows now and not after exec.
         libc.read_memory(pid, 0, 0)
         libc.write_memory(pid, 0, b"")
+        libc.ptrace(_SEIZE, pid, 0, _O_TRACEEXEC | _O_TRACESYSGOOD | _O_EXITKILL)
 
     def wait_for_exec(self) -> None:
         """Let it run until it has exec'd, and on to the end of that call: until then the kernel writes its result."""

@@ -1,8 +1,12 @@
 """The end of a launch without its beginning: no bridge, no certificates, one secret, and the application.
 
-``python -m tests.support.static_launch [--nobody] NAME=VALUE -- COMMAND [ARG...]`` says ``starting`` on stdout and
+``python -m tests.support.static_launch [--OPTION] NAME=VALUE -- COMMAND [ARG...]`` says ``starting`` on stdout and
 becomes COMMAND as ``wrapper.main`` would. Starts in half the time of a whole launch, and needs no files that only some
 users can read.
+
+    --nobody          as uid 65534
+    --no-placeholder  the environment lacks the variable
+    --no-descriptor   the memory's descriptor is lost at exec
 """
 
 import os
@@ -29,7 +33,7 @@ def _become_nobody() -> None:
     libc._libc.prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0)  # as it is for a process that was started as this user
 
 
-def launch(secret: str, command: list[str]) -> None:
+def launch(option: str, secret: str, command: list[str]) -> None:
     end_on_signal()
     tracer = start_tracer()
     program = find_program(command, os.environ)
@@ -42,17 +46,19 @@ def launch(secret: str, command: list[str]) -> None:
     memory.allocate(len(image))[:] = image
     settings: Any = SimpleNamespace(children="deny", require="memfd-secret")
     held = tracer.instruct(memory, settings)
+    if option == "--no-descriptor":
+        os.set_inheritable(memory._descriptor, False)  # noqa: FBT003 - the name of the function says it
     os.write(1, b"starting\n")
-    become(program, {"PATH": os.environ["PATH"], name: ""}, held)
+    become(program, {} if option == "--no-placeholder" else {name: ""}, held)
 
 
 def main(words: list[str]) -> int:
-    if words[0] == "--nobody":
-        words = words[1:]
+    option = words.pop(0) if words[0].startswith("--") else ""
+    if option == "--nobody":
         _become_nobody()
     split = words.index("--")
     try:
-        launch(words[0], words[split + 1 :])
+        launch(option, words[0], words[split + 1 :])
     except StrongroomError as error:
         return report(error)
     return 1

@@ -1,0 +1,143 @@
+"""Where a static program cannot have its secrets, it does not start, and the message says what to change."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.certificates import Certificates
+from tests.support.fake_bridge import FakeBridge, answer, bundle, response
+from tests.support.launches import ROOT, Launches
+from tests.wrapper.static_programs import busybox
+from wrapper import exit_status
+
+SECRET = {"SECRET": "bao:kv/db#key"}
+EPERM, ENOSYS = 1, 38
+# ptrace, process_vm_readv, process_vm_writev
+CALLS = {"x86_64": (101, 310, 311), "aarch64": (117, 270, 271)}[os.uname().machine]
+
+
+@pytest.fixture(scope="module")
+def bridge(certificates: Certificates) -> Iterator[FakeBridge]:
+    with FakeBridge(certificates.server(), bundle({"SECRET": b"s3cret"})) as serving:
+        yield serving
+
+
+@pytest.mark.parametrize("number", [EPERM, ENOSYS])
+@pytest.mark.parametrize("call", CALLS)
+def test_a_forbidden_call_stops_the_launch_before_anything_is_fetched(
+    call: int, number: int, launches: Launches, bridge: FakeBridge
+) -> None:
+    before = bridge.connections
+    done = launches.run([busybox(), "echo", "started"], SECRET, bridge=bridge.url, sandbox=[f"refuse={call}:{number}"])
+
+    assert done.returncode == exit_status.UNPROTECTED
+    assert b"needs ptrace" in done.stderr
+    assert b"seccomp profile" in done.stderr
+    assert done.stdout == b""
+    assert bridge.connections == before
+
+
+def test_a_dynamic_program_does_not_need_ptrace(launches: Launches, bridge: FakeBridge) -> None:
+    done = launches.run(["printenv", "SECRET"], SECRET, bridge=bridge.url, sandbox=[f"refuse={CALLS[0]}:{EPERM}"])
+
+    assert done.stdout == b"s3cret\n"
+
+
+def test_a_debugger_that_is_there_already_is_named(launches: Launches, bridge: FakeBridge) -> None:
+    # The parent traces the wrapper until its exec, and on.
+    tracer = (
+        "import ctypes, os, sys\n"
+        "libc = ctypes.CDLL(None)\n"
+        "child = os.fork()\n"
+        "if not child:\n"
+        "    libc.ptrace(0, 0, 0, 0)\n"
+        "    os.execv(sys.argv[1], sys.argv[1:])\n"
+        "while True:\n"
+        "    _, status = os.waitpid(child, 0)\n"
+        "    if os.WIFEXITED(status):\n"
+        "        sys.exit(os.WEXITSTATUS(status))\n"
+        "    number = os.WSTOPSIG(status)\n"
+        "    libc.ptrace(7, child, 0, ctypes.c_void_p(0 if number == 5 else number))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", tracer, *launches.command([busybox(), "echo", "started"])],
+        env=launches.environ(bridge.url, SECRET),
+        cwd=ROOT,
+        capture_output=True,
+        check=False,
+        timeout=30,
+    )
+
+    assert done.returncode == exit_status.UNPROTECTED
+    assert b"traces this one already" in done.stderr
+    assert b"strongroom: hint: start it without a debugger" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("--no-placeholder", "SECRET: no placeholder in the environment"),
+        ("--no-descriptor", "mmap in the application: Bad file descriptor"),
+    ],
+)
+def test_what_fails_after_exec_ends_the_program_before_it_begins(option: str, message: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.support.static_launch", option, "SECRET=x", "--", busybox(), "echo", "begun"],
+        cwd=ROOT,
+        capture_output=True,
+        check=False,
+        timeout=30,
+    )
+
+    assert done.returncode == exit_status.REGION
+    assert done.stdout == b"starting\n"
+    assert done.stderr.decode() == f"strongroom: error: starting a static program: {message}\n"
+
+
+def test_a_program_that_the_kernel_refuses_ends_with_its_status(
+    launches: Launches, bridge: FakeBridge, tmp_path: Path
+) -> None:
+    program = tmp_path / "program"
+    head = Path(busybox()).read_bytes()[:64]
+    program.write_bytes(head[:56] + bytes(2) + head[58:])  # no program headers (elf(5), e_phnum)
+    program.chmod(0o755)
+    done = launches.run([str(program)], SECRET, bridge=bridge.url)
+
+    assert done.returncode == exit_status.CANNOT_EXEC
+    assert b"strongroom: error: " in done.stderr
+    assert b"Traceback" not in done.stderr
+
+
+def test_plan_names_the_rung(launches: Launches, certificates: Certificates) -> None:
+    document = b'{"identity": "x", "entries": [], "from_path": []}'
+    with FakeBridge(certificates.server(), answer(response(200, document, media_type="application/json"))) as serving:
+        done = subprocess.run(
+            [sys.executable, "-m", "cli", "plan", "--", busybox(), "true"],
+            env=launches.environ(serving.url, SECRET),
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=30,
+        )
+
+    assert "ptrace + memfd-secret memory" in done.stdout, done.stderr
+
+
+def test_plan_says_why_there_is_no_rung(launches: Launches) -> None:
+    sandbox = [sys.executable, str(ROOT / "tests/support/sandbox.py"), f"refuse={CALLS[0]}:{EPERM}", "--"]
+    done = subprocess.run(
+        [*sandbox, sys.executable, "-m", "cli", "plan", "--", busybox(), "true"],
+        env=launches.environ("", {}),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+
+    assert "delivery  none: a static program needs ptrace" in done.stdout, done.stderr
