@@ -12,7 +12,7 @@ _STATUSES = (
     (exit_status.UNDELIVERABLE, "a value cannot be a variable (422)"),
     (exit_status.UNPROTECTED, "the protection that --require demands cannot be had"),
     (exit_status.INTEGRITY, "the bridge's answer is malformed"),
-    (exit_status.REGION, "the application's library found the region malformed"),
+    (exit_status.REGION, "the secrets could not be put in place in the application"),
     (exit_status.CANNOT_EXEC, "the command cannot be executed"),
     (exit_status.NOT_ON_PATH, "there is no such command"),
 )
