@@ -50,7 +50,12 @@ TOO_SLOW = {
     "strongroom.settings",
     "strongroom.tls_reload",
     "strongroom.problem",
+    "wrapper.attendant",
+    "wrapper.bootstrap",
     "wrapper.explain",
+    "wrapper.initial_stack",
+    "wrapper.machine",
+    "wrapper.tracee",
     "wrapper.usage",
 }
 # Imported by the ssl module itself, which there is no way around (CPython 3.11).
