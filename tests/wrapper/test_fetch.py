@@ -148,7 +148,10 @@ REGION_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/vnd.strongroom.regi
 )
 def test_a_cut_answer_is_noticed(certificates: Certificates, load: Load, data: bytes) -> None:
     with FakeBridge(certificates.server(), answer(data)) as bridge:
-        assert isinstance(refused(load(bridge=bridge.url)), LostError)
+        error = refused(load(bridge=bridge.url))
+
+    assert isinstance(error, LostError)
+    assert "closed the connection without an answer" in error.message or "was cut after" in error.message
 
 
 @pytest.mark.parametrize(

@@ -464,6 +464,21 @@ class TestWhatIsSaid:
         assert done.returncode == 127
 
 
+def test_the_wrapper_cannot_be_dumped_while_it_holds_secrets(launches: Launches, certificates: Certificates) -> None:
+    # Seen from inside, right before exec, which makes a process dumpable again.
+    code = (
+        "import ctypes, os; from wrapper import handoff\n"
+        "handoff.become = lambda *_: os._exit(50 + ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))\n"  # PR_GET_DUMPABLE
+        "from wrapper.main import main; main(['--', 'true'])"
+    )
+    with FakeBridge(certificates.server(), bundle({"SECRET": CANARY})) as bridge:
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=launches.environ(bridge.url, SECRET), cwd=ROOT, check=False, timeout=30
+        )
+
+    assert done.returncode == 50
+
+
 def test_the_request_is_made_with_our_identity(launches: Launches, certificates: Certificates) -> None:
     identities: list[object] = []
 
