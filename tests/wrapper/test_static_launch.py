@@ -226,11 +226,11 @@ def test_without_any_privilege_and_with_64_kib_of_lockable_memory(
     assert f"environ\tSECRET={PASSWORD}\n".encode() in done.stdout
 
 
-def test_100_launches_in_a_row_leave_no_process_behind(programs: StaticPrograms) -> None:
+def test_200_launches_in_a_row_leave_no_process_behind(programs: StaticPrograms) -> None:
     program = programs.build("musl")
     script = (
         "import os, subprocess, sys\n"
-        "for _ in range(100):\n"
+        "for _ in range(200):\n"
         "    done = subprocess.run(sys.argv[1:], stdin=subprocess.DEVNULL, capture_output=True)\n"
         "    assert done.returncode == 42, done\n"
         "    assert b'environ\\tSECRET=x\\n' in done.stdout, done\n"
