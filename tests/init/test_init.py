@@ -250,6 +250,24 @@ class TestStart:
             running.process.stdin.write(b"\n")
             assert running.line() == ""  # the child held the output, and died too
 
+    def test_child_finds_sigchld_ignored_if_the_launcher_did(self, ours: Init, program: Programs) -> None:
+        command = [program("with_signals"), "ignore", "17", "--", ours.path, "--", "cat", "/proc/self/status"]
+        status, output, _ = run(command)
+        assert (status, "SigIgn:\t0000000000010000\n" in output) == (0, True)
+
+    def test_many_zombies_behind_one_sigchld(self, ours: Init, program: Programs) -> None:
+        shell = f"read x; exec {program('orphans')} 300"
+        with Running([ours.path, "--", "sh", "-c", shell], stdin=-1) as running:
+            init_pid = running.init_pid
+            wait_for("the child to start", lambda: children_of(init_pid))
+            os.kill(init_pid, signal.SIGSTOP)
+            assert running.process.stdin is not None
+            running.process.stdin.write(b"\n")
+            wait_for("zombies", lambda: sum(state_of(pid) == "Z" for pid in children_of(init_pid)) == 300)
+            os.kill(init_pid, signal.SIGCONT)
+            assert running.line() == "reaped 300"
+            assert running.status() == 0
+
     def test_descriptors_of_its_own(self, ours: Init) -> None:
         with Running([ours.path, "--", "sleep", "1000"]) as running:
             child = running.child_pid

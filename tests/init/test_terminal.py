@@ -241,7 +241,7 @@ class TestBelowShell:
             (other,) = wait_for("the other to start", lambda: children_of(sleep))
             terminal.type(CTRL_Z)
             terminal.read_until("Stopped")
-            assert [state_of(sleep), state_of(other)] == ["T", "T"]
+            wait_for("both to stop", lambda: [state_of(sleep), state_of(other)] == ["T", "T"])
             terminal.type(b"fg\n")
             wait_for("both to go on", lambda: [state_of(sleep), state_of(other)] == ["S", "S"])
 
@@ -249,10 +249,11 @@ class TestBelowShell:
         with shell() as terminal:
             terminal.type(words(ours.path, "-- sh -c 'sleep 1001 & exec sleep 1000'"))
             sleep = terminal.wait_for_foreground("sleep")
+            (other,) = wait_for("the other to start", lambda: children_of(sleep))
             terminal.type(CTRL_Z)
             terminal.read_until("Stopped")
             terminal.type(b"bg\n")
-            wait_for("the child to go on", lambda: state_of(sleep) == "S")
+            wait_for("both to go on", lambda: [state_of(sleep), state_of(other)] == ["S", "S"])
             terminal.wait_for_foreground("bash")
             terminal.type(b"fg\n")
             terminal.wait_for_foreground("strongroom-init")  # a shell says nothing to a job that runs
@@ -275,6 +276,36 @@ class TestBelowShell:
             terminal.wait_for_foreground("bash")
             terminal.type(b"echo status $?\n")
             terminal.read_until("status 130")
+
+    def test_reading_after_fg(self, ours: Init, tmp_path: Path) -> None:
+        go = tmp_path / "go"
+        script = f"while [ ! -e {go} ]; do sleep 0.01; done; read x; echo got $x"
+        with shell() as terminal:
+            terminal.type(words(ours.path, f"-- sh -c '{script}' &"))
+            terminal.read_until(r"\[1\]")
+            terminal.type(b"fg\n")
+            terminal.wait_for_foreground("strongroom-init")
+            go.touch()
+            terminal.wait_for_foreground("sh")  # it asked for the terminal, and has it
+            terminal.type(b"hello\n")
+            terminal.read_until("got hello")
+            terminal.wait_for_foreground("bash")
+
+    def test_end_in_the_background_takes_nothing(self, ours: Init, tmp_path: Path) -> None:
+        go = tmp_path / "go"
+        with shell() as terminal:
+            terminal.type(words(ours.path, f"-- sh -c 'while [ ! -e {go} ]; do sleep 0.01; done'"))
+            child = terminal.wait_for_foreground("sh")
+            terminal.type(CTRL_Z)
+            terminal.read_until("Stopped")
+            terminal.type(b"bg\n")
+            bash = terminal.wait_for_foreground("bash")
+            wait_for("the child to go on", lambda: state_of(child) != "T")
+            go.touch()
+            wait_for("the job to end", lambda: not children_of(bash))
+            terminal.type(b"echo still $((1 + 1))\n")
+            terminal.read_until("still 2")
+            assert terminal.foreground() == bash
 
     def test_started_in_the_background_it_takes_nothing(self, ours: Init) -> None:
         with shell() as terminal:
