@@ -8,14 +8,16 @@
 #include "auxv.h"
 #include "bytes.h"
 
-/* Where the file's addresses are shifted to. 0 for a program at fixed addresses, and when there is nothing to tell. */
-static uintptr_t shift_of(const Elf64_Phdr *headers, size_t count) {
+/* Stores where the file's addresses are shifted to. Returns false when there is nothing to tell it by: the dynamic loader
+ * run as a program has no PT_PHDR, and is not at the addresses of its file. */
+static bool find_shift(const Elf64_Phdr *headers, size_t count, uintptr_t *shift) {
     for (size_t i = 0; i < count; i++) {
         if (headers[i].p_type == PT_PHDR) {
-            return (uintptr_t)headers - headers[i].p_vaddr;
+            *shift = (uintptr_t)headers - headers[i].p_vaddr;
+            return true;
         }
     }
-    return 0;
+    return false;
 }
 
 /* Whether a note segment of `bytes` bytes has a note of the owner "Go". */
@@ -44,7 +46,10 @@ bool go_made_this_program(void) {
         return false;
     }
     const Elf64_Phdr *headers = (const Elf64_Phdr *)address;
-    uintptr_t shift = shift_of(headers, count);
+    uintptr_t shift;
+    if (!find_shift(headers, count, &shift)) {
+        return false;
+    }
     for (size_t i = 0; i < count; i++) {
         if (headers[i].p_type == PT_NOTE && headers[i].p_align == 4 &&
             has_go_note((const char *)(shift + headers[i].p_vaddr), headers[i].p_memsz)) {
