@@ -6,15 +6,17 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from secrets import randbits
 from typing import Protocol
 
 from bridge.decide import denials, plan_of
 from bridge.kv import Reading
-from bridge.offload import compute
+from bridge.offload import INLINE_ITEMS, compute
 from bridge.policy import Policy
 from bridge.record import AuditRecord, Caller, Decision
 from bridge.resolve import Place, Resolution, places_of, resolve
 from strongroom import region
+from strongroom.answer import Layout, encode_layout
 from strongroom.bundle import BundleRequest
 from strongroom.errors import (
     DeniedError,
@@ -93,11 +95,13 @@ class Limits:
 
     Attributes:
         region_bytes: largest region image.
+        files_bytes: most that all files of one answer may hold.
         reading_s: seconds for all reads.
         reads_at_once: reads of one request under way; leaves room for other requests.
     """
 
     region_bytes: int = 8 << 20
+    files_bytes: int = 16 << 20
     reading_s: float = 8.0
     reads_at_once: int = 8
 
@@ -122,17 +126,17 @@ class Service:
         self._count = count
 
     async def bundle(self, caller: Caller, request: BundleRequest) -> bytes:
-        """Return the region image with all that ``request`` asks for.
+        """Return all that ``request`` asks for: the region image, or, if it has files, all of ``strongroom.answer``.
 
         Raises:
             RefusedError: some references are denied, missing or undeliverable; nothing is handed over.
-            UndeliverableError: all together is too much for a region.
+            UndeliverableError: all together is too much for a region, or for files.
             UnavailableError: OpenBao or the audit log does not work now.
             PeerError: OpenBao answers nonsense.
         """
         policy = self._policies.policy  # one policy for the whole request, even if it is replaced meanwhile
         identity = parse_spiffe_id(caller.identity)
-        size = len(request.entries)
+        size = _weight(request)
         denied = await compute(size, lambda: denials(policy, identity, request))
         if denied:
             await self._record(caller, [_denial_record(failure) for failure in denied])
@@ -142,12 +146,12 @@ class Service:
             size, lambda: resolve(request, outcomes, lambda path, key: policy.require(identity, path, key))
         )
         try:
-            image = await self._encode(resolution)
+            answer = await self._encode(resolution, with_files=request.has_files)
         except StrongroomError:
             await self._record(caller, resolution.withheld_records())
             raise
         await self._record(caller, resolution.records)
-        return image
+        return answer
 
     async def plan(self, caller: Caller, request: BundleRequest) -> dict[str, object]:
         """Return what the policy says about each reference of ``request``; nothing is read."""
@@ -178,7 +182,7 @@ class Service:
         except (NotFoundError, DeniedError, UndeliverableError, PeerError) as error:
             return error
 
-    async def _encode(self, resolution: Resolution) -> bytes:
+    async def _encode(self, resolution: Resolution, *, with_files: bool) -> bytes:
         if resolution.unavailable is not None:
             # The same error may be raised for several callers of one read; each gets its own.
             lost = resolution.unavailable
@@ -189,12 +193,25 @@ class Service:
         size = sum(len(name) + len(value) for name, value in resolution.entries)
         largest = self._limits.region_bytes
         if size <= largest:
-            image = await compute(len(resolution.entries), lambda: region.encode(resolution.entries))
+            image = await compute(
+                len(resolution.entries), lambda: region.encode(resolution.entries, first_seed=randbits(32))
+            )
             size = len(image)
         if size > largest:
             msg = f"{len(resolution.entries)} secrets need {size} bytes; at most {largest} are delivered"
             raise UndeliverableError(msg, hint="ask for less, or raise max_region_bytes of the bridge")
-        return image
+        if not with_files:
+            return image
+        self._check_files(resolution.files)
+        layout = Layout(len(image), {name: len(content) for name, content in resolution.files})
+        return b"".join([encode_layout(layout), image, *(content for _, content in resolution.files)])
+
+    def _check_files(self, files: Sequence[tuple[str, bytes]]) -> None:
+        size, largest = sum(len(content) for _, content in files), self._limits.files_bytes
+        if size > largest:
+            name, content = max(files, key=lambda file: len(file[1]))
+            msg = f"{len(files)} files need {size} bytes, {name} alone {len(content)}; at most {largest} are delivered"
+            raise UndeliverableError(msg, hint="ask for less, or raise max_files_bytes of the bridge")
 
     async def _record(self, caller: Caller, records: Sequence[AuditRecord]) -> None:
         await self._audit.record(caller, records)
@@ -202,6 +219,11 @@ class Service:
             count = sum(record.decision is decision for record in records)
             if count:
                 self._count(decision.value, count)
+
+
+def _weight(request: BundleRequest) -> int:
+    """Return how many items the work is worth; files may be large, and decoding them takes time."""
+    return len(request.entries) + (INLINE_ITEMS if request.has_files else 0)
 
 
 def _denial_record(failure: Failure) -> AuditRecord:

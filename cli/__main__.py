@@ -2,6 +2,9 @@
 
 import sys
 
-from cli.main import main
+from strongroom.isolation import isolate
+
+isolate("cli")
+from cli.main import main  # noqa: E402 - not before the line above
 
 sys.exit(main())

@@ -5,6 +5,7 @@
     NAME=bao:kv/shop/db#password?optional         left out when there is no such secret
     NAME=bao:kv/shop/db#password?default=none     this text when there is no such secret
     NAME=postgres://app:${bao:kv/shop/db#password}@db/shop      several may stand in one value
+    NAME=file:bao:kv/shop/tls#key                 the same as a file (``wrapper/file_value.py``)
 
 ``vault:`` is an alias of ``bao:``. A path is written as ``bao kv get`` takes it, without ``/data/``.
 
@@ -58,7 +59,7 @@ class Reference:
         if not 0 <= version <= MAX_VERSION:
             msg = f"{path}#{key}: the version is not one; versions count from 1"
             raise ConfigError(msg)
-        if default is not None and _holds_reference(default):
+        if default is not None and holds_reference(default):
             # It would be handed out as it stands, and no reference may ever reach an application.
             msg = f"{path}#{key}: its default is a reference; a default is a text"
             raise ConfigError(msg)
@@ -120,7 +121,8 @@ def is_env_name(name: str) -> bool:
     return name.isascii() and name.isidentifier()  # together exactly [A-Za-z_][A-Za-z0-9_]*
 
 
-def _holds_reference(text: str) -> bool:
+def holds_reference(text: str) -> bool:
+    """Say whether ``parse_value`` would find a reference in a text, well formed or not."""
     return text.startswith(SCHEMES) or any(_OPEN + scheme in text for scheme in SCHEMES)
 
 
@@ -196,7 +198,8 @@ def parse_value(value: str) -> list[str | Reference]:
     Raises:
         ConfigError: a reference in it is malformed or not closed.
     """
-    if value.startswith(SCHEMES):
+    # A path has a slash and a key a number sign; `vault:8200` or `vault:1.13` is an address or an image, no reference.
+    if value.startswith(SCHEMES) and ("/" in value or "#" in value):
         return [parse_reference(value)]
     parts: list[str | Reference] = []
     text_from = search_from = 0

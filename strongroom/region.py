@@ -45,13 +45,21 @@ def fnv1a(name: bytes, seed: int) -> int:
     return value
 
 
-def encode(entries: "Iterable[tuple[str, bytes]]", *, generation: int = 0, room_bytes: int = 0) -> bytes:
+def encode(
+    entries: "Iterable[tuple[str, bytes]]",
+    *,
+    generation: int = 0,
+    room_bytes: int = 0,
+    first_seed: int = _FNV_OFFSET_BASIS,
+) -> bytes:
     """Write an image.
 
     Args:
         entries: names and values, in the order in which their strings are to stand.
         generation: 0 … 2³²-1.
         room_bytes: free space after the strings, for values that change later.
+        first_seed: the hash seed to try first, 0 … 2³²-1. Where others choose the names it should be random: names that
+            all collide under a known seed would make writing and checking quadratic.
 
     Returns:
         The image, whose length is its total size.
@@ -75,7 +83,7 @@ def encode(entries: "Iterable[tuple[str, bytes]]", *, generation: int = 0, room_
             raise UndeliverableError(msg)
         seen.add(name)
 
-    seed, hashes = _choose_seed([name for name, _ in pairs], slots)
+    seed, hashes = _choose_seed([name for name, _ in pairs], slots, first_seed)
     image = bytearray(total)
     _HEADER.pack_into(image, 0, MAGIC, total, count, slots, seed, generation, generation ^ _U32, bytes(16))
     used = bytearray(slots)
@@ -111,14 +119,14 @@ def _free_slot(used: bytearray, hashed: int, slots: int) -> int:
     return slot
 
 
-def _choose_seed(names: list[bytes], slots: int) -> tuple[int, list[int]]:
+def _choose_seed(names: list[bytes], slots: int, first_seed: int) -> tuple[int, list[int]]:
     """Return the seed whose longest probe is shortest among those that may be tried, and the hashes under it."""
     if not names:
         return 0, []
     size = sum(map(len, names))
     best: tuple[int, int, list[int]] | None = None
     for attempt in range(max(1, min(_MAX_SEEDS, _MAX_HASHED_BYTES // size))):
-        seed = (_FNV_OFFSET_BASIS + attempt * _SEED_STEP) & _U32
+        seed = (first_seed + attempt * _SEED_STEP) & _U32
         hashes = [fnv1a(name, seed) for name in names]
         longest = _longest_probe(hashes, slots)
         if best is None or longest < best[0]:

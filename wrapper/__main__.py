@@ -2,6 +2,9 @@
 
 import sys
 
-from wrapper.main import main
+from strongroom.isolation import isolate
+
+isolate("wrapper")
+from wrapper.main import main  # noqa: E402 - not before the line above
 
 sys.exit(main(sys.argv[1:]))

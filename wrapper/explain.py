@@ -10,7 +10,7 @@ from strongroom.problem import printable
 from strongroom.reference import Reference
 from wrapper import exit_status, libc
 from wrapper.fetch import Bridge
-from wrapper.handoff import RUNG_PTRACE, choose_rung, usable_library
+from wrapper.handoff import RUNG_PTRACE, choose_rung, end_on_signal, usable_library
 from wrapper.main import report
 from wrapper.memory import SecretMemory
 from wrapper.plan import LaunchPlan, plan_launch
@@ -28,6 +28,7 @@ def main(arguments: list[str]) -> int:
     if arguments[:1] in (["--help"], ["-h"]):
         sys.stdout.write(plan_help())
         return 0
+    end_on_signal()
     try:
         as_json, rest = _take_output(arguments)
         flags, command = split_arguments(rest)

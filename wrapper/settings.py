@@ -120,7 +120,7 @@ SETTINGS = (
     Setting(
         "children", "POLICY", "inherit", _children, "programs started by the application: inherit, deny or allow:LIST"
     ),
-    Setting("timeout", "SECONDS", "30", _seconds, "how long the whole bootstrap may take"),
+    Setting("timeout", "SECONDS", "30", _seconds, "how long fetching may take, with all attempts and pauses"),
     Setting("attempt-timeout", "SECONDS", "10", _seconds, "how long one request may take"),
     Setting("wait", "SECONDS", "10", _seconds, "how long to wait for a bridge that is not up yet; 0 does not wait"),
     Setting("retries", "COUNT", "4", _count, "how often to ask again when the bridge is busy or an answer is lost"),
@@ -251,7 +251,7 @@ def _read_file(path: str) -> dict[str, tuple[str, str]]:
     except OSError as error:
         msg = f"config file {path}: {error.strerror}"
         raise ConfigError(msg) from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         msg = f"config file {path}: {error}"
         raise ConfigError(msg) from None
     texts: dict[str, tuple[str, str]] = {}

@@ -5,7 +5,15 @@
 #include "region.h"
 #include "syscalls.h"
 
-enum { LOWEST_FD = 100, FD_DIGITS_MAX = 7 };
+enum {
+    LOWEST_FD = 100,
+    FD_DIGITS_MAX = 7,
+#ifdef __x86_64__
+    WINDOW_BYTES = 16 * 1024,
+#else
+    WINDOW_BYTES = 64 * 1024, /* the largest page that Linux can be built with */
+#endif
+};
 
 static const struct {
     enum rung rung;
@@ -119,16 +127,24 @@ static void *map_anonymous(size_t length, bool insist) {
     return memory;
 }
 
+/* Copies the image window by window: both as a whole would count twice against RLIMIT_MEMLOCK. */
+static void copy_image(int fd, char *copy, size_t length) {
+    for (size_t offset = 0; offset < length; offset += WINDOW_BYTES) {
+        size_t bytes = length - offset < WINDOW_BYTES ? length - offset : WINDOW_BYTES;
+        void *window = sys_mmap_from(bytes, PROT_READ, MAP_SHARED, fd, offset);
+        if (is_map_error(window)) {
+            fail_call(REGION_VARIABLE, "mapping the descriptor: ", (long)window);
+        }
+        bytes_copy(copy + offset, window, bytes);
+        sys_munmap(window, bytes);
+    }
+}
+
 void *handover_take(const struct handover *handover, size_t *length) {
     *length = image_bytes(handover);
-    void *shared = sys_mmap(*length, PROT_READ, MAP_SHARED, handover->fd);
-    if (is_map_error(shared)) {
-        fail_call(REGION_VARIABLE, "mapping the descriptor: ", (long)shared);
-    }
     void *copy = handover->rung == RUNG_MEMFD_SECRET ? map_secret(*length)
                                                      : map_anonymous(*length, handover->rung == RUNG_LOCKED);
-    bytes_copy(copy, shared, *length);
-    sys_munmap(shared, *length);
+    copy_image(handover->fd, copy, *length);
 
     /* Checked after copying, so that what was checked is what is used, whatever happens to the original meanwhile. */
     const char *broken = region_check(copy, *length);

@@ -66,8 +66,12 @@ static inline bool is_map_error(const void *address) {
     return (uintptr_t)address > (uintptr_t)-4096;
 }
 
+static inline void *sys_mmap_from(size_t bytes, int protection, int flags, int fd, size_t offset) {
+    return (void *)syscall6(__NR_mmap, 0, (long)bytes, protection, flags, fd, (long)offset);
+}
+
 static inline void *sys_mmap(size_t bytes, int protection, int flags, int fd) {
-    return (void *)syscall6(__NR_mmap, 0, (long)bytes, protection, flags, fd, 0);
+    return sys_mmap_from(bytes, protection, flags, fd, 0);
 }
 
 static inline long sys_munmap(void *address, size_t bytes) {
