@@ -281,8 +281,8 @@ class TestBelowShell:
         go = tmp_path / "go"
         script = f"while [ ! -e {go} ]; do sleep 0.01; done; read x; echo got $x"
         with shell() as terminal:
-            terminal.type(words(ours.path, f"-- sh -c '{script}' &"))
-            terminal.read_until(r"\[1\]")
+            terminal.type(words(ours.path, f"-- sh -c 'echo ready; {script}' &"))
+            terminal.read_until("ready")  # and not `fg` already while it starts
             terminal.type(b"fg\n")
             terminal.wait_for_foreground("strongroom-init")
             go.touch()
