@@ -234,6 +234,7 @@ def _endpoint(settings: BridgeSettings) -> Endpoint:
 def _limits(settings: BridgeSettings) -> Limits:
     return Limits(
         region_bytes=settings.max_region_bytes,
+        files_bytes=settings.max_files_bytes,
         reading_s=settings.request_timeout_s,
         reads_at_once=max(1, settings.openbao_max_connections // 2),
     )

@@ -14,7 +14,14 @@ from bridge.offload import compute
 from bridge.record import Caller
 from bridge.service import RefusedError, Service
 from bridge.settings import BridgeSettings
-from strongroom.bundle import BUNDLE_URL_PATH, PLAN_URL_PATH, REGION_MEDIA_TYPE, BundleRequest, decode_request
+from strongroom.bundle import (
+    BUNDLE_URL_PATH,
+    FILES_MEDIA_TYPE,
+    PLAN_URL_PATH,
+    REGION_MEDIA_TYPE,
+    BundleRequest,
+    decode_request,
+)
 from strongroom.errors import (
     ConfigError,
     DeniedError,
@@ -100,8 +107,9 @@ class Front:
     async def _bundle(self, request: web.Request) -> web.StreamResponse:
         caller = _caller_of(request)
         asked = await self._read_request(request)
-        image = await self._service.bundle(caller, asked)
-        return web.Response(body=image, content_type=REGION_MEDIA_TYPE)  # a bytes body sets Content-Length
+        answer = await self._service.bundle(caller, asked)
+        media_type = FILES_MEDIA_TYPE if asked.has_files else REGION_MEDIA_TYPE
+        return web.Response(body=answer, content_type=media_type)  # a bytes body sets Content-Length
 
     async def _plan(self, request: web.Request) -> web.StreamResponse:
         caller = _caller_of(request)

@@ -4,6 +4,7 @@ Version 1 answers ``{"data": {...}}``; version 2 ``{"data": {"data": {...}, "met
 deleted or destroyed version the status 404 with that metadata (https://openbao.org/api-docs/secret/kv/).
 """
 
+import base64
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -123,11 +124,15 @@ def reading_of_v2(status: int, document: Mapping[str, object], path: str, versio
     raise NotFoundError(msg)
 
 
-def value_bytes(value: object) -> bytes | None:
-    """Return the bytes that a variable gets: a text as UTF-8, anything else as compact JSON; None for null.
+def value_bytes(value: object, *, as_file: bool = False) -> bytes | None:
+    """Return the bytes of a value: a text as UTF-8, anything else as compact JSON; None for null.
+
+    Args:
+        value: as JSON has it.
+        as_file: whether it becomes a file, which may hold NUL bytes, and not a variable.
 
     Raises:
-        UndeliverableError: it is binary: a NUL character, or half of a surrogate pair, which UTF-8 cannot hold.
+        UndeliverableError: it is half of a surrogate pair, which UTF-8 cannot hold, or a variable with a NUL byte.
     """
     if value is None:
         return None
@@ -135,11 +140,32 @@ def value_bytes(value: object) -> bytes | None:
         text = value if isinstance(value, str) else compact_json(value)
         encoded = text.encode()
     except (UnicodeEncodeError, RecursionError):
+        if as_file:
+            msg = "the value is not UTF-8 and cannot be a file"
+            raise UndeliverableError(
+                msg, hint="store it as base64, and refer to it with file(decode=base64):"
+            ) from None
         encoded = b"\0"
-    if 0 in encoded:
+    if 0 in encoded and not as_file:
         msg = "the value is binary (a NUL byte or not UTF-8) and cannot be a variable"
-        raise UndeliverableError(msg, hint="store it as text, for example base64, and let the application decode it")
+        raise UndeliverableError(msg, hint="store it as base64, and take it as a file with file(decode=base64):")
     return encoded
+
+
+def decode_base64(value: bytes) -> bytes:
+    """Decode base64 with its padding (RFC 4648, section 4); white space, which tools break lines with, is left out.
+
+    Raises:
+        UndeliverableError: it is something else.
+    """
+    compact = b"".join(value.split())
+    try:
+        if len(compact) % 4:  # CPython lets one = too many pass
+            raise ValueError  # noqa: TRY301
+        return base64.b64decode(compact, validate=True)
+    except ValueError:
+        msg = "the value is not base64"
+        raise UndeliverableError(msg, hint="store what `base64` prints, or leave decode=base64 out") from None
 
 
 def compact_json(value: object) -> str:

@@ -1,11 +1,14 @@
-"""From readings to variables: joins parts, applies optional and default, lists what failed and what to record. Pure."""
+"""From readings to variables and files: joins parts, applies optional and default. Pure.
+
+Lists what failed and what to record.
+"""
 
 import dataclasses
 import enum
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from bridge.kv import Reading, value_bytes
+from bridge.kv import Reading, decode_base64, value_bytes
 from bridge.record import AuditRecord, Decision
 from strongroom.bundle import BundleRequest, Entry, FromPath
 from strongroom.errors import DeniedError, NotFoundError, PeerError, StrongroomError, UndeliverableError
@@ -45,12 +48,14 @@ class Resolution:
 
     Attributes:
         entries: variables and values, in the order of the request. Never shown.
+        files: variables and the contents of the files that they name. Never shown.
         failures: what stops the bundle; if there are any, nothing may be handed over.
         records: one for each secret.
         unavailable: the error of a read that gave no answer, or None.
     """
 
     entries: list[tuple[str, bytes]] = field(default_factory=list, repr=False)
+    files: list[tuple[str, bytes]] = field(default_factory=list, repr=False)
     failures: list[Failure] = field(default_factory=list)
     records: list[AuditRecord] = field(default_factory=list)
     unavailable: PeerError | None = None
@@ -106,10 +111,13 @@ class _Resolver:
         self.result = Resolution()
 
     def add_entry(self, entry: Entry) -> None:
-        parts = [part.encode() if isinstance(part, str) else self._part(entry.name, part) for part in entry.parts]
+        parts = [part.encode() if isinstance(part, str) else self._part(entry, part) for part in entry.parts]
         if Absence.FAILED in parts or (Absence.MISSING in parts and entry.may_be_absent):
             return
         value = b"".join(part for part in parts if isinstance(part, bytes))
+        if entry.as_file:
+            self.result.files.append((entry.name, value))
+            return
         if 0 in value:  # of a text or a default; a secret's own is found earlier
             first = entry.references[0]
             detail = "the text around the reference, or its default, holds a NUL byte"
@@ -154,18 +162,20 @@ class _Resolver:
             msg = f"the key {key!r} is in {path} and in {self._origin[key]}"
             raise UndeliverableError(msg, hint="refer to the one that is meant by a variable of its own")
 
-    def _part(self, name: str, ref: Reference) -> bytes | Absence:
+    def _part(self, entry: Entry, ref: Reference) -> bytes | Absence:
         """Return the bytes of a reference, its default, or why there are none; notes record and failure."""
         outcome = self._outcomes[Place(ref.path, ref.version)]
-        subject = Subject(name, ref.path, ref.key)
+        subject = Subject(entry.name, ref.path, ref.key)
         version = 0
         try:
             if isinstance(outcome, StrongroomError):
                 raise outcome
             version = outcome.version
-            value = value_bytes(outcome.data.get(ref.key))
+            value = value_bytes(outcome.data.get(ref.key), as_file=entry.as_file)
             if value is None:
                 raise NotFoundError(_NO_KEY.format(key=ref.key, path=ref.path))
+            if entry.decode:
+                value = decode_base64(value)
         except StrongroomError as error:
             self._note_error(subject, error, optional=ref.optional, version=version)
             if not ref.optional or not isinstance(error, NotFoundError):

@@ -137,12 +137,22 @@ class BridgeSettings:
             maximum=1 << 30,
         ),
     )
+    max_files_bytes: int = setting(
+        16 << 20,
+        Rule(
+            "all files of one answer",
+            unit="bytes",
+            why="half of the largest request that OpenBao takes by default; they are not locked in memory",
+            minimum=64,
+            maximum=1 << 30,
+        ),
+    )
     max_requests: int = setting(
         256,
         Rule(
             "requests at work at once; more are told to come back",
             unit="number",
-            why="bounds memory: each may hold max_body_bytes and max_region_bytes",
+            why="bounds memory: each may hold max_body_bytes, max_region_bytes and max_files_bytes",
             minimum=1,
         ),
     )

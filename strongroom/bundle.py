@@ -8,6 +8,11 @@ A part is a text or a reference ``{"path", "key", "version"?, "optional"?, "defa
 parts in a row; the bridge joins them, so that the wrapper never holds a value. Each key of a ``from_path`` becomes a
 variable of its own, unless an entry or ``exclude`` names it. The answer to a bundle is a region image, the answer to a
 plan a JSON object. Pure: both sides build and check requests with this module.
+
+An entry with ``"as": "file"`` is delivered as a file. ``"decode": "base64"`` beside it has the bridge decode what the
+references give, but neither texts nor defaults. Where the file goes is the wrapper's business and not in the request.
+If there is any such entry, the answer has another media type and holds, in this order, names and sizes of the files,
+the region image with the variables, and the files' bytes; ``strongroom/answer.py`` has the layout.
 """
 
 import json
@@ -24,6 +29,7 @@ if TYPE_CHECKING:  # typing is not imported at run time: the wrapper would pay f
 BUNDLE_URL_PATH = "/v1/bundle"
 PLAN_URL_PATH = "/v1/plan"
 REGION_MEDIA_TYPE = "application/vnd.strongroom.region"
+FILES_MEDIA_TYPE = "application/vnd.strongroom.files"  # strongroom/answer.py
 
 MAX_ENTRIES = 65_535  # the region's own limit
 MAX_PARTS = 64
@@ -31,11 +37,18 @@ MAX_FROM_PATHS = 64
 
 
 class Entry:
-    """One variable and the parts that make up its value."""
+    """One variable and the parts that make up its value, or the content of the file that it names.
 
-    __slots__ = ("name", "parts")
+    Attributes:
+        name: of the variable.
+        parts: texts and references, in a row.
+        as_file: whether they make a file.
+        decode: whether what the references give is base64, to be decoded; for files only.
+    """
 
-    def __init__(self, name: str, parts: list[str | Reference]) -> None:
+    __slots__ = ("as_file", "decode", "name", "parts")
+
+    def __init__(self, name: str, parts: list[str | Reference], *, as_file: bool = False, decode: bool = False) -> None:
         """Check the name and that there is at least one reference.
 
         Raises:
@@ -50,8 +63,13 @@ class Entry:
         if not all(_is_utf8(part if isinstance(part, str) else part.default or "") for part in parts):
             msg = f"{name}: the text around its references, or a default, is not UTF-8"
             raise ConfigError(msg)
+        if decode and not as_file:
+            msg = f"{name}: only a file can be decoded"
+            raise ConfigError(msg)
         self.name = name
         self.parts = parts
+        self.as_file = as_file
+        self.decode = decode
 
     @property
     def references(self) -> list[Reference]:
@@ -112,14 +130,15 @@ class BundleRequest:
         self.from_paths = from_paths
         self.exclude = exclude
 
+    @property
+    def has_files(self) -> bool:
+        """Whether any entry is a file, which makes the answer one of FILES_MEDIA_TYPE."""
+        return any(entry.as_file for entry in self.entries)
+
 
 def encode_request(request: BundleRequest) -> bytes:
     """Write a request as JSON."""
-    document: dict[str, object] = {
-        "entries": [
-            {"name": entry.name, "parts": [_encode_part(part) for part in entry.parts]} for entry in request.entries
-        ]
-    }
+    document: dict[str, object] = {"entries": [_encode_entry(entry) for entry in request.entries]}
     if request.from_paths:
         document["from_path"] = [
             {"path": source.path, "optional": True} if source.optional else {"path": source.path}
@@ -127,6 +146,15 @@ def encode_request(request: BundleRequest) -> bytes:
         ]
         document["exclude"] = sorted(request.exclude)
     return json.dumps(document, separators=(",", ":")).encode()
+
+
+def _encode_entry(entry: Entry) -> dict[str, object]:
+    document: dict[str, object] = {"name": entry.name, "parts": [_encode_part(part) for part in entry.parts]}
+    if entry.as_file:
+        document["as"] = "file"
+    if entry.decode:
+        document["decode"] = "base64"
+    return document
 
 
 def _encode_part(part: str | Reference) -> object:
@@ -180,9 +208,14 @@ def _members(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 
 def _decode_entry(item: object, place: str) -> Entry:
-    fields = _object(item, place, required=frozenset({"name", "parts"}), optional=frozenset())
+    fields = _object(item, place, required=frozenset({"name", "parts"}), optional=frozenset({"as", "decode"}))
+    for member, only in (("as", "file"), ("decode", "base64")):
+        if member in fields and fields[member] != only:
+            msg = f"{place}.{member}: must be {only}"
+            raise ConfigError(msg)
     parts = [_decode_part(part, f"{place}.parts") for part in _list(fields["parts"], f"{place}.parts")]
-    return Entry(_typed(fields["name"], str, f"{place}.name"), parts)
+    name = _typed(fields["name"], str, f"{place}.name")
+    return Entry(name, parts, as_file="as" in fields, decode="decode" in fields)
 
 
 def _decode_part(part: object, place: str) -> str | Reference:

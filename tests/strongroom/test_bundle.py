@@ -21,7 +21,10 @@ REFERENCES = st.one_of(
 PARTS = st.lists(UTF8_TEXT | REFERENCES, max_size=5).flatmap(
     lambda parts: REFERENCES.map(lambda reference: [*parts, reference])
 )
-ENTRIES = st.dictionaries(NAMES, PARTS, max_size=5).map(lambda d: [Entry(name, parts) for name, parts in d.items()])
+FILES = st.sampled_from([{}, {"as_file": True}, {"as_file": True, "decode": True}])
+ENTRIES = st.dictionaries(NAMES, st.tuples(PARTS, FILES), max_size=5).map(
+    lambda d: [Entry(name, parts, **options) for name, (parts, options) in d.items()]
+)
 FROM_PATHS = st.lists(st.tuples(PATHS, st.booleans()).map(lambda pair: FromPath(pair[0], optional=pair[1])), max_size=4)
 JSON_VALUES: st.SearchStrategy[object] = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
@@ -32,7 +35,7 @@ JSON_VALUES: st.SearchStrategy[object] = st.recursive(
 
 def content(request: BundleRequest) -> tuple[object, ...]:
     return (
-        [(entry.name, entry.parts) for entry in request.entries],
+        [(entry.name, entry.parts, entry.as_file, entry.decode) for entry in request.entries],
         [(source.path, source.optional) for source in request.from_paths],
         request.exclude,
     )
@@ -286,3 +289,36 @@ def test_a_variable_may_be_left_out_only_when_it_is_one_optional_reference(
     absent: bool,  # noqa: FBT001 - a table of cases
 ) -> None:
     assert Entry("A", parts).may_be_absent is absent
+
+
+def test_a_file_is_written_as_the_module_documents_it() -> None:
+    entries = [Entry("A", [REFERENCE], as_file=True), Entry("B", [REFERENCE], as_file=True, decode=True)]
+    request = BundleRequest([*entries, Entry("C", [REFERENCE])], [], frozenset())
+    part = {"path": "kv/db", "key": "key"}
+
+    assert json.loads(encode_request(request)) == {
+        "entries": [
+            {"name": "A", "parts": [part], "as": "file"},
+            {"name": "B", "parts": [part], "as": "file", "decode": "base64"},
+            {"name": "C", "parts": [part]},
+        ]
+    }
+    assert request.has_files
+    assert not BundleRequest([Entry("C", [REFERENCE])], [], frozenset()).has_files
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"as": "variable"},
+        {"as": None},
+        {"as": True},
+        {"as": "file", "decode": "hex"},
+        {"decode": "base64"},
+        {"path": "/x"},
+    ],
+)
+def test_any_other_way_of_delivery_is_refused_not_ignored(members: dict[str, object]) -> None:
+    entry = {"name": "A", "parts": [{"path": "kv/db", "key": "key"}]} | members
+
+    assert refusal(encoded({"entries": [entry]}))
