@@ -12,6 +12,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
+# Seen before anything of supervise mode is imported: most launches do without it.
+_SUPERVISE = "STRONGROOM_SUPERVISE"
+_SUPERVISE_FLAGS = ("--supervise", "--signal-group", "-g", "--remap", "--stop-")
+
 USAGE = "usage: strongroom run [OPTIONS] [--] COMMAND [ARG...]"
 
 
@@ -29,6 +33,10 @@ def main(arguments: list[str]) -> int:
         sys.stdout.write(run_help())
         return 0
     try:
+        if _SUPERVISE in os.environ or any(word.startswith(_SUPERVISE_FLAGS) for word in arguments):
+            from wrapper.supervise import start_init
+
+            start_init(arguments)
         launch(arguments, started)
     except StrongroomError as error:
         return report(error)

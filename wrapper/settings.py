@@ -17,6 +17,9 @@ FROM_PATH = "STRONGROOM_FROM_PATH"
 REGION = "STRONGROOM_REGION"
 _NOT_SETTINGS = (FROM_PATH, REGION)
 
+# Read by wrapper.supervise, before these settings are.
+_SUPERVISION = tuple(PREFIX + name for name in ("SUPERVISE", "SIGNAL_GROUP", "REMAP", "STOP_TIMEOUT", "STOP_SIGNAL"))
+
 # Settings of the other components share the prefix; one environment may hold them all.
 _OTHER_COMPONENTS = ("STRONGROOM_BRIDGE_", "STRONGROOM_S3PROXY_", "STRONGROOM_DEV_")
 
@@ -229,12 +232,12 @@ def load_settings(flags: "Mapping[str, str]", environ: "Mapping[str, str]") -> W
 
 
 def _is_setting(name: str) -> bool:
-    if not name.startswith(PREFIX) or name in _NOT_SETTINGS or name.startswith(_OTHER_COMPONENTS):
+    if not name.startswith(PREFIX) or name in (*_NOT_SETTINGS, *_SUPERVISION) or name.startswith(_OTHER_COMPONENTS):
         return False
     if name not in _BY_VARIABLE:
         from difflib import get_close_matches
 
-        near = get_close_matches(name, [*_BY_VARIABLE, *_NOT_SETTINGS], n=1)
+        near = get_close_matches(name, [*_BY_VARIABLE, *_NOT_SETTINGS, *_SUPERVISION], n=1)
         msg = f"{name}: unknown setting"
         raise ConfigError(
             msg, hint=f"did you mean {near[0]}?" if near else "names that begin with STRONGROOM_ are reserved"

@@ -46,6 +46,13 @@ References in the environment:
 
 Options, each also a variable and a key of the config file:
 {_options()}
+As PID 1 of a container, with a small init that stays and reaps (docs/supervise.md):
+  --supervise                start through strongroom-init (STRONGROOM_SUPERVISE=1)
+  --signal-group, -g         signals go to COMMAND's process group (STRONGROOM_SIGNAL_GROUP=1)
+  --remap FROM:TO            end with status TO in the place of FROM (STRONGROOM_REMAP)
+  --stop-timeout SECONDS     SIGKILL so long after SIGTERM; 0 never does (STRONGROOM_STOP_TIMEOUT)
+  --stop-signal SIG          what asks COMMAND to stop (STRONGROOM_STOP_SIGNAL)
+
 Exit status: that of COMMAND, else
 {statuses}  128+n signal n arrived before COMMAND was started
 """
