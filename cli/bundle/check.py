@@ -40,4 +40,4 @@ def check_bundle(directory: Path) -> None:
     if result.returncode != 0 or not result.stdout.startswith("strongroom "):
         last = result.stderr.strip().rpartition("\n")[2].removeprefix("strongroom: error: ")
         msg = f"the new bundle does not start: {last or f'status {result.returncode}'}"
-        raise ConfigError(msg, hint="nothing was changed; bundles need a filesystem that is not mounted noexec")
+        raise ConfigError(msg, hint="nothing was changed")

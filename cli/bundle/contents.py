@@ -13,7 +13,7 @@
 
 import os
 import sys
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from cli.bundle.libraries import find_libraries, loader_of, own_copy
@@ -63,8 +63,16 @@ def collect() -> dict[str, File]:
     for source in _native_files(machine):
         inside = LAUNCHER if source.name == _NATIVE_LAUNCHER else f"{modules}/preload/lib/{machine}/{source.name}"
         files[inside] = File(source.read_bytes(), is_program=source.suffix != ".so")
-    manifest = describe(files, version=version("strongroom"), python=sys.version.split()[0], machine=machine)
+    manifest = describe(files, version=_own_version(), python=sys.version.split()[0], machine=machine)
     return {**files, MANIFEST: File(manifest.encode(files))}
+
+
+def _own_version() -> str:
+    try:
+        return version("strongroom")
+    except PackageNotFoundError:
+        msg = "this strongroom runs from its source without being installed, so it has no version"
+        raise ConfigError(msg, hint="install it: pip install --editable .") from None
 
 
 def _native_files(machine: str) -> list[Path]:

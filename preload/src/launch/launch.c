@@ -191,10 +191,11 @@ static size_t count(char *const *list) {
     return length;
 }
 
-/* Returns the environment for the interpreter: three settings of its own, and all of `environment` hidden. */
+/* Returns the environment for the interpreter: two settings of its own, and `environment` hidden. */
 static char **hide(char *const *environment) {
     /* C: no locale data of the image is read, and Python then takes all text for UTF-8 (PEP 540). OPENSSL_CONF: an
-     * empty name has OpenSSL read no configuration. RES_OPTIONS and LOCALDOMAIN are start.py's business. */
+     * empty name has OpenSSL read no configuration. LC_CTYPE counts for nothing beside LC_ALL; it stays as it is because
+     * the wrapper looks in /proc/self/environ for whether there was one. */
     static char locale[] = "LC_ALL=C", no_configuration[] = "OPENSSL_CONF=";
     size_t variables = count(environment), bytes = 1;
     for (size_t i = 0; i < variables; i++) {
@@ -206,6 +207,10 @@ static char **hide(char *const *environment) {
     hidden[used++] = locale;
     hidden[used++] = no_configuration;
     for (size_t i = 0; i < variables; i++) {
+        if (text_starts_with(environment[i], "LC_CTYPE=")) {
+            hidden[used++] = environment[i];
+            continue;
+        }
         hidden[used++] = to;
         *to++ = HIDDEN;
         to = bytes_copy(to, environment[i], text_length(environment[i]) + 1);

@@ -1,0 +1,182 @@
+"""What is in a bundle: the same each time, small, readable, complete, and what its manifest says."""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cli.bundle import elf
+from tests.bundle.conftest import ROOT, Made, make_bundle
+
+MAX_BYTES = 40_000_000
+
+
+def files_of(directory: Path) -> dict[str, Path]:
+    return {str(path.relative_to(directory)): path for path in directory.rglob("*") if not path.is_dir()}
+
+
+def test_its_size_is_printed_and_small(made: Made) -> None:
+    total = sum(path.stat().st_size for path in files_of(made.directory).values())
+    first, *parts = made.output.splitlines()
+    assert first == f"{made.directory}: {total} bytes ({total / 1e6:.1f} MB) in {len(files_of(made.directory))} files"
+    assert sum(int(line.split()[0]) for line in parts) == total
+    assert total < MAX_BYTES
+
+
+def test_the_manifest_has_every_file(directory: Path) -> None:
+    manifest = json.loads((directory / "manifest.json").read_text())
+    expected = {
+        name: {
+            "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+            "bytes": path.stat().st_size,
+            "mode": f"{path.stat().st_mode & 0o7777:04o}",
+        }
+        for name, path in files_of(directory).items()
+        if name != "manifest.json"
+    }
+    assert manifest["files"] == expected
+    assert manifest["machine"] == os.uname().machine
+    assert manifest["python"] == sys.version.split()[0]
+
+
+def test_made_again_elsewhere_with_other_settings_it_is_the_same(
+    directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONHASHSEED", "4711")
+    monkeypatch.setenv("LC_ALL", "C")
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1")
+    before = os.umask(0o077)
+    try:
+        result = make_bundle(tmp_path / "an other place")
+    finally:
+        os.umask(before)
+    assert result.returncode == 0, result.stderr
+    assert_same(directory, tmp_path / "an other place")
+
+
+def assert_same(left: Path, right: Path) -> None:
+    assert files_of(left).keys() == files_of(right).keys()
+    for name in files_of(left):
+        assert (left / name).read_bytes() == (right / name).read_bytes(), name
+    for path in [left, *left.rglob("*")]:
+        other = right / path.relative_to(left)
+        assert (path.stat().st_mode, path.stat().st_mtime_ns) == (other.stat().st_mode, other.stat().st_mtime_ns)
+
+
+def test_a_bundle_copies_itself(directory: Path, tmp_path: Path) -> None:
+    result = subprocess.run(
+        [directory / "strongroom", "bundle", tmp_path / "copy"], capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith(f"{tmp_path}/copy: ")
+    assert_same(directory, tmp_path / "copy")
+
+
+def test_a_bundle_that_was_changed_does_not_copy_itself(directory: Path, tmp_path: Path) -> None:
+    shutil.copytree(directory, tmp_path / "changed")
+    library = next((tmp_path / "changed/lib").glob("libssl.so*"))
+    library.write_bytes(library.read_bytes() + b"x")
+    result = subprocess.run(
+        [tmp_path / "changed/strongroom", "bundle", tmp_path / "copy"], capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 118
+    assert f"{library}: has changed" in result.stderr
+    assert not (tmp_path / "copy").exists()
+
+
+def test_whoever_the_application_runs_as_can_read_all_of_it(directory: Path) -> None:
+    for path in [directory, *directory.rglob("*")]:
+        wanted = 0o755 if path.is_dir() or os.access(path, os.X_OK) else 0o644
+        assert path.stat().st_mode & 0o7777 == wanted, path
+        assert not path.is_symlink(), path
+
+
+def test_every_library_that_is_needed_is_there(directory: Path) -> None:
+    headers = {name: elf.read(path.read_bytes()) for name, path in files_of(directory).items() if is_elf(path)}
+    there = {found.soname for found in headers.values()}
+    for name, found in headers.items():
+        assert set(found.needed) <= there, name
+        assert found.search_paths == (), name
+
+
+def is_elf(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(4) == elf.MAGIC
+
+
+def test_no_source_is_needed_and_every_module_of_the_wrapper_is_there(directory: Path) -> None:
+    modules = {path.stem for path in directory.glob("lib/python3.*/wrapper/*.pyc")}
+    assert modules == {path.stem for path in (ROOT / "wrapper").glob("*.py")} - {"__main__"}
+    assert not [name for name in files_of(directory) if name.endswith(".py")]
+
+
+def test_every_import_of_the_wrapper_succeeds_in_the_bundle(directory: Path) -> None:
+    """Also those on the way to an error: each module and all that it may import is imported."""
+    modules = [
+        f"wrapper.{path.stem}" for path in (ROOT / "wrapper").glob("*.py") if path.stem not in {"__init__", "__main__"}
+    ]
+    lazy = {
+        match[1]
+        for path in (ROOT / "wrapper").glob("*.py")
+        for match in re.finditer(r"^ {4,}(?:from|import) ([\w.]+)(?: import .*)?$", path.read_text(), re.MULTILINE)
+    }
+    names = sorted({*modules, *lazy, "encodings.idna", "traceback"} - {"collections.abc", "typing"})
+    assert "tomllib" in names
+    assert "difflib" in names
+    code = f"import importlib\nfor name in {names!r}: importlib.import_module(name)\n"
+    result = subprocess.run(
+        [
+            directory / "lib/ld.so", "--inhibit-cache", "--library-path", directory / "lib",
+            directory / "bin/python3", "-I", "-S", "-B", "-c", code,
+        ],
+        capture_output=True, text=True, check=False, env={},
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+
+
+def test_nothing_of_a_launch_names_the_machine_it_was_made_on(directory: Path) -> None:
+    for name, path in files_of(directory).items():
+        if name.endswith((".pyc", ".json")):
+            assert str(ROOT).encode() not in path.read_bytes(), name
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "name one directory"),
+        (["a", "b"], "name one directory"),
+        (["--no-such"], "--no-such: unknown option"),
+        (["/proc/no/such"], "/proc/no/such: No such file or directory"),
+    ],
+)
+def test_wrong_arguments(arguments: list[str], words: str) -> None:
+    result = subprocess.run(
+        [sys.executable, "-m", "cli", "bundle", *arguments], capture_output=True, text=True, check=False, cwd=ROOT
+    )
+    assert result.returncode == 111
+    assert result.stderr.startswith(f"strongroom: error: {words}")
+
+
+def test_force_by_a_variable(directory: Path, tmp_path: Path) -> None:
+    command: list[str | Path] = [directory / "strongroom", "bundle", tmp_path / "copy"]
+    for _ in range(2):
+        result = subprocess.run(
+            command, env={"STRONGROOM_BUNDLE_FORCE": "1"}, capture_output=True, text=True, check=False
+        )
+        assert result.returncode == 0, result.stderr
+
+
+def test_help(directory: Path) -> None:
+    ways: list[list[str]] = [[str(directory / "strongroom")], [sys.executable, "-m", "cli"]]
+    texts = [
+        subprocess.run([*way, "bundle", "--help"], capture_output=True, text=True, check=True, cwd=ROOT).stdout
+        for way in ways
+    ]
+    assert texts[0] == texts[1]
+    assert texts[0].startswith("usage: strongroom bundle [--force] DIR")

@@ -1,0 +1,136 @@
+"""SIGTERM at random moments of a launch from the bundle as PID 1: it always ends, with 143, at once."""
+
+import contextlib
+import functools
+import os
+import random
+import select
+import signal
+import statistics
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.bundle.roots import PATIENCE_S, compile_c, status_of, wait_for
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="making PID namespaces needs root")
+
+RUNS = 300
+AT_ONCE = 2
+SOON_S = 1.0
+ENDED = 128 + signal.SIGTERM
+
+# The kernel drops a signal to PID 1 that nobody handles, as any does in the instant of execve(2) and until the
+# application has set its own handlers. So a signal may be lost this long before the application says that it runs.
+APPLICATION_START_S = 0.02
+
+
+@pytest.fixture(scope="module")
+def application(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return compile_c("gcc", "end_on_term.c", tmp_path_factory.mktemp("application") / "end_on_term")
+
+
+def program_of(pid: int) -> str:
+    with contextlib.suppress(OSError):
+        return str(Path(f"/proc/{pid}/exe").readlink())
+    return ""
+
+
+def holds_signals(directory: Path, pid: int) -> bool:
+    """Whether the launcher has blocked the signals, or is the interpreter by now."""
+    program = program_of(pid)  # first: the process before the launcher blocks them, too
+    return program.startswith(f"{directory}/lib/") or (program.startswith(f"{directory}/") and is_in("SigBlk", pid))
+
+
+def is_stopped(pid: int) -> bool:
+    return status_of(pid).get("State", "T").startswith("T")
+
+
+def is_in(set_name: str, pid: int) -> bool:
+    """Whether SIGTERM is in a set of signals of /proc/PID/status, such as SigBlk."""
+    return bool(int(status_of(pid).get(set_name, "0"), 16) & 1 << (signal.SIGTERM - 1))
+
+
+@contextlib.contextmanager
+def launch(
+    directory: Path, application: Path, environ: Mapping[str, str]
+) -> "Iterator[tuple[subprocess.Popen[bytes], int]]":
+    """Yield the process that starts PID 1 and ends with its status, and PID 1 once the launcher has begun.
+
+    Before that, the kernel drops SIGTERM whatever the launcher does.
+    """
+    command = ["unshare", "--pid", "--fork", "--kill-child", f"{directory}/strongroom", "run", "--", str(application)]
+    with subprocess.Popen(command, env={"PATH": os.defpath, **environ}, stdout=subprocess.PIPE) as starter:
+        children = Path(f"/proc/{starter.pid}/task/{starter.pid}/children")
+        try:
+            pid = int(wait_for("a child", children.read_text))
+            wait_for("the launcher", lambda: holds_signals(directory, pid) or program_of(pid) == str(application))
+            yield starter, pid
+        finally:
+            starter.kill()  # and with it its child
+
+
+def one_run(directory: Path, application: Path, environ: Mapping[str, str], delay_s: float) -> str:
+    """Send one SIGTERM after a while; return what became of it."""
+    with launch(directory, application, environ) as (starter, pid):
+        time.sleep(delay_s)
+        program = program_of(pid)
+        sent = time.monotonic()
+        os.kill(pid, signal.SIGTERM)
+        assert starter.stdout
+        output = starter.stdout.fileno()
+        began = 0.0
+        while select.select([output], [], [], max(sent + SOON_S - time.monotonic(), 0))[0]:
+            if not os.read(output, 64):  # nobody is left who could write
+                status = starter.wait(PATIENCE_S)
+                return "ended" if status == ENDED else f"status {status}, signalled in {program}"
+            began = time.monotonic()
+        if not began:
+            return f"neither ended nor began, signalled in {program}"
+        os.kill(pid, signal.SIGTERM)
+        assert starter.wait(PATIENCE_S) == ENDED
+        return "lost by the application" if began - sent < APPLICATION_START_S else f"lost in {program}"
+
+
+def launch_s(directory: Path, application: Path, environ: Mapping[str, str]) -> float:
+    """Return how long it takes from the launcher to the application."""
+    with launch(directory, application, environ) as (starter, _):
+        began = time.monotonic()
+        assert starter.stdout
+        assert starter.stdout.readline() == b"started\n"
+        return time.monotonic() - began
+
+
+def test_sigterm_at_any_moment_ends_it(
+    directory: Path,
+    application: Path,
+    references: Mapping[str, str],
+    certificate_settings: Mapping[str, str],
+) -> None:
+    environ = {**references, **certificate_settings, "STRONGROOM_QUIET": "1"}
+    whole_s = statistics.median(launch_s(directory, application, environ) for _ in range(5))
+    delays = [random.uniform(0, whole_s) for _ in range(RUNS)]  # noqa: S311 - no secret is made of it
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        outcomes = Counter(pool.map(lambda delay_s: one_run(directory, application, environ, delay_s), delays))
+    assert set(outcomes) <= {"ended", "lost by the application", f"lost in {directory}/lib/ld.so"}, outcomes
+    assert outcomes["ended"] > RUNS * 0.9, outcomes
+    # On a busy machine the application may take longer than that to begin.
+    assert outcomes[f"lost in {directory}/lib/ld.so"] < RUNS * 0.01, outcomes
+
+
+def test_a_signal_before_the_interpreter_is_up_is_held_and_then_obeyed(directory: Path, application: Path) -> None:
+    held = 0
+    for _ in range(20):
+        with launch(directory, application, {}) as (starter, pid):
+            os.kill(pid, signal.SIGSTOP)
+            wait_for("the stop", functools.partial(is_stopped, pid))
+            os.kill(pid, signal.SIGTERM)
+            held += is_in("SigBlk", pid) and is_in("ShdPnd", pid)
+            os.kill(pid, signal.SIGCONT)
+            assert starter.wait(SOON_S) == ENDED
+    assert held > 0
