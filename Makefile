@@ -6,7 +6,7 @@ PYTHON ?= python3
 export PYTHON
 
 BUILD_INPUTS := requirements.lock pyproject.toml scripts/sync-venv \
-	$(wildcard preload/Makefile preload/hatch_build.py preload/src/*.c preload/src/*.h)
+	$(wildcard preload/Makefile preload/*.mk preload/hatch_build.py preload/src/*.[ch] preload/src/*/*.[ch])
 
 .PHONY: demo test check lock clean
 

@@ -259,3 +259,28 @@ PROGRAMS = (
 def missing_tool(program: Program) -> bool:
     """Say whether the program cannot be built here."""
     return shutil.which(program.tool) is None
+
+
+NGINX = """\
+daemon off;
+master_process on;
+worker_processes 1;
+pid {directory}/nginx.pid;
+error_log stderr;
+env SECRET;
+load_module /usr/lib/nginx/modules/ngx_http_perl_module.so;
+events {{ }}
+http {{
+    access_log off;
+    client_body_temp_path {directory}/body;
+    proxy_temp_path {directory}/proxy;
+    fastcgi_temp_path {directory}/fastcgi;
+    uwsgi_temp_path {directory}/uwsgi;
+    scgi_temp_path {directory}/scgi;
+    perl_set $secret 'sub {{ return $ENV{{"SECRET"}}; }}';
+    server {{
+        listen unix:{directory}/nginx.sock;
+        return 200 "$secret";
+    }}
+}}
+"""

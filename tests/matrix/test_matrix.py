@@ -7,13 +7,15 @@ Each cell is observed on a running program under the real wrapper, bridge and Op
 import os
 import re
 import secrets
+import socket
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
 from cli.dev.stack import DevStack
-from tests.matrix.programs import PROGRAMS, Program, missing_tool
+from tests.matrix.programs import NGINX, PROGRAMS, Program, missing_tool
 from tests.support.launcher import ROOT, Launcher
 
 PAGE = ROOT / "docs" / "compatibility.md"
@@ -57,6 +59,43 @@ def test_program(program: Program, launcher: Launcher, stack: DevStack, child: P
     assert row == ("yes", "yes", "yes", "yes", program.rung), err
 
 
+def test_nginx(launcher: Launcher, stack: DevStack, tmp_path: Path) -> None:
+    value = secrets.token_hex(12)
+    stack.openbao.admin.put_v2("kv", "shop/matrix", {"k": value})
+    (tmp_path / "nginx.conf").write_text(NGINX.format(directory=tmp_path))
+    process = launcher.start(
+        {"SECRET": "bao:kv/shop/matrix#k"}, "/usr/sbin/nginx", "-p", str(tmp_path), "-c", str(tmp_path / "nginx.conf")
+    )
+    try:
+        answer = _ask(tmp_path / "nginx.sock")
+        (worker,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        shown = [Path(f"/proc/{pid}/environ").read_bytes() for pid in (process.pid, worker)]
+    finally:
+        process.terminate()
+        _, err = process.communicate(timeout=60)
+    clean = [_mark(value.encode() not in environ) for environ in shown]
+    seen = _mark(answer.endswith(f"\r\n\r\n{value}"))  # it is the worker that answers
+    _rows["nginx (worker as child)"] = row = (seen, clean[0], seen, clean[1], "preload")
+    assert row == ("yes", "yes", "yes", "yes", "preload"), err
+    assert "memory by preload" in err
+
+
+def _ask(path: Path) -> str:
+    """Make one request on a socket that may not be there yet."""
+    deadline = time.monotonic() + 20
+    while True:
+        with socket.socket(socket.AF_UNIX) as connection:
+            try:
+                connection.connect(str(path))
+            except OSError:
+                assert time.monotonic() < deadline, "nginx does not listen"
+                time.sleep(0.01)
+                continue
+            connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            with connection.makefile() as answer:
+                return answer.read().replace("\n", "\r\n")
+
+
 def _mark(holds: bool) -> str:  # noqa: FBT001 - a cell
     return "yes" if holds else "NO"
 
@@ -84,7 +123,8 @@ def test_the_page_says_what_was_observed() -> None:
     }
     if os.environ.get("UPDATE_COMPATIBILITY"):
         documented |= _rows
-        ordered = [(program.name, *documented[program.name]) for program in PROGRAMS if program.name in documented]
+        names = [*(program.name for program in PROGRAMS), "nginx (worker as child)"]
+        ordered = [(name, *documented[name]) for name in names if name in documented]
         lines = [" | ".join(row) for row in (HEAD, ("---",) * len(HEAD), *ordered)]
         PAGE.write_text(before + BEGIN + "".join(f"| {line} |\n" for line in lines) + END + after)
         return
