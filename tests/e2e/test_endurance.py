@@ -1,0 +1,108 @@
+"""Many launches leave nothing behind; signals at any moment end a launch.
+
+The numbers are small here; STRONGROOM_TEST_LAUNCHES and STRONGROOM_TEST_SIGNALS raise them for a run by hand.
+"""
+
+import os
+import random
+import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from cli.dev.stack import DevStack
+from tests.support.launcher import Launcher
+
+LAUNCHES = int(os.environ.get("STRONGROOM_TEST_LAUNCHES", "200"))
+SIGNALS = int(os.environ.get("STRONGROOM_TEST_SIGNALS", "60"))
+
+
+def _descriptors(pid: int) -> int:
+    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
+
+
+def _memory_kib(pid: int) -> int:
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+
+
+def _processes() -> set[str]:
+    """Return all processes but kernel threads, zombies included, as PID and name."""
+    found = set()
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            if fields[0] == "Z" or fields[1] == str(os.getpid()):
+                found.add(entry.name)
+    return found
+
+
+def test_launches_in_a_row_leave_no_process_no_descriptor_and_no_memory(tmp_path: Path) -> None:
+    with DevStack(tmp_path) as stack, ThreadPoolExecutor(2) as pool:
+        stack.openbao.admin.put_v2("kv", "shop/endurance", {"k": "v"})
+        launcher = Launcher(stack)
+
+        def launch(_: int) -> str:
+            return launcher.run({"X": "bao:kv/shop/endurance#k"}, "printenv", "X").stdout
+
+        warm = max(LAUNCHES // 4, 50)  # pools and caches fill up first
+        assert set(pool.map(launch, range(warm))) == {"v\n"}
+        before = (_descriptors(stack.bridge.pid), _memory_kib(stack.bridge.pid))
+        own = _descriptors(os.getpid())
+        processes = _processes()
+        assert set(pool.map(launch, range(LAUNCHES))) == {"v\n"}
+        after = (_descriptors(stack.bridge.pid), _memory_kib(stack.bridge.pid))
+        assert abs(after[0] - before[0]) <= 4, "connections to OpenBao may come and go"
+        assert after[1] - before[1] < 4096, f"the bridge grew from {before[1]} to {after[1]} KiB"
+        assert _descriptors(os.getpid()) == own
+        assert not _processes() - processes
+
+
+def test_sigterm_at_a_random_moment_ends_the_launch(launcher: Launcher, stack: DevStack) -> None:
+    stack.openbao.admin.put_v2("kv", "shop/endurance", {"k": "v"})
+    dice = random.Random(2026)  # noqa: S311 - moments, no keys
+    seen: dict[int, int] = {}
+    for _ in range(SIGNALS):
+        # The program ends with 143 by itself, so that it does not matter who is there when the signal comes.
+        program = "trap 'exit 143' TERM; while :; do sleep 0.01; done"
+        process = launcher.start({"X": "bao:kv/shop/endurance#k"}, "dash", "-c", program)
+        time.sleep(dice.uniform(0, 0.08))  # the moment, not a wait for a condition
+        process.terminate()
+        sent = time.monotonic()
+        process.communicate(timeout=20)
+        assert time.monotonic() - sent < 5
+        seen[process.returncode] = seen.get(process.returncode, 0) + 1
+    # -15 is death by SIGTERM before the first line of ours ran, or between ours and the trap: 143 to a shell.
+    assert set(seen) <= {143, -15}, seen
+
+
+def test_pid_1_under_supervision_loses_no_sigterm(launcher: Launcher, stack: DevStack) -> None:
+    stack.openbao.admin.put_v2("kv", "shop/endurance", {"k": "v"})
+    dice = random.Random(2027)  # noqa: S311 - moments, no keys
+    init = subprocess.run(
+        ["python3", "-c", "import preload; print(preload.init_path())"],
+        cwd=Path(__file__).resolve().parents[2],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.strip()
+    for _ in range(SIGNALS // 2):
+        program = "trap 'exit 143' TERM; while :; do sleep 0.01; done"
+        command = launcher.command("dash", "-c", program)
+        process = subprocess.Popen(
+            ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child", init, "--", *command],
+            env=launcher.environ({"X": "bao:kv/shop/endurance#k"}),
+            cwd=Path(__file__).resolve().parents[2],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        while not (pids := children.read_text().split()):
+            assert process.poll() is None, process.communicate()
+        time.sleep(dice.uniform(0.01, 0.1))
+        os.kill(int(pids[0]), 15)
+        process.communicate(timeout=20)
+        assert process.returncode in {143, 128 + 15}
