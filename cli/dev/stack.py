@@ -32,17 +32,25 @@ class DevStack:
         bridge: the bridge process.
         policy_file: the bridge's policy; edits take effect within a second.
         audit_file: the bridge's audit records.
+        bridge_settings: the settings of that process, for another one beside it.
         client: certificate and key of IDENTITY.
     """
 
     openbao: OpenBaoServer
     bridge: BridgeProcess
 
-    def __init__(self, directory: Path, *, policy: str = POLICY) -> None:
-        """Take a directory, which is made with mode 0700 if it does not exist, and the bridge's policy."""
+    def __init__(self, directory: Path, *, policy: str = POLICY, audit: bool = False) -> None:
+        """Take what it is to be.
+
+        Args:
+            directory: is made with mode 0700 if it does not exist.
+            policy: the bridge's policy.
+            audit: whether OpenBao writes an audit log of its own.
+        """
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.directory = directory
         self._policy = policy
+        self._audit = audit
         self.policy_file = directory / "policy.toml"
         self.audit_file = directory / "audit.jsonl"
         self._stack = contextlib.ExitStack()
@@ -57,9 +65,12 @@ class DevStack:
             self.authority = Authority(self.directory / "tls")
             self.client: IssuedFiles = self.authority.issue_client("app", identities=(IDENTITY,))
             self.policy_file.write_text(self._policy)
-            self.openbao = self._stack.enter_context(OpenBaoServer(self.directory / "openbao", self.authority))
+            self.openbao = self._stack.enter_context(
+                OpenBaoServer(self.directory / "openbao", self.authority, audit=self._audit)
+            )
             self.openbao.admin.enable_kv("kv", version=2)
-            self.bridge = self._stack.enter_context(BridgeProcess(self.directory / "bridge", self._bridge_settings()))
+            self.bridge_settings = self._bridge_settings()
+            self.bridge = self._stack.enter_context(BridgeProcess(self.directory / "bridge", self.bridge_settings))
             self._stack = self._stack.pop_all()
         return self
 
