@@ -1,0 +1,28 @@
+"""How readers of sealed objects refuse."""
+
+from typing import NoReturn
+
+from strongroom.errors import IntegrityError
+
+
+class RefusedError(IntegrityError):
+    """Stored bytes break a rule of ``docs/object-format.md``, section "What a reader must refuse".
+
+    Args:
+        rule: the number of the rule.
+        detail: what breaks it, in a few words, without any byte of plaintext.
+    """
+
+    def __init__(self, rule: int, detail: str) -> None:
+        """Keep the number beside the message: it is what metrics and audit records count by."""
+        super().__init__(f"damaged or foreign object: rule {rule}: {detail}")
+        self.rule = rule
+
+
+def refuse(rule: int, detail: str) -> NoReturn:
+    """Raise the refusal.
+
+    Raises:
+        RefusedError: always.
+    """
+    raise RefusedError(rule, detail)

@@ -1,0 +1,153 @@
+"""Sealing a segment as its plaintext streams in. ``docs/object-format.md``, section "Segment".
+
+Invariants: the sealed pieces together are exactly ``header.stored_bytes`` long; the last chunk is sealed by ``finish``
+only, so that a caller who first checks the body's checksum never gives a whole bad object out of hand; a sealer seals
+once, because its nonces count from zero.
+"""
+
+from collections.abc import Iterator
+from struct import Struct
+from typing import Final
+
+from strongroom.errors import ConfigError, PeerError
+from strongroom.sealed.digests import Digests
+from strongroom.sealed.header import Kind
+from strongroom.sealed.segment import Segment
+from strongroom.sealed.sizes import HEADER_BYTES, TAG_BYTES
+
+BATCH_BYTES: Final = 1 << 18  # what a piece holds at least, if there is so much; larger ones fall out of the L2 cache
+FOOTER_NONCE: Final = bytes(12)  # its key is used once
+CHUNK_NONCE: Final = Struct(">7sIB")
+
+
+class SegmentSealer:
+    """Seals one segment.
+
+    Pieces are views of one buffer that is used again: a piece is valid until the next one is asked for, and until the
+    next call. A caller whose transport keeps references (asyncio from Python 3.12, uvloop) awaits the drain or copies.
+
+    Args:
+        segment: from ``begin_segment``, used for this and nothing else.
+    """
+
+    def __init__(self, segment: Segment) -> None:
+        """Allocate what is needed for this size, once."""
+        header = segment.header
+        if header.kind is Kind.MARKER:
+            msg = "a marker has no body to seal"
+            raise ConfigError(msg)
+        self._segment = segment
+        self._last = header.chunk_count - 1
+        self._chunk_bytes = 1 << header.chunk_log2
+        batch = min(header.plaintext_bytes, max(BATCH_BYTES, self._chunk_bytes))
+        tags = TAG_BYTES * ((batch >> header.chunk_log2) + 1)
+        self._out = memoryview(bytearray(HEADER_BYTES + batch + tags + header.tail_bytes))
+        self._out[:HEADER_BYTES] = segment.raw
+        self._filled = HEADER_BYTES
+        self._pending = memoryview(bytearray(min(header.plaintext_bytes, self._chunk_bytes)))
+        self._pended = 0
+        self._index = 0
+        self._received = 0
+        self._busy = False
+
+    @property
+    def stored_bytes(self) -> int:
+        """The length of all pieces together."""
+        return self._segment.header.stored_bytes
+
+    def update(self, data: bytes | bytearray | memoryview) -> Iterator[memoryview]:
+        """Take plaintext and give what can be sealed of it. Iterate to the end before the next call.
+
+        Raises:
+            PeerError: there is more plaintext than the header says.
+            ConfigError: the last iteration was left, or the segment is finished.
+        """
+        self._enter()
+        view = memoryview(data).cast("B")
+        self._received += len(view)
+        if self._received > self._segment.header.plaintext_bytes:
+            msg = f"the body has more than the {self._segment.header.plaintext_bytes} bytes that were declared"
+            raise PeerError(msg)
+        keys = self._segment.keys
+        encrypt_into, prefix, pack = keys.chunks.encrypt_into, keys.nonce_prefix, CHUNK_NONCE.pack
+        chunk, out, last, filled = self._chunk_bytes, self._out, self._last, self._filled
+        stored = chunk + TAG_BYTES
+        room = len(out) - stored
+        at, end = 0, len(view)
+        while at < end:
+            if self._index != last and not self._pended and end - at >= chunk:
+                source = view[at : at + chunk]
+                at += chunk
+            else:
+                at = self._keep(view, at)
+                if self._pended < chunk or self._index == last:
+                    continue
+                source = self._pending
+                self._pended = 0
+            if filled > room:
+                yield out[:filled]
+                filled = 0
+            encrypt_into(pack(prefix, self._index, 0), source, None, out[filled : filled + stored])
+            filled += stored
+            self._index += 1
+        if self._index:
+            if filled:
+                yield out[:filled]
+            filled = 0
+        self._filled = filled
+        self._busy = False
+
+    def finish(self, digests: Digests | None = None) -> memoryview:
+        """Seal the last chunk and what follows it. Call it when the body has been checked.
+
+        Args:
+            digests: for the footer of a whole object; other kinds have none.
+
+        Returns:
+            The last piece.
+
+        Raises:
+            PeerError: there is less plaintext than the header says.
+            ConfigError: digests for a segment without footer, or a second call.
+        """
+        self._enter()
+        header, keys, out = self._segment.header, self._segment.keys, self._out
+        if self._received != header.plaintext_bytes:
+            msg = f"the body ended after {self._received} of the {header.plaintext_bytes} bytes that were declared"
+            raise PeerError(msg)
+        if digests is not None and header.kind is not Kind.WHOLE:
+            msg = "only a whole object has a footer for digests"
+            raise ConfigError(msg)
+        end = self._filled + self._pended + TAG_BYTES
+        nonce = CHUNK_NONCE.pack(keys.nonce_prefix, self._index, 1)
+        keys.chunks.encrypt_into(nonce, self._pending[: self._pended], None, out[self._filled : end])
+        tail = out[end : end + header.tail_bytes]
+        if header.kind is Kind.WHOLE:
+            keys.footer.encrypt_into(FOOTER_NONCE, (digests or Digests()).encode(), None, tail)
+        else:
+            tail[:] = bytes(len(tail))
+        return out[: end + len(tail)]
+
+    def _enter(self) -> None:
+        if self._busy:
+            msg = "a sealer goes on only after all pieces were taken, and not at all after its end or an error"
+            raise ConfigError(msg)
+        self._busy = True
+
+    def _keep(self, view: memoryview, at: int) -> int:
+        """Keep what does not fill a chunk, or belongs to the last; return where the rest begins."""
+        taken = min(len(self._pending) - self._pended, len(view) - at)
+        self._pending[self._pended : self._pended + taken] = view[at : at + taken]
+        self._pended += taken
+        return at + taken
+
+
+def seal(segment: Segment, plaintext: bytes | bytearray | memoryview, digests: Digests | None = None) -> bytes:
+    """Seal a plaintext that is in memory; return the whole segment.
+
+    Raises:
+        PeerError: the plaintext has not the length that the header says.
+    """
+    sealer = SegmentSealer(segment)
+    pieces = [bytes(piece) for piece in sealer.update(plaintext)]
+    return b"".join((*pieces, sealer.finish(digests)))
