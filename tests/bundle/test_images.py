@@ -141,6 +141,15 @@ def test_a_symbolic_link_without_proc(place: Path, images: Mapping[str, Image]) 
         assert container.read_line().startswith("strongroom "), container.finish()
 
 
+def test_a_supervised_launch(images: Mapping[str, Image], references: Mapping[str, str]) -> None:
+    command = [LAUNCHER, "run", "--supervise", "--", "/show"]
+    with start_by_unshare(images["musl"], command, references) as container:
+        assert container.read_line() == SECRET, container.finish()
+        first = str(Path(f"/proc/{container.pid}/exe").readlink())
+        assert container.finish()[0] == 7
+    assert first.endswith("/strongroom-init")
+
+
 def test_under_the_init_program_of_the_bundle(images: Mapping[str, Image], references: Mapping[str, str]) -> None:
     (init,) = images["musl"].bundle.rglob("strongroom-init")
     inside = f"{BUNDLE}/{init.relative_to(images['musl'].bundle)}"
