@@ -9,7 +9,7 @@ import socket
 import ssl
 from time import monotonic, sleep
 
-from strongroom.bundle import REGION_MEDIA_TYPE, encode_request
+from strongroom.bundle import FILES_MEDIA_TYPE, REGION_MEDIA_TYPE, encode_request
 from strongroom.errors import (
     DeniedError,
     NotFoundError,
@@ -68,11 +68,26 @@ class Bridge:
         """
 
         def receive(connection: ssl.SSLSocket, head: ResponseHead, deadline: float) -> None:
-            if head.headers.get("content-type") != REGION_MEDIA_TYPE:
-                msg = f"the bridge answered {head.headers.get('content-type', 'nothing')!r} instead of a region"
-                raise PeerError(msg, hint="are wrapper and bridge of the same version?")
+            _require_type(head, REGION_MEDIA_TYPE, "a region")
             size = head.content_length
             _receive_into(connection, memoryview(allocate(size)), deadline)
+
+        self._post(path, request, receive)
+
+    def fetch_with_files(
+        self, path: str, request: "BundleRequest", take: "Callable[[int, Callable[[memoryview], None]], None]"
+    ) -> None:
+        """Ask for a bundle with files. Raises what ``fetch_region`` raises.
+
+        Args:
+            path: of the URL.
+            request: what to ask for.
+            take: gets the size of the answer, and a function that fills a buffer with what comes next.
+        """
+
+        def receive(connection: ssl.SSLSocket, head: ResponseHead, deadline: float) -> None:
+            _require_type(head, FILES_MEDIA_TYPE, "files")
+            take(head.content_length, lambda buffer: _receive_into(connection, buffer, deadline))
 
         self._post(path, request, receive)
 
@@ -266,6 +281,13 @@ def _receive_head(connection: ssl.SSLSocket, deadline: float) -> ResponseHead:
             msg = f"the answer's head is longer than {MAX_HEAD_BYTES} bytes"
             raise PeerError(msg)
     return decode_head(bytes(head))
+
+
+def _require_type(head: ResponseHead, media_type: str, what: str) -> None:
+    found = head.headers.get("content-type", "nothing")
+    if found != media_type:
+        msg = f"the bridge answered {found!r} instead of {what}"
+        raise PeerError(msg, hint="are wrapper and bridge of the same version?")
 
 
 def _receive_into(connection: ssl.SSLSocket, buffer: memoryview, deadline: float) -> None:

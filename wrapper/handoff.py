@@ -12,7 +12,7 @@ from wrapper.program import DYNAMIC, FOREIGN, Program
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Mapping
     from typing import NoReturn
 
     from wrapper.memory import SecretMemory
@@ -57,7 +57,11 @@ def usable_library() -> str:
 
 
 def build_environment(
-    plan: "LaunchPlan", memory: "SecretMemory", settings: "WrapperSettings", rung: str
+    plan: "LaunchPlan",
+    memory: "SecretMemory",
+    settings: "WrapperSettings",
+    rung: str,
+    file_values: "Mapping[str, str] | None" = None,
 ) -> dict[str, str]:
     """Check the region completely and return the environment that goes with it.
 
@@ -68,7 +72,7 @@ def build_environment(
         ProtectionError: the library cannot be loaded.
     """
     assert memory.mapping is not None  # noqa: S101 - it was fetched into
-    environment = plan.environment(read_names(memory.mapping))
+    environment = plan.environment(read_names(memory.mapping), file_values)
     if rung == RUNG_PTRACE and settings.children == "deny":
         return environment
     library = usable_library()
@@ -92,7 +96,26 @@ def end_on_signal() -> None:
     What the parent has this process ignore stays ignored, as a shell's background jobs ignore SIGINT.
     """
     for number in ending_signals():
-        signal.signal(number, lambda received, _frame: os._exit(SIGNALLED + received))
+        signal.signal(number, lambda received, _frame: _end(SIGNALLED + received))
+
+
+_leavings: "list[Callable[[], None]]" = []  # what removes that which must not outlive a launch that failed
+
+
+def remove_on_failure(remove: "Callable[[], None]") -> None:
+    """Have something called if the launch ends otherwise than by ``become``."""
+    _leavings.append(remove)
+
+
+def remove_leavings() -> None:
+    """Call what has been given to ``remove_on_failure``."""
+    while _leavings:
+        _leavings.pop()()
+
+
+def _end(status: int) -> "NoReturn":
+    remove_leavings()
+    os._exit(status)
 
 
 def ending_signals() -> list[int]:
@@ -117,7 +140,7 @@ def become(program: Program, environment: dict[str, str], held: "Iterable[int]" 
     # of the handlers; what arrives after that meets the application's own defaults.
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, restored)
     for number in signal.sigpending().intersection(ours):
-        os._exit(SIGNALLED + number)
+        _end(SIGNALLED + number)
     for number in restored:  # CPython ignores the last two for itself, and ignored signals survive exec
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, mask.union(held))

@@ -51,6 +51,13 @@ def memfd_secret() -> int:
     return _checked(_libc.syscall(ctypes.c_long(_SYS_MEMFD_SECRET), ctypes.c_uint(0)))
 
 
+def filesystem_type(descriptor: int) -> int:
+    """Return the magic number of the file system that an open file or directory is on (fstatfs(2), f_type)."""
+    buffer = (ctypes.c_ulong * 32)()  # a struct statfs has 120 bytes on 64-bit machines; its first word is f_type
+    _checked(_libc.fstatfs(descriptor, ctypes.byref(buffer)))
+    return buffer[0]
+
+
 def lock_memory(mapping: "ctypes.Array[ctypes.c_char] | object", size: int) -> None:
     """Keep a writable mapping out of swap (mlock(2)).
 

@@ -10,7 +10,13 @@ from wrapper.exit_status import status_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import NoReturn
+
+    from wrapper.plan import LaunchPlan
+    from wrapper.settings import WrapperSettings
+
+_MAX_TEMPLATE_BYTES = 1 << 20  # of a file with references; what is longer is hardly a configuration
 
 # Seen before anything of supervise mode is imported: most launches do without it.
 _SUPERVISE = "STRONGROOM_SUPERVISE"
@@ -40,6 +46,15 @@ def main(arguments: list[str]) -> int:
         launch(arguments, started)
     except StrongroomError as error:
         return report(error)
+    finally:
+        clean_up()
+
+
+def clean_up() -> None:
+    """Remove what a launch that failed has left."""
+    handoff = sys.modules.get("wrapper.handoff")
+    if handoff:
+        handoff.remove_leavings()
 
 
 def report(error: StrongroomError) -> int:
@@ -65,12 +80,11 @@ def launch(arguments: list[str], started: float) -> "NoReturn":
         StrongroomError: whatever stopped it; nothing of the application has run.
     """
     # Imported here and in this order, so that the signals are in hand before the slow imports begin.
-    from wrapper.handoff import ADDED, RUNG_PTRACE, become, build_environment, choose_rung, end_on_signal, harden
+    from wrapper.handoff import end_on_signal
 
     end_on_signal()
     from wrapper.plan import plan_launch
-    from wrapper.program import find_program
-    from wrapper.settings import REGION, load_settings, split_arguments
+    from wrapper.settings import load_settings, split_arguments
 
     flags, command = split_arguments(arguments)
     if not command:
@@ -78,7 +92,28 @@ def launch(arguments: list[str], started: float) -> "NoReturn":
         raise ConfigError(msg, hint=USAGE)
     environ = given_environment()
     settings = load_settings(flags, environ)
-    plan = plan_launch(environ)
+    start(command, environ, settings, plan_launch(environ, read_template), started)
+
+
+def start(
+    command: list[str], environ: "Mapping[str, str]", settings: "WrapperSettings", plan: "LaunchPlan", started: float
+) -> "NoReturn":
+    """Fetch what a plan asks for and become the command.
+
+    Args:
+        command: the words of the command.
+        environ: the environment that the plan was made from.
+        settings: of this launch.
+        plan: what to ask for and pass on.
+        started: when the launch began, on the monotonic clock.
+
+    Raises:
+        StrongroomError: whatever stopped it; nothing of the application has run.
+    """
+    from wrapper.handoff import ADDED, RUNG_PTRACE, become, build_environment, choose_rung, harden, remove_on_failure
+    from wrapper.program import find_program
+    from wrapper.settings import REGION
+
     program = find_program(command, environ)
     if not plan.needs_bridge:
         harden()
@@ -91,6 +126,12 @@ def launch(arguments: list[str], started: float) -> "NoReturn":
         raise ConfigError(msg, hint="set it to the address of the bridge, for example https://bridge:8443")
 
     rung = choose_rung(program)
+    files = None
+    if plan.files:
+        from wrapper.files import Files
+
+        files = Files(plan.files)  # looks at the directories, before anything is fetched
+        remove_on_failure(files.remove)
     tracer = None
     if rung == RUNG_PTRACE:
         from wrapper.bootstrap import start_tracer
@@ -107,13 +148,20 @@ def launch(arguments: list[str], started: float) -> "NoReturn":
     set_not_dumpable()
     harden()
     memory = SecretMemory(settings.require)
-    Bridge(settings).fetch_region(BUNDLE_URL_PATH, plan.request, memory.allocate)
-    environment = build_environment(plan, memory, settings, rung)
+    bridge = Bridge(settings)
+    if files:
+        bridge.fetch_with_files(BUNDLE_URL_PATH, plan.request, files.receiver(memory.allocate))
+    else:
+        bridge.fetch_region(BUNDLE_URL_PATH, plan.request, memory.allocate)
+    file_values = files.hand_over() if files else {}
+    environment = build_environment(plan, memory, settings, rung, file_values)
     held = tracer.instruct(memory, settings) if tracer else ()
+    if files:
+        files.put_in_place()
     if not settings.quiet:
-        count = len(environment.keys() - plan.plain.keys() - ADDED)
-        elapsed_ms = (monotonic() - started) * 1000
-        say(f"{count} secrets in {memory.rung} memory by {rung}, {elapsed_ms:.0f} ms")
+        count = len(environment.keys() - plan.plain.keys() - file_values.keys() - ADDED)
+        in_files = f", {len(file_values)} in files" if files else ""
+        say(f"{count} secrets in {memory.rung} memory by {rung}{in_files}, {(monotonic() - started) * 1000:.0f} ms")
     become(program, environment, held)
 
 
@@ -133,3 +181,23 @@ def given_environment() -> dict[str, str]:
         if not given.startswith(b"LC_CTYPE=") and b"\0LC_CTYPE=" not in given:
             del environ["LC_CTYPE"]
     return environ
+
+
+def read_template(path: str) -> str:
+    """Return the text of a file that holds references.
+
+    Raises:
+        ConfigError: it cannot be read, is too long or is not UTF-8.
+    """
+    try:
+        with open(path, "rb") as file:
+            content = file.read(_MAX_TEMPLATE_BYTES + 1)
+        if len(content) <= _MAX_TEMPLATE_BYTES:
+            return content.decode()
+        reason = f"is longer than {_MAX_TEMPLATE_BYTES} bytes"
+    except OSError as error:
+        reason = error.strerror or "cannot be read"
+    except UnicodeDecodeError:
+        reason = "is not UTF-8"
+    msg = f"template={path}: {reason}"
+    raise ConfigError(msg)

@@ -94,15 +94,32 @@ class SecretMemory:
 
         Returns:
             The descriptor.
+
+        Raises:
+            ProtectionError: there is no free one.
         """
-        soft_limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-        first = min(FIRST_DESCRIPTOR, max(soft_limit - 8, 10))
-        moved = fcntl.fcntl(self._descriptor, fcntl.F_DUPFD, first)
-        os.close(self._descriptor)
+        moved = to_high_descriptor(self._descriptor)
         self._descriptor = moved
         if self.rung != REQUIRE_MEMFD_SECRET:  # memfd_secret files cannot be sealed, nor sized a second time
             fcntl.fcntl(moved, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW)
         return moved
+
+
+def to_high_descriptor(descriptor: int) -> int:
+    """Move a descriptor out of the way of scripts and let it survive exec; return its new number.
+
+    Raises:
+        ProtectionError: there is no free one.
+    """
+    soft_limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    first = min(FIRST_DESCRIPTOR, max(soft_limit - 8, 10))
+    try:
+        moved = fcntl.fcntl(descriptor, fcntl.F_DUPFD, first)
+    except OSError as error:
+        msg = f"no descriptor is free from {first} on: {error.strerror}; RLIMIT_NOFILE is {soft_limit}"
+        raise ProtectionError(msg, hint="raise RLIMIT_NOFILE") from None
+    os.close(descriptor)
+    return moved
 
 
 def _open(require: str) -> tuple[int, str]:

@@ -5,17 +5,21 @@ A plan holds no values of secrets; it is also what ``strongroom plan`` shows.
 
 from strongroom.bundle import BundleRequest, Entry, FromPath
 from strongroom.errors import ConfigError, IntegrityError
-from strongroom.reference import Reference, is_env_name, parse_path_reference, parse_value
+from strongroom.reference import Reference, holds_reference, is_env_name, parse_path_reference, parse_value
 from wrapper.settings import FROM_PATH, PREFIX
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+
+    from wrapper.file_value import FileTarget
 
 # The dynamic loader and the C library read these before any secret is in place, so a secret in them would be an empty
 # string at best; and a path that may set them could load code into the application.
 _LOADER_PREFIXES = ("LD_", "DYLD_")
 _LOADER_NAMES = frozenset({"GLIBC_TUNABLES", "MALLOC_CONF"})
+
+FILE_MARKS = ("file:", "file(")  # what wrapper.file_value is about; it is imported only where one is found
 
 
 class LaunchPlan:
@@ -25,44 +29,55 @@ class LaunchPlan:
         request: what to ask the bridge for.
         names: every variable of the environment that goes on, in its order; True marks those that hold references.
         plain: the values of the variables without references.
+        files: where those go that are delivered as files, by the names of their variables.
     """
 
-    __slots__ = ("names", "plain", "request")
+    __slots__ = ("files", "names", "plain", "request")
 
-    def __init__(self, request: BundleRequest, names: dict[str, bool], plain: dict[str, str]) -> None:
+    def __init__(
+        self,
+        request: BundleRequest,
+        names: dict[str, bool],
+        plain: dict[str, str],
+        files: "dict[str, FileTarget] | None" = None,
+    ) -> None:
         """Take the fields as they are."""
         self.request = request
         self.names = names
         self.plain = plain
+        self.files = files or {}
 
     @property
     def needs_bridge(self) -> bool:
         """Whether there is anything to fetch."""
         return bool(self.request.entries or self.request.from_paths)
 
-    def environment(self, delivered: "Sequence[str]") -> dict[str, str]:
+    def environment(self, delivered: "Sequence[str]", file_values: "Mapping[str, str] | None" = None) -> dict[str, str]:
         """Return the environment for the application: plain values, and an empty placeholder for each delivered secret.
 
         Args:
             delivered: the names that stand in the region. A reference that is not among them was optional and
                 missing; its variable is left out, so that no application ever sees the reference itself.
+            file_values: the values of the variables whose files were delivered, likewise.
 
         Raises:
             IntegrityError: a secret that must be there was not delivered, or one that was not asked for was.
             ConfigError: a path brought a name that cannot be a secret.
         """
-        present = set(delivered)
+        in_files = file_values or {}
+        in_region = set(delivered)
         for entry in self.request.entries:
+            present = in_files if entry.as_file else in_region
             if entry.name not in present and not entry.may_be_absent:
                 msg = f"{entry.name}: the bridge left out a secret that is not optional"
                 raise IntegrityError(msg)
         environment = {
-            name: "" if is_reference else self.plain[name]
+            name: in_files.get(name, "") if is_reference else self.plain[name]
             for name, is_reference in self.names.items()
-            if not is_reference or name in present
+            if not is_reference or name in in_region or name in in_files
         }
         for name in delivered:
-            if self.names.get(name):
+            if self.names.get(name) and name not in self.files:
                 continue
             if not self.request.from_paths or name in self.names:
                 msg = f"{name}: the bridge sent a secret that was not asked for"
@@ -83,10 +98,14 @@ def refuse_loader_name(name: str) -> None:
         raise ConfigError(msg)
 
 
-def plan_launch(environ: "Mapping[str, str]") -> LaunchPlan:
+def plan_launch(environ: "Mapping[str, str]", read_template: "Callable[[str], str] | None" = None) -> LaunchPlan:
     """Find the references in an environment.
 
     The wrapper's own variables (``STRONGROOM_*``) are left out of what is passed on.
+
+    Args:
+        environ: names and values.
+        read_template: returns the text of a file of the image, for ``file(template=...)``; raises ConfigError.
 
     Raises:
         ConfigError: a reference is malformed, or stands in a variable that cannot hold a secret.
@@ -94,35 +113,52 @@ def plan_launch(environ: "Mapping[str, str]") -> LaunchPlan:
     names: dict[str, bool] = {}
     plain: dict[str, str] = {}
     entries: list[Entry] = []
+    files: dict[str, FileTarget] = {}
     for name, value in environ.items():
         if name.startswith(PREFIX):
             continue
-        parts = _parse(name, value)
+        try:
+            target, text = _target_of(value, read_template) if value.startswith(FILE_MARKS) else (None, value)
+            parts = parse_value(text)
+        except ConfigError as error:
+            msg = f"{name}: {error.message}"
+            raise ConfigError(msg, hint=error.hint) from None
         is_reference = any(isinstance(part, Reference) for part in parts)
         names[name] = is_reference
-        if is_reference:
+        if target:
+            files[name] = target
+            entries.append(_entry(name, parts, as_file=True, decode=target.decode))
+        elif is_reference:
             entries.append(_entry(name, parts))
         else:
             plain[name] = value
     from_paths = [_from_path(text) for text in environ.get(FROM_PATH, "").split(",") if text]
     exclude = frozenset(names) if from_paths else frozenset[str]()
-    return LaunchPlan(BundleRequest(entries, from_paths, exclude), names, plain)
+    return LaunchPlan(BundleRequest(entries, from_paths, exclude), names, plain, files)
 
 
-def _parse(name: str, value: str) -> "list[str | Reference]":
-    try:
-        return parse_value(value)
-    except ConfigError as error:
-        msg = f"{name}: {error.message}"
-        raise ConfigError(msg, hint=error.hint) from None
+def _target_of(value: str, read_template: "Callable[[str], str] | None") -> "tuple[FileTarget | None, str]":
+    """Return where a file goes and the text for it; no target and the value itself when it is an ordinary one."""
+    from wrapper.file_value import split_file_value
+
+    target, text = split_file_value(value) or (None, value)
+    if target and target.template:
+        if read_template is None:
+            msg = f"template={target.template}: cannot be read here"
+            raise ConfigError(msg)
+        text = read_template(target.template)
+        if not holds_reference(text):
+            msg = f"template={target.template}: holds no reference"
+            raise ConfigError(msg, hint="write ${bao:PATH#KEY} where the secrets go, or use the file as it is")
+    return target, text
 
 
-def _entry(name: str, parts: "list[str | Reference]") -> Entry:
+def _entry(name: str, parts: "list[str | Reference]", *, as_file: bool = False, decode: bool = False) -> Entry:
     if not is_env_name(name):
         msg = f"{name!r}: a variable with a reference may have letters, digits and _ in its name, no digit first"
         raise ConfigError(msg)
     refuse_loader_name(name)
-    return Entry(name, parts)
+    return Entry(name, parts, as_file=as_file, decode=decode)
 
 
 def _from_path(text: str) -> FromPath:

@@ -1,0 +1,98 @@
+"""All files of one launch: received behind the region, put in place last, and gone again if the launch fails.
+
+Imported only when a file is asked for.
+"""
+
+from strongroom.answer import HEAD_BYTES, decode_layout, index_bytes
+from strongroom.errors import ConfigError, IntegrityError
+from wrapper.memory_file import MemoryFile
+from wrapper.placed_file import PlacedFile
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from mmap import mmap
+
+    from wrapper.file_value import FileTarget
+    from wrapper.filling import Fill
+
+
+class Files:
+    """The files that a launch asks for, and those that came."""
+
+    __slots__ = ("_came", "_files", "_targets")
+
+    def __init__(self, targets: "Mapping[str, FileTarget]") -> None:
+        """Check the directories; nothing is written yet.
+
+        Args:
+            targets: by the names of their variables.
+
+        Raises:
+            ConfigError: a file cannot go where it is to go.
+        """
+        self._targets = targets
+        paths: dict[str, str] = {}
+        for name, target in targets.items():
+            if target.path and target.path in paths:
+                msg = f"{name} and {paths[target.path]}: both have path={target.path}"
+                raise ConfigError(msg)
+            paths[target.path] = name
+        self._files = {
+            name: PlacedFile(name, target) if target.path else MemoryFile(name, target)
+            for name, target in targets.items()
+        }
+        self._came: list[str] = []
+
+    def receiver(self, allocate: "Callable[[int], mmap]") -> "Callable[[int, Fill], None]":
+        """Return ``receive`` with the memory for the region settled."""
+        return lambda size, fill: self.receive(size, fill, allocate)
+
+    def receive(self, size: int, fill: "Fill", allocate: "Callable[[int], mmap]") -> None:
+        """Take an answer apart. Called again, when one was lost, it starts afresh.
+
+        Args:
+            size: of the whole answer, in bytes.
+            fill: fills a buffer with what comes next.
+            allocate: gives memory for the region image.
+
+        Raises:
+            IntegrityError: the answer is malformed, or holds a file that was not asked for.
+            ConfigError: a file cannot be written.
+        """
+        self.remove()
+        if size < HEAD_BYTES:
+            msg = f"the bridge announces {size} bytes, which is no size of an answer with files"
+            raise IntegrityError(msg)
+        head = bytearray(HEAD_BYTES)
+        fill(memoryview(head))
+        index = bytearray(min(index_bytes(bytes(head)), size - HEAD_BYTES))
+        fill(memoryview(index))
+        layout = decode_layout(bytes(head + index), size)
+        for name in layout.files:
+            if name not in self._files:
+                msg = f"{name}: the bridge sent a file that was not asked for"
+                raise IntegrityError(msg)
+        fill(memoryview(allocate(layout.region_bytes)))
+        for name, file_bytes in layout.files.items():
+            self._files[name].receive(file_bytes, fill)
+            self._came.append(name)
+
+    def hand_over(self) -> dict[str, str]:
+        """Return the values of the variables of all files that came; those without a name survive exec from now on."""
+        return {name: self._files[name].hand_over() for name in self._came}
+
+    def put_in_place(self) -> None:
+        """Give those with a path their names.
+
+        Raises:
+            ConfigError: one cannot be put there.
+        """
+        for name in self._came:
+            self._files[name].put_in_place()
+
+    def remove(self) -> None:
+        """Remove whatever there is."""
+        for file in self._files.values():
+            file.remove()
+        self._came.clear()
