@@ -165,7 +165,19 @@ def read_offsets(image: "Buffer") -> dict[str, int]:
     Raises:
         IntegrityError: any rule of the specification does not hold.
     """
-    return {image[offset : offset + length].decode("ascii"): offset for offset, length, _ in _checked_entries(image)}
+    return {name: offset for name, (_, offset, _) in read_slots(image).items()}
+
+
+def read_slots(image: "Buffer") -> dict[str, tuple[int, int, int]]:
+    """Check an image completely and return, by name, the slot, and where its string begins and where its NUL stands.
+
+    Raises:
+        IntegrityError: any rule of the specification does not hold.
+    """
+    return {
+        image[offset : offset + length].decode("ascii"): (slot, offset, end)
+        for slot, offset, length, end in _checked_entries(image)
+    }
 
 
 def read_values(image: "Buffer") -> dict[str, bytes]:
@@ -176,17 +188,17 @@ def read_values(image: "Buffer") -> dict[str, bytes]:
     """
     return {
         image[offset : offset + length].decode("ascii"): bytes(image[offset + length + 1 : end])
-        for offset, length, end in _checked_entries(image)
+        for _, offset, length, end in _checked_entries(image)
     }
 
 
-def _checked_entries(image: "Buffer") -> list[tuple[int, int, int]]:
-    """Return offset of the string, length of the name and end of the value of each entry."""
+def _checked_entries(image: "Buffer") -> list[tuple[int, int, int, int]]:
+    """Return slot, offset of the string, length of the name and end of the value of each entry."""
     count, slots, seed = _checked_header(image)
     table_end = _HEADER.size + slots * _SLOT.size
     homes: list[int] = [-1] * slots
     names: list[bytes] = [b""] * slots
-    entries: list[tuple[int, int, int]] = []
+    entries: list[tuple[int, int, int, int]] = []
     for slot in range(slots):
         hashed, name_length, offset, value_length = _SLOT.unpack_from(image, _HEADER.size + slot * _SLOT.size)
         if not offset:
@@ -199,7 +211,7 @@ def _checked_entries(image: "Buffer") -> list[tuple[int, int, int]]:
             _refuse(7, f"the hash in slot {slot}")
         names[slot] = name
         homes[slot] = hashed & (slots - 1)
-        entries.append((offset, name_length, end))
+        entries.append((slot, offset, name_length, end))
     if len(entries) != count:
         _refuse(5, f"{len(entries)} slots are used for {count} entries")
     _check_probes(homes, names, slots)

@@ -45,7 +45,8 @@ static char *lookup(const struct state *state, const char *name) {
         char *secret = region_string(&state->region, slot);
         /* The list is the one we know, so it is long enough to look into; `*environ = NULL` empties it in place. */
         if (list[0] != NULL && list[state->hints[slot]] == secret) {
-            return secret + name_bytes + 1;
+            const char *newer = state->live.base != NULL ? live_value(&state->live, &state->region, slot) : NULL;
+            return newer != NULL ? (char *)(uintptr_t)newer : secret + name_bytes + 1;
         }
     }
     return search(state, list, name);

@@ -8,6 +8,7 @@
 enum {
     LOWEST_FD = 100,
     FD_DIGITS_MAX = 7,
+    COPY_ATTEMPTS = 16,
 #ifdef __x86_64__
     WINDOW_BYTES = 16 * 1024,
 #else
@@ -144,14 +145,25 @@ void *handover_take(const struct handover *handover, size_t *length) {
     *length = image_bytes(handover);
     void *copy = handover->rung == RUNG_MEMFD_SECRET ? map_secret(*length)
                                                      : map_anonymous(*length, handover->rung == RUNG_LOCKED);
-    copy_image(handover->fd, copy, *length);
-
-    /* Checked after copying, so that what was checked is what is used, whatever happens to the original meanwhile. */
-    const char *broken = region_check(copy, *length);
-    if (broken != NULL) {
-        fail("region", broken);
+    /* Checked after copying, so that what was checked is what is used, whatever happens to the original meanwhile. A
+     * change in the moment of copying may leave half of itself in the copy; there is not another one soon. */
+    const char *broken = NULL;
+    for (int attempt = 0; attempt < COPY_ATTEMPTS; attempt++) {
+        copy_image(handover->fd, copy, *length);
+        broken = region_check(copy, *length);
+        if (broken == NULL) {
+            return copy;
+        }
     }
-    return copy;
+    fail("region", broken);
+}
+
+struct live handover_watch(const struct handover *handover, size_t length) {
+    const char *base = sys_mmap(length, PROT_READ, MAP_SHARED, handover->fd);
+    if (is_map_error(base)) {
+        fail_call(REGION_VARIABLE, "mapping the descriptor: ", (long)base);
+    }
+    return (struct live){base, length};
 }
 
 long handover_make(enum rung rung, size_t length, struct shared *shared) {

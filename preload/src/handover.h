@@ -10,6 +10,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "live.h"
+
 #define REGION_VARIABLE "STRONGROOM_REGION"
 
 enum { HANDOVER_TEXT_BYTES = 48 }; /* room for `STRONGROOM_REGION=memfd-secret:2147483647` */
@@ -40,6 +42,9 @@ void handover_retire(const struct handover *handover, char *text);
 /* Maps the image, copies it to fresh memory of the same rung, validates the copy and returns it; *length is its size. The
  * copy is readable and writable. Whatever goes wrong ends the process (fail.h). */
 void *handover_take(const struct handover *handover, size_t *length);
+
+/* Maps the image for reading and keeps it mapped, to follow its changes. Failure ends the process. */
+struct live handover_watch(const struct handover *handover, size_t length);
 
 /* Shared memory that is being filled for another program. */
 struct shared {

@@ -103,6 +103,9 @@ static void load_region(char *text) {
     state.region = region_open(handover_take(&handover, &length));
     state.rung = handover.rung;
     state.has_region = true;
+    if (live_has_room(&state.region)) {
+        state.live = handover_watch(&handover, length);
+    }
     if (!leaves_descriptor(policy_entry)) {
         handover_retire(&handover, text);
     }

@@ -8,6 +8,7 @@
 #include "environment.h"
 #include "handover.h"
 #include "libc.h"
+#include "live.h"
 #include "region.h"
 
 enum { NAME_FILTER_WORDS = 4 };
@@ -16,6 +17,7 @@ struct state {
     bool has_region;
     bool is_secure;         /* AT_SECURE: secure_getenv() answers nothing */
     struct region region;   /* this process's own copy */
+    struct live live;       /* the image itself, where it can change */
     char **list;            /* the environment list in which placeholders were repointed */
     const uint32_t *hints;  /* per slot: index into `list`, or NO_HINT */
     char *const *placeholders; /* per slot: `NAME=`, for the environment of a child */
