@@ -11,12 +11,16 @@ from strongroom.reference import Reference
 from wrapper import exit_status, libc
 from wrapper.fetch import Bridge
 from wrapper.handoff import RUNG_PTRACE, choose_rung, end_on_signal, usable_library
-from wrapper.main import report
+from wrapper.main import read_template, report
 from wrapper.memory import SecretMemory
 from wrapper.plan import LaunchPlan, plan_launch
 from wrapper.program import Program, find_program
 from wrapper.settings import WrapperSettings, load_settings, split_arguments
 from wrapper.usage import plan_help
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from wrapper.file_value import FileTarget
 
 
 def main(arguments: list[str]) -> int:
@@ -57,7 +61,11 @@ def explain(settings: WrapperSettings, command: list[str]) -> tuple[dict[str, ob
     Raises:
         StrongroomError: the plan cannot be made: a malformed reference, no such command, no bridge.
     """
-    plan = plan_launch(os.environ)
+    plan = plan_launch(os.environ, read_template)
+    if plan.files:
+        from wrapper.files import Files
+
+        Files(plan.files)  # refuses what the launch would refuse
     program = find_program(command, os.environ)
     delivery, status = _delivery(program, settings)
     document: dict[str, object] = {"command": program.argv, "program": program.path, "delivery": delivery}
@@ -108,7 +116,8 @@ def _rows(plan: LaunchPlan, answer: dict[str, object]) -> list[dict[str, object]
     for entry in plan.request.entries:
         for reference in entry.references:
             place = (entry.name, reference.path, reference.key, str(reference.version))
-            rows.append(_row(entry.name, reference, by_place.get(place, {})))
+            target = plan.files.get(entry.name)
+            rows.append(_row(entry.name, reference, by_place.get(place, {})) | _delivered_as(target))
     for source in plan.request.from_paths:
         decision = next(
             (i for i in _items(answer, "from_path") if isinstance(i, dict) and i.get("path") == source.path), {}
@@ -116,6 +125,7 @@ def _rows(plan: LaunchPlan, answer: dict[str, object]) -> list[dict[str, object]
         rows.append(
             {"name": "*", "source": f"{source.path}#*", "when_missing": "left out" if source.optional else "stop"}
             | _decision(decision)
+            | _delivered_as(None)
         )
     return rows
 
@@ -130,6 +140,12 @@ def _row(name: str, reference: Reference, decision: dict[str, object]) -> dict[s
     if reference.optional:
         missing = "left out" if reference.default is None else "default"
     return {"name": name, "source": str(reference), "when_missing": missing} | _decision(decision)
+
+
+def _delivered_as(target: "FileTarget | None") -> dict[str, object]:
+    if target is None:
+        return {"as": "variable"}
+    return {"as": "file", "path": target.path or None, "mode": f"{target.mode:04o}"}
 
 
 def _decision(decision: dict[str, object]) -> dict[str, object]:
@@ -150,12 +166,16 @@ def render(document: dict[str, object]) -> str:
     assert isinstance(secrets, list)  # noqa: S101
     if not secrets:
         return "\n".join([*lines, "", "no references in the environment: nothing would be fetched", ""])
-    table = [("VARIABLE", "SOURCE", "IF MISSING", "BRIDGE SAYS")]
+    with_files = any(row["as"] == "file" for row in secrets)
+    table = [["VARIABLE", *(["AS"] if with_files else []), "SOURCE", "IF MISSING", "BRIDGE SAYS"]]
     for row in secrets:
         verdict = "allowed" if row["allowed"] else "denied"
         reason = f": {row['reason']}" if row["reason"] and not row["allowed"] else ""
-        table.append((row["name"], row["source"], row["when_missing"], verdict + reason))
-    widths = [max(len(row[column]) for row in table) for column in range(3)]
+        way = [" ".join([row["as"], row.get("path") or ""]).strip()] if with_files else []
+        table.append([row["name"], *way, row["source"], row["when_missing"], verdict + reason])
+    widths = [max(len(row[column]) for row in table) for column in range(len(table[0]) - 1)]
     lines.append("")
-    lines += [f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:<{widths[2]}}  {d}" for a, b, c, d in table]
+    lines += [
+        "  ".join([*(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=False)), row[-1]]) for row in table
+    ]
     return "\n".join([*lines, ""])

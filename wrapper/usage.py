@@ -9,7 +9,7 @@ _STATUSES = (
     (exit_status.NOT_FOUND, "there is no such path, key or version (404)"),
     (exit_status.UNREACHABLE, "the bridge cannot be reached, or is not who it should be"),
     (exit_status.UNAVAILABLE, "the bridge cannot serve now, until the deadline (503)"),
-    (exit_status.UNDELIVERABLE, "a value cannot be a variable (422)"),
+    (exit_status.UNDELIVERABLE, "a value cannot be a variable, or not decoded for a file (422)"),
     (exit_status.UNPROTECTED, "the protection that --require demands cannot be had"),
     (exit_status.INTEGRITY, "the bridge's answer is malformed"),
     (exit_status.REGION, "the secrets could not be put in place in the application"),
@@ -42,6 +42,8 @@ References in the environment:
   NAME=...${{bao:PATH#KEY}}...     one or more inside a text
   ...?optional                   left out when there is no such secret
   ...?default=TEXT               TEXT when there is no such secret
+  NAME=file:...                  the same as a file; NAME is its path, /proc/self/fd/N
+  NAME=file(OPTIONS):...         with path=, mode=, owner=UID:GID, decode=base64 or template=, and commas between them
   STRONGROOM_FROM_PATH=bao:PATH  every key of a path; several paths with commas
 
 Options, each also a variable and a key of the config file:

@@ -1,8 +1,12 @@
 """A whole run with planted values, and then a search of everything that anybody else could look at."""
 
+import base64
 import os
+import shutil
 import subprocess
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -18,19 +22,30 @@ CANARIES = {
     "binary": "canary-binary-33e8",
     "large": "canary-large-" + "z" * 150_000,
     "path": "canary-path-f00d42",
+    "file": "canary-file-5d0e17\n" + "y" * 100_000,
+    "decoded": "canary-decoded-c4a9",
+    "placed": "canary-placed-8e31b",
 }
 # Enough of each to find it in whatever encoding it might have leaked.
 NEEDLES = [value[:17].encode() for value in CANARIES.values()]
 
 
-def test_no_value_leaves_memory_in_a_whole_run(tmp_path: Path) -> None:
+@pytest.fixture
+def memory() -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="strongroom-test-", dir="/dev/shm"))
+    yield folder
+    shutil.rmtree(folder)
+
+
+def test_no_value_leaves_memory_in_a_whole_run(tmp_path: Path, memory: Path) -> None:
     seen: list[tuple[str, bytes]] = []
     temporary = tmp_path / "tmp"
     temporary.mkdir()
     with DevStack(tmp_path / "stack") as stack:
         admin = stack.openbao.admin
         data: dict[str, object] = {name: value for name, value in CANARIES.items() if name not in {"denied", "path"}}
-        admin.put_v2("kv", "shop/canary", {**data, "binary": CANARIES["binary"] + "\0"})
+        decoded = base64.b64encode(CANARIES["decoded"].encode()).decode()
+        admin.put_v2("kv", "shop/canary", {**data, "binary": CANARIES["binary"] + "\0", "decoded": decoded})
         admin.put_v2("kv", "shop/env", {"FROM_PATH": CANARIES["path"]})
         admin.put_v2("kv", "finance/canary", {"k": CANARIES["denied"]})
         launcher = Launcher(stack, {"TMPDIR": str(temporary)})
@@ -39,9 +54,15 @@ def test_no_value_leaves_memory_in_a_whole_run(tmp_path: Path) -> None:
             "A": "bao:kv/shop/canary#plain",
             "B": "x${bao:kv/shop/canary#json}y",
             "C": "bao:kv/shop/canary#large",
+            "F": "file:bao:kv/shop/canary#file",
+            "G": "file(decode=base64):x${bao:kv/shop/canary#decoded}y",
+            "H": f"file(path={memory}/placed):bao:kv/shop/canary#placed",
             "STRONGROOM_FROM_PATH": "bao:kv/shop/env",
         }
-        program = "import os,sys; print(len(os.environ['A'] + os.environ['C']), flush=True); sys.stdin.read()"
+        program = (
+            "import os,sys; assert all('canary' in open(os.environ[name]).read() for name in 'FGH');"
+            "print(len(os.environ['A'] + os.environ['C']), flush=True); sys.stdin.read()"
+        )
         running = launcher.start(references, "python3", "-c", program)
         assert running.stdout is not None
         assert running.stdout.readline() == f"{len(CANARIES['plain'] + CANARIES['large'])}\n"
@@ -53,8 +74,10 @@ def test_no_value_leaves_memory_in_a_whole_run(tmp_path: Path) -> None:
             ("denied", "bao:kv/finance/canary#k"),
             ("binary", "bao:kv/shop/canary#binary"),
             ("missing", "bao:kv/shop/canary#nothing"),
+            ("malformed", "file(decode=base64):bao:kv/shop/canary#plain"),
         ):
-            result = launcher.run({"A": "bao:kv/shop/canary#plain", "B": reference}, "true")
+            good = {"A": "bao:kv/shop/canary#plain", "F": f"file(path={memory}/failed):bao:kv/shop/canary#file"}
+            result = launcher.run(good | {"B": reference}, "true")
             assert result.returncode != 0
             seen.append((f"output of a launch with a {name} secret", (result.stdout + result.stderr).encode()))
         crash = launcher.run(references, "sh", "-c", f"cd {temporary}; kill -ABRT $$")
@@ -65,6 +88,7 @@ def test_no_value_leaves_memory_in_a_whole_run(tmp_path: Path) -> None:
         assert any(path.name == "audit.jsonl" for path in files)
         seen += [(str(path.relative_to(tmp_path)), path.read_bytes()) for path in files]
     seen += [(str(path), path.read_bytes()) for path in temporary.rglob("*") if path.is_file()]
+    assert [path.name for path in memory.iterdir()] == ["placed"], "only where it was asked for"
     found = [(where, needle) for where, content in seen for needle in NEEDLES if needle in content]
     assert not found
     assert len(seen) > 15, "the search must have looked somewhere"

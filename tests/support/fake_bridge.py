@@ -8,7 +8,8 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Self
 
-from strongroom.bundle import REGION_MEDIA_TYPE, decode_request
+from strongroom.answer import Layout, encode_layout
+from strongroom.bundle import FILES_MEDIA_TYPE, REGION_MEDIA_TYPE, decode_request
 from strongroom.problem import PROBLEM_MEDIA_TYPE
 from strongroom.region import encode
 
@@ -67,9 +68,20 @@ def bundle(values: Mapping[str, bytes]) -> Script:
         wanted = [entry.name for entry in request.entries if entry.name in values]
         if request.from_paths:
             wanted += [name for name in values if name not in wanted and name not in request.exclude]
-        connection.sendall(response(200, encode((name, values[name]) for name in wanted)))
+        if not request.has_files:
+            connection.sendall(response(200, encode((name, values[name]) for name in wanted)))
+            return
+        files = {entry.name: values[entry.name] for entry in request.entries if entry.as_file and entry.name in wanted}
+        image = encode((name, values[name]) for name in wanted if name not in files)
+        connection.sendall(response(200, with_files(image, files), media_type=FILES_MEDIA_TYPE))
 
     return play
+
+
+def with_files(image: bytes, files: Mapping[str, bytes]) -> bytes:
+    """Return the body of an answer with files."""
+    layout = Layout(len(image), {name: len(content) for name, content in files.items()})
+    return b"".join([encode_layout(layout), image, *files.values()])
 
 
 class FakeBridge:

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 
@@ -53,9 +54,30 @@ def test_it_shows_source_and_verdict_and_no_default(launches: Launches, certific
     document = json.loads(done.stdout)
     assert done.returncode == exit_status.DENIED
     assert document["secrets"] == [
-        {"name": "DB", "source": "kv/db#key#3", "when_missing": "stop", "allowed": True, "reason": ""},
-        {"name": "TOKEN", "source": "kv/db#token", "when_missing": "default", "allowed": True, "reason": ""},
-        {"name": "*", "source": "kv/env#*", "when_missing": "left out", "allowed": False, "reason": "no grant"},
+        {
+            "name": "DB",
+            "source": "kv/db#key#3",
+            "when_missing": "stop",
+            "allowed": True,
+            "reason": "",
+            "as": "variable",
+        },
+        {
+            "name": "TOKEN",
+            "source": "kv/db#token",
+            "when_missing": "default",
+            "allowed": True,
+            "reason": "",
+            "as": "variable",
+        },
+        {
+            "name": "*",
+            "source": "kv/env#*",
+            "when_missing": "left out",
+            "allowed": False,
+            "reason": "no grant",
+            "as": "variable",
+        },
     ]
     assert (document["delivery"]["rung"], document["delivery"]["memory"]) == ("preload", "memfd-secret")
     assert CANARY not in done.stdout + done.stderr
@@ -128,3 +150,31 @@ def test_a_wrong_command_line_is_refused(launches: Launches, words: list[str]) -
     done = explain(launches, {}, *words)
 
     assert (done.returncode, done.stdout) == (exit_status.CONFIG, "")
+
+
+def test_it_shows_which_secrets_become_files_and_where(
+    launches: Launches, certificates: Certificates, tmp_path: Path
+) -> None:
+    entries = [{**ALLOWED, "name": name, "version": None} for name in ("A", "B", "C")]
+    variables = {
+        "A": "file(path=/dev/shm/key,mode=0440):bao:kv/db#key",
+        "B": "file:bao:kv/db#key",
+        "C": "bao:kv/db#key",
+    }
+    with FakeBridge(certificates.server(), answer(plan_of(entries))) as bridge:
+        shown = explain(launches, variables, "--", "true", bridge=bridge.url)
+        document = json.loads(explain(launches, variables, "-o", "json", "--", "true", bridge=bridge.url).stdout)
+        refused = explain(launches, {"A": f"file(path={tmp_path}/x):bao:kv/db#key"}, "--", "true", bridge=bridge.url)
+
+    assert [line.split() for line in shown.stdout.splitlines()[-4:]] == [
+        ["VARIABLE", "AS", "SOURCE", "IF", "MISSING", "BRIDGE", "SAYS"],
+        ["A", "file", "/dev/shm/key", "kv/db#key", "stop", "allowed"],  # noqa: S108
+        ["B", "file", "kv/db#key", "stop", "allowed"],
+        ["C", "variable", "kv/db#key", "stop", "allowed"],
+    ]
+    assert [(row["as"], row.get("path"), row.get("mode")) for row in document["secrets"]] == [
+        ("file", "/dev/shm/key", "0440"),  # noqa: S108
+        ("file", None, "0400"),
+        ("variable", None, None),
+    ]
+    assert (refused.returncode, "is not memory" in refused.stderr) == (exit_status.CONFIG, True)
