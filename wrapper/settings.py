@@ -21,7 +21,7 @@ _NOT_SETTINGS = (FROM_PATH, REGION)
 _SUPERVISION = tuple(PREFIX + name for name in ("SUPERVISE", "SIGNAL_GROUP", "REMAP", "STOP_TIMEOUT", "STOP_SIGNAL"))
 
 # Settings of the other components share the prefix; one environment may hold them all.
-_OTHER_COMPONENTS = ("STRONGROOM_BRIDGE_", "STRONGROOM_S3PROXY_", "STRONGROOM_DEV_")
+_OTHER_COMPONENTS = ("STRONGROOM_BRIDGE_", "STRONGROOM_BUNDLE_", "STRONGROOM_DEV_", "STRONGROOM_S3PROXY_")
 
 REQUIRE_MEMFD_SECRET = "memfd-secret"  # noqa: S105 - the name of a system call
 REQUIRE_LOCKED = "locked"
