@@ -101,7 +101,7 @@ def _look_at_processes() -> list[tuple[str, bytes]]:
         for name in ("environ", "cmdline", "maps", "comm"):
             try:
                 shown.append((str(process / name), (process / name).read_bytes()))
-            except (FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+            except (FileNotFoundError, ProcessLookupError, PermissionError):  # it has ended, or nobody may look at it
                 continue
     return shown
 
