@@ -13,6 +13,7 @@ _HELP = """\
 usage: strongroom VERB [ARG...]
 
   run      start a command with the secrets its environment refers to
+  exec     start a command in a running container, with the same secrets
   plan     show what run would fetch, from where, and whether it would be allowed
   bridge   serve secrets from OpenBao to wrappers
   dev      start OpenBao, an authority and a bridge on this machine, to try things out
@@ -61,6 +62,10 @@ def _find(verb: str) -> "Callable[[list[str]], int] | None":
         from wrapper.main import main as run
 
         return run
+    if verb == "exec":
+        from wrapper.join import main as join
+
+        return join
     if verb == "plan":
         from wrapper.explain import main as plan
 

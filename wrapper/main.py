@@ -92,7 +92,12 @@ def launch(arguments: list[str], started: float) -> "NoReturn":
         raise ConfigError(msg, hint=USAGE)
     environ = given_environment()
     settings = load_settings(flags, environ)
-    start(command, environ, settings, plan_launch(environ, read_template), started)
+    plan = plan_launch(environ, read_template)
+    if settings.save_launch:
+        from wrapper.saved_launch import launch_to_save, write_launch
+
+        write_launch(settings.save_launch, launch_to_save(flags, environ, plan))
+    start(command, environ, settings, plan, started)
 
 
 def start(

@@ -98,7 +98,12 @@ def refuse_loader_name(name: str) -> None:
         raise ConfigError(msg)
 
 
-def plan_launch(environ: "Mapping[str, str]", read_template: "Callable[[str], str] | None" = None) -> LaunchPlan:
+def plan_launch(
+    environ: "Mapping[str, str]",
+    read_template: "Callable[[str], str] | None" = None,
+    *,
+    exclude: "frozenset[str]" = frozenset(),
+) -> LaunchPlan:
     """Find the references in an environment.
 
     The wrapper's own variables (``STRONGROOM_*``) are left out of what is passed on.
@@ -106,6 +111,7 @@ def plan_launch(environ: "Mapping[str, str]", read_template: "Callable[[str], st
     Args:
         environ: names and values.
         read_template: returns the text of a file of the image, for ``file(template=...)``; raises ConfigError.
+        exclude: names that a whole path does not set, besides those in the environment.
 
     Raises:
         ConfigError: a reference is malformed, or stands in a variable that cannot hold a secret.
@@ -133,8 +139,8 @@ def plan_launch(environ: "Mapping[str, str]", read_template: "Callable[[str], st
         else:
             plain[name] = value
     from_paths = [_from_path(text) for text in environ.get(FROM_PATH, "").split(",") if text]
-    exclude = frozenset(names) if from_paths else frozenset[str]()
-    return LaunchPlan(BundleRequest(entries, from_paths, exclude), names, plain, files)
+    taken = exclude | names.keys() if from_paths else frozenset[str]()
+    return LaunchPlan(BundleRequest(entries, from_paths, taken), names, plain, files)
 
 
 def _target_of(value: str, read_template: "Callable[[str], str] | None") -> "tuple[FileTarget | None, str]":

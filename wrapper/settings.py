@@ -15,7 +15,8 @@ PREFIX = "STRONGROOM_"
 # Variables that are ours but no settings: references, and what an enclosing launch handed to this process.
 FROM_PATH = "STRONGROOM_FROM_PATH"
 REGION = "STRONGROOM_REGION"
-_NOT_SETTINGS = (FROM_PATH, REGION)
+SAVED_LAUNCH = "STRONGROOM_SAVED_LAUNCH"  # of `strongroom exec`
+_NOT_SETTINGS = (FROM_PATH, REGION, SAVED_LAUNCH)
 
 # Read by wrapper.supervise, before these settings are.
 _SUPERVISION = tuple(PREFIX + name for name in ("SUPERVISE", "SIGNAL_GROUP", "REMAP", "STOP_TIMEOUT", "STOP_SIGNAL"))
@@ -56,6 +57,13 @@ class Setting:
 def _text(text: str) -> str:
     if not text:
         msg = "must not be empty"
+        raise ValueError(msg)
+    return text
+
+
+def _absolute(text: str) -> str:
+    if not text.startswith("/"):
+        msg = "must be an absolute path"
         raise ValueError(msg)
     return text
 
@@ -127,6 +135,7 @@ SETTINGS = (
     Setting("attempt-timeout", "SECONDS", "10", _seconds, "how long one request may take"),
     Setting("wait", "SECONDS", "10", _seconds, "how long to wait for a bridge that is not up yet; 0 does not wait"),
     Setting("retries", "COUNT", "4", _count, "how often to ask again when the bridge is busy or an answer is lost"),
+    Setting("save-launch", "FILE", "", _absolute, "write references and settings there, for `strongroom exec`"),
     Setting("quiet", "0|1", "0", _switch, "1: say nothing unless something is wrong"),
     Setting("config", "FILE", "", _text, "a TOML file with any of these settings by name"),
 )
@@ -148,6 +157,7 @@ class WrapperSettings:
         "quiet",
         "require",
         "retries",
+        "save_launch",
         "timeout_s",
         "wait_s",
     )
@@ -164,6 +174,7 @@ class WrapperSettings:
         self.attempt_timeout_s = _as_float(values["attempt-timeout"])
         self.wait_s = _as_float(values["wait"])
         self.retries = int(_as_float(values["retries"]))
+        self.save_launch = str(values["save-launch"])
         self.quiet = bool(values["quiet"])
 
 

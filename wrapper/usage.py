@@ -1,6 +1,7 @@
 """The help texts of ``strongroom run`` and ``strongroom plan``, made from the settings themselves."""
 
 from wrapper import exit_status
+from wrapper.saved_launch import DEFAULT_FILE
 from wrapper.settings import SETTINGS
 
 _STATUSES = (
@@ -72,4 +73,25 @@ Options:
   -o json                        print JSON
 {_options()}
 Exit status: 0 when the launch could go ahead, else as `strongroom run` would end.
+"""
+
+
+def exec_help() -> str:
+    """Return the help of ``strongroom exec``."""
+    return f"""\
+usage: strongroom exec [--saved-launch FILE] [OPTIONS] [--] COMMAND [ARG...]
+
+Start COMMAND in a running container with the secrets that the container was started with: for probes, cron jobs and
+`kubectl exec`. They are fetched anew, under the same policy. What to ask for is found in the first of these places:
+
+  the environment                references and settings, as `kubectl exec` and probes have them
+  the saved launch               --saved-launch FILE, STRONGROOM_SAVED_LAUNCH, STRONGROOM_SAVE_LAUNCH,
+                                 or {DEFAULT_FILE}; `strongroom run --save-launch FILE` writes it
+  PID 1                          its environment and options, when it is strongroom-init (--supervise)
+
+What the environment says itself wins. Files with a path that are there already are left as they are.
+
+Options, as those of `strongroom run`, but quiet unless told otherwise:
+{_options()}
+Exit status: that of COMMAND, else as `strongroom run` would end; 111 also when nothing says which secrets.
 """

@@ -20,6 +20,7 @@ TEXTS = {
     "attempt-timeout": ("1", "2.5", "3"),
     "wait": ("1", "2", "0"),
     "retries": ("1", "2", "0"),
+    "save-launch": ("/flag", "/env", "/file"),
     "quiet": ("1", "true", "1"),
 }
 SETTABLE = [setting for setting in SETTINGS if setting.name != "config"]
@@ -35,13 +36,14 @@ WRONG = {
     "attempt-timeout": ["", "x", "-1", "86401", "nan"],
     "wait": ["", "x", "-1", "86401", "-inf"],
     "retries": ["", "x", "-1", "1001", "1.5", "²", "+1", "9" * 5000],
+    "save-launch": ["launch.json", "./x"],
     "quiet": ["", "yes", "TRUE", "2"],
 }
 
 
 def effective(settings: WrapperSettings, name: str) -> object:
     seconds = {"timeout": "timeout_s", "attempt-timeout": "attempt_timeout_s", "wait": "wait_s"}
-    return getattr(settings, seconds.get(name, name))
+    return getattr(settings, seconds.get(name, name).replace("-", "_"))
 
 
 def by_name(name: str) -> Setting:

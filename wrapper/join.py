@@ -1,0 +1,181 @@
+"""``strongroom exec``: another command in a running container, with the same secrets under the same policy.
+
+For probes, cron jobs and ``kubectl exec``. It fetches anew, as ``strongroom run`` does; what differs is where it finds
+out what to ask for: its own environment, a saved launch, or PID 1 when that is ``strongroom-init``.
+"""
+
+import gc
+import os
+import sys
+from time import monotonic
+
+from strongroom.errors import ConfigError, StrongroomError
+from wrapper.main import clean_up, given_environment, read_template, report, start
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import NoReturn
+
+    from wrapper.saved_launch import SavedLaunch
+
+USAGE = "usage: strongroom exec [--saved-launch FILE] [OPTIONS] [--] COMMAND [ARG...]"
+_FLAG = "--saved-launch"
+_INIT = "strongroom-init"
+
+
+def main(arguments: list[str]) -> int:
+    """Run a command with the container's secrets; returns only when that failed, with the exit status.
+
+    Args:
+        arguments: what follows ``strongroom exec``.
+    """
+    started = monotonic()
+    gc.disable()
+    if arguments[:1] in (["--help"], ["-h"]):
+        from wrapper.usage import exec_help
+
+        sys.stdout.write(exec_help())
+        return 0
+    try:
+        join(arguments, started)
+    except StrongroomError as error:
+        return report(error)
+    finally:
+        clean_up()
+
+
+def join(arguments: list[str], started: float) -> "NoReturn":
+    """Find the launch, fetch its secrets and become the command.
+
+    Raises:
+        StrongroomError: whatever stopped it.
+    """
+    from wrapper.handoff import end_on_signal
+
+    end_on_signal()
+    from wrapper.plan import plan_launch
+    from wrapper.settings import REGION, SAVED_LAUNCH, load_settings, split_arguments
+
+    named, rest = take_saved_launch(arguments)
+    flags, command = split_arguments(rest)
+    if not command:
+        msg = "no command given"
+        raise ConfigError(msg, hint=USAGE)
+    own = given_environment()
+    if REGION in own:
+        # The library has put the application's secrets into this very process already.
+        msg = "this is started by an application that has its secrets, and passes on what it may"
+        raise ConfigError(
+            msg, hint="start the command itself; or `env -i strongroom exec -- ...`, to fetch anew from a saved launch"
+        )
+    named = named or own.pop(SAVED_LAUNCH, "")
+    found = _find(own, flags, named)
+    environ = found.environment | own
+    settings = load_settings({"quiet": environ.get("STRONGROOM_QUIET", "1")} | flags, environ)
+    plan = plan_launch(keep_placed_files(environ), read_template, exclude=found.exclude)
+    start(command, environ, settings, plan, started)
+
+
+def take_saved_launch(arguments: list[str]) -> tuple[str, list[str]]:
+    """Take ``--saved-launch FILE`` out of the options that stand first; return the file, or "", and the rest.
+
+    Raises:
+        ConfigError: there is no file behind it.
+    """
+    flag, equals, value = arguments[0].partition("=") if arguments else ("", "", "")
+    if flag != _FLAG:
+        return "", arguments
+    taken = 1 if equals else 2
+    if not equals:
+        value = arguments[1] if len(arguments) > 1 else ""
+    if not value:
+        msg = f"{_FLAG}: needs a value (FILE)"
+        raise ConfigError(msg)
+    return value, arguments[taken:]
+
+
+def _find(own: "Mapping[str, str]", flags: "Mapping[str, str]", named: str) -> "SavedLaunch":
+    """Return what to ask for besides what this process's environment says itself.
+
+    Raises:
+        ConfigError: there is nothing to ask for.
+    """
+    from wrapper.plan import plan_launch
+    from wrapper.saved_launch import DEFAULT_FILE, SavedLaunch, read_launch
+    from wrapper.settings import FROM_PATH, PREFIX
+
+    asks_itself = plan_launch(own, read_template).needs_bridge
+    if asks_itself and ("bridge" in flags or {"STRONGROOM_BRIDGE", "STRONGROOM_CONFIG"} & own.keys()):
+        return SavedLaunch({}, frozenset())
+    path = named or own.get("STRONGROOM_SAVE_LAUNCH") or DEFAULT_FILE
+    found = read_launch(path)
+    if found is None and named:
+        msg = f"saved launch {path}: no such file"
+        raise ConfigError(msg, hint=f"start the container with `strongroom run --save-launch {path}`")
+    found = found or launch_of_init()
+    if asks_itself:
+        # Its own references, with the settings that the launch was given as flags.
+        settings = found.environment if found else {}
+        kept = {name: text for name, text in settings.items() if name.startswith(PREFIX) and name != FROM_PATH}
+        return SavedLaunch(kept, frozenset())
+    if found is None:
+        msg = f"nothing says which secrets: no reference in the environment, no {path}, and PID 1 is not {_INIT}"
+        raise ConfigError(
+            msg, hint=f"start the container with `strongroom run --save-launch {path}`, or with --supervise"
+        )
+    return found
+
+
+def launch_of_init(process: str = "/proc/1") -> "SavedLaunch | None":
+    """Return what the launch under ``strongroom-init`` was given, or None when PID 1 is something else.
+
+    Args:
+        process: the directory of PID 1.
+
+    Raises:
+        ConfigError: it is of another user.
+    """
+    from wrapper.plan import plan_launch
+    from wrapper.saved_launch import launch_to_save
+    from wrapper.settings import split_arguments
+
+    try:
+        if _read(f"{process}/comm").strip() != _INIT:
+            return None
+        environ = dict(pair.split("=", 1) for pair in _read(f"{process}/environ").split("\0") if "=" in pair)
+        words = _read(f"{process}/cmdline").split("\0")[:-1]
+    except PermissionError:
+        msg = f"PID 1 is {_INIT}, and this user may not read its environment"
+        raise ConfigError(msg, hint="run this as the user that the container runs as, or use --saved-launch") from None
+    except OSError:
+        return None
+    behind = words[words.index("run") + 1 :] if "run" in words else []
+    try:
+        flags, _ = split_arguments(behind)
+    except ConfigError:  # not the command line of a launch
+        flags = {}
+    return launch_to_save(flags, environ, plan_launch(environ, read_template))
+
+
+def _read(path: str) -> str:
+    with open(path, "rb") as file:
+        return os.fsdecode(file.read())
+
+
+def keep_placed_files(environ: "Mapping[str, str]") -> dict[str, str]:
+    """Return the environment with the paths of files that the launch has put in place already.
+
+    They are the application's; writing them anew would change them under its hands.
+    """
+    from wrapper.plan import FILE_MARKS
+
+    kept = dict(environ)
+    for name, value in environ.items():
+        if value.startswith(FILE_MARKS):
+            from wrapper.file_value import split_file_value
+
+            target, _ = split_file_value(value) or (None, "")
+            if target and target.path and os.path.lexists(target.path):
+                kept[name] = target.path
+    return kept
