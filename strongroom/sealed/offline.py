@@ -13,7 +13,7 @@ from strongroom.sealed.entry import open_entry, parse_entry
 from strongroom.sealed.header import Header, Kind, parse_header
 from strongroom.sealed.manifest import Manifest, open_manifest, require_binding
 from strongroom.sealed.opener import SegmentOpener, open_footer
-from strongroom.sealed.refusal import refuse
+from strongroom.sealed.refusal import RefusedError, refuse
 from strongroom.sealed.segment import Segment, admit_segment
 from strongroom.sealed.sizes import FOOTER_BYTES
 from strongroom.sealed.wrapping import associated_data, parse_wrapped, unwrap_with_file
@@ -134,7 +134,7 @@ def _open_multipart(view: memoryview, unwrap: Unwrap) -> tuple[StoredObject, Seg
     """Walk over the headers of the parts to the manifest, open it, and hold every part against it."""
     places: list[memoryview] = []
     at = 0
-    while (header := parse_header(view[at:])).kind is not Kind.MANIFEST:
+    while (header := _next_header(view, at)).kind is not Kind.MANIFEST:
         if header.kind is not Kind.PART or header.stored_bytes >= len(view) - at:
             refuse(16, f"no manifest follows {len(places)} parts")
         places.append(view[at : at + header.stored_bytes])
@@ -150,6 +150,15 @@ def _open_multipart(view: memoryview, unwrap: Unwrap) -> tuple[StoredObject, Seg
         segments.append((segment, place))
     opened = StoredObject(manifest.plaintext_bytes, manifest.digests, None, manifest, tuple(segments))
     return opened, manifest_segment
+
+
+def _next_header(view: memoryview, at: int) -> Header:
+    try:
+        return parse_header(view[at:])
+    except RefusedError as error:
+        if at and error.rule == 1:
+            refuse(16, f"no segment begins at byte {at}, where a part ends")
+        raise
 
 
 def _once_per_key(unwrap: Unwrap) -> Unwrap:
