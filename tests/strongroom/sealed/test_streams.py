@@ -191,6 +191,19 @@ def test_an_opener_that_got_too_little_says_so(kind: Kind) -> None:
             opener.finish()
 
 
+@pytest.mark.parametrize("feed", [1, 100, 1 << 30])
+def test_a_body_with_another_header_than_the_admitted_one_gives_nothing(feed: int) -> None:
+    stored = seal(begin(2 * CHUNK), noise(2 * CHUNK))
+    opener = SegmentOpener(admit_segment(stored, BK.secret))
+    other = seal(begin(2 * CHUNK), noise(2 * CHUNK))
+    given_away: list[bytes] = []
+
+    with pytest.raises(RefusedError, match="rule 13"):
+        given_away.extend(bytes(piece) for data in fed(other, feed) for piece in opener.update(data))
+
+    assert given_away == []
+
+
 def test_a_plan_of_another_segment_is_refused() -> None:
     plan = plan_range(3 * CHUNK, 3 * CHUNK, 4 * CHUNK, 16)
 
