@@ -1,5 +1,7 @@
 """One real OpenBao, one real bridge, and the wrapper, for all tests that want them."""
 
+import ctypes
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -28,3 +30,16 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevStack]:
 @pytest.fixture
 def launcher(stack: DevStack) -> Launcher:
     return Launcher(stack)
+
+
+def pytest_configure() -> None:
+    """Begin with the default disposition of every signal.
+
+    ``make`` starts programs with posix_spawn(3), and glibc leaves signal 32, which it uses internally, ignored in them.
+    Tests that look at what a program inherits would find it. glibc itself refuses to touch that signal, so the kernel
+    is asked.
+    """
+    default = ctypes.create_string_buffer(32)  # struct sigaction of the kernel: SIG_DFL, no flags, empty mask
+    call = {"x86_64": 13, "aarch64": 134}[os.uname().machine]  # rt_sigaction
+    for number in (32, 33):
+        assert ctypes.CDLL(None).syscall(call, number, default, None, 8) == 0
