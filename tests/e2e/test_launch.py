@@ -1,5 +1,6 @@
 """A launch from end to end: real OpenBao, real bridge, real wrapper, real program."""
 
+import contextlib
 import signal
 import subprocess
 import sys
@@ -263,7 +264,10 @@ def _wait_for_connection(pid: int, address: str) -> None:
             for fields in (line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:])
             if fields[3] == "01" and int(fields[2].rpartition(":")[2], 16) == port
         }
-        links = [entry.readlink() for entry in Path(f"/proc/{pid}/fd").iterdir()]
+        links = []
+        for entry in Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+                links.append(entry.readlink())
         if any(str(link).removeprefix("socket:[").removesuffix("]") in inodes for link in links):
             return
         time.sleep(0.01)
