@@ -163,6 +163,9 @@ def start(
     held = tracer.instruct(memory, settings) if tracer else ()
     if files:
         files.put_in_place()
+    if tracer and settings.children != "inherit" and not settings.quiet:
+        # Nothing wraps what a static program calls, so it passes its environment on as it is.
+        say(f"warning: {program.binary} is static: --children {settings.children} does not hold for what it starts")
     if not settings.quiet:
         count = len(environment.keys() - plan.plain.keys() - file_values.keys() - ADDED)
         in_files = f", {len(file_values)} in files" if files else ""
