@@ -35,7 +35,7 @@ Nothing here opens a socket or looks at a clock; aiohttp is not imported. The ap
 
     Multipart checksums: composite(algorithm, values) -> Checksum                        # front.checksums
                          full_object(algorithm, [(value, length), ...]) -> Checksum
-    checksum_header(Checksum) -> (name, value); parse_checksum_text(algorithm, text) -> Checksum
+    checksum_header(Checksum) -> (name, value); checksum_text(Checksum); parse_checksum(algorithm, text) -> Checksum
     Copy: copy_source(head) -> CopySource(bucket, key, version_id)                       # front.operations
 
     To the store: Signer(StoreCredential(access_key_id, secret, session_token), region=..., keys=SigningKeys())   # front.signer

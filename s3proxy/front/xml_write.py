@@ -31,7 +31,7 @@ def node(name: str, *content: "str | int | bool | Node") -> Node:
     return Node(name, "".join(texts), children)
 
 
-def _text(value: str | int) -> str:  # noqa: FBT001 - a bool is an int here
+def _text(value: str | int) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
