@@ -22,7 +22,8 @@ _CODES_BY_STATUS: Final = {
         "InvalidRequest", "InvalidStorageClass", "InvalidTag", "InvalidToken", "InvalidURI", "KeyTooLongError",
         "MalformedACLError", "MalformedPOSTRequest", "MalformedPolicy", "MalformedTrailerError", "MalformedXML",
         "MaxMessageLengthExceeded", "MaxPostPreDataLengthExceededError", "MetadataTooLarge",
-        "MissingRequestBodyError", "MissingSecurityHeader", "RequestTimeout", "TooManyBuckets", "UserKeyMustBeSpecified",
+        "MissingRequestBodyError", "MissingSecurityHeader", "RequestTimeout", "TooManyBuckets",
+        "UserKeyMustBeSpecified",
         "XAmzContentChecksumMismatch", "XAmzContentSHA256Mismatch",
     ),
     403: (

@@ -14,7 +14,7 @@ from s3proxy.front.canonical import decode_text, split_query
 from s3proxy.front.errors import S3Error
 from s3proxy.front.head import RequestHead
 from s3proxy.front.operation_table import LISTED_WITHOUT_ID, PLAIN, SUBRESOURCES, UNSUPPORTED, Level, Operation
-from s3proxy.front.sigv4 import AUTH_PARAMETERS
+from s3proxy.front.signature import AUTH_PARAMETERS
 
 MAX_KEY_BYTES: Final = 1024  # S3: "Naming Amazon S3 objects"
 # The rule of the oldest buckets; what a store allows is its own matter, a slash or a NUL would be ours.
@@ -102,13 +102,19 @@ def decode_query(raw_query: str) -> Query:
     """Decode parameters once (a plus sign is a space); leave those of the signature out.
 
     Raises:
-        S3Error: InvalidURI.
+        S3Error: InvalidURI; InvalidArgument when a parameter is repeated, as two readers could take different ones.
     """
     decoded = (
         (decode_text(name, plus_is_space=True), decode_text(value, plus_is_space=True))
         for name, value in split_query(raw_query)
     )
-    return Query(tuple(pair for pair in decoded if pair[0] not in AUTH_PARAMETERS))
+    pairs = tuple(pair for pair in decoded if pair[0] not in AUTH_PARAMETERS)
+    names: set[str] = set()
+    for name, value in pairs:
+        if name in names:
+            _refuse_argument(f"The parameter {name} must not be repeated", name, value)
+        names.add(name)
+    return Query(pairs)
 
 
 def copy_source(head: RequestHead) -> CopySource:

@@ -1,5 +1,6 @@
-"""Reading what a client says about its signature: credential, scope, signed headers, dates. Shared by all three forms
-of authentication (header, query, POST form), which differ in the code they refuse by.
+"""The pieces of what a client says about its signature: credential, scope, signed headers, dates.
+
+All three forms of authentication (header, query, POST form) have them and differ in the code they refuse by.
 """
 
 import re

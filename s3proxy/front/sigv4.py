@@ -9,11 +9,9 @@ tokens (STS), SigV2 and SigV4A are refused by name. Whoever sends none of this i
 """
 
 import hmac
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Final, NoReturn
 
 from s3proxy.front.canonical import (
     ALGORITHM,
@@ -21,11 +19,10 @@ from s3proxy.front.canonical import (
     canonical_paths,
     canonical_queries,
     canonical_request,
-    decode_text,
     split_query,
     string_to_sign,
 )
-from s3proxy.front.credentials import Credential, Credentials, Principal
+from s3proxy.front.credentials import Credentials, Principal
 from s3proxy.front.errors import S3Error
 from s3proxy.front.head import RequestHead
 from s3proxy.front.payload import Payload, parse_payload
@@ -35,28 +32,20 @@ from s3proxy.front.scope import (
     QUERY_MALFORMED,
     SignedBy,
     date_of,
-    parse_credential,
-    parse_signature,
-    parse_signed_headers,
     parse_timestamp,
     require_recent,
     require_same_day,
 )
-from s3proxy.front.signing_keys import Scope, SigningKeys, sign
+from s3proxy.front.signature import (
+    AUTH_PARAMETERS,
+    SIGNATURE_PARAMETER,
+    parse_authorization,
+    parse_presigned,
+    refuse_signature,
+)
+from s3proxy.front.signed_headers import headers_to_sign, hoisted_headers
+from s3proxy.front.signing_keys import SigningKeys, sign
 from strongroom.secret import Secret
-
-MAX_EXPIRES_S: Final = 604_800  # seven days, S3: "Authenticating Requests: Using Query Parameters"
-AUTH_PARAMETERS: Final = frozenset(
-    {
-        "X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Date", "X-Amz-Expires", "X-Amz-SignedHeaders", "X-Amz-Signature",
-        "X-Amz-Security-Token", "X-Amz-Content-Sha256",
-    }
-)  # fmt: skip
-_REQUIRED: Final = AUTH_PARAMETERS - {"X-Amz-Security-Token", "X-Amz-Content-Sha256"}
-_AUTH_NAMES: Final = frozenset(name.lower() for name in AUTH_PARAMETERS)
-_QUERY_SIGNATURE: Final = "X-Amz-Signature"
-_EXPIRES: Final = re.compile(r"[0-9]{1,9}")
-_FIELDS: Final = {"Credential", "SignedHeaders", "Signature"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +122,7 @@ class Verifier:
         return self._admit_anonymous(head)
 
     def _verify_header(self, head: RequestHead, *, now: datetime) -> Verified:
-        given = _parse_authorization(head.header("authorization"))
+        given = parse_authorization(head.header("authorization"))
         timestamp = date_of(head)
         require_same_day(timestamp, given.scope, code=HEADER_MALFORMED)
         require_recent(parse_timestamp(timestamp, code="AccessDenied"), now=now)
@@ -145,9 +134,9 @@ class Verifier:
         return self._verify_signature(head, signed, payload_text=head.header("x-amz-content-sha256"))
 
     def _verify_query(self, head: RequestHead, pairs: Sequence[tuple[str, str]], *, now: datetime) -> Verified:
-        given = _parse_query(pairs)
-        signed_at = parse_timestamp(given.timestamp, code=QUERY_MALFORMED)
-        require_same_day(given.timestamp, given.scope, code=QUERY_MALFORMED)
+        given = parse_presigned(pairs)
+        signed_at = parse_timestamp(given.signed.timestamp, code=QUERY_MALFORMED)
+        require_same_day(given.signed.timestamp, given.signed.scope, code=QUERY_MALFORMED)
         _refuse_session_token(given.session_token + head.header("x-amz-security-token"))
         code = "AccessDenied"
         if now > signed_at + timedelta(seconds=given.expires_s):
@@ -161,12 +150,12 @@ class Verifier:
         in_header = "x-amz-content-sha256" in given.signed.signed_headers
         payload_text = given.payload_text or (in_header and head.header("x-amz-content-sha256")) or UNSIGNED_PAYLOAD
         verified = self._verify_signature(head, given.signed, payload_text=payload_text)
-        hoisted = _hoisted_headers(head, pairs)
+        hoisted = hoisted_headers(head, pairs)
         return replace(verified, head=head.with_headers(hoisted)) if hoisted else verified
 
     def _verify_signature(self, head: RequestHead, given: SignedBy, *, payload_text: str) -> Verified:
         payload = parse_payload(payload_text)
-        headers = _headers_to_sign(head, given.signed_headers, payload_text=payload_text)
+        headers = headers_to_sign(head, given.signed_headers, payload_text=payload_text)
         if self._regions and given.scope.region not in self._regions:
             expected = min(self._regions)
             msg = f"The region '{given.scope.region}' is wrong; expecting '{expected}'"
@@ -174,23 +163,21 @@ class Verifier:
         credential = self._credentials.require(given.access_key_id)
         key = self._keys.key_for(credential, given.scope)
         scope = str(given.scope)
-        for path in canonical_paths(head):
-            for query in canonical_queries(head, leave_out=_QUERY_SIGNATURE):
-                request = canonical_request(
-                    method=head.method, path=path, query=query, headers=headers, payload=payload_text
-                )
-                text = string_to_sign(request, timestamp=given.timestamp, scope=scope)
-                if hmac.compare_digest(sign(key, text), given.signature):
-                    return Verified(
-                        credential.principal,
-                        head,
-                        payload,
-                        payload_text.lower() if payload is Payload.HASHED else "",
-                        ChunkSigning(key, given.timestamp, scope, given.signature)
-                        if payload.has_signed_chunks
-                        else None,
-                    )
-        refuse_signature(credential)
+        requests = (
+            canonical_request(method=head.method, path=path, query=query, headers=headers, payload=payload_text)
+            for path in canonical_paths(head)
+            for query in canonical_queries(head, leave_out=SIGNATURE_PARAMETER)
+        )
+        texts = (string_to_sign(request, timestamp=given.timestamp, scope=scope) for request in requests)
+        if not any(hmac.compare_digest(sign(key, text), given.signature) for text in texts):
+            refuse_signature(credential)
+        return Verified(
+            credential.principal,
+            head,
+            payload,
+            payload_text.lower() if payload is Payload.HASHED else "",
+            ChunkSigning(key, given.timestamp, scope, given.signature) if payload.has_signed_chunks else None,
+        )
 
     def _admit_anonymous(self, head: RequestHead) -> Verified:
         text = head.header("x-amz-content-sha256") or UNSIGNED_PAYLOAD
@@ -200,129 +187,6 @@ class Verifier:
             raise S3Error(code, msg)
         _refuse_session_token(head.header("x-amz-security-token"))
         return Verified(self._credentials.anonymous, head, payload, text.lower() if payload is Payload.HASHED else "")
-
-
-def refuse_signature(credential: Credential) -> NoReturn:
-    """Refuse a signature that is not the one expected; what was expected is not told.
-
-    Raises:
-        S3Error: SignatureDoesNotMatch.
-    """
-    code = "SignatureDoesNotMatch"
-    msg = (
-        "The request signature we calculated does not match the signature you provided. "
-        "Check your key and signing method."
-    )
-    raise S3Error(code, msg, details={"AWSAccessKeyId": credential.access_key_id})
-
-
-def _parse_authorization(text: str) -> SignedBy:
-    method, _, rest = text.partition(" ")
-    if method != ALGORITHM:
-        code, msg = "InvalidRequest", f"The authorization mechanism is not supported. Please use {ALGORITHM}."
-        raise S3Error(code, msg)
-    fields = dict(_split_field(piece) for piece in rest.split(","))
-    if fields.keys() != _FIELDS or rest.count(",") != len(_FIELDS) - 1:
-        msg = "The authorization header is malformed; it must hold Credential, SignedHeaders and Signature once each."
-        raise S3Error(HEADER_MALFORMED, msg)
-    access_key_id, scope = parse_credential(fields["Credential"], code=HEADER_MALFORMED)
-    return SignedBy(
-        access_key_id,
-        scope,
-        "",
-        parse_signature(fields["Signature"], code=HEADER_MALFORMED),
-        parse_signed_headers(fields["SignedHeaders"], code=HEADER_MALFORMED),
-    )
-
-
-def _split_field(piece: str) -> tuple[str, str]:
-    name, _, value = piece.strip(" ").partition("=")
-    return name, value
-
-
-@dataclass(frozen=True, slots=True)
-class _Presigned:
-    signed: SignedBy
-    expires_s: int
-    payload_text: str
-    session_token: str
-
-    @property
-    def timestamp(self) -> str:
-        return self.signed.timestamp
-
-    @property
-    def scope(self) -> Scope:
-        return self.signed.scope
-
-
-def _parse_query(pairs: Sequence[tuple[str, str]]) -> _Presigned:
-    given: dict[str, str] = {}
-    for name, value in pairs:
-        if name in AUTH_PARAMETERS:
-            if name in given:
-                msg = f"Query-string authentication has {name} more than once."
-                raise S3Error(QUERY_MALFORMED, msg)
-            given[name] = decode_text(value)
-    missing = _REQUIRED - given.keys()
-    if missing:
-        msg = f"Query-string authentication requires {', '.join(sorted(missing))}."
-        raise S3Error(QUERY_MALFORMED, msg)
-    if given["X-Amz-Algorithm"] != ALGORITHM:
-        msg = f'X-Amz-Algorithm only supports "{ALGORITHM}"'
-        raise S3Error(QUERY_MALFORMED, msg)
-    expires = given["X-Amz-Expires"]
-    if not (_EXPIRES.fullmatch(expires) and 1 <= int(expires) <= MAX_EXPIRES_S):
-        msg = f"X-Amz-Expires must be a number of seconds from 1 to {MAX_EXPIRES_S} (a week)"
-        raise S3Error(QUERY_MALFORMED, msg)
-    access_key_id, scope = parse_credential(given["X-Amz-Credential"], code=QUERY_MALFORMED)
-    signed = SignedBy(
-        access_key_id,
-        scope,
-        given["X-Amz-Date"],
-        parse_signature(given[_QUERY_SIGNATURE], code=QUERY_MALFORMED),
-        parse_signed_headers(given["X-Amz-SignedHeaders"], code=QUERY_MALFORMED),
-    )
-    return _Presigned(
-        signed, int(expires), given.get("X-Amz-Content-Sha256", ""), given.get("X-Amz-Security-Token", "")
-    )
-
-
-def _headers_to_sign(head: RequestHead, names: Sequence[str], *, payload_text: str) -> list[tuple[str, str]]:
-    """Return the signed headers with their values; refuse ``x-amz-*`` headers that nobody signed.
-
-    Otherwise whoever holds a presigned URL could add ``x-amz-copy-source``, and we would sign it to the store.
-    """
-    # The value in the canonical request is signed, whether the header is named or not.
-    free = {"x-amz-content-sha256"} if head.header("x-amz-content-sha256") == payload_text else set()
-    unsigned = [name for name in head.names() if _must_be_signed(name) and name not in names and name not in free]
-    if "host" not in names:
-        unsigned.append("host")
-    if unsigned:
-        code, msg = "AccessDenied", "There were headers present in the request which were not signed"
-        raise S3Error(code, msg, details={"HeadersNotSigned": ", ".join(unsigned)})
-    absent = [name for name in names if not head.has(name)]
-    if absent:
-        code, msg = "SignatureDoesNotMatch", f"Signed headers are missing from the request: {', '.join(absent)}"
-        raise S3Error(code, msg)
-    return [(name, head.header(name)) for name in names]
-
-
-def _must_be_signed(name: str) -> bool:
-    return name.startswith("x-amz-")
-
-
-def _hoisted_headers(head: RequestHead, pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Return the ``x-amz-*`` headers that a presigner moved into the query, where they are signed as well."""
-    hoisted = [
-        (name, decode_text(value, plus_is_space=True))
-        for name, value in ((decode_text(raw).lower(), value) for raw, value in pairs)
-        if name.startswith("x-amz-") and name not in _AUTH_NAMES and not head.has(name)
-    ]
-    if any(character in value for _, value in hoisted for character in "\r\n\0"):
-        code, msg = "InvalidArgument", "A header in the query holds control characters."
-        raise S3Error(code, msg)
-    return hoisted
 
 
 def _refuse_session_token(token: str) -> None:

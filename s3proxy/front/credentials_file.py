@@ -1,0 +1,80 @@
+"""Keeping up with the file of client credentials; ``credentials_table`` says what it holds.
+
+A broken edit leaves the old credentials in force and says so. Files of secret keys are watched, too.
+"""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+from s3proxy.front.credentials import Credentials
+from s3proxy.front.credentials_table import parse_credentials
+from strongroom.errors import ConfigError
+from strongroom.filestamp import Stamp, stamp_of
+from strongroom.logs import log_event
+
+_log = logging.getLogger(__name__)
+
+
+class CredentialsFile:
+    """The credentials in force; call ``reload_if_changed`` from time to time.
+
+    Attributes:
+        table: the newest credentials that could be read.
+        error: why the newest file could not be used, or "".
+    """
+
+    def __init__(self, path: Path, *, observe: Callable[[bool], None] = lambda _: None) -> None:
+        """Read the file.
+
+        Args:
+            path: the credentials file.
+            observe: told after each reload whether it succeeded.
+
+        Raises:
+            ConfigError: it is missing or broken; at the start there are no older credentials to keep.
+        """
+        self._path = path
+        self._observe = observe
+        self._seen: list[tuple[Path, Stamp]] = []  # files and their stamps from before they were read
+        self.table = self._read()
+        self.error = ""
+
+    def reload_if_changed(self, *, force: bool = False) -> None:
+        """Read the file again if it or a secret key has changed; keep the old table if something is broken."""
+        if not force and all(stamp_of(path) == stamp for path, stamp in self._seen):
+            return
+        try:
+            self.table = self._read()
+        except ConfigError as error:
+            self.error = error.message
+            log_event(_log, logging.ERROR, "credentials_reload_failed", {"reason": error.message, "hint": error.hint})
+            self._observe(False)  # noqa: FBT003 - the one argument of an observer
+        else:
+            self.error = ""
+            log_event(_log, logging.INFO, "credentials_reloaded", {"credentials": len(self.table.by_id)})
+            self._observe(True)  # noqa: FBT003 - the one argument of an observer
+
+    def _read(self) -> Credentials:
+        self._seen = []
+        content = self._read_file(self._path, "credentials file")
+        try:
+            text = content.decode()
+        except UnicodeDecodeError:
+            msg = f"{self._path}: is not UTF-8"
+            raise ConfigError(msg, hint="save it as a text file") from None
+        return parse_credentials(text, origin=str(self._path), read_secret=self._read_secret)
+
+    def _read_secret(self, name: str) -> bytes:
+        return self._read_file(self._path.parent / name, "secret key")
+
+    def _read_file(self, path: Path, what: str) -> bytes:
+        self._seen.append((path, stamp_of(path)))
+        try:
+            return path.read_bytes()
+        except FileNotFoundError:
+            msg = f"{path}: does not exist"
+            raise ConfigError(msg, hint=f"name an existing {what}") from None
+        except OSError as error:
+            msg = f"{path}: cannot be read ({error.strerror})"
+            raise ConfigError(msg, hint="make it readable for the user of the proxy") from None
