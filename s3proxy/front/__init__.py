@@ -10,7 +10,7 @@ Nothing here opens a socket or looks at a clock; aiohttp is not imported. The ap
                                            call.query.get("versionId") -> "" when absent, "partNumber" in call.query
     from sigv4:       verified = Verifier(credentials, keys=SigningKeys()).verify(head, now=datetime.now(UTC))
         verified.principal: Principal      .name for logs; "anonymous" without a signature
-        verified.head: RequestHead         to be used from now on: a presigned URL may carry x-amz-* headers in its query
+        verified.head: RequestHead         to be used from now on: presigned URLs may carry x-amz-* headers in the query
         verified.payload: Payload          what x-amz-content-sha256 says
     from access:      require_access(verified.principal, call, verified.head)       covers the source of a copy, too
         verified.principal.require(Right.DELETE, bucket, key)                       once per key of DeleteObjects
@@ -22,7 +22,7 @@ Nothing here opens a socket or looks at a clock; aiohttp is not imported. The ap
         body.finish() -> BodyDigests       raises S3Error unless everything held: length, SHA-256, chunk and trailer
                                            signatures, Content-MD5, checksum. COMMIT NOTHING BEFORE IT RETURNS.
             .md5: bytes | None             when wanted or claimed
-            .checksum: Checksum | None     of strongroom.sealed.digests: what the client claimed; to be stored and echoed
+            .checksum: Checksum | None     of strongroom.sealed.digests; what the client claimed, to be stored and echoed
         stored_content_encoding(head) -> str     Content-Encoding without aws-chunked
 
     from errors:      every refusal is an S3Error(code, message): .code, .status, .message, .details, .retry_after_s
@@ -33,7 +33,7 @@ Nothing here opens a socket or looks at a clock; aiohttp is not imported. The ap
     from xml_read:    parse_document(body, root="VersioningConfiguration") -> Element
     from xml_write:   to_xml(node("CopyObjectResult", node("ETag", etag), ...)) -> bytes
 
-    from checksums:   composite(algorithm, values) -> Checksum; full_object(algorithm, [(value, length), ...]) -> Checksum
+    from checksums:   composite(algorithm, values) and full_object(algorithm, [(value, length), ...]) -> Checksum
                       checksum_header(checksum) -> (name, value); checksum_text; parse_checksum(algorithm, text);
                       parse_algorithm(text); parse_scope(text, algorithm) of x-amz-checksum-type
     from operations:  copy_source(head) -> CopySource(bucket, key, version_id)

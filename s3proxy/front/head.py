@@ -33,8 +33,8 @@ class RequestHead:
 
     method: str
     raw_path: str
-    raw_query: str
-    headers: tuple[tuple[str, str], ...]
+    raw_query: str = field(repr=False)  # may hold a signature that is still good
+    headers: tuple[tuple[str, str], ...] = field(repr=False)
     _by_name: dict[str, str] = field(repr=False, compare=False)
 
     def header(self, name: str) -> str:
