@@ -1,0 +1,83 @@
+"""Conditional requests, decided by the proxy: only it knows the ETag that the client knows. Pure.
+
+RFC 9110, section 13.2.2 gives the order; S3 compares strongly where it says so.
+"""
+
+from email.utils import parsedate_to_datetime
+
+from s3proxy.front.errors import S3Error
+from s3proxy.front.head import RequestHead
+
+
+def require_conditions(head: RequestHead, *, etag: str, last_modified: str, prefix: str = "") -> None:
+    """Return if the conditions of a GET or HEAD hold.
+
+    Args:
+        head: of the request.
+        etag: with quotes.
+        last_modified: as the store says it.
+        prefix: ``x-amz-copy-source-`` for those of a copy.
+
+    Raises:
+        S3Error: PreconditionFailed, or NotModified.
+    """
+    if head.has(prefix + "if-match"):
+        if not _names(head.header(prefix + "if-match"), etag):
+            _failed("If-Match")
+    elif head.has(prefix + "if-unmodified-since") and _after(
+        last_modified, head.header(prefix + "if-unmodified-since")
+    ):
+        _failed("If-Unmodified-Since")
+    if head.has(prefix + "if-none-match"):
+        unchanged = _names(head.header(prefix + "if-none-match"), etag)
+    else:
+        since = head.header(prefix + "if-modified-since")
+        unchanged = bool(since) and _known(since) and not _after(last_modified, since)
+    if unchanged:
+        if prefix:
+            _failed("x-amz-copy-source-If-None-Match")
+        code, msg = "NotModified", "Not Modified"
+        raise S3Error(code, msg)
+
+
+def require_match(value: str, etag: str) -> None:
+    """Return if If-Match names the ETag.
+
+    Raises:
+        S3Error: PreconditionFailed.
+    """
+    if not _names(value, etag):
+        _failed("If-Match")
+
+
+def range_applies(head: RequestHead, *, etag: str, last_modified: str) -> bool:
+    """Say whether If-Range lets the range stand (RFC 9110, section 13.1.5)."""
+    condition = head.header("if-range").strip()
+    if not condition:
+        return True
+    return condition == etag if condition.startswith('"') else condition == last_modified
+
+
+def _names(value: str, etag: str) -> bool:
+    candidates = [item.strip().removeprefix("W/") for item in value.split(",")]
+    return "*" in candidates or etag in candidates or etag.strip('"') in candidates
+
+
+def _known(date: str) -> bool:
+    try:
+        parsedate_to_datetime(date)
+    except ValueError:
+        return False
+    return True
+
+
+def _after(date: str, other: str) -> bool:
+    try:
+        return parsedate_to_datetime(date) > parsedate_to_datetime(other)
+    except (ValueError, TypeError):
+        return False
+
+
+def _failed(condition: str) -> None:
+    code, msg = "PreconditionFailed", "At least one of the pre-conditions you specified did not hold"
+    raise S3Error(code, msg, details={"Condition": condition})

@@ -1,0 +1,100 @@
+"""Which headers go to the store, and which of its answer go to the client. Pure.
+
+Lengths, checksums and ETags of the store describe ciphertext: they never pass. Names are lower case.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from s3proxy.front.errors import S3Error
+from s3proxy.front.head import RequestHead
+from strongroom.sealed.entry import ENTRY_NAME
+
+META: Final = "x-amz-meta-"
+ENTRY_HEADER: Final = META + ENTRY_NAME
+DEFAULT_CONTENT_TYPE: Final = "binary/octet-stream"  # S3's own
+MAX_METADATA_BYTES: Final = 2048  # S3 API limit of user metadata
+
+_CONTENT: Final = (
+    "cache-control", "content-disposition", "content-encoding", "content-language", "content-type", "expires",
+)  # fmt: skip
+_SENT_WITH_OBJECTS: Final = (
+    "x-amz-acl", "x-amz-expected-bucket-owner", "x-amz-object-lock-legal-hold", "x-amz-object-lock-mode",
+    "x-amz-object-lock-retain-until-date", "x-amz-request-payer", "x-amz-storage-class", "x-amz-tagging",
+    "x-amz-website-redirect-location",
+)  # fmt: skip
+_GRANTS: Final = "x-amz-grant-"
+_REFUSED: Final = "x-amz-server-side-encryption-customer-"
+_ANSWERED: Final = (
+    "last-modified", "x-amz-delete-marker", "x-amz-expiration", "x-amz-missing-meta", "x-amz-object-lock-legal-hold",
+    "x-amz-object-lock-mode", "x-amz-object-lock-retain-until-date", "x-amz-replication-status", "x-amz-request-charged",
+    "x-amz-restore", "x-amz-storage-class", "x-amz-tagging-count", "x-amz-version-id", "x-amz-website-redirect-location",
+)  # fmt: skip
+_PASSED_BACK: Final = (
+    *_ANSWERED, "allow", "access-control-allow-credentials", "access-control-allow-headers",
+    "access-control-allow-methods", "access-control-allow-origin", "access-control-expose-headers",
+    "access-control-max-age", "content-type", "location", "retry-after", "x-amz-bucket-region",
+    "x-amz-copy-source-version-id",
+)  # fmt: skip
+
+
+def object_headers(head: RequestHead, *, content_encoding: str) -> dict[str, str]:
+    """Return the headers of a client's PUT that are kept with the object.
+
+    Args:
+        head: of the request.
+        content_encoding: without aws-chunked.
+
+    Raises:
+        S3Error: it wants to set the proxy's own metadata, or encryption with a key of the client's.
+    """
+    kept: dict[str, str] = {}
+    for name in head.names():
+        if name.startswith(_REFUSED):
+            code, msg = "NotImplemented", "Encryption with customer-provided keys (SSE-C) is not implemented."
+            raise S3Error(code, msg)
+        if name == ENTRY_HEADER:
+            code, msg = "InvalidArgument", f"The metadata {ENTRY_HEADER} is reserved."
+            raise S3Error(code, msg)
+        if name in _CONTENT or name in _SENT_WITH_OBJECTS or name.startswith((META, _GRANTS)):
+            kept[name] = head.header(name)
+    user = sum(len(name) - len(META) + len(value) for name, value in kept.items() if name.startswith(META))
+    if user > MAX_METADATA_BYTES:
+        code, msg = "MetadataTooLarge", "Your metadata headers exceed the maximum allowed metadata size."
+        raise S3Error(code, msg)
+    kept.pop("content-encoding", None)
+    if content_encoding:
+        kept["content-encoding"] = content_encoding
+    kept.setdefault("content-type", DEFAULT_CONTENT_TYPE)
+    return kept
+
+
+def answer_headers(store: Mapping[str, str]) -> dict[str, str]:
+    """Return the headers of an object that the client gets, without size, ETag and checksums."""
+    answered: dict[str, str] = {}
+    for name, value in store.items():
+        lower = name.lower()
+        if lower in _CONTENT or lower in _ANSWERED or (lower.startswith(META) and lower != ENTRY_HEADER):
+            answered[lower] = f"{answered[lower]},{value}" if lower in answered else value
+    return answered
+
+
+def passed_headers(head: RequestHead, *, leave_out: Iterable[str] = ()) -> dict[str, str]:
+    """Return the headers of a request that is passed on as it is: all of S3's, without authentication and checksums."""
+    left_out = frozenset(leave_out)
+    kept = {}
+    for name in head.names():
+        amz = name.startswith("x-amz-") and not name.startswith(("x-amz-checksum-", "x-amz-sdk-", "x-amz-trailer"))
+        if (amz or name in {"content-type", "content-md5"} or name.startswith("if-")) and name not in _OWN | left_out:
+            kept[name] = head.header(name)
+    return kept
+
+
+def passed_back(store: Mapping[str, str]) -> dict[str, str]:
+    """Return the headers of an answer that is passed back as it is."""
+    return {name.lower(): value for name, value in store.items() if name.lower() in _PASSED_BACK}
+
+
+_OWN: Final = frozenset(
+    {"x-amz-content-sha256", "x-amz-date", "x-amz-decoded-content-length", "x-amz-security-token", ENTRY_HEADER}
+)

@@ -1,0 +1,169 @@
+"""One request on its way through the proxy, and how it is answered.
+
+Bodies are read and written piece by piece: ``plaintext`` waits for the client, ``respond`` for the client to take what
+was written. An answer that has begun and cannot be finished is broken off, never ended like a good one.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from aiohttp import web
+from aiohttp.http import HttpVersion11
+
+from s3proxy.front.body import Body, open_body
+from s3proxy.front.errors import S3Error
+from s3proxy.front.head import RequestHead
+from s3proxy.front.operations import Call
+from s3proxy.front.sigv4 import Verified
+
+XML_TYPE: Final = "application/xml"
+MAX_DOCUMENT_BYTES: Final = 2 << 20  # a CompleteMultipartUpload of 10,000 parts with checksums has 1.5 MB
+
+
+class BrokenOffError(Exception):
+    """The answer had begun; its connection is closed and there is nobody to tell."""
+
+
+@dataclass
+class Incoming:
+    """A request that was authenticated and allowed.
+
+    Attributes:
+        request: aiohttp's.
+        call: what it asks for.
+        verified: who asks.
+        request_id: of this exchange.
+        idle_s: patience with a client that moves no byte.
+        received_bytes: of plaintext, so far.
+        sent_bytes: of bodies of answers, so far.
+    """
+
+    request: web.BaseRequest
+    call: Call
+    verified: Verified
+    request_id: str
+    idle_s: float
+    received_bytes: int = 0
+    sent_bytes: int = 0
+    response: web.StreamResponse | None = field(default=None, repr=False)
+    _continued: bool = False
+
+    @property
+    def head(self) -> RequestHead:
+        """The request's head."""
+        return self.verified.head
+
+    def open_body(self, *, want_md5: bool = False) -> Body:
+        """Return what verifies the body.
+
+        Raises:
+            S3Error: what the head says about it does not hold together.
+        """
+        return open_body(self.verified, want_md5=want_md5)
+
+    async def plaintext(self, body: Body) -> AsyncIterator[memoryview]:
+        """Give the plaintext of the body as it comes. A piece is valid until the next one is asked for.
+
+        Raises:
+            S3Error: it is not what it claims to be, or the client is too slow or gone.
+        """
+        await self._continue()
+        while True:
+            try:
+                async with asyncio.timeout(self.idle_s):
+                    data = await self.request.content.readany()
+            except TimeoutError:
+                code, msg = "RequestTimeout", "Your socket connection to the server was not read from or written to."
+                raise S3Error(code, msg) from None
+            except (OSError, web.RequestPayloadError) as error:
+                code, msg = "IncompleteBody", "The connection ended before the body."
+                raise S3Error(code, msg) from error
+            if not data:
+                return
+            for piece in body.feed(data):
+                self.received_bytes += len(piece)
+                yield piece
+
+    async def document(self) -> bytes:
+        """Return a short body, verified.
+
+        Raises:
+            S3Error: as ``plaintext``, or it is too long.
+        """
+        if not self.head.header("content-length") and not self.head.header("x-amz-decoded-content-length"):
+            return b""
+        body = self.open_body()
+        if body.length > MAX_DOCUMENT_BYTES:
+            code, msg = "MaxMessageLengthExceeded", "Your request was too large."
+            raise S3Error(code, msg)
+        document = b"".join([bytes(piece) async for piece in self.plaintext(body)])
+        body.finish()
+        return document
+
+    async def respond(self, status: int, headers: Mapping[str, str], body: bytes = b"", *, length: int = -1) -> None:
+        """Answer with a body that is there; ``length`` stands in for it in the answer to HEAD."""
+        response = self._begin(status, headers, len(body) if length < 0 else length)
+        await response.prepare(self.request)
+        if body and self.request.method != "HEAD":
+            await self._write(response, body)
+        await response.write_eof()
+
+    async def respond_stream(
+        self, status: int, headers: Mapping[str, str], length: int, pieces: AsyncIterator[memoryview | bytes]
+    ) -> None:
+        """Answer with a body that comes in pieces. The first one is awaited before anything is sent.
+
+        Raises:
+            BrokenOffError: an error came after the beginning; its cause is that error.
+        """
+        first = await anext(pieces, b"")
+        response = self._begin(status, headers, length)
+        try:
+            await response.prepare(self.request)
+            await self._write(response, first)
+            async for piece in pieces:
+                await self._write(response, piece)
+            if self.sent_bytes != length:
+                msg = "the answer has another length than was announced"
+                raise AssertionError(msg)  # noqa: TRY301 - caught below, like anything else
+            await response.write_eof()
+        except BaseException as error:
+            self.abort()
+            if isinstance(error, Exception):
+                raise BrokenOffError from error
+            raise
+
+    def abort(self) -> None:
+        """Close the connection in a way that no client takes for an end."""
+        if self.request.transport is not None:
+            self.request.transport.abort()
+
+    def _begin(self, status: int, headers: Mapping[str, str], length: int) -> web.StreamResponse:
+        response = web.StreamResponse(status=status)
+        for name, value in headers.items():
+            response.headers[name] = value
+        response.headers["x-amz-request-id"] = self.request_id
+        response.headers.setdefault("Server", "strongroom")
+        if status not in {204, 304}:
+            response.content_length = length
+        self.response = response
+        return response
+
+    async def _write(self, response: web.StreamResponse, piece: memoryview | bytes) -> None:
+        if not piece:
+            return
+        # The buffer behind a view is used again, and a slow client's transport would still point into it.
+        async with asyncio.timeout(self.idle_s):
+            await response.write(bytes(piece))
+        self.sent_bytes += len(piece)
+
+    async def _continue(self) -> None:
+        """Answer Expect: 100-continue, now that the body is wanted (RFC 9110, section 10.1.1)."""
+        expected = self.request.headers.get("Expect", "").lower() == "100-continue"
+        if expected and not self._continued and self.request.version >= HttpVersion11:
+            self._continued = True
+            writer = self.request.writer
+            await writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            writer.output_size = 0

@@ -1,0 +1,74 @@
+"""Key-encryption keys: the port through which bucket keys are wrapped and unwrapped, and the one over a key file."""
+
+import base64
+import binascii
+import os
+from pathlib import Path
+from typing import Protocol
+
+from strongroom.errors import ConfigError
+from strongroom.sealed.wrapping import (
+    KEK_BYTES,
+    KEK_NONCE_BYTES,
+    WrappedKey,
+    associated_data,
+    unwrap_with_file,
+    wrap_with_file,
+)
+from strongroom.secret import Secret
+
+
+class Kek(Protocol):
+    """Wraps and unwraps bucket keys of one policy."""
+
+    async def wrap(self, key: Secret, *, policy: str, key_id: bytes) -> WrappedKey:
+        """Wrap a bucket key.
+
+        Raises:
+            UnavailableError: the KMS cannot be reached, or refuses.
+        """
+        ...
+
+    async def unwrap(self, wrapped: WrappedKey, *, policy: str, key_id: bytes) -> Secret:
+        """Unwrap a bucket key.
+
+        Raises:
+            UnavailableError: the KMS cannot be reached, or refuses.
+            RefusedError: rule 6: this is not what it wrapped.
+        """
+        ...
+
+
+class FileKek:
+    """The key of a key file: for work without a KMS, and for tests."""
+
+    def __init__(self, path: Path) -> None:
+        """Read the file.
+
+        Raises:
+            ConfigError: it cannot be read or does not hold 32 bytes in base64.
+        """
+        try:
+            raw = base64.b64decode(path.read_bytes().strip(), validate=True)
+        except OSError as error:
+            msg = f"{path}: cannot be read ({error.strerror})"
+            raise ConfigError(msg, hint="kek_file names a file with 32 random bytes in base64") from None
+        except binascii.Error:
+            raw = b""
+        if len(raw) != KEK_BYTES:
+            msg = f"{path}: does not hold {KEK_BYTES} bytes in base64"
+            raise ConfigError(msg, hint="make one with: head -c 32 /dev/urandom | base64")
+        self._key = Secret(raw)
+
+    async def wrap(self, key: Secret, *, policy: str, key_id: bytes) -> WrappedKey:
+        """Wrap a bucket key."""
+        nonce = os.urandom(KEK_NONCE_BYTES)
+        return wrap_with_file(key, self._key, aad=associated_data(policy, key_id), nonce=nonce)
+
+    async def unwrap(self, wrapped: WrappedKey, *, policy: str, key_id: bytes) -> Secret:
+        """Unwrap a bucket key.
+
+        Raises:
+            RefusedError: rule 6.
+        """
+        return unwrap_with_file(wrapped, self._key, aad=associated_data(policy, key_id))

@@ -1,0 +1,33 @@
+"""Digests of whole objects that were lately written or read, and the ETags that they make."""
+
+from collections import OrderedDict
+
+from s3proxy.policies import EtagMode, Policy
+from strongroom.sealed.digests import Digests
+from strongroom.sealed.segment import Segment
+
+
+class KnownDigests:
+    """Digests of objects that were lately written or read, by the commitment of their header."""
+
+    def __init__(self, limit: int = 10_000) -> None:
+        """Keep so many."""
+        self._limit = limit
+        self._known: OrderedDict[bytes, Digests] = OrderedDict()
+
+    def find(self, segment: Segment) -> Digests | None:
+        """Return the digests of a whole object, if they are known."""
+        return self._known.get(segment.raw[-32:])
+
+    def keep(self, segment: Segment, digests: Digests) -> None:
+        """Keep the digests of a whole object."""
+        self._known[segment.raw[-32:]] = digests
+        while len(self._known) > self._limit:
+            self._known.popitem(last=False)
+
+
+def etag_of(policy: Policy, digests: Digests | None, store_etag: str) -> str:
+    """Return the ETag that clients see of a whole object, with quotes."""
+    if policy.etag is EtagMode.MD5 and digests is not None and digests.md5 is not None:
+        return f'"{digests.md5.hex()}"'
+    return '"' + store_etag.strip('"') + '"'

@@ -1,0 +1,74 @@
+"""The metrics of the proxy, in a registry of their own. No label holds anything that a client can make up."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+
+
+class Metrics:
+    """All metrics; the methods are the observers that the other modules are given."""
+
+    def __init__(self) -> None:
+        """Make a registry and the metrics in it."""
+        self.registry = CollectorRegistry()
+        self.in_flight = Gauge("strongroom_s3proxy_requests_in_flight", "Requests at work", registry=self.registry)
+        self._requests = Histogram(
+            "strongroom_s3proxy_request_seconds",
+            "Requests by operation and status (0: broken off), with their duration",
+            ["operation", "status"],
+            buckets=_BUCKETS_S,
+            registry=self.registry,
+        )
+        self._bytes = Counter(
+            "strongroom_s3proxy_body_bytes", "Plaintext by operation and direction", ["operation", "direction"],
+            registry=self.registry,
+        )  # fmt: skip
+        self._refused = Counter(
+            "strongroom_s3proxy_refused_objects", "Stored objects refused, by rule", ["rule"], registry=self.registry
+        )
+        self._store = Histogram(
+            "strongroom_s3proxy_store_seconds",
+            "Requests to the store until their answer begins, by outcome",
+            ["outcome"],
+            buckets=_BUCKETS_S,
+            registry=self.registry,
+        )
+        self._keys = Counter(
+            "strongroom_s3proxy_bucket_keys", "Bucket keys asked for: hit or miss", ["result"], registry=self.registry
+        )
+        self._kms = Histogram(
+            "strongroom_s3proxy_kms_seconds",
+            "Calls of the KMS by operation and outcome",
+            ["operation", "outcome"],
+            buckets=_BUCKETS_S,
+            registry=self.registry,
+        )
+
+    def request(self, operation: str, status: int, seconds: float, received: int, sent: int) -> None:
+        """Count a request."""
+        self._requests.labels(operation, str(status)).observe(seconds)
+        if received:
+            self._bytes.labels(operation, "in").inc(received)
+        if sent:
+            self._bytes.labels(operation, "out").inc(sent)
+
+    def refused(self, rule: int) -> None:
+        """Count a stored object that broke a rule of the format."""
+        self._refused.labels(str(rule)).inc()
+
+    def store(self, outcome: str, seconds: float) -> None:
+        """Count a request to the store."""
+        self._store.labels(outcome).observe(seconds)
+
+    def bucket_key(self, result: str) -> None:
+        """Count a bucket key that was asked for."""
+        self._keys.labels(result).inc()
+
+    def kms(self, operation: str, outcome: str, seconds: float) -> None:
+        """Count a call of the KMS."""
+        self._kms.labels(operation, outcome).observe(seconds)
+
+    def expose(self) -> bytes:
+        """Return all metrics in the Prometheus text format."""
+        return generate_latest(self.registry)

@@ -1,0 +1,239 @@
+"""GetObject and HeadObject: ranges and conditions over plaintext, one request to the store for a whole object.
+
+A chunk is passed on only after its tag held. What fails before the first chunk answers an error; what fails later
+breaks the connection off.
+"""
+
+from collections.abc import AsyncIterator
+
+import aiohttp
+
+from s3proxy.byte_range import ByteRange, parse_range
+from s3proxy.conditions import range_applies, require_conditions
+from s3proxy.front.checksums import checksum_header
+from s3proxy.front.errors import S3Error
+from s3proxy.headers import answer_headers
+from s3proxy.incoming import Incoming
+from s3proxy.known_digests import etag_of
+from s3proxy.multipart_read import MultipartReader
+from s3proxy.object_open import Found, Name, ObjectFinder, is_plaintext, range_begin_of
+from s3proxy.passthrough import relay
+from s3proxy.policies import Mode, Policy
+from s3proxy.store import Store, StoreRequest
+from s3proxy.store_errors import store_error
+from strongroom.sealed.digests import ChecksumScope, Digests
+from strongroom.sealed.opener import SegmentOpener
+from strongroom.sealed.ranges import RangePlan, blind_range, blind_suffix, plan_range
+from strongroom.sealed.refusal import refuse
+
+_OK, _PARTIAL, _UNSATISFIABLE = 200, 206, 416
+
+
+class ObjectReader:
+    """Reads objects."""
+
+    def __init__(self, store: Store, finder: ObjectFinder, multipart: MultipartReader) -> None:
+        """Take the store, what opens entries, and what reads multipart objects."""
+        self._store = store
+        self._finder = finder
+        self._multipart = multipart
+
+    async def get(self, incoming: Incoming, policy: Policy) -> None:
+        """Serve GetObject.
+
+        Raises:
+            StrongroomError: it is refused, here or by the store.
+        """
+        name = name_of(incoming)
+        asked = parse_range(incoming.head.header("range"))
+        if "partNumber" in incoming.call.query or (asked is not None and incoming.head.has("if-range")):
+            found = await self._finder.head(name)
+            if found.is_multipart or "partNumber" in incoming.call.query:
+                await self._multipart_or_part(incoming, policy, name, found, asked)
+                return
+            etag = await self._finder.etag(name, found, policy)
+            if not range_applies(incoming.head, etag=etag, last_modified=found.store_headers.get("Last-Modified", "")):
+                asked = None
+        async with self._store.exchange(self._request(incoming, name, asked)) as response:
+            if response.status in {_OK, _PARTIAL}:
+                if policy.mode is Mode.MIGRATE and is_plaintext(response.headers):
+                    if asked is None:
+                        await relay(incoming, response)
+                        return
+                else:
+                    found = await self._finder.find(name, response.headers)
+                    if not found.is_multipart:
+                        await self._send_whole(incoming, policy, name, found, asked, response)
+                        return
+            elif response.status != _UNSATISFIABLE:
+                raise await store_error(response)
+            else:
+                found = await self._finder.head(name)
+                if not found.is_multipart and asked is not None:
+                    asked.resolve(found.segment.header.plaintext_bytes)
+                    refuse(8, "the store has less of it than its header says")
+        if policy.mode is Mode.MIGRATE and is_plaintext(response.headers):
+            await self._send_plaintext(incoming, name)
+            return
+        await self._multipart_or_part(incoming, policy, name, found, asked)
+
+    async def head(self, incoming: Incoming, policy: Policy) -> None:
+        """Serve HeadObject.
+
+        Raises:
+            StrongroomError: it is refused, here or by the store.
+        """
+        name = name_of(incoming)
+        request = StoreRequest(method="HEAD", bucket=name.bucket, key=name.key, query=name.query + overrides(incoming))
+        async with self._store.exchange(request) as response:
+            if response.status != _OK:
+                raise await store_error(response)
+            if policy.mode is Mode.MIGRATE and is_plaintext(response.headers):
+                await relay(incoming, response)
+                return
+            found = await self._finder.find(name, response.headers)
+        asked = parse_range(incoming.head.header("range"))
+        if found.is_multipart:
+            await self._multipart_or_part(incoming, policy, name, found, asked)
+            return
+        digests = await self._finder.digests(name, found)
+        headers = self._headers(incoming, policy, found, digests, whole=asked is None)
+        size = found.segment.header.plaintext_bytes
+        status = _OK
+        if asked is not None:
+            first, last = asked.resolve(size)
+            headers["Content-Range"] = f"bytes {first}-{last}/{size}"
+            size, status = last - first + 1, _PARTIAL
+        await incoming.respond(status, headers, length=size)
+
+    def _request(self, incoming: Incoming, name: Name, asked: ByteRange | None) -> StoreRequest:
+        headers = {}
+        if asked is not None:
+            if asked.first is None:
+                headers["range"] = f"bytes=-{blind_suffix(asked.last or 1)}"
+            else:
+                first, last = blind_range(asked.first, asked.last)
+                headers["range"] = f"bytes={first}-{'' if last is None else last}"
+        query = name.query + overrides(incoming)
+        return StoreRequest(method="GET", bucket=name.bucket, key=name.key, query=query, headers=headers)
+
+    async def _send_whole(  # noqa: PLR0913 - what there is to know
+        self,
+        incoming: Incoming,
+        policy: Policy,
+        name: Name,
+        found: Found,
+        asked: ByteRange | None,
+        response: aiohttp.ClientResponse,
+    ) -> None:
+        digests = await self._finder.digests(name, found)
+        headers = self._headers(incoming, policy, found, digests, whole=asked is None)
+        size = found.segment.header.plaintext_bytes
+        if asked is None:
+            await incoming.respond_stream(_OK, headers, size, opened_pieces(found, None, response))
+            return
+        first, last = asked.resolve(size)
+        plan = plan_range(first, last, size, found.segment.header.chunk_log2)
+        headers["Content-Range"] = f"bytes {first}-{last}/{size}"
+        pieces = opened_pieces(found, plan, response)
+        await incoming.respond_stream(_PARTIAL, headers, last - first + 1, pieces)
+
+    def _headers(
+        self, incoming: Incoming, policy: Policy, found: Found, digests: Digests, *, whole: bool
+    ) -> dict[str, str]:
+        """Return the headers of an answer, once its conditions hold."""
+        headers = answer_headers(found.store_headers)
+        headers["ETag"] = etag_of(policy, digests, found.store_etag)
+        headers["Accept-Ranges"] = "bytes"
+        require_conditions(incoming.head, etag=headers["ETag"], last_modified=headers.get("last-modified", ""))
+        if whole:
+            headers |= checksum_headers(incoming, digests)
+        return headers
+
+    async def _multipart_or_part(
+        self, incoming: Incoming, policy: Policy, name: Name, found: Found, asked: ByteRange | None
+    ) -> None:
+        if not found.is_multipart:  # its only part is number 1
+            if incoming.call.query.get("partNumber") != "1":
+                code, msg = "InvalidPartNumber", "The requested partnumber is not satisfiable"
+                raise S3Error(code, msg)
+            async with self._store.exchange(self._request(incoming, name, None)) as response:
+                if response.status != _OK:
+                    raise await store_error(response)
+                found = await self._finder.find(name, response.headers)
+                await self._send_whole(incoming, policy, name, found, None, response)
+            return
+        await self._multipart.send(incoming, name, found, asked)
+
+    async def _send_plaintext(self, incoming: Incoming, name: Name) -> None:
+        headers = {"range": incoming.head.header("range")}
+        request = StoreRequest(method="GET", bucket=name.bucket, key=name.key, query=name.query, headers=headers)
+        async with self._store.exchange(request) as response:
+            if response.status not in {_OK, _PARTIAL}:
+                raise await store_error(response)
+            await relay(incoming, response)
+
+
+async def opened_pieces(
+    found: Found, plan: RangePlan | None, response: aiohttp.ClientResponse
+) -> AsyncIterator[memoryview]:
+    """Open the chunks of a whole object as the store sends them.
+
+    Raises:
+        RefusedError: rules 8 to 10 and 13.
+    """
+    opener = SegmentOpener(found.segment, plan)
+    drop = plan.stored_first - range_begin_of(response.headers) if plan else 0
+    left = plan.stored_bytes if plan else found.segment.header.stored_bytes
+    if drop < 0:
+        refuse(8, "the store answers with another range than was asked for")
+    feed = Feed(drop, left)
+    async for data in response.content.iter_any():
+        for piece in opener.update(feed.take(data)):
+            yield piece
+        if feed.done and plan is not None:
+            break
+    opener.finish()
+
+
+class Feed:
+    """Cuts what a segment needs out of what the store sends."""
+
+    def __init__(self, drop: int, left: int) -> None:
+        """Take how many bytes to drop at the front, and how many to take after that."""
+        self._drop = drop
+        self._left = left
+
+    @property
+    def done(self) -> bool:
+        """Whether everything was taken."""
+        return self._left == 0
+
+    def take(self, data: bytes) -> memoryview:
+        """Return what is wanted of the next bytes. For a whole segment, what is too much stays to be refused."""
+        view = memoryview(data)
+        dropped = min(self._drop, len(view))
+        self._drop -= dropped
+        taken = view[dropped : dropped + self._left]
+        self._left -= len(taken)
+        return taken
+
+
+def name_of(incoming: Incoming) -> Name:
+    """Return the name that a request asks for."""
+    call = incoming.call
+    return Name(call.bucket, call.key, call.query.get("versionId"))
+
+
+def overrides(incoming: Incoming) -> tuple[tuple[str, str], ...]:
+    """Return the parameters that change headers of the answer; the store obeys them."""
+    return tuple(pair for pair in incoming.call.query.pairs if pair[0].startswith("response-"))
+
+
+def checksum_headers(incoming: Incoming, digests: Digests) -> dict[str, str]:
+    """Return the checksum of an object for a client that asks for it."""
+    if digests.checksum is None or incoming.head.header("x-amz-checksum-mode").upper() != "ENABLED":
+        return {}
+    name, value = checksum_header(digests.checksum)
+    scope = "FULL_OBJECT" if digests.checksum.scope is ChecksumScope.FULL_OBJECT else "COMPOSITE"
+    return {name: value, "x-amz-checksum-type": scope}

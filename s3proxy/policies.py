@@ -1,0 +1,152 @@
+"""Which keys of which buckets are sealed, and under what: the policy file. Pure but for reading that file.
+
+    [[policy]]
+    name = "orders"                # stands in the header of every object sealed under it
+    kek = "transit:orders"         # a transit key, or "file" for the key file
+    buckets = ["orders", "eu-*"]
+    prefixes = ["2026/"]           # default: every key
+    mode = "sealed"                # sealed: plaintext objects are an error; migrate: they are read; passthrough
+    etag = "md5"                   # md5: the MD5 of the plaintext; opaque: the store's own
+
+The first policy that fits a name is the one it is written under; an object is read if it was sealed under any that
+fits. A name that none fits is refused.
+"""
+
+import enum
+import re
+import tomllib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from s3proxy.front.errors import S3Error
+from strongroom.errors import ConfigError
+from strongroom.sealed.names import POLICY_NAME
+
+KEK_FILE = "file"
+_TRANSIT = re.compile(r"transit:[A-Za-z0-9_.-]{1,100}")
+_MEMBERS = {"name", "kek", "buckets", "prefixes", "mode", "etag"}
+
+
+class Mode(enum.Enum):
+    """What the objects of a policy are."""
+
+    SEALED = "sealed"
+    MIGRATE = "migrate"
+    PASSTHROUGH = "passthrough"
+
+
+class EtagMode(enum.Enum):
+    """What the ETag of a single PUT is."""
+
+    MD5 = "md5"
+    OPAQUE = "opaque"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Policy:
+    """One policy of the file."""
+
+    name: str
+    kek: str
+    buckets: tuple[str, ...]
+    prefixes: tuple[str, ...] = ("",)
+    mode: Mode = Mode.SEALED
+    etag: EtagMode = EtagMode.MD5
+
+    def fits(self, bucket: str, key: str) -> bool:
+        """Say whether a name is under this policy."""
+        return key.startswith(self.prefixes) and any(fnmatchcase(bucket, pattern) for pattern in self.buckets)
+
+
+class Policies:
+    """All policies, in order."""
+
+    def __init__(self, policies: Sequence[Policy]) -> None:
+        """Take them."""
+        self._policies = tuple(policies)
+
+    def __iter__(self) -> Iterator[Policy]:
+        """Go over the policies."""
+        return iter(self._policies)
+
+    def require(self, bucket: str, key: str = "") -> Policy:
+        """Return the policy that a name is written under.
+
+        Raises:
+            S3Error: AccessDenied, as no policy fits.
+        """
+        for policy in self._policies:
+            if policy.fits(bucket, key):
+                return policy
+        code, msg = "AccessDenied", "No key policy of the proxy covers this name."
+        raise S3Error(code, msg, hint="add a [[policy]] for this bucket to the policy file")
+
+    def find(self, bucket: str, key: str) -> Policy | None:
+        """Return the policy that a name is written under, or None."""
+        return next((policy for policy in self._policies if policy.fits(bucket, key)), None)
+
+    def readable(self, bucket: str, key: str) -> frozenset[str]:
+        """Return the names of the policies whose objects may stand under a name."""
+        return frozenset(policy.name for policy in self._policies if policy.fits(bucket, key))
+
+
+def read_policies(path: Path) -> Policies:
+    """Read the policy file.
+
+    Raises:
+        ConfigError: it cannot be read, or says something that is not allowed; the message names the place.
+    """
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        msg = f"{path}: cannot be read ({error.strerror})"
+        raise ConfigError(msg, hint="policy_file names a readable TOML file") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        msg = f"{path}: is not TOML: {error}"
+        raise ConfigError(msg, hint="see https://toml.io") from None
+    entries = document.pop("policy", [])
+    if document or not isinstance(entries, list) or not entries:
+        msg = f"{path}: must hold [[policy]] tables and nothing else"
+        raise ConfigError(msg, hint="one table per key policy, with name, kek and buckets")
+    policies = [_policy(entry, f"{path}: policy {number}") for number, entry in enumerate(entries, start=1)]
+    keks: dict[str, str] = {}
+    for policy in policies:
+        if keks.setdefault(policy.name, policy.kek) != policy.kek:
+            msg = f"{path}: policy {policy.name}: is given two keys"
+            raise ConfigError(msg, hint="a name stands for one key; take another name")
+    return Policies(policies)
+
+
+def _policy(entry: object, place: str) -> Policy:
+    if not isinstance(entry, dict) or not set(entry) <= _MEMBERS or not {"name", "kek", "buckets"} <= set(entry):
+        msg = f"{place}: must have name, kek and buckets, and may have prefixes, mode and etag"
+        raise ConfigError(msg, hint="nothing else is known")
+    name, kek = entry["name"], entry["kek"]
+    if not isinstance(name, str) or not POLICY_NAME.fullmatch(name):
+        msg = f"{place}: name {name!r}: 1 to 32 of a-z, 0-9 and ._- may stand in it, letter or digit first"
+        raise ConfigError(msg)
+    if not isinstance(kek, str) or not (kek == KEK_FILE or _TRANSIT.fullmatch(kek)):
+        msg = f"{place}: kek {kek!r}: must be file or transit:KEY"
+        raise ConfigError(msg)
+    try:
+        mode, etag = Mode(entry.get("mode", "sealed")), EtagMode(entry.get("etag", "md5"))
+    except ValueError as error:
+        msg = f"{place}: {error}"
+        raise ConfigError(msg, hint="mode is sealed, migrate or passthrough; etag is md5 or opaque") from None
+    return Policy(
+        name=name,
+        kek=kek,
+        buckets=_texts(entry["buckets"], f"{place}: buckets"),
+        prefixes=_texts(entry.get("prefixes", [""]), f"{place}: prefixes"),
+        mode=mode,
+        etag=etag,
+    )
+
+
+def _texts(value: object, place: str) -> tuple[str, ...]:
+    if not isinstance(value, list) or not value or not all(isinstance(text, str) for text in value):
+        msg = f"{place}: must be a list of texts"
+        raise ConfigError(msg)
+    return tuple(value)

@@ -1,0 +1,195 @@
+"""The settings of the proxy. ``python -m s3proxy --help`` prints them."""
+
+# ruff: noqa: RUF009 - setting() is dataclasses.field() with a rule
+
+import enum
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from strongroom.errors import ConfigError
+from strongroom.settings import REQUIRED, Rule, setting
+
+PREFIX = "STRONGROOM_S3PROXY_"
+
+
+class LogLevel(enum.Enum):
+    """How much is logged."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProxySettings:
+    """All settings of one proxy; the rule of each field says what it is, its unit and why the default."""
+
+    listen: str = setting(
+        ":8190", Rule("where to serve S3", unit="[HOST]:PORT", why="no HOST is every address; port 0 takes a free one")
+    )
+    health_listen: str = setting(
+        ":8080",
+        Rule(
+            "where to serve /metrics, /healthz and /readyz, plain HTTP",
+            unit="[HOST]:PORT",
+            why="the same port on every service of Strongroom",
+        ),
+    )
+    tls_cert_file: Path | None = setting(
+        None, Rule("the proxy's certificate with its chain", unit="PEM file", why="without it plain HTTP is served")
+    )
+    tls_key_file: Path | None = setting(None, Rule("the private key of that certificate", unit="PEM file"))
+    share_port: bool = setting(
+        False, Rule("whether several processes listen on one port", unit="true or false", why="SO_REUSEPORT")
+    )
+    domains: str = setting(
+        "", Rule("host names under which buckets are subdomains", unit="NAME,NAME", why="path style always works")
+    )
+    credentials_file: Path = setting(REQUIRED, Rule("access keys and rights of the clients", unit="TOML file"))
+    policy_file: Path = setting(
+        REQUIRED, Rule("which buckets and prefixes are sealed under which key", unit="TOML file")
+    )
+    store_address: str = setting(REQUIRED, Rule("the S3 store", unit="https://HOST[:PORT] or http://HOST[:PORT]"))
+    store_credentials_file: Path = setting(
+        REQUIRED, Rule("access_key_id and secret_access_key at the store, session_token if any", unit="TOML file")
+    )
+    store_region: str = setting("us-east-1", Rule("region to sign for", why="stores without regions take this one"))
+    store_ca_file: Path | None = setting(
+        None, Rule("authorities of the store's certificate", unit="PEM file", why="without it the system's count")
+    )
+    store_connections: int = setting(
+        256, Rule("connections to the store at once", unit="number", why="one per stream", minimum=1)
+    )
+    store_connect_timeout_s: float = setting(
+        3.0,
+        Rule(
+            "wait for a connection to the store", unit="seconds", why="a near one answers in milliseconds", minimum=0.01
+        ),
+    )
+    store_idle_timeout_s: float = setting(
+        60.0,
+        Rule(
+            "end a transfer on which the store moves no byte for so long", unit="seconds", why="as S3 does", minimum=0.1
+        ),
+    )
+    system_bucket: str = setting(
+        "strongroom-system",
+        Rule(
+            "bucket of the proxy's own objects: copies of small parts of unfinished uploads",
+            unit="bucket name",
+            why="no helper object stands among the clients' objects; clients do not see it",
+        ),
+    )
+    kek_file: Path | None = setting(
+        None, Rule('key file that wraps bucket keys of policies with kek = "file"', unit="file, base64 of 32 bytes")
+    )
+    openbao_address: str = setting(
+        "", Rule("the OpenBao server of policies with a transit key", unit="https://HOST[:PORT]")
+    )
+    openbao_ca_file: Path | None = setting(
+        None, Rule("authorities of OpenBao's certificate", unit="PEM file", why="without it the system's count")
+    )
+    openbao_namespace: str = setting("", Rule("OpenBao namespace of all paths", why="the root namespace"))
+    openbao_transit_mount: str = setting("transit", Rule("where transit is mounted", why="OpenBao's default"))
+    openbao_token_file: Path | None = setting(None, Rule("file with an OpenBao token, read again when it changes"))
+    openbao_role_id_file: Path | None = setting(None, Rule("file with the role id of the proxy's AppRole"))
+    openbao_secret_id_file: Path | None = setting(None, Rule("file with the secret id of the proxy's AppRole"))
+    openbao_approle_mount: str = setting("approle", Rule("where AppRole is mounted", why="OpenBao's default"))
+    openbao_timeout_s: float = setting(
+        5.0,
+        Rule("wait for an answer of OpenBao", unit="seconds", why="far above a healthy one", minimum=0.01, maximum=600),
+    )
+    bucket_key_ttl_s: float = setting(
+        3600.0,
+        Rule(
+            "use a bucket key for new objects for so long", unit="seconds", why="one call of the KMS an hour", minimum=0
+        ),
+    )
+    bucket_key_uses: int = setting(
+        1 << 20,
+        Rule("use a bucket key for so many new objects", unit="number", why="bounds what one key opens", minimum=1),
+    )
+    unwrap_cache_s: float = setting(
+        900.0,
+        Rule(
+            "keep an unwrapped bucket key for reading", unit="seconds", why="revoking takes effect after it", minimum=0
+        ),
+    )
+    unwrap_cache_keys: int = setting(
+        10_000, Rule("keep so many unwrapped bucket keys", unit="number", why="a few megabytes", minimum=1)
+    )
+    buffered_body_bytes: int = setting(
+        1 << 20,
+        Rule(
+            "read bodies up to this size before they are sent on",
+            unit="bytes",
+            why="their digests then stand in the metadata, and HEAD needs no second read",
+            minimum=0,
+            maximum=64 << 20,
+        ),
+    )
+    max_requests: int = setting(
+        512, Rule("requests at work at once; more are told to slow down", unit="number", why="bounds memory", minimum=1)
+    )
+    body_idle_timeout_s: float = setting(
+        60.0,
+        Rule("end a request whose client moves no byte for so long", unit="seconds", why="as S3 does", minimum=0.1),
+    )
+    keepalive_timeout_s: float = setting(
+        60.0, Rule("close a connection without requests after", unit="seconds", why="SDKs keep pools", minimum=0.1)
+    )
+    drain_timeout_s: float = setting(
+        20.0,
+        Rule("at SIGTERM, wait for requests at work", unit="seconds", why="below the 30 s of Kubernetes", minimum=0),
+    )
+    reload_interval_s: float = setting(
+        1.0, Rule("look for changes of files", unit="seconds", why="a handful of stat calls", minimum=0.01)
+    )
+    ready_fd: int = setting(
+        -1,
+        Rule(
+            "inherited descriptor that gets the `listening` event as one JSON line and is closed",
+            unit="descriptor",
+            why="-1 is none",
+            minimum=-1,
+        ),
+    )
+    log_level: LogLevel = setting(
+        LogLevel.INFO, Rule("how much to log to stderr", unit="debug, info, warning or error")
+    )
+
+    def __post_init__(self) -> None:
+        """Check settings against each other.
+
+        Raises:
+            ConfigError: an address is malformed, or settings that belong together are not all there.
+        """
+        for name in ("listen", "health_listen"):
+            parse_listen(getattr(self, name), name)
+        url = urlsplit(self.store_address)
+        if url.scheme not in {"http", "https"} or not url.hostname or url.path.strip("/") or url.query:
+            msg = f"store_address={self.store_address}: must be http(s)://HOST[:PORT] without a path"
+            raise ConfigError(msg, hint="buckets are asked for in path style below it")
+        if bool(self.tls_cert_file) != bool(self.tls_key_file):
+            msg = "tls_cert_file, tls_key_file: one is set without the other"
+            raise ConfigError(msg, hint="set both, or neither for plain HTTP")
+        approle = (self.openbao_role_id_file, self.openbao_secret_id_file)
+        if self.openbao_address and (bool(self.openbao_token_file) == any(approle) or any(approle) != all(approle)):
+            msg = "openbao_token_file, openbao_role_id_file, openbao_secret_id_file: there must be one way to log in"
+            raise ConfigError(msg, hint="set the token file, or both files of an AppRole")
+
+
+def parse_listen(text: str, name: str) -> tuple[str | None, int]:
+    """Split ``[HOST]:PORT`` into a host, None for every address, and a port.
+
+    Raises:
+        ConfigError: it is not of this form.
+    """
+    host, colon, port = text.rpartition(":")
+    bracketed = host.startswith("[") and host.endswith("]")
+    if not colon or not (port.isascii() and port.isdigit() and int(port) <= 65_535) or (":" in host and not bracketed):  # noqa: PLR2004 - the highest TCP port
+        msg = f"{name}={text}: must be [HOST]:PORT"
+        raise ConfigError(msg, hint="write for example :8190, 127.0.0.1:8190 or [::1]:8190")
+    return host.strip("[]") or None, int(port)

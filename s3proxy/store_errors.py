@@ -1,0 +1,47 @@
+"""What the store refuses, told to the client as the proxy's own refusal: code and words of the store, our request id."""
+
+import re
+from html import unescape
+
+import aiohttp
+
+from s3proxy.front.errors import S3Error
+from s3proxy.store import read_all
+
+_CODE = re.compile(rb"<Code>([A-Za-z0-9._-]{1,100})</Code>")
+_MESSAGE = re.compile(rb"<Message>([^<]{0,1000})</Message>")
+_MAX_BYTES = 1 << 16
+_BY_STATUS = {
+    304: "NotModified", 400: "InvalidRequest", 403: "AccessDenied", 404: "NoSuchKey", 405: "MethodNotAllowed",
+    409: "OperationAborted", 412: "PreconditionFailed", 416: "InvalidRange", 501: "NotImplemented", 503: "SlowDown",
+}  # fmt: skip
+# Ours to answer for: the client's own credentials were fine.
+_OURS = {
+    "SignatureDoesNotMatch",
+    "InvalidAccessKeyId",
+    "RequestTimeTooSkewed",
+    "ExpiredToken",
+    "AuthorizationHeaderMalformed",
+}
+
+
+async def store_error(response: aiohttp.ClientResponse, *, bucket_asked: bool = False) -> S3Error:
+    """Return the refusal that an answer of the store stands for.
+
+    Args:
+        response: with a status that is not the expected one.
+        bucket_asked: whether a bucket was asked for, for an answer without a body.
+    """
+    body = await read_all(response, _MAX_BYTES) if response.method != "HEAD" else b""
+    code, message = _CODE.search(body), _MESSAGE.search(body)
+    fallback = _BY_STATUS.get(response.status, "InternalError")
+    if bucket_asked and response.status == 404:  # noqa: PLR2004 - Not Found
+        fallback = "NoSuchBucket"
+    name = code[1].decode() if code else fallback
+    if name in _OURS:
+        hint = f"the store answers {name}: check store_credentials_file, store_region and the clock"
+        return S3Error("InternalError", "The store does not accept the proxy.", hint=hint)
+    text = unescape(message[1].decode("utf-8", "replace")) if message else "The store refuses the request."
+    error = S3Error(name, text)
+    error.status = response.status if response.status >= 300 else 500  # noqa: PLR2004 - an error inside of a 200
+    return error

@@ -1,0 +1,116 @@
+"""PutObject, GetObject and HeadObject through the proxy, against the real store."""
+
+import hashlib
+import os
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from strongroom.sealed.sizes import whole_stored_bytes
+
+CHUNK = 65_536
+SIZES = (0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK, (1 << 20) + 1, (5 << 20) + 17)
+
+
+def code_of(error: ClientError) -> str:
+    return str(error.response["Error"]["Code"])
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_what_was_put_is_got_and_the_store_cannot_read_it(s3: Any, bare: Any, bucket: str, size: int) -> None:
+    body = os.urandom(size)
+    key = f"roundtrip/{size}"
+    md5 = f'"{hashlib.md5(body, usedforsecurity=False).hexdigest()}"'
+    put = s3.put_object(Bucket=bucket, Key=key, Body=body, Metadata={"colour": "blue"}, ContentType="text/x-test")
+    head = s3.head_object(Bucket=bucket, Key=key)
+    got = s3.get_object(Bucket=bucket, Key=key)
+    assert got["Body"].read() == body
+    assert put["ETag"] == head["ETag"] == got["ETag"] == md5
+    assert head["ContentLength"] == got["ContentLength"] == size
+    assert head["ContentType"] == got["ContentType"] == "text/x-test"
+    assert head["Metadata"] == got["Metadata"] == {"colour": "blue"}
+    stored = bare.get_object(Bucket=bucket, Key=key)["Body"].read()
+    assert len(stored) == whole_stored_bytes(size)
+    assert stored[:4] == b"SEG1"
+    assert size < 64 or body[:64] not in stored
+
+
+RANGES = ("0-0", "0-9", "5-", "-1", "-70000", f"{CHUNK - 1}-{CHUNK}", f"{CHUNK}-{2 * CHUNK - 1}", "0-999999999")
+
+
+@pytest.mark.parametrize("text", RANGES)
+@pytest.mark.parametrize("size", [1, CHUNK, 3 * CHUNK + 5])
+def test_ranges_answer_as_the_bare_store_does(s3: Any, bare: Any, bucket: str, text: str, size: int) -> None:
+    body = os.urandom(size)
+    key = f"range-{size}-{text}"
+    s3.put_object(Bucket=bucket, Key=key, Body=body)
+    bare.put_object(Bucket=bucket, Key=key + ".bare", Body=body)
+    answers = []
+    for client, name in ((s3, key), (bare, key + ".bare")):
+        try:
+            got = client.get_object(Bucket=bucket, Key=name, Range=f"bytes={text}")
+            answers.append((got["ContentRange"], got["ContentLength"], got["Body"].read()))
+        except ClientError as error:
+            answers.append((code_of(error), error.response["ResponseMetadata"]["HTTPStatusCode"]))
+    assert answers[0] == answers[1]
+
+
+@pytest.mark.parametrize(
+    ("size", "text"), [(0, "0-"), (0, "-5"), (10, "10-"), (10, "100-"), (10, "9999999-"), (10, "-0")]
+)
+def test_range_without_a_byte_is_416(s3: Any, bucket: str, size: int, text: str) -> None:
+    s3.put_object(Bucket=bucket, Key="small", Body=b"x" * size)
+    with pytest.raises(ClientError) as caught:
+        s3.get_object(Bucket=bucket, Key="small", Range=f"bytes={text}")
+    assert code_of(caught.value) == "InvalidRange"
+    assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 416
+
+
+@pytest.mark.parametrize("algorithm", ["CRC32", "CRC32C", "SHA1", "SHA256"])
+def test_checksum_is_verified_kept_and_given_back(s3: Any, bucket: str, algorithm: str) -> None:
+    if algorithm == "CRC32C":
+        pytest.importorskip("awscrt", reason="botocore computes CRC32C with awscrt only")
+    put = s3.put_object(Bucket=bucket, Key="summed", Body=b"hello", ChecksumAlgorithm=algorithm)
+    head = s3.head_object(Bucket=bucket, Key="summed", ChecksumMode="ENABLED")
+    assert put[f"Checksum{algorithm}"] == head[f"Checksum{algorithm}"]
+
+
+def test_wrong_checksum_stores_nothing(s3: Any, bucket: str) -> None:
+    for size in (10, 3 << 20):
+        with pytest.raises(ClientError) as caught:
+            s3.put_object(Bucket=bucket, Key="wrong", Body=b"x" * size, ChecksumCRC32="AAAAAA==")
+        assert code_of(caught.value) == "BadDigest"
+        with pytest.raises(ClientError) as missing:
+            s3.head_object(Bucket=bucket, Key="wrong")
+        assert code_of(missing.value) == "404"
+
+
+def test_conditions(s3: Any, bucket: str) -> None:
+    etag = s3.put_object(Bucket=bucket, Key="conditions", Body=b"one")["ETag"]
+    for condition, code in (({"IfNoneMatch": etag}, "304"), ({"IfMatch": '"other"'}, "PreconditionFailed")):
+        with pytest.raises(ClientError) as caught:
+            s3.get_object(Bucket=bucket, Key="conditions", **condition)
+        assert code_of(caught.value) == code
+    assert s3.get_object(Bucket=bucket, Key="conditions", IfMatch=etag)["Body"].read() == b"one"
+    with pytest.raises(ClientError) as caught:
+        s3.put_object(Bucket=bucket, Key="conditions", Body=b"two", IfNoneMatch="*")
+    assert code_of(caught.value) == "PreconditionFailed"
+    with pytest.raises(ClientError) as caught:
+        s3.put_object(Bucket=bucket, Key="conditions", Body=b"two", IfMatch='"0123"')
+    assert code_of(caught.value) == "PreconditionFailed"
+    s3.put_object(Bucket=bucket, Key="conditions", Body=b"two", IfMatch=etag)
+    assert s3.get_object(Bucket=bucket, Key="conditions")["Body"].read() == b"two"
+
+
+def test_missing_object_and_bucket_are_told_apart(s3: Any, bucket: str) -> None:
+    for name, code in ((bucket, "NoSuchKey"), ("no-such-bucket", "NoSuchBucket")):
+        with pytest.raises(ClientError) as caught:
+            s3.get_object(Bucket=name, Key="missing")
+        assert code_of(caught.value) == code
+
+
+@pytest.mark.parametrize("key", ["a b+c", "ü/€", "a//b", "a%2Fb", "~.-_!*'()", "q?x=1&y"])
+def test_keys_of_all_kinds(s3: Any, bucket: str, key: str) -> None:
+    s3.put_object(Bucket=bucket, Key=key, Body=key.encode())
+    assert s3.get_object(Bucket=bucket, Key=key)["Body"].read() == key.encode()
