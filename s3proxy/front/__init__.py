@@ -22,7 +22,7 @@ Nothing here opens a socket or looks at a clock; aiohttp is not imported. The ap
         body.finish() -> BodyDigests       raises S3Error unless everything held: length, SHA-256, chunk and trailer
                                            signatures, Content-MD5, checksum. COMMIT NOTHING BEFORE IT RETURNS.
             .md5: bytes | None             when wanted or claimed
-            .checksum: Checksum | None     of strongroom.sealed.digests; what the client claimed, to be stored and echoed
+            .checksum: Checksum | None     of strongroom.sealed.digests; what was claimed, to be stored and echoed
         stored_content_encoding(head) -> str     Content-Encoding without aws-chunked
 
     from errors:      every refusal is an S3Error(code, message): .code, .status, .message, .details, .retry_after_s

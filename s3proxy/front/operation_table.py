@@ -37,6 +37,7 @@ class Operation(enum.Enum):
     DELETE_BUCKET_TAGGING = "DeleteBucketTagging"
     DELETE_BUCKET_WEBSITE = "DeleteBucketWebsite"
     DELETE_OBJECT = "DeleteObject"
+    DELETE_OBJECT_ANNOTATION = "DeleteObjectAnnotation"
     DELETE_OBJECT_TAGGING = "DeleteObjectTagging"
     DELETE_OBJECTS = "DeleteObjects"
     DELETE_PUBLIC_ACCESS_BLOCK = "DeletePublicAccessBlock"
@@ -65,6 +66,7 @@ class Operation(enum.Enum):
     GET_BUCKET_WEBSITE = "GetBucketWebsite"
     GET_OBJECT = "GetObject"
     GET_OBJECT_ACL = "GetObjectAcl"
+    GET_OBJECT_ANNOTATION = "GetObjectAnnotation"
     GET_OBJECT_ATTRIBUTES = "GetObjectAttributes"
     GET_OBJECT_LEGAL_HOLD = "GetObjectLegalHold"
     GET_OBJECT_LOCK_CONFIGURATION = "GetObjectLockConfiguration"
@@ -80,6 +82,7 @@ class Operation(enum.Enum):
     LIST_BUCKET_METRICS_CONFIGURATIONS = "ListBucketMetricsConfigurations"
     LIST_BUCKETS = "ListBuckets"
     LIST_MULTIPART_UPLOADS = "ListMultipartUploads"
+    LIST_OBJECT_ANNOTATIONS = "ListObjectAnnotations"
     LIST_OBJECT_VERSIONS = "ListObjectVersions"
     LIST_OBJECTS = "ListObjects"
     LIST_OBJECTS_V2 = "ListObjectsV2"
@@ -106,6 +109,7 @@ class Operation(enum.Enum):
     PUT_BUCKET_WEBSITE = "PutBucketWebsite"
     PUT_OBJECT = "PutObject"
     PUT_OBJECT_ACL = "PutObjectAcl"
+    PUT_OBJECT_ANNOTATION = "PutObjectAnnotation"
     PUT_OBJECT_LEGAL_HOLD = "PutObjectLegalHold"
     PUT_OBJECT_LOCK_CONFIGURATION = "PutObjectLockConfiguration"
     PUT_OBJECT_RETENTION = "PutObjectRetention"
@@ -114,6 +118,7 @@ class Operation(enum.Enum):
     RENAME_OBJECT = "RenameObject"
     RESTORE_OBJECT = "RestoreObject"
     SELECT_OBJECT_CONTENT = "SelectObjectContent"
+    UPDATE_BUCKET_METADATA_ANNOTATION_TABLE_CONFIGURATION = "UpdateBucketMetadataAnnotationTableConfiguration"
     UPDATE_BUCKET_METADATA_INVENTORY_TABLE_CONFIGURATION = "UpdateBucketMetadataInventoryTableConfiguration"
     UPDATE_BUCKET_METADATA_JOURNAL_TABLE_CONFIGURATION = "UpdateBucketMetadataJournalTableConfiguration"
     UPDATE_OBJECT_ENCRYPTION = "UpdateObjectEncryption"
@@ -129,7 +134,7 @@ class Level(enum.Enum):
     OBJECT = "object"
 
 
-Methods = dict[str, Operation]  # by HTTP method, or by sub-resource
+Methods = dict[str, Operation]  # by HTTP method
 
 # Without a sub-resource. ``operations`` tells ListObjectsV2, CopyObject and UploadPartCopy from these.
 PLAIN: Final[dict[Level, Methods]] = {
@@ -194,6 +199,7 @@ SUBRESOURCES: Final[dict[Level, dict[str, Methods]]] = {
         },
         "location": {"GET": Operation.GET_BUCKET_LOCATION},
         "logging": {"GET": Operation.GET_BUCKET_LOGGING, "PUT": Operation.PUT_BUCKET_LOGGING},
+        "metadataAnnotationTable": {"PUT": Operation.UPDATE_BUCKET_METADATA_ANNOTATION_TABLE_CONFIGURATION},
         "metadataConfiguration": {
             "GET": Operation.GET_BUCKET_METADATA_CONFIGURATION,
             "POST": Operation.CREATE_BUCKET_METADATA_CONFIGURATION,
@@ -255,6 +261,11 @@ SUBRESOURCES: Final[dict[Level, dict[str, Methods]]] = {
     },
     Level.OBJECT: {
         "acl": {"GET": Operation.GET_OBJECT_ACL, "PUT": Operation.PUT_OBJECT_ACL},
+        "annotation": {
+            "GET": Operation.GET_OBJECT_ANNOTATION,
+            "PUT": Operation.PUT_OBJECT_ANNOTATION,
+            "DELETE": Operation.DELETE_OBJECT_ANNOTATION,
+        },
         "attributes": {"GET": Operation.GET_OBJECT_ATTRIBUTES},
         "encryption": {"PUT": Operation.UPDATE_OBJECT_ENCRYPTION},
         "legal-hold": {"GET": Operation.GET_OBJECT_LEGAL_HOLD, "PUT": Operation.PUT_OBJECT_LEGAL_HOLD},
@@ -278,16 +289,18 @@ SUBRESOURCES: Final[dict[Level, dict[str, Methods]]] = {
     },
 }
 
-# Their GET lists all configurations unless ``id`` names one.
-LISTED_WITHOUT_ID: Final[Methods] = {
-    "analytics": Operation.LIST_BUCKET_ANALYTICS_CONFIGURATIONS,
-    "intelligent-tiering": Operation.LIST_BUCKET_INTELLIGENT_TIERING_CONFIGURATIONS,
-    "inventory": Operation.LIST_BUCKET_INVENTORY_CONFIGURATIONS,
-    "metrics": Operation.LIST_BUCKET_METRICS_CONFIGURATIONS,
+# Their GET is a listing unless this parameter names one of them.
+LISTED_WITHOUT: Final[dict[str, tuple[str, Operation]]] = {
+    "analytics": ("id", Operation.LIST_BUCKET_ANALYTICS_CONFIGURATIONS),
+    "intelligent-tiering": ("id", Operation.LIST_BUCKET_INTELLIGENT_TIERING_CONFIGURATIONS),
+    "inventory": ("id", Operation.LIST_BUCKET_INVENTORY_CONFIGURATIONS),
+    "metrics": ("id", Operation.LIST_BUCKET_METRICS_CONFIGURATIONS),
+    "annotation": ("annotationName", Operation.LIST_OBJECT_ANNOTATIONS),
 }
 
-# Refused by name. Websites, S3 Select and torrents would have the store read plaintext; sessions would hand out
-# credentials that only the store knows; metadata tables and ABAC belong to AWS alone.
+# Refused by name. Annotations are payloads that nothing would seal. Websites, S3 Select and torrents would have the
+# store read plaintext; sessions would hand out credentials that only the store knows; metadata tables and ABAC belong
+# to AWS alone.
 UNSUPPORTED: Final = frozenset(
     {
         Operation.CREATE_BUCKET_METADATA_CONFIGURATION,
@@ -295,14 +308,19 @@ UNSUPPORTED: Final = frozenset(
         Operation.CREATE_SESSION,
         Operation.DELETE_BUCKET_METADATA_CONFIGURATION,
         Operation.DELETE_BUCKET_METADATA_TABLE_CONFIGURATION,
+        Operation.DELETE_OBJECT_ANNOTATION,
         Operation.GET_BUCKET_ABAC,
         Operation.GET_BUCKET_METADATA_CONFIGURATION,
         Operation.GET_BUCKET_METADATA_TABLE_CONFIGURATION,
+        Operation.GET_OBJECT_ANNOTATION,
         Operation.GET_OBJECT_TORRENT,
+        Operation.LIST_OBJECT_ANNOTATIONS,
         Operation.PUT_BUCKET_ABAC,
         Operation.PUT_BUCKET_WEBSITE,
+        Operation.PUT_OBJECT_ANNOTATION,
         Operation.RENAME_OBJECT,
         Operation.SELECT_OBJECT_CONTENT,
+        Operation.UPDATE_BUCKET_METADATA_ANNOTATION_TABLE_CONFIGURATION,
         Operation.UPDATE_BUCKET_METADATA_INVENTORY_TABLE_CONFIGURATION,
         Operation.UPDATE_BUCKET_METADATA_JOURNAL_TABLE_CONFIGURATION,
         Operation.UPDATE_OBJECT_ENCRYPTION,

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from botocore import auth
-from botocore.awsrequest import AWSRequest
-from botocore.credentials import Credentials as BotoCredentials
+from botocore import auth  # type: ignore[import-untyped]
+from botocore.awsrequest import AWSRequest  # type: ignore[import-untyped]
+from botocore.credentials import Credentials as BotoCredentials  # type: ignore[import-untyped]
 
 from s3proxy.front.credentials import ANONYMOUS, Credential, Credentials, Grant, Principal, Right
 from s3proxy.front.head import RequestHead, make_head
@@ -51,7 +51,7 @@ def sign_with_botocore(
     signer: Any = auth.S3SigV4QueryAuth if presign_s else auth.S3SigV4Auth
     make = partial(signer, expires=presign_s) if presign_s else signer
     credentials = BotoCredentials(ACCESS_KEY_ID, SECRET_KEY)
-    with mock.patch.object(auth, "get_current_datetime", lambda: NOW.replace(tzinfo=None)):
+    with mock.patch.object(auth, "get_current_datetime", return_value=NOW.replace(tzinfo=None)):
         make(credentials, "s3", "us-east-1").add_auth(request)
     raw_target = request.url.removeprefix(f"https://{HOST}")
     sent = [(name, value if isinstance(value, str) else value.decode()) for name, value in request.headers.items()]
