@@ -10,7 +10,7 @@ to what is served; so a verifier may try both and nothing else.
 
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 from urllib.parse import quote, quote_from_bytes, unquote_to_bytes
 
@@ -72,20 +72,24 @@ def split_query(raw_query: str) -> list[tuple[str, str]]:
     return [(name, value) for name, _, value in pairs]
 
 
-def canonical_paths(head: RequestHead) -> list[str]:
-    """Return the paths that a client may have signed: raw, and strict where it differs."""
+def canonical_paths(head: RequestHead) -> Iterator[str]:
+    """Yield the paths that a client may have signed: raw, and strict where it differs."""
+    yield head.raw_path
     strict = quote_from_bytes(decode_bytes(head.raw_path), safe="/")
-    return [head.raw_path] if strict == head.raw_path else [head.raw_path, strict]
+    if strict != head.raw_path:
+        yield strict
 
 
-def canonical_queries(head: RequestHead, *, leave_out: str = "") -> list[str]:
-    """Return the queries that a client may have signed, without the parameter ``leave_out``."""
+def canonical_queries(head: RequestHead, *, leave_out: str = "") -> Iterator[str]:
+    """Yield the queries that a client may have signed, without the parameter ``leave_out``."""
     pairs = [(name, value) for name, value in split_query(head.raw_query) if name != leave_out]
     raw = "&".join(f"{name}={value}" for name, value in sorted(pairs))
+    yield raw
     strict = "&".join(
         f"{name}={value}" for name, value in sorted((_strict_query(n), _strict_query(v)) for n, v in pairs)
     )
-    return [raw] if strict == raw else [raw, strict]
+    if strict != raw:
+        yield strict
 
 
 def _strict_query(raw: str) -> str:

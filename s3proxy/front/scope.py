@@ -95,7 +95,8 @@ def parse_timestamp(text: str, *, code: str) -> datetime:
     """
     try:
         if _DATE.fullmatch(text):
-            return datetime.strptime(text, DATE_FORMAT).replace(tzinfo=UTC)
+            day, moment = (int(text[:4]), int(text[4:6]), int(text[6:8])), (int(text[9:11]), int(text[11:13]))
+            return datetime(*day, *moment, int(text[13:15]), tzinfo=UTC)  # strptime would take half the time of it all
     except ValueError:
         pass
     msg = "The date must be in the ISO8601 Long Format \"yyyyMMdd'T'HHmmss'Z'\"."

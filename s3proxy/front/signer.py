@@ -89,7 +89,7 @@ class Signer:
         signed = [(name, head.header(name)) for name in sorted(set(head.names()) - _NOT_SIGNED)]
         scope = Scope(timestamp[:8], self.region)
         request = canonical_request(
-            method=method, path=raw_path, query=canonical_queries(head)[0], headers=signed, payload=payload_sha256
+            method=method, path=raw_path, query=next(canonical_queries(head)), headers=signed, payload=payload_sha256
         )
         signature = sign(
             self.keys.key_for(self.credential, scope), string_to_sign(request, timestamp=timestamp, scope=str(scope))
