@@ -18,6 +18,7 @@ usage: strongroom VERB [ARG...]
   bridge   serve secrets from OpenBao to wrappers
   dev      start OpenBao, an authority and a bridge on this machine, to try things out
   demo     show the main job from end to end
+  doctor   probe this machine, or attack a running program, and say what is protected
   bundle   make a directory with an interpreter of its own, for images without Python
   version  print the version
 
@@ -30,6 +31,7 @@ _COMPONENTS = {
     "dev": ("cli.dev.main", "dev"),
     "demo": ("cli.demo.main", "dev"),
     "bundle": ("cli.bundle.main", "dev"),
+    "doctor": ("cli.doctor.main", "dev"),
 }
 
 
