@@ -109,7 +109,12 @@ class Dispatcher:
             moved = (incoming.received_bytes, incoming.sent_bytes) if incoming else (0, 0)
             seconds = time.perf_counter() - begin
             self._metrics.request(name, status, seconds, *moved)
-            fields = {"operation": name, "status": status, "seconds": round(seconds, 6), "request_id": request_id}
+            fields: dict[str, str | int | float | bool | None] = {
+                "operation": name,
+                "status": status,
+                "seconds": round(seconds, 6),
+                "request_id": request_id,
+            }
             who = {"principal": incoming.verified.principal.name} if incoming else {}
             log_event(_log, logging.INFO, "request", fields | who | {"received": moved[0], "sent": moved[1]})
 
@@ -162,13 +167,13 @@ class Dispatcher:
         own = not isinstance(error, StrongroomError)
         damage = isinstance(error, IntegrityError)
         level = (
-            logging.ERROR if own or damage else logging.WARNING if told is None or told.status >= 500 else logging.INFO
-        )  # noqa: PLR2004
+            logging.ERROR if own or damage else logging.WARNING if told is None or told.status >= 500 else logging.INFO  # noqa: PLR2004 - HTTP status
+        )
         event = "object_refused" if damage else "request_failed"
         log_event(_log, level, event, fields, error=error if own else None)
 
 
-def told_as(error: Exception) -> S3Error:
+def told_as(error: Exception) -> S3Error:  # noqa: PLR0911 - one for each kind of operation
     """Return what the client is told of an error: the one table from our classes to S3 codes."""
     if isinstance(error, S3Error):
         return error

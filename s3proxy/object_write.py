@@ -1,4 +1,4 @@
-"""PutObject: a body is sealed as it comes in. Nothing is stored unless everything that the client claims of it holds."""
+"""PutObject: a body is sealed as it comes in. Nothing is stored unless everything the client claims of it holds."""
 
 import os
 from collections.abc import AsyncIterator
@@ -67,7 +67,7 @@ async def sealed_pieces(
 class ObjectWriter:
     """Writes whole objects."""
 
-    def __init__(  # noqa: PLR0913 - what it works with
+    def __init__(
         self, store: Store, keys: BucketKeys, finder: ObjectFinder, known: KnownDigests, *, buffered_bytes: int
     ) -> None:
         """Take where objects go, what seals them, and up to which size they are read first."""
@@ -120,7 +120,7 @@ class ObjectWriter:
         try:
             async with self._store.exchange(request) as response:
                 if response.status != 200:  # noqa: PLR2004 - OK
-                    raise await store_error(response)  # noqa: TRY301 - looked at below
+                    raise await store_error(response)
                 answered = answer_headers(response.headers)
                 store_etag = response.headers.get("ETag", "")
         except StrongroomError:
@@ -139,7 +139,7 @@ class ObjectWriter:
     async def _conditions(self, incoming: Incoming, policy: Policy) -> dict[str, str]:
         """Return the conditions for the store, which decides them together with the write.
 
-        A client knows other ETags than the store: If-Match becomes the store's ETag of the object that has the client's.
+        A client knows other ETags than the store: If-Match becomes the store's ETag of the object that has the client's.  # noqa: E501
 
         Raises:
             S3Error: PreconditionFailed, or NoSuchKey when there is nothing to match.

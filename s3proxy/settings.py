@@ -42,7 +42,8 @@ class ProxySettings:
     )
     tls_key_file: Path | None = setting(None, Rule("the private key of that certificate", unit="PEM file"))
     share_port: bool = setting(
-        False, Rule("whether several processes listen on one port", unit="true or false", why="SO_REUSEPORT")
+        False,
+        Rule("whether several processes listen on one port", unit="true or false", why="SO_REUSEPORT"),  # noqa: FBT003 - the default of a setting
     )
     domains: str = setting(
         "", Rule("host names under which buckets are subdomains", unit="NAME,NAME", why="path style always works")

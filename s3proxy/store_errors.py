@@ -1,4 +1,4 @@
-"""What the store refuses, told to the client as the proxy's own refusal: code and words of the store, our request id."""
+"""What the store refuses, told to the client as the proxy's own refusal: code and words of the store, our id."""
 
 import re
 from html import unescape

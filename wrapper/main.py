@@ -100,7 +100,7 @@ def launch(arguments: list[str], started: float) -> "NoReturn":
     start(command, environ, settings, plan, started)
 
 
-def start(
+def start(  # noqa: C901 - the steps of a launch, in their order
     command: list[str], environ: "Mapping[str, str]", settings: "WrapperSettings", plan: "LaunchPlan", started: float
 ) -> "NoReturn":
     """Fetch what a plan asks for and become the command.

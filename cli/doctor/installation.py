@@ -18,7 +18,7 @@ from strongroom.errors import ConfigError, StrongroomError
 from strongroom.problem import printable
 from strongroom.region import encode
 from strongroom.tls import client_context
-from wrapper.exit_status import CannotExecError, ProtectionError
+from wrapper.exit_status import ProtectionError
 from wrapper.fetch import Bridge
 from wrapper.handoff import usable_library
 from wrapper.memory import SecretMemory
@@ -88,7 +88,7 @@ def _delivery(require: str) -> Finding:
         if reader.linkage != DYNAMIC:
             return Finding(name, Status.NOTE, f"not tried: {reader.binary} is not dynamically linked")
         says = in_child(lambda: _deliver(require, reader.argv))
-    except (CannotExecError, OSError, KilledError, RuntimeError) as error:
+    except (StrongroomError, OSError, KilledError, RuntimeError) as error:
         return Finding(name, Status.NOTE, f"cannot be tried with {sys.executable or 'this interpreter'}: {error}")
     if says:
         return Finding(name, Status.PROBLEM, str(says), "see the lines on memory and library")

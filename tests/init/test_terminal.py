@@ -292,7 +292,7 @@ class TestBelowShell:
             terminal.wait_for_foreground("bash")
 
     def test_end_in_the_background_takes_nothing(self, ours: Init, tmp_path: Path) -> None:
-        # A program that starts others in a loop would not do: whoever is stopped between vfork and exec keeps its parent
+        # A program that starts others in a loop would not do: whoever is stopped between vfork and exec keeps its parent  # noqa: E501
         # from stopping.
         go = tmp_path / "go"
         os.mkfifo(go)

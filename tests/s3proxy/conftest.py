@@ -13,7 +13,7 @@ from cli.dev.seaweed import REGION, SeaweedServer
 S3 = Any  # botocore makes its clients at run time
 
 
-def client_of(url: str, access_key: str, secret_key: str, **options: Any) -> S3:  # noqa: ANN401 - botocore's own
+def client_of(url: str, access_key: str, secret_key: str, **options: Any) -> S3:
     config = Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 1}, read_timeout=30, **options)
     return boto3.client(
         "s3",

@@ -41,7 +41,7 @@ def signed(document: object, **fields: str) -> dict[str, str]:
     return {"key": "in/a"} | SIGNING | {"policy": policy, "x-amz-signature": signature} | given
 
 
-def refused(fields: dict[str, str], **options: Any) -> S3Error:  # noqa: ANN401 - those of upload
+def refused(fields: dict[str, str], **options: Any) -> S3Error:
     with pytest.raises(S3Error) as caught:
         upload(fields, **options)
     return caught.value
