@@ -7,6 +7,7 @@ import logging
 import os
 import ssl
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 
 from aiohttp import web
 
@@ -162,7 +163,7 @@ class Proxy:
                 asyncio.timeout(_HEALTH_TIMEOUT_S),
                 self._store.exchange(StoreRequest(method="GET", query=(("max-buckets", "1"),))) as response,
             ):
-                return Part(ok=response.status == 200, detail=f"the store answers {response.status}")  # noqa: PLR2004 - OK
+                return Part(ok=response.status == HTTPStatus.OK, detail=f"the store answers {response.status}")
         except TimeoutError:
             return Part(ok=False, detail=f"the store did not answer within {_HEALTH_TIMEOUT_S:g} s")
         except StrongroomError as error:

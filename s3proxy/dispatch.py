@@ -6,6 +6,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Final
 
 from aiohttp import web
@@ -150,7 +151,7 @@ class Dispatcher:
         if told.retry_after_s is not None:
             headers["Retry-After"] = str(max(1, round(told.retry_after_s)))
         body = b""
-        if request.method != "HEAD" and told.status != 304:  # noqa: PLR2004 - Not Modified has no body
+        if request.method != "HEAD" and told.status != HTTPStatus.NOT_MODIFIED:
             body = error_document(told, resource=request.raw_path.partition("?")[0], request_id=request_id)
             headers["Content-Type"] = XML_TYPE
         response = web.Response(status=told.status, body=body, headers=headers)
@@ -166,9 +167,11 @@ class Dispatcher:
             fields |= {"reason": error.message, "hint": error.hint}
         own = not isinstance(error, StrongroomError)
         damage = isinstance(error, IntegrityError)
-        level = (
-            logging.ERROR if own or damage else logging.WARNING if told is None or told.status >= 500 else logging.INFO  # noqa: PLR2004 - HTTP status
-        )
+        if own or damage:
+            level = logging.ERROR
+        else:
+            failed = told is None or told.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+            level = logging.WARNING if failed else logging.INFO
         event = "object_refused" if damage else "request_failed"
         log_event(_log, level, event, fields, error=error if own else None)
 

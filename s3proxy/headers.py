@@ -27,8 +27,9 @@ _GRANTS: Final = "x-amz-grant-"
 _REFUSED: Final = "x-amz-server-side-encryption-customer-"
 _ANSWERED: Final = (
     "last-modified", "x-amz-delete-marker", "x-amz-expiration", "x-amz-missing-meta", "x-amz-object-lock-legal-hold",
-    "x-amz-object-lock-mode", "x-amz-object-lock-retain-until-date", "x-amz-replication-status", "x-amz-request-charged",  # noqa: E501
-    "x-amz-restore", "x-amz-storage-class", "x-amz-tagging-count", "x-amz-version-id", "x-amz-website-redirect-location",  # noqa: E501
+    "x-amz-object-lock-mode", "x-amz-object-lock-retain-until-date", "x-amz-replication-status",
+    "x-amz-request-charged", "x-amz-restore", "x-amz-storage-class", "x-amz-tagging-count", "x-amz-version-id",
+    "x-amz-website-redirect-location",
 )  # fmt: skip
 _PASSED_BACK: Final = (
     *_ANSWERED, "allow", "access-control-allow-credentials", "access-control-allow-headers",

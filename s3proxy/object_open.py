@@ -5,6 +5,7 @@ Nothing of an object, not even its size, is told before this has held.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 
 from s3proxy.bucket_keys import BucketKeys
 from s3proxy.headers import ENTRY_HEADER
@@ -105,7 +106,7 @@ class ObjectFinder:
         """
         request = StoreRequest(method="HEAD", bucket=name.bucket, key=name.key, query=(*name.query, *query))
         async with self._store.exchange(request) as response:
-            if response.status != 200:  # noqa: PLR2004 - OK
+            if response.status != HTTPStatus.OK:
                 raise await store_error(response)
             return await self.find(name, response.headers)
 
@@ -140,7 +141,7 @@ class ObjectFinder:
         """
         request = self.stored_range(name, found, first, last)
         async with self._store.exchange(request) as response:
-            if response.status != 206:  # noqa: PLR2004 - Partial Content
+            if response.status != HTTPStatus.PARTIAL_CONTENT:
                 raise await store_error(response)
             raw = await read_all(response, last - first + 1)
         if len(raw) != last - first + 1:

@@ -117,7 +117,7 @@ class ObjectReader:
         query = name.query + overrides(incoming)
         return StoreRequest(method="GET", bucket=name.bucket, key=name.key, query=query, headers=headers)
 
-    async def _send_whole(  # noqa: PLR0913 - what there is to know  # noqa: PLR0917 - one read
+    async def _send_whole(  # noqa: PLR0913, PLR0917 - what there is to know
         self,
         incoming: Incoming,
         policy: Policy,

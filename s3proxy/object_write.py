@@ -3,6 +3,7 @@
 import os
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from http import HTTPStatus
 
 from s3proxy.bucket_keys import BucketKeys
 from s3proxy.conditions import require_match
@@ -119,7 +120,7 @@ class ObjectWriter:
         )
         try:
             async with self._store.exchange(request) as response:
-                if response.status != 200:  # noqa: PLR2004 - OK
+                if response.status != HTTPStatus.OK:
                     raise await store_error(response)
                 answered = answer_headers(response.headers)
                 store_etag = response.headers.get("ETag", "")
@@ -139,7 +140,8 @@ class ObjectWriter:
     async def _conditions(self, incoming: Incoming, policy: Policy) -> dict[str, str]:
         """Return the conditions for the store, which decides them together with the write.
 
-        A client knows other ETags than the store: If-Match becomes the store's ETag of the object that has the client's.  # noqa: E501
+        A client knows other ETags than the store: its If-Match becomes the store's ETag of the object that has the
+        client's.
 
         Raises:
             S3Error: PreconditionFailed, or NoSuchKey when there is nothing to match.

@@ -1,13 +1,13 @@
 """Operations that mean the same on sealed objects: passed on to the store, and its answer passed back."""
 
+from http import HTTPStatus
+
 import aiohttp
 
 from s3proxy.headers import ENTRY_HEADER, passed_back, passed_headers
 from s3proxy.incoming import Incoming
 from s3proxy.store import Store, StoreRequest
 from s3proxy.store_errors import store_error
-
-_FIRST_ERROR = 300
 
 
 async def pass_on(incoming: Incoming, store: Store) -> None:
@@ -27,7 +27,7 @@ async def pass_on(incoming: Incoming, store: Store) -> None:
         body=body or None,
     )
     async with store.exchange(request) as response:
-        if response.status >= _FIRST_ERROR and response.status != 307:  # noqa: PLR2004 - Temporary Redirect
+        if response.status >= HTTPStatus.MULTIPLE_CHOICES and response.status != HTTPStatus.TEMPORARY_REDIRECT:
             raise await store_error(response, bucket_asked=not call.key)
         await relay(incoming, response)
 

@@ -11,6 +11,7 @@ from strongroom.errors import ConfigError
 from strongroom.settings import REQUIRED, Rule, setting
 
 PREFIX = "STRONGROOM_S3PROXY_"
+_HIGHEST_PORT = 65_535
 
 
 class LogLevel(enum.Enum):
@@ -42,8 +43,8 @@ class ProxySettings:
     )
     tls_key_file: Path | None = setting(None, Rule("the private key of that certificate", unit="PEM file"))
     share_port: bool = setting(
-        False,
-        Rule("whether several processes listen on one port", unit="true or false", why="SO_REUSEPORT"),  # noqa: FBT003 - the default of a setting
+        False,  # noqa: FBT003 - the default
+        Rule("whether several processes listen on one port", unit="true or false", why="SO_REUSEPORT"),
     )
     domains: str = setting(
         "", Rule("host names under which buckets are subdomains", unit="NAME,NAME", why="path style always works")
@@ -190,7 +191,8 @@ def parse_listen(text: str, name: str) -> tuple[str | None, int]:
     """
     host, colon, port = text.rpartition(":")
     bracketed = host.startswith("[") and host.endswith("]")
-    if not colon or not (port.isascii() and port.isdigit() and int(port) <= 65_535) or (":" in host and not bracketed):  # noqa: PLR2004 - the highest TCP port
+    is_port = port.isascii() and port.isdigit() and int(port) <= _HIGHEST_PORT
+    if not colon or not is_port or (":" in host and not bracketed):
         msg = f"{name}={text}: must be [HOST]:PORT"
         raise ConfigError(msg, hint="write for example :8190, 127.0.0.1:8190 or [::1]:8190")
     return host.strip("[]") or None, int(port)

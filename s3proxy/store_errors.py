@@ -2,6 +2,7 @@
 
 import re
 from html import unescape
+from http import HTTPStatus
 
 import aiohttp
 
@@ -35,7 +36,7 @@ async def store_error(response: aiohttp.ClientResponse, *, bucket_asked: bool = 
     body = await read_all(response, _MAX_BYTES) if response.method != "HEAD" else b""
     code, message = _CODE.search(body), _MESSAGE.search(body)
     fallback = _BY_STATUS.get(response.status, "InternalError")
-    if bucket_asked and response.status == 404:  # noqa: PLR2004 - Not Found
+    if bucket_asked and response.status == HTTPStatus.NOT_FOUND:
         fallback = "NoSuchBucket"
     name = code[1].decode() if code else fallback
     if name in _OURS:
@@ -43,5 +44,6 @@ async def store_error(response: aiohttp.ClientResponse, *, bucket_asked: bool = 
         return S3Error("InternalError", "The store does not accept the proxy.", hint=hint)
     text = unescape(message[1].decode("utf-8", "replace")) if message else "The store refuses the request."
     error = S3Error(name, text)
-    error.status = response.status if response.status >= 300 else 500  # noqa: PLR2004 - an error inside of a 200
+    inside_of_200 = response.status < HTTPStatus.MULTIPLE_CHOICES
+    error.status = HTTPStatus.INTERNAL_SERVER_ERROR if inside_of_200 else response.status
     return error

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-import botocore  # type: ignore[import-untyped]
+import botocore
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
