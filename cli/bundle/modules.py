@@ -22,7 +22,7 @@ OWN_PACKAGES = ("cli", "preload", "strongroom", "wrapper")
 START = "cli.bundle.start"
 
 # What a bundle can do: everything of the wrapper, and copying itself. The first of these finds the verbs.
-_ROOTS = ("cli.main", START, "cli.bundle.install")
+_ROOTS = ("cli.main", START, "cli.bundle.install", "cli.doctor.main")
 
 # Imported by name while running, so no source shows them: codecs (idna for host names, RFC 3490), and what prints
 # warnings and errors.

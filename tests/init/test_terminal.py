@@ -192,8 +192,8 @@ class TestInContainer:
             child = terminal.foreground()
             terminal.type(CTRL_Z)
             if Can.IGNORE_LONE_CTRL_Z in init.can:
-                terminal.type(b"\n")
                 os.kill(child, signal.SIGUSR1)
+                terminal.type(b"\n")  # a shell runs its trap after read, when the signal came just before read waited
                 terminal.read_until("usr1")
             else:
                 wait_for("the child to stop", lambda: state_of(child) == "T")
@@ -292,8 +292,8 @@ class TestBelowShell:
             terminal.wait_for_foreground("bash")
 
     def test_end_in_the_background_takes_nothing(self, ours: Init, tmp_path: Path) -> None:
-        # A program that starts others in a loop would not do: whoever is stopped between vfork and exec keeps its parent  # noqa: E501
-        # from stopping.
+        # A program that starts others in a loop would not do: whoever is stopped between vfork and exec keeps its
+        # parent from stopping.
         go = tmp_path / "go"
         os.mkfifo(go)
         with shell() as terminal:

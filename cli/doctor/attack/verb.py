@@ -71,7 +71,7 @@ class Report:
         seen = f"{size} KiB of {target.kind} memory" if target.regions else "no secret memory to be seen"
         lines = [
             page.heading(f"process {target.pid}: {target.name}"),
-            f"uid {target.uid}, {seen}, {self.values} values known to look for",
+            f"uid {target.uid}, {seen}, values to look for: {self.values}",
             "",
         ]
         table: list[tuple[str, Sequence[str]]] = [("", ("ATTACK", "AS", "RESULT", "WHAT IT MEANS"))]
