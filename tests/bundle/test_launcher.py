@@ -104,19 +104,6 @@ class TestWhereItLies:
         assert "lib/ld.so: cannot be executed" in result.stderr
 
 
-class TestVerbs:
-    def test_doctor(self, directory: Path) -> None:
-        result = run(directory / "strongroom", "doctor")
-        assert result.returncode == 0, result.stdout
-        assert "everything that strongroom run needs is here" in result.stdout
-
-    def test_what_a_bundle_does_not_have_is_named(self, directory: Path) -> None:
-        result = run(directory / "strongroom", "bridge")
-        assert result.returncode != 0
-        assert "strongroom: error: " in result.stderr
-        assert "Traceback" not in result.stderr
-
-
 class TestWhatTheApplicationGets:
     def test_exactly_the_environment_of_the_launcher(self, directory: Path) -> None:
         environ = {
@@ -196,6 +183,17 @@ class TestWhatTheApplicationGets:
 
 
 class TestVerbs:
+    def test_doctor(self, directory: Path) -> None:
+        result = run(directory / "strongroom", "doctor")
+        assert result.returncode == 0, result.stdout
+        assert "everything that strongroom run needs is here" in result.stdout
+
+    def test_what_a_bundle_does_not_have_is_named(self, directory: Path) -> None:
+        result = run(directory / "strongroom", "bridge")
+        assert result.returncode != 0
+        assert "strongroom: error: " in result.stderr
+        assert "Traceback" not in result.stderr
+
     def test_plan(
         self, directory: Path, references: Mapping[str, str], certificate_settings: Mapping[str, str]
     ) -> None:
