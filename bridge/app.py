@@ -15,16 +15,17 @@ from aiohttp import web
 from bridge.audit import AuditLog
 from bridge.handlers import Front
 from bridge.health import Health, Part
-from bridge.login import Credentials, Login
 from bridge.metrics import Metrics
-from bridge.openbao import Call, Endpoint, OpenBao
 from bridge.policy_file import PolicyFile
-from bridge.reads import CoalescingReader, Pool
+from bridge.reads import CoalescingReader
 from bridge.service import Limits, Service
 from bridge.settings import BridgeSettings, Durability, parse_listen
-from bridge.store import SecretStore
 from strongroom.errors import ConfigError, PeerError
 from strongroom.logs import log_event
+from strongroom.openbao.connection import Call, Endpoint, OpenBao
+from strongroom.openbao.login import Credentials, Login
+from strongroom.openbao.pool import Pool
+from strongroom.openbao.secrets import SecretStore
 from strongroom.tls_reload import ReloadingServerContext
 
 _log = logging.getLogger(__name__)

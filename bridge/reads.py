@@ -1,4 +1,4 @@
-"""Reading secrets off the event loop: a bounded pool of threads, one read in flight per path and version, deadlines.
+"""Reading secrets off the event loop: one read in flight per path and version, deadlines.
 
 A caller that goes away does not take the read with it, because others may be waiting for the same one. Nothing is kept
 once a read has ended.
@@ -7,46 +7,24 @@ once a read has ended.
 import asyncio
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Protocol
 
-from bridge.kv import Reading
-from bridge.openbao import Answer, Call
-from bridge.store import Exchange, SecretStore
 from strongroom.errors import DeniedError, UnavailableError
+from strongroom.openbao.kv import Reading
+from strongroom.openbao.pool import Pool
+from strongroom.openbao.secrets import SecretStore
 from strongroom.secret import Secret
 
 
 class Tokens(Protocol):
-    """What this module needs of ``bridge.login.Login``."""
+    """What this module needs of ``strongroom.openbao.login.Login``."""
 
     async def token(self) -> Secret:
         """Return a token."""
 
     async def replace(self, refused: Secret) -> Secret | None:
         """Return a new token if ``refused`` is dead."""
-
-
-class Pool:
-    """The threads that wait for OpenBao."""
-
-    def __init__(self, threads: int) -> None:
-        """Take the number of threads; it bounds the connections to OpenBao."""
-        self._executor = ThreadPoolExecutor(threads, thread_name_prefix="openbao")
-
-    async def exchange(self, openbao: Exchange, call: Call) -> Answer:
-        """Make one call of OpenBao in a thread."""
-        return await asyncio.get_running_loop().run_in_executor(self._executor, openbao.exchange, call)
-
-    async def read(self, store: SecretStore, path: str, version: int, *, token: Secret, deadline: float) -> Reading:
-        """Read one path in a thread."""
-        work = partial(store.read, path, version, token=token, deadline=deadline)
-        return await asyncio.get_running_loop().run_in_executor(self._executor, work)
-
-    def close(self) -> None:
-        """Let the threads end when they are done; waiting work is dropped."""
-        self._executor.shutdown(wait=False, cancel_futures=True)
 
 
 class CoalescingReader:
@@ -104,10 +82,10 @@ class CoalescingReader:
         deadline = time.monotonic() + self._timeout_s
         token = await self._tokens.token()
         try:
-            return await self._pool.read(self._store, path, version, token=token, deadline=deadline)
+            return await self._pool.run(partial(self._store.read, path, version, token=token, deadline=deadline))
         except DeniedError:
             # Either the token may not read this path, or it is dead: revoked, expired, or of another server.
             fresh = await self._tokens.replace(token)
             if fresh is None:
                 raise
-        return await self._pool.read(self._store, path, version, token=fresh, deadline=deadline)
+        return await self._pool.run(partial(self._store.read, path, version, token=fresh, deadline=deadline))

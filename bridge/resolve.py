@@ -8,10 +8,10 @@ import enum
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from bridge.kv import Reading, decode_base64, value_bytes
 from bridge.record import AuditRecord, Decision
 from strongroom.bundle import BundleRequest, Entry, FromPath
 from strongroom.errors import DeniedError, NotFoundError, PeerError, StrongroomError, UndeliverableError
+from strongroom.openbao.kv import Reading, decode_base64, value_bytes
 from strongroom.problem import DENIED, MISSING, UNDELIVERABLE, Failure
 from strongroom.reference import Reference, is_env_name
 

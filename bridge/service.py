@@ -10,7 +10,6 @@ from secrets import randbits
 from typing import Protocol
 
 from bridge.decide import denials, plan_of
-from bridge.kv import Reading
 from bridge.offload import INLINE_ITEMS, compute
 from bridge.policy import Policy
 from bridge.record import AuditRecord, Caller, Decision
@@ -27,6 +26,7 @@ from strongroom.errors import (
     UndeliverableError,
 )
 from strongroom.identity import parse_spiffe_id
+from strongroom.openbao.kv import Reading
 from strongroom.problem import DENIED, MISSING, UNDELIVERABLE, Failure
 
 

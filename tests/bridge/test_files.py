@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.kv import decode_base64
 from bridge.policy import Policy, make_grant
 from bridge.service import Limits, RefusedError, Service
 from cli.dev.openbao import OpenBaoServer
 from strongroom.answer import HEAD_BYTES, decode_layout, index_bytes
 from strongroom.bundle import FILES_MEDIA_TYPE, REGION_MEDIA_TYPE, BundleRequest, Entry
 from strongroom.errors import UndeliverableError
+from strongroom.openbao.kv import decode_base64
 from strongroom.reference import parse_value
 from strongroom.region import read_values
 from tests.bridge.conftest import MakeBridge

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.kv import (
+from strongroom.errors import NotFoundError, PeerError, UndeliverableError
+from strongroom.openbao.kv import (
     Mount,
     RawNumber,
     Reading,
@@ -17,7 +18,6 @@ from bridge.kv import (
     reading_of_v2,
     value_bytes,
 )
-from strongroom.errors import NotFoundError, PeerError, UndeliverableError
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(st.characters(exclude_categories=["Cs"])),

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from bridge.lease import Lease, Step, next_step
-from bridge.login import Credentials, Login
-from bridge.openbao import Answer, Call
 from strongroom.errors import ConfigError, UnavailableError
+from strongroom.openbao.connection import Answer, Call
+from strongroom.openbao.lease import Lease, Step, next_step
+from strongroom.openbao.login import Credentials, Login
 
 
 @pytest.mark.parametrize(

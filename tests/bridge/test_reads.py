@@ -6,11 +6,12 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from bridge.kv import Reading
-from bridge.openbao import Answer, Call
-from bridge.reads import CoalescingReader, Pool
-from bridge.store import SecretStore
+from bridge.reads import CoalescingReader
 from strongroom.errors import DeniedError, NotFoundError, UnavailableError
+from strongroom.openbao.connection import Answer, Call
+from strongroom.openbao.kv import Reading
+from strongroom.openbao.pool import Pool
+from strongroom.openbao.secrets import SecretStore
 from strongroom.secret import Secret
 
 

@@ -12,14 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from bridge.login import Credentials, Login
-from bridge.openbao import Call, Endpoint, OpenBao
-from bridge.reads import CoalescingReader, Pool
+from bridge.reads import CoalescingReader
 from bridge.service import SecretSource
-from bridge.store import SecretStore
 from cli.dev.authority import Authority
 from cli.dev.openbao import OpenBaoServer
 from strongroom.errors import ConfigError, DeniedError, NotFoundError, StrongroomError, UnavailableError
+from strongroom.openbao.connection import Call, Endpoint, OpenBao
+from strongroom.openbao.login import Credentials, Login
+from strongroom.openbao.pool import Pool
+from strongroom.openbao.secrets import SecretStore
 from tests.support.secret_source import FakeSecretSource
 
 Ask = Callable[[Callable[[SecretSource], Awaitable[None]]], None]

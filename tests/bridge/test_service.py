@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from bridge.kv import Reading
 from bridge.policy import Policy, make_grant
 from bridge.record import AuditRecord, Caller
 from bridge.service import Limits, RefusedError, SecretSource, Service
 from strongroom.bundle import BundleRequest
 from strongroom.errors import DeniedError, StrongroomError, UnavailableError, UndeliverableError
+from strongroom.openbao.kv import Reading
 from strongroom.region import read_values
 from tests.support.bridge import SHOP, bundle_request
 from tests.support.secret_source import FakeSecretSource

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from bridge.kv import Reading
 from strongroom.errors import DeniedError, NotFoundError, StrongroomError
+from strongroom.openbao.kv import Reading
 
 
 class FakeSecretSource:

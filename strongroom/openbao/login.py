@@ -1,4 +1,4 @@
-"""The bridge's own login at OpenBao: gets a token, keeps it alive, and replaces it when it is dead.
+"""A login at OpenBao: gets a token, keeps it alive, and replaces it when it is dead.
 
 Two ways: a token in a file, which is read again when it changes, or AppRole with role id and secret id in files. The
 token is never logged; nothing here reads a secret.
@@ -11,11 +11,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from bridge.lease import Lease, Step, next_step
-from bridge.openbao import Answer, Call
 from strongroom.errors import ConfigError, PeerError, UnavailableError
 from strongroom.filestamp import stamp_of
 from strongroom.logs import log_event
+from strongroom.openbao.connection import Answer, Call
+from strongroom.openbao.lease import Lease, Step, next_step
 from strongroom.secret import Secret
 
 _log = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ class Credentials:
         return tuple(path for path in (self.token_file, self.role_id_file, self.secret_id_file) if path)
 
 
-Exchange = Callable[[Call], Awaitable[Answer]]  # ``bridge.openbao.OpenBao.exchange`` off the event loop
+Exchange = Callable[[Call], Awaitable[Answer]]  # ``strongroom.openbao.connection.OpenBao.exchange`` off the event loop
 
 
 class Login:
@@ -184,9 +184,7 @@ class Login:
         granted = answer.document.get("auth")
         if answer.status != _OK or not isinstance(granted, dict) or not isinstance(granted.get("client_token"), str):
             msg = f"OpenBao refuses the AppRole login: {answer.reason or answer.status}"
-            raise UnavailableError(
-                msg, hint="check role id, secret id and their limits; the bridge reads the files again"
-            )
+            raise UnavailableError(msg, hint="check role id, secret id and their limits; the files are read again")
         token = Secret(granted["client_token"].encode())
         return token, self._lease_of(granted, ttl="lease_duration")
 
@@ -224,7 +222,7 @@ class LoginFailure:
 
     def as_error(self) -> UnavailableError:
         """Return it as the error that callers get."""
-        return UnavailableError(f"the bridge has no OpenBao login: {self.message}", hint=self.hint)
+        return UnavailableError(f"there is no OpenBao login: {self.message}", hint=self.hint)
 
 
 def _read(path: Path) -> Secret:
@@ -232,10 +230,10 @@ def _read(path: Path) -> Secret:
         content = path.read_bytes().strip()
     except FileNotFoundError:
         msg = f"{path}: does not exist"
-        raise ConfigError(msg, hint="it holds the bridge's login at OpenBao; write it there") from None
+        raise ConfigError(msg, hint="it holds the login at OpenBao; write it there") from None
     except OSError as error:
         msg = f"{path}: cannot be read ({error.strerror})"
-        raise ConfigError(msg, hint="make it readable for the user of the bridge, and for nobody else") from None
+        raise ConfigError(msg, hint="make it readable for this user, and for nobody else") from None
     if not content or not content.isascii() or not content.decode().isprintable():
         msg = f"{path}: holds no token or id"
         raise ConfigError(msg, hint="it is one line of text")

@@ -15,9 +15,9 @@ import hvac.adapters
 import requests
 from requests.adapters import HTTPAdapter
 
-from bridge.kv import parse_document
 from strongroom.errors import ConfigError, PeerError, UnavailableError
 from strongroom.filestamp import stamp_of
+from strongroom.openbao.kv import parse_document
 from strongroom.secret import Secret
 
 _ANSWERED = frozenset({200, 204, 400, 403, 404})
@@ -191,7 +191,7 @@ def _session(endpoint: Endpoint) -> requests.Session:
         msg = f"openbao_ca_file={endpoint.ca_file}: cannot be read, or is not a PEM file with certificates"
         raise ConfigError(msg, hint="name the file with the authority of OpenBao's certificate") from None
     session = requests.Session()
-    session.trust_env = False  # no proxy and no netrc between the bridge and OpenBao, and no look at them per call
+    session.trust_env = False  # no proxy and no netrc on the way to OpenBao, and no look at them per call
     adapter = _ContextAdapter(context, pool_connections=1, pool_maxsize=endpoint.max_connections)
     session.mount("https://", adapter)
     return session

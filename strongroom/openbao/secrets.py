@@ -9,9 +9,9 @@ import time
 from collections.abc import Mapping
 from typing import Protocol
 
-from bridge.kv import Mount, Reading, mount_of, reading_of_v1, reading_of_v2
-from bridge.openbao import Answer, Call
 from strongroom.errors import DeniedError, NotFoundError, UnavailableError
+from strongroom.openbao.connection import Answer, Call
+from strongroom.openbao.kv import Mount, Reading, mount_of, reading_of_v1, reading_of_v2
 from strongroom.secret import Secret
 
 MOUNT_TTL_S = 60.0  # how long an engine may be believed to be what it was; a miss asks earlier
@@ -21,7 +21,7 @@ _BAD_REQUEST, _FORBIDDEN, _NOT_FOUND = 400, 403, 404
 
 
 class Exchange(Protocol):
-    """What this module needs of ``bridge.openbao.OpenBao``."""
+    """What this module needs of ``strongroom.openbao.connection.OpenBao``."""
 
     def exchange(self, call: Call) -> Answer:
         """Make one API call."""
@@ -30,9 +30,10 @@ class Exchange(Protocol):
 class SecretStore:
     """Reads paths; safe to use from several threads."""
 
-    def __init__(self, openbao: Exchange) -> None:
-        """Take the connection."""
+    def __init__(self, openbao: Exchange, *, reader: str = "the bridge") -> None:
+        """Take the connection, and what whoever reads is called in messages."""
         self._openbao = openbao
+        self._reader = reader
         self._lock = threading.Lock()
         self._mounts: dict[str, tuple[Mount, float]] = {}
 
@@ -73,12 +74,12 @@ class SecretStore:
                 msg = f"{path} is in a version 1 engine, which keeps no versions"
                 raise NotFoundError(msg, hint="leave the version out")
             answer = self._openbao.exchange(_get("read", path, token=token, deadline=deadline))
-            _refuse(answer, path)
+            self._refuse(answer, path)
             return reading_of_v1(answer.status, answer.document, path)
         url = f"{mount.path}data/{rest}"
         query = {"version": str(version)} if version else None
         answer = self._openbao.exchange(_get("read", url, token=token, deadline=deadline, query=query))
-        _refuse(answer, path)
+        self._refuse(answer, path)
         try:
             return reading_of_v2(answer.status, answer.document, path, version)
         except NotFoundError:
@@ -119,24 +120,23 @@ class SecretStore:
         if answer.status == _NOT_FOUND:
             msg = f"nothing is mounted at {path.partition('/')[0]}/"
             raise NotFoundError(msg, hint="the first part of a path is the mount; `bao secrets list` shows them")
-        msg = f"OpenBao does not let the bridge see {path}"
-        hint = "give the OpenBao policy of the bridge's token `read` on it, or mount a kv engine there"
+        msg = f"OpenBao does not let {self._reader} see {path}"
+        hint = f"give the OpenBao policy of {self._reader}'s token `read` on it, or mount a kv engine there"
         raise DeniedError(msg, hint=hint)
 
     def _forget(self, mount: Mount) -> None:
         with self._lock:
             self._mounts.pop(mount.path, None)
 
+    def _refuse(self, answer: Answer, path: str) -> None:
+        if answer.status == _FORBIDDEN:
+            msg = f"OpenBao does not let {self._reader} read {path}"
+            raise DeniedError(msg, hint=f"give the OpenBao policy of {self._reader}'s token `read` on it")
+        if answer.status == _BAD_REQUEST:
+            # A version 2 engine says this while it upgrades itself from version 1.
+            msg = f"OpenBao cannot read {path} now: {answer.reason}"
+            raise UnavailableError(msg)
+
 
 def _get(operation: str, path: str, *, token: Secret, deadline: float, query: Mapping[str, str] | None = None) -> Call:
     return Call(operation=operation, method="GET", path=path, deadline=deadline, token=token, query=query)
-
-
-def _refuse(answer: Answer, path: str) -> None:
-    if answer.status == _FORBIDDEN:
-        msg = f"OpenBao does not let the bridge read {path}"
-        raise DeniedError(msg, hint="give the OpenBao policy of the bridge's token `read` on it")
-    if answer.status == _BAD_REQUEST:
-        # A version 2 engine says this while it upgrades itself from version 1.
-        msg = f"OpenBao cannot read {path} now: {answer.reason}"
-        raise UnavailableError(msg)
