@@ -1,6 +1,7 @@
 # make demo   the main job, from end to end
 # make test   linters, type checker, all tests
-# Both install what they need: Debian packages when root, the rest in .venv.
+# make bench  what it costs, in under three minutes; ends with the path of the report
+# All install what they need: Debian packages when root, the rest in .venv.
 
 PYTHON ?= python3
 export PYTHON
@@ -8,7 +9,7 @@ export PYTHON
 BUILD_INPUTS := requirements.lock pyproject.toml scripts/sync-venv \
 	$(wildcard preload/Makefile preload/*.mk preload/hatch_build.py preload/src/*.[ch] preload/src/*/*.[ch])
 
-.PHONY: demo test check lock clean
+.PHONY: demo test check bench lock clean
 
 demo:
 	@scripts/need demo
@@ -26,6 +27,11 @@ check:
 	@.venv/bin/ruff format --quiet --check
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports
+
+bench:
+	@scripts/need bench
+	@$(MAKE) --no-print-directory .venv/synced
+	@.venv/bin/strongroom bench run --quick
 
 .venv/synced: $(BUILD_INPUTS)
 	@scripts/sync-venv

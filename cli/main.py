@@ -19,6 +19,7 @@ usage: strongroom VERB [ARG...]
   dev      start OpenBao, an authority and a bridge on this machine, to try things out
   demo     show the main job from end to end
   doctor   probe this machine, or attack a running program, and say what is protected
+  bench    measure what all this costs here, beside its peers, and write a report
   bundle   make a directory with an interpreter of its own, for images without Python
   version  print the version
 
@@ -32,6 +33,7 @@ _COMPONENTS = {
     "demo": ("cli.demo.main", "dev"),
     "bundle": ("cli.bundle.main", "dev"),
     "doctor": ("cli.doctor.main", "dev"),
+    "bench": ("bench.main", "bench"),
 }
 
 
@@ -83,7 +85,7 @@ def _component(module: str, extra: str) -> "Callable[[list[str]], int]":
         main: Callable[[list[str]], int] = import_module(module).main
     except ModuleNotFoundError as error:
         name = str(error.name)
-        if name.partition(".")[0] in {"bridge", "cli", "strongroom", "wrapper", "preload"}:
+        if name.partition(".")[0] in {"bench", "bridge", "cli", "strongroom", "wrapper", "preload"}:
             raise
 
         def missing(_arguments: list[str]) -> int:

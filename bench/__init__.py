@@ -1,0 +1,1 @@
+"""What Strongroom costs, measured so that anybody can measure it again."""

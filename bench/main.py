@@ -1,0 +1,7 @@
+"""``strongroom bench``."""
+
+
+def main(arguments: list[str]) -> int:
+    """Run the verb."""
+    del arguments
+    return 2
