@@ -40,13 +40,13 @@ def require_conditions(head: RequestHead, *, etag: str, last_modified: str, pref
         raise S3Error(code, msg)
 
 
-def require_match(value: str, etag: str) -> None:
-    """Return if If-Match names the ETag.
+def require_match(value: str, *etags: str) -> None:
+    """Return if If-Match names one of the ETags that an object is known by.
 
     Raises:
         S3Error: PreconditionFailed.
     """
-    if not _names(value, etag):
+    if not any(_names(value, etag) for etag in etags):
         _failed("If-Match")
 
 

@@ -19,7 +19,7 @@ from s3proxy.front.operation_table import Operation
 from s3proxy.front.operations import Call, classify
 from s3proxy.front.signing_keys import SigningKeys
 from s3proxy.front.sigv4 import Verifier
-from s3proxy.incoming import XML_TYPE, BrokenOffError, Incoming
+from s3proxy.incoming import XML_TYPE, BrokenOffError, Incoming, close_if_unread
 from s3proxy.metrics import Metrics
 from strongroom.errors import (
     ConfigError,
@@ -37,6 +37,7 @@ _log = logging.getLogger(__name__)
 
 Handler = Callable[[Incoming], Awaitable[None]]
 _UNKNOWN: Final = "unknown"
+_DISCARD_S: Final = 5.0
 
 
 class Dispatcher:
@@ -67,11 +68,17 @@ class Dispatcher:
         self.idle.set()
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Serve one request.
+        """Serve one request, and read a little of a body that nobody wanted.
 
         Raises:
             ConnectionResetError: the answer was broken off.
         """
+        response = await self._serve(request)
+        if not request.content.is_eof():
+            await _discard(request)  # not counted as at work: whoever sends it may not even be known
+        return response
+
+    async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         request_id = secrets.token_hex(8).upper()
         begin = time.perf_counter()
         name, status, incoming = _UNKNOWN, 500, None
@@ -99,9 +106,6 @@ class Dispatcher:
             except Exception as error:  # noqa: BLE001 - a mistake of ours is told like any other refusal
                 response = await self._refuse(request, request_id, name, error)
             status = response.status
-            if not request.content.is_eof():
-                response.force_close()
-                await _discard(request)
             return response
         finally:
             self.at_work -= 1
@@ -155,6 +159,7 @@ class Dispatcher:
             body = error_document(told, resource=request.raw_path.partition("?")[0], request_id=request_id)
             headers["Content-Type"] = XML_TYPE
         response = web.Response(status=told.status, body=body, headers=headers)
+        close_if_unread(request, response)
         await response.prepare(request)
         await response.write_eof()
         return response
@@ -196,11 +201,10 @@ def told_as(error: Exception) -> S3Error:  # noqa: PLR0911 - one for each kind o
 
 
 async def _discard(request: web.BaseRequest) -> None:
-    """Read a little of a body that nobody wants, so that the client reads the answer before the connection resets."""
-    left = 1 << 20
+    """Read on for a while: a client that is still sending when its connection is reset never reads the answer."""
     try:
-        async with asyncio.timeout(1):
-            while left > 0 and (data := await request.content.readany()):
-                left -= len(data)
+        async with asyncio.timeout(_DISCARD_S):
+            while await request.content.readany():
+                pass
     except (OSError, TimeoutError, web.RequestPayloadError):
         return

@@ -148,6 +148,7 @@ class Incoming:
         response.headers.setdefault("Server", "strongroom")
         if status not in {204, 304}:
             response.content_length = length
+        close_if_unread(self.request, response)
         self.response = response
         return response
 
@@ -167,3 +168,13 @@ class Incoming:
             writer = self.request.writer
             await writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             writer.output_size = 0
+
+
+def close_if_unread(request: web.BaseRequest, response: web.StreamResponse) -> None:
+    """Announce the end of the connection in an answer that comes before the body was read.
+
+    Where a body ends and the next request begins is unclear then: a client that waits for 100 Continue sends no body
+    at all after a refusal (RFC 9110, section 10.1.1).
+    """
+    if not request.content.is_eof():
+        response.force_close()

@@ -31,3 +31,13 @@ def etag_of(policy: Policy, digests: Digests | None, store_etag: str) -> str:
     if policy.etag is EtagMode.MD5 and digests is not None and digests.md5 is not None:
         return f'"{digests.md5.hex()}"'
     return '"' + store_etag.strip('"') + '"'
+
+
+def listed_etag(policy: Policy, store_etag: str) -> str:
+    """Return the ETag that listings show of a sealed object, with quotes.
+
+    A listing knows the store's ETag only. Of a whole object that has the shape of an MD5 and is not the MD5 of what the
+    client sees, so it gets the shape of a multipart ETag, which no client compares with an MD5.
+    """
+    etag = store_etag.strip('"')
+    return f'"{etag}"' if "-" in etag or policy.etag is EtagMode.OPAQUE else f'"{etag}-1"'

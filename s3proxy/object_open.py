@@ -10,7 +10,7 @@ from http import HTTPStatus
 from s3proxy.bucket_keys import BucketKeys
 from s3proxy.headers import ENTRY_HEADER
 from s3proxy.known_digests import KnownDigests, etag_of
-from s3proxy.policies import Policies, Policy
+from s3proxy.policies import EtagMode, Mode, Policies, Policy
 from s3proxy.store import Store, StoreRequest, read_all
 from s3proxy.store_errors import store_error
 from strongroom.errors import PeerError
@@ -63,6 +63,21 @@ class Found:
         return self.segment.header.kind is not Kind.WHOLE
 
 
+@dataclass(frozen=True)
+class Plaintext:
+    """A stored object that nothing has sealed, in a bucket where that is allowed.
+
+    Attributes:
+        store_etag: without quotes.
+        stored_bytes: of the object.
+        store_headers: of the answer that it was found by.
+    """
+
+    store_etag: str
+    stored_bytes: int
+    store_headers: Mapping[str, str]
+
+
 class ObjectFinder:
     """Opens entries, and reads what stands at the end of stored objects."""
 
@@ -110,6 +125,21 @@ class ObjectFinder:
                 raise await store_error(response)
             return await self.find(name, response.headers)
 
+    async def look(self, name: Name, policy: Policy, *, query: tuple[tuple[str, str], ...] = ()) -> Found | Plaintext:
+        """Ask the store what stands under a name.
+
+        Raises:
+            StrongroomError: as ``find``, or the store refuses. Plaintext under a sealed name breaks rule 11.
+        """
+        request = StoreRequest(method="HEAD", bucket=name.bucket, key=name.key, query=(*name.query, *query))
+        async with self._store.exchange(request) as response:
+            if response.status != HTTPStatus.OK:
+                raise await store_error(response)
+            headers = response.headers
+            if policy.mode is Mode.PASSTHROUGH or (policy.mode is Mode.MIGRATE and is_plaintext(headers)):
+                return Plaintext(headers.get("ETag", "").strip('"'), stored_bytes_of(headers), headers)
+            return await self.find(name, headers)
+
     async def digests(self, name: Name, found: Found) -> Digests:
         """Return the digests of a whole object: from the entry, from memory, or by one read of its footer.
 
@@ -123,13 +153,13 @@ class ObjectFinder:
             self._known.keep(found.segment, known)
         return known
 
-    async def etag(self, name: Name, found: Found, policy: Policy) -> str:
+    async def etag(self, name: Name, found: Found | Plaintext, policy: Policy) -> str:
         """Return the ETag that clients see of an object, with quotes.
 
         Raises:
             StrongroomError: as ``digests``.
         """
-        if found.is_multipart:
+        if isinstance(found, Plaintext) or found.is_multipart or policy.etag is EtagMode.OPAQUE:
             return f'"{found.store_etag}"'
         return etag_of(policy, await self.digests(name, found), found.store_etag)
 

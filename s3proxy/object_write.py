@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 
 from s3proxy.bucket_keys import BucketKeys
-from s3proxy.conditions import require_match
+from s3proxy.conditional_write import conditions_of_write
 from s3proxy.front.body import Body, stored_content_encoding
 from s3proxy.front.checksums import checksum_header
 from s3proxy.front.errors import S3Error
@@ -90,7 +90,7 @@ class ObjectWriter:
             code, msg = "EntityTooLarge", "Your proposed upload exceeds the maximum allowed size"
             raise S3Error(code, msg, details={"MaxSizeAllowed": str(MAX_WHOLE_BYTES)})
         headers = object_headers(head, content_encoding=stored_content_encoding(head))
-        headers |= await self._conditions(incoming, policy)
+        headers |= await conditions_of_write(head, Name(call.bucket, call.key), policy, self._finder)
         key = await self._keys.to_seal(policy.name)
         segment = begin_segment(
             key,
@@ -136,23 +136,3 @@ class ObjectWriter:
             name, value = checksum_header(digests.checksum)
             answered |= {name: value, "x-amz-checksum-type": "FULL_OBJECT"}
         await incoming.respond(200, answered)
-
-    async def _conditions(self, incoming: Incoming, policy: Policy) -> dict[str, str]:
-        """Return the conditions for the store, which decides them together with the write.
-
-        A client knows other ETags than the store: its If-Match becomes the store's ETag of the object that has the
-        client's.
-
-        Raises:
-            S3Error: PreconditionFailed, or NoSuchKey when there is nothing to match.
-        """
-        head, call = incoming.head, incoming.call
-        conditions = {"if-none-match": head.header("if-none-match")} if head.has("if-none-match") else {}
-        if head.has("if-match"):
-            name = Name(call.bucket, call.key)
-            found = await self._finder.head(name)
-            if head.header("if-match").strip() != "*":
-                etag = await self._finder.etag(name, found, policy)
-                require_match(head.header("if-match"), etag)
-            conditions["if-match"] = f'"{found.store_etag}"'
-        return conditions

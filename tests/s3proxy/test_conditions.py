@@ -1,0 +1,87 @@
+"""Conditional requests through the proxy, and what clients read when a body is not wanted."""
+
+import contextlib
+import http.client
+import socket
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from botocore.exceptions import ClientError
+
+from cli.dev.s3proxy import ProxyProcess
+
+OLD, NEW = b"one", b"two"
+BIG = b"x" * (3 << 20)
+
+
+def code_of(call: Any, **parameters: Any) -> str:
+    with pytest.raises(ClientError) as caught:
+        call(**parameters)
+    return str(caught.value.response["Error"]["Code"])
+
+
+@pytest.fixture
+def stored(s3: Any, bucket: str) -> tuple[dict[str, str], str]:
+    name = {"Bucket": bucket, "Key": "conditions"}
+    return name, s3.put_object(**name, Body=OLD)["ETag"]
+
+
+def test_reads(s3: Any, stored: tuple[dict[str, str], str]) -> None:
+    name, etag = stored
+    modified = s3.head_object(**name)["LastModified"]
+    for call in (s3.get_object, s3.head_object):
+        assert code_of(call, **name, IfNoneMatch=etag) == "304"
+        assert code_of(call, **name, IfModifiedSince=modified) == "304"
+        assert code_of(call, **name, IfMatch='"other"') in {"PreconditionFailed", "412"}
+        assert code_of(call, **name, IfUnmodifiedSince=modified.replace(year=2001)) in {"PreconditionFailed", "412"}
+        assert call(**name, IfMatch=etag, IfUnmodifiedSince=modified.replace(year=2001))["ETag"] == etag
+        assert call(**name, IfNoneMatch='"other"', IfModifiedSince=modified)["ETag"] == etag
+
+
+@pytest.mark.parametrize("body", [NEW, BIG], ids=["small", "big"])
+def test_a_write_that_must_not_replace(s3: Any, stored: tuple[dict[str, str], str], body: bytes) -> None:
+    name, etag = stored
+    assert code_of(s3.put_object, **name, Body=body, IfNoneMatch="*") == "PreconditionFailed"
+    assert code_of(s3.put_object, **name, Body=body, IfNoneMatch=etag) == "NotImplemented"
+    assert s3.get_object(**name)["Body"].read() == OLD
+    s3.delete_object(**name)
+    s3.put_object(**name, Body=body, IfNoneMatch="*")
+    assert s3.get_object(**name)["Body"].read() == body
+
+
+@pytest.mark.parametrize("body", [NEW, BIG], ids=["small", "big"])
+def test_a_write_that_must_replace_what_the_client_knows(
+    s3: Any, stored: tuple[dict[str, str], str], body: bytes
+) -> None:
+    name, etag = stored
+    assert code_of(s3.put_object, **name, Body=body, IfMatch='"0123"') == "PreconditionFailed"
+    assert s3.get_object(**name)["Body"].read() == OLD
+    assert s3.put_object(**name, Body=body, IfMatch=etag)["ETag"] != etag
+    assert s3.get_object(**name)["Body"].read() == body
+    assert code_of(s3.put_object, **name, Body=OLD, IfMatch=etag) == "PreconditionFailed"
+    missing = {"Bucket": name["Bucket"], "Key": "conditions-missing"}
+    assert code_of(s3.put_object, **missing, Body=body, IfMatch=etag) == "NoSuchKey"
+
+
+def test_a_refused_upload_is_read_by_a_client_that_sends_on(proxy: ProxyProcess, bucket: str) -> None:
+    """Without a signature, the answer comes before the body, most of which is still to be sent."""
+    url = urlsplit(proxy.url)
+    with contextlib.closing(http.client.HTTPConnection(url.hostname or "", url.port, timeout=30)) as connection:
+        connection.request("PUT", f"/{bucket}/unsigned", body=b"x" * (16 << 20))
+        answer = connection.getresponse()
+        assert answer.status == 403
+        assert answer.getheader("Connection") == "close"
+        assert b"<Code>AccessDenied</Code>" in answer.read()
+
+
+def test_a_refusal_is_not_followed_by_100_continue(proxy: ProxyProcess, bucket: str) -> None:
+    url = urlsplit(proxy.url)
+    head = f"PUT /{bucket}/x HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n"
+    with socket.create_connection((url.hostname or "", url.port or 0), timeout=30) as connection:
+        connection.sendall(head.encode())
+        answer = b""
+        while not answer.endswith(b"</Error>"):
+            answer += connection.recv(65_536)
+    assert answer.startswith(b"HTTP/1.1 403 ")
+    assert answer.count(b"HTTP/1.1") == 1
