@@ -15,7 +15,8 @@ from s3proxy.bucket_keys import BucketKeys, KeyLimits
 from s3proxy.dispatch import Dispatcher
 from s3proxy.front.credentials_file import CredentialsFile
 from s3proxy.health import Health, Part
-from s3proxy.kek import FileKek, Kek
+from s3proxy.kek_table import KekTable
+from s3proxy.keyring import Keyring
 from s3proxy.known_digests import KnownDigests
 from s3proxy.metrics import Metrics
 from s3proxy.multipart_read import MultipartReader
@@ -23,9 +24,10 @@ from s3proxy.object_open import ObjectFinder
 from s3proxy.object_read import ObjectReader
 from s3proxy.object_write import ObjectWriter
 from s3proxy.operations import handlers_of
-from s3proxy.policies import KEK_FILE, Policies, read_policies
+from s3proxy.policies import read_policies
 from s3proxy.settings import ProxySettings, parse_listen
 from s3proxy.store import Store, StoreRequest, Timeouts, read_store_credential
+from s3proxy.system_bucket import SystemBucket
 from strongroom.errors import ConfigError, StrongroomError
 from strongroom.logs import log_event
 
@@ -50,7 +52,11 @@ class Proxy:
         self._credentials = CredentialsFile(settings.credentials_file)
         self._tls = _server_tls(settings)
         self._store = _store(settings, self.metrics)
-        self._keys = BucketKeys(_keks(settings, policies), _limits(settings), count=self.metrics.bucket_key)
+        self._keks = KekTable(settings, observe=self.metrics.kms)
+        keyring = Keyring(self._store, SystemBucket(self._store, settings.system_bucket))
+        self._keys = BucketKeys(
+            self._keks.of(policies), _limits(settings), keyring=keyring, count=self.metrics.bucket_key
+        )
         known = KnownDigests()
         finder = ObjectFinder(self._store, self._keys, policies, known)
         reader = ObjectReader(self._store, finder, MultipartReader(self._store, finder))
@@ -92,7 +98,8 @@ class Proxy:
             self._runners.append(runner)
         health_server = await self._listen(health, "health_listen")
         self._server = await self._listen(front, "listen", tls=self._tls)
-        self._care = [asyncio.create_task(self._repeat(self._follow_files))]
+        # Apart, because a login may wait for OpenBao and an edit of a file must not.
+        self._care = [asyncio.create_task(self._repeat(work)) for work in (self._follow_files, self._keks.tick)]
         addresses = {"s3": _addresses(self._server), "health": _addresses(health_server)}
         fields = {name: ",".join(values) for name, values in addresses.items()}
         log_event(_log, logging.INFO, "listening", fields | {"pid": os.getpid()})
@@ -123,6 +130,7 @@ class Proxy:
         for runner in self._runners:
             await runner.cleanup()
         await self._store.close()
+        await self._keks.close()
         log_event(_log, logging.INFO, "stopped")
 
     async def _listen(self, runner: web.BaseRunner, name: str, tls: ssl.SSLContext | None = None) -> asyncio.Server:
@@ -155,7 +163,20 @@ class Proxy:
             await asyncio.sleep(self._settings.reload_interval_s)
 
     async def _state_of_parts(self) -> dict[str, Part]:
-        return {"store": await self._state_of_store()}
+        store, kms = await asyncio.gather(self._state_of_store(), self._state_of_kms())
+        return {"store": store, "kms": kms}
+
+    async def _state_of_kms(self) -> Part:
+        if self._keks.session is None:
+            return Part(ok=True, detail="a key file")
+        try:
+            async with asyncio.timeout(_HEALTH_TIMEOUT_S):
+                await self._keks.session.require_ready()
+        except TimeoutError:
+            return Part(ok=False, detail=f"OpenBao did not answer within {_HEALTH_TIMEOUT_S:g} s")
+        except StrongroomError as error:
+            return Part(ok=False, detail=error.message)
+        return Part(ok=True, detail="OpenBao is active, and the proxy logged in")
 
     async def _state_of_store(self) -> Part:
         try:
@@ -184,19 +205,6 @@ def _store(settings: ProxySettings, metrics: Metrics) -> Store:
         ca_file=settings.store_ca_file,
         observe=metrics.store,
     )
-
-
-def _keks(settings: ProxySettings, policies: Policies) -> dict[str, Kek]:
-    keks: dict[str, Kek] = {}
-    for policy in policies:
-        if policy.kek != KEK_FILE:
-            msg = f"policy {policy.name}: kek = {policy.kek}: only a key file is known"
-            raise ConfigError(msg)
-        if settings.kek_file is None:
-            msg = f"policy {policy.name}: is sealed under a key file, and kek_file is not set"
-            raise ConfigError(msg, hint="set kek_file, or give the policy a transit key")
-        keks[policy.name] = FileKek(settings.kek_file)
-    return keks
 
 
 def _limits(settings: ProxySettings) -> KeyLimits:

@@ -1,7 +1,8 @@
 """Bucket keys in use: one per policy for new objects, and those that were unwrapped to read.
 
 Both are kept for a bounded time, so that a lost KMS is not noticed within it. Callers that ask for the same key at the
-same time share one call of the KMS. Nothing here is written anywhere: each header carries its wrapped bucket key.
+same time share one call of the KMS. Each header carries its wrapped bucket key; the keyring has it, too, and that copy
+is what a change of the KEK replaces.
 """
 
 import asyncio
@@ -11,13 +12,15 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
+from s3proxy.front.errors import S3Error
 from s3proxy.kek import Kek
-from strongroom.errors import UnavailableError
+from strongroom.errors import PeerError
 from strongroom.sealed.header import ID_BYTES, Header
-from strongroom.sealed.refusal import refuse
-from strongroom.sealed.wrapping import BUCKET_KEY_BYTES, BucketKey, parse_wrapped
+from strongroom.sealed.keyring import KeyRecord
+from strongroom.sealed.refusal import RefusedError, refuse
+from strongroom.sealed.wrapping import BUCKET_KEY_BYTES, BucketKey, WrappedKey, parse_wrapped
 from strongroom.secret import Secret
 
 T = TypeVar("T")
@@ -43,6 +46,16 @@ class KeyLimits:
     open_keys: int = 10_000
 
 
+class Records(Protocol):
+    """What this module needs of ``s3proxy.keyring.Keyring``."""
+
+    async def find(self, policy: str, key_id: bytes) -> KeyRecord | None:
+        """Return the record of a bucket key, or None."""
+
+    async def keep(self, policy: str, key_id: bytes, wrapped: WrappedKey) -> None:
+        """Write the record of a new bucket key."""
+
+
 @dataclass
 class _Current:
     key: BucketKey
@@ -59,6 +72,7 @@ class BucketKeys:
         keks: Mapping[str, Kek],
         limits: KeyLimits,
         *,
+        keyring: Records,
         clock: Callable[[], float] = time.monotonic,
         count: Callable[[str], None] = lambda _: None,
     ) -> None:
@@ -67,22 +81,32 @@ class BucketKeys:
         Args:
             keks: by name of the policy.
             limits: of time and use.
+            keyring: where records of bucket keys are kept.
             clock: seconds.
             count: told ``hit``, ``miss`` or ``shared`` for each key that is asked for.
         """
         self._keks = keks
         self._limits = limits
+        self._keyring = keyring
         self._clock = clock
         self._count = count
         self._current: dict[str, _Current] = {}
         self._opened: OrderedDict[tuple[str, bytes, bytes], tuple[float, Secret]] = OrderedDict()
         self._calls: dict[object, asyncio.Task[Any]] = {}
 
+    def use(self, keks: Mapping[str, Kek]) -> None:
+        """Go on with other KEKs: keys of a policy whose KEK is another one now are forgotten."""
+        kept = {name for name, kek in keks.items() if self._keks.get(name) is kek}
+        self._keks = keks
+        self._current = {name: current for name, current in self._current.items() if name in kept}
+        for name in [name for name in self._opened if name[0] not in kept]:
+            del self._opened[name]
+
     async def to_seal(self, policy: str) -> BucketKey:
         """Return the key that new objects of a policy are sealed under.
 
         Raises:
-            UnavailableError: there is none, and the KMS cannot wrap another.
+            UnavailableError: there is none, and the KMS cannot wrap another or the keyring cannot take it.
         """
         now = self._clock()
         current = self._current.get(policy)
@@ -92,7 +116,7 @@ class BucketKeys:
         elif self._spent(current, now, self._limits.seal_ttl_s * RENEW_AT) and now >= current.retry_at:
             current.retry_at = now + RETRY_S
             self._count("miss")
-            with contextlib.suppress(UnavailableError):
+            with contextlib.suppress(PeerError, S3Error):  # the old key serves until it is spent
                 current = await self._shared(("seal", policy), lambda: self._make(policy))
         else:
             self._count("hit")
@@ -112,8 +136,6 @@ class BucketKeys:
         """
         if header.policy not in readable or header.policy not in self._keks:
             refuse(6, f"policy {header.policy} is not configured for this name")
-        if not header.wrapped_key:
-            refuse(6, "its bucket key stands in a keyring only")
         name = header.policy, header.key_id, header.wrapped_key
         found = self._opened.get(name)
         if found is not None and self._clock() < found[0]:
@@ -128,7 +150,9 @@ class BucketKeys:
 
     async def _make(self, policy: str) -> _Current:
         secret, key_id = Secret(os.urandom(BUCKET_KEY_BYTES)), os.urandom(ID_BYTES)
-        wrapped = (await self._keks[policy].wrap(secret, policy=policy, key_id=key_id)).encode()
+        fresh = await self._keks[policy].wrap(secret, policy=policy, key_id=key_id)
+        await self._keyring.keep(policy, key_id, fresh)  # before anything is sealed under it
+        wrapped = fresh.encode()
         current = _Current(BucketKey(key_id, policy, secret, wrapped), self._clock())
         self._current[policy] = current
         self._keep((policy, key_id, wrapped), secret)
@@ -136,7 +160,16 @@ class BucketKeys:
 
     async def _unwrap(self, name: tuple[str, bytes, bytes]) -> Secret:
         policy, key_id, wrapped = name
-        secret = await self._keks[policy].unwrap(parse_wrapped(wrapped), policy=policy, key_id=key_id)
+        try:
+            if not wrapped:
+                refuse(6, f"its bucket key {key_id.hex()} stands in the keyring only, and is not there")
+            secret = await self._keks[policy].unwrap(parse_wrapped(wrapped), policy=policy, key_id=key_id)
+        except RefusedError:
+            # Of an older KEK, perhaps: then it was rewrapped since, and the record has it as it is opened now.
+            record = await self._keyring.find(policy, key_id)
+            if record is None or record.wrapped.encode() == wrapped:
+                raise
+            secret = await self._keks[policy].unwrap(record.wrapped, policy=policy, key_id=key_id)
         self._keep(name, secret)
         return secret
 

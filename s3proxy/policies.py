@@ -25,7 +25,8 @@ from strongroom.errors import ConfigError
 from strongroom.sealed.names import POLICY_NAME
 
 KEK_FILE = "file"
-_TRANSIT = re.compile(r"transit:[A-Za-z0-9_.-]{1,100}")
+TRANSIT_PREFIX = "transit:"
+_TRANSIT = re.compile(re.escape(TRANSIT_PREFIX) + r"[A-Za-z0-9_.-]{1,100}")
 _MEMBERS = {"name", "kek", "buckets", "prefixes", "mode", "etag"}
 
 

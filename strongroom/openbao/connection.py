@@ -40,6 +40,7 @@ class Call:
         token: of whoever asks.
         query: parameters of the URL.
         body: document to send; never shown.
+        repeatable: whether it means the same when it is sent twice; a GET always does.
     """
 
     operation: str
@@ -49,6 +50,7 @@ class Call:
     token: Secret | None = None
     query: Mapping[str, str] | None = None
     body: Mapping[str, object] | None = field(default=None, repr=False)
+    repeatable: bool = False
 
 
 @dataclass(frozen=True)
@@ -176,8 +178,8 @@ class OpenBao:
             except (requests.Timeout, requests.exceptions.SSLError):
                 raise
             except requests.ConnectionError:
-                # A kept connection may have been closed at this moment; reading is safe to do again, once.
-                if last or call.method != "GET":
+                # A kept connection may have been closed at this moment; what changes nothing is done again, once.
+                if last or not (call.repeatable or call.method == "GET"):
                     raise
             else:
                 return response
