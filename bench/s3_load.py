@@ -1,0 +1,228 @@
+"""A load generator for S3 that costs next to nothing, so that it is not what is measured.
+
+Requests are signed before the clock starts (SigV4, UNSIGNED-PAYLOAD). Bodies go out with sendfile(2) from memory, and
+bodies of answers are dropped in the kernel (MSG_TRUNC, tcp(7)) but for the first of each object, which is compared with
+what was stored. Every target gets the same bytes but for Host and signature. One thread and connection per stream.
+"""
+
+import concurrent.futures
+import hashlib
+import os
+import re
+import socket
+import struct
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Final
+from urllib.parse import urlsplit
+
+from s3proxy.front.canonical import encode_path
+from s3proxy.front.signer import Signer, StoreCredential
+from strongroom.errors import PeerError
+from strongroom.secret import Secret
+
+REGION: Final = "us-east-1"
+TIMEOUT_S: Final = 120
+_HEAD_END: Final = b"\r\n\r\n"
+_LENGTH: Final = re.compile(rb"(?im)^content-length:[ ]*([0-9]+)\r?$")
+_ONE_WRITE: Final = 1 << 16  # bodies up to this size leave together with their head
+_DROP_BYTES: Final = 1 << 20
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """An S3 server and a user of it."""
+
+    url: str
+    access_key: str
+    secret_key: str
+
+
+class Payload:
+    """Random bytes in memory, ready for sendfile(2)."""
+
+    def __init__(self, size: int) -> None:
+        """Make so many bytes. What cannot be compressed cannot be made to look quick."""
+        self.size = size
+        self.descriptor = os.memfd_create("payload", os.MFD_CLOEXEC)
+        digest = hashlib.sha256()
+        left = size
+        while left:
+            piece = os.urandom(min(left, _DROP_BYTES))
+            os.write(self.descriptor, piece)
+            digest.update(piece)
+            left -= len(piece)
+        self.sha256 = digest.digest()
+        self.small = os.pread(self.descriptor, size, 0) if size <= _ONE_WRITE else b""
+
+    def close(self) -> None:
+        """Give the memory back."""
+        os.close(self.descriptor)
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request that is ready to be sent."""
+
+    head: bytes
+    body: Payload | None = None
+
+    @property
+    def first_bytes(self) -> bytes:
+        """What leaves with the first write."""
+        return self.head + self.body.small if self.body else self.head
+
+
+class Requests:
+    """Makes signed requests for one endpoint and bucket."""
+
+    def __init__(self, endpoint: Endpoint, bucket: str) -> None:
+        """Take where they go."""
+        self._host = urlsplit(endpoint.url).netloc
+        self._bucket = bucket
+        self._signer = Signer(StoreCredential(endpoint.access_key, Secret(endpoint.secret_key.encode())), REGION)
+
+    def get(self, key: str, query: str = "") -> Request:
+        """Return a GetObject."""
+        return Request(self._head("GET", key, query))
+
+    def put(self, key: str, body: Payload, query: str = "") -> Request:
+        """Return a PutObject."""
+        return Request(self._head("PUT", key, query, length=body.size), body)
+
+    def post(self, key: str, query: str, body: Payload | None = None) -> Request:
+        """Return a POST, as multipart uploads have them."""
+        return Request(self._head("POST", key, query, length=body.size if body else 0), body)
+
+    def make_bucket(self) -> Request:
+        """Return a CreateBucket."""
+        return Request(self._head("PUT", "", "", length=0))
+
+    def _head(self, method: str, key: str, query: str, *, length: int | None = None) -> bytes:
+        path = encode_path(self._bucket, key)
+        headers = self._signer.sign(
+            method, host=self._host, raw_path=path, raw_query=query, headers={}, now=datetime.now(UTC)
+        )
+        headers["host"] = self._host
+        if length is not None:
+            headers["content-length"] = str(length)
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        return f"{method} {path}{'?' + query if query else ''} HTTP/1.1\r\n{lines}\r\n".encode()
+
+
+class Connection:
+    """One kept-alive connection; a context manager."""
+
+    def __init__(self, url: str) -> None:
+        """Connect."""
+        address = urlsplit(url)
+        self._socket = socket.create_connection((address.hostname, address.port), timeout=None)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for way in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):  # by the kernel: Python's own costs a poll(2) each time
+            self._socket.setsockopt(socket.SOL_SOCKET, way, struct.pack("ll", TIMEOUT_S, 0))
+        self._room = bytearray(_DROP_BYTES)
+
+    def __enter__(self) -> "Connection":
+        """Return the connection."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close it."""
+        self._socket.close()
+
+    def timed(self, request: Request) -> float:
+        """Send a request, wait for the whole answer, and return the seconds that this took.
+
+        Raises:
+            PeerError: the answer is not a success.
+        """
+        first = request.first_bytes
+        begin = time.perf_counter()
+        self._send(first, request.body)
+        _, left, status, head = self._answer_head()
+        while left:
+            left -= self._some(left, socket.MSG_TRUNC)
+        seconds = time.perf_counter() - begin
+        _require_success(status, head, b"")
+        return seconds
+
+    def fetch(self, request: Request) -> bytes:
+        """Send a request and return the body of the answer.
+
+        Raises:
+            PeerError: the answer is not a success.
+        """
+        self._send(request.first_bytes, request.body)
+        body, left, status, head = self._answer_head()
+        pieces = [body]
+        while left:
+            size = self._some(left)
+            pieces.append(bytes(memoryview(self._room)[:size]))
+            left -= size
+        _require_success(status, head, b"".join(pieces))
+        return b"".join(pieces)
+
+    def _send(self, first: bytes, body: Payload | None) -> None:
+        self._socket.sendall(first)
+        if body is not None and not body.small:
+            offset = 0
+            while offset < body.size:
+                offset += os.sendfile(self._socket.fileno(), body.descriptor, offset, body.size - offset)
+
+    def _some(self, at_most: int, flags: int = 0) -> int:
+        size = self._socket.recv_into(self._room, min(at_most, _DROP_BYTES), flags)
+        if not size:
+            msg = "the server closed the connection in the middle of an answer"
+            raise PeerError(msg)
+        return size
+
+    def _answer_head(self) -> tuple[bytes, int, int, bytes]:
+        """Return what came of the body already, how much is missing, the status, and the head."""
+        data = b""
+        while (end := data.find(_HEAD_END)) < 0:
+            size = self._some(_ONE_WRITE)
+            data += memoryview(self._room)[:size]
+        head, body = data[:end], data[end + len(_HEAD_END) :]
+        status = int(head[9:12])
+        if status == HTTPStatus.CONTINUE:
+            msg = "the server answers 100 Continue without being asked"
+            raise PeerError(msg)
+        length = _LENGTH.search(head)
+        if length is None and status != HTTPStatus.NO_CONTENT:
+            msg = f"the server answers {status} without a Content-Length"
+            raise PeerError(msg)
+        return body, (int(length[1]) if length else 0) - len(body), status, head
+
+
+def _require_success(status: int, head: bytes, body: bytes) -> None:
+    if status >= HTTPStatus.MULTIPLE_CHOICES:
+        line = head.partition(b"\r\n")[0].decode("latin-1")
+        msg = f"the server answers {line!r} {body[:300].decode('utf-8', 'replace')}"
+        raise PeerError(msg)
+
+
+def at_once(url: str, streams: Sequence[Iterable[Request]]) -> tuple[float, list[float]]:
+    """Run streams of requests side by side, each on its own connection.
+
+    Returns:
+        The seconds from the first request to the last answer, and the seconds of each request.
+
+    Raises:
+        PeerError: an answer is not a success.
+    """
+    connections = [Connection(url) for _ in streams]
+    try:
+        with concurrent.futures.ThreadPoolExecutor(len(streams)) as pool:
+            begin = time.perf_counter()
+            jobs = [
+                pool.submit(lambda one, requests: [one.timed(request) for request in requests], connection, requests)
+                for connection, requests in zip(connections, streams, strict=True)
+            ]
+            times = [seconds for job in jobs for seconds in job.result()]
+            return time.perf_counter() - begin, times
+    finally:
+        for connection in connections:
+            connection.__exit__()

@@ -1,0 +1,204 @@
+"""What is compared per object: the bare store, a hop without crypto, our proxy, and another encrypting proxy.
+
+All stand before one SeaweedFS, on loopback, without TLS. A context manager each; they differ in nothing but what they
+do to the bytes.
+"""
+
+import contextlib
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from bench.s3_load import Connection, Endpoint, Requests
+from cli.dev.authority import write_private
+from cli.dev.s3proxy import ProxyProcess
+from cli.dev.seaweed import SeaweedServer
+from strongroom.errors import ConfigError, PeerError
+from wrapper.libc import die_with_parent
+
+BUCKET: Final = "bench"
+START_TIMEOUT_S: Final = 20.0
+_STOP_TIMEOUT_S: Final = 10.0
+_POLL_S: Final = 0.02
+_HAPROXY: Final = """\
+global
+    nbthread 2
+defaults
+    mode http
+    timeout connect 5s
+    timeout client 300s
+    timeout server 300s
+    http-reuse always
+frontend s3
+    bind 127.0.0.1:{port}
+    default_backend store
+backend store
+    server store {store}
+"""
+_RCLONE: Final = """\
+[store]
+type = s3
+provider = SeaweedFS
+endpoint = {address}
+access_key_id = {access_key}
+secret_access_key = {secret_key}
+region = us-east-1
+
+[sealed]
+type = crypt
+remote = store:rclone
+password = {password}
+password2 = {salt}
+filename_encryption = off
+directory_name_encryption = false
+"""
+
+
+class Target:
+    """One of them, serving."""
+
+    def __init__(self, endpoint: Endpoint, pid: int, bucket: str = BUCKET) -> None:
+        """Take what it is and make the bucket there."""
+        self.endpoint = endpoint
+        self.pid = pid
+        self.requests = Requests(endpoint, bucket)
+
+
+@contextlib.contextmanager
+def targets(directory: Path, names: tuple[str, ...]) -> Iterator[dict[str, Target]]:
+    """Start the store and those of the targets that are named; their bucket exists.
+
+    Args:
+        directory: private, for all they write.
+        names: some of ``store``, ``haproxy``, ``strongroom``, ``rclone``.
+
+    Raises:
+        StrongroomError: one does not start.
+    """
+    with contextlib.ExitStack() as stack:
+        store = stack.enter_context(SeaweedServer(directory / "store"))
+        user = store.access_key, store.secret_key
+        running: dict[str, Target] = {}
+        bare = Target(Endpoint(store.address, *user), store.pid)
+        with Connection(store.address) as connection:
+            connection.fetch(bare.requests.make_bucket())
+        if "store" in names:
+            running["store"] = bare
+        if "haproxy" in names:
+            url, pid = stack.enter_context(_haproxy(directory / "haproxy", store))
+            running["haproxy"] = Target(Endpoint(url, *user), pid)
+        if "strongroom" in names:
+            proxy = stack.enter_context(ProxyProcess(directory / "s3proxy", store))
+            running["strongroom"] = Target(Endpoint(proxy.url, proxy.access_key, proxy.secret_key), proxy.pid, "sealed")
+            with Connection(proxy.url) as connection:
+                connection.fetch(running["strongroom"].requests.make_bucket())
+        if "rclone" in names:
+            with Connection(store.address) as connection:
+                connection.fetch(Requests(bare.endpoint, "rclone").make_bucket())
+            endpoint, pid = stack.enter_context(_rclone(directory / "rclone", store))
+            running["rclone"] = Target(endpoint, pid)
+            with Connection(endpoint.url) as connection:
+                connection.fetch(running["rclone"].requests.make_bucket())
+        yield {name: running[name] for name in names}
+
+
+@contextlib.contextmanager
+def _haproxy(directory: Path, store: SeaweedServer) -> Iterator[tuple[str, int]]:
+    directory.mkdir(mode=0o700, parents=True)
+    port = _free_port()
+    config = directory / "haproxy.cfg"
+    config.write_text(_HAPROXY.format(port=port, store=store.address.removeprefix("http://")))
+    with _running([_find("haproxy", "/usr/sbin/haproxy"), "-db", "-f", str(config)], directory, port) as pid:
+        yield f"http://127.0.0.1:{port}", pid
+
+
+@contextlib.contextmanager
+def _rclone(directory: Path, store: SeaweedServer) -> Iterator[tuple[Endpoint, int]]:
+    directory.mkdir(mode=0o700, parents=True)
+    port = _free_port()
+    program = _find("rclone", str(Path(sys.executable).with_name("rclone")))
+    obscured = [_obscure(program), _obscure(program)]
+    config = _RCLONE.format(
+        address=store.address,
+        access_key=store.access_key,
+        secret_key=store.secret_key,
+        password=obscured[0],
+        salt=obscured[1],
+    )
+    write_private(directory / "rclone.conf", config.encode())
+    endpoint = Endpoint(f"http://127.0.0.1:{port}", "bench-" + secrets.token_hex(6), secrets.token_hex(20))
+    words = ["serve", "s3", f"--config={directory / 'rclone.conf'}", f"--addr=127.0.0.1:{port}", "sealed:"]
+    environ = {"RCLONE_AUTH_KEY": f'"{endpoint.access_key},{endpoint.secret_key}"', "RCLONE_CACHE_DIR": str(directory)}
+    with _running([program, *words], directory, port, environ) as pid:
+        yield endpoint, pid
+
+
+def _obscure(program: str) -> str:
+    """Return a random password in the form that rclone keeps passwords in."""
+    made = subprocess.run([program, "obscure", "-"], input=secrets.token_hex(16), capture_output=True, text=True, check=True)
+    return made.stdout.strip()
+
+
+@contextlib.contextmanager
+def _running(command: list[str], directory: Path, port: int, environ: dict[str, str] | None = None) -> Iterator[int]:
+    """Run a server while the block runs; it accepts connections when the block begins."""
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    with (directory / "log").open("wb") as log:
+        process = subprocess.Popen(
+            command,
+            env=kept | (environ or {}),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd=directory,
+            start_new_session=True,
+            preexec_fn=die_with_parent,  # noqa: PLW1509 - this process has no threads that hold locks here
+        )
+    try:
+        _wait_for_port(port, process, directory / "log")
+        yield process.pid
+    finally:
+        process.terminate()
+        try:
+            process.wait(_STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _wait_for_port(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while time.monotonic() < deadline and process.poll() is None:
+        with contextlib.suppress(OSError):
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            return
+        time.sleep(_POLL_S)
+    last = log.read_text(errors="replace").strip().splitlines()[-1:] or ["it printed nothing"]
+    msg = f"{process.args!r} does not serve: {last[0]}"
+    raise PeerError(msg, hint=f"see {log}")
+
+
+def _find(name: str, path: str) -> str:
+    """Return a program's path: the usual one, or what PATH has.
+
+    Raises:
+        ConfigError: it is not installed.
+    """
+    found = path if os.access(path, os.X_OK) else shutil.which(name)
+    if found is None:
+        msg = f"{name}: not installed"
+        raise ConfigError(msg, hint="make bench installs what the benchmarks need")
+    return found
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
