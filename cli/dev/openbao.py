@@ -139,9 +139,10 @@ class OpenBaoServer:
         if self._storage == "inmem":
             msg = "OpenBao with storage in memory cannot be restarted: its data and its unseal key are gone"
             raise PeerError(msg)
+        token = self.admin.token
         self.stop()
         self._start(self._port)
-        self.admin = OpenBaoAdmin(self.address, self.ca_file, token=self.admin.token)
+        self.admin = OpenBaoAdmin(self.address, self.ca_file, token=token)
         self.unseal()
 
     def stop(self) -> None:
