@@ -19,11 +19,12 @@ from s3proxy.kek_table import KekTable
 from s3proxy.keyring import Keyring
 from s3proxy.known_digests import KnownDigests
 from s3proxy.metrics import Metrics
+from s3proxy.multipart_handlers import multipart_handlers
 from s3proxy.multipart_read import MultipartReader
 from s3proxy.object_open import ObjectFinder
 from s3proxy.object_read import ObjectReader
 from s3proxy.object_write import ObjectWriter
-from s3proxy.operations import handlers_of
+from s3proxy.operations import Parts, handlers_of
 from s3proxy.policies import read_policies
 from s3proxy.settings import ProxySettings, parse_listen
 from s3proxy.store import Store, StoreRequest, Timeouts, read_store_credential
@@ -53,16 +54,35 @@ class Proxy:
         self._tls = _server_tls(settings)
         self._store = _store(settings, self.metrics)
         self._keks = KekTable(settings, observe=self.metrics.kms)
-        keyring = Keyring(self._store, SystemBucket(self._store, settings.system_bucket))
+        system_bucket = SystemBucket(self._store, settings.system_bucket)
+        keyring = Keyring(self._store, system_bucket)
         self._keys = BucketKeys(
             self._keks.of(policies), _limits(settings), keyring=keyring, count=self.metrics.bucket_key
         )
         known = KnownDigests()
         finder = ObjectFinder(self._store, self._keys, policies, known)
-        reader = ObjectReader(self._store, finder, MultipartReader(self._store, finder))
+        multipart = MultipartReader(self._store, finder)
+        reader = ObjectReader(self._store, finder, multipart)
         writer = ObjectWriter(self._store, self._keys, finder, known, buffered_bytes=settings.buffered_body_bytes)
         self.front = Dispatcher(
-            handlers_of(self._store, policies, reader=reader, writer=writer),
+            handlers_of(
+                Parts(
+                    store=self._store,
+                    policies=policies,
+                    finder=finder,
+                    reader=reader,
+                    writer=writer,
+                    multipart=multipart_handlers(
+                        self._store,
+                        policies,
+                        keys=self._keys,
+                        finder=finder,
+                        reader=multipart,
+                        system_bucket=system_bucket,
+                    ),
+                    hidden_bucket=settings.system_bucket,
+                )
+            ),
             credentials=lambda: self._credentials.table,
             metrics=self.metrics,
             domains=tuple(name.strip().lower() for name in settings.domains.split(",") if name.strip()),

@@ -14,6 +14,7 @@ META: Final = "x-amz-meta-"
 ENTRY_HEADER: Final = META + ENTRY_NAME
 DEFAULT_CONTENT_TYPE: Final = "binary/octet-stream"  # S3's own
 MAX_METADATA_BYTES: Final = 2048  # S3 API limit of user metadata
+MAX_ENTRY_CHARACTERS: Final = 512  # with digests; docs/object-format.md, "Metadata entry"
 
 _CONTENT: Final = (
     "cache-control", "content-disposition", "content-encoding", "content-language", "content-type", "expires",
@@ -23,6 +24,8 @@ _SENT_WITH_OBJECTS: Final = (
     "x-amz-object-lock-retain-until-date", "x-amz-request-payer", "x-amz-storage-class", "x-amz-tagging",
     "x-amz-website-redirect-location",
 )  # fmt: skip
+_ABOUT_OBJECTS: Final = (*_CONTENT, "content-md5", "origin", "range")
+_PREFLIGHT: Final = ("access-control-request-headers", "access-control-request-method")
 _GRANTS: Final = "x-amz-grant-"
 _REFUSED: Final = "x-amz-server-side-encryption-customer-"
 _ANSWERED: Final = (
@@ -32,10 +35,10 @@ _ANSWERED: Final = (
     "x-amz-website-redirect-location",
 )  # fmt: skip
 _PASSED_BACK: Final = (
-    *_ANSWERED, "allow", "access-control-allow-credentials", "access-control-allow-headers",
+    *_ANSWERED, *_CONTENT, "accept-ranges", "access-control-allow-credentials", "access-control-allow-headers",
     "access-control-allow-methods", "access-control-allow-origin", "access-control-expose-headers",
-    "access-control-max-age", "content-type", "location", "retry-after", "x-amz-bucket-region",
-    "x-amz-copy-source-version-id",
+    "access-control-max-age", "allow", "content-range", "etag", "location", "retry-after", "vary",
+    "x-amz-bucket-region", "x-amz-copy-source-version-id", "x-amz-mp-parts-count",
 )  # fmt: skip
 
 
@@ -59,15 +62,30 @@ def object_headers(head: RequestHead, *, content_encoding: str) -> dict[str, str
             raise S3Error(code, msg)
         if name in _CONTENT or name in _SENT_WITH_OBJECTS or name.startswith((META, _GRANTS)):
             kept[name] = head.header(name)
-    user = sum(len(name) - len(META) + len(value) for name, value in kept.items() if name.startswith(META))
-    if user > MAX_METADATA_BYTES:
-        code, msg = "MetadataTooLarge", "Your metadata headers exceed the maximum allowed metadata size."
-        raise S3Error(code, msg)
     kept.pop("content-encoding", None)
     if content_encoding:
         kept["content-encoding"] = content_encoding
     kept.setdefault("content-type", DEFAULT_CONTENT_TYPE)
     return kept
+
+
+def require_metadata_room(headers: Mapping[str, str]) -> None:
+    """Return if the store takes the client's user metadata together with the proxy's entry.
+
+    The entry counts with its greatest length, so that what can be written can be copied, too.
+
+    Raises:
+        S3Error: MetadataTooLarge.
+    """
+    user = sum(
+        len(name) - len(META) + len(value.encode("utf-8", "surrogateescape"))
+        for name, value in headers.items()
+        if name.startswith(META) and name != ENTRY_HEADER
+    )
+    room = MAX_METADATA_BYTES - len(ENTRY_NAME) - MAX_ENTRY_CHARACTERS
+    if user > room:
+        code, msg = "MetadataTooLarge", "Your metadata headers exceed the maximum allowed metadata size."
+        raise S3Error(code, msg, details={"Size": str(user), "MaxSizeAllowed": str(room)})
 
 
 def answer_headers(store: Mapping[str, str]) -> dict[str, str]:
@@ -86,14 +104,19 @@ def passed_headers(head: RequestHead, *, leave_out: Iterable[str] = ()) -> dict[
     kept = {}
     for name in head.names():
         amz = name.startswith("x-amz-") and not name.startswith(("x-amz-checksum-", "x-amz-sdk-", "x-amz-trailer"))
-        if (amz or name in {"content-type", "content-md5"} or name.startswith("if-")) and name not in _OWN | left_out:
+        passed = amz or name in _ABOUT_OBJECTS or name in _PREFLIGHT or name.startswith("if-")
+        if passed and name not in _OWN | left_out:
             kept[name] = head.header(name)
     return kept
 
 
 def passed_back(store: Mapping[str, str]) -> dict[str, str]:
     """Return the headers of an answer that is passed back as it is."""
-    return {name.lower(): value for name, value in store.items() if name.lower() in _PASSED_BACK}
+    return {
+        name.lower(): value
+        for name, value in store.items()
+        if name.lower() in _PASSED_BACK or (name.lower().startswith(META) and name.lower() != ENTRY_HEADER)
+    }
 
 
 _OWN: Final = frozenset(

@@ -55,6 +55,11 @@ class Incoming:
         """The request's head."""
         return self.verified.head
 
+    @property
+    def has_body(self) -> bool:
+        """Whether the client announces a body."""
+        return any(self.head.header(name) for name in ("content-length", "x-amz-decoded-content-length"))
+
     def open_body(self, *, want_md5: bool = False) -> Body:
         """Return what verifies the body.
 
@@ -86,15 +91,18 @@ class Incoming:
                 self.received_bytes += len(piece)
                 yield piece
 
-    async def document(self) -> bytes:
+    async def document(self, *, of_body: bool = True) -> bytes:
         """Return a short body, verified.
+
+        Args:
+            of_body: whether checksum headers are of this body, see ``open_body``.
 
         Raises:
             S3Error: as ``plaintext``, or it is too long.
         """
-        if not self.head.header("content-length") and not self.head.header("x-amz-decoded-content-length"):
+        if not self.has_body:
             return b""
-        body = self.open_body()
+        body = open_body(self.verified, want_md5=False, of_body=of_body)
         if body.length > MAX_DOCUMENT_BYTES:
             code, msg = "MaxMessageLengthExceeded", "Your request was too large."
             raise S3Error(code, msg)

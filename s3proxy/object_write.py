@@ -1,19 +1,23 @@
-"""PutObject: a body is sealed as it comes in. Nothing is stored unless everything the client claims of it holds."""
+"""Writing whole objects, for PutObject and whatever else makes one.
+
+A body is sealed as it comes in. Nothing is stored unless everything that is claimed of it holds.
+"""
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 
 from s3proxy.bucket_keys import BucketKeys
 from s3proxy.conditional_write import conditions_of_write
-from s3proxy.front.body import Body, stored_content_encoding
+from s3proxy.front.body import stored_content_encoding
 from s3proxy.front.checksums import checksum_header
 from s3proxy.front.errors import S3Error
-from s3proxy.headers import ENTRY_HEADER, answer_headers, object_headers
+from s3proxy.headers import ENTRY_HEADER, answer_headers, object_headers, require_metadata_room
 from s3proxy.incoming import Incoming
 from s3proxy.known_digests import KnownDigests, etag_of
 from s3proxy.object_open import Name, ObjectFinder
+from s3proxy.outgoing import Outcome, Plain, plain_of, read_plain, sealed_pieces
 from s3proxy.policies import EtagMode, Policy
 from s3proxy.store import Store, StoreRequest
 from s3proxy.store_errors import store_error
@@ -29,40 +33,19 @@ from strongroom.sealed.sizes import largest_whole_bytes
 MAX_WHOLE_BYTES = largest_whole_bytes()
 
 
-@dataclass
-class Outcome:
-    """What became of a body that was being sent to the store.
+@dataclass(frozen=True)
+class Written:
+    """A whole object that the store has.
 
     Attributes:
-        digests: once it was verified.
-        error: why it came to nothing.
+        etag: that clients see, with quotes.
+        digests: of the plaintext.
+        headers: what the store answers that clients may know, with the ETag and the checksum.
     """
 
-    digests: Digests | None = None
-    error: Exception | None = None
-
-
-async def sealed_pieces(
-    sealer: SegmentSealer, incoming: Incoming, body: Body, outcome: Outcome, *, with_footer: bool
-) -> AsyncIterator[bytes]:
-    """Seal a body as it comes. The last piece is given only after the body was verified.
-
-    An error ends the transfer: aiohttp closes the connection, and the store drops what is shorter than announced.
-    """
-    try:
-        async for plain in incoming.plaintext(body):
-            for piece in sealer.update(plain):
-                yield bytes(piece)
-        found = body.finish()
-        digests = Digests(found.md5, found.checksum)
-        last = bytes(sealer.finish(digests if with_footer else None))
-        outcome.digests = digests
-        yield last
-    except GeneratorExit:
-        raise
-    except Exception as error:
-        outcome.error = error
-        raise
+    etag: str
+    digests: Digests
+    headers: dict[str, str]
 
 
 class ObjectWriter:
@@ -84,37 +67,51 @@ class ObjectWriter:
         Raises:
             StrongroomError: it is refused, here or by the store.
         """
-        call, head = incoming.call, incoming.head
+        head, name = incoming.head, Name(incoming.call.bucket, incoming.call.key)
         body = incoming.open_body(want_md5=policy.etag is EtagMode.MD5)
-        if body.length > MAX_WHOLE_BYTES:
+        headers = object_headers(head, content_encoding=stored_content_encoding(head))
+        headers |= await conditions_of_write(head, name, policy, self._finder)
+        written = await self.write(name, policy, headers, plain_of(incoming, body))
+        await incoming.respond(HTTPStatus.OK, written.headers)
+
+    async def write(self, name: Name, policy: Policy, headers: Mapping[str, str], plain: Plain) -> Written:
+        """Seal a plaintext and store it.
+
+        Args:
+            name: where.
+            policy: that the name is under.
+            headers: what is kept with the object, and conditions for the store.
+            plain: the plaintext.
+
+        Raises:
+            StrongroomError: it is too long, is not what it claims to be, or the store refuses.
+        """
+        if plain.length > MAX_WHOLE_BYTES:
             code, msg = "EntityTooLarge", "Your proposed upload exceeds the maximum allowed size"
             raise S3Error(code, msg, details={"MaxSizeAllowed": str(MAX_WHOLE_BYTES)})
-        headers = object_headers(head, content_encoding=stored_content_encoding(head))
-        headers |= await conditions_of_write(head, Name(call.bucket, call.key), policy, self._finder)
+        require_metadata_room(headers)
         key = await self._keys.to_seal(policy.name)
         segment = begin_segment(
             key,
             kind=Kind.WHOLE,
-            plaintext_bytes=body.length,
+            plaintext_bytes=plain.length,
             salt=os.urandom(SALT_BYTES),
             object_id=os.urandom(ID_BYTES),
         )
         outcome = Outcome()
         payload: bytes | AsyncIterator[bytes]
-        if body.length <= self._buffered_bytes:
-            plain = b"".join([bytes(piece) async for piece in incoming.plaintext(body)])
-            found = body.finish()
-            outcome.digests = Digests(found.md5, found.checksum)
-            payload = seal(segment, plain, outcome.digests)
+        if plain.length <= self._buffered_bytes:
+            whole, outcome.digests = await read_plain(plain)
+            payload = seal(segment, whole, outcome.digests)
         else:
-            payload = sealed_pieces(SegmentSealer(segment), incoming, body, outcome, with_footer=True)
+            payload = sealed_pieces(SegmentSealer(segment), plain, outcome, with_footer=True)
         nonce, attributes = os.urandom(ENTRY_NONCE_BYTES), Attributes(outcome.digests)
-        headers[ENTRY_HEADER] = seal_entry(segment, attributes, bucket=call.bucket, key=call.key, nonce=nonce)
+        entry = seal_entry(segment, attributes, bucket=name.bucket, key=name.key, nonce=nonce)
         request = StoreRequest(
             method="PUT",
-            bucket=call.bucket,
-            key=call.key,
-            headers=headers,
+            bucket=name.bucket,
+            key=name.key,
+            headers={**headers, ENTRY_HEADER: entry},
             body=payload,
             length=segment.header.stored_bytes,
         )
@@ -131,8 +128,8 @@ class ObjectWriter:
         digests = outcome.digests or Digests()
         self._known.keep(segment, digests)
         answered.pop("last-modified", None)
-        answered["ETag"] = etag_of(policy, digests, store_etag)
+        etag = answered["ETag"] = etag_of(policy, digests, store_etag)
         if digests.checksum is not None:
-            name, value = checksum_header(digests.checksum)
-            answered |= {name: value, "x-amz-checksum-type": "FULL_OBJECT"}
-        await incoming.respond(200, answered)
+            header, value = checksum_header(digests.checksum)
+            answered |= {header: value, "x-amz-checksum-type": "FULL_OBJECT"}
+        return Written(etag, digests, answered)

@@ -1,10 +1,15 @@
 """What serves which operation."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from s3proxy.front.operation_table import Operation
 from s3proxy.incoming import Incoming
+from s3proxy.list_buckets import BucketLister
+from s3proxy.list_objects import ObjectLister
+from s3proxy.object_delete import ObjectDeleter
+from s3proxy.object_open import ObjectFinder
 from s3proxy.object_read import ObjectReader
 from s3proxy.object_write import ObjectWriter
 from s3proxy.passthrough import pass_on
@@ -22,7 +27,6 @@ PASSED_ON: Final = (
     Operation.DELETE_BUCKET_LIFECYCLE,
     Operation.DELETE_BUCKET_POLICY,
     Operation.DELETE_BUCKET_TAGGING,
-    Operation.DELETE_OBJECT,
     Operation.DELETE_OBJECT_TAGGING,
     Operation.GET_BUCKET_ACL,
     Operation.GET_BUCKET_CORS,
@@ -41,6 +45,7 @@ PASSED_ON: Final = (
     Operation.GET_OBJECT_TAGGING,
     Operation.GET_PUBLIC_ACCESS_BLOCK,
     Operation.HEAD_BUCKET,
+    Operation.LIST_MULTIPART_UPLOADS,
     Operation.PUT_BUCKET_ACL,
     Operation.PUT_BUCKET_CORS,
     Operation.PUT_BUCKET_LIFECYCLE_CONFIGURATION,
@@ -57,10 +62,24 @@ PASSED_ON: Final = (
 )
 
 
-def handlers_of(
-    store: Store, policies: Policies, *, reader: ObjectReader, writer: ObjectWriter
-) -> dict[Operation, Handler]:
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """What operations are served with; ``app`` makes it."""
+
+    store: Store
+    policies: Policies
+    finder: ObjectFinder
+    reader: ObjectReader
+    writer: ObjectWriter
+    multipart: Mapping[Operation, _ByPolicy]
+    hidden_bucket: str
+
+
+def handlers_of(parts: Parts) -> dict[Operation, Handler]:
     """Return what serves each operation that is offered."""
+    store, policies, reader, writer = parts.store, parts.policies, parts.reader, parts.writer
+    lister = ObjectLister(store, policies, parts.finder)
+    deleter = ObjectDeleter(store, policies, parts.finder)
 
     def by_policy(serve: _ByPolicy) -> Handler:
         async def handle(incoming: Incoming) -> None:
@@ -76,6 +95,13 @@ def handlers_of(
         await pass_on(incoming, store)
 
     return dict.fromkeys(PASSED_ON, passed_on) | {
+        Operation.LIST_BUCKETS: BucketLister(store, hidden_bucket=parts.hidden_bucket).serve,
+        Operation.LIST_OBJECTS: lister.serve,
+        Operation.LIST_OBJECTS_V2: lister.serve,
+        Operation.LIST_OBJECT_VERSIONS: lister.serve,
+        Operation.DELETE_OBJECT: deleter.one,
+        Operation.DELETE_OBJECTS: deleter.several,
+        **{operation: by_policy(serve) for operation, serve in parts.multipart.items()},
         Operation.GET_OBJECT: by_policy(reader.get),
         Operation.HEAD_OBJECT: by_policy(reader.head),
         Operation.PUT_OBJECT: by_policy(writer.put),

@@ -1,48 +1,77 @@
-"""Operations that mean the same on sealed objects: passed on to the store, and its answer passed back."""
+"""Operations that mean the same on sealed objects, and objects that are not sealed: passed on to the store.
 
+Bodies are verified on their way, and the store's answer is passed back.
+"""
+
+import base64
+import hashlib
+from collections.abc import AsyncIterator, Mapping
 from http import HTTPStatus
 
 import aiohttp
 
-from s3proxy.headers import ENTRY_HEADER, passed_back, passed_headers
-from s3proxy.incoming import Incoming
+from s3proxy.front.body import stored_content_encoding
+from s3proxy.headers import passed_back, passed_headers
+from s3proxy.incoming import MAX_DOCUMENT_BYTES, Incoming
+from s3proxy.outgoing import Outcome, plain_of, read_plain, verified_pieces
 from s3proxy.store import Store, StoreRequest
 from s3proxy.store_errors import store_error
+from strongroom.errors import StrongroomError
+
+_NO_BODY = {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}
 
 
-async def pass_on(incoming: Incoming, store: Store) -> None:
-    """Pass a request on, with its (short) body, and pass the answer back as it is.
+async def pass_on(incoming: Incoming, store: Store, *, headers: Mapping[str, str] | None = None) -> None:
+    """Pass a request on and its answer back.
+
+    Args:
+        incoming: the request.
+        store: where it goes.
+        headers: what replaces headers of the request.
 
     Raises:
         StrongroomError: it is refused, here or by the store.
     """
-    call = incoming.call
-    body = await incoming.document()
+    call, outcome = incoming.call, Outcome()
+    sent = passed_headers(incoming.head)
+    sent.pop("content-encoding", None)
+    if encoding := stored_content_encoding(incoming.head):
+        sent["content-encoding"] = encoding
+    body: bytes | AsyncIterator[bytes] | None = None
+    length = None
+    if incoming.has_body:
+        plain = plain_of(incoming, incoming.open_body())
+        if plain.length > MAX_DOCUMENT_BYTES:
+            body, length = verified_pieces(plain, outcome), plain.length
+        else:
+            body = (await read_plain(plain))[0]
+            # S3 demands it of some documents, where a checksum would do as well, and that was in the client's trailer.
+            sent["content-md5"] = base64.b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode()
     request = StoreRequest(
         method=incoming.request.method,
         bucket=call.bucket,
         key=call.key,
         query=call.query.pairs,
-        headers=passed_headers(incoming.head),
+        headers=sent | dict(headers or {}),
         body=body or None,
+        length=length,
     )
-    async with store.exchange(request) as response:
-        if response.status >= HTTPStatus.MULTIPLE_CHOICES and response.status != HTTPStatus.TEMPORARY_REDIRECT:
-            raise await store_error(response, bucket_asked=not call.key)
-        await relay(incoming, response)
+    try:
+        async with store.exchange(request) as response:
+            if response.status >= HTTPStatus.MULTIPLE_CHOICES and response.status != HTTPStatus.TEMPORARY_REDIRECT:
+                raise await store_error(response, bucket_asked=not call.key)
+            await relay(incoming, response)
+    except StrongroomError:
+        if outcome.error is not None:
+            raise outcome.error from None
+        raise
 
 
 async def relay(incoming: Incoming, response: aiohttp.ClientResponse) -> None:
     """Pass an answer of the store back as it is: it describes what no proxy has sealed."""
     headers = passed_back(response.headers)
-    for name in ("ETag", "Content-Range", "Accept-Ranges", "Cache-Control", "Content-Encoding", "Content-Disposition"):
-        if name in response.headers:
-            headers[name] = response.headers[name]
-    for name, value in response.headers.items():
-        if name.lower().startswith("x-amz-meta-") and name.lower() != ENTRY_HEADER:
-            headers[name.lower()] = value
     length = response.headers.get("Content-Length", "")
-    if incoming.request.method == "HEAD" or response.status in {204, 304}:
+    if incoming.request.method == "HEAD" or response.status in _NO_BODY:
         await incoming.respond(response.status, headers, length=int(length or 0))
     elif length:
         await incoming.respond_stream(response.status, headers, int(length), response.content.iter_any())

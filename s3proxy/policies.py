@@ -7,6 +7,7 @@
     prefixes = ["2026/"]           # default: every key
     mode = "sealed"                # sealed: plaintext objects are an error; migrate: they are read; passthrough
     etag = "md5"                   # md5: the MD5 of the plaintext; opaque: the store's own
+    list_etag = "quick"            # in listings, quick: one that is no MD5; exact: as HEAD has it, at a HEAD per object
 
 The first policy that fits a name is the one it is written under; an object is read if it was sealed under any that
 fits. A name that none fits is refused.
@@ -27,7 +28,7 @@ from strongroom.sealed.names import POLICY_NAME
 KEK_FILE = "file"
 TRANSIT_PREFIX = "transit:"
 _TRANSIT = re.compile(re.escape(TRANSIT_PREFIX) + r"[A-Za-z0-9_.-]{1,100}")
-_MEMBERS = {"name", "kek", "buckets", "prefixes", "mode", "etag"}
+_MEMBERS = {"name", "kek", "buckets", "prefixes", "mode", "etag", "list_etag"}
 
 
 class Mode(enum.Enum):
@@ -45,6 +46,13 @@ class EtagMode(enum.Enum):
     OPAQUE = "opaque"
 
 
+class ListEtag(enum.Enum):
+    """How listings come to the ETag of a whole object whose ETag is an MD5."""
+
+    QUICK = "quick"
+    EXACT = "exact"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Policy:
     """One policy of the file."""
@@ -55,6 +63,7 @@ class Policy:
     prefixes: tuple[str, ...] = ("",)
     mode: Mode = Mode.SEALED
     etag: EtagMode = EtagMode.MD5
+    list_etag: ListEtag = ListEtag.QUICK
 
     def fits(self, bucket: str, key: str) -> bool:
         """Say whether a name is under this policy."""
@@ -122,7 +131,7 @@ def read_policies(path: Path) -> Policies:
 
 def _policy(entry: object, place: str) -> Policy:
     if not isinstance(entry, dict) or not set(entry) <= _MEMBERS or not {"name", "kek", "buckets"} <= set(entry):
-        msg = f"{place}: must have name, kek and buckets, and may have prefixes, mode and etag"
+        msg = f"{place}: must have name, kek and buckets, and may have prefixes, mode, etag and list_etag"
         raise ConfigError(msg, hint="nothing else is known")
     name, kek = entry["name"], entry["kek"]
     if not isinstance(name, str) or not POLICY_NAME.fullmatch(name):
@@ -133,9 +142,11 @@ def _policy(entry: object, place: str) -> Policy:
         raise ConfigError(msg)
     try:
         mode, etag = Mode(entry.get("mode", "sealed")), EtagMode(entry.get("etag", "md5"))
+        list_etag = ListEtag(entry.get("list_etag", "quick"))
     except ValueError as error:
         msg = f"{place}: {error}"
-        raise ConfigError(msg, hint="mode is sealed, migrate or passthrough; etag is md5 or opaque") from None
+        hint = "mode is sealed, migrate or passthrough; etag is md5 or opaque; list_etag is quick or exact"
+        raise ConfigError(msg, hint=hint) from None
     return Policy(
         name=name,
         kek=kek,
@@ -143,6 +154,7 @@ def _policy(entry: object, place: str) -> Policy:
         prefixes=_texts(entry.get("prefixes", [""]), f"{place}: prefixes"),
         mode=mode,
         etag=etag,
+        list_etag=list_etag,
     )
 
 

@@ -1,0 +1,136 @@
+"""DeleteObject and DeleteObjects through the proxy."""
+
+import base64
+import hashlib
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from cli.dev.authority import write_private
+from cli.dev.s3proxy import ProxyProcess
+from cli.dev.seaweed import SeaweedServer
+from tests.s3proxy.conftest import client_of
+
+LIMITED = """\
+[[credential]]
+access_key_id = "limited"
+secret_key = "limited-secret-key"
+
+[[credential.grant]]
+buckets = ["delete"]
+prefixes = ["mine/"]
+rights = ["read", "write", "list", "delete"]
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _bucket(s3: Any) -> None:
+    s3.create_bucket(Bucket="delete")
+
+
+@pytest.fixture(scope="module")
+def limited(tmp_path_factory: pytest.TempPathFactory, store: SeaweedServer) -> Iterator[Any]:
+    directory = tmp_path_factory.mktemp("limited")
+    write_private(directory / "credentials.toml", LIMITED.encode())
+    with ProxyProcess(directory, store) as running:
+        yield client_of(running.url, "limited", "limited-secret-key")
+
+
+def put(s3: Any, *keys: str) -> None:
+    for key in keys:
+        s3.put_object(Bucket="delete", Key=key, Body=key.encode())
+
+
+def keys_of(s3: Any) -> set[str]:
+    return {item["Key"] for item in s3.list_objects_v2(Bucket="delete").get("Contents", [])}
+
+
+def code_of(call: Any, **parameters: Any) -> str:
+    with pytest.raises(ClientError) as caught:
+        call(**parameters)
+    return str(caught.value.response["Error"]["Code"])
+
+
+def test_one(s3: Any) -> None:
+    put(s3, "one")
+    s3.delete_object(Bucket="delete", Key="one")
+    s3.delete_object(Bucket="delete", Key="one")
+    assert "one" not in keys_of(s3)
+
+
+def test_one_under_a_condition(s3: Any) -> None:
+    put(s3, "conditional")
+    etag = s3.head_object(Bucket="delete", Key="conditional")["ETag"]
+    assert code_of(s3.delete_object, Bucket="delete", Key="conditional", IfMatch='"0123"') == "PreconditionFailed"
+    assert code_of(s3.delete_object, Bucket="delete", Key="conditional", IfMatchSize=1) == "NotImplemented"
+    assert "conditional" in keys_of(s3)
+    s3.delete_object(Bucket="delete", Key="conditional", IfMatch=etag)
+    assert "conditional" not in keys_of(s3)
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+def test_several(s3: Any, quiet: bool) -> None:  # noqa: FBT001 - a parameter of the request
+    names = ["several/a b", "several/a&b<c>", "several/ü", "several/missing"]
+    put(s3, *names[:3])
+    answer = s3.delete_objects(Bucket="delete", Delete={"Objects": [{"Key": key} for key in names], "Quiet": quiet})
+    assert [item["Key"] for item in answer.get("Deleted", [])] == ([] if quiet else names)
+    assert "Errors" not in answer
+    assert not keys_of(s3) & set(names)
+
+
+def test_several_under_conditions(s3: Any) -> None:
+    put(s3, "etag/1", "etag/2", "etag/3")
+    etag = s3.head_object(Bucket="delete", Key="etag/1")["ETag"]
+    objects = [{"Key": "etag/1", "ETag": etag}, {"Key": "etag/2", "ETag": etag}, {"Key": "etag/3", "Size": 6}]
+    answer = s3.delete_objects(Bucket="delete", Delete={"Objects": objects})
+    assert [item["Key"] for item in answer["Deleted"]] == ["etag/1"]
+    assert {item["Key"]: item["Code"] for item in answer["Errors"]} == {
+        "etag/2": "PreconditionFailed",
+        "etag/3": "NotImplemented",
+    }
+    assert keys_of(s3) & {"etag/1", "etag/2", "etag/3"} == {"etag/2", "etag/3"}
+
+
+def test_each_key_needs_the_right(s3: Any, limited: Any) -> None:
+    put(s3, "mine/1", "yours/1")
+    answer = limited.delete_objects(Bucket="delete", Delete={"Objects": [{"Key": "mine/1"}, {"Key": "yours/1"}]})
+    assert [item["Key"] for item in answer["Deleted"]] == ["mine/1"]
+    assert [(item["Key"], item["Code"]) for item in answer["Errors"]] == [("yours/1", "AccessDenied")]
+    answer = limited.delete_objects(Bucket="delete", Delete={"Objects": [{"Key": "yours/1"}]})
+    assert [item["Code"] for item in answer["Errors"]] == ["AccessDenied"]
+    assert code_of(limited.delete_object, Bucket="delete", Key="yours/1") == "AccessDenied"
+    assert "yours/1" in keys_of(s3)
+
+
+def test_a_version_and_its_marker(s3: Any) -> None:
+    s3.create_bucket(Bucket="delete-versions")
+    s3.put_bucket_versioning(Bucket="delete-versions", VersioningConfiguration={"Status": "Enabled"})
+    first, second = (s3.put_object(Bucket="delete-versions", Key="k", Body=body)["VersionId"] for body in (b"1", b"2"))
+    marker = s3.delete_object(Bucket="delete-versions", Key="k")
+    assert marker["DeleteMarker"] is True
+    objects = [{"Key": "k", "VersionId": marker["VersionId"]}, {"Key": "k", "VersionId": second}]
+    s3.delete_objects(Bucket="delete-versions", Delete={"Objects": objects})
+    got = s3.get_object(Bucket="delete-versions", Key="k")
+    assert (got["VersionId"], got["Body"].read()) == (first, b"1")
+
+
+def test_a_body_that_is_not_what_it_claims_deletes_nothing(s3: Any) -> None:
+    put(s3, "claimed")
+    wrong = base64.b64encode(hashlib.md5(b"other", usedforsecurity=False).digest()).decode()
+
+    def falsify(request: Any, **_: Any) -> None:
+        request.headers["Content-MD5"] = wrong
+
+    s3.meta.events.register("before-sign.s3.DeleteObjects", falsify)
+    try:
+        assert code_of(s3.delete_objects, Bucket="delete", Delete={"Objects": [{"Key": "claimed"}]}) == "BadDigest"
+    finally:
+        s3.meta.events.unregister("before-sign.s3.DeleteObjects", falsify)
+    assert "claimed" in keys_of(s3)
+
+
+def test_too_many_keys_are_malformed(s3: Any) -> None:
+    objects = [{"Key": str(number)} for number in range(1001)]
+    assert code_of(s3.delete_objects, Bucket="delete", Delete={"Objects": objects}) == "MalformedXML"
