@@ -3,21 +3,21 @@
 What is read is the very object whose conditions were checked: each request to the store names its ETag.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from http import HTTPStatus
 
 from s3proxy.conditions import require_conditions
 from s3proxy.front.errors import S3Error
 from s3proxy.front.head import RequestHead
-from s3proxy.front.operations import CopySource
+from s3proxy.front.operations import copy_source
 from s3proxy.multipart_read import MultipartReader
-from s3proxy.object_open import Found, Name, ObjectFinder, is_plaintext, stored_bytes_of
+from s3proxy.object_open import Found, Name, ObjectFinder, Plaintext
 from s3proxy.object_read import opened_pieces
-from s3proxy.policies import Mode, Policies
+from s3proxy.policies import Policies
 from s3proxy.store import Store, StoreRequest
 from s3proxy.store_errors import store_error
-from strongroom.sealed.ranges import plan_range
+from strongroom.sealed.ranges import RangePlan, plan_range
 
 
 @dataclass(frozen=True)
@@ -26,19 +26,15 @@ class Source:
 
     Attributes:
         name: where it stands, with the version that was asked for.
-        found: its opened entry; None when it is no sealed object.
+        found: what stands there.
         plaintext_bytes: its length.
         etag: that clients see, with quotes.
-        store_etag: without quotes.
-        store_headers: of the answer that it was found by.
     """
 
     name: Name
-    found: Found | None
+    found: Found | Plaintext
     plaintext_bytes: int
     etag: str
-    store_etag: str
-    store_headers: Mapping[str, str]
 
 
 class SourceReader:
@@ -54,55 +50,47 @@ class SourceReader:
         self._multipart = multipart
         self._hidden_bucket = hidden_bucket
 
-    async def open(self, source: CopySource, head: RequestHead) -> Source:
-        """Find a source and check the conditions of the copy on it (``x-amz-copy-source-if-*``).
+    async def open(self, head: RequestHead) -> Source:
+        """Find the source that a request names, and check the request's conditions on it.
 
         Raises:
             StrongroomError: it is refused, here or by the store.
         """
+        source = copy_source(head)
         if source.bucket == self._hidden_bucket:
             code, msg = "AccessDenied", "Access Denied"
             raise S3Error(code, msg, hint="the proxy's own bucket is not for clients")
         policy = self._policies.require(source.bucket, source.key)
         name = Name(source.bucket, source.key, source.version_id)
-        request = StoreRequest(method="HEAD", bucket=name.bucket, key=name.key, query=name.query)
-        async with self._store.exchange(request) as response:
-            if response.status != HTTPStatus.OK:
-                raise await store_error(response)
-            store_headers = response.headers
-        store_etag = store_headers.get("ETag", "").strip('"')
-        if policy.mode is Mode.PASSTHROUGH or (policy.mode is Mode.MIGRATE and is_plaintext(store_headers)):
-            size = stored_bytes_of(store_headers)
-            opened = Source(name, None, size, f'"{store_etag}"', store_etag, store_headers)
+        found = await self._finder.look(name, policy)
+        etag = await self._finder.etag(name, found, policy)
+        modified = found.store_headers.get("Last-Modified", "")
+        require_conditions(head, etag=etag, last_modified=modified, prefix="x-amz-copy-source-")
+        if isinstance(found, Plaintext):
+            size = found.stored_bytes
+        elif found.is_multipart:
+            size = (await self._multipart.manifest(name, found))[1].plaintext_bytes
         else:
-            found = await self._finder.find(name, store_headers)
-            etag = await self._finder.etag(name, found, policy)
-            if found.is_multipart:
-                size = (await self._multipart.manifest(name, found))[1].plaintext_bytes
-            else:
-                size = found.segment.header.plaintext_bytes
-            opened = Source(name, found, size, etag, store_etag, store_headers)
-        modified = store_headers.get("Last-Modified", "")
-        require_conditions(head, etag=opened.etag, last_modified=modified, prefix="x-amz-copy-source-")
-        return opened
+            size = found.segment.header.plaintext_bytes
+        return Source(name, found, size, etag)
 
     async def pieces(self, source: Source, first: int, last: int) -> AsyncIterator[memoryview]:
-        """Give the plaintext of a source from byte ``first`` to ``last``; nothing when ``last`` is before ``first``.
+        """Give the plaintext of a source from byte ``first`` to ``last``; nothing if ``last`` is before ``first``.
 
         Raises:
             StrongroomError: it is damaged, another one by now, or the store refuses.
         """
         name, found = source.name, source.found
-        if found is not None and found.is_multipart:
+        if last < first:
+            return
+        if isinstance(found, Found) and found.is_multipart:
             opened = await self._multipart.manifest(name, found)
             async for piece in self._multipart.pieces(name, found, opened, first, last):
                 yield piece
             return
-        if last < first:
-            return
-        headers = {"if-match": f'"{source.store_etag}"'}
-        plan = None
-        if found is None:
+        headers = {"if-match": f'"{found.store_etag}"'}
+        plan: RangePlan | None = None
+        if isinstance(found, Plaintext):
             headers["range"] = f"bytes={first}-{last}"
         elif (first, last) != (0, source.plaintext_bytes - 1):
             plan = plan_range(first, last, source.plaintext_bytes, found.segment.header.chunk_log2)
@@ -111,7 +99,7 @@ class SourceReader:
         async with self._store.exchange(request) as response:
             if response.status not in {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT}:
                 raise await store_error(response)
-            if found is None:
+            if isinstance(found, Plaintext):
                 async for data in response.content.iter_any():
                     yield memoryview(data)
             else:

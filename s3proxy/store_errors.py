@@ -34,9 +34,20 @@ async def store_error(response: aiohttp.ClientResponse, *, bucket_asked: bool = 
         bucket_asked: whether a bucket was asked for, for an answer without a body.
     """
     body = await read_all(response, _MAX_BYTES) if response.method != "HEAD" else b""
+    return error_in(body, response.status, bucket_asked=bucket_asked)
+
+
+def error_in(body: bytes, status: int, *, bucket_asked: bool = False) -> S3Error:
+    """Return the refusal that the body of an answer tells.
+
+    Args:
+        body: an error document, or anything.
+        status: of the answer; some errors come with 200, after the store had begun to answer.
+        bucket_asked: whether a bucket was asked for.
+    """
     code, message = _CODE.search(body), _MESSAGE.search(body)
-    fallback = _BY_STATUS.get(response.status, "InternalError")
-    if bucket_asked and response.status == HTTPStatus.NOT_FOUND:
+    fallback = _BY_STATUS.get(status, "InternalError")
+    if bucket_asked and status == HTTPStatus.NOT_FOUND:
         fallback = "NoSuchBucket"
     name = code[1].decode() if code else fallback
     if name in _OURS:
@@ -44,6 +55,6 @@ async def store_error(response: aiohttp.ClientResponse, *, bucket_asked: bool = 
         return S3Error("InternalError", "The store does not accept the proxy.", hint=hint)
     text = unescape(message[1].decode("utf-8", "replace")) if message else "The store refuses the request."
     error = S3Error(name, text)
-    inside_of_200 = response.status < HTTPStatus.MULTIPLE_CHOICES
-    error.status = HTTPStatus.INTERNAL_SERVER_ERROR if inside_of_200 else response.status
+    inside_of_200 = status < HTTPStatus.MULTIPLE_CHOICES
+    error.status = HTTPStatus.INTERNAL_SERVER_ERROR if inside_of_200 else status
     return error

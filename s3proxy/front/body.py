@@ -55,14 +55,14 @@ class Body:
         length: of the plaintext in bytes.
     """
 
-    def __init__(self, verified: Verified, *, want_md5: bool) -> None:
+    def __init__(self, verified: Verified, *, want_md5: bool, of_body: bool = True) -> None:
         """Read what the head says about the body; see ``open_body``."""
         head = verified.head
         chunked = verified.payload.is_chunked
         self.length = _length_of(head, "x-amz-decoded-content-length" if chunked else "content-length")
         self._received = 0
         self._failed = False
-        self._claims = _claimed_checksums(head)
+        self._claims = _claimed_checksums(head) if of_body else []
         trailers = _announced_trailers(head, verified.payload)
         algorithm = _algorithm_of(head, self._claims, trailers)
         self._checksum = None if algorithm is None else running(algorithm)
@@ -138,17 +138,18 @@ class Body:
         return computed
 
 
-def open_body(verified: Verified, *, want_md5: bool) -> Body:
+def open_body(verified: Verified, *, want_md5: bool, of_body: bool = True) -> Body:
     """Begin to receive a body.
 
     Args:
         verified: the request.
         want_md5: whether the MD5 is needed for an ETag, even if the client claims none.
+        of_body: whether checksum headers are of this body; those of CompleteMultipartUpload are of the object.
 
     Raises:
         S3Error: MissingContentLength; InvalidRequest or InvalidDigest for malformed or contradicting claims.
     """
-    return Body(verified, want_md5=want_md5)
+    return Body(verified, want_md5=want_md5, of_body=of_body)
 
 
 def _length_of(head: RequestHead, name: str) -> int:
