@@ -12,7 +12,7 @@ import re
 import socket
 import struct
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -30,6 +30,7 @@ _HEAD_END: Final = b"\r\n\r\n"
 _LENGTH: Final = re.compile(rb"(?im)^content-length:[ ]*([0-9]+)\r?$")
 _ONE_WRITE: Final = 1 << 16  # bodies up to this size leave together with their head
 _DROP_BYTES: Final = 1 << 20
+_BLOCK_BYTES: Final = 1 << 24
 
 
 @dataclass(frozen=True)
@@ -42,21 +43,24 @@ class Endpoint:
 
 
 class Payload:
-    """Random bytes in memory, ready for sendfile(2)."""
+    """Random bytes in memory, ready for sendfile(2). Large ones repeat a block, which no server here looks for."""
 
     def __init__(self, size: int) -> None:
         """Make so many bytes. What cannot be compressed cannot be made to look quick."""
         self.size = size
+        self.block = min(size, _BLOCK_BYTES)
         self.descriptor = os.memfd_create("payload", os.MFD_CLOEXEC)
-        digest = hashlib.sha256()
-        left = size
-        while left:
-            piece = os.urandom(min(left, _DROP_BYTES))
-            os.write(self.descriptor, piece)
-            digest.update(piece)
-            left -= len(piece)
-        self.sha256 = digest.digest()
-        self.small = os.pread(self.descriptor, size, 0) if size <= _ONE_WRITE else b""
+        content = os.urandom(self.block)
+        os.write(self.descriptor, content)
+        self.small = content if size <= _ONE_WRITE else b""
+
+    def sha256(self) -> bytes:
+        """Return the digest of all its bytes."""
+        digest, content = hashlib.sha256(), os.pread(self.descriptor, self.block, 0)
+        for _ in range(self.size // self.block if self.block else 0):
+            digest.update(content)
+        digest.update(content[: self.size % self.block if self.block else 0])
+        return digest.digest()
 
     def close(self) -> None:
         """Give the memory back."""
@@ -131,6 +135,10 @@ class Connection:
 
     def __exit__(self, *_: object) -> None:
         """Close it."""
+        self.close()
+
+    def close(self) -> None:
+        """Close it."""
         self._socket.close()
 
     def timed(self, request: Request) -> float:
@@ -155,22 +163,38 @@ class Connection:
         Raises:
             PeerError: the answer is not a success.
         """
+        pieces: list[bytes] = []
+        self._read(request, pieces.append)
+        return b"".join(pieces)
+
+    def sha256(self, request: Request) -> bytes:
+        """Send a request and return the digest of the body of the answer.
+
+        Raises:
+            PeerError: the answer is not a success.
+        """
+        digest = hashlib.sha256()
+        self._read(request, digest.update)
+        return digest.digest()
+
+    def _read(self, request: Request, take: Callable[[bytes], object]) -> None:
         self._send(request.first_bytes, request.body)
         body, left, status, head = self._answer_head()
-        pieces = [body]
+        _require_success(status, head, body)
+        take(body)
         while left:
             size = self._some(left)
-            pieces.append(bytes(memoryview(self._room)[:size]))
+            take(bytes(memoryview(self._room)[:size]))
             left -= size
-        _require_success(status, head, b"".join(pieces))
-        return b"".join(pieces)
 
     def _send(self, first: bytes, body: Payload | None) -> None:
         self._socket.sendall(first)
         if body is not None and not body.small:
             offset = 0
             while offset < body.size:
-                offset += os.sendfile(self._socket.fileno(), body.descriptor, offset, body.size - offset)
+                place = offset % body.block
+                count = min(body.block - place, body.size - offset)
+                offset += os.sendfile(self._socket.fileno(), body.descriptor, place, count)
 
     def _some(self, at_most: int, flags: int = 0) -> int:
         size = self._socket.recv_into(self._room, min(at_most, _DROP_BYTES), flags)
@@ -225,4 +249,4 @@ def at_once(url: str, streams: Sequence[Iterable[Request]]) -> tuple[float, list
             return time.perf_counter() - begin, times
     finally:
         for connection in connections:
-            connection.__exit__()
+            connection.close()

@@ -64,11 +64,24 @@ directory_name_encryption = false
 class Target:
     """One of them, serving."""
 
-    def __init__(self, endpoint: Endpoint, pid: int, bucket: str = BUCKET) -> None:
-        """Take what it is and make the bucket there."""
+    def __init__(self, endpoint: Endpoint, pid: int, *, bucket: str = BUCKET, health: str = "") -> None:
+        """Take what it is.
+
+        Args:
+            endpoint: where it serves.
+            pid: of its first process.
+            bucket: that requests go to.
+            health: host and port of its metrics, if it has any.
+        """
         self.endpoint = endpoint
         self.pid = pid
+        self.health = health
         self.requests = Requests(endpoint, bucket)
+
+    @property
+    def url(self) -> str:
+        """Where it serves."""
+        return self.endpoint.url
 
 
 @contextlib.contextmanager
@@ -96,7 +109,8 @@ def targets(directory: Path, names: tuple[str, ...]) -> Iterator[dict[str, Targe
             running["haproxy"] = Target(Endpoint(url, *user), pid)
         if "strongroom" in names:
             proxy = stack.enter_context(ProxyProcess(directory / "s3proxy", store))
-            running["strongroom"] = Target(Endpoint(proxy.url, proxy.access_key, proxy.secret_key), proxy.pid, "sealed")
+            endpoint = Endpoint(proxy.url, proxy.access_key, proxy.secret_key)
+            running["strongroom"] = Target(endpoint, proxy.pid, bucket="sealed", health=proxy.health_address)
             with Connection(proxy.url) as connection:
                 connection.fetch(running["strongroom"].requests.make_bucket())
         if "rclone" in names:
@@ -142,7 +156,9 @@ def _rclone(directory: Path, store: SeaweedServer) -> Iterator[tuple[Endpoint, i
 
 def _obscure(program: str) -> str:
     """Return a random password in the form that rclone keeps passwords in."""
-    made = subprocess.run([program, "obscure", "-"], input=secrets.token_hex(16), capture_output=True, text=True, check=True)
+    made = subprocess.run(
+        [program, "obscure", "-"], input=secrets.token_hex(16), capture_output=True, text=True, check=True
+    )
     return made.stdout.strip()
 
 

@@ -1,0 +1,42 @@
+"""How much memory the proxy takes for objects far larger than it may keep, and for many at once."""
+
+from typing import Final
+
+from bench.processes import family, memory_bytes, watched
+from bench.s3_load import Connection, Payload, at_once
+from bench.s3_targets import Target
+from bench.suite import Run
+
+MAX_BYTES: Final = 250 << 20  # of all processes of the proxy together
+_MIB: Final = 1 << 20
+
+
+def measure_memory(run: Run, target: Target, *, suite: str) -> None:
+    """Send one large object up and down, then many streams at once, and watch the proportional set size."""
+    large, streams, each = (256, 16, 16) if run.quick else (5120, 64, 64)
+    run.count(f"{suite}/memory/at rest", memory_bytes(family(target.pid)), "B", aim=MAX_BYTES)
+    _one_large(run, target, large * _MIB, f"{suite}/memory/one object of {large:,} MiB")
+    _many(run, target, streams, each * _MIB, f"{suite}/memory/{streams} streams of {each} MiB")
+
+
+def _one_large(run: Run, target: Target, size: int, name: str) -> None:
+    payload = Payload(size)
+    with Connection(target.url) as connection:
+        for way, request in (("up", target.requests.put("large", payload)), ("down", target.requests.get("large"))):
+            with watched(target.pid) as usage:
+                connection.timed(request)
+            run.count(f"{name} {way}", usage.peak_bytes, "B", aim=MAX_BYTES)
+    payload.close()
+
+
+def _many(run: Run, target: Target, streams: int, size: int, name: str) -> None:
+    payload = Payload(size)
+    ways = {
+        "up": [[target.requests.put(f"many-{number}", payload)] for number in range(streams)],
+        "down": [[target.requests.get(f"many-{number}")] for number in range(streams)],
+    }
+    for way, requests in ways.items():
+        with watched(target.pid) as usage:
+            at_once(target.url, requests)
+        run.count(f"{name} {way}", usage.peak_bytes, "B", aim=MAX_BYTES)
+    payload.close()
