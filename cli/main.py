@@ -16,6 +16,8 @@ usage: strongroom VERB [ARG...]
   exec     start a command in a running container, with the same secrets
   plan     show what run would fetch, from where, and whether it would be allowed
   bridge   serve secrets from OpenBao to wrappers
+  s3proxy  serve S3 in front of a store that sees ciphertext only
+  s3       work on sealed buckets: change keys, migrate, verify, open
   dev      start OpenBao, an authority and a bridge on this machine, to try things out
   demo     show the main job from end to end
   doctor   probe this machine, or attack a running program, and say what is protected
@@ -29,6 +31,8 @@ strongroom VERB --help tells more. Data goes to stdout, everything else to stder
 # Verbs of components that an installation may lack: where each one's main() is, and the extra that brings its needs.
 _COMPONENTS = {
     "bridge": ("bridge.main", "bridge"),
+    "s3proxy": ("s3proxy.main", "s3proxy"),
+    "s3": ("cli.s3.main", "s3proxy"),
     "dev": ("cli.dev.main", "dev"),
     "demo": ("cli.demo.main", "dev"),
     "bundle": ("cli.bundle.main", "dev"),
@@ -85,7 +89,7 @@ def _component(module: str, extra: str) -> "Callable[[list[str]], int]":
         main: Callable[[list[str]], int] = import_module(module).main
     except ModuleNotFoundError as error:
         name = str(error.name)
-        if name.partition(".")[0] in {"bench", "bridge", "cli", "strongroom", "wrapper", "preload"}:
+        if name.partition(".")[0] in {"bench", "bridge", "s3proxy", "cli", "strongroom", "wrapper", "preload"}:
             raise
 
         def missing(_arguments: list[str]) -> int:

@@ -10,6 +10,7 @@ from strongroom.errors import ConfigError
 from strongroom.sealed.wrapping import (
     KEK_BYTES,
     KEK_NONCE_BYTES,
+    Form,
     WrappedKey,
     associated_data,
     unwrap_with_file,
@@ -72,3 +73,30 @@ class FileKek:
             RefusedError: rule 6.
         """
         return unwrap_with_file(wrapped, self._key, aad=associated_data(policy, key_id))
+
+
+class KekByForm:
+    """Wraps under a KMS, and unwraps what a key file wrapped too: for a policy on its way from one to the other."""
+
+    def __init__(self, kms: Kek, file: Kek) -> None:
+        """Take both."""
+        self._kms = kms
+        self._file = file
+
+    async def wrap(self, key: Secret, *, policy: str, key_id: bytes) -> WrappedKey:
+        """Wrap a bucket key under the KMS.
+
+        Raises:
+            UnavailableError: it cannot be reached, or refuses.
+        """
+        return await self._kms.wrap(key, policy=policy, key_id=key_id)
+
+    async def unwrap(self, wrapped: WrappedKey, *, policy: str, key_id: bytes) -> Secret:
+        """Unwrap a bucket key under the one that its form names.
+
+        Raises:
+            UnavailableError: the KMS cannot be reached, or refuses.
+            RefusedError: rule 6.
+        """
+        kek = self._file if wrapped.form is Form.KEY_FILE else self._kms
+        return await kek.unwrap(wrapped, policy=policy, key_id=key_id)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from s3proxy.kek import FileKek, Kek
+from s3proxy.kek import FileKek, Kek, KekByForm
 from s3proxy.kek_transit import TransitKek
 from s3proxy.policies import KEK_FILE, TRANSIT_PREFIX, Policy
 from s3proxy.settings import ProxySettings
@@ -30,7 +30,7 @@ class KekTable:
         )
         self._file = FileKek(settings.kek_file) if settings.kek_file else None
         self._mount = settings.openbao_transit_mount
-        self._transit: dict[str, TransitKek] = {}
+        self._transit: dict[str, Kek] = {}
 
     def of(self, policies: Iterable[Policy]) -> dict[str, Kek]:
         """Return the KEK of each policy, by its name.
@@ -50,7 +50,10 @@ class KekTable:
             msg = f"policy {policy.name}: is sealed under a transit key, and openbao_address is not set"
             raise ConfigError(msg, hint="set openbao_address and a way to log in, or use kek_file")
         key = policy.kek.removeprefix(TRANSIT_PREFIX)
-        return self._transit.setdefault(key, TransitKek(self.session, key, mount=self._mount))
+        if key not in self._transit:
+            transit = TransitKek(self.session, key, mount=self._mount)
+            self._transit[key] = KekByForm(transit, self._file) if self._file else transit
+        return self._transit[key]
 
     async def tick(self) -> None:
         """Look after the login. Never fails."""

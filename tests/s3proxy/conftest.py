@@ -1,5 +1,6 @@
 """One real store and one proxy in front of it, and boto3 clients of both."""
 
+import contextlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -38,13 +39,15 @@ def proxy(tmp_path_factory: pytest.TempPathFactory, store: SeaweedServer) -> Ite
 
 
 @pytest.fixture(scope="session")
-def bare(store: SeaweedServer) -> S3:
-    return client_of(store.address, store.access_key, store.secret_key)
+def bare(store: SeaweedServer) -> Iterator[S3]:
+    with contextlib.closing(client_of(store.address, store.access_key, store.secret_key)) as client:
+        yield client
 
 
 @pytest.fixture(scope="session")
-def s3(proxy: ProxyProcess) -> S3:
-    return client_of(proxy.url, proxy.access_key, proxy.secret_key)
+def s3(proxy: ProxyProcess) -> Iterator[S3]:
+    with contextlib.closing(client_of(proxy.url, proxy.access_key, proxy.secret_key)) as client:
+        yield client
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """OpenBao stopped, killed or sealed under a running proxy: cached keys serve on, others answer 503, and it heals."""
 
+import contextlib
 import http.client
 import json
 import re
@@ -41,8 +42,12 @@ def world(tmp_path_factory: pytest.TempPathFactory, store: SeaweedServer) -> Ite
         with (
             ProxyProcess(directory / "warm", store, policy=POLICY, settings=login) as warm,
             ProxyProcess(directory / "cold", store, policy=POLICY, settings=login | NO_CACHE) as cold,
+            contextlib.ExitStack() as closing,
         ):
-            clients = [client_of(proxy.url, proxy.access_key, proxy.secret_key) for proxy in (warm, cold)]
+            clients = [
+                closing.enter_context(contextlib.closing(client_of(proxy.url, proxy.access_key, proxy.secret_key)))
+                for proxy in (warm, cold)
+            ]
             clients[0].create_bucket(Bucket="outage")
             clients[0].put_object(Bucket="outage", Key="before", Body=b"before")
             yield World(openbao, clients[0], clients[1], cold.health_address, directory)

@@ -1,0 +1,41 @@
+"""``strongroom s3 VERB``: work on sealed buckets with the proxy's own settings, and without a running proxy."""
+
+import argparse
+import asyncio
+import sys
+from importlib import import_module
+
+from strongroom.errors import ConfigError, StrongroomError
+
+_VERBS = {
+    "rewrap": "after a rotation of the KEK, wrap the bucket keys anew; objects stay as they are",
+}
+
+
+def main(arguments: list[str]) -> int:
+    """Run one verb and return its exit status: 0 done, 1 something is left or damaged, 2 a wrong call or setting.
+
+    Args:
+        arguments: what follows ``strongroom s3``.
+    """
+    parser = argparse.ArgumentParser(prog="strongroom s3", description="Work on sealed buckets, without a proxy.")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    for verb, meaning in _VERBS.items():
+        sub = verbs.add_parser(verb, help=meaning, description=f"{meaning[0].upper()}{meaning[1:]}.")
+        sub.add_argument(
+            "--config", default="", metavar="FILE", help="settings of the proxy; also STRONGROOM_S3PROXY_CONFIG"
+        )
+        import_module(f"cli.s3.{verb.replace('-', '_')}").configure(sub)
+    options = parser.parse_args(arguments)
+    module = import_module(f"cli.s3.{options.verb.replace('-', '_')}")
+    try:
+        status: int = asyncio.run(module.run(options))
+    except StrongroomError as error:
+        sys.stderr.write(f"strongroom: error: {error.message}\n")
+        if error.hint:
+            sys.stderr.write(f"strongroom: hint: {error.hint}\n")
+        return 2 if isinstance(error, ConfigError) else 1
+    except KeyboardInterrupt:
+        sys.stderr.write("strongroom: stopped; what was done is done, and the same command goes on from there\n")
+        return 130
+    return status

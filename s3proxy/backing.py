@@ -1,0 +1,83 @@
+"""What the proxy stands on, made from its settings: store, policies, keys. Tools without a server take it, too."""
+
+from typing import Self
+
+from s3proxy.bucket_keys import BucketKeys, KeyLimits
+from s3proxy.kek_table import KekTable
+from s3proxy.keyring import Keyring
+from s3proxy.known_digests import KnownDigests
+from s3proxy.metrics import Metrics
+from s3proxy.object_open import ObjectFinder
+from s3proxy.policies import Policies
+from s3proxy.policy_file import PolicyFile
+from s3proxy.settings import ProxySettings
+from s3proxy.store import Store, Timeouts, read_store_credential
+from s3proxy.system_bucket import SystemBucket
+
+
+class Backing:
+    """Store, policies and keys of one process. An async context manager.
+
+    Attributes:
+        policies: in force.
+        store: the client of it.
+        keks: of the policies.
+        system_bucket: where the proxy keeps what is not its clients'.
+        keyring: the records of bucket keys.
+        keys: bucket keys in use.
+        known: digests of objects that were lately seen.
+        finder: opens entries.
+    """
+
+    def __init__(self, settings: ProxySettings, metrics: Metrics) -> None:
+        """Make all of it; nothing is sent yet. Needs a running event loop.
+
+        Raises:
+            ConfigError: a setting or a file that it names is wrong.
+        """
+        self.policies = PolicyFile(settings.policy_file)
+        self.keks = KekTable(settings, observe=metrics.kms)
+        keks = self.keks.of(self.policies)
+        self.store = Store(
+            settings.store_address,
+            read_store_credential(settings.store_credentials_file),
+            region=settings.store_region,
+            timeouts=Timeouts(connect_s=settings.store_connect_timeout_s, idle_s=settings.store_idle_timeout_s),
+            connections=settings.store_connections,
+            ca_file=settings.store_ca_file,
+            observe=metrics.store,
+        )
+        self.system_bucket = SystemBucket(self.store, settings.system_bucket)
+        self.keyring = Keyring(self.store, self.system_bucket)
+        self.keys = BucketKeys(keks, _limits(settings), keyring=self.keyring, count=metrics.bucket_key)
+        self.known = KnownDigests()
+        self.finder = ObjectFinder(self.store, self.keys, self.policies, self.known)
+
+    async def __aenter__(self) -> Self:
+        """Return it."""
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close it."""
+        await self.close()
+
+    def follow_files(self) -> None:
+        """Read again what has changed; broken edits leave the old in force. Never fails."""
+        self.policies.reload_if_changed(self._accept)
+
+    async def close(self) -> None:
+        """Close the connections, and give the login back."""
+        await self.store.close()
+        await self.keks.close()
+
+    def _accept(self, policies: Policies) -> None:
+        self.keys.use(self.keks.of(policies))
+
+
+def _limits(settings: ProxySettings) -> KeyLimits:
+    return KeyLimits(
+        seal_ttl_s=settings.bucket_key_ttl_s,
+        seal_uses=settings.bucket_key_uses,
+        open_ttl_s=settings.unwrap_cache_s,
+        open_keys=settings.unwrap_cache_keys,
+    )
