@@ -7,7 +7,6 @@ on its way, the store has a part more or a longer one, which ``multipart_parts``
 import asyncio
 import os
 from collections.abc import Sequence
-from http import HTTPStatus
 
 from s3proxy.bucket_keys import BucketKeys
 from s3proxy.conditional_write import conditions_of_write
@@ -15,30 +14,25 @@ from s3proxy.front.canonical import encode_path
 from s3proxy.front.checksums import checksum_text
 from s3proxy.front.documents import CompletedPart, parse_complete_multipart_upload
 from s3proxy.front.errors import S3Error
-from s3proxy.front.xml_read import Element
 from s3proxy.front.xml_write import node, to_xml
-from s3proxy.headers import passed_back
 from s3proxy.incoming import XML_TYPE, Incoming
 from s3proxy.multipart_checksum import checksum_of_object
+from s3proxy.multipart_finish import finish_upload
 from s3proxy.multipart_kept import KeptParts
 from s3proxy.multipart_parts import ClientParts
 from s3proxy.multipart_plan import Completion, plan_completion
 from s3proxy.multipart_read import MultipartReader
 from s3proxy.multipart_upload import (
-    MAX_ANSWER_BYTES,
     StoredPart,
     Upload,
     list_stored_parts,
     no_such_upload,
-    parse_answer,
     send_part,
     upload_of,
 )
 from s3proxy.object_open import ObjectFinder, Plaintext
 from s3proxy.policies import Policy
-from s3proxy.store import Store, StoreRequest, read_all
-from s3proxy.store_errors import error_in
-from strongroom.errors import PeerError
+from s3proxy.store import Store
 from strongroom.sealed.digests import Checksum, Digests
 from strongroom.sealed.header import SALT_BYTES, Kind, parse_header
 from strongroom.sealed.manifest import Manifest, PartRecord, seal_manifest
@@ -87,9 +81,8 @@ class UploadCompleter:
         manifest = Manifest(completion.records, name_tag(upload.bucket, upload.key), Digests(checksum=checksum))
         key = await self._keys.to_seal(policy.name)
         carrier = await self._upload_carrier(upload, completion, manifest, key)
-        request = upload.request("POST", headers=conditions, body=completion.document(carrier))
         try:
-            etag, headers = await self._complete(request, parts=len(manifest.parts))
+            etag, headers = await finish_upload(self._store, upload, completion.stored(carrier), conditions)
         except S3Error as error:
             if error.code != "NoSuchUpload":
                 raise
@@ -132,20 +125,6 @@ class UploadCompleter:
         for _ in opener.update(sealed):
             pass
         opener.finish()
-
-    async def _complete(self, request: StoreRequest, *, parts: int) -> tuple[str, dict[str, str]]:
-        """Let the store put the object together; return its ETag and the headers that clients may see."""
-        async with self._store.exchange(request) as response:
-            raw = await read_all(response, MAX_ANSWER_BYTES)
-            headers = passed_back(response.headers)
-            status = response.status
-        if status != HTTPStatus.OK or b"<Error>" in raw:  # S3 begins to answer before it knows
-            raise error_in(raw, status)
-        etag = _text(parse_answer(raw, "CompleteMultipartUploadResult"), "ETag").strip('"')
-        if etag.rpartition("-")[2] != str(parts):
-            msg = f"the store made an object of {parts} parts, and its ETag {etag} does not say so"
-            raise PeerError(msg, hint="sealed multipart objects need a store whose ETags end in the number of parts")
-        return etag, headers
 
     async def _answer_again(
         self, incoming: Incoming, policy: Policy, upload: Upload, asked: Sequence[CompletedPart]
@@ -202,11 +181,3 @@ def _require_size(incoming: Incoming, size: int) -> None:
             f"The provided 'x-amz-mp-object-size' header value {claimed[:20]} does not match what was computed: {size}"
         )
         raise S3Error(code, msg)
-
-
-def _text(element: Element, name: str) -> str:
-    text = element.get(name)
-    if not text:
-        msg = f"the store answers a document without {name}"
-        raise PeerError(msg)
-    return text

@@ -5,11 +5,12 @@ another proxy. The copy is named after upload tag, part number and the ETag of t
 at a part are never mistaken for each other. A part that small counts as uploaded only while its copy is there.
 """
 
-import asyncio
 import logging
+from collections.abc import AsyncIterator, Iterable
 from http import HTTPStatus
 from typing import Final
 
+from s3proxy.at_once import for_each
 from s3proxy.front.errors import S3Error
 from s3proxy.multipart_upload import StoredPart, Upload
 from s3proxy.store import Store, StoreRequest, read_all
@@ -73,21 +74,23 @@ class KeptParts:
 
     async def remove(self, upload: Upload, parts: list[StoredPart]) -> None:
         """Remove copies. What stays because the store fails is garbage and does no harm, so that is only logged."""
-        limit = asyncio.Semaphore(_REMOVED_AT_ONCE)
 
         async def remove_one(part: StoredPart) -> None:
             request = StoreRequest(method="DELETE", bucket=self._bucket.name, key=_key(upload, part))
-            async with limit, self._store.exchange(request) as response:
+            async with self._store.exchange(request) as response:
                 if response.status not in {HTTPStatus.OK, HTTPStatus.NO_CONTENT, HTTPStatus.NOT_FOUND}:
                     raise await store_error(response)
 
         try:
-            async with asyncio.TaskGroup() as group:
-                for part in parts:
-                    group.create_task(remove_one(part))
-        except* StrongroomError as errors:
-            failed = len(errors.exceptions)
-            log_event(_log, logging.WARNING, "copies_not_removed", {"failed": failed, "under": _prefix(upload)})
+            await for_each(_each(parts), remove_one, at_once=_REMOVED_AT_ONCE)
+        except StrongroomError as error:
+            fields = {"under": _prefix(upload), "reason": error.message}
+            log_event(_log, logging.WARNING, "copies_not_removed", fields)
+
+
+async def _each(parts: Iterable[StoredPart]) -> AsyncIterator[StoredPart]:
+    for part in parts:
+        yield part
 
 
 def _prefix(upload: Upload) -> str:

@@ -9,7 +9,6 @@ from typing import NoReturn
 
 from s3proxy.front.documents import CompletedPart
 from s3proxy.front.errors import S3Error
-from s3proxy.front.xml_write import node, to_xml
 from s3proxy.multipart_parts import ClientParts, plaintext_bytes_of
 from s3proxy.multipart_upload import StoredPart
 from strongroom.sealed.manifest import PartRecord
@@ -41,15 +40,13 @@ class Completion:
         sent = (PartRecord(part.number, length) for part, length in zip(self.parts, self.lengths, strict=True))
         return (*sent,) if self.small else (*sent, PartRecord(self.number, 0, added=True))
 
-    def document(self, carrier: StoredPart) -> bytes:
-        """Return the list of parts for the store.
+    def stored(self, carrier: StoredPart) -> list[StoredPart]:
+        """Return the parts of which the store is to make the object.
 
         Args:
             carrier: the part with the manifest, as the store took it.
         """
-        stored = (*(self.parts[:-1] if self.small else self.parts), carrier)
-        listed = (node("Part", node("PartNumber", part.number), node("ETag", f'"{part.etag}"')) for part in stored)
-        return to_xml(node("CompleteMultipartUpload", *listed))
+        return [*(self.parts[:-1] if self.small else self.parts), carrier]
 
 
 def plan_completion(asked: Sequence[CompletedPart], there: ClientParts) -> Completion:
