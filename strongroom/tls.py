@@ -50,6 +50,22 @@ def server_context(ca_file: str, cert_file: str, key_file: str) -> ssl.SSLContex
     return context
 
 
+def public_server_context(cert_file: str, key_file: str) -> ssl.SSLContext:
+    """Return a context for a server whose clients show no certificate.
+
+    Args:
+        cert_file: the server's certificate with its chain, PEM.
+        key_file: the private key of that certificate, PEM.
+
+    Raises:
+        ConfigError: a file is missing, unreadable, not what it should be, or key and certificate do not match.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2  # clients in use know no newer one
+    _load_identity(context, cert_file, key_file)
+    return context
+
+
 def _load_authorities(context: ssl.SSLContext, ca_file: str) -> None:
     _check_readable(ca_file)
     try:

@@ -17,7 +17,7 @@ from cryptography import x509
 from strongroom.errors import ConfigError
 from strongroom.filestamp import stamp_of
 from strongroom.logs import log_event
-from strongroom.tls import server_context
+from strongroom.tls import public_server_context, server_context
 from strongroom.tls_alert import send_alerts
 
 _log = logging.getLogger(__name__)
@@ -35,28 +35,30 @@ class ReloadingServerContext:
     def __init__(
         self,
         *,
-        ca_file: str | os.PathLike[str],
         cert_file: str | os.PathLike[str],
         key_file: str | os.PathLike[str],
+        ca_file: str | os.PathLike[str] | None = None,
         observe: Callable[[bool], None] = lambda _: None,
     ) -> None:
         """Load the files.
 
         Args:
-            ca_file: authorities of the clients, PEM.
             cert_file: the server's certificate with its chain, PEM.
             key_file: the private key of that certificate, PEM.
+            ca_file: authorities of the clients, PEM; without it clients show no certificate.
             observe: told after each reload whether it succeeded.
 
         Raises:
             ConfigError: a file cannot be used; at the start there is no older context to keep.
         """
-        self._files = (os.fspath(ca_file), os.fspath(cert_file), os.fspath(key_file))
+        self._ca_file = os.fspath(ca_file) if ca_file else ""
+        self._cert_file, self._key_file = os.fspath(cert_file), os.fspath(key_file)
+        self._files = tuple(path for path in (self._cert_file, self._key_file, self._ca_file) if path)
         self._observe = observe
         self._stamp = stamp_of(*self._files)
         self._newest, self.expires_at = self._load()
         self.error = ""
-        self.front = server_context(*self._files)
+        self.front = self._context()
         self.front.sni_callback = self._hand_over
         send_alerts(self.front)
 
@@ -74,12 +76,17 @@ class ReloadingServerContext:
             self._observe(False)  # noqa: FBT003 - the one argument of an observer
         else:
             self.error = ""
-            log_event(_log, logging.INFO, "tls_reloaded", {"certificate": self._files[1]})
+            log_event(_log, logging.INFO, "tls_reloaded", {"certificate": self._cert_file})
             self._observe(True)  # noqa: FBT003 - the one argument of an observer
 
+    def _context(self) -> ssl.SSLContext:
+        if self._ca_file:
+            return server_context(self._ca_file, self._cert_file, self._key_file)
+        return public_server_context(self._cert_file, self._key_file)
+
     def _load(self) -> tuple[ssl.SSLContext, float]:
-        context = server_context(*self._files)
-        cert_file = Path(self._files[1])
+        context = self._context()
+        cert_file = Path(self._cert_file)
         end = x509.load_pem_x509_certificates(cert_file.read_bytes())[0].not_valid_after_utc
         if end < dt.datetime.now(dt.UTC):
             msg = f"{cert_file}: the certificate expired at {end.isoformat()}"
