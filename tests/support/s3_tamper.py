@@ -1,0 +1,128 @@
+"""A store that tampers: takes sealed objects out of the bare store and puts them back changed."""
+
+import base64
+import re
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
+from urllib.request import urlopen
+
+from cli.dev.s3proxy import ProxyProcess
+from tests.support.s3_raw import Answer, RawClient
+
+ENTRY = "seg1"
+S3: TypeAlias = Any  # botocore makes its clients at run time
+_REFUSED = re.compile(r'^strongroom_s3proxy_refused_objects_total\{rule="(\d+)"\} ([0-9.]+)$', re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A sealed object as the store has it.
+
+    Attributes:
+        body: all stored bytes.
+        entry: the value of its metadata entry; None to leave it away.
+        parts: how many the store counts; 0 for one PUT.
+    """
+
+    body: bytes
+    entry: str | None
+    parts: int = 0
+
+    def flipped(self, place: int, by: int) -> "Stored":
+        """Return it with one byte of the body changed."""
+        return replace(self, body=flip(self.body, place, by))
+
+    def entry_flipped(self, place: int, by: int) -> "Stored":
+        """Return it with one byte behind the base64 of the entry changed."""
+        raw = base64.b64decode(self.entry or "")
+        return replace(self, entry=base64.b64encode(flip(raw, place, by)).decode())
+
+
+def flip(raw: bytes, place: int, by: int) -> bytes:
+    """Return bytes with one of them changed."""
+    assert 0 < by < 256
+    return raw[:place] + bytes([raw[place] ^ by]) + raw[place + 1 :]
+
+
+class Tamperer:
+    """Writes at the bare store, reads through the proxy, and asks the proxy's metrics which rules it refused by."""
+
+    def __init__(self, bare: S3, proxy: ProxyProcess) -> None:
+        """Take a client of the bare store, and the proxy."""
+        self._bare = bare
+        self._health = proxy.health_address
+        self.client = RawClient(proxy)
+
+    def take(self, bucket: str, key: str) -> Stored:
+        """Return what the store has under a name."""
+        got = self._bare.get_object(Bucket=bucket, Key=key)
+        _, dash, parts = got["ETag"].strip('"').rpartition("-")
+        return Stored(got["Body"].read(), got["Metadata"].get(ENTRY), int(parts) if dash else 0)
+
+    def put(self, bucket: str, key: str, stored: Stored) -> None:
+        """Write an object at the store, with as many parts as it says."""
+        name: dict[str, object] = {"Bucket": bucket, "Key": key}
+        metadata = {} if stored.entry is None else {"Metadata": {ENTRY: stored.entry}}
+        if not stored.parts:
+            self._bare.put_object(**name, **metadata, Body=stored.body)
+            return
+        upload: dict[str, object] = name | {
+            "UploadId": self._bare.create_multipart_upload(**name, **metadata)["UploadId"]
+        }
+        size = -(-len(stored.body) // stored.parts) or 1
+        parts = []
+        for number in range(1, stored.parts + 1):
+            piece = stored.body[(number - 1) * size : number * size]
+            etag = self._bare.upload_part(**upload, PartNumber=number, Body=piece)["ETag"]
+            parts.append({"PartNumber": number, "ETag": etag})
+        self._bare.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts})
+
+    def refusals(self) -> Counter[int]:
+        """Return how many objects the proxy has refused so far, by rule."""
+        with urlopen(f"http://{self._health}/metrics", timeout=30) as response:
+            text = response.read().decode()
+        return Counter({int(rule): int(float(count)) for rule, count in _REFUSED.findall(text)})
+
+    def require_refused(
+        self,
+        method: str,
+        bucket: str,
+        key: str,
+        *,
+        original: bytes,
+        rules: set[int],
+        range_: tuple[int, int] | None = None,
+    ) -> int:
+        """Read through the proxy; assert an error, and that the metric counts it.
+
+        Args:
+            method: GET or HEAD.
+            bucket: of the object.
+            key: of the object.
+            original: the plaintext; what came before the error must be of it.
+            rules: that may be what is broken.
+            range_: first and last byte to read.
+
+        Returns:
+            The rule it was refused by.
+        """
+        before = self.refusals()
+        headers = {"range": f"bytes={range_[0]}-{range_[1]}"} if range_ else {}
+        answer = self.client.send(method, bucket, key, headers=headers)
+        require_error(answer, original[range_[0] :] if range_ else original)
+        counted = self.refusals() - before
+        assert counted.total() == 1, (answer.status, counted)
+        rule = next(iter(counted))
+        assert rule in rules, rule
+        return rule
+
+
+def require_error(answer: Answer, original: bytes) -> None:
+    """Assert that no client can take an answer for a good one, nor has got a wrong byte."""
+    if answer.status in {200, 206}:
+        assert not answer.complete, "a good answer for a damaged object"
+        assert original.startswith(answer.body), "plaintext that is none"
+    else:
+        assert answer.status == 500, answer
+        assert not answer.body or b"<Code>InternalError</Code>" in answer.body, answer
