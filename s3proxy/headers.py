@@ -69,6 +69,16 @@ def object_headers(head: RequestHead, *, content_encoding: str) -> dict[str, str
     return kept
 
 
+def replaced_headers(headers: Mapping[str, str], store: Mapping[str, str]) -> dict[str, str]:
+    """Return headers of a copy with content headers and user metadata of its source in the place of the client's."""
+    kept = {name: value for name, value in headers.items() if not _is_described(name)}
+    return kept | {name: value for name, value in answer_headers(store).items() if _is_described(name)}
+
+
+def _is_described(name: str) -> bool:
+    return name in _CONTENT or name.startswith(META)
+
+
 def require_metadata_room(headers: Mapping[str, str]) -> None:
     """Return if the store takes the client's user metadata together with the proxy's entry.
 

@@ -17,8 +17,8 @@ from s3proxy.headers import ENTRY_HEADER, answer_headers, object_headers, requir
 from s3proxy.incoming import Incoming
 from s3proxy.known_digests import KnownDigests, etag_of
 from s3proxy.object_open import Name, ObjectFinder
-from s3proxy.outgoing import Outcome, Plain, plain_of, read_plain, sealed_pieces
-from s3proxy.policies import EtagMode, Policy
+from s3proxy.outgoing import Outcome, Plain, plain_of, read_plain, sealed_pieces, verified_pieces
+from s3proxy.policies import EtagMode, Mode, Policy
 from s3proxy.store import Store, StoreRequest
 from s3proxy.store_errors import store_error
 from strongroom.errors import StrongroomError
@@ -74,6 +74,19 @@ class ObjectWriter:
         written = await self.write(name, policy, headers, plain_of(incoming, body))
         await incoming.respond(HTTPStatus.OK, written.headers)
 
+    async def write_anywhere(self, name: Name, policy: Policy, headers: Mapping[str, str], plain: Plain) -> Written:
+        """Store a plaintext as the policy of its name has it: sealed, or in a bucket that is passed through as it is.
+
+        Raises:
+            StrongroomError: as ``write``.
+        """
+        if policy.mode is not Mode.PASSTHROUGH:
+            return await self.write(name, policy, headers, plain)
+        outcome = Outcome()
+        pieces = verified_pieces(plain, outcome)
+        answered = await self._send(name, headers, pieces, plain.length, outcome)
+        return Written(answered.pop("etag", ""), outcome.digests or Digests(), answered)
+
     async def write(self, name: Name, policy: Policy, headers: Mapping[str, str], plain: Plain) -> Written:
         """Seal a plaintext and store it.
 
@@ -107,29 +120,37 @@ class ObjectWriter:
             payload = sealed_pieces(SegmentSealer(segment), plain, outcome, with_footer=True)
         nonce, attributes = os.urandom(ENTRY_NONCE_BYTES), Attributes(outcome.digests)
         entry = seal_entry(segment, attributes, bucket=name.bucket, key=name.key, nonce=nonce)
+        answered = await self._send(
+            name, {**headers, ENTRY_HEADER: entry}, payload, segment.header.stored_bytes, outcome
+        )
+        digests = outcome.digests or Digests()
+        self._known.keep(segment, digests)
+        etag = answered["ETag"] = etag_of(policy, digests, answered.pop("etag", ""))
+        if digests.checksum is not None:
+            header, value = checksum_header(digests.checksum)
+            answered |= {header: value, "x-amz-checksum-type": "FULL_OBJECT"}
+        return Written(etag, digests, answered)
+
+    async def _send(
+        self,
+        name: Name,
+        headers: Mapping[str, str],
+        payload: bytes | AsyncIterator[bytes],
+        length: int,
+        outcome: Outcome,
+    ) -> dict[str, str]:
+        """Send what is to be stored; return what the store answers, with its ETag."""
         request = StoreRequest(
-            method="PUT",
-            bucket=name.bucket,
-            key=name.key,
-            headers={**headers, ENTRY_HEADER: entry},
-            body=payload,
-            length=segment.header.stored_bytes,
+            method="PUT", bucket=name.bucket, key=name.key, headers=headers, body=payload, length=length
         )
         try:
             async with self._store.exchange(request) as response:
                 if response.status != HTTPStatus.OK:
                     raise await store_error(response)
-                answered = answer_headers(response.headers)
-                store_etag = response.headers.get("ETag", "")
+                answered = answer_headers(response.headers) | {"etag": response.headers.get("ETag", "")}
         except StrongroomError:
             if outcome.error is not None:
                 raise outcome.error from None
             raise
-        digests = outcome.digests or Digests()
-        self._known.keep(segment, digests)
         answered.pop("last-modified", None)
-        etag = answered["ETag"] = etag_of(policy, digests, store_etag)
-        if digests.checksum is not None:
-            header, value = checksum_header(digests.checksum)
-            answered |= {header: value, "x-amz-checksum-type": "FULL_OBJECT"}
-        return Written(etag, digests, answered)
+        return answered

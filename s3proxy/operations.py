@@ -4,16 +4,22 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from s3proxy.copy_source import SourceReader
+from s3proxy.front.credentials import Credentials
 from s3proxy.front.operation_table import Operation
 from s3proxy.incoming import Incoming
 from s3proxy.list_buckets import BucketLister
 from s3proxy.list_objects import ObjectLister
+from s3proxy.multipart_read import MultipartReader
+from s3proxy.object_attributes import AttributesReader
+from s3proxy.object_copy import ObjectCopier
 from s3proxy.object_delete import ObjectDeleter
 from s3proxy.object_open import ObjectFinder
 from s3proxy.object_read import ObjectReader
 from s3proxy.object_write import ObjectWriter
 from s3proxy.passthrough import pass_on
 from s3proxy.policies import Mode, Policies, Policy
+from s3proxy.post_upload import PostUploader
 from s3proxy.store import Store
 
 Handler = Callable[[Incoming], Awaitable[None]]
@@ -72,7 +78,10 @@ class Parts:
     reader: ObjectReader
     writer: ObjectWriter
     multipart: Mapping[Operation, _ByPolicy]
+    multipart_reader: MultipartReader
+    credentials: Callable[[], Credentials]
     hidden_bucket: str
+    buffered_bytes: int
 
 
 def handlers_of(parts: Parts) -> dict[Operation, Handler]:
@@ -80,6 +89,10 @@ def handlers_of(parts: Parts) -> dict[Operation, Handler]:
     store, policies, reader, writer = parts.store, parts.policies, parts.reader, parts.writer
     lister = ObjectLister(store, policies, parts.finder)
     deleter = ObjectDeleter(store, policies, parts.finder)
+    multipart = parts.multipart_reader
+    sources = SourceReader(store, policies, parts.finder, multipart, hidden_bucket=parts.hidden_bucket)
+    copier = ObjectCopier(store, policies, finder=parts.finder, sources=sources, multipart=multipart, writer=writer)
+    uploader = PostUploader(policies, parts.credentials, writer, buffered_bytes=parts.buffered_bytes)
 
     def by_policy(serve: _ByPolicy) -> Handler:
         async def handle(incoming: Incoming) -> None:
@@ -102,6 +115,10 @@ def handlers_of(parts: Parts) -> dict[Operation, Handler]:
         Operation.DELETE_OBJECT: deleter.one,
         Operation.DELETE_OBJECTS: deleter.several,
         **{operation: by_policy(serve) for operation, serve in parts.multipart.items()},
+        Operation.COPY_OBJECT: copier.serve,
+        Operation.CORS_PREFLIGHT: passed_on,
+        Operation.GET_OBJECT_ATTRIBUTES: by_policy(AttributesReader(store, parts.finder, multipart).serve),
+        Operation.POST_OBJECT: uploader.serve,
         Operation.GET_OBJECT: by_policy(reader.get),
         Operation.HEAD_OBJECT: by_policy(reader.head),
         Operation.PUT_OBJECT: by_policy(writer.put),

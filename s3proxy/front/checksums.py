@@ -12,6 +12,7 @@ from typing import Final, Protocol
 
 from s3proxy.front.crc import COMBINING, RUNNING
 from s3proxy.front.errors import S3Error
+from s3proxy.front.xml_write import Node, node
 from strongroom.sealed.digests import CHECKSUM_BYTES, Checksum, ChecksumAlgorithm, ChecksumScope
 from strongroom.sealed.sizes import MAX_PARTS
 
@@ -124,6 +125,12 @@ def checksum_text(checksum: Checksum) -> str:
 def checksum_header(checksum: Checksum) -> tuple[str, str]:
     """Return the header that tells a checksum."""
     return checksum_name(checksum.algorithm), checksum_text(checksum)
+
+
+def checksum_nodes(checksum: Checksum) -> tuple[Node, Node]:
+    """Return the elements that tell a checksum in an answer."""
+    name = f"Checksum{checksum.algorithm.name}"
+    return node(name, checksum_text(checksum)), node("ChecksumType", checksum.scope.name)
 
 
 def parse_content_md5(text: str) -> bytes:

@@ -88,15 +88,25 @@ def classify(head: RequestHead, *, domains: tuple[str, ...] = ()) -> Call:
     """
     bucket, raw_key, is_virtual_hosted = _address(head, domains)
     key = decode_text(raw_key)
-    if len(key.encode()) > MAX_KEY_BYTES:
-        code, msg = "KeyTooLongError", "Your key is too long"
-        raise S3Error(code, msg, details={"Size": str(len(key.encode())), "MaxSizeAllowed": str(MAX_KEY_BYTES)})
+    require_key(key)
     query = decode_query(head.raw_query)
     level = Level.OBJECT if key else Level.BUCKET if bucket else Level.SERVICE
     operation = _operation_of(head, level, query)
     if operation in UNSUPPORTED:
         refuse_unsupported(operation.value)
     return Call(operation, bucket, key, query, is_virtual_hosted)
+
+
+def require_key(key: str) -> None:
+    """Return if a key may name an object.
+
+    Raises:
+        S3Error: KeyTooLongError.
+    """
+    size = len(key.encode("utf-8", "surrogateescape"))
+    if size > MAX_KEY_BYTES:
+        code, msg = "KeyTooLongError", "Your key is too long"
+        raise S3Error(code, msg, details={"Size": str(size), "MaxSizeAllowed": str(MAX_KEY_BYTES)})
 
 
 def decode_query(raw_query: str) -> Query:
