@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import Final
+from typing import Final, Self
 from urllib.parse import urlsplit
 
 from s3proxy.front.canonical import encode_path
@@ -129,7 +129,7 @@ class Connection:
             self._socket.setsockopt(socket.SOL_SOCKET, way, struct.pack("ll", TIMEOUT_S, 0))
         self._room = bytearray(_DROP_BYTES)
 
-    def __enter__(self) -> "Connection":
+    def __enter__(self) -> Self:
         """Return the connection."""
         return self
 

@@ -1,0 +1,136 @@
+"""A TCP relay on loopback that makes the way to a server as long as a network would.
+
+Each piece arrives half a round trip after it was sent. The kernel's handshake on loopback takes no time, so what a
+client sends first is held back by one more round trip, the one that connecting would have taken. It also notes when
+pieces pass, which shows the phases of an exchange without touching the program that is measured. Bandwidth, loss and
+slow start are not imitated.
+"""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Self
+
+_PIECE_BYTES = 1 << 16
+
+
+@dataclass
+class Passage:
+    """One connection, in nanoseconds of the monotonic clock.
+
+    Attributes:
+        accepted: when it came.
+        sent: when each piece of the client passed.
+        received: when each piece of the server passed on to the client.
+    """
+
+    accepted: int
+    sent: list[int] = field(default_factory=list)
+    received: list[int] = field(default_factory=list)
+
+
+class Relay:
+    """One relay in a thread of its own. A context manager."""
+
+    def __init__(self, host: str, port: int, *, round_trip_s: float = 0.0) -> None:
+        """Take the server behind it and the length of the way there and back."""
+        self._server = host, port
+        self._half_s = round_trip_s / 2
+        self._loop = asyncio.new_event_loop()
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self.port = 0
+        self.passages: list[Passage] = []
+
+    def __enter__(self) -> Self:
+        """Start it."""
+        self._thread.start()
+        self._ready.wait()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop it."""
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        listening = self._loop.run_until_complete(
+            self._loop.create_server(lambda: _End(self._connect), "127.0.0.1", 0, backlog=1024)
+        )
+        self.port = listening.sockets[0].getsockname()[1]
+        self._ready.set()
+        self._loop.run_forever()
+        listening.close()
+        for task in asyncio.all_tasks(self._loop):
+            task.cancel()
+        self._loop.run_until_complete(asyncio.sleep(0))
+        self._loop.close()
+
+    def _connect(self, client: "_End") -> None:
+        passage = Passage(time.monotonic_ns())
+        self.passages.append(passage)
+        begin = self._loop.time() + 2 * self._half_s
+        server = _End(lambda _: None)
+        client.lead_to(server, self._loop, self._half_s, passage.sent, not_before=begin)
+        server.lead_to(client, self._loop, self._half_s, passage.received)
+        client.task = self._loop.create_task(self._reach(server, client))
+
+    async def _reach(self, server: "_End", client: "_End") -> None:
+        try:
+            await self._loop.create_connection(lambda: server, *self._server)
+        except OSError:
+            client.close()
+
+
+class _End(asyncio.Protocol):
+    """One end of a passage: what comes here goes out at the other end, later."""
+
+    def __init__(self, made: Callable[["_End"], None]) -> None:
+        self._made = made
+        self._transport: asyncio.Transport | None = None
+        self._waiting: list[bytes] = []
+        self.task: asyncio.Task[None] | None = None
+
+    def lead_to(
+        self, other: "_End", loop: asyncio.AbstractEventLoop, after_s: float, times: list[int], not_before: float = 0.0
+    ) -> None:
+        self._other, self._loop, self._after_s, self._times = other, loop, after_s, times
+        self._not_before = not_before
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - of a stream socket
+        self._transport = transport
+        self._made(self)
+        for piece in self._waiting:
+            transport.write(piece)
+
+    def data_received(self, data: bytes) -> None:
+        due = max(self._loop.time(), self._not_before) + self._after_s
+        if self._after_s:
+            self._loop.call_at(due, self._pass_on, data)
+        else:
+            self._pass_on(data)
+
+    def _pass_on(self, data: bytes) -> None:
+        self._times.append(time.monotonic_ns())
+        self._other.write(data)
+
+    def write(self, data: bytes) -> None:
+        if self._transport is None:
+            self._waiting.append(data)
+        else:
+            self._transport.write(data)
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
+
+    def eof_received(self) -> bool:
+        self._loop.call_at(max(self._loop.time(), self._not_before) + self._after_s, self._other.close)
+        return True
+
+    def connection_lost(self, _: Exception | None) -> None:
+        self._loop.call_at(self._loop.time() + self._after_s, self._other.close)
