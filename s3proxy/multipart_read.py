@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from itertools import accumulate
 
 from s3proxy.byte_range import ByteRange
-from s3proxy.conditions import require_conditions
+from s3proxy.conditions import range_applies, require_conditions
 from s3proxy.front.checksums import checksum_header
 from s3proxy.front.errors import S3Error
 from s3proxy.headers import answer_headers
@@ -29,7 +29,7 @@ from strongroom.sealed.sizes import (
 )
 
 _OK, _PARTIAL = 200, 206
-_KEPT_MANIFESTS = 256  # at most 160 kB each
+_KEPT_PARTS = 100_000  # in all manifests together, about 100 bytes of memory each
 
 Opened = tuple[Segment, Manifest]
 
@@ -42,6 +42,7 @@ class MultipartReader:
         self._store = store
         self._finder = finder
         self._manifests: OrderedDict[tuple[bytes, str, int], Opened] = OrderedDict()
+        self._kept_parts = 0
 
     async def send(self, incoming: Incoming, name: Name, found: Found, asked: ByteRange | None) -> None:
         """Answer GetObject or HeadObject.
@@ -50,7 +51,8 @@ class MultipartReader:
             StrongroomError: it is refused, here or by the store.
         """
         headers = answer_headers(found.store_headers) | {"ETag": f'"{found.store_etag}"', "Accept-Ranges": "bytes"}
-        require_conditions(incoming.head, etag=headers["ETag"], last_modified=headers.get("last-modified", ""))
+        modified = headers.get("last-modified", "")
+        require_conditions(incoming.head, etag=headers["ETag"], last_modified=modified)
         opened = await self.manifest(name, found)
         manifest = opened[1]
         size = manifest.plaintext_bytes
@@ -58,8 +60,8 @@ class MultipartReader:
         if "partNumber" in incoming.call.query:
             first, last = _part_bounds(manifest, incoming.call.query.get("partNumber"))
             headers["x-amz-mp-parts-count"] = str(len(manifest.client_parts))
-            status = _PARTIAL
-        elif asked is not None:
+            status = _PARTIAL if first <= last else _OK  # no Content-Range can say that there is nothing
+        elif asked is not None and range_applies(incoming.head, etag=headers["ETag"], last_modified=modified):
             first, last = asked.resolve(size)
             status = _PARTIAL
         else:
@@ -88,10 +90,19 @@ class MultipartReader:
             segment, manifest = open_manifest(raw, await self._finder.secret(name, parse_header(raw)))
             require_binding(found.segment, segment, manifest, bucket=name.bucket, key=name.key)
             manifest.require_size(found.stored_bytes)
-            known = self._manifests[place] = segment, manifest
-            while len(self._manifests) > _KEPT_MANIFESTS:
-                self._manifests.popitem(last=False)
+            known = segment, manifest
+            self._keep(place, known)
         return known
+
+    def _keep(self, place: tuple[bytes, str, int], opened: Opened) -> None:
+        """Keep a manifest, and forget the oldest for it; another request may have kept the same meanwhile."""
+        if place in self._manifests:
+            return
+        self._manifests[place] = opened
+        self._kept_parts += len(opened[1].parts)
+        while self._kept_parts > _KEPT_PARTS:
+            _, forgotten = self._manifests.popitem(last=False)
+            self._kept_parts -= len(forgotten[1].parts)
 
     async def pieces(
         self, name: Name, found: Found, opened: Opened, first: int, last: int
@@ -102,11 +113,11 @@ class MultipartReader:
             StrongroomError: rules 5 to 10 and 16, or the store refuses.
         """
         manifest = opened[1]
-        if first == 0 and last == manifest.plaintext_bytes - 1:
+        if first == 0 and last == manifest.plaintext_bytes - 1:  # of an empty object, too
             async for piece in self._all_parts(name, found, opened):
                 yield piece
             return
-        for part in manifest.plan(first, last):
+        for part in manifest.plan(first, last) if first <= last else ():
             async for piece in self._one_part(name, found, opened, part):
                 yield piece
 
