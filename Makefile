@@ -17,6 +17,7 @@ demo:
 	@.venv/bin/strongroom demo
 
 test: check
+	@tests/s3clients/install
 	@.venv/bin/pytest
 
 # The quick half of the tests: style, types, architecture.
@@ -40,6 +41,8 @@ bench:
 lock: .venv/synced
 	@UV_SYSTEM_CERTS=1 .venv/bin/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url \
 		--all-extras --group test --group build --upgrade pyproject.toml -o requirements.lock
+	@UV_SYSTEM_CERTS=1 .venv/bin/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url \
+		--group s3clients --upgrade -o tests/s3clients/requirements.lock
 
 clean:
 	rm -rf .venv build dist preload/lib preload/build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
