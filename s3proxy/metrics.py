@@ -12,7 +12,12 @@ class Metrics:
     def __init__(self) -> None:
         """Make a registry and the metrics in it."""
         self.registry = CollectorRegistry()
-        self.in_flight = Gauge("strongroom_s3proxy_requests_in_flight", "Requests at work", registry=self.registry)
+        self.in_flight = Gauge(
+            "strongroom_s3proxy_requests_in_flight",
+            "Requests at work",
+            multiprocess_mode="livesum",
+            registry=self.registry,
+        )
         self._requests = Histogram(
             "strongroom_s3proxy_request_seconds",
             "Requests by operation and status (0: broken off), with their duration",

@@ -42,6 +42,16 @@ class ProxySettings:
         None, Rule("the proxy's certificate with its chain", unit="PEM file", why="without it plain HTTP is served")
     )
     tls_key_file: Path | None = setting(None, Rule("the private key of that certificate", unit="PEM file"))
+    processes: int = setting(
+        1,
+        Rule(
+            "processes that serve on the one port",
+            unit="number",
+            why="one uses one processor core",
+            minimum=1,
+            maximum=256,
+        ),
+    )
     share_port: bool = setting(
         False,  # noqa: FBT003 - the default
         Rule("whether several processes listen on one port", unit="true or false", why="SO_REUSEPORT"),

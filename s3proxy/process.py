@@ -1,0 +1,63 @@
+"""A proxy in one process: hardened, running until a signal."""
+
+import asyncio
+import logging
+import resource
+import signal
+from collections.abc import Callable
+
+from s3proxy.app import Proxy
+from s3proxy.settings import ProxySettings
+from strongroom.errors import ConfigError
+from strongroom.logs import configure_logging, log_event
+
+_log = logging.getLogger(__name__)
+
+
+def harden(settings: ProxySettings) -> None:
+    """Set up logging, and forbid core files: one would hold keys."""
+    configure_logging("s3proxy", level=settings.log_level.value)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+async def run_proxy(
+    settings: ProxySettings,
+    *,
+    on_listening: Callable[[dict[str, list[str]]], None] = lambda _: None,
+    ends_with: int | None = None,
+) -> None:
+    """Serve until SIGTERM or SIGINT, then drain.
+
+    Args:
+        settings: of the proxy.
+        on_listening: told the addresses of both ports.
+        ends_with: a descriptor; when it can be read from, that is a signal to end, too.
+
+    Raises:
+        ConfigError: a setting or a file that it names is wrong.
+    """
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(report)
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    if ends_with is not None:
+        loop.add_reader(ends_with, stop.set)
+    proxy = Proxy(settings)
+    try:
+        on_listening(await proxy.start())
+    except ConfigError:
+        await proxy.close()
+        raise
+    await stop.wait()
+    if ends_with is not None:
+        loop.remove_reader(ends_with)
+    await proxy.drain()
+
+
+def report(_: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
+    """Log what went wrong in a callback, without the texts that asyncio builds from objects."""
+    error = context.get("exception")
+    # A caller that breaks off its TLS handshake is no event of ours; there is one for each port scan.
+    level = logging.DEBUG if isinstance(error, OSError) else logging.ERROR
+    log_event(_log, level, "loop_error", error=error if isinstance(error, BaseException) else None)

@@ -1,0 +1,133 @@
+"""Several processes on one port: they share the work, die and come back, add up their metrics, and end together."""
+
+import contextlib
+import http.client
+import json
+import os
+import signal
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cli.dev.s3proxy import ProxyProcess
+from cli.dev.seaweed import SeaweedServer
+from strongroom.errors import PeerError
+from tests.s3proxy.conftest import client_of
+from tests.support.bridge import wait_for
+
+BUCKET = "processes"
+
+
+def ask(proxy: ProxyProcess, path: str) -> tuple[int, bytes]:
+    connection = http.client.HTTPConnection(proxy.health_address, timeout=30)
+    try:
+        connection.request("GET", path)
+        response = connection.getresponse()
+        return response.status, response.read()
+    finally:
+        connection.close()
+
+
+def readiness(proxy: ProxyProcess) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(ask(proxy, "/readyz")[1])
+    return document
+
+
+def events(proxy: ProxyProcess, name: str) -> list[dict[str, Any]]:
+    lines = (json.loads(line) for line in proxy.log_file.read_text().splitlines() if line.endswith("}"))
+    return [line for line in lines if line.get("event") == name]
+
+
+def workers_of(proxy: ProxyProcess) -> list[int]:
+    return [event["pid"] for event in events(proxy, "listening")]
+
+
+def puts_counted(proxy: ProxyProcess) -> float:
+    sample = 'strongroom_s3proxy_request_seconds_count{operation="PutObject",status="200"} '
+    lines = ask(proxy, "/metrics")[1].decode().splitlines()
+    return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(sample))
+
+
+def gone(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+@pytest.fixture
+def proxy(tmp_path: Path, store: SeaweedServer) -> Iterator[ProxyProcess]:
+    with ProxyProcess(tmp_path / "proxy", store, settings={"processes": 2}) as running:
+        yield running
+
+
+@pytest.fixture
+def s3(proxy: ProxyProcess) -> Iterator[Any]:
+    with contextlib.closing(client_of(proxy.url, proxy.access_key, proxy.secret_key)) as client:
+        with contextlib.suppress(client.exceptions.BucketAlreadyExists, client.exceptions.BucketAlreadyOwnedByYou):
+            client.create_bucket(Bucket=BUCKET)
+        yield client
+
+
+def put_with_new_connections(proxy: ProxyProcess, count: int) -> None:
+    """The kernel spreads connections, not requests."""
+    for number in range(count):
+        with contextlib.closing(client_of(proxy.url, proxy.access_key, proxy.secret_key)) as client:
+            client.put_object(Bucket=BUCKET, Key=f"spread/{number}", Body=b"x")
+
+
+@pytest.mark.usefixtures("s3")
+def test_both_serve_and_their_metrics_are_one(proxy: ProxyProcess) -> None:
+    first, second = workers_of(proxy)
+    assert len({first, second, proxy.pid}) == 3
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: put_with_new_connections(proxy, 10), range(4)))
+    assert puts_counted(proxy) == 40
+    with contextlib.closing(client_of(proxy.url, proxy.access_key, proxy.secret_key)) as client:
+        assert client.get_object(Bucket=BUCKET, Key="spread/3")["Body"].read() == b"x"
+    state = readiness(proxy)
+    assert state["ready"]
+    assert state["workers"]["detail"] == "2 of 2 processes serve"
+    assert state["store"]["ok"]
+
+
+def test_a_dead_worker_comes_back_and_what_it_counted_stays(proxy: ProxyProcess, s3: Any) -> None:
+    put_with_new_connections(proxy, 12)
+    before = puts_counted(proxy)
+    for pid in workers_of(proxy):
+        os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: len(workers_of(proxy)) == 4, "both workers to be back")
+    wait_for(lambda: readiness(proxy)["workers"]["detail"] == "2 of 2 processes serve", "both to serve")
+    s3.put_object(Bucket=BUCKET, Key="after", Body=b"x")
+    assert puts_counted(proxy) == before + 1
+    assert b"strongroom_s3proxy_worker_restarts_total 2.0" in ask(proxy, "/metrics")[1]
+    assert [event["status"] for event in events(proxy, "worker_ended")] == [-signal.SIGKILL] * 2
+
+
+def test_sigterm_drains_all(proxy: ProxyProcess, s3: Any) -> None:
+    """A transfer that has begun is finished, by whichever worker has it."""
+    body = os.urandom(8 << 20)
+    s3.put_object(Bucket=BUCKET, Key="slow", Body=body)
+    answer = s3.get_object(Bucket=BUCKET, Key="slow")["Body"]
+    begin = answer.read(1000)
+    proxy.process.send_signal(signal.SIGTERM)
+    wait_for(lambda: len(events(proxy, "draining")) >= 2, "the end to begin")
+    assert begin + answer.read() == body
+    answer.close()
+    assert proxy.process.wait(30) == 0
+    assert all(gone(pid) for pid in workers_of(proxy))
+    assert len(events(proxy, "stopped")) == 2
+
+
+def test_workers_end_with_a_parent_that_was_killed(proxy: ProxyProcess) -> None:
+    proxy.process.kill()
+    proxy.process.wait()
+    wait_for(lambda: all(gone(pid) for pid in workers_of(proxy)), "the workers to end")
+
+
+def test_what_a_worker_cannot_start_with_stops_the_start(tmp_path: Path, store: SeaweedServer) -> None:
+    with pytest.raises(PeerError, match="kek_file is not set"):
+        ProxyProcess(tmp_path / "proxy", store, settings={"processes": 2, "kek_file": ""})
