@@ -4,10 +4,12 @@ import base64
 import re
 from collections import Counter
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any, TypeAlias
 from urllib.request import urlopen
 
 from cli.dev.s3proxy import ProxyProcess
+from strongroom.sealed.sizes import STORE_MIN_PART_BYTES
 from tests.support.s3_raw import Answer, RawClient
 
 ENTRY = "seg1"
@@ -61,7 +63,7 @@ class Tamperer:
         return Stored(got["Body"].read(), got["Metadata"].get(ENTRY), int(parts) if dash else 0)
 
     def put(self, bucket: str, key: str, stored: Stored) -> None:
-        """Write an object at the store, with as many parts as it says."""
+        """Write an object at the store, with as many parts as it says, or as a store that obeys S3 makes of it."""
         name: dict[str, object] = {"Bucket": bucket, "Key": key}
         metadata = {} if stored.entry is None else {"Metadata": {ENTRY: stored.entry}}
         if not stored.parts:
@@ -70,10 +72,11 @@ class Tamperer:
         upload: dict[str, object] = name | {
             "UploadId": self._bare.create_multipart_upload(**name, **metadata)["UploadId"]
         }
-        size = -(-len(stored.body) // stored.parts) or 1
+        count = min(stored.parts, 1 + len(stored.body) // STORE_MIN_PART_BYTES)
+        borders = [*range(0, count * STORE_MIN_PART_BYTES, STORE_MIN_PART_BYTES), len(stored.body)]
         parts = []
-        for number in range(1, stored.parts + 1):
-            piece = stored.body[(number - 1) * size : number * size]
+        for number, (begin, end) in enumerate(pairwise(borders), start=1):
+            piece = stored.body[begin:end]
             etag = self._bare.upload_part(**upload, PartNumber=number, Body=piece)["ETag"]
             parts.append({"PartNumber": number, "ETag": etag})
         self._bare.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts})
@@ -84,7 +87,7 @@ class Tamperer:
             text = response.read().decode()
         return Counter({int(rule): int(float(count)) for rule, count in _REFUSED.findall(text)})
 
-    def require_refused(
+    def require_refused(  # noqa: PLR0913 - what is read, and what must become of it
         self,
         method: str,
         bucket: str,
