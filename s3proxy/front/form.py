@@ -56,7 +56,6 @@ class FormReader:
         self._state = _State.PREAMBLE
         self._kept = bytearray(_CRLF)  # so that the first delimiter is like the others
         self._consumed = -len(_CRLF)
-        self._limit = MAX_FIELDS_BYTES + _POLICY_BYTES
         self._name = ""
         self._file_at = 0
         self.fields: list[tuple[str, str]] = []
@@ -86,7 +85,8 @@ class FormReader:
         pieces: list[bytes] = []
         while self._step(pieces):
             pass
-        if not self.file_begun and self._consumed + len(self._kept) > self._limit:
+        before_file = self._file_at if self.file_begun else self._consumed + len(self._kept)
+        if before_file > MAX_FIELDS_BYTES + _POLICY_BYTES:
             code = "MaxPostPreDataLengthExceededError"
             msg = "Your POST request fields preceding the upload file were too large."
             raise S3Error(code, msg)
