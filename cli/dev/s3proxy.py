@@ -10,10 +10,9 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Self
+from typing import Protocol, Self
 
 from cli.dev.authority import write_private
-from cli.dev.seaweed import SeaweedServer
 from strongroom.errors import PeerError
 from wrapper.libc import die_with_parent
 
@@ -28,6 +27,17 @@ buckets = ["*"]
 """
 
 
+class S3Store(Protocol):
+    """What a proxy must know of the store behind it."""
+
+    access_key: str
+    secret_key: str
+
+    @property
+    def address(self) -> str:
+        """The URL of the store."""
+
+
 class ProxyProcess:
     """One ``python -m s3proxy`` in front of a store: listening when the constructor returns. A context manager.
 
@@ -39,7 +49,7 @@ class ProxyProcess:
     def __init__(
         self,
         directory: Path,
-        store: SeaweedServer,
+        store: S3Store,
         *,
         policy: str = POLICY,
         settings: Mapping[str, object] | None = None,
