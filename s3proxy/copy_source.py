@@ -105,3 +105,17 @@ class SourceReader:
             else:
                 async for piece in opened_pieces(found, plan, response):
                     yield piece
+
+
+def require_unsealed(source: Source) -> None:
+    """Return unless a sealed object would be copied to where nothing is sealed.
+
+    The store would copy ciphertext that nobody can read there; plaintext is not to leave its seal by an operation that
+    clients take for a rename.
+
+    Raises:
+        S3Error: InvalidRequest.
+    """
+    if isinstance(source.found, Found):
+        code, msg = "InvalidRequest", "A sealed object cannot be copied to a name that is not sealed."
+        raise S3Error(code, msg + " Read it and write it.")

@@ -29,10 +29,8 @@ async def finish_upload(
         PeerError: the ETag does not tell the number of parts, so that nobody could read the object.
         StrongroomError: the store cannot be reached, or refuses.
     """
-    listed = (node("Part", node("PartNumber", part.number), node("ETag", f'"{part.etag}"')) for part in parts)
-    body = to_xml(node("CompleteMultipartUpload", *listed))
     headers = {**conditions, "content-type": "application/xml"}
-    async with store.exchange(upload.request("POST", headers=headers, body=body)) as response:
+    async with store.exchange(upload.request("POST", headers=headers, body=list_of_parts(parts))) as response:
         raw, status = await read_all(response, MAX_ANSWER_BYTES), response.status
         answered = passed_back(response.headers)
     if status != HTTPStatus.OK or b"<Error>" in raw:  # S3 begins to answer before it knows
@@ -42,3 +40,9 @@ async def finish_upload(
         msg = f"the store made an object of {len(parts)} parts, and its ETag {etag} does not say so"
         raise PeerError(msg, hint="sealed multipart objects need a store whose ETags end in the number of parts")
     return etag, answered
+
+
+def list_of_parts(parts: Sequence[StoredPart]) -> bytes:
+    """Return the document that completes an upload."""
+    listed = (node("Part", node("PartNumber", part.number), node("ETag", f'"{part.etag}"')) for part in parts)
+    return to_xml(node("CompleteMultipartUpload", *listed))

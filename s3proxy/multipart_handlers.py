@@ -9,12 +9,17 @@ from s3proxy.incoming import Incoming
 from s3proxy.multipart_complete import UploadCompleter
 from s3proxy.multipart_kept import KeptParts
 from s3proxy.multipart_read import MultipartReader
+from s3proxy.multipart_unsealed import UnsealedUploads
 from s3proxy.multipart_uploads import MultipartUploads
 from s3proxy.multipart_write import PartWriter
 from s3proxy.object_open import ObjectFinder
-from s3proxy.policies import Policies, Policy
+from s3proxy.passthrough import pass_on
+from s3proxy.policies import Mode, Policies, Policy
 from s3proxy.store import Store
 from s3proxy.system_bucket import SystemBucket
+
+_Handler = Callable[[Incoming], Awaitable[None]]
+_Sealed = Callable[[Incoming, Policy], Awaitable[None]]
 
 
 def multipart_handlers(  # noqa: PLR0913 - what they are made of
@@ -25,17 +30,30 @@ def multipart_handlers(  # noqa: PLR0913 - what they are made of
     finder: ObjectFinder,
     reader: MultipartReader,
     system_bucket: SystemBucket,
-) -> dict[Operation, Callable[[Incoming, Policy], Awaitable[None]]]:
-    """Return what serves each operation on names that are sealed."""
+) -> dict[Operation, _Handler]:
+    """Return what serves each operation."""
     kept = KeptParts(store, system_bucket)
     sources = SourceReader(store, policies, finder, reader, hidden_bucket=system_bucket.name)
     uploads = MultipartUploads(store, keys, kept)
     parts = PartWriter(store, keys, kept, sources)
+    completer = UploadCompleter(store, keys, kept, finder, reader)
+    unsealed = UnsealedUploads(store, sources)
+
+    async def passed_on(incoming: Incoming) -> None:
+        await pass_on(incoming, store)
+
+    def either(sealed: _Sealed, otherwise: _Handler = passed_on) -> _Handler:
+        async def handle(incoming: Incoming) -> None:
+            policy = policies.require(incoming.call.bucket, incoming.call.key)
+            await (otherwise(incoming) if policy.mode is Mode.PASSTHROUGH else sealed(incoming, policy))
+
+        return handle
+
     return {
-        Operation.CREATE_MULTIPART_UPLOAD: uploads.create,
-        Operation.UPLOAD_PART: parts.upload,
-        Operation.UPLOAD_PART_COPY: parts.copy,
-        Operation.LIST_PARTS: uploads.list_parts,
-        Operation.ABORT_MULTIPART_UPLOAD: uploads.abort,
-        Operation.COMPLETE_MULTIPART_UPLOAD: UploadCompleter(store, keys, kept, finder, reader).complete,
+        Operation.CREATE_MULTIPART_UPLOAD: either(uploads.create),
+        Operation.UPLOAD_PART: either(parts.upload),
+        Operation.UPLOAD_PART_COPY: either(parts.copy, unsealed.copy),
+        Operation.LIST_PARTS: either(uploads.list_parts),
+        Operation.ABORT_MULTIPART_UPLOAD: either(uploads.abort),
+        Operation.COMPLETE_MULTIPART_UPLOAD: either(completer.complete, unsealed.complete),
     }

@@ -14,7 +14,7 @@ from typing import Final, NoReturn
 from urllib.parse import quote, urlencode
 
 from s3proxy.conditional_write import conditions_of_write
-from s3proxy.copy_source import Source, SourceReader
+from s3proxy.copy_source import Source, SourceReader, require_unsealed
 from s3proxy.front.body import stored_content_encoding
 from s3proxy.front.canonical import encode_path
 from s3proxy.front.checksums import checksum_nodes, parse_algorithm, running
@@ -108,7 +108,7 @@ class ObjectCopier:
         wish = _wish(head, Name(call.bucket, call.key), policy)
         source = await self._sources.open(head)
         if policy.mode is Mode.PASSTHROUGH:
-            _require_plaintext(source)
+            require_unsealed(source)
             await pass_on(incoming, self._store)
             return
         _require_change(head, source, wish)
@@ -258,16 +258,6 @@ def _directive(head: RequestHead, header: str) -> str:
         code, msg = "InvalidArgument", f"Unknown {header}."
         raise S3Error(code, msg, details={"ArgumentName": header, "ArgumentValue": head.header(header)[:100]})
     return value
-
-
-def _require_plaintext(source: Source) -> None:
-    """Return unless a sealed object would be copied to where nothing is sealed.
-
-    The store would copy ciphertext that nobody can read there; plaintext is not to leave its seal by an operation that
-    clients take for a rename.
-    """
-    if isinstance(source.found, Found):
-        _refuse("A sealed object cannot be copied to a name that is not sealed; read it and write it.")
 
 
 def _require_change(head: RequestHead, source: Source, wish: Wish) -> None:

@@ -77,7 +77,7 @@ class Parts:
     finder: ObjectFinder
     reader: ObjectReader
     writer: ObjectWriter
-    multipart: Mapping[Operation, _ByPolicy]
+    multipart: Mapping[Operation, Handler]
     multipart_reader: MultipartReader
     credentials: Callable[[], Credentials]
     hidden_bucket: str
@@ -114,7 +114,7 @@ def handlers_of(parts: Parts) -> dict[Operation, Handler]:
         Operation.LIST_OBJECT_VERSIONS: lister.serve,
         Operation.DELETE_OBJECT: deleter.one,
         Operation.DELETE_OBJECTS: deleter.several,
-        **{operation: by_policy(serve) for operation, serve in parts.multipart.items()},
+        **parts.multipart,
         Operation.COPY_OBJECT: copier.serve,
         Operation.CORS_PREFLIGHT: passed_on,
         Operation.GET_OBJECT_ATTRIBUTES: by_policy(AttributesReader(store, parts.finder, multipart).serve),

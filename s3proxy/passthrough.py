@@ -21,13 +21,16 @@ from strongroom.errors import StrongroomError
 _NO_BODY = {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}
 
 
-async def pass_on(incoming: Incoming, store: Store, *, headers: Mapping[str, str] | None = None) -> None:
+async def pass_on(
+    incoming: Incoming, store: Store, *, headers: Mapping[str, str] | None = None, body: bytes | None = None
+) -> None:
     """Pass a request on and its answer back.
 
     Args:
         incoming: the request.
         store: where it goes.
         headers: what replaces headers of the request.
+        body: what replaces the body of the request, which was read then.
 
     Raises:
         StrongroomError: it is refused, here or by the store.
@@ -35,25 +38,27 @@ async def pass_on(incoming: Incoming, store: Store, *, headers: Mapping[str, str
     call, outcome = incoming.call, Outcome()
     sent = passed_headers(incoming.head)
     sent.pop("content-encoding", None)
+    if body is not None:
+        sent.pop("content-md5", None)
     if encoding := stored_content_encoding(incoming.head):
         sent["content-encoding"] = encoding
-    body: bytes | AsyncIterator[bytes] | None = None
+    sent_body: bytes | AsyncIterator[bytes] | None = body
     length = None
-    if incoming.has_body:
+    if body is None and incoming.has_body:
         plain = plain_of(incoming, incoming.open_body())
         if plain.length > MAX_DOCUMENT_BYTES:
-            body, length = verified_pieces(plain, outcome), plain.length
+            sent_body, length = verified_pieces(plain, outcome), plain.length
         else:
-            body = (await read_plain(plain))[0]
+            sent_body = (await read_plain(plain))[0]
             # S3 demands it of some documents, where a checksum would do as well, and that was in the client's trailer.
-            sent["content-md5"] = base64.b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode()
+            sent["content-md5"] = base64.b64encode(hashlib.md5(sent_body, usedforsecurity=False).digest()).decode()
     request = StoreRequest(
         method=incoming.request.method,
         bucket=call.bucket,
         key=call.key,
         query=call.query.pairs,
         headers=sent | dict(headers or {}),
-        body=body or None,
+        body=sent_body or None,
         length=length,
     )
     try:
