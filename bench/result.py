@@ -85,6 +85,7 @@ class Result:
         started: time in UTC, RFC 3339.
         quick: whether it was a quick run, with wide intervals.
         seconds: what it took.
+        suites: that were run to their end.
         figures: in the order of measuring.
         claims: likewise.
         notes: what could not be measured, and why.
@@ -95,6 +96,7 @@ class Result:
     started: str
     quick: bool
     seconds: float = 0.0
+    suites: list[str] = field(default_factory=list)
     figures: list[Figure] = field(default_factory=list)
     claims: list[Claim] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
