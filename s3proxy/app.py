@@ -13,6 +13,7 @@ from s3proxy.dispatch import Dispatcher
 from s3proxy.front.credentials_file import CredentialsFile
 from s3proxy.health import Health
 from s3proxy.listening import addresses_of, listen, tell_parent
+from s3proxy.memory import MemoryBudget
 from s3proxy.metrics import Metrics
 from s3proxy.multipart_handlers import multipart_handlers
 from s3proxy.multipart_read import MultipartReader
@@ -52,6 +53,7 @@ class Proxy:
             backing.known,
             buffered_bytes=settings.buffered_body_bytes,
         )
+        self._memory = MemoryBudget(settings.memory_bytes)
         self.front = Dispatcher(
             handlers_of(
                 Parts(
@@ -79,10 +81,12 @@ class Proxy:
             domains=tuple(name.strip().lower() for name in settings.domains.split(",") if name.strip()),
             hidden_bucket=settings.system_bucket,
             max_requests=settings.max_requests,
+            memory=self._memory,
+            buffered_bytes=settings.buffered_body_bytes,
             idle_s=settings.body_idle_timeout_s,
         )
         readiness = Readiness(backing, credentials=self._credentials, tls=self._tls)
-        self._health = Health(parts=readiness.parts, metrics=self._render_metrics)
+        self._health = Health(parts=readiness.parts, metrics=self.metrics.expose)
         self._runners: list[web.BaseRunner] = []
         self._server: asyncio.Server | None = None
         self._care: list[asyncio.Task[None]] = []
@@ -119,7 +123,10 @@ class Proxy:
             tls=self._tls.front if self._tls else None,
         )
         # Apart, because a login may wait for OpenBao and an edit of a file must not.
-        self._care = [asyncio.create_task(self._repeat(work)) for work in (self._follow_files, self._backing.keks.tick)]
+        self._care = [
+            asyncio.create_task(self._repeat(work))
+            for work in (self._follow_files, self._note_gauges, self._backing.keks.tick)
+        ]
         addresses = {"s3": addresses_of(self._server), "health": addresses_of(health_server)}
         fields = {name: ",".join(values) for name, values in addresses.items()}
         log_event(_log, logging.INFO, "listening", fields | {"pid": os.getpid()})
@@ -168,9 +175,9 @@ class Proxy:
                 log_event(_log, logging.ERROR, "care_failed", error=error)
             await asyncio.sleep(self._settings.reload_interval_s)
 
-    def _render_metrics(self) -> bytes:
+    async def _note_gauges(self) -> None:
         self.metrics.in_flight.set(self.front.at_work)
-        return self.metrics.expose()
+        self.metrics.memory.set(self._memory.taken_bytes)
 
 
 def _server_tls(settings: ProxySettings) -> ReloadingServerContext | None:

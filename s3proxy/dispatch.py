@@ -20,6 +20,7 @@ from s3proxy.front.operations import Call, classify
 from s3proxy.front.signing_keys import SigningKeys
 from s3proxy.front.sigv4 import Verifier
 from s3proxy.incoming import XML_TYPE, BrokenOffError, Incoming, close_if_unread
+from s3proxy.memory import MemoryBudget, needed_bytes
 from s3proxy.metrics import Metrics
 from strongroom.errors import (
     ConfigError,
@@ -52,6 +53,8 @@ class Dispatcher:
         domains: tuple[str, ...],
         hidden_bucket: str,
         max_requests: int,
+        memory: MemoryBudget,
+        buffered_bytes: int,
         idle_s: float,
     ) -> None:
         """Take what serves each operation; an operation without a handler is not offered."""
@@ -62,6 +65,8 @@ class Dispatcher:
         self._domains = domains
         self._hidden_bucket = hidden_bucket
         self._max_requests = max_requests
+        self._memory = memory
+        self._buffered_bytes = buffered_bytes
         self._idle_s = idle_s
         self.at_work = 0
         self.idle = asyncio.Event()
@@ -91,7 +96,10 @@ class Dispatcher:
                     raise S3Error(code, msg, retry_after_s=1.0)  # noqa: TRY301 - told like any other
                 incoming = self._admit(request, request_id)
                 name = incoming.call.operation.value
-                await self._handlers[incoming.call.operation](incoming)
+                operation = incoming.call.operation
+                body_bytes = request.content_length or 0
+                async with self._memory.take(needed_bytes(operation, body_bytes, buffered_bytes=self._buffered_bytes)):
+                    await self._handlers[operation](incoming)
                 assert incoming.response is not None  # noqa: S101 - a handler answers
                 response = incoming.response
             except BrokenOffError as error:

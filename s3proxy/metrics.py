@@ -18,6 +18,12 @@ class Metrics:
             multiprocess_mode="livesum",
             registry=self.registry,
         )
+        self.memory = Gauge(
+            "strongroom_s3proxy_memory_reserved_bytes",
+            "What requests at work may hold, out of memory_bytes",
+            multiprocess_mode="livesum",
+            registry=self.registry,
+        )
         self._requests = Histogram(
             "strongroom_s3proxy_request_seconds",
             "Requests by operation and status (0: broken off), with their duration",

@@ -145,6 +145,15 @@ class ProxySettings:
     max_requests: int = setting(
         512, Rule("requests at work at once; more are told to slow down", unit="number", why="bounds memory", minimum=1)
     )
+    memory_bytes: int = setting(
+        512 << 20,
+        Rule(
+            "what requests may hold at once, for each process; more wait, then are told to slow down",
+            unit="bytes",
+            why="three times 1 MiB for a small body, 768 KiB for one that streams, whatever its size",
+            minimum=8 << 20,
+        ),
+    )
     body_idle_timeout_s: float = setting(
         60.0,
         Rule("end a request whose client moves no byte for so long", unit="seconds", why="as S3 does", minimum=0.1),

@@ -1,0 +1,170 @@
+"""The memory budget: first come, first served; nothing is lost by who gives up; and a process stays flat."""
+
+import asyncio
+import contextlib
+import http.client
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from cli.dev.s3proxy import ProxyProcess
+from cli.dev.seaweed import SeaweedServer
+from s3proxy import memory
+from s3proxy.front.errors import S3Error
+from s3proxy.front.operation_table import Operation
+from s3proxy.memory import STREAM_BYTES, MemoryBudget, needed_bytes
+from tests.s3proxy.conftest import client_of
+from tests.support.bridge import wait_for
+
+MIB = 1 << 20
+
+
+def test_the_first_to_ask_is_the_first_to_get() -> None:
+    async def work() -> None:
+        budget, order = MemoryBudget(10), list[int]()
+        gates = [asyncio.Event() for _ in range(4)]
+
+        async def holder(number: int, size: int) -> None:
+            async with budget.take(size):
+                order.append(number)
+                await gates[number].wait()
+
+        async with asyncio.TaskGroup() as group:
+            for number, size in enumerate((6, 6, 4, 10)):  # the third would fit at once, and waits all the same
+                group.create_task(holder(number, size))
+                await asyncio.sleep(0)
+            assert order == [0]
+            gates[0].set()
+            await asyncio.sleep(0.01)
+            assert order == [0, 1, 2]
+            gates[1].set()
+            gates[2].set()
+            gates[3].set()
+        assert order == [0, 1, 2, 3]
+        assert budget.taken_bytes == 0
+
+    asyncio.run(work())
+
+
+def test_whoever_gives_up_leaves_the_line_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "WAIT_S", 0.01)
+
+    async def work() -> None:
+        budget = MemoryBudget(10)
+        async with budget.take(5):
+            with pytest.raises(S3Error) as caught:
+                async with budget.take(8):
+                    pytest.fail("there is no room")
+            assert (caught.value.code, caught.value.status) == ("SlowDown", 503)
+            assert caught.value.retry_after_s
+            impatient = asyncio.create_task(budget.take(8).__aenter__())
+            await asyncio.sleep(0)
+            impatient.cancel()
+            await asyncio.gather(impatient, return_exceptions=True)
+            async with budget.take(5):
+                assert budget.taken_bytes == 10
+        assert budget.taken_bytes == 0
+        async with budget.take(1000):  # more than there is: all of it
+            assert budget.taken_bytes == 10
+
+    asyncio.run(work())
+
+
+def test_a_turn_that_comes_to_nobody_is_given_back() -> None:
+    async def work() -> None:
+        budget = MemoryBudget(10)
+        holder = budget.take(10)
+        await holder.__aenter__()
+        waiting = asyncio.create_task(budget.take(10).__aenter__())
+        await asyncio.sleep(0)
+        await holder.__aexit__(None, None, None)  # its turn has come
+        waiting.cancel()  # and it goes away before it notices
+        await asyncio.gather(waiting, return_exceptions=True)
+        assert budget.taken_bytes == 0
+
+    asyncio.run(work())
+
+
+@pytest.mark.parametrize(
+    ("operation", "size", "needed"),
+    [
+        (Operation.GET_OBJECT, 0, STREAM_BYTES),
+        (Operation.PUT_OBJECT, MIB, STREAM_BYTES + 3 * MIB),
+        (Operation.PUT_OBJECT, 5 << 30, STREAM_BYTES),
+        (Operation.UPLOAD_PART, MIB, STREAM_BYTES + 3 * MIB),
+        (Operation.UPLOAD_PART, 64 * MIB, STREAM_BYTES + 2 * 65_536),
+        (Operation.UPLOAD_PART, 5 << 30, STREAM_BYTES + 16 * MIB),
+    ],
+)
+def test_what_a_request_needs(operation: Operation, size: int, needed: int) -> None:
+    assert needed_bytes(operation, size, buffered_bytes=MIB) == needed
+
+
+def resident_bytes(pid: int) -> int:
+    found = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+    assert found
+    return int(found[1]) * 1024
+
+
+def test_clients_that_read_nothing_pin_no_memory(tmp_path: Path, store: SeaweedServer) -> None:
+    with (
+        ProxyProcess(tmp_path / "proxy", store) as proxy,
+        contextlib.closing(client_of(proxy.url, proxy.access_key, proxy.secret_key)) as s3,
+        contextlib.ExitStack() as open_answers,
+    ):
+        s3.create_bucket(Bucket="flat")
+        s3.put_object(Bucket="flat", Key="large", Body=os.urandom(64 * MIB))
+        s3.head_object(Bucket="flat", Key="large")
+        before = resident_bytes(proxy.pid)
+        for _ in range(9):  # 576 MiB, if they were held
+            answer = s3.get_object(Bucket="flat", Key="large")["Body"]
+            open_answers.callback(answer.close)
+            assert len(answer.read(10)) == 10
+        assert resident_bytes(proxy.pid) - before < 9 * 4 * MIB
+
+
+def test_a_budget_that_is_used_up_is_told_and_comes_back(tmp_path: Path, store: SeaweedServer) -> None:
+    """Slow clients that hold buffered bodies use it up; when they go, others get in."""
+    with (
+        ProxyProcess(tmp_path / "proxy", store, settings={"memory_bytes": 8 * MIB}) as proxy,
+        contextlib.closing(client_of(proxy.url, proxy.access_key, proxy.secret_key, signature_version="s3v4")) as s3,
+        contextlib.ExitStack() as slow,
+    ):
+        with contextlib.suppress(s3.exceptions.BucketAlreadyExists, s3.exceptions.BucketAlreadyOwnedByYou):
+            s3.create_bucket(Bucket="flat")
+        body = os.urandom(MIB)
+        url = s3.generate_presigned_url("put_object", Params={"Bucket": "flat", "Key": "slow"})
+        path = url.removeprefix(proxy.url)
+
+        def begin(_: int) -> http.client.HTTPConnection:
+            connection = http.client.HTTPConnection(proxy.address, timeout=60)
+            slow.callback(connection.close)
+            connection.putrequest("PUT", path)
+            connection.putheader("Content-Length", str(len(body)))
+            connection.endheaders()
+            connection.send(body[:1000])
+            return connection
+
+        connections = [begin(number) for number in range(2)]
+        wait_for(lambda: reserved(proxy) > 7 * MIB, "both slow uploads to be at work")
+        with pytest.raises(ClientError) as caught:
+            s3.put_object(Bucket="flat", Key="quick", Body=body)
+        assert caught.value.response["Error"]["Code"] == "SlowDown"
+        for connection in connections:
+            connection.send(body[1000:])
+            assert connection.getresponse().status == 200
+        s3.put_object(Bucket="flat", Key="quick", Body=body)
+
+
+def reserved(proxy: ProxyProcess) -> float:
+    connection: Any = http.client.HTTPConnection(proxy.health_address, timeout=30)
+    with contextlib.closing(connection):
+        connection.request("GET", "/metrics")
+        text = connection.getresponse().read().decode()
+    found = re.search(r"^strongroom_s3proxy_memory_reserved_bytes ([0-9.e+]+)$", text, re.MULTILINE)
+    assert found
+    return float(found[1])
