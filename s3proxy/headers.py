@@ -19,8 +19,9 @@ MAX_ENTRY_CHARACTERS: Final = 512  # with digests; docs/object-format.md, "Metad
 _CONTENT: Final = (
     "cache-control", "content-disposition", "content-encoding", "content-language", "content-type", "expires",
 )  # fmt: skip
+_SENT_WITH_READS: Final = ("origin", "x-amz-expected-bucket-owner", "x-amz-request-payer")
 _SENT_WITH_OBJECTS: Final = (
-    "x-amz-acl", "x-amz-expected-bucket-owner", "x-amz-object-lock-legal-hold", "x-amz-object-lock-mode",
+    "origin", "x-amz-acl", "x-amz-expected-bucket-owner", "x-amz-object-lock-legal-hold", "x-amz-object-lock-mode",
     "x-amz-object-lock-retain-until-date", "x-amz-request-payer", "x-amz-storage-class", "x-amz-tagging",
     "x-amz-website-redirect-location",
 )  # fmt: skip
@@ -29,15 +30,15 @@ _PREFLIGHT: Final = ("access-control-request-headers", "access-control-request-m
 _GRANTS: Final = "x-amz-grant-"
 _REFUSED: Final = "x-amz-server-side-encryption-customer-"
 _ANSWERED: Final = (
-    "last-modified", "x-amz-delete-marker", "x-amz-expiration", "x-amz-missing-meta", "x-amz-object-lock-legal-hold",
+    "access-control-allow-credentials", "access-control-allow-headers", "access-control-allow-methods",
+    "access-control-allow-origin", "access-control-expose-headers", "access-control-max-age", "last-modified", "vary",
+    "x-amz-delete-marker", "x-amz-expiration", "x-amz-missing-meta", "x-amz-object-lock-legal-hold",
     "x-amz-object-lock-mode", "x-amz-object-lock-retain-until-date", "x-amz-replication-status",
     "x-amz-request-charged", "x-amz-restore", "x-amz-storage-class", "x-amz-tagging-count", "x-amz-version-id",
     "x-amz-website-redirect-location",
 )  # fmt: skip
 _PASSED_BACK: Final = (
-    *_ANSWERED, *_CONTENT, "accept-ranges", "access-control-allow-credentials", "access-control-allow-headers",
-    "access-control-allow-methods", "access-control-allow-origin", "access-control-expose-headers",
-    "access-control-max-age", "allow", "content-range", "etag", "location", "retry-after", "vary",
+    *_ANSWERED, *_CONTENT, "accept-ranges", "allow", "content-range", "etag", "location", "retry-after",
     "x-amz-bucket-region", "x-amz-copy-source-version-id", "x-amz-mp-parts-count",
 )  # fmt: skip
 
@@ -67,6 +68,11 @@ def object_headers(head: RequestHead, *, content_encoding: str) -> dict[str, str
         kept["content-encoding"] = content_encoding
     kept.setdefault("content-type", DEFAULT_CONTENT_TYPE)
     return kept
+
+
+def read_headers(head: RequestHead) -> dict[str, str]:
+    """Return the headers of a GET or HEAD that the store is to see, but for ranges and conditions."""
+    return {name: head.header(name) for name in _SENT_WITH_READS if head.has(name)}
 
 
 def replaced_headers(headers: Mapping[str, str], store: Mapping[str, str]) -> dict[str, str]:

@@ -33,6 +33,11 @@ def etag_of(policy: Policy, digests: Digests | None, store_etag: str) -> str:
     return '"' + store_etag.strip('"') + '"'
 
 
+def seal_headers(policy: Policy) -> dict[str, str]:
+    """Return what tells clients not to take an opaque ETag for an MD5: they know ETags of S3's SSE-KMS to be none."""
+    return {"x-amz-server-side-encryption": "aws:kms"} if policy.etag is EtagMode.OPAQUE else {}
+
+
 def listed_etag(policy: Policy, store_etag: str) -> str:
     """Return the ETag that listings show of a sealed object, with quotes.
 

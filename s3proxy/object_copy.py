@@ -25,7 +25,7 @@ from s3proxy.front.xml_read import parse_document
 from s3proxy.front.xml_write import node, to_xml
 from s3proxy.headers import ENTRY_HEADER, object_headers, passed_back, replaced_headers, require_metadata_room
 from s3proxy.incoming import XML_TYPE, Incoming
-from s3proxy.known_digests import etag_of
+from s3proxy.known_digests import etag_of, seal_headers
 from s3proxy.multipart_copy import copy_multipart
 from s3proxy.multipart_read import MultipartReader
 from s3proxy.object_open import Found, Name, ObjectFinder, Plaintext
@@ -119,7 +119,7 @@ class ObjectCopier:
         result = [node("LastModified", copied.last_modified), node("ETag", copied.etag)]
         if copied.digests.checksum is not None:
             result += checksum_nodes(copied.digests.checksum)
-        answered = copied.headers | {"content-type": XML_TYPE}
+        answered = copied.headers | seal_headers(policy) | {"content-type": XML_TYPE}
         if version := source.found.store_headers.get("x-amz-version-id"):
             answered["x-amz-copy-source-version-id"] = version
         await incoming.respond(HTTPStatus.OK, answered, to_xml(node("CopyObjectResult", *result)))

@@ -136,7 +136,7 @@ class ObjectFinder:
             if response.status != HTTPStatus.OK:
                 raise await store_error(response)
             headers = response.headers
-            if policy.mode is Mode.PASSTHROUGH or (policy.mode is Mode.MIGRATE and is_plaintext(headers)):
+            if policy.mode is Mode.PASSTHROUGH or may_stay_plaintext(policy, name.key, headers):
                 return Plaintext(headers.get("ETag", "").strip('"'), stored_bytes_of(headers), headers)
             return await self.find(name, headers)
 
@@ -152,6 +152,16 @@ class ObjectFinder:
             known = open_footer(found.segment, raw)
             self._known.keep(found.segment, known)
         return known
+
+    async def digests_to_show(self, name: Name, found: Found, policy: Policy, *, checksum_wanted: bool) -> Digests:
+        """Return the digests of a whole object as far as an answer shows them, without a read that it does not need.
+
+        Raises:
+            StrongroomError: as ``digests``.
+        """
+        if policy.etag is EtagMode.OPAQUE and not checksum_wanted:
+            return Digests()
+        return await self.digests(name, found)
 
     async def etag(self, name: Name, found: Found | Plaintext, policy: Policy) -> str:
         """Return the ETag that clients see of an object, with quotes.
@@ -214,5 +224,17 @@ def range_begin_of(headers: Mapping[str, str]) -> int:
 
 
 def is_plaintext(headers: Mapping[str, str]) -> bool:
-    """Say whether an object has no entry: in a bucket that is being migrated it is read as it is."""
+    """Say whether an object has no entry."""
     return ENTRY_HEADER not in headers
+
+
+def may_stay_plaintext(policy: Policy, key: str, headers: Mapping[str, str]) -> bool:
+    """Say whether an object that the store answers with is plaintext and is read as it is.
+
+    It is in a bucket that is being migrated. So is what some stores make of a key that ends in a slash, and clients
+    make such keys to show a folder: a directory without content and without metadata. It says nothing that could be
+    forged but that it exists.
+    """
+    if not is_plaintext(headers):
+        return False
+    return policy.mode is Mode.MIGRATE or (key.endswith("/") and stored_bytes_of(headers) == 0)

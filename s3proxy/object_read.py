@@ -12,13 +12,13 @@ from s3proxy.byte_range import ByteRange, parse_range
 from s3proxy.conditions import range_applies, require_conditions
 from s3proxy.front.checksums import checksum_header
 from s3proxy.front.errors import S3Error
-from s3proxy.headers import answer_headers
+from s3proxy.headers import answer_headers, read_headers
 from s3proxy.incoming import Incoming
-from s3proxy.known_digests import etag_of
+from s3proxy.known_digests import etag_of, seal_headers
 from s3proxy.multipart_read import MultipartReader
-from s3proxy.object_open import Found, Name, ObjectFinder, is_plaintext, range_begin_of
-from s3proxy.passthrough import relay
-from s3proxy.policies import Mode, Policy
+from s3proxy.object_open import Found, Name, ObjectFinder, Plaintext, may_stay_plaintext, range_begin_of
+from s3proxy.plaintext_read import send_plaintext
+from s3proxy.policies import Policy
 from s3proxy.store import Store, StoreRequest
 from s3proxy.store_errors import store_error
 from strongroom.sealed.digests import ChecksumScope, Digests
@@ -46,8 +46,12 @@ class ObjectReader:
         """
         name = name_of(incoming)
         asked = parse_range(incoming.head.header("range"))
+        found: Found | Plaintext | None
         if "partNumber" in incoming.call.query or (asked is not None and incoming.head.has("if-range")):
-            found = await self._finder.head(name)
+            found = await self._finder.look(name, policy)
+            if isinstance(found, Plaintext):
+                await send_plaintext(incoming, self._store)
+                return
             if found.is_multipart or "partNumber" in incoming.call.query:
                 await self._multipart_or_part(incoming, policy, name, found, asked)
                 return
@@ -55,27 +59,24 @@ class ObjectReader:
             if not range_applies(incoming.head, etag=etag, last_modified=found.store_headers.get("Last-Modified", "")):
                 asked = None
         async with self._store.exchange(self._request(incoming, name, asked)) as response:
-            if response.status in {_OK, _PARTIAL}:
-                if policy.mode is Mode.MIGRATE and is_plaintext(response.headers):
-                    if asked is None:
-                        await relay(incoming, response)
-                        return
-                else:
-                    found = await self._finder.find(name, response.headers)
-                    if not found.is_multipart:
-                        await self._send_whole(incoming, policy, name, found, asked, response)
-                        return
-            elif response.status != _UNSATISFIABLE:
+            if response.status not in {_OK, _PARTIAL, _UNSATISFIABLE}:
                 raise await store_error(response)
-            else:
-                found = await self._finder.head(name)
-                if not found.is_multipart and asked is not None:
+            if response.status == _UNSATISFIABLE:
+                found = await self._finder.look(name, policy)
+                if isinstance(found, Found) and not found.is_multipart and asked is not None:
                     asked.resolve(found.segment.header.plaintext_bytes)
                     refuse(8, "the store has less of it than its header says")
-        if policy.mode is Mode.MIGRATE and is_plaintext(response.headers):
-            await self._send_plaintext(incoming, name)
-            return
-        await self._multipart_or_part(incoming, policy, name, found, asked)
+            elif not may_stay_plaintext(policy, name.key, response.headers):
+                found = await self._finder.find(name, response.headers)
+                if not found.is_multipart:
+                    await self._send_whole(incoming, policy, name, found, asked, response)
+                    return
+            else:
+                found = None
+        if isinstance(found, Found):
+            await self._multipart_or_part(incoming, policy, name, found, asked)
+        else:
+            await send_plaintext(incoming, self._store)
 
     async def head(self, incoming: Incoming, policy: Policy) -> None:
         """Serve HeadObject.
@@ -84,19 +85,24 @@ class ObjectReader:
             StrongroomError: it is refused, here or by the store.
         """
         name = name_of(incoming)
-        request = StoreRequest(method="HEAD", bucket=name.bucket, key=name.key, query=name.query + overrides(incoming))
+        query = name.query + overrides(incoming)
+        headers = read_headers(incoming.head)
+        request = StoreRequest(method="HEAD", bucket=name.bucket, key=name.key, query=query, headers=headers)
         async with self._store.exchange(request) as response:
             if response.status != _OK:
                 raise await store_error(response)
-            if policy.mode is Mode.MIGRATE and is_plaintext(response.headers):
-                await relay(incoming, response)
-                return
-            found = await self._finder.find(name, response.headers)
+            if may_stay_plaintext(policy, name.key, response.headers):
+                found = None
+            else:
+                found = await self._finder.find(name, response.headers)
+        if found is None:
+            await send_plaintext(incoming, self._store)
+            return
         asked = parse_range(incoming.head.header("range"))
         if found.is_multipart:
             await self._multipart_or_part(incoming, policy, name, found, asked)
             return
-        digests = await self._finder.digests(name, found)
+        digests = await self._finder.digests_to_show(name, found, policy, checksum_wanted=wants_checksum(incoming))
         headers = self._headers(incoming, policy, found, digests, whole=asked is None)
         size = found.segment.header.plaintext_bytes
         status = _OK
@@ -107,7 +113,7 @@ class ObjectReader:
         await incoming.respond(status, headers, length=size)
 
     def _request(self, incoming: Incoming, name: Name, asked: ByteRange | None) -> StoreRequest:
-        headers = {}
+        headers = read_headers(incoming.head)
         if asked is not None:
             if asked.first is None:
                 headers["range"] = f"bytes=-{blind_suffix(asked.last or 1)}"
@@ -126,7 +132,7 @@ class ObjectReader:
         asked: ByteRange | None,
         response: aiohttp.ClientResponse,
     ) -> None:
-        digests = await self._finder.digests(name, found)
+        digests = await self._finder.digests_to_show(name, found, policy, checksum_wanted=wants_checksum(incoming))
         headers = self._headers(incoming, policy, found, digests, whole=asked is None)
         size = found.segment.header.plaintext_bytes
         if asked is None:
@@ -145,6 +151,7 @@ class ObjectReader:
         headers = answer_headers(found.store_headers)
         headers["ETag"] = etag_of(policy, digests, found.store_etag)
         headers["Accept-Ranges"] = "bytes"
+        headers |= seal_headers(policy)
         require_conditions(incoming.head, etag=headers["ETag"], last_modified=headers.get("last-modified", ""))
         if whole:
             headers |= checksum_headers(incoming, digests)
@@ -164,14 +171,6 @@ class ObjectReader:
                 await self._send_whole(incoming, policy, name, found, None, response)
             return
         await self._multipart.send(incoming, name, found, asked)
-
-    async def _send_plaintext(self, incoming: Incoming, name: Name) -> None:
-        headers = {"range": incoming.head.header("range")}
-        request = StoreRequest(method="GET", bucket=name.bucket, key=name.key, query=name.query, headers=headers)
-        async with self._store.exchange(request) as response:
-            if response.status not in {_OK, _PARTIAL}:
-                raise await store_error(response)
-            await relay(incoming, response)
 
 
 async def opened_pieces(
@@ -230,9 +229,14 @@ def overrides(incoming: Incoming) -> tuple[tuple[str, str], ...]:
     return tuple(pair for pair in incoming.call.query.pairs if pair[0].startswith("response-"))
 
 
+def wants_checksum(incoming: Incoming) -> bool:
+    """Say whether a client asks for the checksum of an object."""
+    return incoming.head.header("x-amz-checksum-mode").upper() == "ENABLED"
+
+
 def checksum_headers(incoming: Incoming, digests: Digests) -> dict[str, str]:
     """Return the checksum of an object for a client that asks for it."""
-    if digests.checksum is None or incoming.head.header("x-amz-checksum-mode").upper() != "ENABLED":
+    if digests.checksum is None or not wants_checksum(incoming):
         return {}
     name, value = checksum_header(digests.checksum)
     scope = "FULL_OBJECT" if digests.checksum.scope is ChecksumScope.FULL_OBJECT else "COMPOSITE"

@@ -13,9 +13,10 @@ from s3proxy.conditional_write import conditions_of_write
 from s3proxy.front.body import stored_content_encoding
 from s3proxy.front.checksums import checksum_header
 from s3proxy.front.errors import S3Error
+from s3proxy.front.operations import refuse_unsupported
 from s3proxy.headers import ENTRY_HEADER, answer_headers, object_headers, require_metadata_room
 from s3proxy.incoming import Incoming
-from s3proxy.known_digests import KnownDigests, etag_of
+from s3proxy.known_digests import KnownDigests, etag_of, seal_headers
 from s3proxy.object_open import Name, ObjectFinder
 from s3proxy.outgoing import Outcome, Plain, plain_of, read_plain, sealed_pieces, verified_pieces
 from s3proxy.policies import EtagMode, Mode, Policy
@@ -125,11 +126,25 @@ class ObjectWriter:
         )
         digests = outcome.digests or Digests()
         self._known.keep(segment, digests)
+        if name.key.endswith("/") and plain.length:
+            await self._require_kept(name)
         etag = answered["ETag"] = etag_of(policy, digests, answered.pop("etag", ""))
+        answered |= seal_headers(policy)
         if digests.checksum is not None:
             header, value = checksum_header(digests.checksum)
             answered |= {header: value, "x-amz-checksum-type": "FULL_OBJECT"}
         return Written(etag, digests, answered)
+
+    async def _require_kept(self, name: Name) -> None:
+        """Return if the store has the content of an object whose key ends in a slash: some make it a directory.
+
+        Raises:
+            S3Error: NotImplemented.
+        """
+        request = StoreRequest(method="HEAD", bucket=name.bucket, key=name.key)
+        async with self._store.exchange(request) as response:
+            if response.status == HTTPStatus.OK and ENTRY_HEADER not in response.headers:
+                refuse_unsupported("Content under a key that ends in a slash, which this store does not keep,")
 
     async def _send(
         self,

@@ -109,6 +109,10 @@ class Verifier:
         Raises:
             S3Error: the signature is malformed, out of time, of an unknown key or wrong; the code says which.
         """
+        if head.method == "OPTIONS":
+            # A browser asks about a request to come. It sends no credentials of its own (Fetch, "CORS-preflight
+            # fetch"), but the URL may be presigned, for the other method.
+            return self._admit_anonymous(head)
         pairs = split_query(head.raw_query)
         in_query = any(name in AUTH_PARAMETERS for name, _ in pairs)
         if in_query and head.has("authorization"):
