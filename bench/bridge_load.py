@@ -1,0 +1,115 @@
+"""A client of the bridge that costs little: requests are made before, answers are read and dropped, TLS is real."""
+
+import json
+import re
+import socket
+import ssl
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from typing import Final, Self
+
+from bench.launchers import KEYS_PER_PATH
+from cli.dev.stack import DevStack
+from strongroom.bundle import BUNDLE_URL_PATH
+from strongroom.errors import PeerError
+
+TIMEOUT_S: Final = 60.0
+_LENGTH: Final = re.compile(rb"(?i)\r\ncontent-length: *([0-9]+)\r\n")
+
+
+def bundle_request(secrets: int) -> bytes:
+    """Return the request of a launch with so many secrets, as ``launchers.store_secrets`` stored them."""
+    places = (divmod(number, KEYS_PER_PATH) for number in range(secrets))
+    entries = [
+        {"name": f"SECRET_{number}", "parts": [{"path": f"kv/shop/bench-{path}", "key": f"K{key}"}]}
+        for number, (path, key) in enumerate(places)
+    ]
+    body = json.dumps({"entries": entries}).encode()
+    head = f"POST {BUNDLE_URL_PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+class Caller:
+    """Makes connections to one bridge as one workload."""
+
+    def __init__(self, stack: DevStack, address: str) -> None:
+        """Take the certificates of the stack and the address of a bridge."""
+        host, _, port = address.rpartition(":")
+        self._address = host, int(port)
+        self._context = ssl.create_default_context(cafile=str(stack.authority.ca_file))
+        self._context.load_cert_chain(stack.client.cert, stack.client.key)
+
+    def connect(self) -> "BridgeConnection":
+        """Connect, with a handshake."""
+        plain = socket.create_connection(self._address, timeout=TIMEOUT_S)
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return BridgeConnection(self._context.wrap_socket(plain, server_hostname="localhost"))
+
+    def launches_at_once(self, count: int, request: bytes) -> list[float]:
+        """Let so many callers connect and ask at the same moment; returns the seconds that each waited."""
+        line = Barrier(count)
+
+        def launch(_: int) -> float:
+            line.wait()
+            begin = time.perf_counter()
+            with self.connect() as connection:
+                connection.ask(request)
+            return time.perf_counter() - begin
+
+        with ThreadPoolExecutor(count) as pool:
+            return list(pool.map(launch, range(count)))
+
+
+class BridgeConnection:
+    """One connection; a context manager."""
+
+    def __init__(self, tls: ssl.SSLSocket) -> None:
+        """Take a connected socket."""
+        self._tls = tls
+
+    def __enter__(self) -> Self:
+        """Return the connection."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close it."""
+        self._tls.close()
+
+    def ask(self, request: bytes) -> float:
+        """Send a request, read the answer, and return the seconds that this took.
+
+        Raises:
+            PeerError: the bridge refuses, or its answer is no answer.
+        """
+        begin = time.perf_counter()
+        self._tls.sendall(request)
+        data = b""
+        while b"\r\n\r\n" not in data:
+            data += self._some()
+        head, _, body = data.partition(b"\r\n\r\n")
+        length = _LENGTH.search(head + b"\r\n")
+        if not head.startswith(b"HTTP/1.1 200") or length is None:
+            msg = f"the bridge answers {head[:60]!r} to the load generator"
+            raise PeerError(msg)
+        left = int(length[1]) - len(body)
+        while left > 0:
+            left -= len(self._some())
+        return time.perf_counter() - begin
+
+    def _some(self) -> bytes:
+        piece = self._tls.recv(1 << 16)
+        if not piece:
+            msg = "the bridge closed the connection in the middle of an answer"
+            raise PeerError(msg)
+        return piece
+
+
+def streams(connections: Sequence[BridgeConnection], request: bytes, each: int) -> tuple[float, list[float]]:
+    """Ask over kept-alive connections side by side; returns the seconds of the whole and of each request."""
+    begin = time.perf_counter()
+    with ThreadPoolExecutor(len(connections)) as pool:
+        times = pool.map(lambda connection: [connection.ask(request) for _ in range(each)], connections)
+        collected = [seconds for some in times for seconds in some]
+    return time.perf_counter() - begin, collected
