@@ -19,7 +19,7 @@ from http import HTTPStatus
 from typing import Final, Self
 from urllib.parse import urlsplit
 
-from s3proxy.front.canonical import encode_path
+from s3proxy.front.canonical import encode_path, encode_query
 from s3proxy.front.signer import Signer, StoreCredential
 from strongroom.errors import PeerError
 from strongroom.secret import Secret
@@ -28,6 +28,7 @@ REGION: Final = "us-east-1"
 TIMEOUT_S: Final = 120
 _HEAD_END: Final = b"\r\n\r\n"
 _LENGTH: Final = re.compile(rb"(?im)^content-length:[ ]*([0-9]+)\r?$")
+_ETAG: Final = re.compile(rb"(?im)^etag:[ ]*(\S+)\r?$")
 _ONE_WRITE: Final = 1 << 16  # bodies up to this size leave together with their head
 _DROP_BYTES: Final = 1 << 20
 _BLOCK_BYTES: Final = 1 << 24
@@ -45,14 +46,14 @@ class Endpoint:
 class Payload:
     """Random bytes in memory, ready for sendfile(2). Large ones repeat a block, which no server here looks for."""
 
-    def __init__(self, size: int) -> None:
-        """Make so many bytes. What cannot be compressed cannot be made to look quick."""
-        self.size = size
-        self.block = min(size, _BLOCK_BYTES)
+    def __init__(self, size: int, content: bytes = b"") -> None:
+        """Make so many random bytes: what cannot be compressed cannot be made to look quick. Or take the content."""
+        content = content or os.urandom(min(size, _BLOCK_BYTES))
+        self.size = size or len(content)
+        self.block = len(content)
         self.descriptor = os.memfd_create("payload", os.MFD_CLOEXEC)
-        content = os.urandom(self.block)
         os.write(self.descriptor, content)
-        self.small = content if size <= _ONE_WRITE else b""
+        self.small = content if self.size <= _ONE_WRITE else b""
 
     def sha256(self) -> bytes:
         """Return the digest of all its bytes."""
@@ -100,6 +101,10 @@ class Requests:
     def post(self, key: str, query: str, body: Payload | None = None) -> Request:
         """Return a POST, as multipart uploads have them."""
         return Request(self._head("POST", key, query, length=body.size if body else 0), body)
+
+    def list(self, prefix: str) -> Request:
+        """Return a ListObjectsV2 of up to 1,000 keys."""
+        return Request(self._head("GET", "", encode_query([("list-type", "2"), ("prefix", prefix)])))
 
     def make_bucket(self) -> Request:
         """Return a CreateBucket."""
@@ -167,6 +172,18 @@ class Connection:
         self._read(request, pieces.append)
         return b"".join(pieces)
 
+    def put_part(self, request: Request) -> str:
+        """Send a request and return the ETag of the answer.
+
+        Raises:
+            PeerError: the answer is not a success, or has none.
+        """
+        found = _ETAG.search(self._read(request, lambda _: None))
+        if found is None:
+            msg = "the server answers without an ETag"
+            raise PeerError(msg)
+        return found[1].decode()
+
     def sha256(self, request: Request) -> bytes:
         """Send a request and return the digest of the body of the answer.
 
@@ -177,7 +194,7 @@ class Connection:
         self._read(request, digest.update)
         return digest.digest()
 
-    def _read(self, request: Request, take: Callable[[bytes], object]) -> None:
+    def _read(self, request: Request, take: Callable[[bytes], object]) -> bytes:
         self._send(request.first_bytes, request.body)
         body, left, status, head = self._answer_head()
         _require_success(status, head, body)
@@ -186,6 +203,7 @@ class Connection:
             size = self._some(left)
             take(bytes(memoryview(self._room)[:size]))
             left -= size
+        return head
 
     def _send(self, first: bytes, body: Payload | None) -> None:
         self._socket.sendall(first)
