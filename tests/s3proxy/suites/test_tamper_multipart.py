@@ -2,7 +2,7 @@
 
 import base64
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -73,7 +73,7 @@ def large(s3: Any, tamperer: Tamperer) -> Stored:
 
 
 @pytest.fixture(scope="module")
-def again(s3: Any, tamperer: Tamperer) -> Iterator[Stored]:
+def again(s3: Any, tamperer: Tamperer) -> Stored:
     """Another upload of the same bodies to the same name."""
     upload(s3, "large", BODIES)
     return tamperer.take(BUCKET, "large")
