@@ -13,12 +13,13 @@ from typing import Final
 from s3proxy.front.errors import S3Error
 from s3proxy.front.operation_table import Operation
 from s3proxy.incoming import MAX_DOCUMENT_BYTES
-from strongroom.sealed.sizes import MAX_PART_BYTES, STORE_MIN_PART_BYTES, part_log2
+from strongroom.sealed.sizes import MAX_LOG2, MAX_PART_BYTES, STORE_MIN_PART_BYTES, part_log2
 
 WAIT_S: Final = 5.0  # SDKs come again after SlowDown; a place in line that lasts longer helps nobody
 STREAM_BYTES: Final = 768 << 10  # the buffers of both connections, twice filled, and a chunk on its way
 _COPIES: Final = 3  # as it came in, joined, sealed
 _CHUNK_COPIES: Final = 2  # plaintext and ciphertext
+_PARSED: Final = 10  # what a document is in memory, for each of its bytes
 
 
 class MemoryBudget:
@@ -94,6 +95,10 @@ def needed_bytes(operation: Operation, body_bytes: int, *, buffered_bytes: int) 
         if body_bytes < STORE_MIN_PART_BYTES:  # a copy of it is kept
             return STREAM_BYTES + _COPIES * body_bytes
         return STREAM_BYTES + (_CHUNK_COPIES << part_log2(min(body_bytes, MAX_PART_BYTES)))
+    if operation is Operation.UPLOAD_PART_COPY:  # how much it copies is not known yet
+        return STREAM_BYTES + max(_COPIES * STORE_MIN_PART_BYTES, 2 * _CHUNK_COPIES << MAX_LOG2)
+    if operation is Operation.COMPLETE_MULTIPART_UPLOAD:
+        return STREAM_BYTES + _PARSED * body_bytes + _COPIES * STORE_MIN_PART_BYTES
     if operation in {Operation.PUT_OBJECT, Operation.POST_OBJECT} and body_bytes > buffered_bytes:
         return STREAM_BYTES
     return STREAM_BYTES + _COPIES * min(body_bytes, max(buffered_bytes, MAX_DOCUMENT_BYTES))

@@ -98,6 +98,8 @@ def test_a_turn_that_comes_to_nobody_is_given_back() -> None:
         (Operation.UPLOAD_PART, MIB, STREAM_BYTES + 3 * MIB),
         (Operation.UPLOAD_PART, 64 * MIB, STREAM_BYTES + 2 * 65_536),
         (Operation.UPLOAD_PART, 5 << 30, STREAM_BYTES + 16 * MIB),
+        (Operation.UPLOAD_PART_COPY, 0, STREAM_BYTES + 32 * MIB),  # chunks of 8 MiB, opened and sealed
+        (Operation.COMPLETE_MULTIPART_UPLOAD, 1000, STREAM_BYTES + 10_000 + 15 * MIB),  # the last part, once more
     ],
 )
 def test_what_a_request_needs(operation: Operation, size: int, needed: int) -> None:
