@@ -90,9 +90,9 @@ class Case:
             raise PeerError(msg)
         return done.stderr if is_counted else done.stdout
 
-    def nanoseconds(self, what: str, **counts: int) -> list[float]:
+    def nanoseconds(self, what: str, threads: int, calls: int, samples: int) -> list[float]:
         """Return what each call took, one number per sample."""
-        return [float(line) for line in self.run(what, **counts).split()]
+        return [float(line) for line in self.run(what, threads=threads, calls=calls, samples=samples).split()]
 
     def instructions(self, what: str) -> float:
         """Return how many instructions one call takes: the difference that 1,000 more calls make."""
