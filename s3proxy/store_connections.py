@@ -1,0 +1,232 @@
+"""Connections to the store: requests are written here, answers are parsed by aiohttp's protocol.
+
+A ``ClientSession`` does for each request what a client of the whole web needs (redirects, cookies, proxies, tracing,
+URLs); for one host that is half of what an exchange costs. ADR 0011 has the figures. What is left is a pool, a
+request head, a body with backpressure, and deadlines.
+"""
+
+import asyncio
+import contextlib
+import ssl
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Final
+
+import aiohttp
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.http import RawResponseMessage
+
+from strongroom.errors import UnavailableError
+
+READ_BYTES: Final = 1 << 18  # what is read ahead of an answer: half of it, then TCP holds the store back
+KEEP_ALIVE_S: Final = 15.0  # shorter than stores keep idle connections, so a request rarely meets a closed one
+MAX_HEADER_BYTES: Final = 1 << 14
+_HAPPY_EYEBALLS_S: Final = 0.25  # RFC 8305, section 8
+_IDEMPOTENT: Final = frozenset({"GET", "HEAD", "PUT", "DELETE"})  # RFC 9110, section 9.2.2
+_GONE: Final = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionError)
+
+Body = bytes | AsyncIterator[bytes] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timeouts:
+    """Seconds to wait for the store: for a connection, and for the next byte."""
+
+    connect_s: float
+    idle_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class StoreAnswer:
+    """An answer of the store whose head is there.
+
+    Attributes:
+        method: of the request.
+        status: of HTTP.
+        headers: by name, in any case.
+        content: the body, to be read piece by piece.
+    """
+
+    method: str
+    status: int
+    headers: Mapping[str, str]
+    content: aiohttp.StreamReader
+
+
+class StoreConnections:
+    """A pool of connections to one host, for one event loop."""
+
+    def __init__(self, host: str, port: int, *, tls: ssl.SSLContext | None, timeouts: Timeouts, limit: int) -> None:
+        """Make an empty pool.
+
+        Args:
+            host: name or address.
+            port: of TCP.
+            tls: None for plain HTTP.
+            timeouts: of every exchange.
+            limit: so many connections at the most; further exchanges wait for one.
+        """
+        self._host = host
+        self._port = port
+        self._tls = tls
+        self._timeouts = timeouts
+        self._free = asyncio.Semaphore(limit)
+        self._idle: deque[_Connection] = deque()
+
+    async def close(self) -> None:
+        """Close the connections that are not in use."""
+        while self._idle:
+            self._idle.pop().abort()
+
+    @contextlib.asynccontextmanager
+    async def exchange(self, method: str, head: bytes, body: Body) -> AsyncIterator[StoreAnswer]:
+        """Send a request and give its answer; a connection whose answer was not read to the end is closed.
+
+        Args:
+            method: of the request.
+            head: request line and headers, with the empty line behind them.
+            body: all of it, or its pieces; an error of theirs breaks the request off, and is raised.
+
+        Raises:
+            UnavailableError: the store cannot be reached.
+            TimeoutError: it is too slow.
+            aiohttp.ClientError, HttpProcessingError: the connection broke, or the answer is no HTTP.
+        """
+        async with self._free:
+            connection, answer = await self._send(method, head, body)
+            try:
+                yield answer
+            finally:
+                self._release(connection)
+
+    async def _send(self, method: str, head: bytes, body: Body) -> "tuple[_Connection, StoreAnswer]":
+        """Send, once more if an idle connection turns out to be closed and nothing can have come of the request."""
+        connection = self._take_idle()
+        if connection is not None:
+            try:
+                return connection, await connection.request(method, head, body)
+            except _GONE:
+                if method not in _IDEMPOTENT or not isinstance(body, bytes | None):
+                    raise
+        connection = await self._connect()
+        return connection, await connection.request(method, head, body)
+
+    def _take_idle(self) -> "_Connection | None":
+        oldest = time.monotonic() - KEEP_ALIVE_S
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.may_be_used_again() and connection.idle_since > oldest:
+                return connection
+            connection.abort()
+        return None
+
+    async def _connect(self) -> "_Connection":
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(self._timeouts.connect_s):
+                _, connection = await loop.create_connection(
+                    lambda: _Connection(loop, self._timeouts.idle_s),
+                    self._host,
+                    self._port,
+                    ssl=self._tls,
+                    server_hostname=self._host if self._tls else None,
+                    happy_eyeballs_delay=_HAPPY_EYEBALLS_S,
+                )
+        except TimeoutError:
+            raise
+        except ssl.SSLError as error:
+            msg = f"the store's certificate or TLS is not accepted ({error.reason or type(error).__name__})"
+            raise UnavailableError(msg, hint="check store_ca_file and the name in store_address") from error
+        except OSError as error:
+            msg = "the store cannot be reached"
+            raise UnavailableError(msg, hint="check that it runs and that store_address is right") from error
+        return connection
+
+    def _release(self, connection: "_Connection") -> None:
+        if connection.may_be_used_again():
+            connection.idle_since = time.monotonic()
+            self._idle.append(connection)
+        else:
+            connection.abort()
+
+
+class _Connection(ResponseHandler):
+    """One connection, with one request at a time."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, idle_s: float) -> None:
+        super().__init__(loop)
+        self.idle_since = 0.0
+        self._idle_s = idle_s
+        self._sender: asyncio.Task[None] | None = None
+
+    async def request(self, method: str, head: bytes, body: Body) -> StoreAnswer:
+        """Send a request and wait for the head of its answer; whatever goes wrong closes the connection."""
+        try:
+            self.set_response_params(
+                skip_payload=method == "HEAD",
+                read_until_eof=True,
+                auto_decompress=False,
+                read_timeout=self._idle_s,
+                read_bufsize=READ_BYTES,
+                max_field_size=MAX_HEADER_BYTES,
+            )
+            if isinstance(body, bytes | None):
+                self._write(head if body is None else head + body)  # one system call for what is small
+                self.start_timeout()
+                message, content = await self.read()
+            else:
+                message, content = await self._stream(head, body)
+            while message.code < HTTPStatus.OK:  # interim answers (RFC 9110, section 15.2)
+                message, content = await self.read()
+        except BaseException:
+            self.abort()
+            raise
+        return StoreAnswer(method, message.code, message.headers, content)
+
+    def may_be_used_again(self) -> bool:
+        """Say whether the exchange came to its end on both sides, and nothing came behind it that nobody asked for."""
+        return not self.should_close and self.is_connected() and (self._sender is None or self._sender.done())
+
+    def abort(self) -> None:
+        """Close at once, whatever is still to be sent."""
+        if self._sender is not None:
+            self._sender.cancel()
+        super().abort()
+
+    async def _stream(self, head: bytes, body: AsyncIterator[bytes]) -> tuple[RawResponseMessage, aiohttp.StreamReader]:
+        """Send a body in pieces, and hear an answer that comes before its end, which is a refusal."""
+        self._sender = asyncio.create_task(self._send_pieces(head, body))
+        self._sender.add_done_callback(_retrieve)
+        answer = asyncio.ensure_future(self.read())
+        try:
+            await asyncio.wait({self._sender, answer}, return_when=asyncio.FIRST_COMPLETED)
+            if self._sender.done() and not answer.done():
+                error = self._sender.exception()
+                if error is not None and not isinstance(error, _GONE):  # where it is, there may be an answer yet
+                    raise error
+                self.start_timeout()
+            return await answer
+        finally:
+            answer.cancel()
+
+    async def _send_pieces(self, head: bytes, body: AsyncIterator[bytes]) -> None:
+        self._write(head)
+        async for piece in body:
+            self._write(piece)
+            if self.writing_paused:
+                async with asyncio.timeout(self._idle_s):
+                    await self._drain_helper()
+
+    def _write(self, data: bytes) -> None:
+        if self.transport is None:
+            raise aiohttp.ServerDisconnectedError
+        self.transport.write(data)
+
+
+def _retrieve(sender: "asyncio.Task[None]") -> None:
+    """Take note of an error, so that asyncio does not print it; whoever waits for the answer was told."""
+    if not sender.cancelled():
+        sender.exception()
