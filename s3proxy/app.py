@@ -9,8 +9,8 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 
 from s3proxy.backing import Backing
+from s3proxy.client_credentials import ClientCredentials
 from s3proxy.dispatch import Dispatcher
-from s3proxy.front.credentials_file import CredentialsFile
 from s3proxy.health import Health
 from s3proxy.listening import addresses_of, listen, tell_parent
 from s3proxy.memory import MemoryBudget
@@ -41,9 +41,9 @@ class Proxy:
         """
         self._settings = settings
         self.metrics = Metrics()
-        self._credentials = CredentialsFile(settings.credentials_file)
         self._tls = _server_tls(settings)
         self._backing = backing = Backing(settings, self.metrics)
+        self._credentials = ClientCredentials(settings, backing.session)
         multipart = MultipartReader(backing.store, backing.finder)
         reader = ObjectReader(backing.store, backing.finder, multipart)
         writer = ObjectWriter(
@@ -98,6 +98,7 @@ class Proxy:
             ConfigError: an address cannot be listened on.
         """
         settings = self._settings
+        await self._follow_openbao()  # so that the first request finds what is kept there
         front = web.ServerRunner(
             web.Server(
                 self.front.handle,
@@ -125,7 +126,7 @@ class Proxy:
         # Apart, because a login may wait for OpenBao and an edit of a file must not.
         self._care = [
             asyncio.create_task(self._repeat(work))
-            for work in (self._follow_files, self._note_gauges, self._backing.keks.tick)
+            for work in (self._follow_files, self._note_gauges, self._follow_openbao)
         ]
         addresses = {"s3": addresses_of(self._server), "health": addresses_of(health_server)}
         fields = {name: ",".join(values) for name, values in addresses.items()}
@@ -161,9 +162,13 @@ class Proxy:
 
     async def _follow_files(self) -> None:
         self._backing.follow_files()
-        self._credentials.reload_if_changed()
+        self._credentials.follow_file()
         if self._tls is not None:
             self._tls.reload_if_changed()
+
+    async def _follow_openbao(self) -> None:
+        await self._backing.follow_openbao()
+        await self._credentials.follow_secret()
 
     async def _repeat(self, work: Callable[[], Awaitable[None]]) -> None:
         while True:

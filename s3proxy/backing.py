@@ -8,10 +8,12 @@ from s3proxy.keyring import Keyring
 from s3proxy.known_digests import KnownDigests
 from s3proxy.metrics import Metrics
 from s3proxy.object_open import ObjectFinder
+from s3proxy.openbao_login import session_of
 from s3proxy.policies import Policies
 from s3proxy.policy_file import PolicyFile
 from s3proxy.settings import ProxySettings
-from s3proxy.store import Store, Timeouts, read_store_credential
+from s3proxy.store import Store, Timeouts
+from s3proxy.store_credentials import StoreCredentials
 from s3proxy.system_bucket import SystemBucket
 
 
@@ -20,6 +22,8 @@ class Backing:
 
     Attributes:
         policies: in force.
+        session: the login at OpenBao, None without one.
+        store_credentials: the proxy's own.
         store: the client of it.
         keks: of the policies.
         system_bucket: where the proxy keeps what is not its clients'.
@@ -36,11 +40,13 @@ class Backing:
             ConfigError: a setting or a file that it names is wrong.
         """
         self.policies = PolicyFile(settings.policy_file)
-        self.keks = KekTable(settings, observe=metrics.kms)
+        self.session = session_of(settings, observe=metrics.kms)
+        self.store_credentials = StoreCredentials(settings, self.session)
+        self.keks = KekTable(settings, self.session)
         keks = self.keks.of(self.policies)
         self.store = Store(
             settings.store_address,
-            read_store_credential(settings.store_credentials_file),
+            lambda: self.store_credentials.current,
             region=settings.store_region,
             timeouts=Timeouts(connect_s=settings.store_connect_timeout_s, idle_s=settings.store_idle_timeout_s),
             connections=settings.store_connections,
@@ -54,7 +60,8 @@ class Backing:
         self.finder = ObjectFinder(self.store, self.keys, self.policies, self.known)
 
     async def __aenter__(self) -> Self:
-        """Return it."""
+        """Read what is read before anything can be asked of the store."""
+        await self.store_credentials.follow_secret()
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -64,11 +71,19 @@ class Backing:
     def follow_files(self) -> None:
         """Read again what has changed; broken edits leave the old in force. Never fails."""
         self.policies.reload_if_changed(self._accept)
+        self.store_credentials.follow_file()
+
+    async def follow_openbao(self) -> None:
+        """Look after the login, and read again what is kept in OpenBao. Never fails."""
+        if self.session is not None:
+            await self.session.tick()
+            await self.store_credentials.follow_secret()
 
     async def close(self) -> None:
         """Close the connections, and give the login back."""
         await self.store.close()
-        await self.keks.close()
+        if self.session is not None:
+            await self.session.close()
 
     def _accept(self, policies: Policies) -> None:
         self.keys.use(self.keks.of(policies))

@@ -4,7 +4,7 @@ import asyncio
 from http import HTTPStatus
 
 from s3proxy.backing import Backing
-from s3proxy.front.credentials_file import CredentialsFile
+from s3proxy.client_credentials import ClientCredentials
 from s3proxy.health import Part
 from s3proxy.store import StoreRequest
 from strongroom.errors import StrongroomError
@@ -16,7 +16,7 @@ _TIMEOUT_S = 2.0  # probes of Kubernetes give up after 1 s by default
 class Readiness:
     """Asks the parts."""
 
-    def __init__(self, backing: Backing, *, credentials: CredentialsFile, tls: ReloadingServerContext | None) -> None:
+    def __init__(self, backing: Backing, *, credentials: ClientCredentials, tls: ReloadingServerContext | None) -> None:
         """Take what is asked."""
         self._backing = backing
         self._credentials = credentials
@@ -29,6 +29,7 @@ class Readiness:
         edits = {
             "policy": self._backing.policies.error,
             "credentials": self._credentials.error,
+            "store_credentials": self._backing.store_credentials.error,
             "tls": self._tls.error if self._tls else "",
         }
         told = {
@@ -48,7 +49,7 @@ class Readiness:
             return Part(ok=False, detail=error.message)
 
     async def _kms(self) -> Part:
-        session = self._backing.keks.session
+        session = self._backing.session
         if session is None:
             return Part(ok=True, detail="a key file")
         try:

@@ -11,7 +11,15 @@ from strongroom.errors import ConfigError
 from strongroom.settings import REQUIRED, Rule, setting
 
 PREFIX = "STRONGROOM_S3PROXY_"
+PROFILE_SCHEME = "profile:"
 _HIGHEST_PORT = 65_535
+
+
+class StoreCredentialSource(enum.StrEnum):
+    """Where the credentials for the store are; others have a scheme and a name."""
+
+    FILE = "file"
+    ENV = "env"
 
 
 class LogLevel(enum.Enum):
@@ -59,13 +67,32 @@ class ProxySettings:
     domains: str = setting(
         "", Rule("host names under which buckets are subdomains", unit="NAME,NAME", why="path style always works")
     )
-    credentials_file: Path = setting(REQUIRED, Rule("access keys and rights of the clients", unit="TOML file"))
+    credentials_file: Path | None = setting(
+        None, Rule("access keys and rights of the clients", unit="TOML file", why="this or credentials_secret")
+    )
+    credentials_secret: str = setting(
+        "",
+        Rule(
+            "the same in OpenBao: a secret whose member `credentials` is the text of such a file",
+            unit="bao:MOUNT/PATH",
+            why="read again every 30 s",
+        ),
+    )
     policy_file: Path = setting(
         REQUIRED, Rule("which buckets and prefixes are sealed under which key", unit="TOML file")
     )
     store_address: str = setting(REQUIRED, Rule("the S3 store", unit="https://HOST[:PORT] or http://HOST[:PORT]"))
-    store_credentials_file: Path = setting(
-        REQUIRED, Rule("access_key_id and secret_access_key at the store, session_token if any", unit="TOML file")
+    store_credentials: str = setting(
+        StoreCredentialSource.FILE,
+        Rule(
+            "where the proxy's own credentials at the store are: store_credentials_file, the variables AWS_*, a profile"
+            " of the AWS tools, or a secret in OpenBao with the same members",
+            unit="file, env, profile:NAME or bao:MOUNT/PATH",
+            why="clients never have them",
+        ),
+    )
+    store_credentials_file: Path | None = setting(
+        None, Rule("access_key_id and secret_access_key at the store, session_token if any", unit="TOML file")
     )
     store_region: str = setting("us-east-1", Rule("region to sign for", why="stores without regions take this one"))
     store_ca_file: Path | None = setting(
@@ -193,6 +220,17 @@ class ProxySettings:
         if url.scheme not in {"http", "https"} or not url.hostname or url.path.strip("/") or url.query:
             msg = f"store_address={self.store_address}: must be http(s)://HOST[:PORT] without a path"
             raise ConfigError(msg, hint="buckets are asked for in path style below it")
+        if bool(self.credentials_file) == bool(self.credentials_secret):
+            msg = "credentials_file, credentials_secret: one of them must be set"
+            raise ConfigError(msg, hint="they say who may do what, from a file or from OpenBao")
+        source = self.store_credentials
+        named = source.startswith((PROFILE_SCHEME, "bao:"))
+        if not named and source not in set(StoreCredentialSource):
+            msg = f"store_credentials={source}: must be file, env, profile:NAME or bao:MOUNT/PATH"
+            raise ConfigError(msg, hint="it says where the credentials are, and holds none")
+        if bool(self.store_credentials_file) != (source == StoreCredentialSource.FILE):
+            msg = "store_credentials_file: must be set if store_credentials is file, and only then"
+            raise ConfigError(msg, hint="name a TOML file with access_key_id and secret_access_key")
         if bool(self.tls_cert_file) != bool(self.tls_key_file):
             msg = "tls_cert_file, tls_key_file: one is set without the other"
             raise ConfigError(msg, hint="set both, or neither for plain HTTP")

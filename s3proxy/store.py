@@ -7,7 +7,6 @@ answers are as the store sent them, never decompressed. Nothing here knows what 
 import contextlib
 import ssl
 import time
-import tomllib
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,11 +21,9 @@ from s3proxy.front.canonical import UNSIGNED_PAYLOAD, encode_path, encode_query
 from s3proxy.front.signer import Signer, StoreCredential
 from s3proxy.front.signing_keys import SigningKeys
 from strongroom.errors import ConfigError, PeerError, UnavailableError
-from strongroom.secret import Secret
 
 READ_BYTES: Final = 1 << 18  # what one read of an answer gives at most
 _SKIPPED: Final = frozenset({"User-Agent", "Content-Type", "Accept", "Accept-Encoding"})
-_MEMBERS: Final = {"access_key_id", "secret_access_key", "session_token"}
 
 Pairs = Iterable[tuple[str, str]]
 Observe = Callable[[str, float], None]
@@ -69,7 +66,7 @@ class Store:
     def __init__(  # noqa: PLR0913 - what it is made of
         self,
         address: str,
-        credential: StoreCredential,
+        credential: Callable[[], StoreCredential],
         *,
         region: str,
         timeouts: Timeouts,
@@ -79,13 +76,24 @@ class Store:
     ) -> None:
         """Make the client; nothing is sent yet. Needs a running event loop.
 
+        Args:
+            address: of the store.
+            credential: returns what to sign the next request with.
+            region: to sign for.
+            timeouts: of each request.
+            connections: at once.
+            ca_file: authorities of the store's certificate; None for the system's.
+            observe: told after each request the outcome and the seconds until its answer began.
+
         Raises:
             ConfigError: the file of authorities cannot be used.
         """
         url = urlsplit(address)
         self._base = f"{url.scheme}://{url.netloc}"
         self._host = url.netloc
-        self._signer = Signer(credential, region=region, keys=SigningKeys())
+        self._credential = credential
+        self._region = region
+        self._signing_keys = SigningKeys()
         self._observe = observe
         tls = _tls(ca_file) if url.scheme == "https" else False
         self._session = aiohttp.ClientSession(
@@ -115,7 +123,7 @@ class Store:
         raw_path = encode_path(request.bucket, request.key) if request.bucket else "/"
         raw_query = encode_query(request.query)
         headers = dict(request.headers or {})
-        headers |= self._signer.sign(
+        headers |= Signer(self._credential(), region=self._region, keys=self._signing_keys).sign(
             request.method,
             host=self._host,
             raw_path=raw_path,
@@ -168,27 +176,6 @@ async def read_all(response: aiohttp.ClientResponse, limit_bytes: int) -> bytes:
             raise PeerError(msg)
         pieces.append(piece)
     return b"".join(pieces)
-
-
-def read_store_credential(path: Path) -> StoreCredential:
-    """Read the credentials for the store.
-
-    Raises:
-        ConfigError: the file cannot be read or has not what it must.
-    """
-    try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        msg = f"{path}: cannot be read ({error.strerror})"
-        raise ConfigError(msg, hint="store_credentials_file names a readable TOML file") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError):
-        document = {}  # the error would quote the file
-    texts = {name: value for name, value in document.items() if isinstance(value, str) and value}
-    if not {"access_key_id", "secret_access_key"} <= set(texts) or not set(document) <= _MEMBERS:
-        msg = f"{path}: must hold access_key_id and secret_access_key, and may hold session_token"
-        raise ConfigError(msg, hint='write them as TOML: access_key_id = "..."')
-    token = Secret(texts["session_token"].encode()) if "session_token" in texts else None
-    return StoreCredential(texts["access_key_id"], Secret(texts["secret_access_key"].encode()), token)
 
 
 def _tls(ca_file: Path | None) -> ssl.SSLContext:

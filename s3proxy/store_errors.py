@@ -51,7 +51,7 @@ def error_in(body: bytes, status: int, *, bucket_asked: bool = False) -> S3Error
         fallback = "NoSuchBucket"
     name = code[1].decode() if code else fallback
     if name in _OURS:
-        hint = f"the store answers {name}: check store_credentials_file, store_region and the clock"
+        hint = f"the store answers {name}: check store_credentials, store_region and the clock"
         return S3Error("InternalError", "The store does not accept the proxy.", hint=hint)
     text = unescape(message[1].decode("utf-8", "replace")) if message else "The store refuses the request."
     error = S3Error(name, text)

@@ -75,11 +75,11 @@ class ProxyProcess:
             "kek": base64.b64encode(secrets.token_bytes(32)).decode(),
             "policy.toml": policy,
             "store.toml": _toml({"access_key_id": store.access_key, "secret_access_key": store.secret_key}),
-            "credentials.toml": _credentials(self.access_key, self.secret_key),
         }
         for name, text in documents.items():
             if not (directory / name).exists():
                 write_private(directory / name, text.encode())
+        write_private(directory / "credentials.toml", _credentials(self.access_key, self.secret_key).encode())
         own = {
             "listen": "127.0.0.1:0",
             "health_listen": "127.0.0.1:0",
@@ -90,6 +90,7 @@ class ProxyProcess:
             "kek_file": str(directory / "kek"),
         }
         write_private(self.config_file, _toml({**own, **(settings or {})}).encode())
+        self._scheme = "https" if settings and settings.get("tls_cert_file") else "http"
         self._start()
 
     def __enter__(self) -> Self:
@@ -108,7 +109,7 @@ class ProxyProcess:
     @property
     def url(self) -> str:
         """The endpoint for S3 clients."""
-        return f"http://{self.address}"
+        return f"{self._scheme}://{self.address}"
 
     def stop(self) -> None:
         """End the proxy as an orchestrator would; after STOP_TIMEOUT_S by force."""

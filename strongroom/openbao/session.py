@@ -11,11 +11,13 @@ from dataclasses import replace
 from functools import partial
 from http import HTTPStatus
 
-from strongroom.errors import ConfigError, UnavailableError
+from strongroom.errors import ConfigError, DeniedError, UnavailableError
 from strongroom.logs import log_event
 from strongroom.openbao.connection import Answer, Call, Endpoint, Observe, OpenBao
 from strongroom.openbao.login import Credentials, Login
 from strongroom.openbao.pool import Pool
+from strongroom.openbao.secrets import SecretStore
+from strongroom.secret import Secret
 
 _log = logging.getLogger(__name__)
 _STANDBY_IS_FINE = {"standbyok": "true", "perfstandbyok": "true"}  # a standby node forwards what it is asked
@@ -42,6 +44,7 @@ class Session:
         self._pool = Pool(endpoint.max_connections)
         self._login = Login(credentials, partial(self._pool.exchange, self._openbao))
         self._timeout_s = timeout_s
+        self._secrets = SecretStore(self._openbao, reader="this login")
 
     @property
     def ttl_s(self) -> float:
@@ -80,8 +83,35 @@ class Session:
                         answer = await self._pool.exchange(self._openbao, replace(call, token=fresh))
                 return answer
         except TimeoutError:
-            msg = f"OpenBao did not answer within {self._timeout_s:g} s"
-            raise UnavailableError(msg, hint="it is overloaded, stopped, or the network drops packets") from None
+            raise self._too_slow() from None
+
+    async def read_secret(self, path: str) -> Mapping[str, object]:
+        """Return the members of the newest version of a secret in a key-value engine.
+
+        Raises:
+            NotFoundError: there is none.
+            DeniedError: the token may not read it.
+            UnavailableError: the server is down, sealed, busy, too slow, or refuses the login.
+            PeerError: its answer is nonsense.
+        """
+        deadline = time.monotonic() + self._timeout_s
+
+        async def read(token: Secret) -> Mapping[str, object]:
+            work = partial(self._secrets.read, path, 0, token=token, deadline=deadline)
+            return (await self._pool.run(work)).data
+
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                token = await self._login.token()
+                try:
+                    return await read(token)
+                except DeniedError:
+                    fresh = await self._login.replace(token)
+                    if fresh is None:
+                        raise
+                return await read(fresh)
+        except TimeoutError:
+            raise self._too_slow() from None
 
     async def require_ready(self) -> None:
         """Return if the server is active and there is a login.
@@ -110,3 +140,7 @@ class Session:
         """Give back a token that this process got by AppRole, and let the threads end."""
         await self._login.revoke()
         self._pool.close()
+
+    def _too_slow(self) -> UnavailableError:
+        msg = f"OpenBao did not answer within {self._timeout_s:g} s"
+        return UnavailableError(msg, hint="it is overloaded, stopped, or the network drops packets")

@@ -14,6 +14,7 @@ from cli.dev.openbao import OpenBaoServer
 from cli.dev.transit import offer_transit, rotate_key
 from s3proxy.kek import FileKek, Kek
 from s3proxy.kek_table import KekTable
+from s3proxy.openbao_login import session_of
 from s3proxy.policies import Policy
 from s3proxy.settings import ProxySettings
 from strongroom.errors import ConfigError, PeerError, UnavailableError
@@ -53,11 +54,13 @@ def settings_of(**given: object) -> ProxySettings:
 
 def use_transit(login: dict[str, object], policy: str, work: Callable[[Kek], Awaitable[T]]) -> T:
     async def run() -> T:
-        table = KekTable(settings_of(**login))
+        settings = settings_of(**login)
+        session = session_of(settings, observe=lambda *_: None)
+        assert session is not None
         try:
-            return await work(table.of([POLICIES[policy]])[policy])
+            return await work(KekTable(settings, session).of([POLICIES[policy]])[policy])
         finally:
-            await table.close()
+            await session.close()
 
     return asyncio.run(run())
 
@@ -193,10 +196,7 @@ def test_a_right_that_is_taken_away_is_told_and_logs_in_once(openbao: OpenBaoSer
 
 
 def test_policies_whose_key_cannot_be_found_stop_the_start(tmp_path: Path) -> None:
-    async def table() -> KekTable:
-        return KekTable(settings_of())
-
-    made = asyncio.run(table())
+    made = KekTable(settings_of(), None)
     for kek in ("file", "transit:main"):
         with pytest.raises(ConfigError, match="policy main"):
             made.of([Policy(name="main", kek=kek, buckets=("*",))])

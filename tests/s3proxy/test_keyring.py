@@ -124,4 +124,4 @@ def test_a_wrong_setting_is_named(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "cli", "s3", "rewrap", "--config", str(tmp_path / "s3proxy.toml")]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 2
-    assert "strongroom: error: credentials_file: must be set" in result.stderr
+    assert "strongroom: error: policy_file: must be set" in result.stderr
