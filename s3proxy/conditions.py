@@ -37,7 +37,9 @@ def require_conditions(head: RequestHead, *, etag: str, last_modified: str, pref
         if prefix:
             _failed("x-amz-copy-source-If-None-Match")
         code, msg = "NotModified", "Not Modified"
-        raise S3Error(code, msg)
+        error = S3Error(code, msg)
+        error.headers = {"ETag": etag, "Last-Modified": last_modified}  # RFC 9110, section 15.4.5
+        raise error
 
 
 def require_match(value: str, *etags: str) -> None:

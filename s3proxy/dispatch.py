@@ -159,7 +159,7 @@ class Dispatcher:
         """Answer with an error document."""
         told = told_as(error)
         self._report(request_id, name, error, told)
-        headers = {"x-amz-request-id": request_id, "Server": "strongroom"}
+        headers = told.headers | {"x-amz-request-id": request_id, "Server": "strongroom"}
         if told.retry_after_s is not None:
             headers["Retry-After"] = str(max(1, round(told.retry_after_s)))
         body = b""

@@ -10,14 +10,15 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import Final, NoReturn
+from typing import Final
 from urllib.parse import quote, urlencode
 
 from s3proxy.conditional_write import conditions_of_write
 from s3proxy.copy_source import Source, SourceReader, require_unsealed
+from s3proxy.copy_wish import COPY, REPLACE, Wish, require_change, wish_of
 from s3proxy.front.body import stored_content_encoding
 from s3proxy.front.canonical import encode_path
-from s3proxy.front.checksums import checksum_nodes, parse_algorithm, running
+from s3proxy.front.checksums import checksum_nodes, running
 from s3proxy.front.documents import parse_tagging
 from s3proxy.front.errors import S3Error
 from s3proxy.front.head import RequestHead
@@ -32,38 +33,14 @@ from s3proxy.object_open import Found, Name, ObjectFinder, Plaintext
 from s3proxy.object_write import ObjectWriter
 from s3proxy.outgoing import Plain
 from s3proxy.passthrough import pass_on
-from s3proxy.policies import EtagMode, Mode, Policies, Policy
+from s3proxy.policies import EtagMode, Mode, Policies
 from s3proxy.store import Store, StoreRequest, read_all
 from s3proxy.store_errors import store_error
 from strongroom.sealed.attributes import Attributes
-from strongroom.sealed.digests import Checksum, ChecksumAlgorithm, Digests
+from strongroom.sealed.digests import Checksum, Digests
 from strongroom.sealed.entry import ENTRY_NONCE_BYTES, seal_entry
 
 _MAX_RESULT_BYTES: Final = 1 << 16
-_COPY, _REPLACE = "COPY", "REPLACE"
-# What makes a copy of an object onto itself a change of it.
-_CHANGING: Final = (
-    "x-amz-storage-class", "x-amz-website-redirect-location", "x-amz-checksum-algorithm", "x-amz-object-lock-mode",
-)  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Wish:
-    """What a client wants of a copy.
-
-    Attributes:
-        name: where it is to stand.
-        policy: that this name is under.
-        metadata: COPY or REPLACE.
-        tagging: COPY or REPLACE.
-        algorithm: of a checksum that is to be computed, or None.
-    """
-
-    name: Name
-    policy: Policy
-    metadata: str
-    tagging: str
-    algorithm: ChecksumAlgorithm | None
 
 
 @dataclass(frozen=True)
@@ -105,13 +82,13 @@ class ObjectCopier:
         """
         head, call = incoming.head, incoming.call
         policy = self._policies.require(call.bucket, call.key)
-        wish = _wish(head, Name(call.bucket, call.key), policy)
+        wish = wish_of(head, Name(call.bucket, call.key), policy)
         source = await self._sources.open(head)
         if policy.mode is Mode.PASSTHROUGH:
             require_unsealed(source)
             await pass_on(incoming, self._store)
             return
-        _require_change(head, source, wish)
+        require_change(head, source, wish)
         headers = self._kept(head, source, wish)
         require_metadata_room(headers)
         conditions = await conditions_of_write(head, wish.name, policy, self._finder)
@@ -127,9 +104,9 @@ class ObjectCopier:
     def _kept(self, head: RequestHead, source: Source, wish: Wish) -> dict[str, str]:
         """Return what is kept with the copy, but its tags if those of the source are."""
         headers = object_headers(head, content_encoding=stored_content_encoding(head))
-        if wish.metadata == _COPY:
+        if wish.metadata == COPY:
             headers = replaced_headers(headers, source.found.store_headers)
-        if wish.tagging == _COPY:
+        if wish.tagging == COPY:
             headers.pop("x-amz-tagging", None)
         return headers
 
@@ -149,7 +126,7 @@ class ObjectCopier:
         self, source: Name, found: Found, wish: Wish, headers: dict[str, str], conditions: dict[str, str]
     ) -> Copied:
         """Have the store copy the parts of a multipart object."""
-        if wish.tagging == _COPY:
+        if wish.tagging == COPY:
             headers |= await self._tags(source)
         digests = (await self._multipart.manifest(source, found))[1].digests
         copied = await copy_multipart(
@@ -159,7 +136,7 @@ class ObjectCopier:
             found=found,
             target=wish.name,
             headers=headers,
-            attributes=Attributes(found.attributes.digests) if wish.metadata == _REPLACE else None,
+            attributes=Attributes(found.attributes.digests) if wish.metadata == REPLACE else None,
             conditions=conditions,
         )
         return Copied(f'"{copied.etag}"', digests, _now(), copied.headers)
@@ -168,7 +145,7 @@ class ObjectCopier:
         self, source: Name, found: Found, digests: Digests, wish: Wish, headers: dict[str, str]
     ) -> Copied:
         """Have the store copy the bytes of a whole object, under an entry for the new name."""
-        attributes = Attributes(digests, found.attributes.metadata if wish.metadata == _COPY else None)
+        attributes = Attributes(digests, found.attributes.metadata if wish.metadata == COPY else None)
         nonce = os.urandom(ENTRY_NONCE_BYTES)
         entry = seal_entry(found.segment, attributes, bucket=wish.name.bucket, key=wish.name.key, nonce=nonce)
         version = f"?versionId={quote(source.version_id, safe='')}" if source.version_id else ""
@@ -176,7 +153,7 @@ class ObjectCopier:
             ENTRY_HEADER: entry,
             "x-amz-copy-source": encode_path(source.bucket, source.key) + version,
             "x-amz-copy-source-if-match": f'"{found.store_etag}"',
-            "x-amz-metadata-directive": _REPLACE,
+            "x-amz-metadata-directive": REPLACE,
             "x-amz-tagging-directive": wish.tagging,
         }
         request = StoreRequest(method="PUT", bucket=wish.name.bucket, key=wish.name.key, headers=headers | own)
@@ -192,7 +169,7 @@ class ObjectCopier:
         return Copied(etag, digests, result.get("LastModified") or _now(), answered)
 
     async def _seal_anew(self, source: Source, wish: Wish, headers: dict[str, str]) -> Copied:
-        if wish.tagging == _COPY:
+        if wish.tagging == COPY:
             headers |= await self._tags(source.name)
         plain = await self._plain(source, wish)
         written = await self._writer.write(wish.name, wish.policy, headers, plain)
@@ -239,40 +216,6 @@ class ObjectCopier:
                 raise error
             tags = parse_tagging(await read_all(response, _MAX_RESULT_BYTES))
         return {"x-amz-tagging": urlencode(tags)} if tags else {}
-
-
-def _wish(head: RequestHead, name: Name, policy: Policy) -> Wish:
-    text = head.header("x-amz-checksum-algorithm")
-    return Wish(
-        name,
-        policy,
-        _directive(head, "x-amz-metadata-directive"),
-        _directive(head, "x-amz-tagging-directive"),
-        parse_algorithm(text) if text else None,
-    )
-
-
-def _directive(head: RequestHead, header: str) -> str:
-    value = head.header(header).upper() or _COPY
-    if value not in {_COPY, _REPLACE}:
-        code, msg = "InvalidArgument", f"Unknown {header}."
-        raise S3Error(code, msg, details={"ArgumentName": header, "ArgumentValue": head.header(header)[:100]})
-    return value
-
-
-def _require_change(head: RequestHead, source: Source, wish: Wish) -> None:
-    same = (source.name.bucket, source.name.key) == (wish.name.bucket, wish.name.key) and not source.name.version_id
-    changes = _REPLACE in {wish.metadata, wish.tagging} or any(head.has(name) for name in _CHANGING)
-    if same and not changes and isinstance(source.found, Found):
-        _refuse(
-            "This copy request is illegal because it is trying to copy an object to itself without changing the "
-            "object's metadata, storage class, website redirect location or encryption attributes."
-        )
-
-
-def _refuse(message: str) -> NoReturn:
-    code = "InvalidRequest"
-    raise S3Error(code, message)
 
 
 def _now() -> str:

@@ -125,20 +125,35 @@ class ObjectFinder:
                 raise await store_error(response)
             return await self.find(name, response.headers)
 
-    async def look(self, name: Name, policy: Policy, *, query: tuple[tuple[str, str], ...] = ()) -> Found | Plaintext:
+    async def look(
+        self,
+        name: Name,
+        policy: Policy,
+        *,
+        query: tuple[tuple[str, str], ...] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> Found | Plaintext:
         """Ask the store what stands under a name.
+
+        Args:
+            name: which.
+            policy: that the name is under.
+            query: more to ask the store with.
+            headers: likewise.
 
         Raises:
             StrongroomError: as ``find``, or the store refuses. Plaintext under a sealed name breaks rule 11.
         """
-        request = StoreRequest(method="HEAD", bucket=name.bucket, key=name.key, query=(*name.query, *query))
+        request = StoreRequest(
+            method="HEAD", bucket=name.bucket, key=name.key, query=(*name.query, *query), headers=headers
+        )
         async with self._store.exchange(request) as response:
             if response.status != HTTPStatus.OK:
                 raise await store_error(response)
-            headers = response.headers
-            if policy.mode is Mode.PASSTHROUGH or may_stay_plaintext(policy, name.key, headers):
-                return Plaintext(headers.get("ETag", "").strip('"'), stored_bytes_of(headers), headers)
-            return await self.find(name, headers)
+            told = response.headers
+            if policy.mode is Mode.PASSTHROUGH or may_stay_plaintext(policy, name.key, told):
+                return Plaintext(told.get("ETag", "").strip('"'), stored_bytes_of(told), told)
+            return await self.find(name, told)
 
     async def digests(self, name: Name, found: Found) -> Digests:
         """Return the digests of a whole object: from the entry, from memory, or by one read of its footer.

@@ -85,17 +85,8 @@ class ObjectReader:
             StrongroomError: it is refused, here or by the store.
         """
         name = name_of(incoming)
-        query = name.query + overrides(incoming)
-        headers = read_headers(incoming.head)
-        request = StoreRequest(method="HEAD", bucket=name.bucket, key=name.key, query=query, headers=headers)
-        async with self._store.exchange(request) as response:
-            if response.status != _OK:
-                raise await store_error(response)
-            if may_stay_plaintext(policy, name.key, response.headers):
-                found = None
-            else:
-                found = await self._finder.find(name, response.headers)
-        if found is None:
+        found = await self._finder.look(name, policy, query=overrides(incoming), headers=read_headers(incoming.head))
+        if isinstance(found, Plaintext):
             await send_plaintext(incoming, self._store)
             return
         asked = parse_range(incoming.head.header("range"))

@@ -86,7 +86,8 @@ class ObjectWriter:
         outcome = Outcome()
         pieces = verified_pieces(plain, outcome)
         answered = await self._send(name, headers, pieces, plain.length, outcome)
-        return Written(answered.pop("etag", ""), outcome.digests or Digests(), answered)
+        etag = answered["ETag"] = answered.pop("etag", "")
+        return Written(etag, outcome.digests or Digests(), answered)
 
     async def write(self, name: Name, policy: Policy, headers: Mapping[str, str], plain: Plain) -> Written:
         """Seal a plaintext and store it.

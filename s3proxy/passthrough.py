@@ -11,6 +11,7 @@ from http import HTTPStatus
 import aiohttp
 
 from s3proxy.front.body import stored_content_encoding
+from s3proxy.front.checksums import checksum_header
 from s3proxy.headers import passed_back, passed_headers
 from s3proxy.incoming import MAX_DOCUMENT_BYTES, Incoming
 from s3proxy.outgoing import Outcome, plain_of, read_plain, verified_pieces
@@ -18,6 +19,7 @@ from s3proxy.store import Store, StoreRequest
 from s3proxy.store_errors import store_error
 from strongroom.errors import StrongroomError
 
+_CHECKSUM = "x-amz-checksum-"
 _NO_BODY = {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}
 
 
@@ -48,8 +50,11 @@ async def pass_on(
         plain = plain_of(incoming, incoming.open_body())
         if plain.length > MAX_DOCUMENT_BYTES:
             sent_body, length = verified_pieces(plain, outcome), plain.length
+            sent |= {name: incoming.head.header(name) for name in incoming.head.names() if name.startswith(_CHECKSUM)}
         else:
-            sent_body = (await read_plain(plain))[0]
+            sent_body, digests = await read_plain(plain)
+            if digests.checksum is not None:
+                sent |= [checksum_header(digests.checksum)]
             # S3 demands it of some documents, where a checksum would do as well, and that was in the client's trailer.
             sent["content-md5"] = base64.b64encode(hashlib.md5(sent_body, usedforsecurity=False).digest()).decode()
     request = StoreRequest(
@@ -75,6 +80,7 @@ async def pass_on(
 async def relay(incoming: Incoming, response: aiohttp.ClientResponse) -> None:
     """Pass an answer of the store back as it is: it describes what no proxy has sealed."""
     headers = passed_back(response.headers)
+    headers |= {name: value for name, value in response.headers.items() if name.lower().startswith(_CHECKSUM)}
     length = response.headers.get("Content-Length", "")
     if incoming.request.method == "HEAD" or response.status in _NO_BODY:
         await incoming.respond(response.status, headers, length=int(length or 0))

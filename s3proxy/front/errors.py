@@ -62,6 +62,7 @@ class S3Error(StrongroomError):
         status: HTTP status of the answer.
         details: further elements of the document, for example ``{"ArgumentName": "uploadId"}``.
         retry_after_s: seconds for Retry-After, or None.
+        headers: further headers of the answer.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class S3Error(StrongroomError):
         self.status = STATUS.get(code, 500)
         self.details = dict(details or {})
         self.retry_after_s = retry_after_s
+        self.headers: dict[str, str] = {}
 
 
 def error_document(error: S3Error, *, resource: str, request_id: str, host_id: str = "") -> bytes:

@@ -39,6 +39,15 @@ def test_reads(s3: Any, stored: tuple[dict[str, str], str]) -> None:
         assert call(**name, IfNoneMatch='"other"', IfModifiedSince=modified)["ETag"] == etag
 
 
+def test_not_modified_tells_what_was_not_modified(s3: Any, stored: tuple[dict[str, str], str]) -> None:
+    name, etag = stored
+    with pytest.raises(ClientError) as caught:
+        s3.get_object(**name, IfNoneMatch=etag)
+    headers = caught.value.response["ResponseMetadata"]["HTTPHeaders"]
+    assert headers["etag"] == etag
+    assert "last-modified" in headers
+
+
 @pytest.mark.parametrize("body", [NEW, BIG], ids=["small", "big"])
 def test_a_write_that_must_not_replace(s3: Any, stored: tuple[dict[str, str], str], body: bytes) -> None:
     name, etag = stored

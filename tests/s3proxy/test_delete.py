@@ -33,8 +33,9 @@ def _bucket(s3: Any) -> None:
 @pytest.fixture(scope="module")
 def limited(tmp_path_factory: pytest.TempPathFactory, store: SeaweedServer) -> Iterator[Any]:
     directory = tmp_path_factory.mktemp("limited")
-    write_private(directory / "credentials.toml", LIMITED.encode())
-    with ProxyProcess(directory, store) as running:
+    write_private(directory / "clients.toml", LIMITED.encode())
+    settings = {"credentials_file": str(directory / "clients.toml")}
+    with ProxyProcess(directory, store, settings=settings) as running:
         yield client_of(running.url, "limited", "limited-secret-key")
 
 

@@ -2,12 +2,19 @@
 
 import hashlib
 import os
+import re
+import urllib.request
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
+from cli.dev.s3proxy import ProxyProcess
+from cli.dev.seaweed import SeaweedServer
 from strongroom.sealed.sizes import whole_stored_bytes
+from tests.s3proxy.conftest import client_of
 
 CHUNK = 65_536
 SIZES = (0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK, (1 << 20) + 1, (5 << 20) + 17)
@@ -97,3 +104,29 @@ def test_missing_object_and_bucket_are_told_apart(s3: Any, bucket: str) -> None:
 def test_keys_of_all_kinds(s3: Any, bucket: str, key: str) -> None:
     s3.put_object(Bucket=bucket, Key=key, Body=key.encode())
     assert s3.get_object(Bucket=bucket, Key=key)["Body"].read() == key.encode()
+
+
+def test_another_proxy_reads_the_digests_of_a_large_object(
+    s3: Any, bucket: str, tmp_path: Path, store: SeaweedServer, proxy: ProxyProcess
+) -> None:
+    """Of a body that streamed, the digests stand behind it; a proxy that has not seen it reads them there, once."""
+    put = s3.put_object(Bucket=bucket, Key="streamed", Body=os.urandom(3 << 20), ChecksumAlgorithm="SHA256")
+    shared = {"kek_file": proxy.directory / "kek", "credentials_file": proxy.directory / "credentials.toml"}
+    with ProxyProcess(tmp_path, store, settings={name: str(path) for name, path in shared.items()}) as other:
+        client = client_of(other.url, proxy.access_key, proxy.secret_key)
+        requests = [store_requests(other)]
+        for _ in range(3):
+            head = client.head_object(Bucket=bucket, Key="streamed", ChecksumMode="ENABLED")
+            assert (head["ETag"], head["ChecksumSHA256"]) == (put["ETag"], put["ChecksumSHA256"])
+            requests.append(store_requests(other))
+    first, second, third = (after - before for before, after in pairwise(requests))
+    assert second == third == 1
+    assert first > second
+
+
+def store_requests(proxy: ProxyProcess) -> int:
+    """Return how many requests the store has answered this proxy."""
+    with urllib.request.urlopen(f"http://{proxy.health_address}/metrics", timeout=30) as answer:
+        text = answer.read().decode()
+    counts = re.findall(r"^strongroom_s3proxy_store_seconds_count\{[^}]*\} ([0-9.]+)$", text, re.MULTILINE)
+    return int(sum(map(float, counts)))

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from botocore.exceptions import ClientError
+from urllib3.filepost import encode_multipart_formdata
 
 from cli.dev.authority import write_private
 from cli.dev.s3proxy import ProxyProcess
@@ -60,8 +61,9 @@ BIG = os.urandom((3 << 20) + 5)
 @pytest.fixture(scope="module")
 def modes(tmp_path_factory: pytest.TempPathFactory, store: SeaweedServer) -> Iterator[ProxyProcess]:
     directory = tmp_path_factory.mktemp("modes")
-    write_private(directory / "credentials.toml", ANONYMOUS.encode())
-    with ProxyProcess(directory, store, policy=POLICY) as running:
+    write_private(directory / "clients.toml", ANONYMOUS.encode())
+    settings = {"credentials_file": str(directory / "clients.toml")}
+    with ProxyProcess(directory, store, policy=POLICY, settings=settings) as running:
         yield running
 
 
@@ -153,6 +155,23 @@ def test_an_open_bucket_is_written_as_it_is(s3: Any, bare: Any, body: bytes) -> 
     assert (got["Metadata"], got["ContentEncoding"], got["CacheControl"]) == ({"a": "1"}, "gzip", "no-store")
     assert code_of(s3.put_object, **name, Body=body + b"1", ChecksumCRC32="AAAAAA==") == "BadDigest"
     assert bare.get_object(**name)["Body"].read() == body
+
+
+def test_checksums_of_an_open_bucket_reach_the_store(s3: Any, bare: Any) -> None:
+    name = {"Bucket": "modes-open", "Key": "summed"}
+    for body in (b"hello", BIG):
+        answers = [client.put_object(**name, Body=body, ChecksumAlgorithm="SHA256") for client in (s3, bare)]
+        assert answers[0]["ChecksumSHA256"] == answers[1]["ChecksumSHA256"]
+
+
+def test_a_form_posted_to_an_open_bucket(s3: Any, bare: Any, modes: ProxyProcess) -> None:
+    for body in (b"", BIG):
+        post = s3.generate_presigned_post("modes-open", "posted")
+        parts: Any = [*post["fields"].items(), ("file", ("x", body, "text/plain"))]
+        form, content_type = encode_multipart_formdata(parts)
+        answer, _ = http_answer(f"{modes.url}/modes-open", "POST", form, {"Content-Type": content_type})
+        got = bare.get_object(Bucket="modes-open", Key="posted")
+        assert (answer.status, answer.getheader("ETag"), got["Body"].read()) == (204, got["ETag"], body)
 
 
 def test_opaque_etags_are_the_stores(s3: Any, bare: Any) -> None:
