@@ -9,7 +9,7 @@ from bench.bridge_load import Caller, bundle_request, streams
 from bench.interleave import interleaved
 from bench.launchers import store_secrets
 from bench.processes import cpu_seconds, family, watched
-from bench.result import Claim
+from bench.result import Better, Claim
 from bench.samples import Series, ratio
 from bench.suite import Run
 from bridge.settings import Durability
@@ -90,11 +90,10 @@ def _measure_throughput(run: Run, contenders: Mapping[str, _Contender], request:
     _claim_durability(run, series, "throughput", better_when="higher")
 
 
-def _claim_durability(run: Run, series: Mapping[str, Series], what: str, *, better_when: str) -> None:
+def _claim_durability(run: Run, series: Mapping[str, Series], what: str, *, better_when: Better) -> None:
     durable, lax = (series[f"audit {one.value}"] for one in (Durability.FSYNC, Durability.WRITE))
     name = f"{NAME}/{what}/audit fsync:audit write"
-    better = "lower" if better_when == "lower" else "higher"
-    run.claim(Claim(name=name, value=ratio(durable, lax), unit="ratio", better=better, noise=0.5))
+    run.claim(Claim(name=name, value=ratio(durable, lax), unit="ratio", better=better_when, noise=0.5))
 
 
 def _measure_storm(run: Run, contenders: Mapping[str, _Contender], request: bytes) -> None:

@@ -133,25 +133,30 @@ def _ordinary_region(image: bytes) -> tuple[str, int]:
     return "any", to_high_descriptor(descriptor)
 
 
-def measure(run: Run) -> None:
-    """Measure calls, their instructions, their growth, memory, and starting programs."""
+def make_cases(directory: Path) -> dict[tuple[str, bool, int], Case]:
+    """Compile getenv.c for each C library, and return the cases by libc, whether the library is loaded, and variables."""
     programs = {
-        libc: compile_program("getenv", run.directory, compiler=compiler, flags=("-pthread",))
+        libc: compile_program("getenv", directory, compiler=compiler, flags=("-pthread",))
         for libc, compiler in COMPILERS.items()
     }
-    cases = {
+    return {
         (libc, is_ours, variables): Case(program=program, libc=libc, is_ours=is_ours, variables=variables)
         for libc, program in programs.items()
         for is_ours in (False, True)
         for variables in (10, TYPICAL, 100, 1000, 10_000)
     }
+
+
+def measure(run: Run) -> None:
+    """Measure calls, their instructions, their growth, memory, and starting programs."""
+    cases = make_cases(run.directory)
     run.tell(f"{NAME}: calls", 0.0)
     _measure_calls(run, cases)
     run.tell(f"{NAME}: threads", 0.4)
     typical = {case.target: case for (_, _, variables), case in cases.items() if variables == TYPICAL}
     _measure_one(run, typical, "hit", threads=8, calls=20_000)
     run.tell(f"{NAME}: instructions", 0.5)
-    _count_instructions(run, cases)
+    count_instructions(run, cases)
     run.tell(f"{NAME}: starting programs", 0.9)
     _measure_one(run, typical, "spawn", threads=1, calls=20)
     alone = {what: typical["glibc"] for what in ("heap", "secret")}
@@ -213,7 +218,8 @@ def _rounds(run: Run) -> int:
     return 4 if run.quick else 25
 
 
-def _count_instructions(run: Run, cases: Mapping[tuple[str, bool, int], Case]) -> None:
+def count_instructions(run: Run, cases: Mapping[tuple[str, bool, int], Case]) -> None:
+    """Count what one call takes, and claim it: the same on every machine with the same compiler and C library."""
     hits = {}
     for (libc, is_ours, variables), case in cases.items():
         if variables not in {10, TYPICAL, 10_000} or (run.quick and (libc, variables) == ("musl", 10)):

@@ -13,7 +13,7 @@ _MIB: Final = 1 << 20
 
 def measure_memory(run: Run, target: Target, *, suite: str) -> None:
     """Send one large object up and down, then many streams at once, and watch the proportional set size."""
-    large, streams, each = (256, 16, 16) if run.quick else (5120, 64, 64)
+    large, streams, each = (128, 16, 8) if run.quick else (5120, 64, 64)
     run.count(f"{suite}/memory/at rest", memory_bytes(family(target.pid)), "B", aim=MAX_BYTES)
     _one_large(run, target, large * _MIB, f"{suite}/memory/one object of {large:,} MiB")
     _many(run, target, streams, each * _MIB, f"{suite}/memory/{streams} streams of {each} MiB")

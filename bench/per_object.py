@@ -41,9 +41,9 @@ class Size:
 
 _QUICK: Final = (
     Size("1 KiB", 1 << 10, 10, 10, 20),
-    Size("64 KiB", 1 << 16, 10, 8, 12),
-    Size("1 MiB", 1 << 20, 3, 6, 3),
-    Size("16 MiB", 1 << 24, 1, 3, 0),
+    Size("64 KiB", 1 << 16, 10, 6, 0),
+    Size("1 MiB", 1 << 20, 3, 5, 3),
+    Size("16 MiB", 1 << 24, 1, 2, 0),
 )
 _FULL: Final = (
     Size("1 KiB", 1 << 10, 20, 40, 60),

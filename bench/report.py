@@ -120,12 +120,17 @@ def _aim(claim: Claim, earlier: Sequence[dict[str, float]]) -> str:
     values = [past[claim.name] for past in earlier if claim.name in past]
     word = "met" if claim.is_met else "missed"
     sign = "≤" if claim.better == "lower" else "≥"
-    interval = f"{show(claim.value.low, claim.unit)} … {show(claim.value.high, claim.unit)}"
+    is_exact = claim.value.low == claim.value.high
+    interval = "" if is_exact else f"{show(claim.value.low, claim.unit)} … {show(claim.value.high, claim.unit)}"
     return (
         f'<tr><td>{escape(claim.name.replace("/", " / "))}</td><td class="number">{escape(show(claim.value.value, claim.unit))}</td>'
         f'<td class="number">{escape(interval)}</td><td class="number">{sign} {escape(show(claim.aim or 0, claim.unit))}</td>'
-        f'<td class="{word}">{word}</td><td>{spark(values)}</td></tr>'
+        f'<td class="{word}">{word}</td><td>{_trend(values)}</td></tr>'
     )
+
+
+def _trend(values: Sequence[float]) -> str:
+    return spark(values) if len(values) > 1 else ""
 
 
 def _section(suite: str, drawn: Iterable[Plot]) -> str:
@@ -153,7 +158,7 @@ def _history(result: Result, earlier: Sequence[dict[str, float]]) -> str:
             first, last = show(values[0], claim.unit), show(values[-1], claim.unit)
             name = escape(claim.name.replace("/", " / "))
             rows.append(
-                f'<tr><td>{name}</td><td class="number">{first}</td><td>{spark(values)}</td><td class="number">{last}</td></tr>'
+                f'<tr><td>{name}</td><td class="number">{first}</td><td>{_trend(values)}</td><td class="number">{last}</td></tr>'
             )
     return f"""<section id="history"><h2>History over {len(earlier)} runs</h2>
 <p class="faint">Every claim that the drift gate looks at. <a href="history.jsonl">Raw data</a>. Reproduce:

@@ -22,7 +22,9 @@ def show(value: float, unit: str, digits: int = 3) -> str:
         )
     if unit == "ratio":
         return f"{_digits(value, digits)} x"
-    return f"{_digits(value, digits)} {unit}"
+    if unit == "exponent":
+        return _digits(value, digits)
+    return f"{_digits(value, digits)} {unit}".rstrip()
 
 
 def _digits(value: float, digits: int) -> str:

@@ -71,7 +71,7 @@ def _measure(run: Run, running: Mapping[str, Target], workload: Workload, suite:
 
         return all_of_it
 
-    durations = interleaved({name: batch(name) for name in running}, rounds=4 if run.quick else 20)
+    durations = interleaved({name: batch(name) for name in running}, rounds=3 if run.quick else 20)
     for name, seconds in durations.items():
         labels = {"target": name, "workload": workload.name}
         run.result.add(suite, "workload_duration", "s", seconds, **labels)
