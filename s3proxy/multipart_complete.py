@@ -143,6 +143,7 @@ class UploadCompleter:
         segment, manifest = await self._reader.manifest(upload.name, found)
         if segment.header.object_id != upload.tag or not _same_parts(asked, manifest.client_parts):
             raise no_such_upload()
+        await self._kept.remove(upload, await self._kept.find(upload))  # the first answer may have failed before that
         headers = {"x-amz-version-id": found.store_headers.get("x-amz-version-id", "")}
         known = {name: value for name, value in headers.items() if value}
         await _answer(incoming, found.store_etag, manifest.digests.checksum, known)

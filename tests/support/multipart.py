@@ -65,5 +65,10 @@ def upload(client: S3, bucket: str, key: str, parts: Mapping[int, bytes], **opti
 
 def kept_copies(bare: S3) -> list[str]:
     """Return the names of all copies of small parts at the store."""
-    found = bare.list_objects_v2(Bucket="strongroom-system", Prefix="uploads/")
+    try:
+        found = bare.list_objects_v2(Bucket="strongroom-system", Prefix="uploads/")
+    except ClientError as error:
+        if code_of(error) != "NoSuchBucket":  # it is made when something is first put into it
+            raise
+        return []
     return [item["Key"] for item in found.get("Contents", [])]
