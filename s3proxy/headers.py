@@ -62,7 +62,7 @@ def object_headers(head: RequestHead, *, content_encoding: str) -> dict[str, str
             code, msg = "InvalidArgument", f"The metadata {ENTRY_HEADER} is reserved."
             raise S3Error(code, msg)
         if name in _CONTENT or name in _SENT_WITH_OBJECTS or name.startswith((META, _GRANTS)):
-            kept[name] = head.header(name)
+            kept[name] = _text(name, head.header(name))
     kept.pop("content-encoding", None)
     if content_encoding:
         kept["content-encoding"] = content_encoding
@@ -83,6 +83,15 @@ def replaced_headers(headers: Mapping[str, str], store: Mapping[str, str]) -> di
 
 def _is_described(name: str) -> bool:
     return name in _CONTENT or name.startswith(META)
+
+
+def _text(name: str, value: str) -> str:
+    try:
+        value.encode()
+    except UnicodeEncodeError:  # bytes that are no UTF-8 were kept as lone surrogates
+        code, msg = "InvalidArgument", f"The header {name} is not UTF-8."
+        raise S3Error(code, msg) from None
+    return value
 
 
 def require_metadata_room(headers: Mapping[str, str]) -> None:

@@ -7,7 +7,7 @@ stored.
 
 import hashlib
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Final, NoReturn
@@ -72,6 +72,7 @@ class PostUploader:
             now=datetime.now(UTC),
         )
         require_key(upload.key)
+        incoming.verified = replace(incoming.verified, principal=upload.principal)  # who is told in the log
         upload.principal.require(Right.WRITE, bucket, upload.key)
         policy = self._policies.require(bucket, upload.key)
         file = _File(form, body, upload, begun, arriving)

@@ -43,7 +43,7 @@ _CODES_BY_STATUS: Final = {
     411: ("MissingContentLength",),
     412: ("PreconditionFailed",),
     413: ("RequestEntityTooLarge",),
-    416: ("InvalidRange",),
+    416: ("InvalidPartNumber", "InvalidRange"),
     500: ("InternalError",),
     501: ("NotImplemented",),
     502: ("BadGateway",),
