@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 from typing import Self
 
-from cli.dev.authority import write_private
+from cli.dev.authority import IssuedFiles, write_private
 from strongroom.errors import ConfigError, PeerError
 from wrapper.libc import die_with_parent
 
@@ -58,11 +58,12 @@ class SeaweedServer:
         secret_key: of that user.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, tls: IssuedFiles | None = None) -> None:
         """Start the store.
 
         Args:
             directory: private directory for its configuration, log and data.
+            tls: certificate and key to serve S3 with, on a port beside that for plain HTTP.
 
         Raises:
             ConfigError: there is no ``weed`` program.
@@ -75,6 +76,7 @@ class SeaweedServer:
         self.secret_key = secrets.token_urlsafe(24)
         self._program = find_weed()
         self._sockets = Path(tempfile.mkdtemp(prefix="sr-weed-"))  # short: a socket's path has 107 bytes
+        self._tls = tls
         self._ports: dict[str, int] = {}
         try:
             self._start()
@@ -99,6 +101,11 @@ class SeaweedServer:
     def address(self) -> str:
         """The URL of its S3 gateway."""
         return f"http://127.0.0.1:{self._ports['s3']}"
+
+    @property
+    def tls_address(self) -> str:
+        """The URL of its S3 gateway over TLS, if it was given a certificate."""
+        return f"https://localhost:{self._ports['s3.https']}"
 
     def pause(self) -> None:
         """Stop the process in its tracks: connections are accepted by the kernel and never answered."""
@@ -154,7 +161,8 @@ class SeaweedServer:
         write_private(self.directory / "s3.json", json.dumps({"identities": [user]}).encode())
         (self.directory / "data").mkdir(mode=0o700, exist_ok=True)
         for attempt in range(_START_ATTEMPTS):
-            self._ports = dict(zip(_PORTS, _free_ports(len(_PORTS)), strict=True))
+            names = (*_PORTS, "s3.https") if self._tls else _PORTS
+            self._ports = dict(zip(names, _free_ports(len(names)), strict=True))
             self._spawn()
             try:
                 self._wait()
@@ -188,11 +196,13 @@ class SeaweedServer:
         for name, number in self._ports.items():
             server, _, kind = name.partition(".")
             ports.append(f"-{server}.port{'.' + kind if kind else ''}={number}")
+        tls = [f"-s3.cert.file={self._tls.cert}", f"-s3.key.file={self._tls.key}"] if self._tls else []
         return [
             f"-dir={self.directory / 'data'}",
             "-ip=127.0.0.1",
             "-ip.bind=127.0.0.1",
             *ports,
+            *tls,
             "-s3",
             f"-s3.config={self.directory / 's3.json'}",
             f"-s3.localSocket={self._sockets / 's3'}",

@@ -1,0 +1,131 @@
+"""TLS in, with a certificate that changes under way, and TLS out to the store."""
+
+import contextlib
+import http.client
+import json
+import shutil
+import socket
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import boto3
+import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError
+from cryptography import x509
+
+from cli.dev.authority import Authority, IssuedFiles
+from cli.dev.s3proxy import ProxyProcess
+from cli.dev.seaweed import REGION, SeaweedServer
+from tests.support.bridge import wait_for
+
+
+class Secured(NamedTuple):
+    """A proxy that serves TLS, its authority, and the files of its certificate."""
+
+    proxy: ProxyProcess
+    authority: Authority
+    files: IssuedFiles
+
+
+@pytest.fixture
+def secured(tmp_path: Path, store: SeaweedServer) -> Iterator[Secured]:
+    authority = Authority(tmp_path / "tls")
+    files = authority.issue_server("s3")
+    settings = {"tls_cert_file": str(files.cert), "tls_key_file": str(files.key), "reload_interval_s": 0.05}
+    with ProxyProcess(tmp_path / "proxy", store, settings=settings) as proxy:
+        yield Secured(proxy, authority, files)
+
+
+@contextlib.contextmanager
+def client_of(proxy: ProxyProcess, ca_file: Path | None) -> Iterator[Any]:
+    client = boto3.client(
+        "s3",
+        endpoint_url=proxy.url,
+        aws_access_key_id=proxy.access_key,
+        aws_secret_access_key=proxy.secret_key,
+        region_name=REGION,
+        verify=str(ca_file) if ca_file else None,
+        config=Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 1}),
+    )
+    with contextlib.closing(client):
+        yield client
+
+
+def shown_certificate(secured: Secured) -> int:
+    """Return the serial number of the certificate that a new connection gets."""
+    context = ssl.create_default_context(cafile=str(secured.authority.ca_file))
+    host, _, port = secured.proxy.address.rpartition(":")
+    with (
+        socket.create_connection((host, int(port)), 30) as plain,
+        context.wrap_socket(plain, server_hostname="localhost") as connection,
+    ):
+        der = connection.getpeercert(binary_form=True)
+    assert der
+    return x509.load_der_x509_certificate(der).serial_number
+
+
+def serial_of(path: Path) -> int:
+    return x509.load_pem_x509_certificate(path.read_bytes()).serial_number
+
+
+def readiness(proxy: ProxyProcess) -> tuple[int, dict[str, Any]]:
+    connection = http.client.HTTPConnection(proxy.health_address, timeout=30)
+    with contextlib.closing(connection):
+        connection.request("GET", "/readyz")
+        response = connection.getresponse()
+        return response.status, json.loads(response.read())
+
+
+def test_clients_trust_the_authority_and_nobody_else(secured: Secured) -> None:
+    with client_of(secured.proxy, secured.authority.ca_file) as s3:
+        with contextlib.suppress(s3.exceptions.BucketAlreadyExists, s3.exceptions.BucketAlreadyOwnedByYou):
+            s3.create_bucket(Bucket="tls")
+        s3.put_object(Bucket="tls", Key="over", Body=b"tls")
+        assert s3.get_object(Bucket="tls", Key="over")["Body"].read() == b"tls"
+    with client_of(secured.proxy, None) as stranger, pytest.raises(Exception, match="CERTIFICATE_VERIFY_FAILED"):
+        stranger.list_buckets()
+
+
+def test_a_new_certificate_is_shown_and_established_connections_go_on(secured: Secured) -> None:
+    with client_of(secured.proxy, secured.authority.ca_file) as s3:
+        s3.list_buckets()
+        before = shown_certificate(secured)
+        fresh = secured.authority.issue_server("fresh")
+        shutil.copy(fresh.key, secured.files.key)
+        shutil.copy(fresh.cert, secured.files.cert)
+        wait_for(lambda: shown_certificate(secured) == serial_of(fresh.cert), "the new certificate to be shown")
+        assert serial_of(fresh.cert) != before
+        s3.list_buckets()
+
+
+def test_a_broken_certificate_leaves_the_old_one_and_is_told(secured: Secured) -> None:
+    before = shown_certificate(secured)
+    secured.files.cert.write_text("no certificate")
+    wait_for(lambda: readiness(secured.proxy)[1]["tls"]["detail"], "the broken file to be told")
+    status, state = readiness(secured.proxy)
+    assert status == 200
+    assert "no certificate" not in state["tls"]["detail"]
+    assert "is not a PEM file" in state["tls"]["detail"]
+    assert shown_certificate(secured) == before
+
+
+def test_the_store_is_reached_by_tls_and_must_show_a_trusted_certificate(tmp_path: Path) -> None:
+    ours, strangers = Authority(tmp_path / "ours"), Authority(tmp_path / "strangers")
+    with SeaweedServer(tmp_path / "store", tls=ours.issue_server("store")) as secure:
+        address = {"store_address": secure.tls_address}
+        trusting = address | {"store_ca_file": str(ours.ca_file)}
+        with ProxyProcess(tmp_path / "trusting", secure, settings=trusting) as proxy, client_of(proxy, None) as s3:
+            s3.create_bucket(Bucket="tls")
+            s3.put_object(Bucket="tls", Key="out", Body=b"sealed")
+            assert s3.get_object(Bucket="tls", Key="out")["Body"].read() == b"sealed"
+            assert readiness(proxy)[0] == 200
+        distrusting = address | {"store_ca_file": str(strangers.ca_file)}
+        with ProxyProcess(tmp_path / "distrusting", secure, settings=distrusting) as proxy:
+            with client_of(proxy, None) as s3, pytest.raises(ClientError) as caught:
+                s3.list_objects_v2(Bucket="tls")
+            assert caught.value.response["Error"]["Code"] == "SlowDown"
+            status, state = readiness(proxy)
+            assert (status, state["store"]["ok"]) == (503, False)
