@@ -1,8 +1,10 @@
 """What the proxy stands on, made from its settings: store, policies, keys. Tools without a server take it, too."""
 
+import logging
 from typing import Self
 
 from s3proxy.bucket_keys import BucketKeys, KeyLimits
+from s3proxy.capabilities import Capabilities
 from s3proxy.kek_table import KekTable
 from s3proxy.keyring import Keyring
 from s3proxy.known_digests import KnownDigests
@@ -11,10 +13,16 @@ from s3proxy.object_open import ObjectFinder
 from s3proxy.openbao_login import session_of
 from s3proxy.policies import Policies
 from s3proxy.policy_file import PolicyFile
+from s3proxy.probe import probe_store
 from s3proxy.settings import ProxySettings
-from s3proxy.store import Store, Timeouts
+from s3proxy.store import Store
+from s3proxy.store_connections import Timeouts
 from s3proxy.store_credentials import StoreCredentials
 from s3proxy.system_bucket import SystemBucket
+from strongroom.errors import StrongroomError
+from strongroom.logs import log_event
+
+_log = logging.getLogger(__name__)
 
 
 class Backing:
@@ -30,6 +38,7 @@ class Backing:
         keyring: the records of bucket keys.
         keys: bucket keys in use.
         known: digests of objects that were lately seen.
+        capabilities: of the store, as far as they are known.
         finder: opens entries.
     """
 
@@ -56,6 +65,10 @@ class Backing:
         self.system_bucket = SystemBucket(self.store, settings.system_bucket)
         self.keyring = Keyring(self.store, self.system_bucket)
         self.keys = BucketKeys(keks, _limits(settings), keyring=self.keyring, count=metrics.bucket_key)
+        self._settings = settings
+        self.capabilities = Capabilities()
+        self._probed = False
+        self._probe_error = ""
         self.known = KnownDigests()
         self.finder = ObjectFinder(self.store, self.keys, self.policies, self.known)
 
@@ -78,6 +91,23 @@ class Backing:
         if self.session is not None:
             await self.session.tick()
             await self.store_credentials.follow_secret()
+
+    async def probe(self) -> None:
+        """Find out what the store can do, once. Never fails: it is tried again.
+
+        Settings that say all of it keep the store from being asked.
+        """
+        if self._probed:
+            return
+        try:
+            self.capabilities = await probe_store(self._settings, self.store, self.system_bucket)
+        except StrongroomError as error:
+            if error.message != self._probe_error:
+                log_event(_log, logging.WARNING, "store_not_probed", {"reason": error.message, "hint": error.hint})
+            self._probe_error = error.message
+        else:
+            self._probed = True
+            log_event(_log, logging.INFO, "store_capabilities", {"found": self.capabilities.describe()})
 
     async def close(self) -> None:
         """Close the connections, and give the login back."""

@@ -6,8 +6,6 @@ breaks the connection off.
 
 from collections.abc import AsyncIterator
 
-import aiohttp
-
 from s3proxy.byte_range import ByteRange, parse_range
 from s3proxy.conditions import range_applies, require_conditions
 from s3proxy.front.checksums import checksum_header
@@ -20,6 +18,7 @@ from s3proxy.object_open import Found, Name, ObjectFinder, Plaintext, may_stay_p
 from s3proxy.plaintext_read import send_plaintext
 from s3proxy.policies import Policy
 from s3proxy.store import Store, StoreRequest
+from s3proxy.store_connections import StoreAnswer
 from s3proxy.store_errors import store_error
 from strongroom.sealed.digests import ChecksumScope, Digests
 from strongroom.sealed.opener import SegmentOpener
@@ -121,7 +120,7 @@ class ObjectReader:
         name: Name,
         found: Found,
         asked: ByteRange | None,
-        response: aiohttp.ClientResponse,
+        response: StoreAnswer,
     ) -> None:
         digests = await self._finder.digests_to_show(name, found, policy, checksum_wanted=wants_checksum(incoming))
         headers = self._headers(incoming, policy, found, digests, whole=asked is None)
@@ -164,9 +163,7 @@ class ObjectReader:
         await self._multipart.send(incoming, name, found, asked)
 
 
-async def opened_pieces(
-    found: Found, plan: RangePlan | None, response: aiohttp.ClientResponse
-) -> AsyncIterator[memoryview]:
+async def opened_pieces(found: Found, plan: RangePlan | None, response: StoreAnswer) -> AsyncIterator[memoryview]:
     """Open the chunks of a whole object as the store sends them.
 
     Raises:

@@ -8,14 +8,13 @@ import hashlib
 from collections.abc import AsyncIterator, Mapping
 from http import HTTPStatus
 
-import aiohttp
-
 from s3proxy.front.body import stored_content_encoding
 from s3proxy.front.checksums import checksum_header
 from s3proxy.headers import passed_back, passed_headers
 from s3proxy.incoming import MAX_DOCUMENT_BYTES, Incoming
 from s3proxy.outgoing import Outcome, plain_of, read_plain, verified_pieces
 from s3proxy.store import Store, StoreRequest
+from s3proxy.store_connections import StoreAnswer
 from s3proxy.store_errors import store_error
 from strongroom.errors import StrongroomError
 
@@ -77,7 +76,7 @@ async def pass_on(
         raise
 
 
-async def relay(incoming: Incoming, response: aiohttp.ClientResponse) -> None:
+async def relay(incoming: Incoming, response: StoreAnswer) -> None:
     """Pass an answer of the store back as it is: it describes what no proxy has sealed."""
     headers = passed_back(response.headers)
     headers |= {name: value for name, value in response.headers.items() if name.lower().startswith(_CHECKSUM)}
@@ -87,5 +86,5 @@ async def relay(incoming: Incoming, response: aiohttp.ClientResponse) -> None:
     elif length:
         await incoming.respond_stream(response.status, headers, int(length), response.content.iter_any())
     else:
-        body = await response.read()
+        body = await response.content.read()
         await incoming.respond(response.status, headers, body)

@@ -1,10 +1,11 @@
 """The store behind the proxy: requests in path style, signed with the proxy's own credentials.
 
-One exchange at a time and no retry: a body that streams cannot be sent twice, and SDKs repeat what failed. Bodies of
-answers are as the store sent them, never decompressed. Nothing here knows what is sealed.
+What fails is not repeated: a body that streams cannot be sent twice, and SDKs repeat what failed. Bodies of answers are
+as the store sent them, never decompressed. Nothing here knows what is sealed.
 """
 
 import contextlib
+import re
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
@@ -15,26 +16,20 @@ from typing import Final
 from urllib.parse import urlsplit
 
 import aiohttp
-from yarl import URL
+from aiohttp.http_exceptions import HttpProcessingError
 
 from s3proxy.front.canonical import UNSIGNED_PAYLOAD, encode_path, encode_query
+from s3proxy.front.errors import S3Error
 from s3proxy.front.signer import Signer, StoreCredential
 from s3proxy.front.signing_keys import SigningKeys
+from s3proxy.store_connections import READ_BYTES, Body, StoreAnswer, StoreConnections, StoreUnreachableError, Timeouts
 from strongroom.errors import ConfigError, PeerError, UnavailableError
 
-READ_BYTES: Final = 1 << 18  # what one read of an answer gives at most
-_SKIPPED: Final = frozenset({"User-Agent", "Content-Type", "Accept", "Accept-Encoding"})
+_NOT_IN_A_HEADER: Final = re.compile(r"[\r\n\0]")  # RFC 9110, section 5.5
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 Pairs = Iterable[tuple[str, str]]
 Observe = Callable[[str, float], None]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Timeouts:
-    """Seconds to wait for the store: for a connection, and for the next byte."""
-
-    connect_s: float
-    idle_s: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +51,7 @@ class StoreRequest:
     key: str = ""
     query: tuple[tuple[str, str], ...] = ()
     headers: Mapping[str, str] | None = None
-    body: bytes | AsyncIterator[bytes] | None = None
+    body: Body = None
     length: int | None = None
 
 
@@ -89,41 +84,61 @@ class Store:
             ConfigError: the file of authorities cannot be used.
         """
         url = urlsplit(address)
-        self._base = f"{url.scheme}://{url.netloc}"
         self._host = url.netloc
         self._credential = credential
         self._region = region
         self._signing_keys = SigningKeys()
         self._observe = observe
-        tls = _tls(ca_file) if url.scheme == "https" else False
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=connections, ssl=tls),
-            timeout=aiohttp.ClientTimeout(
-                total=None, sock_connect=timeouts.connect_s, connect=None, sock_read=timeouts.idle_s
-            ),
-            auto_decompress=False,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            skip_auto_headers=_SKIPPED,
-            read_bufsize=READ_BYTES,
-            trust_env=False,
+        self._connections = StoreConnections(
+            url.hostname or "",
+            url.port or _DEFAULT_PORTS[url.scheme],
+            tls=_tls(ca_file) if url.scheme == "https" else None,
+            timeouts=timeouts,
+            limit=connections,
         )
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._session.close()
+        await self._connections.close()
 
     @contextlib.asynccontextmanager
-    async def exchange(self, request: StoreRequest) -> AsyncIterator[aiohttp.ClientResponse]:
+    async def exchange(self, request: StoreRequest) -> AsyncIterator[StoreAnswer]:
         """Send a request and give the answer, whatever its status. What is not read of it closes its connection.
 
         Raises:
             UnavailableError: the store cannot be reached, or is too slow.
             PeerError: its answer is nonsense, or ends early.
         """
+        head = self._head(request)
+        begin = time.perf_counter()
+        try:
+            async with self._connections.exchange(request.method, head, request.body) as answer:
+                self._observe(f"{answer.status // 100}xx", time.perf_counter() - begin)
+                yield answer
+        except TimeoutError as error:
+            self._observe("timeout", time.perf_counter() - begin)
+            msg = "the store did not answer in time"
+            raise UnavailableError(msg, hint="it is overloaded, stopped, or the network drops packets") from error
+        except StoreUnreachableError:
+            self._observe("unreachable", time.perf_counter() - begin)
+            raise
+        except aiohttp.ClientError as error:
+            self._observe("broken", time.perf_counter() - begin)
+            msg = "the connection to the store broke"
+            raise UnavailableError(msg, hint="see the log of the store") from error
+        except HttpProcessingError as error:
+            self._observe("broken", time.perf_counter() - begin)
+            msg = "the store does not answer in HTTP"
+            raise PeerError(
+                msg, hint="check that store_address names its S3 port, and https where it wants TLS"
+            ) from error
+
+    def _head(self, request: StoreRequest) -> bytes:
+        """Return request line and headers, signed, with the empty line behind them."""
         raw_path = encode_path(request.bucket, request.key) if request.bucket else "/"
         raw_query = encode_query(request.query)
         headers = dict(request.headers or {})
-        headers |= Signer(self._credential(), region=self._region, keys=self._signing_keys).sign(
+        signed = Signer(self._credential(), region=self._region, keys=self._signing_keys).sign(
             request.method,
             host=self._host,
             raw_path=raw_path,
@@ -132,37 +147,25 @@ class Store:
             payload_sha256=UNSIGNED_PAYLOAD,
             now=datetime.now(UTC),
         )
-        if request.length is not None:
-            headers["Content-Length"] = str(request.length)
-        elif request.body is None and request.method in {"PUT", "POST"}:
-            headers["Content-Length"] = "0"
-        url = URL(self._base + raw_path + ("?" + raw_query if raw_query else ""), encoded=True)
-        begin = time.perf_counter()
-        try:
-            async with self._session.request(
-                request.method, url, headers=headers, data=request.body, allow_redirects=False
-            ) as response:
-                self._observe(f"{response.status // 100}xx", time.perf_counter() - begin)
-                try:
-                    yield response
-                finally:
-                    if not response.content.is_eof():
-                        response.close()  # an answer that is not wanted is not worth reading
-        except (aiohttp.ServerTimeoutError, TimeoutError) as error:
-            self._observe("timeout", time.perf_counter() - begin)
-            msg = "the store did not answer in time"
-            raise UnavailableError(msg, hint="it is overloaded, stopped, or the network drops packets") from error
-        except aiohttp.ClientConnectorError as error:
-            self._observe("unreachable", time.perf_counter() - begin)
-            msg = "the store cannot be reached"
-            raise UnavailableError(msg, hint="check that it runs and that store_address is right") from error
-        except aiohttp.ClientError as error:
-            self._observe("broken", time.perf_counter() - begin)
-            msg = "the connection to the store broke"
-            raise UnavailableError(msg, hint="see the log of the store") from error
+        headers |= signed | _length_header(request)
+        target = f"{raw_path}?{raw_query}" if raw_query else raw_path
+        lines = [f"{request.method} {target} HTTP/1.1", f"Host: {self._host}"]
+        lines += [f"{name}: {value}" for name, value in headers.items()]
+        if any(_NOT_IN_A_HEADER.search(line) for line in lines):
+            code, msg = "InvalidRequest", "A header holds a line break or a NUL."
+            raise S3Error(code, msg)
+        return ("\r\n".join(lines) + "\r\n\r\n").encode("utf-8", "surrogateescape")
 
 
-async def read_all(response: aiohttp.ClientResponse, limit_bytes: int) -> bytes:
+def _length_header(request: StoreRequest) -> dict[str, str]:
+    if request.length is not None:
+        return {"Content-Length": str(request.length)}
+    if isinstance(request.body, bytes):
+        return {"Content-Length": str(len(request.body))}
+    return {"Content-Length": "0"} if request.method in {"PUT", "POST"} else {}
+
+
+async def read_all(response: StoreAnswer, limit_bytes: int) -> bytes:
     """Return the body of an answer.
 
     Raises:

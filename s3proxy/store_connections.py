@@ -31,6 +31,10 @@ _GONE: Final = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, Connecti
 Body = bytes | AsyncIterator[bytes] | None
 
 
+class StoreUnreachableError(UnavailableError):
+    """No connection to the store can be made."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Timeouts:
     """Seconds to wait for the store: for a connection, and for the next byte."""
@@ -91,7 +95,7 @@ class StoreConnections:
             body: all of it, or its pieces; an error of theirs breaks the request off, and is raised.
 
         Raises:
-            UnavailableError: the store cannot be reached.
+            StoreUnreachableError: the store cannot be reached.
             TimeoutError: it is too slow.
             aiohttp.ClientError, HttpProcessingError: the connection broke, or the answer is no HTTP.
         """
@@ -139,10 +143,10 @@ class StoreConnections:
             raise
         except ssl.SSLError as error:
             msg = f"the store's certificate or TLS is not accepted ({error.reason or type(error).__name__})"
-            raise UnavailableError(msg, hint="check store_ca_file and the name in store_address") from error
+            raise StoreUnreachableError(msg, hint="check store_ca_file and the name in store_address") from error
         except OSError as error:
             msg = "the store cannot be reached"
-            raise UnavailableError(msg, hint="check that it runs and that store_address is right") from error
+            raise StoreUnreachableError(msg, hint="check that it runs and that store_address is right") from error
         return connection
 
     def _release(self, connection: "_Connection") -> None:

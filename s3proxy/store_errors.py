@@ -4,10 +4,9 @@ import re
 from html import unescape
 from http import HTTPStatus
 
-import aiohttp
-
 from s3proxy.front.errors import S3Error
 from s3proxy.store import read_all
+from s3proxy.store_connections import StoreAnswer
 
 _CODE = re.compile(rb"<Code>([A-Za-z0-9._-]{1,100})</Code>")
 _MESSAGE = re.compile(rb"<Message>([^<]{0,1000})</Message>")
@@ -26,7 +25,7 @@ _OURS = {
 }
 
 
-async def store_error(response: aiohttp.ClientResponse, *, bucket_asked: bool = False) -> S3Error:
+async def store_error(response: StoreAnswer, *, bucket_asked: bool = False) -> S3Error:
     """Return the refusal that an answer of the store stands for.
 
     Args:
