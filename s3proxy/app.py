@@ -27,6 +27,7 @@ from strongroom.logs import log_event
 from strongroom.tls_reload import ReloadingServerContext
 
 _log = logging.getLogger(__name__)
+_PROBE_S = 5.0  # at the start; a store that is away then is asked again while others are served
 _READ_BYTES = 1 << 17  # of a client's body kept unread at most twice this, then TCP holds the client back
 
 
@@ -77,6 +78,7 @@ class Proxy:
                 )
             ),
             credentials=lambda: self._credentials.table,
+            capabilities=lambda: self._backing.capabilities,
             metrics=self.metrics,
             domains=tuple(name.strip().lower() for name in settings.domains.split(",") if name.strip()),
             hidden_bucket=settings.system_bucket,
@@ -99,6 +101,9 @@ class Proxy:
         """
         settings = self._settings
         await self._follow_openbao()  # so that the first request finds what is kept there
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_PROBE_S):
+                await self._backing.probe()
         front = web.ServerRunner(
             web.Server(
                 self.front.handle,
@@ -126,7 +131,7 @@ class Proxy:
         # Apart, because a login may wait for OpenBao and an edit of a file must not.
         self._care = [
             asyncio.create_task(self._repeat(work))
-            for work in (self._follow_files, self._note_gauges, self._follow_openbao)
+            for work in (self._follow_files, self._note_gauges, self._follow_openbao, self._backing.probe)
         ]
         addresses = {"s3": addresses_of(self._server), "health": addresses_of(health_server)}
         fields = {name: ",".join(values) for name, values in addresses.items()}

@@ -11,6 +11,7 @@ from typing import Final
 
 from aiohttp import web
 
+from s3proxy.capabilities import Capabilities
 from s3proxy.front.access import require_access
 from s3proxy.front.credentials import Credentials
 from s3proxy.front.errors import S3Error, error_document
@@ -49,6 +50,7 @@ class Dispatcher:
         handlers: Mapping[Operation, Handler],
         *,
         credentials: Callable[[], Credentials],
+        capabilities: Callable[[], Capabilities],
         metrics: Metrics,
         domains: tuple[str, ...],
         hidden_bucket: str,
@@ -60,6 +62,7 @@ class Dispatcher:
         """Take what serves each operation; an operation without a handler is not offered."""
         self._handlers = handlers
         self._credentials = credentials
+        self._capabilities = capabilities
         self._keys = SigningKeys()
         self._metrics = metrics
         self._domains = domains
@@ -146,6 +149,7 @@ class Dispatcher:
         if call.operation not in self._handlers:
             code, msg = "NotImplemented", f"{call.operation.value} is not implemented."
             raise S3Error(code, msg)
+        self._capabilities().require(call.operation, verified.head)
         return Incoming(request, call, verified, request_id, self._idle_s)
 
     def _require_visible(self, call: Call) -> None:

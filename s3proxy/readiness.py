@@ -36,7 +36,8 @@ class Readiness:
             name: Part(ok=True, detail=f"what was read before is in force: {error}" if error else "")
             for name, error in edits.items()
         }
-        return {"store": store, "kms": kms, **told}
+        capabilities = Part(ok=True, detail=self._backing.capabilities.describe())
+        return {"store": store, "kms": kms, "capabilities": capabilities, **told}
 
     async def _store(self) -> Part:
         request = StoreRequest(method="GET", query=(("max-buckets", "1"),))

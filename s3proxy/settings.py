@@ -22,6 +22,14 @@ class StoreCredentialSource(enum.StrEnum):
     ENV = "env"
 
 
+class Known(enum.Enum):
+    """What is known of the store beforehand."""
+
+    AUTO = "auto"
+    YES = "yes"
+    NO = "no"
+
+
 class LogLevel(enum.Enum):
     """How much is logged."""
 
@@ -111,6 +119,23 @@ class ProxySettings:
         60.0,
         Rule(
             "end a transfer on which the store moves no byte for so long", unit="seconds", why="as S3 does", minimum=0.1
+        ),
+    )
+    store_part_counts: Known = setting(
+        Known.AUTO,
+        Rule(
+            "whether ETags of multipart objects at the store end in their number of parts; without it multipart"
+            " uploads are refused",
+            unit="auto, yes or no",
+            why="auto asks the store with a small upload",
+        ),
+    )
+    store_conditional_writes: Known = setting(
+        Known.AUTO,
+        Rule(
+            "whether the store obeys If-Match and If-None-Match on writes; without it such requests are refused",
+            unit="auto, yes or no",
+            why="auto asks the store with a small object",
         ),
     )
     system_bucket: str = setting(

@@ -1,0 +1,82 @@
+"""What a store is found to be able to do, and what is refused by name when it is not."""
+
+import contextlib
+import http.client
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from cli.dev.s3proxy import ProxyProcess
+from cli.dev.seaweed import SeaweedServer
+from s3proxy.capabilities import Capabilities
+from s3proxy.front.head import make_head
+from s3proxy.front.operation_table import Operation
+from strongroom.errors import UnavailableError
+from tests.s3proxy.conftest import client_of
+
+
+def readiness(proxy: ProxyProcess) -> dict[str, Any]:
+    connection = http.client.HTTPConnection(proxy.health_address, timeout=30)
+    with contextlib.closing(connection):
+        connection.request("GET", "/readyz")
+        document: dict[str, Any] = json.loads(connection.getresponse().read())
+    return document
+
+
+def test_the_store_is_asked_at_the_start_and_nothing_is_left_there(proxy: ProxyProcess, bare: Any) -> None:
+    detail = readiness(proxy)["capabilities"]["detail"]
+    assert detail == "part counts in ETags: yes, conditional writes: yes"
+    assert f'"store_capabilities", "found": "{detail}"' in proxy.log_file.read_text()
+    assert "Contents" not in bare.list_objects_v2(Bucket="strongroom-system", Prefix="probe/")
+    assert not bare.list_multipart_uploads(Bucket="strongroom-system", Prefix="probe/").get("Uploads")
+
+
+def test_what_needs_a_lacking_capability_is_refused_by_name(tmp_path: Path, store: SeaweedServer, bare: Any) -> None:
+    settings = {"store_part_counts": "no", "store_conditional_writes": "no"}
+    with contextlib.suppress(bare.exceptions.BucketAlreadyExists, bare.exceptions.BucketAlreadyOwnedByYou):
+        bare.create_bucket(Bucket="lacking")
+    with (
+        ProxyProcess(tmp_path / "proxy", store, settings=settings) as proxy,
+        contextlib.closing(client_of(proxy.url, proxy.access_key, proxy.secret_key)) as s3,
+    ):
+        requests: tuple[tuple[Callable[[], object], str], ...] = (
+            (lambda: s3.create_multipart_upload(Bucket="lacking", Key="k"), "number of parts in its ETags"),
+            (lambda: s3.put_object(Bucket="lacking", Key="k", Body=b"x", IfNoneMatch="*"), "conditions of writes"),
+        )
+        for request, words in requests:
+            with pytest.raises(ClientError, match=words) as caught:
+                request()
+            assert caught.value.response["Error"]["Code"] == "NotImplemented"
+        s3.put_object(Bucket="lacking", Key="k", Body=b"x")
+        assert s3.get_object(Bucket="lacking", Key="k", IfNoneMatch='"other"')["Body"].read() == b"x"
+
+
+def test_what_is_not_known_yet_is_not_taken_for_granted() -> None:
+    head = make_head("PUT", "/b/k", [("host", "h"), ("if-none-match", "*")])
+    with pytest.raises(UnavailableError):
+        Capabilities().require(Operation.PUT_OBJECT, head)
+    with pytest.raises(UnavailableError):
+        Capabilities().require(Operation.CREATE_MULTIPART_UPLOAD, make_head("POST", "/b/k?uploads", [("host", "h")]))
+    Capabilities().require(Operation.PUT_OBJECT, make_head("PUT", "/b/k", [("host", "h")]))
+
+
+def test_a_store_that_is_away_at_the_start_is_asked_when_it_is_back(tmp_path: Path) -> None:
+    with SeaweedServer(tmp_path / "store") as own:
+        own.kill()
+        with ProxyProcess(tmp_path / "proxy", own, settings={"reload_interval_s": 0.05}) as proxy:
+            state = readiness(proxy)
+            assert not state["ready"]
+            assert state["capabilities"]["detail"].endswith("not known yet")
+            own.restart()
+            with contextlib.closing(client_of(proxy.url, proxy.access_key, proxy.secret_key)) as s3:
+                s3.create_bucket(Bucket="back")
+                while "not known" in readiness(proxy)["capabilities"]["detail"]:
+                    s3.head_bucket(Bucket="back")
+                s3.put_object(Bucket="back", Key="k", Body=b"x", IfNoneMatch="*")
+                with pytest.raises(ClientError) as caught:
+                    s3.put_object(Bucket="back", Key="k", Body=b"x", IfNoneMatch="*")
+                assert caught.value.response["Error"]["Code"] == "PreconditionFailed"
