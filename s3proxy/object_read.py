@@ -37,26 +37,36 @@ class ObjectReader:
         self._finder = finder
         self._multipart = multipart
 
-    async def get(self, incoming: Incoming, policy: Policy) -> None:  # noqa: C901 - the steps of one read, in their order
+    async def get(self, incoming: Incoming, policy: Policy) -> None:
         """Serve GetObject.
 
         Raises:
             StrongroomError: it is refused, here or by the store.
         """
-        name = name_of(incoming)
-        asked = parse_range(incoming.head.header("range"))
-        found: Found | Plaintext | None
+        name, asked = name_of(incoming), parse_range(incoming.head.header("range"))
         if "partNumber" in incoming.call.query or (asked is not None and incoming.head.has("if-range")):
-            found = await self._finder.look(name, policy)
-            if isinstance(found, Plaintext):
-                await send_plaintext(incoming, self._store)
-                return
-            if found.is_multipart or "partNumber" in incoming.call.query:
-                await self._multipart_or_part(incoming, policy, name, found, asked)
-                return
-            etag = await self._finder.etag(name, found, policy)
-            if not range_applies(incoming.head, etag=etag, last_modified=found.store_headers.get("Last-Modified", "")):
-                asked = None
+            await self._get_what_depends(incoming, policy, name, asked)
+        else:
+            await self._get(incoming, policy, name, asked)
+
+    async def _get_what_depends(self, incoming: Incoming, policy: Policy, name: Name, asked: ByteRange | None) -> None:
+        """Send what cannot be asked for before it is known what stands there: a part, or a range under If-Range."""
+        found = await self._finder.look(name, policy)
+        if isinstance(found, Plaintext):
+            await send_plaintext(incoming, self._store)
+            return
+        etag = await self._finder.etag(name, found, policy)
+        if not range_applies(incoming.head, etag=etag, last_modified=found.store_headers.get("Last-Modified", "")):
+            asked = None
+        if found.is_multipart:
+            await self._multipart.send(incoming, name, found, asked)
+            return
+        require_only_part(incoming)
+        await self._get(incoming, policy, name, None if "partNumber" in incoming.call.query else asked)
+
+    async def _get(self, incoming: Incoming, policy: Policy, name: Name, asked: ByteRange | None) -> None:
+        """Send an object or a range of it, of which nothing is known yet."""
+        found: Found | Plaintext | None
         async with self._store.exchange(self._request(incoming, name, asked)) as response:
             if response.status not in {_OK, _PARTIAL, _UNSATISFIABLE}:
                 raise await store_error(response)
@@ -73,7 +83,7 @@ class ObjectReader:
             else:
                 found = None
         if isinstance(found, Found):
-            await self._multipart_or_part(incoming, policy, name, found, asked)
+            await self._multipart.send(incoming, name, found, asked)
         else:
             await send_plaintext(incoming, self._store)
 
@@ -90,8 +100,9 @@ class ObjectReader:
             return
         asked = parse_range(incoming.head.header("range"))
         if found.is_multipart:
-            await self._multipart_or_part(incoming, policy, name, found, asked)
+            await self._multipart.send(incoming, name, found, asked)
             return
+        require_only_part(incoming)
         digests = await self._finder.digests_to_show(name, found, policy, checksum_wanted=wants_checksum(incoming))
         headers = self._headers(incoming, policy, found, digests, whole=asked is None)
         size = found.segment.header.plaintext_bytes
@@ -147,21 +158,6 @@ class ObjectReader:
             headers |= checksum_headers(incoming, digests)
         return headers
 
-    async def _multipart_or_part(
-        self, incoming: Incoming, policy: Policy, name: Name, found: Found, asked: ByteRange | None
-    ) -> None:
-        if not found.is_multipart:  # its only part is number 1
-            if incoming.call.query.get("partNumber") != "1":
-                code, msg = "InvalidPartNumber", "The requested partnumber is not satisfiable"
-                raise S3Error(code, msg)
-            async with self._store.exchange(self._request(incoming, name, None)) as response:
-                if response.status != _OK:
-                    raise await store_error(response)
-                found = await self._finder.find(name, response.headers)
-                await self._send_whole(incoming, policy, name, found, None, response)
-            return
-        await self._multipart.send(incoming, name, found, asked)
-
 
 async def opened_pieces(found: Found, plan: RangePlan | None, response: StoreAnswer) -> AsyncIterator[memoryview]:
     """Open the chunks of a whole object as the store sends them.
@@ -210,6 +206,17 @@ def name_of(incoming: Incoming) -> Name:
     """Return the name that a request asks for."""
     call = incoming.call
     return Name(call.bucket, call.key, call.query.get("versionId"))
+
+
+def require_only_part(incoming: Incoming) -> None:
+    """Return if a part of a whole object is asked for that it has: number 1, or none.
+
+    Raises:
+        S3Error: InvalidPartNumber.
+    """
+    if incoming.call.query.get("partNumber") not in {"", "1"}:
+        code, msg = "InvalidPartNumber", "The requested partnumber is not satisfiable"
+        raise S3Error(code, msg)
 
 
 def overrides(incoming: Incoming) -> tuple[tuple[str, str], ...]:

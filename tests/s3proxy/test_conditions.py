@@ -39,6 +39,22 @@ def test_reads(s3: Any, stored: tuple[dict[str, str], str]) -> None:
         assert call(**name, IfNoneMatch='"other"', IfModifiedSince=modified)["ETag"] == etag
 
 
+def test_a_range_that_holds_only_for_what_the_client_knows(s3: Any, stored: tuple[dict[str, str], str]) -> None:
+    name, etag = stored
+    asked = {'"other"': (200, OLD), etag: (206, OLD[:1])}
+    for value, expected in asked.items():
+
+        def condition(request: Any, *, value: str = value, **_: Any) -> None:
+            request.headers["If-Range"] = value
+
+        s3.meta.events.register("before-sign.s3.GetObject", condition)
+        try:
+            got = s3.get_object(**name, Range="bytes=0-0")
+        finally:
+            s3.meta.events.unregister("before-sign.s3.GetObject", condition)
+        assert (got["ResponseMetadata"]["HTTPStatusCode"], got["Body"].read()) == expected
+
+
 def test_not_modified_tells_what_was_not_modified(s3: Any, stored: tuple[dict[str, str], str]) -> None:
     name, etag = stored
     with pytest.raises(ClientError) as caught:

@@ -93,6 +93,16 @@ def test_wrong_checksum_stores_nothing(s3: Any, bucket: str) -> None:
         assert code_of(missing.value) == "404"
 
 
+def test_the_only_part_of_a_whole_object(s3: Any, bucket: str) -> None:
+    s3.put_object(Bucket=bucket, Key="one-part", Body=b"whole")
+    assert s3.get_object(Bucket=bucket, Key="one-part", PartNumber=1)["Body"].read() == b"whole"
+    assert s3.head_object(Bucket=bucket, Key="one-part", PartNumber=1)["ContentLength"] == 5
+    for call in (s3.get_object, s3.head_object):
+        with pytest.raises(ClientError) as caught:
+            call(Bucket=bucket, Key="one-part", PartNumber=2)
+        assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 416
+
+
 def test_missing_object_and_bucket_are_told_apart(s3: Any, bucket: str) -> None:
     for name, code in ((bucket, "NoSuchKey"), ("no-such-bucket", "NoSuchBucket")):
         with pytest.raises(ClientError) as caught:

@@ -4,7 +4,7 @@ import contextlib
 import http.client
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -82,7 +82,7 @@ def code_of(call: Any, **parameters: Any) -> str:
 
 
 def http_answer(
-    url: str, method: str = "GET", body: bytes | None = None, headers: dict[str, str] | None = None
+    url: str, method: str = "GET", body: bytes | None = None, headers: Mapping[str, str | bytes] | None = None
 ) -> tuple[http.client.HTTPResponse, bytes]:
     parts = urlsplit(url)
     with contextlib.closing(http.client.HTTPConnection(parts.netloc, timeout=60)) as connection:
@@ -208,6 +208,15 @@ def test_too_much_metadata(s3: Any) -> None:
     assert code_of(s3.put_object, **name, Body=b"", SSECustomerAlgorithm="AES256", SSECustomerKey="k" * 32) == (
         "NotImplemented"
     )
+
+
+def test_metadata_is_utf_8(s3: Any) -> None:
+    name = {"Bucket": "modes-sealed", "Key": "utf-8"}
+    url = s3.generate_presigned_url("put_object", Params=name)
+    answer, body = http_answer(url, "PUT", b"x", {"Cache-Control": b"\xe9"})
+    assert (answer.status, b"<Code>InvalidArgument</Code>" in body) == (400, True)
+    assert http_answer(url, "PUT", b"x", {"Cache-Control": "é€".encode()})[0].status == 200
+    assert s3.head_object(**name)["CacheControl"].encode("latin-1").decode() == "é€"
 
 
 def test_presigned(s3: Any) -> None:
