@@ -17,7 +17,6 @@ from strongroom.sealed.digests import ChecksumScope, Digests
 from strongroom.sealed.header import Kind, parse_header
 from strongroom.sealed.manifest import Manifest, PartRange, open_manifest, require_binding
 from strongroom.sealed.opener import SegmentOpener
-from strongroom.sealed.ranges import RangePlan
 from strongroom.sealed.refusal import refuse
 from strongroom.sealed.segment import Segment, admit_segment
 from strongroom.sealed.sizes import (
@@ -29,6 +28,7 @@ from strongroom.sealed.sizes import (
 )
 
 _OK, _PARTIAL = 200, 206
+_KEPT_SEGMENTS = 4096  # parts that were read from the middle; about 2 kB of memory each
 _KEPT_PARTS = 100_000  # in all manifests together, about 100 bytes of memory each
 
 Opened = tuple[Segment, Manifest]
@@ -43,6 +43,7 @@ class MultipartReader:
         self._finder = finder
         self._manifests: OrderedDict[tuple[bytes, str, int], Opened] = OrderedDict()
         self._kept_parts = 0
+        self._segments: OrderedDict[tuple[bytes, str, int], Segment] = OrderedDict()
 
     async def send(self, incoming: Incoming, name: Name, found: Found, asked: ByteRange | None) -> None:
         """Answer GetObject or HeadObject.
@@ -158,14 +159,16 @@ class MultipartReader:
             refuse(16, f"the store sent {index} of {len(manifest.parts)} parts")
 
     async def _one_part(self, name: Name, found: Found, opened: Opened, part: PartRange) -> AsyncIterator[memoryview]:
-        """Open a range of one part; its header comes with the range if that begins where the part does."""
+        """Open a range of one part; its header comes with the range if that begins where the part does.
+
+        The headers of other parts are kept: who reads from the middle of an object mostly comes again.
+        """
         index = opened[1].parts.index(part.record)
         plan, begin = part.plan, part.stored_offset
         at_start = plan.first_chunk == 0
-        raw = b"" if at_start else await self._finder.read_stored(name, found, begin, begin + HEADER_BYTES - 1)
         first = begin if at_start else begin + plan.stored_first
         request = self._finder.stored_range(name, found, first, begin + plan.stored_last)
-        opener = None if at_start else self._opener(await self._admit(name, opened, index, raw), plan)
+        opener = None if at_start else SegmentOpener(await self._segment(name, found, opened, part), plan)
         head = bytearray()
         async with self._store.exchange(request) as response:
             if response.status != _PARTIAL:
@@ -178,15 +181,25 @@ class MultipartReader:
                     view = view[taken:]
                     if len(head) < HEADER_BYTES:
                         continue
-                    opener = self._opener(await self._admit(name, opened, index, bytes(head)), plan)
+                    opener = SegmentOpener(await self._admit(name, opened, index, bytes(head)), plan)
                 for piece in opener.update(view):
                     yield piece
         if opener is None:
             refuse(8, "the store sent less than a header")
         opener.finish()
 
-    def _opener(self, segment: Segment, plan: RangePlan) -> SegmentOpener:
-        return SegmentOpener(segment, plan)
+    async def _segment(self, name: Name, found: Found, opened: Opened, part: PartRange) -> Segment:
+        """Return the header of a part with its keys, from memory or by a request of its own."""
+        place = opened[0].raw, found.store_etag, part.record.number
+        segment = self._segments.get(place)
+        if segment is None:
+            begin = part.stored_offset
+            raw = await self._finder.read_stored(name, found, begin, begin + HEADER_BYTES - 1)
+            index = opened[1].parts.index(part.record)
+            segment = self._segments[place] = await self._admit(name, opened, index, raw)
+            while len(self._segments) > _KEPT_SEGMENTS:
+                self._segments.popitem(last=False)
+        return segment
 
     async def _admit(self, name: Name, opened: Opened, index: int, raw: bytes) -> Segment:
         segment = admit_segment(raw, await self._finder.secret(name, parse_header(raw)))
