@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from bench.bridge_load import Caller, bundle_request, streams
-from bench.interleave import interleaved
 from bench.launchers import store_secrets
 from bench.processes import cpu_seconds, family, watched
 from bench.result import Better, Claim
@@ -57,7 +56,7 @@ def _measure_one_caller(run: Run, contenders: Mapping[str, _Contender], request:
         def batch(name: str) -> Callable[[], list[float]]:
             return lambda: [connections[name].ask(request) for _ in range(5)]
 
-        series = interleaved({name: batch(name) for name in contenders}, rounds=10 if run.quick else 60)
+        series = run.interleaved({name: batch(name) for name in contenders}, rounds=10 if run.quick else 60)
     for name, times in series.items():
         run.result.add(NAME, "latency", "s", times, target=name, callers="1")
     _claim_durability(run, series, "latency", better_when="lower")
@@ -82,7 +81,7 @@ def _measure_throughput(run: Run, contenders: Mapping[str, _Contender], request:
 
             return all_of_them
 
-        series = interleaved({name: batch(name) for name in contenders}, rounds=4 if run.quick else 20)
+        series = run.interleaved({name: batch(name) for name in contenders}, rounds=4 if run.quick else 20)
     for name, rates in series.items():
         labels = {"target": name, "callers": str(_STREAMS)}
         run.result.add(NAME, "throughput", "1/s", rates, **labels)
@@ -105,7 +104,7 @@ def _measure_storm(run: Run, contenders: Mapping[str, _Contender], request: byte
     with contextlib.ExitStack() as stack:
         usages = {name: stack.enter_context(watched(one.pid)) for name, one in contenders.items()}
         rounds = 2 if run.quick else 10
-        series = interleaved({name: batch(one) for name, one in contenders.items()}, rounds=rounds)
+        series = run.interleaved({name: batch(one) for name, one in contenders.items()}, rounds=rounds)
     for name, times in series.items():
         run.result.add(NAME, "storm_latency", "s", times, target=name, callers=str(STORM))
         peak = float(usages[name].peak_bytes)

@@ -13,7 +13,6 @@ from typing import Final
 
 import preload
 from bench.build import compile_program
-from bench.interleave import interleaved
 from bench.result import Claim
 from bench.samples import Estimate, Series, ratio
 from bench.suite import Run
@@ -160,7 +159,7 @@ def measure(run: Run) -> None:
     run.tell(f"{NAME}: starting programs", 0.9)
     _measure_one(run, typical, "spawn", threads=1, calls=20)
     alone = {what: typical["glibc"] for what in ("heap", "secret")}
-    series = interleaved(
+    series = run.interleaved(
         {what: _batch(case, what, threads=1, calls=50, samples=5) for what, case in alone.items()}, rounds=_rounds(run)
     )
     for what, times in series.items():
@@ -193,7 +192,7 @@ def _measure_one(run: Run, chosen: Mapping[str, Case], what: str, *, threads: in
     contenders = {
         target: _batch(case, what, threads=threads, calls=calls, samples=samples) for target, case in chosen.items()
     }
-    series = interleaved(contenders, rounds=_rounds(run))
+    series = run.interleaved(contenders, rounds=_rounds(run))
     for target, times in series.items():
         labels = {"target": target, "operation": what, "threads": str(threads)}
         run.result.add(NAME, "latency", "s", _seconds(times), variables=str(chosen[target].variables), **labels)

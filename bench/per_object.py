@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from bench.interleave import interleaved
 from bench.object_memory import measure_memory
 from bench.processes import cpu_seconds, family
 from bench.result import Claim
@@ -113,7 +112,7 @@ def _measure_latency(run: Run, running: Mapping[str, Target], size: Size, way: s
         return requests_in_turn
 
     try:
-        series = interleaved({name: batch(name) for name in running}, rounds=size.rounds)
+        series = run.interleaved({name: batch(name) for name in running}, rounds=size.rounds)
     finally:
         for connection in connections.values():
             connection.close()
@@ -165,7 +164,7 @@ def _measure_throughput(run: Run, running: Mapping[str, Target], size: Size, way
         return all_streams
 
     rounds = 3 if run.quick else 10
-    series = interleaved({name: batch(target) for name, target in running.items()}, rounds=rounds)
+    series = run.interleaved({name: batch(target) for name, target in running.items()}, rounds=rounds)
     for name, rates in series.items():
         labels = {"target": name, "operation": way, "size": size.name, "streams": str(STREAMS)}
         run.result.add(NAME, "throughput", "B/s", rates, **labels)

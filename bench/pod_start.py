@@ -12,7 +12,6 @@ from urllib.parse import urlsplit
 
 from bench import launchers
 from bench.build import compile_program
-from bench.interleave import interleaved
 from bench.launchers import Launcher, Scene
 from bench.relay import Passage, Relay
 from bench.result import Claim
@@ -36,7 +35,7 @@ open(os.environ["BENCH_FIRST"], "w").write(f"{now} 0")
 """
 
 
-class _Gauge:
+class LaunchGauge:
     """Runs launches and reads what the two small programs wrote."""
 
     def __init__(self, directory: Path) -> None:
@@ -80,7 +79,7 @@ def measure(run: Run) -> None:
     bundle = run.directory / "bundle"
     strongroom = str(Path(sys.executable).with_name("strongroom"))
     subprocess.run([strongroom, "bundle", str(bundle)], check=True, stdout=subprocess.DEVNULL, cwd=ROOT)
-    gauge = _Gauge(run.directory)
+    gauge = LaunchGauge(run.directory)
     with DevStack(run.directory / "stack") as stack:
         admin = stack.openbao.admin
         admin.call("POST", "sys/mounts/transit", {"type": "transit"})
@@ -154,7 +153,7 @@ def _network(stack: DevStack, delay_ms: int) -> Iterator[tuple[str, str]]:
 
 
 def _measure_cell(
-    run: Run, gauge: _Gauge, ways: Mapping[str, Launcher], scene: Scene, delay_ms: int, rounds: int
+    run: Run, gauge: LaunchGauge, ways: Mapping[str, Launcher], scene: Scene, delay_ms: int, rounds: int
 ) -> dict[str, Series]:
     cpu: dict[str, list[list[float]]] = {name: [] for name in ways}
     peak: dict[str, list[list[float]]] = {name: [] for name in ways}
@@ -168,7 +167,7 @@ def _measure_cell(
 
         return once
 
-    series = interleaved({name: batch(name) for name in ways}, rounds=rounds)
+    series = run.interleaved({name: batch(name) for name in ways}, rounds=rounds)
     for name, times in series.items():
         labels = {"target": name, "secrets": str(scene.count), "network": f"{delay_ms} ms"}
         run.result.add(NAME, "latency", "s", times, **labels)
@@ -192,7 +191,7 @@ def _claim(run: Run, series: Mapping[str, Series], cell: str, *, promised: bool)
             run.claim(Claim(name=f"{cell}/{ours} above naked", value=above, unit="s", better="lower", aim=aim))
 
 
-def _measure_phases(run: Run, gauge: _Gauge, scene: Scene) -> None:
+def _measure_phases(run: Run, gauge: LaunchGauge, scene: Scene) -> None:
     """Split our launch by what passes on the network, and by when an interpreter that does nothing else begins."""
     place = urlsplit(scene.stack.bridge_url)
     phases: dict[str, list[list[float]]] = {name: [] for name in PHASES}

@@ -161,7 +161,8 @@ _UNIT_NAMES: Final = {"s": "seconds", "B": "bytes", "B/s": "bytes_per_second", "
 
 
 def _labels(labels: Mapping[str, str]) -> str:
-    quoted = (f'{name}="{value}"'.replace("\n", " ") for name, value in labels.items())
+    escapes = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})  # of the exposition format
+    quoted = (f'{name}="{value.translate(escapes)}"' for name, value in labels.items())
     return "{" + ",".join(quoted) + "}"
 
 

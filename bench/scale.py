@@ -15,7 +15,6 @@ from typing import Final
 
 from bench import launchers
 from bench.build import compile_program
-from bench.interleave import interleaved
 from bench.launchers import Scene
 from bench.result import Claim
 from bench.s3_load import Connection, Payload
@@ -69,7 +68,7 @@ def measure(run: Run) -> None:
 
 
 def _measure_axis(run: Run, axis: Axis) -> None:
-    series = interleaved({str(size): axis.make(size) for size in axis.sizes}, rounds=axis.rounds)
+    series = run.interleaved({str(size): axis.make(size) for size in axis.sizes}, rounds=axis.rounds)
     for size, times in series.items():
         run.result.add(NAME, "latency", "s", times, axis=axis.name, size=size)
     growth = growth_exponent([(int(size), times.percentile(50)) for size, times in series.items()])

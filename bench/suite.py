@@ -1,14 +1,16 @@
 """What a suite of benchmarks is given, and what it has to be."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
+from bench.interleave import Batch, Name, interleaved
 from bench.result import Claim, Result
-from bench.samples import Estimate
+from bench.samples import Estimate, Series
 
-ROOT = Path(__file__).resolve().parents[1]
+QUICK_LIMIT_S: Final = 4.0  # begin no new round of one comparison after so long
+ROOT: Final = Path(__file__).resolve().parents[1]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +30,10 @@ class Run:
     quick: bool
     result: Result
     tell: Callable[[str, float], None]
+
+    def interleaved(self, contenders: Mapping[Name, Batch], *, rounds: int) -> dict[Name, Series]:
+        """Measure contenders in turns; in a quick run on a slow machine in fewer rounds than asked for."""
+        return interleaved(contenders, rounds=rounds, limit_s=QUICK_LIMIT_S if self.quick else float("inf"))
 
     def claim(self, claim: Claim) -> None:
         """Add a claim."""

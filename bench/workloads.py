@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from bench.interleave import interleaved
 from bench.result import Claim
 from bench.s3_load import Connection, Payload, Request, at_once
 from bench.s3_targets import Target
@@ -71,7 +70,7 @@ def _measure(run: Run, running: Mapping[str, Target], workload: Workload, suite:
 
         return all_of_it
 
-    durations = interleaved({name: batch(name) for name in running}, rounds=3 if run.quick else 20)
+    durations = run.interleaved({name: batch(name) for name in running}, rounds=3 if run.quick else 20)
     for name, seconds in durations.items():
         labels = {"target": name, "workload": workload.name}
         run.result.add(suite, "workload_duration", "s", seconds, **labels)

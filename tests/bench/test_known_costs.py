@@ -1,0 +1,154 @@
+"""The instruments, against costs that are known: processor time, memory, delay, instructions."""
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bench.build import compile_program
+from bench.getenv import TYPICAL, Case
+from bench.launchers import Launcher
+from bench.pod_start import LaunchGauge
+from bench.processes import watched
+from bench.relay import Relay
+from strongroom.errors import PeerError
+
+MIB = 1 << 20
+# Takes processor time until its own clock of it says 0.3 s; then it writes what a program that is measured writes.
+BUSY = """\
+import os, time
+first = time.monotonic_ns()
+while time.process_time() < 0.3: pass
+open(os.environ["BENCH_FIRST"], "w").write(f"{first} 0")
+"""
+LARGE = """\
+import os, time
+first = time.monotonic_ns()
+block = b"x" * (64 << 20)
+open(os.environ["BENCH_FIRST"], "w").write(f"{first} 0")
+"""
+
+
+@pytest.fixture(scope="module")
+def gauge(tmp_path_factory: pytest.TempPathFactory) -> LaunchGauge:
+    return LaunchGauge(tmp_path_factory.mktemp("gauge"))
+
+
+def python(code: str) -> Launcher:
+    return Launcher(command=[sys.executable, "-I", "-c", code], environ={"PATH": os.environ["PATH"]})
+
+
+def test_processor_time_of_a_launch_is_what_the_program_took(gauge: LaunchGauge) -> None:
+    gauge.start(python(BUSY), secrets=0)
+
+    assert 0.29 <= gauge.cpu_s < 0.45
+
+
+def test_peak_memory_of_a_launch_is_the_program_s_and_not_ours(gauge: LaunchGauge) -> None:
+    ballast = b"y" * (200 * MIB)  # of the process that measures: must not count
+
+    gauge.start(python(LARGE), secrets=0)
+
+    assert 64 * MIB < gauge.peak_bytes < 100 * MIB
+    del ballast
+
+
+def test_a_launch_lies_within_the_time_around_it(gauge: LaunchGauge) -> None:
+    before = time.monotonic_ns()
+    begin, first = gauge.start(python(LARGE), secrets=0)
+
+    assert before < begin < first < time.monotonic_ns()
+
+
+def test_a_program_without_its_secrets_is_no_sample(gauge: LaunchGauge) -> None:
+    with pytest.raises(PeerError, match="0 of 3 secrets"):
+        gauge.start(python(LARGE), secrets=3)
+
+
+def test_a_program_that_fails_is_no_sample(gauge: LaunchGauge) -> None:
+    with pytest.raises(PeerError, match="ended with 7"):
+        gauge.start(python("raise SystemExit(7)"), secrets=0)
+
+
+def test_processor_time_and_memory_of_a_running_family_are_seen() -> None:
+    code = "import sys, time\nsys.stdin.readline()\nb = b'x' * (64 << 20)\nwhile time.process_time() < 0.3: pass\nprint(1, flush=True)\nsys.stdin.readline()\n"
+    parent = f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {code!r}])\n"
+    with subprocess.Popen(
+        [sys.executable, "-c", parent], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        with watched(process.pid) as usage:
+            process.stdin.write("go\n")
+            process.stdin.flush()
+            assert process.stdout.readline() == "1\n"
+        process.stdin.write("end\n")
+
+    assert 0.25 <= usage.cpu_s < 0.6
+    assert 64 * MIB < usage.peak_bytes < 110 * MIB
+
+
+@pytest.fixture
+def echo() -> Iterator[int]:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            while True:
+                try:
+                    peer, _ = server.accept()
+                except OSError:
+                    return
+                with peer:
+                    while data := peer.recv(1 << 16):
+                        peer.sendall(data)
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield server.getsockname()[1]
+        server.shutdown(socket.SHUT_RDWR)
+
+
+def test_a_relay_delays_by_a_round_trip_and_the_first_time_by_the_handshake_s_too(echo: int) -> None:
+    with Relay("127.0.0.1", echo, round_trip_s=0.1) as relay:
+        with socket.create_connection(("127.0.0.1", relay.port)) as client:
+            lengths = []
+            for _ in range(2):
+                begin = time.monotonic()
+                client.sendall(b"piece")
+                assert client.recv(16) == b"piece"
+                lengths.append(time.monotonic() - begin)
+
+    # No upper bound: the machine may stall. Less than the delay would mean that something came early.
+    assert lengths[0] >= 0.195
+    assert 0.095 <= lengths[1]
+
+
+def test_a_relay_passes_every_byte_in_order(echo: int) -> None:
+    sent = os.urandom(3 * MIB)
+    with Relay("127.0.0.1", echo, round_trip_s=0.002) as relay:
+        with socket.create_connection(("127.0.0.1", relay.port)) as client:
+            threading.Thread(target=client.sendall, args=(sent,), daemon=True).start()
+            received = b""
+            while len(received) < len(sent):
+                received += client.recv(1 << 16)
+
+    assert received == sent
+    assert len(relay.passages) == 1
+    assert relay.passages[0].accepted <= relay.passages[0].sent[0] <= relay.passages[0].received[-1]
+
+
+def test_instructions_of_a_call_are_the_same_each_time_and_grow_with_the_work(tmp_path: Path) -> None:
+    program = compile_program("getenv", tmp_path, flags=("-pthread",))
+    few, many = (
+        Case(program=program, libc="glibc", is_ours=False, variables=count) for count in (TYPICAL, 10 * TYPICAL)
+    )
+
+    first, again, more = few.instructions("hit"), few.instructions("hit"), many.instructions("hit")
+
+    assert again == pytest.approx(first, rel=0.01)
+    assert 7 < more / first < 11  # glibc looks through all variables before the one in the middle
