@@ -2,12 +2,12 @@
 
 from http import HTTPStatus
 
-from s3proxy.front.xml_read import Element
+from s3proxy.front.xml_read import Element, as_node
 from s3proxy.front.xml_write import to_xml
 from s3proxy.headers import passed_back
 from s3proxy.incoming import XML_TYPE, Incoming
-from s3proxy.list_entries import as_node
-from s3proxy.list_objects import MAX_PAGE_BYTES, parse_page
+from s3proxy.list_objects import MAX_PAGE_BYTES
+from s3proxy.multipart_upload import parse_answer
 from s3proxy.store import Store, StoreRequest, read_all
 from s3proxy.store_errors import store_error
 
@@ -30,7 +30,7 @@ class BucketLister:
             if response.status != HTTPStatus.OK:
                 raise await store_error(response)
             headers = passed_back(response.headers) | {"content-type": XML_TYPE}
-            page = parse_page(await read_all(response, MAX_PAGE_BYTES))
+            page = parse_answer(await read_all(response, MAX_PAGE_BYTES), "ListAllMyBucketsResult")
         names = [_name(bucket) for buckets in page.all("Buckets") for bucket in buckets.all("Bucket")]
         visible = set(incoming.verified.principal.visible_buckets(names)) - {self._hidden_bucket}
         for buckets in page.all("Buckets"):

@@ -11,12 +11,9 @@ from http import HTTPStatus
 from typing import Final
 from urllib.parse import unquote_plus
 
-from s3proxy.front.errors import S3Error
-from s3proxy.front.xml_read import Element, parse_document
-from s3proxy.front.xml_write import node, to_xml
 from s3proxy.headers import passed_back, passed_headers
 from s3proxy.incoming import XML_TYPE, Incoming
-from s3proxy.list_entries import ENTRY_NAMES, Seen, as_node, shown_entry
+from s3proxy.list_entries import Listed, Seen, entries_in, plaintext_shown, shown_page
 from s3proxy.object_open import Found, Name, ObjectFinder
 from s3proxy.policies import EtagMode, ListEtag, Mode, Policies, Policy
 from s3proxy.store import Store, StoreRequest, read_all
@@ -54,19 +51,13 @@ class ObjectLister:
             if response.status != HTTPStatus.OK:
                 raise await store_error(response, bucket_asked=True)
             headers = passed_back(response.headers) | {"content-type": XML_TYPE}
-            page = parse_page(await read_all(response, MAX_PAGE_BYTES))
-        is_encoded = page.get("EncodingType") == "url"
-        entries = [
-            (_place(call.bucket, child, is_encoded), child) if child.name in ENTRY_NAMES else (None, child)
-            for child in page.children
-        ]
-        policies = {place: self._policies.find(call.bucket, place[0].key) for place, _ in entries if place}
+            page = read_page(await read_all(response, MAX_PAGE_BYTES))
+        is_encoded = "<EncodingType>url</EncodingType>" in page
+        entries = [(_place(call.bucket, entry, is_encoded), entry) for entry in entries_in(page)]
+        policies = {place: self._policies.find(call.bucket, place[0].key) for place, _ in entries}
         await self._look_at({place: policy for place, policy in policies.items() if policy and _is_unclear(policy)})
-        shown = (
-            shown_entry(child, policies[place], self._seen.get(place)) if place else as_node(child)
-            for place, child in entries
-        )
-        await incoming.respond(HTTPStatus.OK, headers, to_xml(node(page.name, *shown)))
+        shown = [(entry, plaintext_shown(entry, policies[place], self._seen.get(place))) for place, entry in entries]
+        await incoming.respond(HTTPStatus.OK, headers, shown_page(page, shown).encode())
 
     async def _look_at(self, places: dict[_Place, Policy]) -> None:
         turns = asyncio.Semaphore(_LOOKS_AT_ONCE)
@@ -98,16 +89,16 @@ class ObjectLister:
             return None
 
 
-def parse_page(raw: bytes) -> Element:
-    """Read a listing of the store.
+def read_page(raw: bytes) -> str:
+    """Return a listing of the store.
 
     Raises:
-        PeerError: it cannot be read.
+        PeerError: it is no text.
     """
     try:
-        return parse_document(raw)
-    except S3Error:
-        msg = "the store answers a list that cannot be read"
+        return raw.decode()
+    except UnicodeDecodeError:
+        msg = "the store answers a list that is not UTF-8"
         raise PeerError(msg) from None
 
 
@@ -118,8 +109,6 @@ def _is_unclear(policy: Policy) -> bool:
     return policy.mode is Mode.MIGRATE or (policy.etag is EtagMode.MD5 and policy.list_etag is ListEtag.EXACT)
 
 
-def _place(bucket: str, entry: Element, is_encoded: bool) -> _Place:  # noqa: FBT001 - of the page
-    keys = entry.all("Key")
-    key = keys[0].text if keys else ""  # blanks at its ends belong to it
-    name = Name(bucket, unquote_plus(key) if is_encoded else key, entry.get("VersionId") or "")
-    return name, entry.get("ETag") or "", entry.get("Size") or ""
+def _place(bucket: str, entry: Listed, is_encoded: bool) -> _Place:  # noqa: FBT001 - of the page
+    name = Name(bucket, unquote_plus(entry.key) if is_encoded else entry.key, entry.version_id)
+    return name, entry.etag, entry.size

@@ -20,22 +20,21 @@ from s3proxy.front.body import stored_content_encoding
 from s3proxy.front.canonical import encode_path
 from s3proxy.front.checksums import checksum_nodes, running
 from s3proxy.front.documents import parse_tagging
-from s3proxy.front.errors import S3Error
 from s3proxy.front.head import RequestHead
-from s3proxy.front.xml_read import parse_document
 from s3proxy.front.xml_write import node, to_xml
 from s3proxy.headers import ENTRY_HEADER, object_headers, passed_back, replaced_headers, require_metadata_room
 from s3proxy.incoming import XML_TYPE, Incoming
 from s3proxy.known_digests import etag_of, seal_headers
 from s3proxy.multipart_copy import copy_multipart
 from s3proxy.multipart_read import MultipartReader
+from s3proxy.multipart_upload import parse_answer
 from s3proxy.object_open import Found, Name, ObjectFinder, Plaintext
 from s3proxy.object_write import ObjectWriter
 from s3proxy.outgoing import Plain
 from s3proxy.passthrough import pass_on
 from s3proxy.policies import EtagMode, Mode, Policies
 from s3proxy.store import Store, StoreRequest, read_all
-from s3proxy.store_errors import store_error
+from s3proxy.store_errors import error_in, store_error
 from strongroom.sealed.attributes import Attributes
 from strongroom.sealed.digests import Checksum, Digests
 from strongroom.sealed.entry import ENTRY_NONCE_BYTES, seal_entry
@@ -161,9 +160,10 @@ class ObjectCopier:
             if response.status != HTTPStatus.OK:
                 raise await store_error(response)
             answered = passed_back(response.headers)
-            result = parse_document(await read_all(response, _MAX_RESULT_BYTES))
-        if result.name != "CopyObjectResult":  # S3 may find out after it has said 200
-            raise S3Error(result.get("Code") or "InternalError", "The store could not copy the object.")
+            raw = await read_all(response, _MAX_RESULT_BYTES)
+        if b"<Error>" in raw:  # S3 may find out after it has said 200
+            raise error_in(raw, response.status)
+        result = parse_answer(raw, "CopyObjectResult")
         answered.pop("etag", None)
         etag = etag_of(wish.policy, digests, result.get("ETag") or "")
         return Copied(etag, digests, result.get("LastModified") or _now(), answered)

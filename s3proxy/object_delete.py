@@ -11,11 +11,11 @@ from s3proxy.front.credentials import Right
 from s3proxy.front.documents import ObjectToDelete, parse_delete
 from s3proxy.front.errors import S3Error
 from s3proxy.front.operations import refuse_unsupported
-from s3proxy.front.xml_read import parse_document
+from s3proxy.front.xml_read import as_node
 from s3proxy.front.xml_write import Node, node, to_xml
 from s3proxy.headers import passed_back, passed_headers
 from s3proxy.incoming import XML_TYPE, Incoming
-from s3proxy.list_entries import as_node
+from s3proxy.multipart_upload import parse_answer
 from s3proxy.object_open import Name, ObjectFinder
 from s3proxy.passthrough import pass_on
 from s3proxy.policies import Mode, Policies
@@ -85,7 +85,7 @@ class ObjectDeleter:
                 if response.status != HTTPStatus.OK:
                     raise await store_error(response, bucket_asked=True)
                 headers = passed_back(response.headers)
-                answer = parse_document(await read_all(response, _MAX_RESULT_BYTES), root="DeleteResult")
+                answer = parse_answer(await read_all(response, _MAX_RESULT_BYTES), "DeleteResult")
             results += [as_node(child) for child in answer.children]
         await incoming.respond(
             HTTPStatus.OK, headers | {"content-type": XML_TYPE}, to_xml(node("DeleteResult", *results))

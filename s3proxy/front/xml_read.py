@@ -10,6 +10,7 @@ from typing import Final, NoReturn
 from xml.parsers import expat
 
 from s3proxy.front.errors import S3Error
+from s3proxy.front.xml_write import Node, node
 
 MAX_DEPTH: Final = 16
 MAX_ELEMENTS: Final = 120_000  # 10,000 parts with seven elements each, and room
@@ -57,6 +58,13 @@ class Element:
         if text is None:
             malformed()
         return text
+
+
+def as_node(element: Element) -> Node:
+    """Return an element that is written as it was read."""
+    if element.children:  # what stands between them is layout
+        return node(element.name, *(as_node(child) for child in element.children))
+    return node(element.name, element.text)
 
 
 def malformed() -> NoReturn:

@@ -1,0 +1,72 @@
+"""Rewriting pages of listings, as stores of all kinds write them."""
+
+import pytest
+
+from s3proxy.list_entries import Listed, Seen, entries_in, plaintext_shown, shown_page
+from s3proxy.policies import EtagMode, Mode, Policy
+from strongroom.errors import PeerError
+from strongroom.sealed.sizes import multipart_overhead_bytes, whole_stored_bytes
+
+SEALED = Policy(name="p", kek="file", buckets=("*",))
+OPAQUE = Policy(name="p", kek="file", buckets=("*",), etag=EtagMode.OPAQUE)
+OPEN = Policy(name="p", kek="file", buckets=("*",), mode=Mode.PASSTHROUGH)
+HEX = "0123456789abcdef0123456789abcdef"
+PAGE = (
+    '<?xml version="1.0"?>\n<ListVersionsResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Name>b</Name>'
+    "<Version><Key>a&amp;b&#9;&lt;</Key><VersionId>1</VersionId><ETag>&quot;x&quot;</ETag>\n<Size>384</Size>"
+    "<ChecksumAlgorithm>CRC32</ChecksumAlgorithm><ChecksumType>FULL_OBJECT</ChecksumType></Version>"
+    "<DeleteMarker><Key>a</Key><VersionId>2</VersionId></DeleteMarker>"
+    "<Version><Key>b</Key><Size>7</Size></Version><NextVersionIdMarker>9</NextVersionIdMarker></ListVersionsResult>"
+)
+
+
+def listed(size: int | str, etag: str = f'"{HEX}"') -> Listed:
+    return Listed("k", "", etag, str(size), 0, 0)
+
+
+def test_entries_are_found_and_everything_else_stays() -> None:
+    first, second = entries_in(PAGE)
+    assert (first.key, first.version_id, first.etag, first.size) == ("a&b\t<", "1", '"x"', "384")
+    assert (second.key, second.version_id, second.etag, second.size) == ("b", "", "", "7")
+    assert shown_page(PAGE, [(first, None), (second, None)]) == PAGE
+    changed = shown_page(PAGE, [(first, (5, '"y-1"')), (second, (6, '"z"'))])
+    assert changed == (
+        PAGE.replace("<Size>384</Size>", "<Size>5</Size>")
+        .replace("<ETag>&quot;x&quot;</ETag>", "<ETag>&quot;y-1&quot;</ETag>")
+        .replace("<Size>7</Size>", "<Size>6</Size>")
+        .replace("<ChecksumAlgorithm>CRC32</ChecksumAlgorithm><ChecksumType>FULL_OBJECT</ChecksumType>", "")
+    )
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        "<L><Contents a='1'><Key>k</Key><Size>1</Size></Contents></L>",
+        "<L><s3:Contents><s3:Key>k</s3:Key></s3:Contents></L>",
+        "<L><Contents/></L>",
+        "<L><Contents><Key><![CDATA[k]]></Key></Contents></L>",
+        "<L><!-- <Contents></Contents> --></L>",
+        "<L><Contents><Key>k</Key>",
+    ],
+)
+def test_a_page_in_which_an_entry_could_be_overlooked_is_refused(page: str) -> None:
+    with pytest.raises(PeerError):
+        entries_in(page)
+
+
+@pytest.mark.parametrize("size", [0, 1, 65_536, 65_537, 10_000_000])
+def test_sizes_of_sealed_objects(size: int) -> None:
+    assert plaintext_shown(listed(whole_stored_bytes(size)), SEALED, None) == (size, f'"{HEX}-1"')
+    assert plaintext_shown(listed(whole_stored_bytes(size)), OPAQUE, None) == (size, f'"{HEX}"')
+    parts = listed(size + multipart_overhead_bytes(3), f'"{HEX}-3"')
+    assert plaintext_shown(parts, SEALED, None) == (size, f'"{HEX}-3"')
+
+
+def test_what_no_proxy_has_sealed_stays() -> None:
+    stored = listed(whole_stored_bytes(5))
+    assert plaintext_shown(stored, None, None) is None
+    assert plaintext_shown(stored, OPEN, None) is None
+    assert plaintext_shown(stored, SEALED, Seen(is_sealed=False, etag='"e"')) is None
+    assert plaintext_shown(stored, SEALED, Seen(is_sealed=True, etag='"e"')) == (5, '"e"')
+    for size in (0, 383, "", "-5", "x", "9" * 40):
+        assert plaintext_shown(listed(size), SEALED, None) is None
