@@ -40,6 +40,25 @@ class Kek(Protocol):
         ...
 
 
+def read_key_file(path: Path) -> Secret:
+    """Return the key of a key file.
+
+    Raises:
+        ConfigError: it cannot be read or does not hold 32 bytes in base64.
+    """
+    try:
+        raw = base64.b64decode(path.read_bytes().strip(), validate=True)
+    except OSError as error:
+        msg = f"{path}: cannot be read ({error.strerror})"
+        raise ConfigError(msg, hint="kek_file names a file with 32 random bytes in base64") from None
+    except binascii.Error:
+        raw = b""
+    if len(raw) != KEK_BYTES:
+        msg = f"{path}: does not hold {KEK_BYTES} bytes in base64"
+        raise ConfigError(msg, hint="make one with: head -c 32 /dev/urandom | base64")
+    return Secret(raw)
+
+
 class FileKek:
     """The key of a key file: for work without a KMS, and for tests."""
 
@@ -49,17 +68,7 @@ class FileKek:
         Raises:
             ConfigError: it cannot be read or does not hold 32 bytes in base64.
         """
-        try:
-            raw = base64.b64decode(path.read_bytes().strip(), validate=True)
-        except OSError as error:
-            msg = f"{path}: cannot be read ({error.strerror})"
-            raise ConfigError(msg, hint="kek_file names a file with 32 random bytes in base64") from None
-        except binascii.Error:
-            raw = b""
-        if len(raw) != KEK_BYTES:
-            msg = f"{path}: does not hold {KEK_BYTES} bytes in base64"
-            raise ConfigError(msg, hint="make one with: head -c 32 /dev/urandom | base64")
-        self._key = Secret(raw)
+        self._key = read_key_file(path)
 
     async def wrap(self, key: Secret, *, policy: str, key_id: bytes) -> WrappedKey:
         """Wrap a bucket key."""

@@ -8,6 +8,9 @@ from importlib import import_module
 from strongroom.errors import ConfigError, StrongroomError
 
 _VERBS = {
+    "seal-bucket": "seal what stands in a bucket as plaintext, while it is in use",
+    "verify": "read every object of a bucket to its end, and report what is damaged",
+    "open": "decrypt a stored object from its bytes, without its store",
     "rewrap": "after a rotation of the KEK, wrap the bucket keys anew; objects stay as they are",
 }
 

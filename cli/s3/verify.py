@@ -1,0 +1,37 @@
+"""``strongroom s3 verify``: read every object of a bucket to its end, and report what is damaged."""
+
+import argparse
+import sys
+
+from cli.s3.config import read_settings, with_backing
+from cli.s3.progress import Progress
+from s3proxy.backing import Backing
+from s3proxy.survey import State, Survey, Surveyor
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the verb."""
+    parser.add_argument("bucket", metavar="BUCKET")
+    parser.add_argument("--prefix", default="", help="only keys that begin so")
+
+
+async def run(options: argparse.Namespace) -> int:
+    """Verify a bucket; 1 if an object is damaged or cannot be read.
+
+    Raises:
+        StrongroomError: it could not be carried through.
+    """
+
+    async def work(backing: Backing) -> Survey:
+        with Progress("objects") as progress:
+            surveyor = Surveyor(backing, options.bucket, progress=lambda survey: progress.show(survey.done))
+            return await surveyor.run(prefix=options.prefix)
+
+    survey = await with_backing(read_settings(options.config), work)
+    for key, complaint in sorted(survey.complaints.items()):
+        sys.stdout.write(f"{options.bucket}/{key}: {complaint}\n")
+    for state in State:
+        if survey.counts[state]:
+            sys.stdout.write(f"{survey.counts[state]} {state.value}\n")
+    sys.stdout.write(f"{survey.done} objects, {survey.plaintext_bytes} bytes of plaintext read\n")
+    return 1 if survey.complaints else 0
