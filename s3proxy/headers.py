@@ -29,13 +29,15 @@ _ABOUT_OBJECTS: Final = (*_CONTENT, "content-md5", "origin", "range")
 _PREFLIGHT: Final = ("access-control-request-headers", "access-control-request-method")
 _GRANTS: Final = "x-amz-grant-"
 _REFUSED: Final = "x-amz-server-side-encryption-customer-"
-_ANSWERED: Final = (
+_CROSS_ORIGIN: Final = (
     "access-control-allow-credentials", "access-control-allow-headers", "access-control-allow-methods",
-    "access-control-allow-origin", "access-control-expose-headers", "access-control-max-age", "last-modified", "vary",
-    "x-amz-delete-marker", "x-amz-expiration", "x-amz-missing-meta", "x-amz-object-lock-legal-hold",
-    "x-amz-object-lock-mode", "x-amz-object-lock-retain-until-date", "x-amz-replication-status",
-    "x-amz-request-charged", "x-amz-restore", "x-amz-storage-class", "x-amz-tagging-count", "x-amz-version-id",
-    "x-amz-website-redirect-location",
+    "access-control-allow-origin", "access-control-expose-headers", "access-control-max-age", "vary",
+)  # fmt: skip
+_ANSWERED: Final = (
+    *_CROSS_ORIGIN, "last-modified", "x-amz-delete-marker", "x-amz-expiration", "x-amz-missing-meta",
+    "x-amz-object-lock-legal-hold", "x-amz-object-lock-mode", "x-amz-object-lock-retain-until-date",
+    "x-amz-replication-status", "x-amz-request-charged", "x-amz-restore", "x-amz-storage-class", "x-amz-tagging-count",
+    "x-amz-version-id", "x-amz-website-redirect-location",
 )  # fmt: skip
 _PASSED_BACK: Final = (
     *_ANSWERED, *_CONTENT, "accept-ranges", "allow", "content-range", "etag", "location", "retry-after",
@@ -142,6 +144,11 @@ def passed_back(store: Mapping[str, str]) -> dict[str, str]:
         for name, value in store.items()
         if name.lower() in _PASSED_BACK or (name.lower().startswith(META) and name.lower() != ENTRY_HEADER)
     }
+
+
+def cross_origin_headers(store: Mapping[str, str]) -> dict[str, str]:
+    """Return the headers that let a browser's script read an answer (Fetch, "CORS protocol")."""
+    return {name.lower(): value for name, value in store.items() if name.lower() in _CROSS_ORIGIN}
 
 
 _OWN: Final = frozenset(

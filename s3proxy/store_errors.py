@@ -5,6 +5,7 @@ from html import unescape
 from http import HTTPStatus
 
 from s3proxy.front.errors import S3Error
+from s3proxy.headers import cross_origin_headers
 from s3proxy.store import read_all
 from s3proxy.store_connections import StoreAnswer
 
@@ -15,6 +16,11 @@ _BY_STATUS = {
     304: "NotModified", 400: "InvalidRequest", 403: "AccessDenied", 404: "NoSuchKey", 405: "MethodNotAllowed",
     409: "OperationAborted", 412: "PreconditionFailed", 416: "InvalidRange", 501: "NotImplemented", 503: "SlowDown",
 }  # fmt: skip
+_WORDS = {  # for answers to HEAD, which have no body
+    "NoSuchKey": "The specified key does not exist.",
+    "NoSuchBucket": "The specified bucket does not exist",
+    "PreconditionFailed": "At least one of the pre-conditions you specified did not hold",
+}
 # Ours to answer for: the client's own credentials were fine.
 _OURS = {
     "SignatureDoesNotMatch",
@@ -33,7 +39,9 @@ async def store_error(response: StoreAnswer, *, bucket_asked: bool = False) -> S
         bucket_asked: whether a bucket was asked for, for an answer without a body.
     """
     body = await read_all(response, _MAX_BYTES) if response.method != "HEAD" else b""
-    return error_in(body, response.status, bucket_asked=bucket_asked)
+    error = error_in(body, response.status, bucket_asked=bucket_asked)
+    error.headers = cross_origin_headers(response.headers)
+    return error
 
 
 def error_in(body: bytes, status: int, *, bucket_asked: bool = False) -> S3Error:
@@ -52,7 +60,7 @@ def error_in(body: bytes, status: int, *, bucket_asked: bool = False) -> S3Error
     if name in _OURS:
         hint = f"the store answers {name}: check store_credentials, store_region and the clock"
         return S3Error("InternalError", "The store does not accept the proxy.", hint=hint)
-    text = unescape(message[1].decode("utf-8", "replace")) if message else "The store refuses the request."
+    text = unescape(message[1].decode("utf-8", "replace")) if message else _WORDS.get(name, "The store refuses it.")
     error = S3Error(name, text)
     inside_of_200 = status < HTTPStatus.MULTIPLE_CHOICES
     error.status = HTTPStatus.INTERNAL_SERVER_ERROR if inside_of_200 else status

@@ -273,6 +273,9 @@ def test_cross_origin(s3: Any, modes: ProxyProcess) -> None:
     read = s3.generate_presigned_url("get_object", Params={"Bucket": "modes-sealed", "Key": "crossed"})
     answer, body = http_answer(read, headers=origin)
     assert (body, answer.getheader("Access-Control-Expose-Headers")) == (b"x", "ETag")
+    missing = s3.generate_presigned_url("get_object", Params={"Bucket": "modes-sealed", "Key": "missing"})
+    answer, _ = http_answer(missing, headers=origin)
+    assert (answer.status, answer.getheader("Access-Control-Allow-Origin")) == (404, "https://app.example")
     answer, _ = http_answer(url, "OPTIONS", headers=asks | {"Origin": "https://evil.example"})
     assert answer.getheader("Access-Control-Allow-Origin") is None
     s3.delete_bucket_cors(Bucket="modes-sealed")
