@@ -1,6 +1,5 @@
 """Reading multipart objects: the manifest first, then the parts, in one request if all of them are wanted."""
 
-from collections import OrderedDict
 from collections.abc import AsyncIterator
 from itertools import accumulate
 
@@ -11,6 +10,7 @@ from s3proxy.front.errors import S3Error
 from s3proxy.headers import answer_headers
 from s3proxy.incoming import Incoming
 from s3proxy.object_open import Found, Name, ObjectFinder
+from s3proxy.recent import Recent
 from s3proxy.store import Store
 from s3proxy.store_errors import store_error
 from strongroom.sealed.digests import ChecksumScope, Digests
@@ -28,6 +28,7 @@ from strongroom.sealed.sizes import (
 )
 
 _OK, _PARTIAL = 200, 206
+_KEPT_NAMES = 10_000
 _KEPT_SEGMENTS = 4096  # parts that were read from the middle; about 2 kB of memory each
 _KEPT_PARTS = 100_000  # in all manifests together, about 100 bytes of memory each
 
@@ -41,9 +42,20 @@ class MultipartReader:
         """Take the store and what opens entries."""
         self._store = store
         self._finder = finder
-        self._manifests: OrderedDict[tuple[bytes, str, int], Opened] = OrderedDict()
-        self._kept_parts = 0
-        self._segments: OrderedDict[tuple[bytes, str, int], Segment] = OrderedDict()
+        self._manifests = Recent[tuple[bytes, str, int], Opened](_KEPT_PARTS)
+        self._segments = Recent[tuple[bytes, str, int], Segment](_KEPT_SEGMENTS)
+        self._names = Recent[tuple[str, str], None](_KEPT_NAMES)
+
+    def is_expected(self, name: Name) -> bool:
+        """Say whether a multipart object stood under a name when it was last read.
+
+        Then it is better asked for its metadata first: the body of an answer that nobody wants costs a connection.
+        """
+        return (name.bucket, name.key) in self._names
+
+    def forget(self, name: Name) -> None:
+        """Take note that something else stands under a name."""
+        self._names.drop((name.bucket, name.key))
 
     async def send(self, incoming: Incoming, name: Name, found: Found, asked: ByteRange | None) -> None:
         """Answer GetObject or HeadObject.
@@ -81,6 +93,7 @@ class MultipartReader:
         Raises:
             StrongroomError: rules 1 to 9 and 13 to 16, or the store refuses.
         """
+        self._names.keep((name.bucket, name.key), None)
         place = found.segment.raw, found.store_etag, found.stored_bytes
         known = self._manifests.get(place)
         if known is None:
@@ -92,18 +105,8 @@ class MultipartReader:
             require_binding(found.segment, segment, manifest, bucket=name.bucket, key=name.key)
             manifest.require_size(found.stored_bytes)
             known = segment, manifest
-            self._keep(place, known)
+            self._manifests.keep(place, known, weight=len(manifest.parts))
         return known
-
-    def _keep(self, place: tuple[bytes, str, int], opened: Opened) -> None:
-        """Keep a manifest, and forget the oldest for it; another request may have kept the same meanwhile."""
-        if place in self._manifests:
-            return
-        self._manifests[place] = opened
-        self._kept_parts += len(opened[1].parts)
-        while self._kept_parts > _KEPT_PARTS:
-            _, forgotten = self._manifests.popitem(last=False)
-            self._kept_parts -= len(forgotten[1].parts)
 
     async def pieces(
         self, name: Name, found: Found, opened: Opened, first: int, last: int
@@ -196,9 +199,8 @@ class MultipartReader:
             begin = part.stored_offset
             raw = await self._finder.read_stored(name, found, begin, begin + HEADER_BYTES - 1)
             index = opened[1].parts.index(part.record)
-            segment = self._segments[place] = await self._admit(name, opened, index, raw)
-            while len(self._segments) > _KEPT_SEGMENTS:
-                self._segments.popitem(last=False)
+            segment = await self._admit(name, opened, index, raw)
+            self._segments.keep(place, segment)
         return segment
 
     async def _admit(self, name: Name, opened: Opened, index: int, raw: bytes) -> Segment:

@@ -44,14 +44,20 @@ class ObjectReader:
             StrongroomError: it is refused, here or by the store.
         """
         name, asked = name_of(incoming), parse_range(incoming.head.header("range"))
-        if "partNumber" in incoming.call.query or (asked is not None and incoming.head.has("if-range")):
+        depends = "partNumber" in incoming.call.query or (asked is not None and incoming.head.has("if-range"))
+        if depends or self._multipart.is_expected(name):
             await self._get_what_depends(incoming, policy, name, asked)
         else:
             await self._get(incoming, policy, name, asked)
 
     async def _get_what_depends(self, incoming: Incoming, policy: Policy, name: Name, asked: ByteRange | None) -> None:
-        """Send what cannot be asked for before it is known what stands there: a part, or a range under If-Range."""
-        found = await self._finder.look(name, policy)
+        """Send what cannot well be asked for before it is known what stands there.
+
+        A part, a range under If-Range, or what is probably a multipart object.
+        """
+        found = await self._finder.look(name, policy, query=overrides(incoming), headers=read_headers(incoming.head))
+        if isinstance(found, Plaintext) or not found.is_multipart:
+            self._multipart.forget(name)
         if isinstance(found, Plaintext):
             await send_plaintext(incoming, self._store)
             return

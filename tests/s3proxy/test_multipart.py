@@ -126,6 +126,16 @@ def test_if_range_of_another_object_gives_the_whole(s3: Any, bucket: str, parted
     assert lengths == [10, sum(map(len, parts.values()))]
 
 
+def test_headers_of_the_answer_as_the_request_wants_them(
+    s3: Any, bucket: str, parted: tuple[str, dict[int, bytes]]
+) -> None:
+    wanted = {"ResponseContentDisposition": 'attachment; filename="a"', "ResponseContentType": "text/wanted"}
+    for options in ({}, {}, {"Range": "bytes=0-9"}, {"PartNumber": 1}):
+        got = s3.get_object(Bucket=bucket, Key=parted[0], **wanted, **options)
+        assert got["ContentDisposition"] == 'attachment; filename="a"'
+        assert got["ContentType"] == "text/wanted"
+
+
 def test_parts_in_parallel_and_again_each_with_keys_of_its_own(s3: Any, bare: Any, bucket: str) -> None:
     up = begin(s3, bucket, "parallel")
     bodies = {number: os.urandom(LEAST) for number in range(1, 5)}
