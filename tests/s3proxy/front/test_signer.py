@@ -6,11 +6,12 @@ from unittest import mock
 from botocore import auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials as BotoCredentials
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from s3proxy.front.canonical import EMPTY_SHA256, encode_path, encode_query
 from s3proxy.front.head import make_head
+from s3proxy.front.signature import AUTH_PARAMETERS
 from s3proxy.front.signer import Signer, StoreCredential
 from strongroom.secret import Secret
 from tests.support.s3_requests import ACCESS_KEY_ID, HOST, NOW, SECRET_KEY, verifier
@@ -51,6 +52,7 @@ def test_signatures_are_those_of_botocore(
 
 @given(key=KEYS, query=QUERIES)
 def test_our_own_verifier_accepts_what_the_signer_signs(key: str, query: list[tuple[str, str]]) -> None:
+    assume(not any(name in AUTH_PARAMETERS for name, _ in query))  # those would be another way to sign
     raw_path, raw_query = encode_path("bucket", key), encode_query(query)
     headers = {"Range": "bytes=0-9", "x-amz-meta-a": "b"}
     added = SIGNER.sign(

@@ -277,6 +277,14 @@ def test_a_presigned_url_with_an_unsigned_payload_header_is_accepted_and_with_a_
     assert refused(changed(presigned(), x_amz_content_sha256="0" * 64)) == "AccessDenied"
 
 
+def test_a_preflight_is_anonymous_whatever_its_url_is_signed_for() -> None:
+    asked = presigned(method="PUT")
+    head = make_head(
+        "OPTIONS", f"{asked.raw_path}?{asked.raw_query}", [("Host", HOST), ("Origin", "https://a.example")]
+    )
+    assert verifier().verify(head, now=NOW + timedelta(days=1)).principal.is_anonymous
+
+
 def test_a_request_without_signature_is_anonymous() -> None:
     verified = verifier().verify(make_head("GET", "/b/k", [("Host", HOST)]), now=NOW)
     assert verified.principal.is_anonymous
