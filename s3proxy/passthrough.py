@@ -10,6 +10,7 @@ from http import HTTPStatus
 
 from s3proxy.front.body import stored_content_encoding
 from s3proxy.front.checksums import checksum_header
+from s3proxy.front.operation_table import Operation
 from s3proxy.headers import passed_back, passed_headers
 from s3proxy.incoming import MAX_DOCUMENT_BYTES, Incoming
 from s3proxy.outgoing import Outcome, plain_of, read_plain, verified_pieces
@@ -56,6 +57,8 @@ async def pass_on(
                 sent |= [checksum_header(digests.checksum)]
             # S3 demands it of some documents, where a checksum would do as well, and that was in the client's trailer.
             sent["content-md5"] = base64.b64encode(hashlib.md5(sent_body, usedforsecurity=False).digest()).decode()
+    if call.operation is Operation.UPLOAD_PART:  # the store was told of no algorithm when the upload was begun
+        sent = {name: value for name, value in sent.items() if not name.startswith(_CHECKSUM)}
     request = StoreRequest(
         method=incoming.request.method,
         bucket=call.bucket,

@@ -11,6 +11,7 @@ from cli.dev.s3proxy import ProxyProcess
 from cli.dev.seaweed import SeaweedServer
 from tests.s3proxy.conftest import client_of
 from tests.support.multipart import LEAST, begin, code_of, upload
+from tests.support.store_relay import StoreRelay
 
 POLICY = """\
 [[policy]]
@@ -35,12 +36,20 @@ WHOLE = b"".join(BODIES.values())
 
 
 @pytest.fixture(scope="module")
-def modes(tmp_path_factory: pytest.TempPathFactory, store: SeaweedServer) -> Iterator[Any]:
-    with ProxyProcess(tmp_path_factory.mktemp("modes"), store, policy=POLICY) as running:
+def relay(store: SeaweedServer) -> Iterator[StoreRelay]:
+    with StoreRelay(store.address) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def modes(tmp_path_factory: pytest.TempPathFactory, store: SeaweedServer, relay: StoreRelay) -> Iterator[Any]:
+    settings = {"store_address": relay.address}
+    with ProxyProcess(tmp_path_factory.mktemp("modes"), store, policy=POLICY, settings=settings) as running:
         client = client_of(running.url, running.access_key, running.secret_key)
         for bucket in ("mode-sealed", "mode-migrate", "mode-plain"):
             client.create_bucket(Bucket=bucket)
         yield client
+        client.close()
 
 
 @pytest.mark.parametrize("options", [{}, {"ChecksumAlgorithm": "CRC32"}])
@@ -58,13 +67,18 @@ def test_passthrough_stores_what_came(modes: Any, bare: Any, options: dict[str, 
     assert got["Metadata"] == {"colour": "blue"}
 
 
-def test_passthrough_completes_with_checksums(modes: Any) -> None:
+def test_passthrough_completes_with_checksums_that_only_the_proxy_knows(modes: Any, relay: StoreRelay) -> None:
+    """S3 refuses checksums of parts when it was not told of their algorithm at the beginning."""
+    relay.exchanges.clear()
     uploading = begin(modes, "mode-plain", "summed", ChecksumAlgorithm="CRC32")
     answer = modes.upload_part(**uploading.names, PartNumber=1, Body=b"x", ChecksumAlgorithm="CRC32")
     part = {"PartNumber": 1, "ETag": answer["ETag"], "ChecksumCRC32": "jNIAkg=="}
     parts = {"Parts": [part]}
     modes.complete_multipart_upload(**uploading.names, MultipartUpload=parts, ChecksumCRC32="jNIAkg==")
     assert modes.get_object(Bucket="mode-plain", Key="summed")["Body"].read() == b"x"
+    for exchange in relay.exchanges:
+        assert not [name for name in exchange.headers if name.startswith("x-amz-checksum-")]
+        assert b"Checksum" not in exchange.body
 
 
 def test_wrong_part_is_not_taken_in_passthrough_either(modes: Any, bare: Any) -> None:
