@@ -1,4 +1,4 @@
-"""What the bridge can carry: bundles per second of processor, storms of launches, and what a durable audit log costs."""
+"""What the bridge can carry: bundles per second and core, storms of launches, and what a durable audit log costs."""
 
 import contextlib
 from collections.abc import Callable, Mapping

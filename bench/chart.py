@@ -53,12 +53,11 @@ def bars(rows: Sequence[Bar], *, unit: str, name: str) -> str:
     for number, row in enumerate(rows):
         y = number * _ROW
         low, end, high = (one / longest * WIDTH for one in (row.value.low, row.value.value, row.value.high))
-        title = (
-            f"{row.label}: {show(row.value.value, unit)} ({show(row.value.low, unit)} to {show(row.value.high, unit)})"
-        )
+        title = f"{row.label}: {_with_interval(row.value, unit)}"
+        shown = escape(show(row.value.value, unit))
         parts.append(
             f'<g><title>{escape(title)}</title><text x="0" y="{y + 13}">{escape(row.label)}</text>'
-            f'<text x="{WIDTH}" y="{y + 13}" text-anchor="end" class="value">{escape(show(row.value.value, unit))}</text>'
+            f'<text x="{WIDTH}" y="{y + 13}" text-anchor="end" class="value">{shown}</text>'
             f'<rect x="0" y="{y + 18}" width="{max(end, 1.5):.1f}" height="11" rx="2" class="s{row.colour}"/>'
             f'<path d="M{low:.1f} {y + 23.5}H{high:.1f}" class="interval"/></g>'
         )
@@ -88,9 +87,7 @@ def lines(series: Sequence[Line], *, x_label: str, unit: str, name: str, aim: fl
         path = " ".join(f"{across.place(x):.1f},{up.place(it.value):.1f}" for x, it in line.points)
         parts.append(f'<polyline points="{path}" class="line l{line.colour}"/>')
         for x, it in line.points:
-            title = (
-                f"{line.label}, {show_size(x)}: {show(it.value, unit)} ({show(it.low, unit)} to {show(it.high, unit)})"
-            )
+            title = f"{line.label}, {show_size(x)}: {_with_interval(it, unit)}"
             place = f'cx="{across.place(x):.1f}" cy="{up.place(it.value):.1f}" r="3.2"'
             parts.append(f'<circle {place} class="s{line.colour}"><title>{escape(title)}</title></circle>')
     legend_top = _TOP + _PLOT_HEIGHT + _BOTTOM + 14
@@ -122,6 +119,10 @@ def show_size(size: float) -> str:
         if size >= 1 << power and size % (1 << power) == 0:
             return f"{int(size) >> power} {letter}i"
     return f"{size:,.0f}" if size >= 1 else f"{size:g}"
+
+
+def _with_interval(value: Estimate, unit: str) -> str:
+    return f"{show(value.value, unit)} ({show(value.low, unit)} to {show(value.high, unit)})"
 
 
 class _Axis:

@@ -34,7 +34,7 @@ _CALLGRIND: Final = f"/usr/libexec/valgrind/callgrind-{_VALGRIND_MACHINE}-linux"
 
 
 def name_of(number: int) -> str:
-    """Return the name of a variable, as name_of() of getenv.c makes it."""
+    """Make the name of a variable, as getenv.c does, too."""
     return f"{_WORDS[number % len(_WORDS)]}_SETTING_{number}"
 
 
@@ -85,7 +85,8 @@ class Case:
                 os.close(descriptor)
         if done.returncode:
             said = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["nothing said"]
-            msg = f"getenv.c {what} with {self.variables} variables on {self.target} ends with {done.returncode}: {said[0]}"
+            where = f"{what} with {self.variables} variables on {self.target}"
+            msg = f"getenv.c: {where}: ends with {done.returncode}: {said[0]}"
             raise PeerError(msg)
         return done.stderr if is_counted else done.stdout
 
@@ -133,7 +134,7 @@ def _ordinary_region(image: bytes) -> tuple[str, int]:
 
 
 def make_cases(directory: Path) -> dict[tuple[str, bool, int], Case]:
-    """Compile getenv.c for each C library, and return the cases by libc, whether the library is loaded, and variables."""
+    """Compile getenv.c for each C library; returns the cases by libc, whether the library is loaded, and variables."""
     programs = {
         libc: compile_program("getenv", directory, compiler=compiler, flags=("-pthread",))
         for libc, compiler in COMPILERS.items()
@@ -158,7 +159,7 @@ def measure(run: Run) -> None:
     count_instructions(run, cases)
     run.tell(f"{NAME}: starting programs", 0.9)
     _measure_one(run, typical, "spawn", threads=1, calls=20)
-    alone = {what: typical["glibc"] for what in ("heap", "secret")}
+    alone = dict.fromkeys(("heap", "secret"), typical["glibc"])
     series = run.interleaved(
         {what: _batch(case, what, threads=1, calls=50, samples=5) for what, case in alone.items()}, rounds=_rounds(run)
     )

@@ -163,7 +163,7 @@ def sops(scene: Scene) -> Launcher:
 
 
 def dotenvx(scene: Scene, prefix: Path) -> Launcher:
-    """dotenvx with an encrypted file and its key, both on disk; it talks to no server."""
+    """Use dotenvx with an encrypted file and its key, both on disk; it talks to no server."""
     program = prefix / "node_modules" / ".bin" / "dotenvx"
     directory = _own(scene, "dotenvx")
     _write_dotenv(scene, directory / ".env")

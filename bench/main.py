@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Final, cast
 
 from bench.gate import Change, compare, parse_waivers
+from bench.pictures import write_pictures
+from bench.plots import plots
 from bench.progress import Progress
 from bench.report import write_report
 from bench.result import Result, history_line, parse_result
@@ -21,6 +23,7 @@ SUITES: Final = ("per_object", "pod_start", "getenv", "bridge", "scale")
 RESULTS: Final = ROOT / "bench" / "results" / "local"
 HISTORY: Final = ROOT / "bench" / "history.jsonl"
 WAIVERS: Final = ROOT / "bench" / "baselines" / "waivers.toml"
+PICTURES: Final = ROOT / "docs" / "images"
 CACHE: Final = Path.home() / ".cache" / "strongroom-bench"
 
 
@@ -63,6 +66,9 @@ def _parser() -> argparse.ArgumentParser:
     comparing.set_defaults(do=_compare)
     reporting = verbs.add_parser("report", help="write the report of a run again")
     reporting.add_argument("result", type=Path, help="result.json of a run")
+    reporting.add_argument(
+        "--png", nargs="+", default=[], metavar="CHART", help="draw these charts as docs/images/*.png"
+    )
     reporting.set_defaults(do=_report)
     return parser
 
@@ -175,6 +181,14 @@ def _report(options: argparse.Namespace) -> int:
     result = _read(options.result)
     history = HISTORY.read_text() if HISTORY.exists() else ""
     sys.stdout.write(f"{write_run(result, options.result.parent, history)}\n")
+    if options.png:
+        drawn = {plot.key: plot for plot in plots(result)}
+        unknown = sorted(set(options.png) - set(drawn))
+        if unknown:
+            msg = f"{unknown[0]}: this run gives no such chart"
+            raise ConfigError(msg, hint=f"there are {', '.join(drawn)}")
+        for path in write_pictures([drawn[key] for key in options.png], PICTURES):
+            sys.stdout.write(f"{path}\n")
     return 0
 
 

@@ -21,7 +21,7 @@ SUMMARY: Final = "PUT and GET through the S3 proxy, beside the bare store, hapro
 TARGETS: Final = ("store", "haproxy", "strongroom", "rclone")
 STREAMS: Final = 16
 SMALL_BYTES: Final = 1 << 16  # up to here latency is promised, from 1 MiB on throughput
-_LEAST_S: Final = 1e-6  # a hop that adds less than this cannot be told from none
+_LEAST_S: Final = 1e-4  # a hop that adds less than this cannot be told from none on a machine with other work
 
 MAX_ADDED: Final = 1.5  # times what haproxy adds
 MIN_THROUGHPUT: Final = 0.7  # of haproxy's

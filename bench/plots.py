@@ -165,7 +165,9 @@ def _bars(key: str, suite: str, title: str, figures: Sequence[tuple[Figure, int]
     return Plot(key, suite, title, bars(rows, unit=figures[0][0].unit, name=title))
 
 
-def _lines(key: str, suite: str, title: str, figures: Sequence[Figure], by: str, x_label: str) -> Iterator[Plot]:
+def _lines(  # noqa: PLR0913, PLR0917 - what a chart is made of
+    key: str, suite: str, title: str, figures: Sequence[Figure], by: str, x_label: str
+) -> Iterator[Plot]:
     """Yield a chart of lines if there is enough for one."""
     series = []
     for colour, target in enumerate(_TARGETS[suite]):

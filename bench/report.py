@@ -67,10 +67,12 @@ def page(result: Result, history: str) -> str:
 <header>
 <h1>What Strongroom costs</h1>
 <p class="faint">Commit {escape(result.commit[:12])}{" with changes" if "+" in result.commit else ""},
-{escape(result.started[:16].replace("T", " "))} UTC, {"quick" if result.quick else "full"} run of {result.seconds:.0f} s on
-{escape(result.machine.get("processor", "an unknown processor"))}, {escape(result.machine.get("cores", "?"))} cores.</p>
+{escape(result.started[:16].replace("T", " "))} UTC, {"quick" if result.quick else "full"} run of {result.seconds:.0f} s
+on {escape(result.machine.get("processor", "an unknown processor"))},
+{escape(result.machine.get("cores", "?"))} cores.</p>
 {_quick_warning(result)}
-<nav><a href="#aims">Aims</a>{links}<a href="#history">History</a><a href="#machine">Machine</a><a href="#figures">All figures</a></nav>
+<nav><a href="#aims">Aims</a>{links}<a href="#history">History</a><a href="#machine">Machine</a>
+<a href="#figures">All figures</a></nav>
 </header>
 <main>
 {_headlines(result)}
@@ -101,7 +103,7 @@ def _headlines(result: Result) -> str:
     ]
     for name, words in _HEADLINES:
         if name in claims:
-            value = show(claims[name].value.value, claims[name].unit).replace(" x", "×")
+            value = show(claims[name].value.value, claims[name].unit).replace(" x", "\u00d7")
             cells.append(f'<div class="stat"><b>{escape(value)}</b><span>{escape(words)}</span></div>')
     return f'<div class="stats">{"".join(cells)}</div>'
 
@@ -110,9 +112,10 @@ def _aims(result: Result, earlier: Sequence[dict[str, float]]) -> str:
     aims = sorted((claim for claim in result.claims if claim.is_met is not None), key=lambda claim: bool(claim.is_met))
     rows = "".join(_aim(claim, earlier) for claim in aims)
     return f"""<h2 id="aims">Aims, as ratios and counts within this run</h2>
-<p class="faint">The interval holds 95 % of 400 draws of whole rounds. Missed ones stand first. Earlier runs: oldest first.</p>
+<p class="faint">The interval holds 95 % of 400 draws of whole rounds. Missed ones stand first.
+Earlier runs: oldest first.</p>
 <div class="scroll"><table>
-<thead><tr><th>Claim</th><th>Measured</th><th>Interval</th><th>Aim</th><th></th><th>Runs</th></tr></thead>
+<thead><tr><th>Claim</th><th></th><th>Measured</th><th>Aim</th><th>Interval</th><th>Runs</th></tr></thead>
 <tbody>{rows}</tbody></table></div>"""
 
 
@@ -123,9 +126,11 @@ def _aim(claim: Claim, earlier: Sequence[dict[str, float]]) -> str:
     is_exact = claim.value.low == claim.value.high
     interval = "" if is_exact else f"{show(claim.value.low, claim.unit)} … {show(claim.value.high, claim.unit)}"
     return (
-        f'<tr><td>{escape(claim.name.replace("/", " / "))}</td><td class="number">{escape(show(claim.value.value, claim.unit))}</td>'
-        f'<td class="number">{escape(interval)}</td><td class="number">{sign} {escape(show(claim.aim or 0, claim.unit))}</td>'
-        f'<td class="{word}">{word}</td><td>{_trend(values)}</td></tr>'
+        f"<tr><td>{escape(claim.name.replace('/', ' / '))}</td>"
+        f'<td class="{word}">{word}</td>'
+        f'<td class="number">{escape(show(claim.value.value, claim.unit))}</td>'
+        f'<td class="number">{sign} {escape(show(claim.aim or 0, claim.unit))}</td>'
+        f'<td class="number">{escape(interval)}</td><td>{_trend(values)}</td></tr>'
     )
 
 
@@ -141,7 +146,8 @@ def _section(suite: str, drawn: Iterable[Plot]) -> str:
         f"Reproduce: <code>strongroom bench run {suite}</code></figcaption></figure>"
         for plot in drawn
     )
-    return f'<section id="{suite}"><h2>{title}</h2><p class="faint">{words}</p><div class="charts">{figures}</div></section>'
+    head = f'<h2>{title}</h2><p class="faint">{words}</p>'
+    return f'<section id="{suite}">{head}<div class="charts">{figures}</div></section>'
 
 
 def _past(result: Result, history: str) -> list[dict[str, float]]:
@@ -158,7 +164,8 @@ def _history(result: Result, earlier: Sequence[dict[str, float]]) -> str:
             first, last = show(values[0], claim.unit), show(values[-1], claim.unit)
             name = escape(claim.name.replace("/", " / "))
             rows.append(
-                f'<tr><td>{name}</td><td class="number">{first}</td><td>{_trend(values)}</td><td class="number">{last}</td></tr>'
+                f'<tr><td>{name}</td><td class="number">{first}</td><td>{_trend(values)}</td>'
+                f'<td class="number">{last}</td></tr>'
             )
     return f"""<section id="history"><h2>History over {len(earlier)} runs</h2>
 <p class="faint">Every claim that the drift gate looks at. <a href="history.jsonl">Raw data</a>. Reproduce:
@@ -188,7 +195,8 @@ def _figures(result: Result) -> str:
             f'{numbers}<td class="number">{figure.samples}</td></tr>'
         )
     return f"""<section id="figures"><h2>All figures</h2>
-<p><a href="result.json">result.json</a>, <a href="figures.csv">figures.csv</a>, <a href="metrics.prom">metrics.prom</a></p>
+<p><a href="result.json">result.json</a>, <a href="figures.csv">figures.csv</a>,
+<a href="metrics.prom">metrics.prom</a></p>
 <details><summary>{len(rows)} figures</summary><div class="scroll"><table>
 <thead><tr><th>Suite</th><th>What</th><th>Of</th><th>p50</th><th>p90</th><th>p99</th><th>Samples</th></tr></thead>
 <tbody>{"".join(rows)}</tbody></table></div></details></section>"""

@@ -12,7 +12,7 @@
  *   heap     reading 64 KiB of the heap
  *   secret   reading 64 KiB of memfd_secret memory
  *
- * The names are those of name_of() in bench/getenv.py.
+ * The names are those of name_of in bench/getenv.py.
  */
 #define _GNU_SOURCE
 #include <pthread.h>

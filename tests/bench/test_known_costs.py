@@ -77,7 +77,10 @@ def test_a_program_that_fails_is_no_sample(gauge: LaunchGauge) -> None:
 
 
 def test_processor_time_and_memory_of_a_running_family_are_seen() -> None:
-    code = "import sys, time\nsys.stdin.readline()\nb = b'x' * (64 << 20)\nwhile time.process_time() < 0.3: pass\nprint(1, flush=True)\nsys.stdin.readline()\n"
+    code = (
+        "import sys, time\nsys.stdin.readline()\nblock = b'x' * (64 << 20)\n"
+        "while time.process_time() < 0.3: pass\nprint(1, flush=True)\nsys.stdin.readline()\n"
+    )
     parent = f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {code!r}])\n"
     with subprocess.Popen(
         [sys.executable, "-c", parent], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -114,28 +117,32 @@ def echo() -> Iterator[int]:
 
 
 def test_a_relay_delays_by_a_round_trip_and_the_first_time_by_the_handshake_s_too(echo: int) -> None:
-    with Relay("127.0.0.1", echo, round_trip_s=0.1) as relay:
-        with socket.create_connection(("127.0.0.1", relay.port)) as client:
-            lengths = []
-            for _ in range(2):
-                begin = time.monotonic()
-                client.sendall(b"piece")
-                assert client.recv(16) == b"piece"
-                lengths.append(time.monotonic() - begin)
+    with (
+        Relay("127.0.0.1", echo, round_trip_s=0.1) as relay,
+        socket.create_connection(("127.0.0.1", relay.port)) as client,
+    ):
+        lengths = []
+        for _ in range(2):
+            begin = time.monotonic()
+            client.sendall(b"piece")
+            assert client.recv(16) == b"piece"
+            lengths.append(time.monotonic() - begin)
 
     # No upper bound: the machine may stall. Less than the delay would mean that something came early.
     assert lengths[0] >= 0.195
-    assert 0.095 <= lengths[1]
+    assert lengths[1] >= 0.095
 
 
 def test_a_relay_passes_every_byte_in_order(echo: int) -> None:
     sent = os.urandom(3 * MIB)
-    with Relay("127.0.0.1", echo, round_trip_s=0.002) as relay:
-        with socket.create_connection(("127.0.0.1", relay.port)) as client:
-            threading.Thread(target=client.sendall, args=(sent,), daemon=True).start()
-            received = b""
-            while len(received) < len(sent):
-                received += client.recv(1 << 16)
+    with (
+        Relay("127.0.0.1", echo, round_trip_s=0.002) as relay,
+        socket.create_connection(("127.0.0.1", relay.port)) as client,
+    ):
+        threading.Thread(target=client.sendall, args=(sent,), daemon=True).start()
+        received = b""
+        while len(received) < len(sent):
+            received += client.recv(1 << 16)
 
     assert received == sent
     assert len(relay.passages) == 1

@@ -15,7 +15,7 @@ def test_percentiles_are_samples_with_that_share_below_or_at_them() -> None:
 
 
 def test_the_interval_of_a_median_holds_the_true_one_about_as_often_as_it_says() -> None:
-    source, held = random.Random(1), 0
+    source, held = random.Random(1), 0  # noqa: S311 - simulated noise
     for _ in range(200):
         rounds = [[source.lognormvariate(0, 0.3) for _ in range(5)] for _ in range(20)]
         interval = Series(rounds).estimate(50)
@@ -36,7 +36,7 @@ def test_drift_that_hits_both_does_not_widen_their_ratio() -> None:
 
 
 def test_a_formula_of_several_series_is_bounded_with_them() -> None:
-    source = random.Random(2)
+    source = random.Random(2)  # noqa: S311 - simulated noise
     base = [source.uniform(1, 2) for _ in range(40)]
     ours, hop, store = (Series([[value + added] for value in base]) for added in (0.3, 0.2, 0.0))
 
