@@ -18,7 +18,7 @@ usage: strongroom VERB [ARG...]
   bridge   serve secrets from OpenBao to wrappers
   s3proxy  serve S3 in front of a store that sees ciphertext only
   s3       work on sealed buckets: change keys, migrate, verify, open
-  dev      start OpenBao, an authority and a bridge on this machine, to try things out
+  dev      start OpenBao, a bridge, an S3 store and a proxy on this machine, to try things out
   demo     show the main job from end to end
   doctor   probe this machine, or attack a running program, and say what is protected
   bench    measure what all this costs here, beside its peers, and write a report

@@ -1,4 +1,4 @@
-"""``strongroom demo``: stores secrets in a real OpenBao and launches five ordinary programs with them.
+"""``strongroom demo``: secrets of a real OpenBao in five ordinary programs, objects in a store that cannot read them.
 
 Each claim is checked when it is made, against what the programs print and what ``/proc`` shows; the exit status is 1 if
 one of them does not hold.
@@ -15,6 +15,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from cli.demo.objects import show_objects
 from cli.demo.observe import Observation, launch_ms, observe
 from cli.demo.page import Page
 from cli.demo.samples import Sample, build_samples
@@ -75,6 +76,7 @@ def show(page: Page, directory: Path, launches: int) -> None:
         _show_refusals(page, samples[3], environ)
         times = _show_cost(page, samples[3], environ, expected, launches)
         _show_audit(page, stack, password)
+        show_objects(page, directory, stack)
     _show_summary(page, rows, times, time.monotonic() - started)
 
 

@@ -67,7 +67,7 @@ def dev(tmp_path: Path) -> Iterator[Dev]:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_it_and_leaves_nothing(dev: Dev, number: signal.Signals) -> None:
     children = dev.children()
-    assert {"bao"} < set(children)
+    assert {"bao", "weed"} < set(children)
     dev.process.send_signal(number)
     _, err = dev.process.communicate(timeout=30)
     assert dev.process.returncode == 0, err
@@ -103,6 +103,8 @@ def test_what_it_prints_can_be_typed(dev: Dev) -> None:
         printf typed | bao kv put kv/shop/db password=- >/dev/null
         export DB_PASSWORD='bao:kv/shop/db#password'
         strongroom plan -- printenv DB_PASSWORD
+        python -c 'import boto3; s3 = boto3.client("s3"); s3.create_bucket(Bucket="typed"); \\
+            s3.put_object(Bucket="typed", Key="k", Body=b"x")'
         strongroom run -- printenv DB_PASSWORD
     """
     result = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=False, cwd=ROOT)
@@ -126,5 +128,7 @@ def test_the_demo_keeps_every_claim(tmp_path: Path) -> None:
         assert f"✓ {language}: read both secrets" in result.stdout
     assert "status 112" in result.stdout
     assert "status 113" in result.stdout
+    assert "✓ one bit is flipped in the store: refused" in result.stdout
+    assert "✓ OpenBao was asked once for a key" in result.stdout
     assert re.search(r"(\d+) of \1 claims held", result.stdout)
     assert list(tmp_path.iterdir()) == [], "the demo leaves nothing"
