@@ -1,0 +1,112 @@
+"""SDKs: each is driven through a small program, written the way its users write them, that reads lines on stdin."""
+
+import json
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+from tests.s3clients.client import ClientError, Column
+from tests.s3clients.endpoint import Endpoint
+from tests.s3clients.place import NODE, NODE_PACKAGES, OWN_PYTHON, PYTHON, ROOT
+
+_PROGRAMS = "tests.s3clients.programs"
+
+
+class Sdk:
+    """One SDK; its program runs until ``close``."""
+
+    name: ClassVar[str]
+    command: ClassVar[Sequence[str | Path]]
+    lacks: ClassVar[Mapping[Column, str]] = {Column.SYNC: "an SDK has no sync"}
+    remarks: ClassVar[Mapping[Column, str]] = {}
+    presigns: ClassVar[frozenset[str]] = frozenset({"GET", "PUT"})
+
+    def __init__(self, endpoint: Endpoint, home: Path) -> None:
+        environ = endpoint.environ(home) | {"BUCKET": endpoint.bucket, "NODE_PACKAGES": f"{NODE_PACKAGES}/"}
+        self._log = home / "stderr"
+        with self._log.open("w") as stderr:
+            self._process = subprocess.Popen(
+                self.command,
+                env=environ,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                text=True,
+                cwd=ROOT,
+            )
+
+    def version(self) -> str:
+        return str(self._ask("version"))
+
+    def put(self, key: str, file: Path) -> None:
+        self._ask("put", key=key, file=str(file))
+
+    def put_large(self, key: str, file: Path) -> None:
+        self._ask("put_large", key=key, file=str(file))
+
+    def get(self, key: str, file: Path) -> None:
+        self._ask("get", key=key, file=str(file))
+
+    def read_range(self, key: str, first: int, last: int, file: Path) -> None:
+        self._ask("read_range", key=key, first=first, last=last, file=str(file))
+
+    def sizes(self, prefix: str) -> dict[str, int]:
+        found: dict[str, int] = self._ask("sizes", prefix=prefix)
+        return found
+
+    def sync_up(self, directory: Path, prefix: str) -> int:
+        raise NotImplementedError(self.lacks[Column.SYNC])
+
+    def sync_down(self, prefix: str, directory: Path) -> int:
+        raise NotImplementedError(self.lacks[Column.SYNC])
+
+    def copy(self, source: str, target: str) -> None:
+        self._ask("copy", source=source, target=target)
+
+    def presign(self, key: str, method: str) -> str:
+        return str(self._ask("presign", key=key, method=method))
+
+    def delete(self, keys: Sequence[str]) -> None:
+        self._ask("delete", keys=list(keys))
+
+    def close(self) -> None:
+        self._process.communicate()
+
+    def _ask(self, operation: str, **arguments: Any) -> Any:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        try:
+            self._process.stdin.write(json.dumps({"do": operation} | arguments) + "\n")
+            self._process.stdin.flush()
+            line = self._process.stdout.readline()
+        except BrokenPipeError:
+            line = ""
+        if not line:
+            raise ClientError(self._log.read_text()[-4000:] or "the program ended")
+        answer = json.loads(line)
+        if "error" in answer:
+            msg = f"{operation}: {answer['error']}"
+            raise ClientError(msg)
+        return answer["answer"]
+
+
+class Boto3(Sdk):
+    name = "boto3"
+    command = (OWN_PYTHON, "-m", f"{_PROGRAMS}.boto3_program")
+
+
+class Aiobotocore(Sdk):
+    name = "aiobotocore"
+    command = (PYTHON, "-m", f"{_PROGRAMS}.aiobotocore_program")
+
+
+class S3fs(Sdk):
+    name = "s3fs"
+    command = (PYTHON, "-m", f"{_PROGRAMS}.s3fs_program")
+    lacks: ClassVar[Mapping[Column, str]] = {Column.SYNC: "it has no sync"}
+
+
+class JavaScript(Sdk):
+    name = "JavaScript SDK"
+    command = (NODE, ROOT / "tests/s3clients/programs/javascript_program.mjs")

@@ -1,0 +1,50 @@
+"""One endpoint under test, looked at with a client of the test's own, and at what the store behind it holds."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError as S3Refusal
+
+from tests.s3clients.endpoint import Endpoint
+
+SMALL_BYTES = 200_003  # three whole chunks and a bit
+LARGE_BYTES = 105 * 1024 * 1024 + 1  # beyond the 100 MiB up to which s3fs sends one PUT
+MAGIC = b"SEG1"
+_PROBE_BYTES = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stand:
+    """An endpoint, a reference client of it, and one of the store behind it (None when the endpoint is the store)."""
+
+    endpoint: Endpoint
+    s3: Any
+    at_rest: Any
+
+    def put(self, key: str, body: bytes) -> None:
+        self.s3.put_object(Bucket=self.endpoint.bucket, Key=key, Body=body)
+
+    def read(self, key: str) -> bytes:
+        data: bytes = self.s3.get_object(Bucket=self.endpoint.bucket, Key=key)["Body"].read()
+        return data
+
+    def head(self, key: str) -> dict[str, Any]:
+        answer: dict[str, Any] = self.s3.head_object(Bucket=self.endpoint.bucket, Key=key)
+        return answer
+
+    def require_absent(self, keys: Sequence[str]) -> None:
+        for key in keys:
+            with pytest.raises(S3Refusal, match="404"):
+                self.head(key)
+
+    def require_sealed(self, key: str, body: bytes) -> None:
+        """Fail unless the store behind a proxy holds a sealed object that shows nothing of the body."""
+        if self.at_rest is None:
+            return
+        stored = self.at_rest.get_object(Bucket=self.endpoint.bucket, Key=key)["Body"].read()
+        assert stored.startswith(MAGIC)
+        middle = len(body) // 2
+        for begin in (0, middle, len(body) - _PROBE_BYTES):
+            assert body[begin : begin + _PROBE_BYTES] not in stored
