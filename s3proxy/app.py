@@ -188,6 +188,8 @@ class Proxy:
     async def _note_gauges(self) -> None:
         self.metrics.in_flight.set(self.front.at_work)
         self.metrics.memory.set(self._memory.taken_bytes)
+        if self._backing.session is not None:
+            self.metrics.token_ttl.set(self._backing.session.ttl_s)
 
 
 def _server_tls(settings: ProxySettings) -> ReloadingServerContext | None:

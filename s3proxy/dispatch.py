@@ -90,6 +90,7 @@ class Dispatcher:
         request_id = secrets.token_hex(8).upper()
         begin = time.perf_counter()
         name, status, incoming = _UNKNOWN, 500, None
+        self._metrics.begin_request()
         self.at_work += 1
         self.idle.clear()
         try:

@@ -1,9 +1,14 @@
 """The metrics of the proxy, in a registry of their own. No label holds anything that a client can make up."""
 
+from contextvars import ContextVar
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+
+
+_waits_of_request: ContextVar[list[float] | None] = ContextVar("waits_of_request", default=None)
 
 
 class Metrics:
@@ -31,6 +36,13 @@ class Metrics:
             buckets=_BUCKETS_S,
             registry=self.registry,
         )
+        self._own = Histogram(
+            "strongroom_s3proxy_own_seconds",
+            "Requests by operation: their duration without the waits for answers of the store to begin",
+            ["operation"],
+            buckets=_BUCKETS_S,
+            registry=self.registry,
+        )
         self._bytes = Counter(
             "strongroom_s3proxy_body_bytes", "Plaintext by operation and direction", ["operation", "direction"],
             registry=self.registry,
@@ -48,6 +60,12 @@ class Metrics:
         self._keys = Counter(
             "strongroom_s3proxy_bucket_keys", "Bucket keys asked for: hit or miss", ["result"], registry=self.registry
         )
+        self.token_ttl = Gauge(
+            "strongroom_s3proxy_openbao_token_ttl_seconds",
+            "How long the login at OpenBao still lives; 0 without one",
+            multiprocess_mode="livemin",
+            registry=self.registry,
+        )
         self._kms = Histogram(
             "strongroom_s3proxy_kms_seconds",
             "Calls of the KMS by operation and outcome",
@@ -56,9 +74,16 @@ class Metrics:
             registry=self.registry,
         )
 
+    @staticmethod
+    def begin_request() -> None:
+        """Begin to add up the waits for the store, of the task that this is called in and those that it makes."""
+        _waits_of_request.set([])
+
     def request(self, operation: str, status: int, seconds: float, received: int, sent: int) -> None:
         """Count a request."""
         self._requests.labels(operation, str(status)).observe(seconds)
+        # Requests to the store may be made side by side, so the sum of the waits may be more than there was time.
+        self._own.labels(operation).observe(max(0.0, seconds - sum(_waits_of_request.get() or ())))
         if received:
             self._bytes.labels(operation, "in").inc(received)
         if sent:
@@ -70,6 +95,9 @@ class Metrics:
 
     def store(self, outcome: str, seconds: float) -> None:
         """Count a request to the store."""
+        waits = _waits_of_request.get()
+        if waits is not None:
+            waits.append(seconds)
         self._store.labels(outcome).observe(seconds)
 
     def bucket_key(self, result: str) -> None:
