@@ -140,7 +140,7 @@ class _Axis:
     def ticks(self) -> list[float]:
         """Return round numbers: powers of ten, and 2 and 5 between them where there is room."""
         first, last = math.floor(self._low / math.log(10)), math.ceil(self._high / math.log(10))
-        steps = (1, 2, 5) if last - first <= 2 else (1,)  # noqa: PLR2004 - few decades
+        steps = (1, 2, 5) if last - first <= 3 else (1,)  # noqa: PLR2004 - few decades
         every = 2 if last - first > 7 else 1  # noqa: PLR2004 - many decades
         found = [step * 10.0**power for power in range(first, last + 1, every) for step in steps]
         return [tick for tick in found if self._low - 1e-9 <= math.log(tick) <= self._high + 1e-9]

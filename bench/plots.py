@@ -157,7 +157,8 @@ def _by_target(suite: str, figures: Sequence[Figure]) -> list[tuple[Figure, int]
     """Return figures with their colours, ours first; a target has one colour in all charts of its suite."""
     order = _TARGETS[suite]
     known = [figure for figure in figures if figure.labels["target"] in order]
-    return sorted(((figure, order.index(figure.labels["target"])) for figure in known), key=lambda pair: pair[1])
+    pairs = [(figure, order.index(figure.labels["target"])) for figure in known]
+    return sorted(pairs, key=lambda pair: (not pair[0].labels["target"].startswith("strongroom"), pair[1]))
 
 
 def _bars(key: str, suite: str, title: str, figures: Sequence[tuple[Figure, int]]) -> Plot:
