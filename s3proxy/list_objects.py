@@ -55,7 +55,12 @@ class ObjectLister:
         is_encoded = "<EncodingType>url</EncodingType>" in page
         entries = [(_place(call.bucket, entry, is_encoded), entry) for entry in entries_in(page)]
         policies = {place: self._policies.find(call.bucket, place[0].key) for place, _ in entries}
-        await self._look_at({place: policy for place, policy in policies.items() if policy and _is_unclear(policy)})
+        unclear: dict[_Place, Policy] = {}
+        for place, entry in entries:
+            policy = policies[place]
+            if policy is not None and _is_unclear(entry, policy):
+                unclear[place] = policy
+        await self._look_at(unclear)
         shown = [(entry, plaintext_shown(entry, policies[place], self._seen.get(place))) for place, entry in entries]
         await incoming.respond(HTTPStatus.OK, headers, shown_page(page, shown).encode())
 
@@ -102,11 +107,12 @@ def read_page(raw: bytes) -> str:
         raise PeerError(msg) from None
 
 
-def _is_unclear(policy: Policy) -> bool:
+def _is_unclear(entry: Listed, policy: Policy) -> bool:
     """Say whether what is listed does not tell what clients would see."""
-    if policy.mode is Mode.PASSTHROUGH:
-        return False
-    return policy.mode is Mode.MIGRATE or (policy.etag is EtagMode.MD5 and policy.list_etag is ListEtag.EXACT)
+    if plaintext_shown(entry, policy, None) is None:
+        return False  # no sealed object is listed like this
+    is_md5 = policy.etag is EtagMode.MD5 and "-" not in entry.etag
+    return policy.mode is Mode.MIGRATE or (is_md5 and policy.list_etag is ListEtag.EXACT)
 
 
 def _place(bucket: str, entry: Listed, is_encoded: bool) -> _Place:  # noqa: FBT001 - of the page

@@ -53,7 +53,10 @@ def full(s3: Any) -> str:
 def other(tmp_path_factory: pytest.TempPathFactory, store: SeaweedServer) -> Iterator[Any]:
     """A client of a proxy with other policies."""
     with ProxyProcess(tmp_path_factory.mktemp("lists"), store, policy=POLICY) as running:
-        yield client_of(running.url, running.access_key, running.secret_key)
+        client = client_of(running.url, running.access_key, running.secret_key)
+        for name in ("exact", "opaque", "open"):
+            client.create_bucket(Bucket=f"lists-{name}")
+        yield client
 
 
 def md5_of(body: bytes) -> str:
@@ -129,7 +132,6 @@ def test_exact_opaque_and_open_etags(other: Any, bare: Any) -> None:
     body = os.urandom(2000)
     shown = {}
     for name in ("lists-exact", "lists-opaque", "lists-open"):
-        other.create_bucket(Bucket=name)
         put = other.put_object(Bucket=name, Key="k", Body=body)
         (item,) = other.list_objects_v2(Bucket=name)["Contents"]
         assert item["Size"] == 2000
@@ -137,6 +139,18 @@ def test_exact_opaque_and_open_etags(other: Any, bare: Any) -> None:
         shown[name] = item["ETag"]
     assert shown["lists-exact"] == shown["lists-open"] == md5_of(body)
     assert shown["lists-opaque"] == bare.head_object(Bucket="lists-opaque", Key="k")["ETag"] != md5_of(body)
+
+
+def test_multipart_objects_have_one_etag_everywhere(other: Any) -> None:
+    name = {"Bucket": "lists-exact", "Key": "parts"}
+    upload = other.create_multipart_upload(**name)["UploadId"]
+    etag = other.upload_part(**name, UploadId=upload, PartNumber=1, Body=b"x" * 100)["ETag"]
+    other.complete_multipart_upload(
+        **name, UploadId=upload, MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": etag}]}
+    )
+    (item,) = other.list_objects_v2(Bucket="lists-exact", Prefix="parts")["Contents"]
+    assert (item["Size"], item["ETag"]) == (100, other.head_object(**name)["ETag"])
+    assert item["ETag"].endswith('-1"')
 
 
 def test_a_condition_takes_the_etag_that_a_listing_shows(s3: Any, full: str) -> None:
