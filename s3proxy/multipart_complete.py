@@ -7,13 +7,15 @@ on its way, the store has a part more or a longer one, which ``multipart_parts``
 import asyncio
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from s3proxy.bucket_keys import BucketKeys
 from s3proxy.conditional_write import conditions_of_write
 from s3proxy.front.canonical import encode_path
-from s3proxy.front.checksums import checksum_text
+from s3proxy.front.checksums import checksum_nodes
 from s3proxy.front.documents import CompletedPart, parse_complete_multipart_upload
 from s3proxy.front.errors import S3Error
+from s3proxy.front.head import RequestHead
 from s3proxy.front.xml_write import node, to_xml
 from s3proxy.incoming import XML_TYPE, Incoming
 from s3proxy.multipart_checksum import checksum_of_object
@@ -22,14 +24,7 @@ from s3proxy.multipart_kept import KeptParts
 from s3proxy.multipart_parts import ClientParts
 from s3proxy.multipart_plan import Completion, plan_completion
 from s3proxy.multipart_read import MultipartReader
-from s3proxy.multipart_upload import (
-    StoredPart,
-    Upload,
-    list_stored_parts,
-    no_such_upload,
-    send_part,
-    upload_of,
-)
+from s3proxy.multipart_upload import StoredPart, Upload, list_stored_parts, send_part, upload_of
 from s3proxy.object_open import ObjectFinder, Plaintext
 from s3proxy.policies import Policy
 from s3proxy.store import Store
@@ -43,7 +38,22 @@ from strongroom.sealed.sealer import seal
 from strongroom.sealed.segment import admit_segment, begin_segment
 from strongroom.sealed.wrapping import BucketKey
 
-_GONE = {"NoSuchUpload", "NoSuchKey"}
+_OVER = {"NoSuchUpload", "InvalidPart"}  # what a request may meet when the same one was, or is just being, served
+
+
+@dataclass(frozen=True)
+class Completed:
+    """An upload that has become an object.
+
+    Attributes:
+        etag: of the store, without quotes.
+        checksum: of the object.
+        headers: of the store's answer, as far as clients may see them.
+    """
+
+    etag: str
+    checksum: Checksum | None
+    headers: dict[str, str]
 
 
 class UploadCompleter:
@@ -65,31 +75,32 @@ class UploadCompleter:
         Raises:
             StrongroomError: it is refused, here or by the store.
         """
-        upload, head = upload_of(incoming), incoming.head
+        upload = upload_of(incoming)
         asked = parse_complete_multipart_upload(await incoming.document(of_body=False))
         try:
-            listed, kept = await asyncio.gather(list_stored_parts(self._store, upload), self._kept.find(upload))
+            completed = await self._complete(incoming.head, policy, upload, asked)
         except S3Error as error:
-            if error.code != "NoSuchUpload":
+            before = await self._find_completed(policy, upload, asked) if error.code in _OVER else None
+            if before is None:
                 raise
-            await self._answer_again(incoming, policy, upload, asked)
-            return
+            completed = before
+            await self._kept.remove(upload, await self._kept.find(upload))  # what served it before may have failed here
+        await _answer(incoming, completed)
+
+    async def _complete(
+        self, head: RequestHead, policy: Policy, upload: Upload, asked: Sequence[CompletedPart]
+    ) -> Completed:
+        listed, kept = await asyncio.gather(list_stored_parts(self._store, upload), self._kept.find(upload))
         completion = plan_completion(asked, ClientParts(listed, kept))
-        _require_size(incoming, sum(completion.lengths))
+        _require_size(head, sum(completion.lengths))
         checksum = checksum_of_object(head, asked, completion.lengths)
         conditions = await conditions_of_write(head, upload.name, policy, self._finder)
         manifest = Manifest(completion.records, name_tag(upload.bucket, upload.key), Digests(checksum=checksum))
         key = await self._keys.to_seal(policy.name)
         carrier = await self._upload_carrier(upload, completion, manifest, key)
-        try:
-            etag, headers = await finish_upload(self._store, upload, completion.stored(carrier), conditions)
-        except S3Error as error:
-            if error.code != "NoSuchUpload":
-                raise
-            await self._answer_again(incoming, policy, upload, asked)  # the same request came twice, and one was faster
-            return
+        etag, headers = await finish_upload(self._store, upload, completion.stored(carrier), conditions)
         await self._kept.remove(upload, kept)
-        await _answer(incoming, etag, checksum, headers)
+        return Completed(etag, checksum, headers)
 
     async def _upload_carrier(
         self, upload: Upload, completion: Completion, manifest: Manifest, key: BucketKey
@@ -126,56 +137,50 @@ class UploadCompleter:
             pass
         opener.finish()
 
-    async def _answer_again(
-        self, incoming: Incoming, policy: Policy, upload: Upload, asked: Sequence[CompletedPart]
-    ) -> None:
-        """Answer a request that was answered before: the object of this very upload stands there.
-
-        Raises:
-            S3Error: NoSuchUpload, as it does not.
-        """
+    async def _find_completed(self, policy: Policy, upload: Upload, asked: Sequence[CompletedPart]) -> Completed | None:
+        """Return what the same request came to before, if the object of this very upload stands there."""
         try:
             found = await self._finder.look(upload.name, policy)
         except S3Error as error:
-            raise (no_such_upload() if error.code in _GONE else error) from None
+            if error.code != "NoSuchKey":
+                raise
+            return None
         if isinstance(found, Plaintext) or not found.is_multipart:
-            raise no_such_upload()
+            return None
         segment, manifest = await self._reader.manifest(upload.name, found)
         if segment.header.object_id != upload.tag or not _same_parts(asked, manifest.client_parts):
-            raise no_such_upload()
-        await self._kept.remove(upload, await self._kept.find(upload))  # the first answer may have failed before that
-        headers = {"x-amz-version-id": found.store_headers.get("x-amz-version-id", "")}
-        known = {name: value for name, value in headers.items() if value}
-        await _answer(incoming, found.store_etag, manifest.digests.checksum, known)
+            return None
+        version = found.store_headers.get("x-amz-version-id")
+        headers = {"x-amz-version-id": version} if version else {}
+        return Completed(found.store_etag, manifest.digests.checksum, headers)
 
 
-async def _answer(incoming: Incoming, etag: str, checksum: Checksum | None, headers: dict[str, str]) -> None:
+async def _answer(incoming: Incoming, completed: Completed) -> None:
     call, request = incoming.call, incoming.request
     path = encode_path(call.bucket, call.key)
     elements = [
         node("Location", f"{request.scheme}://{request.host}{path}"),
         node("Bucket", call.bucket),
         node("Key", call.key),
-        node("ETag", f'"{etag}"'),
+        node("ETag", f'"{completed.etag}"'),
     ]
-    if checksum is not None:
-        elements.append(node(f"Checksum{checksum.algorithm.name}", checksum_text(checksum)))
-        elements.append(node("ChecksumType", checksum.scope.name))
+    if completed.checksum is not None:
+        elements += checksum_nodes(completed.checksum)
     answer = to_xml(node("CompleteMultipartUploadResult", *elements))
-    await incoming.respond(200, headers | {"Content-Type": XML_TYPE}, answer)
+    await incoming.respond(200, completed.headers | {"Content-Type": XML_TYPE}, answer)
 
 
 def _same_parts(asked: Sequence[CompletedPart], records: Sequence[PartRecord]) -> bool:
     return [part.number for part in asked] == [record.number for record in records]
 
 
-def _require_size(incoming: Incoming, size: int) -> None:
+def _require_size(head: RequestHead, size: int) -> None:
     """Return if the object is as long as the client says, if it does.
 
     Raises:
         S3Error: InvalidRequest.
     """
-    claimed = incoming.head.header("x-amz-mp-object-size")
+    claimed = head.header("x-amz-mp-object-size")
     if claimed and claimed != str(size):
         code = "InvalidRequest"
         msg = (

@@ -12,7 +12,7 @@ from typing import Final
 
 from s3proxy.at_once import for_each
 from s3proxy.front.errors import S3Error
-from s3proxy.multipart_upload import StoredPart, Upload
+from s3proxy.multipart_upload import StoredPart, Upload, no_such_upload
 from s3proxy.store import Store, StoreRequest, read_all
 from s3proxy.store_errors import store_error
 from s3proxy.store_listing import list_objects
@@ -61,13 +61,15 @@ class KeptParts:
         return kept
 
     async def read(self, upload: Upload, part: StoredPart) -> bytes:
-        """Return the copy of a part.
+        """Return the copy of a part that ``find`` has found.
 
         Raises:
-            StrongroomError: the store cannot be reached, or refuses.
+            StrongroomError: the store cannot be reached, or refuses; NoSuchUpload, as the copy went with its upload.
         """
         request = StoreRequest(method="GET", bucket=self._bucket.name, key=_key(upload, part))
         async with self._store.exchange(request) as response:
+            if response.status == HTTPStatus.NOT_FOUND:
+                raise no_such_upload()
             if response.status != HTTPStatus.OK:
                 raise await store_error(response)
             return await read_all(response, part.stored_bytes)
