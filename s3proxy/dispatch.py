@@ -144,7 +144,9 @@ class Dispatcher:
         headers = [(n.decode("latin-1"), v.decode("utf-8", "surrogateescape")) for n, v in request.raw_headers]
         head = make_head(request.method, request.raw_path, headers)
         call = classify(head, domains=self._domains)
-        verified = Verifier(self._credentials(), keys=self._keys).verify(head, now=datetime.now(UTC))
+        host_bucket = call.bucket if call.is_virtual_hosted else ""
+        verifier = Verifier(self._credentials(), keys=self._keys)
+        verified = verifier.verify(head, now=datetime.now(UTC), host_bucket=host_bucket)
         require_access(verified.principal, call, verified.head)
         self._require_visible(call)
         if call.operation not in self._handlers:

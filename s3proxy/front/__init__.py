@@ -8,7 +8,8 @@ Nothing here opens a socket or looks at a clock; aiohttp is not imported. The ap
         call.bucket, call.key: str         decoded exactly once; "" where there is none
         call.query: Query                  decoded (name, value) pairs without those of the signature;
                                            call.query.get("versionId") -> "" when absent, "partNumber" in call.query
-    from sigv4:       verified = Verifier(credentials, keys=SigningKeys()).verify(head, now=datetime.now(UTC))
+    from sigv4:       verified = Verifier(credentials, keys=SigningKeys()).verify(
+                          head, now=datetime.now(UTC), host_bucket=call.bucket if call.is_virtual_hosted else "")
         verified.principal: Principal      .name for logs; "anonymous" without a signature
         verified.head: RequestHead         to be used from now on: presigned URLs may carry x-amz-* headers in the query
         verified.payload: Payload          what x-amz-content-sha256 says

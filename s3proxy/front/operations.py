@@ -14,7 +14,7 @@ from s3proxy.front.canonical import decode_text, split_query
 from s3proxy.front.errors import S3Error
 from s3proxy.front.head import RequestHead
 from s3proxy.front.operation_table import LISTED_WITHOUT, PLAIN, SUBRESOURCES, UNSUPPORTED, Level, Operation
-from s3proxy.front.signature import AUTH_PARAMETERS
+from s3proxy.front.signature import AUTH_PARAMETERS, VERSION_2_PARAMETERS
 
 _MAY_BE_EMPTY: Final = frozenset({"versionId", "partNumber", "x-id"})
 MAX_KEY_BYTES: Final = 1024  # S3: "Naming Amazon S3 objects"
@@ -119,7 +119,7 @@ def decode_query(raw_query: str) -> Query:
         (decode_text(name, plus_is_space=True), decode_text(value, plus_is_space=True))
         for name, value in split_query(raw_query)
     )
-    pairs = tuple(pair for pair in decoded if pair[0] not in AUTH_PARAMETERS)
+    pairs = tuple(pair for pair in decoded if pair[0] not in AUTH_PARAMETERS | VERSION_2_PARAMETERS)
     names: set[str] = set()
     for name, value in pairs:
         if name in names:

@@ -27,6 +27,7 @@ REQUIRED_PARAMETERS: Final = frozenset(
     {"X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Date", "X-Amz-Expires", "X-Amz-SignedHeaders", SIGNATURE_PARAMETER}
 )
 AUTH_PARAMETERS: Final = REQUIRED_PARAMETERS | {"X-Amz-Security-Token", "X-Amz-Content-Sha256"}
+VERSION_2_PARAMETERS: Final = frozenset({"AWSAccessKeyId", "Signature", "Expires"})  # of presigned URLs, ``sigv2``
 _EXPIRES: Final = re.compile(r"[0-9]{1,9}")
 _FIELDS: Final = {"Credential", "SignedHeaders", "Signature"}
 
@@ -35,7 +36,7 @@ def parse_authorization(text: str) -> SignedBy:
     """Read an Authorization header; the timestamp stands elsewhere and is left empty.
 
     Raises:
-        S3Error: InvalidRequest for another mechanism (SigV2, SigV4A); AuthorizationHeaderMalformed.
+        S3Error: InvalidRequest for another mechanism (SigV2 in headers, SigV4A); AuthorizationHeaderMalformed.
     """
     method, _, rest = text.partition(" ")
     if method != ALGORITHM:

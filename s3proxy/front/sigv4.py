@@ -3,9 +3,9 @@
 https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-auth-using-authorization-header.html
 https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html
 
-Every region is accepted unless regions are given: it is part of what is signed and decides nothing here. Session
-tokens (STS), SigV2 and SigV4A are refused by name. Whoever sends none of this is anonymous. Bodies are verified in
-``body``, as they come.
+Every region is accepted unless regions are given: it is part of what is signed and decides nothing here. Presigned
+URLs of version 2 are left to ``sigv2``. Session tokens (STS), SigV2 in a header and SigV4A are refused by name. Whoever
+sends none of this is anonymous. Bodies are verified in ``body``, as they come.
 """
 
 import hmac
@@ -14,11 +14,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from s3proxy.front.canonical import (
-    ALGORITHM,
     UNSIGNED_PAYLOAD,
     canonical_paths,
     canonical_queries,
     canonical_request,
+    decode_text,
     split_query,
     string_to_sign,
 )
@@ -39,12 +39,14 @@ from s3proxy.front.scope import (
 from s3proxy.front.signature import (
     AUTH_PARAMETERS,
     SIGNATURE_PARAMETER,
+    VERSION_2_PARAMETERS,
     parse_authorization,
     parse_presigned,
     refuse_signature,
 )
 from s3proxy.front.signed_headers import headers_to_sign, hoisted_headers
 from s3proxy.front.signing_keys import SigningKeys, sign
+from s3proxy.front.sigv2 import require_presigned
 from strongroom.secret import Secret
 
 
@@ -99,12 +101,13 @@ class Verifier:
         self._keys = keys
         self._regions = regions
 
-    def verify(self, head: RequestHead, *, now: datetime) -> Verified:
+    def verify(self, head: RequestHead, *, now: datetime, host_bucket: str = "") -> Verified:
         """Return who sent a request.
 
         Args:
             head: the request as received.
             now: our time, with a time zone.
+            host_bucket: the bucket that the host names, or "" when the path does; version 2 does not sign the host.
 
         Raises:
             S3Error: the signature is malformed, out of time, of an unknown key or wrong; the code says which.
@@ -112,18 +115,21 @@ class Verifier:
         if head.method == "OPTIONS":
             # A browser asks about a request to come. It sends no credentials of its own (Fetch, "CORS-preflight
             # fetch"), but the URL may be presigned, for the other method.
-            return self._admit_anonymous(head)
+            return _admit(self._credentials.anonymous, head)
         pairs = split_query(head.raw_query)
         in_query = any(name in AUTH_PARAMETERS for name, _ in pairs)
-        if in_query and head.has("authorization"):
+        version_2 = any(decode_text(name) in VERSION_2_PARAMETERS for name, _ in pairs)
+        if in_query + version_2 + head.has("authorization") > 1:
             code, msg = "InvalidArgument", "Only one auth mechanism allowed; use the query or the Authorization header."
             raise S3Error(code, msg)
         if in_query:
             return self._verify_query(head, pairs, now=now)
         if head.has("authorization"):
             return self._verify_header(head, now=now)
-        _refuse_version_2(pairs)
-        return self._admit_anonymous(head)
+        if version_2:
+            signer = require_presigned(head, host_bucket=host_bucket, credentials=self._credentials, now=now)
+            return _admit(signer.principal, head)
+        return _admit(self._credentials.anonymous, head)
 
     def _verify_header(self, head: RequestHead, *, now: datetime) -> Verified:
         given = parse_authorization(head.header("authorization"))
@@ -183,23 +189,19 @@ class Verifier:
             ChunkSigning(key, given.timestamp, scope, given.signature) if payload.has_signed_chunks else None,
         )
 
-    def _admit_anonymous(self, head: RequestHead) -> Verified:
-        text = head.header("x-amz-content-sha256") or UNSIGNED_PAYLOAD
-        payload = parse_payload(text)
-        if payload.has_signed_chunks:
-            code, msg = "AccessDenied", "A request without a signature cannot have signed chunks."
-            raise S3Error(code, msg)
-        _refuse_session_token(head.header("x-amz-security-token"))
-        return Verified(self._credentials.anonymous, head, payload, text.lower() if payload is Payload.HASHED else "")
+
+def _admit(principal: Principal, head: RequestHead) -> Verified:
+    """Return a request that has no signature of version 4."""
+    text = head.header("x-amz-content-sha256") or UNSIGNED_PAYLOAD
+    payload = parse_payload(text)
+    if payload.has_signed_chunks:
+        code, msg = "AccessDenied", "A request without a signature of version 4 cannot have signed chunks."
+        raise S3Error(code, msg)
+    _refuse_session_token(head.header("x-amz-security-token"))
+    return Verified(principal, head, payload, text.lower() if payload is Payload.HASHED else "")
 
 
 def _refuse_session_token(token: str) -> None:
     if token:
         code, msg = "InvalidToken", "The provided token is malformed or otherwise not valid; none are issued here."
-        raise S3Error(code, msg)
-
-
-def _refuse_version_2(pairs: Sequence[tuple[str, str]]) -> None:
-    if any(name == "AWSAccessKeyId" for name, _ in pairs):
-        code, msg = "InvalidRequest", f"The authorization mechanism is not supported. Please use {ALGORITHM}."
         raise S3Error(code, msg)

@@ -294,7 +294,7 @@ def test_a_request_without_signature_is_anonymous() -> None:
 @pytest.mark.parametrize(
     ("target", "headers", "code"),
     [
-        ("/b/k?AWSAccessKeyId=a&Signature=b&Expires=1", {}, "InvalidRequest"),
+        ("/b/k?AWSAccessKeyId=a&Signature=b&Expires=1", {}, "AccessDenied"),
         ("/b/k?X-Amz-Signature=" + "0" * 64, {}, "AuthorizationQueryParametersError"),
         ("/b/k", {"authorization": ""}, "InvalidRequest"),
         ("/b/k", {"x-amz-content-sha256": "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"}, "AccessDenied"),
