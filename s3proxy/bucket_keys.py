@@ -16,7 +16,7 @@ from typing import Any, Protocol, TypeVar
 
 from s3proxy.front.errors import S3Error
 from s3proxy.kek import Kek
-from strongroom.errors import PeerError
+from strongroom.errors import PeerError, UnavailableError
 from strongroom.sealed.header import ID_BYTES, Header
 from strongroom.sealed.keyring import KeyRecord
 from strongroom.sealed.refusal import RefusedError, refuse
@@ -150,12 +150,17 @@ class BucketKeys:
 
     async def _make(self, policy: str) -> _Current:
         secret, key_id = Secret(os.urandom(BUCKET_KEY_BYTES)), os.urandom(ID_BYTES)
-        fresh = await self._keks[policy].wrap(secret, policy=policy, key_id=key_id)
+        kek = self._keks.get(policy)
+        if kek is None:
+            msg = f"policy {policy} was taken out of the policy file just now"
+            raise UnavailableError(msg)
+        fresh = await kek.wrap(secret, policy=policy, key_id=key_id)
         await self._keyring.keep(policy, key_id, fresh)  # before anything is sealed under it
         wrapped = fresh.encode()
         current = _Current(BucketKey(key_id, policy, secret, wrapped), self._clock())
-        self._current[policy] = current
-        self._keep((policy, key_id, wrapped), secret)
+        if self._keks.get(policy) is kek:  # else it was replaced meanwhile, and this key serves its request only
+            self._current[policy] = current
+            self._keep((policy, key_id, wrapped), secret)
         return current
 
     async def _unwrap(self, name: tuple[str, bytes, bytes]) -> Secret:

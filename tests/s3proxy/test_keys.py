@@ -264,3 +264,18 @@ def test_a_policy_whose_kek_was_replaced_forgets_its_keys(world: World, tmp_path
             await world.keys.to_open(header_of(first), MAIN)
 
     run(work)
+
+
+def test_a_kek_that_is_replaced_while_it_wraps_serves_that_one_request(world: World, tmp_path: Path) -> None:
+    async def work() -> None:
+        asked = asyncio.create_task(world.keys.to_seal("main"))
+        while not world.kek.calls:
+            await asyncio.sleep(0)
+        world.keys.use({"main": CountingKek(tmp_path / "newer")})
+        first = await asked
+        assert (await world.keys.to_seal("main")).key_id != first.key_id
+        world.keys.use({})
+        with pytest.raises(UnavailableError, match="taken out"):
+            await world.keys.to_seal("main")
+
+    run(work)

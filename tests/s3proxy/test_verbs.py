@@ -92,6 +92,23 @@ def test_a_bucket_is_sealed_in_place_and_nothing_of_it_is_lost(world: World) -> 
     assert verified.stdout.startswith(b"6 sealed and whole\n6 objects, ")
 
 
+def test_a_terminal_sees_how_far_it_is_and_a_pipe_does_not(world: World) -> None:
+    bucket = "verbs-progress"
+    world.bare.create_bucket(Bucket=bucket)
+    for number in range(3):
+        world.bare.put_object(Bucket=bucket, Key=str(number), Body=b"x")
+    ours, theirs = os.openpty()
+    command = [sys.executable, "-m", "cli", "s3", "seal-bucket", "--config", str(world.proxy.config_file), bucket]
+    result = subprocess.run(command, stdout=subprocess.PIPE, stderr=theirs, check=False)
+    os.close(theirs)
+    with os.fdopen(ours, "rb", buffering=0) as terminal:
+        shown = terminal.read(65_536).decode()
+    assert result.stdout == b"3 sealed now, 0 sealed before, 0 left\n"
+    assert "] 1 of 3 objects" in shown
+    assert shown.endswith("\r\033[K"), "the line is gone at the end"
+    assert call(world, "verify", bucket).stderr == b""
+
+
 def test_what_cannot_be_sealed_is_left_and_named(world: World) -> None:
     world.bare.create_bucket(Bucket="other-bucket")
     world.bare.put_object(Bucket="other-bucket", Key="k", Body=b"x")
