@@ -29,6 +29,7 @@ class CountingKek:
         path.write_bytes(base64.b64encode(os.urandom(32)))
         self._kek = FileKek(path)
         self.calls: list[str] = []
+        self.called = asyncio.Event()
         self.away = False
 
     async def wrap(self, key: Secret, *, policy: str, key_id: bytes) -> WrappedKey:
@@ -41,6 +42,7 @@ class CountingKek:
 
     async def _answer(self, call: str) -> None:
         self.calls.append(call)
+        self.called.set()
         await asyncio.sleep(0)
         if self.away:
             msg = "the KMS is away"
@@ -269,8 +271,7 @@ def test_a_policy_whose_kek_was_replaced_forgets_its_keys(world: World, tmp_path
 def test_a_kek_that_is_replaced_while_it_wraps_serves_that_one_request(world: World, tmp_path: Path) -> None:
     async def work() -> None:
         asked = asyncio.create_task(world.keys.to_seal("main"))
-        while not world.kek.calls:
-            await asyncio.sleep(0)
+        await world.kek.called.wait()
         world.keys.use({"main": CountingKek(tmp_path / "newer")})
         first = await asked
         assert (await world.keys.to_seal("main")).key_id != first.key_id
