@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from bench.multipart import upload
 from bench.processes import family, memory_bytes, watched
 from bench.s3_load import Connection, Payload, at_once
 from bench.s3_targets import Target
@@ -9,6 +10,7 @@ from bench.suite import Run
 
 MAX_BYTES: Final = 250 << 20  # of all processes of the proxy together
 _MIB: Final = 1 << 20
+_PART_BYTES: Final = 64 * _MIB  # of the large object: sealed, 5 GiB are more than a single PUT may have
 
 
 def measure_memory(run: Run, target: Target, *, suite: str) -> None:
@@ -20,13 +22,15 @@ def measure_memory(run: Run, target: Target, *, suite: str) -> None:
 
 
 def _one_large(run: Run, target: Target, size: int, name: str) -> None:
-    payload = Payload(size)
+    part = Payload(_PART_BYTES)
     with Connection(target.url) as connection:
-        for way, request in (("up", target.requests.put("large", payload)), ("down", target.requests.get("large"))):
-            with watched(target.pid) as usage:
-                connection.timed(request)
-            run.count(f"{name} {way}", usage.peak_bytes, "B", aim=MAX_BYTES)
-    payload.close()
+        with watched(target.pid) as usage:
+            upload(target, connection, "large", part, size // _PART_BYTES)
+        run.count(f"{name} up", usage.peak_bytes, "B", aim=MAX_BYTES)
+        with watched(target.pid) as usage:
+            connection.timed(target.requests.get("large"))
+        run.count(f"{name} down", usage.peak_bytes, "B", aim=MAX_BYTES)
+    part.close()
 
 
 def _many(run: Run, target: Target, streams: int, size: int, name: str) -> None:

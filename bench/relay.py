@@ -9,6 +9,7 @@ slow start are not imitated.
 import asyncio
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Self
@@ -40,6 +41,7 @@ class Relay:
         self._half_s = round_trip_s / 2
         self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
+        self._ends: set[_End] = set()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self.port = 0
         self.passages: list[Passage] = []
@@ -58,22 +60,32 @@ class Relay:
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
         listening = self._loop.run_until_complete(
-            self._loop.create_server(lambda: _End(self._connect), "127.0.0.1", 0, backlog=1024)
+            self._loop.create_server(self._make_client, "127.0.0.1", 0, backlog=1024)
         )
         self.port = listening.sockets[0].getsockname()[1]
         self._ready.set()
         self._loop.run_forever()
         listening.close()
-        for task in asyncio.all_tasks(self._loop):
+        tasks = asyncio.all_tasks(self._loop)
+        for task in tasks:
             task.cancel()
-        self._loop.run_until_complete(asyncio.sleep(0))
+        self._loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+        for end in self._ends:
+            end.abort()
+        self._loop.run_until_complete(asyncio.sleep(0))  # transports close in the next turn of the loop
         self._loop.close()
+
+    def _make_client(self) -> "_End":
+        client = _End(self._connect)
+        self._ends.add(client)
+        return client
 
     def _connect(self, client: "_End") -> None:
         passage = Passage(time.monotonic_ns())
         self.passages.append(passage)
         begin = self._loop.time() + 2 * self._half_s
         server = _End(lambda _: None)
+        self._ends.add(server)
         client.lead_to(server, self._loop, self._half_s, passage.sent, not_before=begin)
         server.lead_to(client, self._loop, self._half_s, passage.received)
         client.task = self._loop.create_task(self._reach(server, client))
@@ -92,6 +104,7 @@ class _End(asyncio.Protocol):
         self._made = made
         self._transport: asyncio.Transport | None = None
         self._waiting: list[bytes] = []
+        self._on_the_way: deque[bytes] = deque()
         self.task: asyncio.Task[None] | None = None
 
     def lead_to(
@@ -109,12 +122,18 @@ class _End(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         due = max(self._loop.time(), self._not_before) + self._after_s
+        self._on_the_way.append(data)
         if self._after_s:
-            self._loop.call_at(due, self._pass_on, data)
+            self._loop.call_at(due, self._pass_on)
         else:
-            self._pass_on(data)
+            self._pass_on()
 
-    def _pass_on(self, data: bytes) -> None:
+    def _pass_on(self) -> None:
+        """Pass on what came first: asyncio does not promise that timers of one moment fire in order."""
+        data = self._on_the_way.popleft()
+        if not data:
+            self._other.close()
+            return
         self._times.append(time.monotonic_ns())
         self._other.write(data)
 
@@ -128,9 +147,13 @@ class _End(asyncio.Protocol):
         if self._transport is not None:
             self._transport.close()
 
+    def abort(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
     def eof_received(self) -> bool:
-        self._loop.call_at(max(self._loop.time(), self._not_before) + self._after_s, self._other.close)
+        self.data_received(b"")  # the end travels behind the data
         return True
 
     def connection_lost(self, _: Exception | None) -> None:
-        self._loop.call_at(self._loop.time() + self._after_s, self._other.close)
+        self.data_received(b"")

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import Final, Self
+from typing import Final, NoReturn, Self
 from urllib.parse import urlsplit
 
 from s3proxy.front.canonical import encode_path, encode_query
@@ -155,12 +155,13 @@ class Connection:
         first = request.first_bytes
         begin = time.perf_counter()
         self._send(first, request.body)
-        _, left, status, head = self._answer_head()
+        body, left, status, head = self._answer_head()
+        if status >= HTTPStatus.MULTIPLE_CHOICES:
+            body += self._room[: self._some(left)] if left else b""
+            _refuse(head, body)
         while left:
             left -= self._some(left, socket.MSG_TRUNC)
-        seconds = time.perf_counter() - begin
-        _require_success(status, head, b"")
-        return seconds
+        return time.perf_counter() - begin
 
     def fetch(self, request: Request) -> bytes:
         """Send a request and return the body of the answer.
@@ -197,7 +198,9 @@ class Connection:
     def _read(self, request: Request, take: Callable[[bytes], object]) -> bytes:
         self._send(request.first_bytes, request.body)
         body, left, status, head = self._answer_head()
-        _require_success(status, head, body)
+        if status >= HTTPStatus.MULTIPLE_CHOICES:
+            body += self._room[: self._some(left)] if left else b""
+            _refuse(head, body)
         take(body)
         while left:
             size = self._some(left)
@@ -239,11 +242,11 @@ class Connection:
         return body, (int(length[1]) if length else 0) - len(body), status, head
 
 
-def _require_success(status: int, head: bytes, body: bytes) -> None:
-    if status >= HTTPStatus.MULTIPLE_CHOICES:
-        line = head.partition(b"\r\n")[0].decode("latin-1")
-        msg = f"the server answers {line!r} {body[:300].decode('utf-8', 'replace')}"
-        raise PeerError(msg)
+def _refuse(head: bytes, body: bytes) -> NoReturn:
+    """Tell what the server says in the place of a success; the first kilobyte tells it."""
+    line = head.partition(b"\r\n")[0].decode("latin-1")
+    msg = f"the server answers {line!r} {body[:1000].decode('utf-8', 'replace')}"
+    raise PeerError(msg)
 
 
 def at_once(url: str, streams: Sequence[Iterable[Request]]) -> tuple[float, list[float]]:

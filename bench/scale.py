@@ -6,7 +6,6 @@ cost per piece rises.
 
 import concurrent.futures
 import contextlib
-import re
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +15,7 @@ from typing import Final
 from bench import launchers
 from bench.build import compile_program
 from bench.launchers import Scene
+from bench.multipart import upload
 from bench.result import Claim
 from bench.s3_load import Connection, Payload
 from bench.s3_targets import Target, targets
@@ -28,7 +28,6 @@ NAME: Final = "scale"
 SUMMARY: Final = "how costs grow with secrets, launches at once, object size, parts and listing length"
 MAX_EXPONENT: Final = 1.1  # no cost grows faster than what it is for
 _PART_BYTES: Final = 5 << 20  # the least that S3 allows for all parts but the last
-_UPLOAD_ID: Final = re.compile(rb"<UploadId>([^<]+)</UploadId>")
 _TIMEOUT_S: Final = 120
 
 
@@ -146,26 +145,12 @@ def _parts(run: Run, target: Target, connection: Connection) -> Axis:
     payload = Payload(_PART_BYTES)
 
     def make(count: int) -> Callable[[], Sequence[float]]:
-        _upload(target, connection, f"parts-{count}", payload, count)
+        upload(target, connection, f"parts-{count}", payload, count)
         return lambda: [connection.timed(target.requests.get(f"parts-{count}"))]
 
     return Axis(
         "parts of an object read", (1, 2, 4, 8) if run.quick else (1, 2, 4, 8, 16, 32, 64), 3 if run.quick else 10, make
     )
-
-
-def _upload(target: Target, connection: Connection, key: str, payload: Payload, count: int) -> None:
-    begun = _UPLOAD_ID.search(connection.fetch(target.requests.post(key, "uploads=")))
-    if begun is None:
-        msg = f"{target.url}: gives no id to a multipart upload"
-        raise PeerError(msg)
-    upload = f"uploadId={begun[1].decode()}"
-    lines = ""
-    for number in range(1, count + 1):
-        etag = connection.put_part(target.requests.put(key, payload, f"partNumber={number}&{upload}"))
-        lines += f"<Part><PartNumber>{number}</PartNumber><ETag>{etag}</ETag></Part>"
-    document = f"<CompleteMultipartUpload>{lines}</CompleteMultipartUpload>".encode()
-    connection.fetch(target.requests.post(key, upload, Payload(0, document)))
 
 
 def _listing(run: Run, target: Target, connection: Connection) -> Axis:
