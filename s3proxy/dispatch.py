@@ -76,12 +76,13 @@ class Dispatcher:
         self.idle.set()
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Serve one request, and read a little of a body that nobody wanted.
-
-        Raises:
-            ConnectionResetError: the answer was broken off.
-        """
-        response = await self._serve(request)
+        """Serve one request, and read a little of a body that nobody wanted."""
+        try:
+            response = await self._serve(request)
+        except OSError:  # the answer was broken off, or the client is gone: there is nobody to tell
+            if request.transport is not None:
+                request.transport.abort()
+            return web.Response()  # of which nothing can go out any more; an error would be reported as ours
         if not request.content.is_eof():
             await _discard(request)  # not counted as at work: whoever sends it may not even be known
         return response
@@ -89,7 +90,7 @@ class Dispatcher:
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         request_id = secrets.token_hex(8).upper()
         begin = time.perf_counter()
-        name, status, incoming = _UNKNOWN, 500, None
+        name, status, incoming = _UNKNOWN, 0, None  # 0 unless an answer goes out
         self._metrics.begin_request()
         self.at_work += 1
         self.idle.clear()
@@ -107,14 +108,13 @@ class Dispatcher:
                 assert incoming.response is not None  # noqa: S101 - a handler answers
                 response = incoming.response
             except BrokenOffError as error:
-                status = 0
-                self._report(request_id, name, error.__cause__ or error)
+                if not isinstance(error.__cause__, OSError):  # or else the client is gone, or takes nothing
+                    self._report(request_id, name, error.__cause__ or error)
                 raise ConnectionResetError from None
             except StrongroomError as error:
                 response = await self._refuse(request, request_id, name, error)
             except (OSError, asyncio.CancelledError):
-                status = 0  # the client went away
-                raise
+                raise  # the client went away
             except Exception as error:  # noqa: BLE001 - a mistake of ours is told like any other refusal
                 response = await self._refuse(request, request_id, name, error)
             status = response.status

@@ -3,10 +3,13 @@
 import hashlib
 import os
 import re
+import socket
+import time
 import urllib.request
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from botocore.exceptions import ClientError
@@ -140,3 +143,24 @@ def store_requests(proxy: ProxyProcess) -> int:
         text = answer.read().decode()
     counts = re.findall(r"^strongroom_s3proxy_store_seconds_count\{[^}]*\} ([0-9.]+)$", text, re.MULTILINE)
     return int(sum(map(float, counts)))
+
+
+def test_a_client_that_goes_away_stores_nothing_and_is_no_error_of_ours(
+    bucket: str, s3: Any, proxy: ProxyProcess
+) -> None:
+    client = client_of(proxy.url, proxy.access_key, proxy.secret_key, signature_version="s3v4")
+    s3.put_object(Bucket=bucket, Key="leaving", Body=bytes(30 << 20))
+    before = len(proxy.log_file.read_text())
+    for operation, key, method in (("put_object", "left", "PUT"), ("get_object", "leaving", "GET")):
+        url = urlsplit(client.generate_presigned_url(operation, Params={"Bucket": bucket, "Key": key}))
+        length = (9 << 20) if method == "PUT" else 0
+        head = f"{method} {url.path}?{url.query} HTTP/1.1\r\nHost: {url.netloc}\r\nContent-Length: {length}\r\n\r\n"
+        with socket.create_connection((url.hostname or "", url.port or 0), timeout=30) as connection:
+            connection.sendall(head.encode() + bytes(length // 2))
+            if method == "GET":
+                assert connection.recv(65_536).startswith(b"HTTP/1.1 200")
+    while (log := proxy.log_file.read_text()[before:]).count('"status": 0,') < 2:
+        time.sleep(0.05)  # until the proxy has noticed; the test's own time limit ends this
+    assert '"level": "error"' not in log
+    with pytest.raises(ClientError):
+        s3.head_object(Bucket=bucket, Key="left")
