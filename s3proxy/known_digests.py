@@ -1,10 +1,13 @@
 """Digests of whole objects that were lately written or read, and the ETags that they make."""
 
 from collections import OrderedDict
+from typing import Final
 
 from s3proxy.policies import EtagMode, Policy
 from strongroom.sealed.digests import Digests
 from strongroom.sealed.segment import Segment
+
+NO_MD5: Final = {"x-amz-server-side-encryption": "aws:kms"}  # clients know that ETags of S3's SSE-KMS are no MD5s
 
 
 class KnownDigests:
@@ -34,8 +37,8 @@ def etag_of(policy: Policy, digests: Digests | None, store_etag: str) -> str:
 
 
 def seal_headers(policy: Policy) -> dict[str, str]:
-    """Return what tells clients not to take an opaque ETag for an MD5: they know ETags of S3's SSE-KMS to be none."""
-    return {"x-amz-server-side-encryption": "aws:kms"} if policy.etag is EtagMode.OPAQUE else {}
+    """Return what tells clients not to take the ETag of a whole object for an MD5, where it is none."""
+    return dict(NO_MD5) if policy.etag is EtagMode.OPAQUE else {}
 
 
 def listed_etag(policy: Policy, store_etag: str) -> str:

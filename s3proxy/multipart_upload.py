@@ -179,16 +179,19 @@ def stored_part(element: Element) -> StoredPart:
 
 
 def parse_answer(raw: bytes, root: str) -> Element:
-    """Read a document of the store.
+    """Read a document of the store. Where S3 says ``XyzResult`` some stores, moto for one, say ``XyzResponse``.
 
     Raises:
         PeerError: it is another one, or none.
     """
+    msg = f"the store answers no {root} where it should"
     try:
-        return parse_document(raw.strip(), root=root)
+        document = parse_document(raw.strip())
     except StrongroomError:
-        msg = f"the store answers no {root} where it should"
         raise PeerError(msg) from None
+    if document.name not in {root, root.removesuffix("Result") + "Response"}:
+        raise PeerError(msg)
+    return document
 
 
 def no_such_upload() -> S3Error:

@@ -15,6 +15,7 @@ from s3proxy.front.errors import S3Error
 from s3proxy.front.xml_write import node, to_xml
 from s3proxy.headers import passed_back
 from s3proxy.incoming import XML_TYPE, Incoming
+from s3proxy.known_digests import NO_MD5
 from s3proxy.multipart_kept import KeptParts
 from s3proxy.multipart_upload import StoredPart, Upload, part_number_of, send_part, upload_of
 from s3proxy.outgoing import Outcome, Plain, plain_of, sealed_pieces
@@ -50,7 +51,7 @@ class PartWriter:
         upload, number = upload_of(incoming), part_number_of(incoming)
         plain = plain_of(incoming, incoming.open_body())
         part, digests = await self._write(upload, number, policy, plain)
-        headers = {"ETag": f'"{part.etag}"'}
+        headers = {"ETag": f'"{part.etag}"'} | NO_MD5  # s3cmd and older SDKs would compare them
         if digests.checksum is not None:
             name, value = checksum_header(digests.checksum)
             headers[name] = value
