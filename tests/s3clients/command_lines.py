@@ -148,13 +148,11 @@ class S3cmd:
     """s3cmd, with endpoint and credentials in a configuration file."""
 
     name: ClassVar[str] = "s3cmd"
-    lacks: ClassVar[Mapping[Column, str]] = {
-        Column.PRESIGN: "`s3cmd signurl` signs with version 2 only, which the proxy refuses, as AWS does"
-    }
+    lacks: ClassVar[Mapping[Column, str]] = {}
     remarks: ClassVar[Mapping[Column, str]] = {
         Column.RANGE: "`s3cmd get --continue`, which asks for the rest of an object"
     }
-    presigns: ClassVar[frozenset[str]] = frozenset()
+    presigns: ClassVar[frozenset[str]] = frozenset({"GET"})
 
     def __init__(self, endpoint: Endpoint, home: Path) -> None:
         self._bucket = endpoint.bucket
@@ -166,6 +164,7 @@ class S3cmd:
             "host_base": endpoint.host,
             "host_bucket": endpoint.host,
             "use_https": endpoint.ca_file is not None,
+            "signurl_use_https": endpoint.ca_file is not None,
             "ca_certs_file": endpoint.ca_file or "",
         }
         lines = (f"{name} = {value}\n" for name, value in settings.items())
@@ -206,7 +205,7 @@ class S3cmd:
         self._run("cp", self._url(source), self._url(target))
 
     def presign(self, key: str, method: str) -> str:
-        assert method == "GET"
+        assert method in self.presigns
         return self._run("signurl", self._url(key), "+600").strip()
 
     def delete(self, keys: Sequence[str]) -> None:

@@ -110,3 +110,7 @@ class S3fs(Sdk):
 class JavaScript(Sdk):
     name = "JavaScript SDK"
     command = (NODE, ROOT / "tests/s3clients/programs/javascript_program.mjs")
+    remarks: ClassVar[Mapping[Column, str]] = {
+        Column.PRESIGN: 'for PUT, make the client with `requestChecksumCalculation: "WHEN_REQUIRED"`; otherwise the URL '
+        "carries the checksum of an empty body, and every store that verifies checksums refuses the real one"
+    }

@@ -21,6 +21,8 @@ const { getSignedUrl } = require("@aws-sdk/s3-request-presigner");
 
 const Bucket = process.env.BUCKET;
 const s3 = new S3Client({});
+// A URL for PUT would otherwise carry the checksum of the empty body that stands in for the one to come.
+const presigner = new S3Client({ requestChecksumCalculation: "WHEN_REQUIRED" });
 
 const operations = {
   async version() {
@@ -52,7 +54,7 @@ const operations = {
   },
   async presign({ key, method }) {
     const Command = { GET: GetObjectCommand, PUT: PutObjectCommand }[method];
-    return await getSignedUrl(s3, new Command({ Bucket, Key: key }));
+    return await getSignedUrl(method === "PUT" ? presigner : s3, new Command({ Bucket, Key: key }));
   },
   async delete({ keys }) {
     const Objects = keys.map((Key) => ({ Key }));
