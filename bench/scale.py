@@ -134,7 +134,9 @@ def _timed(work: Callable[[], object]) -> float:
 
 def _object_size(run: Run, target: Target, connection: Connection) -> Axis:
     def make(size: int) -> Callable[[], Sequence[float]]:
-        connection.fetch(target.requests.put(f"size-{size}", Payload(size)))
+        payload = Payload(size)
+        connection.fetch(target.requests.put(f"size-{size}", payload))
+        payload.close()
         return lambda: [connection.timed(target.requests.get(f"size-{size}")) for _ in range(3)]
 
     sizes = tuple(1 << power for power in ((10, 14, 18, 22, 24) if run.quick else range(10, 29, 2)))
