@@ -14,7 +14,7 @@ from s3proxy.openbao_login import session_of
 from s3proxy.policies import Policies
 from s3proxy.policy_file import PolicyFile
 from s3proxy.probe import probe_store
-from s3proxy.settings import ProxySettings
+from s3proxy.settings import ProxySettings, StorePayload
 from s3proxy.store import Store
 from s3proxy.store_connections import Timeouts
 from s3proxy.store_credentials import StoreCredentials
@@ -59,6 +59,7 @@ class Backing:
             region=settings.store_region,
             timeouts=Timeouts(connect_s=settings.store_connect_timeout_s, idle_s=settings.store_idle_timeout_s),
             connections=settings.store_connections,
+            sign_payload=settings.store_payload is StorePayload.SIGNED,
             ca_file=settings.store_ca_file,
             observe=metrics.store,
         )

@@ -39,6 +39,13 @@ class LogLevel(enum.Enum):
     ERROR = "error"
 
 
+class StorePayload(enum.Enum):
+    """What requests to the store say about their bodies."""
+
+    UNSIGNED = "unsigned"
+    SIGNED = "signed"
+
+
 @dataclass(frozen=True, kw_only=True)
 class ProxySettings:
     """All settings of one proxy; the rule of each field says what it is, its unit and why the default."""
@@ -119,6 +126,15 @@ class ProxySettings:
         60.0,
         Rule(
             "end a transfer on which the store moves no byte for so long", unit="seconds", why="as S3 does", minimum=0.1
+        ),
+    )
+    store_payload: StorePayload = setting(
+        StorePayload.UNSIGNED,
+        Rule(
+            "whether requests to the store are signed with a hash of their body",
+            unit="unsigned or signed",
+            why="S3 needs none, and a stream has none when it begins: with signed, bodies above buffered_body_bytes are"
+            " refused",
         ),
     )
     store_part_counts: Known = setting(

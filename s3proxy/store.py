@@ -5,6 +5,7 @@ as the store sent them, never decompressed. Nothing here knows what is sealed.
 """
 
 import contextlib
+import hashlib
 import re
 import ssl
 import time
@@ -66,6 +67,7 @@ class Store:
         region: str,
         timeouts: Timeouts,
         connections: int,
+        sign_payload: bool = False,
         ca_file: Path | None = None,
         observe: Observe = lambda *_: None,
     ) -> None:
@@ -77,6 +79,7 @@ class Store:
             region: to sign for.
             timeouts: of each request.
             connections: at once.
+            sign_payload: whether to sign hashes of bodies; streams are refused then.
             ca_file: authorities of the store's certificate; None for the system's.
             observe: told after each request the outcome and the seconds until its answer began.
 
@@ -88,6 +91,7 @@ class Store:
         self._credential = credential
         self._region = region
         self._signing_keys = SigningKeys()
+        self._sign_payload = sign_payload
         self._observe = observe
         self._connections = StoreConnections(
             url.hostname or "",
@@ -144,7 +148,7 @@ class Store:
             raw_path=raw_path,
             raw_query=raw_query,
             headers=headers,
-            payload_sha256=UNSIGNED_PAYLOAD,
+            payload_sha256=self._payload_sha256(request),
             now=datetime.now(UTC),
         )
         headers |= signed | _length_header(request)
@@ -155,6 +159,16 @@ class Store:
             code, msg = "InvalidRequest", "A header holds a line break or a NUL."
             raise S3Error(code, msg)
         return ("\r\n".join(lines) + "\r\n\r\n").encode("utf-8", "surrogateescape")
+
+    def _payload_sha256(self, request: StoreRequest) -> str:
+        if not self._sign_payload:
+            return UNSIGNED_PAYLOAD
+        if isinstance(request.body, bytes | None):
+            return hashlib.sha256(request.body or b"").hexdigest()
+        code = "NotImplemented"
+        msg = "The store wants signed bodies, and this one is too large to be hashed before it is sent."
+        hint = "send it in smaller parts, raise buffered_body_bytes, or set store_payload to unsigned"
+        raise S3Error(code, msg, hint=hint)
 
 
 def _length_header(request: StoreRequest) -> dict[str, str]:

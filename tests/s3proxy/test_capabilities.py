@@ -1,6 +1,7 @@
 """What a store is found to be able to do, and what is refused by name when it is not."""
 
 import contextlib
+import hashlib
 import http.client
 import json
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from s3proxy.front.head import make_head
 from s3proxy.front.operation_table import Operation
 from strongroom.errors import UnavailableError
 from tests.s3proxy.conftest import client_of
+from tests.support.store_relay import StoreRelay
 
 
 def readiness(proxy: ProxyProcess) -> dict[str, Any]:
@@ -80,3 +82,22 @@ def test_a_store_that_is_away_at_the_start_is_asked_when_it_is_back(tmp_path: Pa
                 with pytest.raises(ClientError) as caught:
                     s3.put_object(Bucket="back", Key="k", Body=b"x", IfNoneMatch="*")
                 assert caught.value.response["Error"]["Code"] == "PreconditionFailed"
+
+
+def test_a_store_that_wants_signed_bodies_gets_them(tmp_path: Path, store: SeaweedServer, bare: Any) -> None:
+    with contextlib.suppress(bare.exceptions.BucketAlreadyExists, bare.exceptions.BucketAlreadyOwnedByYou):
+        bare.create_bucket(Bucket="signed")
+    settings = {"store_payload": "signed", "buffered_body_bytes": 4096}
+    with (
+        StoreRelay(store.address) as relay,
+        ProxyProcess(tmp_path / "proxy", store, settings=settings | {"store_address": relay.address}) as proxy,
+        contextlib.closing(client_of(proxy.url, proxy.access_key, proxy.secret_key)) as s3,
+    ):
+        s3.put_object(Bucket="signed", Key="k", Body=b"x" * 4096)
+        assert s3.get_object(Bucket="signed", Key="k")["Body"].read() == b"x" * 4096
+        with pytest.raises(ClientError, match="too large to be hashed") as caught:
+            s3.put_object(Bucket="signed", Key="large", Body=b"x" * 4097)
+        assert caught.value.response["Error"]["Code"] == "NotImplemented"
+        put = next(exchange for exchange in relay.exchanges if exchange.target == "/signed/k")
+    assert put.headers["x-amz-content-sha256"] == hashlib.sha256(put.body).hexdigest()
+    assert not any(exchange.target == "/signed/large" for exchange in relay.exchanges)
