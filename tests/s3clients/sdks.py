@@ -111,6 +111,6 @@ class JavaScript(Sdk):
     name = "JavaScript SDK"
     command = (NODE, ROOT / "tests/s3clients/programs/javascript_program.mjs")
     remarks: ClassVar[Mapping[Column, str]] = {
-        Column.PRESIGN: 'for PUT, make the client with `requestChecksumCalculation: "WHEN_REQUIRED"`; otherwise the URL '
-        "carries the checksum of an empty body, and every store that verifies checksums refuses the real one"
+        Column.PRESIGN: 'for PUT by a client with `requestChecksumCalculation: "WHEN_REQUIRED"`; by others the URL '
+        "carries the checksum of an empty body, and the real one is refused, by SeaweedFS itself as well"
     }
