@@ -3,7 +3,7 @@
 What may differ is a line of docs/s3proxy-differences.md; each place here that lets something differ names its line.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -29,7 +29,7 @@ class Side:
         etags: that it answered, by key.
         uploads: upload ids, by a number that both sides share.
         parts: ETags of parts, by upload and part number.
-        versions: version ids, by a number that both sides share.
+        versions: version ids, by a number that both sides share; "null" is null on both.
     """
 
     client: S3
@@ -60,7 +60,7 @@ class Side:
 View: TypeAlias = Callable[[Side, Answer], object]
 Refusal: TypeAlias = tuple[int, str]
 Instead: TypeAlias = frozenset[tuple[Refusal, Refusal]]
-Parameters: TypeAlias = Callable[[Side], dict[str, object]]
+Parameters: TypeAlias = Callable[[Side], Mapping[str, object]]
 
 
 @dataclass
@@ -121,7 +121,7 @@ def listed_view(side: Side, entry: Answer) -> object:
     ETAG-LISTED: the proxy shows the store's ETag, with -1 behind it if it has the form of an MD5.
     """
     assert entry["ETag"].startswith('"')
-    if side.sealed:
+    if side.sealed and entry["ETag"] != '""':  # EMPTY-DIRECTORY
         assert "-" in entry["ETag"], entry
     kept = {name: value for name, value in entry.items() if name not in {"ETag", "LastModified", "VersionId", "Owner"}}
     return kept, "VersionId" in entry

@@ -7,7 +7,9 @@ STRONGROOM_TEST_DIFFERENTIAL raises the number of sequences, and draws other one
 import itertools
 import os
 import random
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,6 +25,7 @@ STEPS = 40
 CHUNK = 1 << 16
 LEAST = 5 << 20
 NO_INSTEAD: Instead = frozenset()
+# IF-MATCH-MISSING and COMPLETE-EMPTY
 IF_MATCH_MISSING: Instead = frozenset({((412, "PreconditionFailed"), (404, "NoSuchKey"))})
 COMPLETE_EMPTY: Instead = frozenset(((404, "NoSuchUpload"), (400, code)) for code in ("MalformedXML", "InvalidPart"))
 MATERIAL = random.Random(77).randbytes(3 * LEAST)  # noqa: S311 - bodies
@@ -104,11 +107,15 @@ class Operations(RuleBasedStateMachine):
         self,
         key: str,
         body: bytes,
-        more: Callable[[Side], dict[str, object]],
+        more: Callable[[Side], Mapping[str, object]],
         instead: Instead = NO_INSTEAD,
     ) -> None:
+        number = next(_numbers)
+
         def view(side: Side, answer: Answer) -> object:
             side.etags[self.key(key)] = answer["ETag"]
+            if "VersionId" in answer:
+                side.versions[number] = answer["VersionId"]
             return answer["ETag"], "VersionId" in answer
 
         self.pair.call(
@@ -168,7 +175,7 @@ class Operations(RuleBasedStateMachine):
             tags = {"TaggingDirective": "REPLACE"} if "Tagging" in more else {}
             wish |= {"MetadataDirective": "REPLACE", **TYPE, **more, **tags}
 
-        def parameters(side: Side) -> dict[str, object]:
+        def parameters(side: Side) -> Mapping[str, object]:
             return wish | {"CopySource": {"Bucket": side.bucket, "Key": self.key(source)}}
 
         def view(side: Side, answer: Answer) -> object:
@@ -182,7 +189,7 @@ class Operations(RuleBasedStateMachine):
     def copy_if(self, source: str, goal: str, which: str, *, match: bool) -> None:
         condition = "CopySourceIfMatch" if match else "CopySourceIfNoneMatch"
 
-        def parameters(side: Side) -> dict[str, object]:
+        def parameters(side: Side) -> Mapping[str, object]:
             etag = self.etag(side, self.key(source), which)
             place = {"Bucket": side.bucket, "Key": self.key(source)}
             wish = {"Key": self.key(goal), "CopySource": place}
@@ -277,7 +284,7 @@ class Operations(RuleBasedStateMachine):
         wish: dict[str, object] = {"Key": self.uploads[number], "PartNumber": part}
         wish |= {} if asked is None else {"CopySourceRange": f"bytes={asked[0]}-{asked[1]}"}
 
-        def parameters(side: Side) -> dict[str, object]:
+        def parameters(side: Side) -> Mapping[str, object]:
             place = {"Bucket": side.bucket, "Key": self.key(source)}
             return wish | {"UploadId": side.uploads[number], "CopySource": place}
 
@@ -320,7 +327,7 @@ class Operations(RuleBasedStateMachine):
         chosen += [9] if how == "unknown" else []
         name = self.uploads[number]
 
-        def parameters(side: Side) -> dict[str, object]:
+        def parameters(side: Side) -> Mapping[str, object]:
             parts = [
                 {
                     "PartNumber": part,
@@ -372,6 +379,42 @@ class Operations(RuleBasedStateMachine):
             self.pair.call("get_object", lambda _: {"Key": self.key(key)}, object_view)  # noqa: B023 - called here
 
 
+class VersionedOperations(Operations):
+    """The same in a bucket with versions."""
+
+    @precondition(lambda self: self.pair.bare.versions)
+    @rule(
+        data=st.data(),
+        key=keys,
+        operation=st.sampled_from(("get_object", "head_object", "get_object_tagging", "delete_object")),
+    )
+    def one_version(self, data: st.DataObject, key: str, operation: str) -> None:
+        number = data.draw(st.sampled_from(sorted(self.pair.bare.versions)))
+
+        def view(side: Side, answer: Answer) -> object:
+            assert answer.get("VersionId") in {None, side.versions[number]}
+            told = object_view(side, answer) if "ETag" in answer else answer.get("DeleteMarker")
+            return told, answer.get("TagSet"), "VersionId" in answer
+
+        wish = {"Key": self.key(key)}
+        self.pair.call(operation, lambda side: wish | {"VersionId": side.versions[number]}, view)
+
+    @rule(size=st.sampled_from((None, 1, 3)), below=st.sampled_from(("", "dir/")))
+    def list_versions(self, size: int | None, below: str) -> None:
+        wish: dict[str, object] = {"Prefix": self.key(below)} | ({} if size is None else {"MaxKeys": size})
+
+        def view(side: Side, answer: Answer) -> object:
+            numbers = {version: number for number, version in side.versions.items()}
+            shown = [
+                (item["Key"], item["Size"], item["IsLatest"], numbers.get(item["VersionId"]))
+                for item in answer.get("Versions", [])
+            ]
+            markers = [(item["Key"], item["IsLatest"]) for item in answer.get("DeleteMarkers", [])]
+            return answer.get("IsTruncated"), answer.get("NextKeyMarker"), shown, markers
+
+        self.pair.call("list_object_versions", lambda _: wish, view)
+
+
 def _pair(bare: Any, s3: Any, name: str) -> Pair:
     pair = Pair(Side(bare, f"{name}-store", sealed=False), Side(s3, f"{name}-proxy", sealed=True))
     pair.call("create_bucket", lambda _: {})
@@ -383,10 +426,36 @@ def test_random_operations(bare: Any, s3: Any) -> None:
     class Machine(Operations):
         pair = _pair(bare, s3, "differential")
 
+    _run(Machine, EXAMPLES)
+
+
+@pytest.mark.timeout(0 if LONG else 120)
+def test_random_operations_with_versions(bare: Any, s3: Any) -> None:
+    class Machine(VersionedOperations):
+        pair = _pair(bare, s3, "differential-versions")
+
+    enabled = {"VersioningConfiguration": {"Status": "Enabled"}}
+    assert Machine.pair.call("put_bucket_versioning", lambda _: enabled)
+    _run(Machine, EXAMPLES // 2)
+
+
+def test_every_exemption_is_a_line_of_the_document() -> None:
+    root = Path(__file__).resolve().parents[3]
+    named = {
+        name
+        for source in (Path(__file__), root / "tests/support/s3_pair.py")
+        for name in re.findall(r"(?:#|: |\"\"\") ?([A-Z]+(?:-[A-Z]+)+)\b", source.read_text())
+    }
+    lines = re.findall(r"^- \*\*([A-Z-]+)\*\*: ", (root / "docs/s3proxy-differences.md").read_text(), re.MULTILINE)
+    assert named
+    assert named <= set(lines)
+
+
+def _run(machine: type[Operations], examples: int) -> None:
     run_state_machine_as_test(
-        Machine,
+        machine,
         settings=settings(
-            max_examples=EXAMPLES,
+            max_examples=examples,
             stateful_step_count=STEPS,
             deadline=None,
             derandomize=not LONG,

@@ -150,7 +150,7 @@ def pause_key_service(world: World) -> None:
     world.openbao.resume()
 
 
-FAULTS = [kill_proxy, kill_store, pause_store, kill_key_service, pause_key_service]
+FAULTS: list[Callable[[World], None]] = [kill_proxy, kill_store, pause_store, kill_key_service, pause_key_service]
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: str(fault.__name__))
