@@ -21,10 +21,15 @@ def read() -> dict[Row, dict[str, str]]:
     return {(row[0], row[1]): dict(zip(table[0][2:], row[2:], strict=True)) for row in table[2:]}
 
 
+def remarks() -> list[str]:
+    """Return what the page says about cells, below the table."""
+    return [line.removeprefix("- ").removesuffix(".") for line in _split()[1].splitlines() if line.startswith("- ")]
+
+
 def write(
-    rows: Mapping[Row, Cells], versions: Mapping[str, str], *, order: Sequence[Row], words: Sequence[str]
+    rows: Mapping[Row, Cells], versions: Mapping[str, str], *, order: Sequence[Row], remarks: Sequence[str]
 ) -> None:
-    """Write the rows that were observed, and words about cells; other rows stay as they are."""
+    """Write the rows that were observed, and remarks about cells; other rows stay as they are."""
     before, _, after = _split()
     cells = {row: dict(known) for row, known in read().items()}
     for row, observed in rows.items():
@@ -34,8 +39,8 @@ def write(
     lines = [["client", "store", *head], ["---"] * (2 + len(head))]
     lines += [[*row, *(cells[row].get(name, "?") for name in head)] for row in order if row in cells]
     table = "".join(f"| {' | '.join(line)} |\n" for line in lines)
-    remarks = "".join(f"- {word}.\n" for word in words)
-    PAGE.write_text(f"{before}{BEGIN}{table}\n{remarks}{END}{after}")
+    below = "".join(f"- {remark}.\n" for remark in remarks)
+    PAGE.write_text(f"{before}{BEGIN}{table}\n{below}{END}{after}")
 
 
 def _split() -> tuple[str, str, str]:

@@ -178,14 +178,15 @@ def test_the_page_says_what_was_observed() -> None:
     assert _rows, "this test needs the ones before it"
     if os.environ.get("UPDATE_COMPATIBILITY"):
         order = [(client.name, store) for client in CLIENTS for store in STORES]
-        page.write(_rows, _versions, order=order, words=_words())
+        page.write(_rows, _versions, order=order, remarks=_remarks())
         return
+    assert page.remarks() == _remarks()
     documented = page.read()
     for row, cells in _rows.items():
         assert {column: documented.get(row, {}).get(column) for column in cells} == cells, row
 
 
-def _words() -> list[str]:
+def _remarks() -> list[str]:
     return [
         f"{client.name}, {column}: {words[column]}"
         for client in CLIENTS
