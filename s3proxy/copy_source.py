@@ -16,7 +16,7 @@ from s3proxy.object_open import Found, Name, ObjectFinder, Plaintext
 from s3proxy.object_read import opened_pieces
 from s3proxy.policies import Policies
 from s3proxy.store import Store, StoreRequest
-from s3proxy.store_errors import store_error
+from s3proxy.store_errors import reread_error
 from strongroom.sealed.ranges import RangePlan, plan_range
 
 
@@ -98,7 +98,7 @@ class SourceReader:
         request = StoreRequest(method="GET", bucket=name.bucket, key=name.key, query=name.query, headers=headers)
         async with self._store.exchange(request) as response:
             if response.status not in {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT}:
-                raise await store_error(response)
+                raise await reread_error(response)
             if isinstance(found, Plaintext):
                 async for data in response.content.iter_any():
                     yield memoryview(data)

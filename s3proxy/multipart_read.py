@@ -12,7 +12,7 @@ from s3proxy.incoming import Incoming
 from s3proxy.object_open import Found, Name, ObjectFinder
 from s3proxy.recent import Recent
 from s3proxy.store import Store
-from s3proxy.store_errors import store_error
+from s3proxy.store_errors import reread_error
 from strongroom.sealed.digests import ChecksumScope, Digests
 from strongroom.sealed.header import Kind, parse_header
 from strongroom.sealed.manifest import Manifest, PartRange, open_manifest, require_binding
@@ -134,7 +134,7 @@ class MultipartReader:
         opener: SegmentOpener | None = None
         async with self._store.exchange(request) as response:
             if response.status != _PARTIAL:
-                raise await store_error(response)
+                raise await reread_error(response)
             async for data in response.content.iter_any():
                 view = memoryview(data)
                 while view and index < len(manifest.parts):
@@ -175,7 +175,7 @@ class MultipartReader:
         head = bytearray()
         async with self._store.exchange(request) as response:
             if response.status != _PARTIAL:
-                raise await store_error(response)
+                raise await reread_error(response)
             async for data in response.content.iter_any():
                 view = memoryview(data)
                 if opener is None:

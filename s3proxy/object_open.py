@@ -12,7 +12,7 @@ from s3proxy.headers import ENTRY_HEADER
 from s3proxy.known_digests import KnownDigests, etag_of
 from s3proxy.policies import EtagMode, Mode, Policies, Policy
 from s3proxy.store import Store, StoreRequest, read_all
-from s3proxy.store_errors import store_error
+from s3proxy.store_errors import reread_error, store_error
 from strongroom.errors import PeerError
 from strongroom.sealed.attributes import Attributes
 from strongroom.sealed.digests import Digests
@@ -197,7 +197,7 @@ class ObjectFinder:
         request = self.stored_range(name, found, first, last)
         async with self._store.exchange(request) as response:
             if response.status != HTTPStatus.PARTIAL_CONTENT:
-                raise await store_error(response)
+                raise await reread_error(response)
             raw = await read_all(response, last - first + 1)
         if len(raw) != last - first + 1:
             refuse(8, f"{len(raw)} stored bytes where {last - first + 1} were asked for")

@@ -44,6 +44,21 @@ async def store_error(response: StoreAnswer, *, bucket_asked: bool = False) -> S
     return error
 
 
+async def reread_error(response: StoreAnswer) -> S3Error:
+    """Return the refusal that an answer to a read of an object that was looked at before stands for.
+
+    Such a read names the ETag that was seen. The client did not: where another object stands by now it may come again.
+
+    Args:
+        response: with a status that is not the expected one.
+    """
+    error = await store_error(response)
+    if error.code != "PreconditionFailed":
+        return error
+    code, msg = "SlowDown", "The object was replaced while it was read. Please try again."
+    return S3Error(code, msg, retry_after_s=1.0)
+
+
 def error_in(body: bytes, status: int, *, bucket_asked: bool = False) -> S3Error:
     """Return the refusal that the body of an answer tells.
 
