@@ -25,7 +25,7 @@ from strongroom.errors import ConfigError, PeerError
 from wrapper.libc import die_with_parent
 
 START_TIMEOUT_S = 45.0  # the election of its master alone takes 2 s, on a busy machine several
-STOP_TIMEOUT_S = 10.0
+STOP_TIMEOUT_S = 1.0  # a store that was asked to end takes longer than one may want to wait; what it acknowledged stays
 POLL_S = 0.05
 REGION = "us-east-1"
 _PORTS = ("master", "master.grpc", "volume", "volume.grpc", "filer", "filer.grpc", "s3", "s3.grpc")
@@ -210,8 +210,11 @@ class SeaweedServer:
             "-s3.port.iceberg=0",
             "-s3.port.lance=0",
             "-s3.autoCreateBucket=false",  # S3 answers NoSuchBucket
+            "-master.electionTimeout=1s",  # of one master; it waits for this after a restart
+            "-master.heartbeatInterval=100ms",
             "-master.telemetry=false",
             f"-master.volumeSizeLimitMB={_VOLUME_MB}",
+            "-volume.preStopSeconds=0",  # it has no other servers that would have to notice
             "-volume.max=0",  # as many as the disk has room for; each bucket takes several
         ]
 
