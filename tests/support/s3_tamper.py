@@ -1,8 +1,10 @@
 """A store that tampers: takes sealed objects out of the bare store and puts them back changed."""
 
 import base64
+import contextlib
 import re
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, TypeAlias
@@ -14,6 +16,7 @@ from tests.support.s3_raw import Answer, RawClient
 
 ENTRY = "seg1"
 S3: TypeAlias = Any  # botocore makes its clients at run time
+Range: TypeAlias = tuple[int, int] | None
 _REFUSED = re.compile(r'^strongroom_s3proxy_refused_objects_total\{rule="(\d+)"\} ([0-9.]+)$', re.MULTILINE)
 
 
@@ -55,6 +58,7 @@ class Tamperer:
         self._bare = bare
         self._health = proxy.health_address
         self.client = RawClient(proxy)
+        self._reads = 0
 
     def take(self, bucket: str, key: str) -> Stored:
         """Return what the store has under a name."""
@@ -87,38 +91,36 @@ class Tamperer:
             text = response.read().decode()
         return Counter({int(rule): int(float(count)) for rule, count in _REFUSED.findall(text)})
 
-    def require_refused(  # noqa: PLR0913 - what is read, and what must become of it
-        self,
-        method: str,
-        bucket: str,
-        key: str,
-        *,
-        original: bytes,
-        rules: set[int],
-        range_: tuple[int, int] | None = None,
-    ) -> int:
-        """Read through the proxy; assert an error, and that the metric counts it.
+    @contextlib.contextmanager
+    def refusing(self, rules: set[int]) -> Iterator[None]:
+        """Assert that all reads within are refused by one of these rules, and that the metric counts each."""
+        before, reads = self.refusals(), self._reads
+        yield
+        counted = self.refusals() - before
+        assert counted.total() == self._reads - reads, counted
+        assert set(counted) <= rules, counted
+
+    def read(self, method: str, bucket: str, key: str, *, original: bytes, range_: Range = None) -> None:
+        """Read through the proxy, and assert an error that no client can take for a good answer.
 
         Args:
             method: GET or HEAD.
             bucket: of the object.
             key: of the object.
             original: the plaintext; what came before the error must be of it.
-            rules: that may be what is broken.
             range_: first and last byte to read.
-
-        Returns:
-            The rule it was refused by.
         """
-        before = self.refusals()
+        self._reads += 1
         headers = {"range": f"bytes={range_[0]}-{range_[1]}"} if range_ else {}
         answer = self.client.send(method, bucket, key, headers=headers)
         require_error(answer, original[range_[0] :] if range_ else original)
-        counted = self.refusals() - before
-        assert counted.total() == 1, (answer.status, counted)
-        rule = next(iter(counted))
-        assert rule in rules, rule
-        return rule
+
+    def require_refused(  # noqa: PLR0913 - what is read, and what must become of it
+        self, method: str, bucket: str, key: str, *, original: bytes, rules: set[int], range_: Range = None
+    ) -> None:
+        """Read through the proxy once; assert an error, and that the metric counts it under one of these rules."""
+        with self.refusing(rules):
+            self.read(method, bucket, key, original=original, range_=range_)
 
 
 def require_error(answer: Answer, original: bytes) -> None:
