@@ -27,8 +27,9 @@ class Stand:
     def put(self, key: str, body: bytes) -> None:
         self.s3.put_object(Bucket=self.endpoint.bucket, Key=key, Body=body)
 
-    def read(self, key: str) -> bytes:
-        data: bytes = self.s3.get_object(Bucket=self.endpoint.bucket, Key=key)["Body"].read()
+    def read(self, key: str, *, begin: int = 0) -> bytes:
+        wanted = {"Range": f"bytes={begin}-"} if begin else {}
+        data: bytes = self.s3.get_object(Bucket=self.endpoint.bucket, Key=key, **wanted)["Body"].read()
         return data
 
     def head(self, key: str) -> dict[str, Any]:

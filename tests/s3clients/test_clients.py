@@ -23,6 +23,9 @@ from tests.s3clients.conftest import BARE, CLIENTS, STORES
 from tests.s3clients.stand import LARGE_BYTES, Stand
 
 CHUNK = 65_536
+MIDDLE = LARGE_BYTES * 9 // 10  # from somewhere in a part to the end
+# s3cmd copies access lists, and moto answers 500 when it is asked for that of an object that came of an upload.
+NO_LARGE_COPY = {("s3cmd", "moto")}
 LONG_AGO_S = 1_000_000_000
 FIRST, LAST = 70_000, 140_000  # from one chunk into another
 
@@ -80,9 +83,17 @@ def test_multipart(client: Client, stand: Stand, large: Path, tmp_path: Path) ->
         assert client.sizes(prefix) == {key: LARGE_BYTES}
         client.get(key, tmp_path / "large")
         assert filecmp.cmp(tmp_path / "large", large, shallow=False)
-        stand.require_sealed(key, large.read_bytes())
-        client.delete([key])  # the machine has better uses for its memory
-        stand.require_absent([key])
+        body = large.read_bytes()
+        stand.require_sealed(key, body)
+        keys = [key]
+        if (client.name, stand.endpoint.store) not in NO_LARGE_COPY:
+            keys.append(f"{key}-copy")
+            client.copy(*keys)
+            assert client.sizes(prefix) == dict.fromkeys(keys, LARGE_BYTES)
+            stand.require_sealed(keys[1], body)
+            assert stand.read(keys[1], begin=MIDDLE) == body[MIDDLE:]
+        client.delete(keys)  # the machine has better uses for its memory
+        stand.require_absent(keys)
 
 
 def test_list(client: Client, stand: Stand, small: Path) -> None:
