@@ -39,15 +39,11 @@ static char *lookup(const struct state *state, const char *name) {
     if (state == NULL || list != state->list || !name_filter_has(state, name)) {
         return search(state, list, name);
     }
-    size_t name_bytes;
-    uint32_t slot = region_find(&state->region, name, &name_bytes);
-    if (slot != REGION_NO_SLOT && name[name_bytes] == '\0' && state->hints[slot] != NO_HINT) {
-        char *secret = region_string(&state->region, slot);
-        /* The list is the one we know, so it is long enough to look into; `*environ = NULL` empties it in place. */
-        if (list[0] != NULL && list[state->hints[slot]] == secret) {
-            const char *newer = state->live.base != NULL ? live_value(&state->live, &state->region, slot) : NULL;
-            return newer != NULL ? (char *)(uintptr_t)newer : secret + name_bytes + 1;
-        }
+    const struct name_place *place = name_index_find(&state->index, name);
+    /* The list is the one we know, so it is long enough to look into; `*environ = NULL` empties it in place. */
+    if (place != NULL && list[0] != NULL && list[place->hint] == place->string) {
+        const char *newer = state->live.base != NULL ? live_value(&state->live, &state->region, place->slot) : NULL;
+        return newer != NULL ? (char *)(uintptr_t)newer : place->string + place->name_bytes + 1;
     }
     return search(state, list, name);
 }
@@ -56,13 +52,13 @@ char *getenv(const char *name) {
     if (name == NULL || name[0] == '\0') {
         return NULL;
     }
-    return lookup(state_load(NULL), name);
+    return lookup(state_now(), name);
 }
 
 char *secure_getenv(const char *name) {
     if (name == NULL || name[0] == '\0') {
         return NULL;
     }
-    const struct state *state = state_load(NULL);
+    const struct state *state = state_now();
     return state == NULL || state->is_secure ? NULL : lookup(state, name);
 }

@@ -10,10 +10,9 @@
 #include "handover.h"
 #include "syscalls.h"
 
-enum phase { NOT_LOADED, LOADING, LOADED };
-
 static struct state state;
-static int phase = NOT_LOADED;
+static bool loading = false; /* or loaded */
+const struct state *state_loaded = NULL;
 
 /* Memory that stays for good, cut off piece by piece; a mapping, because there is no allocator to ask. */
 struct storage {
@@ -55,7 +54,7 @@ static const char *library_in(const char *preload, size_t *length) {
 /* Room for all that load_region() keeps. */
 static struct storage make_storage(const char *policy_entry, size_t library_bytes) {
     size_t slots = state.region.slot_count;
-    size_t bytes = slots * (sizeof(uint32_t) + sizeof(char *)) + library_bytes + 64;
+    size_t bytes = slots * (sizeof(uint32_t) + sizeof(char *) + sizeof(struct name_place)) + library_bytes + 64;
     bytes += policy_entry == NULL ? 0 : text_length(policy_entry);
     for (uint32_t slot = 0; slot < slots; slot++) {
         bytes += state.region.slots[slot].name_bytes + 16;
@@ -126,7 +125,10 @@ static void load_region(char *text) {
     keep_names(&storage);
     uint32_t *hints = cut(&storage, state.region.slot_count * sizeof *hints);
     environment_repoint(state.list, &state.region, hints);
-    state.hints = hints;
+    if (state.region.slot_count > 0) {
+        struct name_place *places = cut(&storage, state.region.slot_count * sizeof *places);
+        name_index_fill(&state.index, places, &state.region, hints);
+    }
 }
 
 static void load(char **list) {
@@ -140,7 +142,7 @@ static void load(char **list) {
 }
 
 const struct state *state_load(char **envp) {
-    if (__atomic_load_n(&phase, __ATOMIC_ACQUIRE) == LOADED) {
+    if (__atomic_load_n(&state_loaded, __ATOMIC_ACQUIRE) != NULL) {
         return &state;
     }
     /* Under glibc a library without dependencies may be initialised before the libc, whose `environ` is NULL then. musl
@@ -153,12 +155,11 @@ const struct state *state_load(char **envp) {
     kernel_sigset all = ~(kernel_sigset)0;
     kernel_sigset before;
     sys_sigprocmask(SIG_SETMASK, &all, &before);
-    int expected = NOT_LOADED;
-    if (__atomic_compare_exchange_n(&phase, &expected, LOADING, false, __ATOMIC_ACQUIRE, __ATOMIC_ACQUIRE)) {
+    if (!__atomic_exchange_n(&loading, true, __ATOMIC_ACQUIRE)) {
         load(list);
-        __atomic_store_n(&phase, LOADED, __ATOMIC_RELEASE);
+        __atomic_store_n(&state_loaded, &state, __ATOMIC_RELEASE);
     }
-    while (__atomic_load_n(&phase, __ATOMIC_ACQUIRE) != LOADED) {
+    while (__atomic_load_n(&state_loaded, __ATOMIC_ACQUIRE) == NULL) {
         sys_sched_yield(); /* a thread that a constructor before ours has started is loading */
     }
     sys_sigprocmask(SIG_SETMASK, &before, NULL);

@@ -9,6 +9,7 @@
 #include "handover.h"
 #include "libc.h"
 #include "live.h"
+#include "name_index.h"
 #include "region.h"
 
 enum { NAME_FILTER_WORDS = 4 };
@@ -19,7 +20,7 @@ struct state {
     struct region region;   /* this process's own copy */
     struct live live;       /* the image itself, where it can change */
     char **list;            /* the environment list in which placeholders were repointed */
-    const uint32_t *hints;  /* per slot: index into `list`, or NO_HINT */
+    struct name_index index; /* the secrets that `list` points at */
     char *const *placeholders; /* per slot: `NAME=`, for the environment of a child */
     const char *library;    /* this library as LD_PRELOAD names it; "" when it came another way */
     char *policy_entry;     /* `STRONGROOM_CHILDREN=...`, or NULL */
@@ -33,6 +34,15 @@ struct state {
  * set its own yet; NULL when the caller does not know one, and then the answer may be NULL: not loaded yet. A failure
  * to load ends the process (fail.h). */
 const struct state *state_load(char **envp);
+
+/* What state_load(NULL) returned when the state was loaded; NULL before. */
+extern const struct state *state_loaded;
+
+/* The state, without a call once it is loaded. */
+static inline const struct state *state_now(void) {
+    const struct state *state = __atomic_load_n(&state_loaded, __ATOMIC_ACQUIRE);
+    return state != NULL ? state : state_load(NULL);
+}
 
 /* The bit of the filter for a name that starts with these bytes. */
 static inline unsigned name_filter_bit(const char *name) {

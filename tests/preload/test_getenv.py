@@ -49,6 +49,14 @@ def test_other_rungs(launcher: Launcher, programs: Programs, name: str, rung: st
     assert_ok(launcher.run([programs.build(name)], rung=rung))
 
 
+def test_names_of_every_length_that_differ_in_one_byte_are_told_apart(launcher: Launcher, programs: Programs) -> None:
+    names = ["A" * at + "B" + "A" * (length - at - 1) for length in range(1, 34) for at in range(length)]
+    absent = ["A" * at + "C" + "A" * (length - at - 1) for length in range(1, 34) for at in range(length)]
+    secrets = {name: f"value {number}".encode() for number, name in enumerate(names)}
+    result = launcher.run([programs.build("print"), *names, *absent], secrets=secrets)
+    assert result.stdout.decode().splitlines() == [f"{name}={secrets[name].decode()}" for name in names] + absent
+
+
 def test_constructor_of_another_library_sees_the_secret(launcher: Launcher, programs: Programs) -> None:
     other = programs.build_library("other_library")
     assert_ok(launcher.run([programs.build("library_constructor", other, f"-Wl,-rpath,{other.parent}")]))
