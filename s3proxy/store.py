@@ -1,7 +1,7 @@
 """The store behind the proxy: requests in path style, signed with the proxy's own credentials.
 
-What fails is not repeated: a body that streams cannot be sent twice, and SDKs repeat what failed. Bodies of answers are
-as the store sent them, never decompressed. Nothing here knows what is sealed.
+What fails is not repeated, since SDKs do that: only what met an idle connection that the store had closed is sent once
+more, if it may be. Bodies of answers are as the store sent them, never decompressed. Nothing here knows what is sealed.
 """
 
 import contextlib
@@ -116,7 +116,8 @@ class Store:
         head = self._head(request)
         begin = time.perf_counter()
         try:
-            async with self._connections.exchange(request.method, head, request.body) as answer:
+            repeatable = is_repeatable(request)
+            async with self._connections.exchange(request.method, head, request.body, repeatable=repeatable) as answer:
                 self._observe(f"{answer.status // 100}xx", time.perf_counter() - begin)
                 yield answer
         except TimeoutError as error:
@@ -169,6 +170,17 @@ class Store:
         msg = "The store wants signed bodies, and this one is too large to be hashed before it is sent."
         hint = "send it in smaller parts, raise buffered_body_bytes, or set store_payload to unsigned"
         raise S3Error(code, msg, hint=hint)
+
+
+def is_repeatable(request: StoreRequest) -> bool:
+    """Say whether a request that may have arrived can be sent again (RFC 9110, section 9.2.2).
+
+    A condition of a write may hold the first time only: its own object would then be what stands in its way.
+    """
+    if request.method in {"GET", "HEAD"}:
+        return True
+    conditional = any(name.startswith("if-") for name in request.headers or ())
+    return request.method in {"PUT", "DELETE"} and isinstance(request.body, bytes | None) and not conditional
 
 
 def _length_header(request: StoreRequest) -> dict[str, str]:

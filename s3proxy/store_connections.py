@@ -25,7 +25,6 @@ READ_BYTES: Final = 1 << 18  # what is read ahead of an answer: half of it, then
 KEEP_ALIVE_S: Final = 15.0  # shorter than stores keep idle connections, so a request rarely meets a closed one
 MAX_HEADER_BYTES: Final = 1 << 14
 _HAPPY_EYEBALLS_S: Final = 0.25  # RFC 8305, section 8
-_IDEMPOTENT: Final = frozenset({"GET", "HEAD", "PUT", "DELETE"})  # RFC 9110, section 9.2.2
 _GONE: Final = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionError)
 
 Body = bytes | AsyncIterator[bytes] | None
@@ -86,13 +85,17 @@ class StoreConnections:
             self._idle.pop().abort()
 
     @contextlib.asynccontextmanager
-    async def exchange(self, method: str, head: bytes, body: Body) -> AsyncIterator[StoreAnswer]:
+    async def exchange(
+        self, method: str, head: bytes, body: Body, *, repeatable: bool = False
+    ) -> AsyncIterator[StoreAnswer]:
         """Send a request and give its answer; a connection whose answer was not read to the end is closed.
 
         Args:
             method: of the request.
             head: request line and headers, with the empty line behind them.
             body: all of it, or its pieces; an error of theirs breaks the request off, and is raised.
+            repeatable: whether it may be sent once more when an idle connection turns out to be closed, although the
+                store may have had it.
 
         Raises:
             StoreUnreachableError: the store cannot be reached.
@@ -100,20 +103,22 @@ class StoreConnections:
             aiohttp.ClientError, HttpProcessingError: the connection broke, or the answer is no HTTP.
         """
         async with self._free:
-            connection, answer = await self._send(method, head, body)
+            connection, answer = await self._send(method, head, body, repeatable=repeatable)
             try:
                 yield answer
             finally:
                 self._release(connection)
 
-    async def _send(self, method: str, head: bytes, body: Body) -> "tuple[_Connection, StoreAnswer]":
-        """Send, once more if an idle connection turns out to be closed and nothing can have come of the request."""
+    async def _send(
+        self, method: str, head: bytes, body: Body, *, repeatable: bool
+    ) -> "tuple[_Connection, StoreAnswer]":
+        """Send, once more if an idle connection turns out to be closed and the request may be repeated."""
         connection = self._take_idle()
         if connection is not None:
             try:
                 return connection, await connection.request(method, head, body)
             except _GONE:
-                if method not in _IDEMPOTENT or not isinstance(body, bytes | None):
+                if not repeatable:
                     raise
         connection = await self._connect()
         return connection, await connection.request(method, head, body)

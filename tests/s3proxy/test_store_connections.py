@@ -11,6 +11,7 @@ import aiohttp
 import pytest
 from aiohttp.http_exceptions import HttpProcessingError
 
+from s3proxy.store import StoreRequest, is_repeatable
 from s3proxy.store_connections import Body, StoreConnections, Timeouts
 from strongroom.errors import UnavailableError
 
@@ -60,8 +61,15 @@ def pool(server: Server, *, idle_s: float = 20.0, limit: int = 4) -> StoreConnec
     return StoreConnections("127.0.0.1", server.port, tls=None, timeouts=timeouts, limit=limit)
 
 
-async def ask(connections: StoreConnections, method: str = "GET", head: bytes = GET, body: Body = None) -> bytes:
-    async with connections.exchange(method, head, body) as answer:
+async def ask(
+    connections: StoreConnections,
+    method: str = "GET",
+    head: bytes = GET,
+    body: Body = None,
+    *,
+    repeatable: bool = False,
+) -> bytes:
+    async with connections.exchange(method, head, body, repeatable=repeatable) as answer:
         return await answer.content.read()
 
 
@@ -191,9 +199,9 @@ async def test_an_error_in_the_body_breaks_the_request_off_and_is_raised() -> No
         await ended.wait()
 
 
-@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
+@pytest.mark.parametrize("body", [None, b""])
 @in_a_loop
-async def test_a_connection_that_was_closed_while_idle_is_replaced(method: str) -> None:
+async def test_a_connection_that_was_closed_while_idle_is_replaced(body: bytes | None) -> None:
     async def once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(HELLO)
@@ -201,14 +209,12 @@ async def test_a_connection_that_was_closed_while_idle_is_replaced(method: str) 
 
     async with serving(once) as server:
         connections = pool(server)
-        body = b"" if method == "PUT" else None
-        assert [await ask(connections, method, GET, body) for _ in range(2)] == [b"hello"] * 2
+        assert [await ask(connections, "GET", GET, body, repeatable=True) for _ in range(2)] == [b"hello"] * 2
         assert server.connections == 2
 
 
-@pytest.mark.parametrize("streamed", [False, True])
 @in_a_loop
-async def test_what_cannot_be_sent_twice_is_not(*, streamed: bool) -> None:
+async def test_what_must_not_be_sent_twice_is_not() -> None:
     async def once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(HELLO)
@@ -218,8 +224,26 @@ async def test_what_cannot_be_sent_twice_is_not(*, streamed: bool) -> None:
         connections = pool(server)
         await ask(connections)
         with pytest.raises(aiohttp.ClientError):
-            await ask(connections, "PUT" if streamed else "POST", GET, pieces(b"\r\n\r\n") if streamed else b"")
+            await ask(connections, "POST", GET, b"")
         assert server.connections == 1
+
+
+@pytest.mark.parametrize(
+    ("request_", "repeatable"),
+    [
+        (StoreRequest(method="GET", headers={"if-match": '"x"'}), True),
+        (StoreRequest(method="HEAD"), True),
+        (StoreRequest(method="PUT", body=b"x"), True),
+        (StoreRequest(method="PUT", headers={"x-amz-copy-source-if-match": '"x"'}), True),
+        (StoreRequest(method="PUT", body=b"x", headers={"if-none-match": "*"}), False),
+        (StoreRequest(method="PUT", body=pieces(), length=0), False),
+        (StoreRequest(method="DELETE"), True),
+        (StoreRequest(method="DELETE", headers={"if-match": '"x"'}), False),
+        (StoreRequest(method="POST", body=b"x"), False),
+    ],
+)
+def test_which_requests_may_be_sent_twice(request_: StoreRequest, *, repeatable: bool) -> None:
+    assert is_repeatable(request_) is repeatable
 
 
 @in_a_loop

@@ -233,3 +233,19 @@ def test_a_client_that_goes_away_in_its_upload_changes_nothing(world: World, siz
             while connection.recv(65_536):  # until the proxy has given up
                 pass
         assert world.raw.send("GET", BUCKET, "leaving").body == b"stays"
+
+
+@pytest.mark.parametrize("harm", [Harm.RESET_ANSWER, Harm.END_ANSWER])
+def test_a_conditional_write_whose_answer_is_lost_is_not_told_to_have_failed(world: World, harm: Harm) -> None:
+    """It is not sent again behind the client's back: its own object would be what stands in its way."""
+    assert world.raw.send("PUT", BUCKET, "warm", body=b"leaves an idle connection to the store").ok
+    world.raw.send("DELETE", BUCKET, "lost-answer")
+    once = Once(Fault(harm, 0), method="PUT")
+    world.relay.plan = once
+    try:
+        answer = world.raw.send("PUT", BUCKET, "lost-answer", headers={"if-none-match": "*"}, body=b"once")
+    finally:
+        world.relay.plan = lambda _: None
+    assert once.happened
+    assert answer.status == 503, answer
+    assert world.raw.send("GET", BUCKET, "lost-answer").body == b"once"
