@@ -7,10 +7,13 @@ learns nothing but that the connection ended. ``SSLContext.sslobject_class`` is 
 
 import logging
 import ssl
+from typing import Final
 
 from strongroom.logs import log_event
 
 _log = logging.getLogger(__name__)
+
+_NOT_TLS: Final = frozenset({"HTTP_REQUEST", "HTTPS_PROXY_REQUEST", "WRONG_VERSION_NUMBER"})  # OpenSSL's words
 
 
 class AlertingSSLObject(ssl.SSLObject):
@@ -22,7 +25,8 @@ class AlertingSSLObject(ssl.SSLObject):
         """Go on with the handshake.
 
         A failure is reported as "wants to read" first: that makes asyncio send what is in the buffer. The peer closes
-        when it has read the alert; one that does not is dropped by the handshake's time limit.
+        when it has read the alert; one that does not is dropped by the handshake's time limit. One that does not speak
+        TLS at all would wait for an answer until then, and is dropped at once.
 
         Raises:
             SSLError: as ``ssl.SSLObject.do_handshake``.
@@ -37,7 +41,9 @@ class AlertingSSLObject(ssl.SSLObject):
             log_event(_log, logging.WARNING, "peer_certificate_refused", {"reason": error.verify_message})
             self._failed = True
             raise ssl.SSLWantReadError from error
-        except ssl.SSLError:
+        except ssl.SSLError as error:
+            if error.reason in _NOT_TLS:
+                raise
             self._failed = True
             raise ssl.SSLWantReadError from None
 

@@ -129,3 +129,13 @@ def test_the_store_is_reached_by_tls_and_must_show_a_trusted_certificate(tmp_pat
             assert caught.value.response["Error"]["Code"] == "SlowDown"
             status, state = readiness(proxy)
             assert (status, state["store"]["ok"]) == (503, False)
+
+
+@pytest.mark.parametrize("spoken", [b"GET / HTTP/1.1\r\nHost: s3\r\n\r\n", b"\x00" * 64])
+def test_who_does_not_speak_tls_is_dropped_at_once(secured: Secured, spoken: bytes) -> None:
+    host, _, port = secured.proxy.address.rpartition(":")
+    with socket.create_connection((host, int(port)), timeout=30) as connection:  # half of a handshake's time limit
+        connection.sendall(spoken)
+        with contextlib.suppress(ConnectionResetError):
+            while connection.recv(4096):
+                pass
