@@ -9,18 +9,18 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 
 from s3proxy.backing import Backing
-from s3proxy.client_credentials import ClientCredentials
-from s3proxy.dispatch import Dispatcher
-from s3proxy.health import Health
-from s3proxy.listening import addresses_of, listen, tell_parent
-from s3proxy.memory import MemoryBudget
-from s3proxy.metrics import Metrics
-from s3proxy.multipart_handlers import multipart_handlers
-from s3proxy.multipart_read import MultipartReader
-from s3proxy.object_read import ObjectReader
-from s3proxy.object_write import ObjectWriter
-from s3proxy.operations import Parts, handlers_of
-from s3proxy.readiness import Readiness
+from s3proxy.multipart.handlers import multipart_handlers
+from s3proxy.multipart.read import MultipartReader
+from s3proxy.objects.read import ObjectReader
+from s3proxy.objects.write import ObjectWriter
+from s3proxy.serving.client_credentials import ClientCredentials
+from s3proxy.serving.dispatch import Dispatcher
+from s3proxy.serving.health import Health
+from s3proxy.serving.listening import addresses_of, listen, tell_parent
+from s3proxy.serving.memory import MemoryBudget
+from s3proxy.serving.metrics import Metrics
+from s3proxy.serving.operations import Parts, handlers_of
+from s3proxy.serving.readiness import Readiness
 from s3proxy.settings import ProxySettings
 from strongroom.errors import ConfigError
 from strongroom.logs import log_event

@@ -3,22 +3,22 @@
 import logging
 from typing import Self
 
-from s3proxy.bucket_keys import BucketKeys, KeyLimits
-from s3proxy.capabilities import Capabilities
-from s3proxy.kek_table import KekTable
-from s3proxy.keyring import Keyring
-from s3proxy.known_digests import KnownDigests
-from s3proxy.metrics import Metrics
-from s3proxy.object_open import ObjectFinder
-from s3proxy.openbao_login import session_of
-from s3proxy.policies import Policies
-from s3proxy.policy_file import PolicyFile
-from s3proxy.probe import probe_store
+from s3proxy.keys.bucket_keys import BucketKeys, KeyLimits
+from s3proxy.keys.kek_table import KekTable
+from s3proxy.keys.keyring import Keyring
+from s3proxy.keys.openbao_login import session_of
+from s3proxy.keys.policies import Policies
+from s3proxy.keys.policy_file import PolicyFile
+from s3proxy.objects.known_digests import KnownDigests
+from s3proxy.objects.open import ObjectFinder
+from s3proxy.serving.metrics import Metrics
 from s3proxy.settings import ProxySettings, StorePayload
-from s3proxy.store import Store
-from s3proxy.store_connections import Timeouts
-from s3proxy.store_credentials import StoreCredentials
-from s3proxy.system_bucket import SystemBucket
+from s3proxy.store.capabilities import Capabilities
+from s3proxy.store.client import Store
+from s3proxy.store.connections import Timeouts
+from s3proxy.store.credentials import StoreCredentials
+from s3proxy.store.probe import probe_store
+from s3proxy.store.system_bucket import SystemBucket
 from strongroom.errors import StrongroomError
 from strongroom.logs import log_event
 

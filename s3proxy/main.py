@@ -5,9 +5,9 @@ import os
 import sys
 from collections.abc import Sequence
 
-from s3proxy.process import harden, run_proxy
+from s3proxy.serving.process import harden, run_proxy
+from s3proxy.serving.supervisor import Supervisor
 from s3proxy.settings import PREFIX, ProxySettings
-from s3proxy.supervisor import Supervisor
 from strongroom.errors import ConfigError
 from strongroom.settings import describe_settings, load_settings, parse_arguments, show_settings
 

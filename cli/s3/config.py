@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from s3proxy.backing import Backing
-from s3proxy.metrics import Metrics
+from s3proxy.serving.metrics import Metrics
 from s3proxy.settings import PREFIX, ProxySettings
 from strongroom.settings import Arguments, load_settings
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cli.s3.config import read_settings, with_backing
 from s3proxy.backing import Backing
-from s3proxy.kek import read_key_file
+from s3proxy.keys.kek import read_key_file
 from strongroom.errors import ConfigError
 from strongroom.sealed.header import Header
 from strongroom.sealed.offline import Binding, StoredObject, Unwrap, file_unwrapper, open_object

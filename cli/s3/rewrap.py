@@ -6,7 +6,7 @@ import sys
 from cli.s3.config import read_settings, with_backing
 from cli.s3.progress import Progress
 from s3proxy.backing import Backing
-from s3proxy.rewrap import Rewrapper, RewrapReport
+from s3proxy.keys.rewrap import Rewrapper, RewrapReport
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -6,8 +6,8 @@ import sys
 from cli.s3.config import read_settings, with_backing
 from cli.s3.progress import Progress
 from s3proxy.backing import Backing
-from s3proxy.migration import Migration, MigrationReport
-from s3proxy.store_listing import list_objects
+from s3proxy.store.listing import list_objects
+from s3proxy.tools.migration import Migration, MigrationReport
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -6,7 +6,7 @@ import sys
 from cli.s3.config import read_settings, with_backing
 from cli.s3.progress import Progress
 from s3proxy.backing import Backing
-from s3proxy.survey import State, Survey, Surveyor
+from s3proxy.tools.survey import State, Survey, Surveyor
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

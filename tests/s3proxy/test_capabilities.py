@@ -13,9 +13,9 @@ from botocore.exceptions import ClientError
 
 from cli.dev.s3proxy import ProxyProcess
 from cli.dev.seaweed import SeaweedServer
-from s3proxy.capabilities import Capabilities
 from s3proxy.front.head import make_head
 from s3proxy.front.operation_table import Operation
+from s3proxy.store.capabilities import Capabilities
 from strongroom.errors import UnavailableError
 from tests.s3proxy.conftest import client_of
 from tests.support.store_relay import StoreRelay

@@ -16,7 +16,7 @@ from cli.dev.s3proxy import ProxyProcess
 from cli.dev.seaweed import SeaweedServer
 from cli.dev.transit import offer_transit
 from s3proxy.settings import ProxySettings
-from s3proxy.store_credentials import StoreCredentials
+from s3proxy.store.credentials import StoreCredentials
 from strongroom.errors import ConfigError
 from tests.s3proxy.conftest import client_of
 from tests.support.bridge import wait_for

@@ -12,10 +12,10 @@ import pytest
 from cli.dev.authority import Authority
 from cli.dev.openbao import OpenBaoServer
 from cli.dev.transit import offer_transit, rotate_key
-from s3proxy.kek import FileKek, Kek
-from s3proxy.kek_table import KekTable
-from s3proxy.openbao_login import session_of
-from s3proxy.policies import Policy
+from s3proxy.keys.kek import FileKek, Kek
+from s3proxy.keys.kek_table import KekTable
+from s3proxy.keys.openbao_login import session_of
+from s3proxy.keys.policies import Policy
 from s3proxy.settings import ProxySettings
 from strongroom.errors import ConfigError, PeerError, UnavailableError
 from strongroom.sealed.refusal import RefusedError

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from s3proxy.bucket_keys import RENEW_AT, RETRY_S, BucketKeys, KeyLimits
-from s3proxy.kek import FileKek
+from s3proxy.keys.bucket_keys import RENEW_AT, RETRY_S, BucketKeys, KeyLimits
+from s3proxy.keys.kek import FileKek
 from strongroom.errors import UnavailableError
 from strongroom.sealed.header import Header, Kind, parse_header
 from strongroom.sealed.keyring import KeyRecord

@@ -2,8 +2,8 @@
 
 import pytest
 
-from s3proxy.list_entries import Listed, Seen, entries_in, plaintext_shown, shown_page
-from s3proxy.policies import EtagMode, Mode, Policy
+from s3proxy.keys.policies import EtagMode, Mode, Policy
+from s3proxy.lists.entries import Listed, Seen, entries_in, plaintext_shown, shown_page
 from strongroom.errors import PeerError
 from strongroom.sealed.sizes import multipart_overhead_bytes, whole_stored_bytes
 

@@ -13,10 +13,10 @@ from botocore.exceptions import ClientError
 
 from cli.dev.s3proxy import ProxyProcess
 from cli.dev.seaweed import SeaweedServer
-from s3proxy import memory
 from s3proxy.front.errors import S3Error
 from s3proxy.front.operation_table import Operation
-from s3proxy.memory import STREAM_BYTES, MemoryBudget, needed_bytes
+from s3proxy.serving import memory
+from s3proxy.serving.memory import STREAM_BYTES, MemoryBudget, needed_bytes
 from tests.s3proxy.conftest import client_of
 from tests.support.bridge import wait_for
 

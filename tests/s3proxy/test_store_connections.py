@@ -11,8 +11,8 @@ import aiohttp
 import pytest
 from aiohttp.http_exceptions import HttpProcessingError
 
-from s3proxy.store import StoreRequest, is_repeatable
-from s3proxy.store_connections import Body, StoreConnections, Timeouts
+from s3proxy.store.client import StoreRequest, is_repeatable
+from s3proxy.store.connections import Body, StoreConnections, Timeouts
 from strongroom.errors import UnavailableError
 
 GET = b"GET /b/k HTTP/1.1\r\nHost: h\r\n\r\n"

@@ -1,0 +1,1 @@
+"""Keys: policies, the KEKs that they name, bucket keys and the keyring."""

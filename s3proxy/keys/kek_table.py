@@ -1,0 +1,48 @@
+"""The key-encryption keys that the policies name."""
+
+from collections.abc import Iterable
+
+from s3proxy.keys.kek import FileKek, Kek, KekByForm
+from s3proxy.keys.kek_transit import TransitKek
+from s3proxy.keys.policies import KEK_FILE, TRANSIT_PREFIX, Policy
+from s3proxy.settings import ProxySettings
+from strongroom.errors import ConfigError
+from strongroom.openbao.session import Session
+
+
+class KekTable:
+    """Makes each KEK once."""
+
+    def __init__(self, settings: ProxySettings, session: Session | None) -> None:
+        """Take where the key file is, and the login at OpenBao if there is one.
+
+        Raises:
+            ConfigError: the key file cannot be used.
+        """
+        self._session = session
+        self._file = FileKek(settings.kek_file) if settings.kek_file else None
+        self._mount = settings.openbao_transit_mount
+        self._transit: dict[str, Kek] = {}
+
+    def of(self, policies: Iterable[Policy]) -> dict[str, Kek]:
+        """Return the KEK of each policy, by its name.
+
+        Raises:
+            ConfigError: the settings do not say where a KEK is.
+        """
+        return {policy.name: self._find(policy) for policy in policies}
+
+    def _find(self, policy: Policy) -> Kek:
+        if policy.kek == KEK_FILE:
+            if self._file is None:
+                msg = f"policy {policy.name}: is sealed under a key file, and kek_file is not set"
+                raise ConfigError(msg, hint="set kek_file, or give the policy a transit key")
+            return self._file
+        if self._session is None:
+            msg = f"policy {policy.name}: is sealed under a transit key, and openbao_address is not set"
+            raise ConfigError(msg, hint="set openbao_address and a way to log in, or use kek_file")
+        key = policy.kek.removeprefix(TRANSIT_PREFIX)
+        if key not in self._transit:
+            transit = TransitKek(self._session, key, mount=self._mount)
+            self._transit[key] = KekByForm(transit, self._file) if self._file else transit
+        return self._transit[key]

@@ -1,0 +1,99 @@
+"""A change of the KEK: the records of the keyring are wrapped anew, under the newest version of their policy's KEK.
+
+No object is read or written. What was done stays done, so a run that was broken off is simply begun again. The engine's
+own ``rewrap`` takes no associated data; so bucket keys are unwrapped and wrapped, in the memory of this process.
+"""
+
+import os
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from s3proxy.at_once import for_each
+from s3proxy.keys.kek import Kek
+from s3proxy.keys.keyring import Keyring
+from strongroom.errors import ConfigError, StrongroomError, UnavailableError
+from strongroom.sealed.header import ID_BYTES
+from strongroom.sealed.keyring import KeyRecord
+from strongroom.sealed.wrapping import BUCKET_KEY_BYTES, WrappedKey
+from strongroom.secret import Secret
+
+_AT_ONCE: Final = 8
+
+
+@dataclass
+class RewrapReport:
+    """What became of the records.
+
+    Attributes:
+        newest: what bucket keys are wrapped as now, by policy: form and version of the KEK.
+        current: records that were wrapped so before, by policy.
+        rewrapped: records that are now; in a dry run: that would be.
+        failed: why the others are not, by name.
+    """
+
+    newest: dict[str, tuple[str, int]] = field(default_factory=dict)
+    current: Counter[str] = field(default_factory=Counter)
+    rewrapped: Counter[str] = field(default_factory=Counter)
+    failed: dict[str, str] = field(default_factory=dict)
+
+
+class Rewrapper:
+    """Goes through a keyring once."""
+
+    def __init__(
+        self,
+        keyring: Keyring,
+        keks: dict[str, Kek],
+        *,
+        dry_run: bool,
+        progress: Callable[[RewrapReport], None] = lambda _: None,
+    ) -> None:
+        """Take the records, the KEK of each policy, and who is told after each record."""
+        self._keyring = keyring
+        self._keks = keks
+        self._dry_run = dry_run
+        self._progress = progress
+        self.report = RewrapReport()
+
+    async def run(self) -> RewrapReport:
+        """Rewrap every record that is not of the newest version.
+
+        Raises:
+            UnavailableError: store or KMS are away; what was done is done.
+            StrongroomError: the store refuses to list the records.
+        """
+        for policy, kek in self._keks.items():
+            trial = await kek.wrap(Secret(bytes(BUCKET_KEY_BYTES)), policy=policy, key_id=os.urandom(ID_BYTES))
+            self.report.newest[policy] = _place(trial)
+        await for_each(self._keyring.names(), self._one, at_once=_AT_ONCE)
+        return self.report
+
+    async def _one(self, name: str) -> None:
+        try:
+            record = await self._keyring.read(name)
+            if record is not None:  # deleted since it was listed
+                await self._rewrap(record)
+        except UnavailableError:
+            raise
+        except StrongroomError as error:
+            self.report.failed[name] = error.message
+        self._progress(self.report)
+
+    async def _rewrap(self, record: KeyRecord) -> None:
+        policy, kek = record.policy, self._keks.get(record.policy)
+        if kek is None:
+            msg = f"policy {policy} is not in the policy file"
+            raise ConfigError(msg, hint="name it there, or delete its records if nothing is sealed under it any more")
+        secret = await kek.unwrap(record.wrapped, policy=policy, key_id=record.key_id)
+        if _place(record.wrapped) == self.report.newest[policy]:
+            self.report.current[policy] += 1
+            return
+        if not self._dry_run:
+            await self._keyring.write(record.rewrapped(await kek.wrap(secret, policy=policy, key_id=record.key_id)))
+        self.report.rewrapped[policy] += 1
+
+
+def _place(wrapped: WrappedKey) -> tuple[str, int]:
+    return wrapped.form.name.lower().replace("_", " "), wrapped.version

@@ -1,0 +1,1 @@
+"""Listings, with the sizes of the plaintext."""

@@ -1,0 +1,126 @@
+"""The entries of a listing, found in the store's own page and shown with size and ETag of the plaintext. Pure.
+
+A listing knows size and ETag of what is stored, and that is enough for sealed objects ("Sizes" in
+``docs/object-format.md``). Where plaintext stands among them nothing in a listing tells the two apart; then, and for
+exact ETags, the caller has looked and gives what it saw.
+
+A page is worked on as text: building a tree of a thousand entries and writing it again takes ten times as long, and all
+of it but two elements of each entry stays as it is. A page that is written in any other way than stores write it
+(attributes, prefixes, comments, CDATA) is refused, so that no size passes unseen.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from html import unescape
+from typing import Final, NamedTuple
+
+from s3proxy.front.xml_write import escape
+from s3proxy.keys.policies import Mode, Policy
+from s3proxy.objects.known_digests import listed_etag
+from strongroom.errors import PeerError
+from strongroom.sealed.sizes import listed_plaintext_bytes
+
+_ENTRY: Final = re.compile(r"<(Contents|Version)>(.*?)</\1>", re.DOTALL)
+_ANY_ENTRY: Final = re.compile(r"<(?:[^<>\s/:]*:)?(?:Contents|Version)(?=[\s/>])")
+_LEAF: Final = re.compile(r"<(Key|VersionId|ETag|Size)>([^<]*)</\1>")
+_REPLACED: Final = re.compile(r"<(ETag|Size|ChecksumAlgorithm|ChecksumType)>[^<]*</\1>")  # these describe ciphertext
+_DIGITS: Final = re.compile(r"[0-9]{1,19}")
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a look at an object told.
+
+    Attributes:
+        is_sealed: whether it has an entry.
+        etag: that clients see, with quotes.
+    """
+
+    is_sealed: bool
+    etag: str
+
+
+class Listed(NamedTuple):
+    """An entry as the store lists it; texts are unescaped, but a key may still be percent-encoded.
+
+    Attributes:
+        key: of the object.
+        version_id: or "".
+        etag: the store's, with quotes.
+        size: in stored bytes.
+        begin: where the entry begins in the page.
+        end: where it ends.
+    """
+
+    key: str
+    version_id: str
+    etag: str
+    size: str
+    begin: int
+    end: int
+
+
+def entries_in(page: str) -> list[Listed]:
+    """Find the entries of a page.
+
+    Raises:
+        PeerError: the page is written in another way than stores write it.
+    """
+    found = list(_entries(page))
+    if len(found) != len(_ANY_ENTRY.findall(page)) or "<!" in page:
+        msg = "the store answers a list that cannot be read"
+        raise PeerError(msg)
+    return found
+
+
+def shown_page(page: str, shown: list[tuple[Listed, tuple[int, str] | None]]) -> str:
+    """Return a page with other sizes and ETags.
+
+    Args:
+        page: of the store.
+        shown: its entries in their order, with what is to be shown; None for those that stay as they are.
+    """
+    pieces, at = [], 0
+    for entry, values in shown:
+        if values is not None:
+            entry_text = _REPLACED.sub(_replacing(*values), page[entry.begin : entry.end])
+            pieces += [page[at : entry.begin], entry_text]
+            at = entry.end
+    return "".join((*pieces, page[at:]))
+
+
+def plaintext_shown(entry: Listed, policy: Policy | None, seen: Seen | None) -> tuple[int, str] | None:
+    """Return the size and the ETag that a client is shown of an object; None for those that are listed.
+
+    Args:
+        entry: as it is listed.
+        policy: that the name is under; None when none fits, so that nothing of it was sealed here.
+        seen: the object itself, if it was looked at.
+    """
+    if policy is None or policy.mode is Mode.PASSTHROUGH or (seen is not None and not seen.is_sealed):
+        return None
+    size = listed_plaintext_bytes(int(entry.size), entry.etag) if _DIGITS.fullmatch(entry.size) else None
+    if size is None:
+        return None
+    return size, seen.etag if seen else listed_etag(policy, entry.etag)
+
+
+def _entries(page: str) -> Iterator[Listed]:
+    for match in _ENTRY.finditer(page):
+        leaves = dict(_LEAF.findall(match[2]))
+        if "&" in match[2]:
+            leaves = {name: unescape(text) for name, text in leaves.items()}
+        yield Listed(
+            leaves.get("Key", ""),
+            leaves.get("VersionId", ""),
+            leaves.get("ETag", ""),
+            leaves.get("Size", ""),
+            match.start(),
+            match.end(),
+        )
+
+
+def _replacing(size: int, etag: str) -> Callable[[re.Match[str]], str]:
+    texts = {"Size": f"<Size>{size}</Size>", "ETag": f"<ETag>{escape(etag)}</ETag>"}
+    return lambda match: texts.get(match[1], "")

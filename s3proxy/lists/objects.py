@@ -1,0 +1,120 @@
+"""ListObjects, ListObjectsV2 and ListObjectVersions: the store's own pages, with the sizes of the plaintext.
+
+Names, markers, continuation tokens and counts are the store's, so a page has exactly the keys that the client asked
+for: the proxy keeps nothing of its own among the clients' objects that would have to be hidden. A page costs one
+request to the store; where plaintext may stand among sealed objects each object that is not known yet costs a HEAD.
+"""
+
+import asyncio
+from collections import OrderedDict
+from http import HTTPStatus
+from typing import Final
+from urllib.parse import unquote_plus
+
+from s3proxy.keys.policies import EtagMode, ListEtag, Mode, Policies, Policy
+from s3proxy.lists.entries import Listed, Seen, entries_in, plaintext_shown, shown_page
+from s3proxy.objects.headers import passed_back, passed_headers
+from s3proxy.objects.open import Found, Name, ObjectFinder
+from s3proxy.serving.incoming import XML_TYPE, Incoming
+from s3proxy.store.client import Store, StoreRequest, read_all
+from s3proxy.store.errors import store_error
+from strongroom.errors import PeerError, StrongroomError, UnavailableError
+
+MAX_PAGE_BYTES: Final = 16 << 20  # 1,000 names of 1,024 bytes, each byte percent-encoded, and room
+_LOOKS_AT_ONCE: Final = 16
+_KEPT_LOOKS: Final = 100_000  # about 300 bytes each
+
+_Place = tuple[Name, str, str]  # with the store's ETag and size: another object has others
+
+
+class ObjectLister:
+    """Lists objects."""
+
+    def __init__(self, store: Store, policies: Policies, finder: ObjectFinder) -> None:
+        """Take the store, what is sealed, and what looks at objects."""
+        self._store = store
+        self._policies = policies
+        self._finder = finder
+        self._seen: OrderedDict[_Place, Seen] = OrderedDict()
+
+    async def serve(self, incoming: Incoming) -> None:
+        """Serve ListObjects, ListObjectsV2 or ListObjectVersions.
+
+        Raises:
+            StrongroomError: it is refused, here or by the store.
+        """
+        call = incoming.call
+        request = StoreRequest(
+            method="GET", bucket=call.bucket, query=call.query.pairs, headers=passed_headers(incoming.head)
+        )
+        async with self._store.exchange(request) as response:
+            if response.status != HTTPStatus.OK:
+                raise await store_error(response, bucket_asked=True)
+            headers = passed_back(response.headers) | {"content-type": XML_TYPE}
+            page = read_page(await read_all(response, MAX_PAGE_BYTES))
+        is_encoded = "<EncodingType>url</EncodingType>" in page
+        entries = [(_place(call.bucket, entry, is_encoded), entry) for entry in entries_in(page)]
+        policies = {place: self._policies.find(call.bucket, place[0].key) for place, _ in entries}
+        unclear: dict[_Place, Policy] = {}
+        for place, entry in entries:
+            policy = policies[place]
+            if policy is not None and _is_unclear(entry, policy):
+                unclear[place] = policy
+        await self._look_at(unclear)
+        shown = [(entry, plaintext_shown(entry, policies[place], self._seen.get(place))) for place, entry in entries]
+        await incoming.respond(HTTPStatus.OK, headers, shown_page(page, shown).encode())
+
+    async def _look_at(self, places: dict[_Place, Policy]) -> None:
+        turns = asyncio.Semaphore(_LOOKS_AT_ONCE)
+
+        async def look(place: _Place, policy: Policy) -> None:
+            async with turns:
+                seen = await self._look(place[0], policy)
+            if seen is not None:
+                self._seen[place] = seen
+
+        while len(self._seen) > _KEPT_LOOKS:
+            self._seen.popitem(last=False)
+        try:
+            async with asyncio.TaskGroup() as group:
+                for place, policy in places.items():
+                    if place not in self._seen:
+                        group.create_task(look(place, policy))
+        except* StrongroomError as several:
+            raise several.exceptions[0] from None
+
+    async def _look(self, name: Name, policy: Policy) -> Seen | None:
+        """Look at an object; None when there is nothing to be seen of it, since it is gone or damaged."""
+        try:
+            found = await self._finder.look(name, policy)
+            return Seen(isinstance(found, Found), await self._finder.etag(name, found, policy))
+        except UnavailableError:
+            raise
+        except StrongroomError:
+            return None
+
+
+def read_page(raw: bytes) -> str:
+    """Return a listing of the store.
+
+    Raises:
+        PeerError: it is no text.
+    """
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        msg = "the store answers a list that is not UTF-8"
+        raise PeerError(msg) from None
+
+
+def _is_unclear(entry: Listed, policy: Policy) -> bool:
+    """Say whether what is listed does not tell what clients would see."""
+    if plaintext_shown(entry, policy, None) is None:
+        return False  # no sealed object is listed like this
+    is_md5 = policy.etag is EtagMode.MD5 and "-" not in entry.etag
+    return policy.mode is Mode.MIGRATE or (is_md5 and policy.list_etag is ListEtag.EXACT)
+
+
+def _place(bucket: str, entry: Listed, is_encoded: bool) -> _Place:  # noqa: FBT001 - of the page
+    name = Name(bucket, unquote_plus(entry.key) if is_encoded else entry.key, entry.version_id)
+    return name, entry.etag, entry.size

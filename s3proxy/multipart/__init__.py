@@ -1,0 +1,1 @@
+"""Multipart uploads, and reading what they made."""

@@ -1,0 +1,201 @@
+"""An unfinished multipart upload at the store: its name, its parts as the store lists them, a part on its way there."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Final
+
+from s3proxy.front.errors import S3Error
+from s3proxy.front.head import RequestHead
+from s3proxy.front.xml_read import Element, parse_document
+from s3proxy.objects.open import Name
+from s3proxy.serving.incoming import Incoming
+from s3proxy.store.client import Store, StoreRequest, read_all
+from s3proxy.store.errors import store_error
+from strongroom.errors import PeerError, StrongroomError
+from strongroom.sealed.names import upload_tag
+from strongroom.sealed.sizes import MAX_PARTS
+
+MAX_ANSWER_BYTES: Final = 4 << 20  # a page of 10,000 parts, more than S3 has in one
+_PIECE_BYTES: Final = 1 << 18
+_PASSED: Final = ("x-amz-expected-bucket-owner", "x-amz-request-payer")
+
+
+@dataclass(frozen=True)
+class Upload:
+    """An upload, by the names that its parts are bound to.
+
+    Attributes:
+        bucket: of the object.
+        key: of the object.
+        upload_id: as the store gave it out.
+        headers: of the client's request, for each request to the store.
+    """
+
+    bucket: str
+    key: str
+    upload_id: str
+    headers: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def tag(self) -> bytes:
+        """The object id of its parts and its manifest."""
+        return upload_tag(self.bucket, self.key, self.upload_id)
+
+    @property
+    def name(self) -> Name:
+        """The name of the object."""
+        return Name(self.bucket, self.key)
+
+    def request(
+        self,
+        method: str,
+        *,
+        query: tuple[tuple[str, str], ...] = (),
+        headers: dict[str, str] | None = None,
+        body: bytes | AsyncIterator[bytes] | None = None,
+        length: int | None = None,
+    ) -> StoreRequest:
+        """Return a request about this upload."""
+        return StoreRequest(
+            method=method,
+            bucket=self.bucket,
+            key=self.key,
+            query=(("uploadId", self.upload_id), *query),
+            headers={**dict(self.headers), **(headers or {})},
+            body=body,
+            length=length,
+        )
+
+
+@dataclass(frozen=True)
+class StoredPart:
+    """A part as the store has it.
+
+    Attributes:
+        number: 1 … 10,000.
+        etag: the store's, without quotes.
+        stored_bytes: its sealed length.
+    """
+
+    number: int
+    etag: str
+    stored_bytes: int
+
+
+def upload_of(incoming: Incoming) -> Upload:
+    """Return the upload that a request is about.
+
+    Raises:
+        S3Error: NoSuchUpload, as none is named.
+    """
+    call = incoming.call
+    upload_id = call.query.get("uploadId")
+    if not upload_id:
+        raise no_such_upload()
+    return Upload(call.bucket, call.key, upload_id, passed_with_uploads(incoming.head))
+
+
+def passed_with_uploads(head: RequestHead) -> tuple[tuple[str, str], ...]:
+    """Return the headers that go to the store with every request about an upload."""
+    return tuple((name, head.header(name)) for name in _PASSED if head.has(name))
+
+
+def part_number_of(incoming: Incoming) -> int:
+    """Return the part number of a request.
+
+    Raises:
+        S3Error: InvalidArgument, as it is not from 1 to 10,000.
+    """
+    text = incoming.call.query.get("partNumber")
+    if text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MAX_PARTS:
+        return int(text)
+    code, msg = "InvalidArgument", f"Part number must be an integer between 1 and {MAX_PARTS}, inclusive"
+    raise S3Error(code, msg, details={"ArgumentName": "partNumber", "ArgumentValue": text[:32]})
+
+
+async def send_part(
+    store: Store, upload: Upload, number: int, sealed: bytes | AsyncIterator[bytes], length: int
+) -> StoredPart:
+    """Upload a sealed part.
+
+    Raises:
+        StrongroomError: the store cannot be reached, or refuses.
+    """
+    body = pieces_of(sealed) if isinstance(sealed, bytes) else sealed
+    request = upload.request("PUT", query=(("partNumber", str(number)),), body=body, length=length)
+    async with store.exchange(request) as response:
+        if response.status != HTTPStatus.OK:
+            raise await store_error(response)
+        etag = response.headers.get("ETag", "").strip('"')
+    if not etag:
+        msg = "the store takes a part and answers without an ETag"
+        raise PeerError(msg)
+    return StoredPart(number, etag, length)
+
+
+async def pieces_of(raw: bytes) -> AsyncIterator[bytes]:
+    """Give bytes in pieces, so that a large body does not hold up everybody else."""
+    view = memoryview(raw)
+    for at in range(0, len(view), _PIECE_BYTES):
+        yield bytes(view[at : at + _PIECE_BYTES])
+
+
+async def list_stored_parts(store: Store, upload: Upload) -> list[StoredPart]:
+    """Return all parts that the store has of an upload. Some stores list each attempt at a part.
+
+    Raises:
+        StrongroomError: the store cannot be reached, or refuses (NoSuchUpload).
+    """
+    parts: list[StoredPart] = []
+    marker = ""
+    while True:
+        place = (("part-number-marker", marker),) if marker else ()
+        async with store.exchange(upload.request("GET", query=place)) as response:
+            if response.status != HTTPStatus.OK:
+                raise await store_error(response)
+            page = parse_answer(await read_all(response, MAX_ANSWER_BYTES), "ListPartsResult")
+        parts += [stored_part(element) for element in page.all("Part")]
+        following = page.get("NextPartNumberMarker") or ""
+        if page.get("IsTruncated") != "true":
+            return parts
+        if not following or following == marker:
+            msg = "the store's list of parts does not go on"
+            raise PeerError(msg)
+        marker = following
+
+
+def stored_part(element: Element) -> StoredPart:
+    """Read a part of the store's list.
+
+    Raises:
+        PeerError: it has no number, size or ETag.
+    """
+    number, size, etag = (element.get(name) or "" for name in ("PartNumber", "Size", "ETag"))
+    if not (number.isascii() and number.isdigit() and size.isascii() and size.isdigit() and etag):
+        msg = "the store lists a part without its number, size or ETag"
+        raise PeerError(msg)
+    return StoredPart(int(number), etag.strip('"'), int(size))
+
+
+def parse_answer(raw: bytes, root: str) -> Element:
+    """Read a document of the store. Where S3 says ``XyzResult`` some stores, moto for one, say ``XyzResponse``.
+
+    Raises:
+        PeerError: it is another one, or none.
+    """
+    msg = f"the store answers no {root} where it should"
+    try:
+        document = parse_document(raw.strip())
+    except StrongroomError:
+        raise PeerError(msg) from None
+    if document.name not in {root, root.removesuffix("Result") + "Response"}:
+        raise PeerError(msg)
+    return document
+
+
+def no_such_upload() -> S3Error:
+    """Return the refusal of an upload that does not exist."""
+    code = "NoSuchUpload"
+    msg = "The specified upload does not exist. The upload ID may be invalid, or the upload may have been aborted or "
+    return S3Error(code, msg + "completed.")

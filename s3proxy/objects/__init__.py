@@ -1,0 +1,1 @@
+"""Operations on objects: whole ones, and what is common to all."""

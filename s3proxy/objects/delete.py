@@ -1,0 +1,130 @@
+"""DeleteObject and DeleteObjects. What is deleted need not be readable, nor sealed."""
+
+import base64
+import hashlib
+from dataclasses import replace
+from http import HTTPStatus
+from typing import Final
+
+from s3proxy.front.credentials import Right
+from s3proxy.front.documents import ObjectToDelete, parse_delete
+from s3proxy.front.errors import S3Error
+from s3proxy.front.operations import refuse_unsupported
+from s3proxy.front.xml_read import as_node
+from s3proxy.front.xml_write import Node, node, to_xml
+from s3proxy.keys.policies import Mode, Policies
+from s3proxy.multipart.upload import parse_answer
+from s3proxy.objects.conditional_write import matching_store_etag
+from s3proxy.objects.headers import passed_back, passed_headers
+from s3proxy.objects.open import Name, ObjectFinder
+from s3proxy.objects.passthrough import pass_on
+from s3proxy.serving.incoming import XML_TYPE, Incoming
+from s3proxy.store.client import Store, StoreRequest, read_all
+from s3proxy.store.errors import store_error
+from strongroom.errors import IntegrityError
+
+_MAX_RESULT_BYTES: Final = 8 << 20  # 1,000 names of 1,024 bytes, each of them escaped, with codes and messages
+_SIZE_CONDITION: Final = "x-amz-if-match-size"
+
+
+class ObjectDeleter:
+    """Deletes objects."""
+
+    def __init__(self, store: Store, policies: Policies, finder: ObjectFinder) -> None:
+        """Take the store, what is sealed, and what finds out ETags for conditions."""
+        self._store = store
+        self._policies = policies
+        self._finder = finder
+
+    async def one(self, incoming: Incoming) -> None:
+        """Serve DeleteObject.
+
+        Raises:
+            StrongroomError: it is refused, here or by the store.
+        """
+        head, call = incoming.head, incoming.call
+        policy = self._policies.find(call.bucket, call.key)
+        if policy is None or policy.mode is Mode.PASSTHROUGH:
+            await pass_on(incoming, self._store)
+            return
+        headers = {}
+        if head.has("if-match"):
+            name = Name(call.bucket, call.key, call.query.get("versionId"))
+            headers["if-match"] = await matching_store_etag(head.header("if-match"), name, policy, self._finder)
+        if head.has(_SIZE_CONDITION):
+            refuse_unsupported(_SIZE_CONDITION)
+        await pass_on(incoming, self._store, headers=headers)
+
+    async def several(self, incoming: Incoming) -> None:
+        """Serve DeleteObjects. Each key is allowed or refused by itself.
+
+        Raises:
+            StrongroomError: the request as a whole is refused, here or by the store.
+        """
+        asked = parse_delete(await incoming.document())
+        allowed: list[ObjectToDelete] = []
+        results: list[Node] = []
+        for item in asked.objects:
+            try:
+                allowed.append(await self._admit(incoming, item))
+            except S3Error as error:
+                results.append(_failure(item, error))
+        headers: dict[str, str] = {}
+        if allowed:
+            document = to_xml(node("Delete", *map(_item, allowed), node("Quiet", asked.quiet)))
+            md5 = base64.b64encode(hashlib.md5(document, usedforsecurity=False).digest()).decode()
+            sent = passed_headers(incoming.head, leave_out=("content-md5",))
+            request = StoreRequest(
+                method="POST",
+                bucket=incoming.call.bucket,
+                query=incoming.call.query.pairs,
+                headers=sent | {"content-md5": md5, "content-type": XML_TYPE},
+                body=document,
+            )
+            async with self._store.exchange(request) as response:
+                if response.status != HTTPStatus.OK:
+                    raise await store_error(response, bucket_asked=True)
+                headers = passed_back(response.headers)
+                answer = parse_answer(await read_all(response, _MAX_RESULT_BYTES), "DeleteResult")
+            results += [as_node(child) for child in answer.children]
+        await incoming.respond(
+            HTTPStatus.OK, headers | {"content-type": XML_TYPE}, to_xml(node("DeleteResult", *results))
+        )
+
+    async def _admit(self, incoming: Incoming, item: ObjectToDelete) -> ObjectToDelete:
+        """Return what is to be deleted as the store knows it.
+
+        Raises:
+            S3Error: the client may not, or the object is not what the client takes it for.
+        """
+        bucket = incoming.call.bucket
+        incoming.verified.principal.require(Right.DELETE, bucket, item.key)
+        policy = self._policies.find(bucket, item.key)
+        if policy is None or policy.mode is Mode.PASSTHROUGH:
+            return item
+        if item.size:
+            refuse_unsupported("Size as a condition of DeleteObjects")
+        if not item.etag:
+            return item
+        try:
+            name = Name(bucket, item.key, item.version_id)
+            return replace(item, etag=await matching_store_etag(item.etag, name, policy, self._finder))
+        except IntegrityError:
+            code, msg = "PreconditionFailed", "The object has no ETag, as it cannot be read."
+            raise S3Error(code, msg) from None
+
+
+def _item(item: ObjectToDelete) -> Node:
+    fields = {
+        "Key": item.key,
+        "VersionId": item.version_id,
+        "ETag": item.etag,
+        "LastModifiedTime": item.last_modified_time,
+        "Size": item.size,
+    }
+    return node("Object", *(node(name, value) for name, value in fields.items() if value))
+
+
+def _failure(item: ObjectToDelete, error: S3Error) -> Node:
+    version = (node("VersionId", item.version_id),) if item.version_id else ()
+    return node("Error", node("Key", item.key), *version, node("Code", error.code), node("Message", error.message))

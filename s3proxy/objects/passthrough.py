@@ -1,0 +1,93 @@
+"""Operations that mean the same on sealed objects, and objects that are not sealed: passed on to the store.
+
+Bodies are verified on their way, and the store's answer is passed back.
+"""
+
+import base64
+import hashlib
+from collections.abc import AsyncIterator, Mapping
+from http import HTTPStatus
+
+from s3proxy.front.body import stored_content_encoding
+from s3proxy.front.checksums import checksum_header
+from s3proxy.front.operation_table import Operation
+from s3proxy.objects.headers import passed_back, passed_headers
+from s3proxy.objects.outgoing import Outcome, plain_of, read_plain, verified_pieces
+from s3proxy.serving.incoming import MAX_DOCUMENT_BYTES, Incoming
+from s3proxy.store.client import Store, StoreRequest
+from s3proxy.store.connections import StoreAnswer
+from s3proxy.store.errors import store_error
+from strongroom.errors import StrongroomError
+
+_CHECKSUM = "x-amz-checksum-"
+_NO_BODY = {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}
+
+
+async def pass_on(
+    incoming: Incoming, store: Store, *, headers: Mapping[str, str] | None = None, body: bytes | None = None
+) -> None:
+    """Pass a request on and its answer back.
+
+    Args:
+        incoming: the request.
+        store: where it goes.
+        headers: what replaces headers of the request.
+        body: what replaces the body of the request, which was read then.
+
+    Raises:
+        StrongroomError: it is refused, here or by the store.
+    """
+    call, outcome = incoming.call, Outcome()
+    sent = passed_headers(incoming.head)
+    sent.pop("content-encoding", None)
+    if body is not None:
+        sent.pop("content-md5", None)
+    if encoding := stored_content_encoding(incoming.head):
+        sent["content-encoding"] = encoding
+    sent_body: bytes | AsyncIterator[bytes] | None = body
+    length = None
+    if body is None and incoming.has_body:
+        plain = plain_of(incoming, incoming.open_body())
+        if plain.length > MAX_DOCUMENT_BYTES:
+            sent_body, length = verified_pieces(plain, outcome), plain.length
+            sent |= {name: incoming.head.header(name) for name in incoming.head.names() if name.startswith(_CHECKSUM)}
+        else:
+            sent_body, digests = await read_plain(plain)
+            if digests.checksum is not None:
+                sent |= [checksum_header(digests.checksum)]
+            # S3 demands it of some documents, where a checksum would do as well, and that was in the client's trailer.
+            sent["content-md5"] = base64.b64encode(hashlib.md5(sent_body, usedforsecurity=False).digest()).decode()
+    if call.operation is Operation.UPLOAD_PART:  # the store was told of no algorithm when the upload was begun
+        sent = {name: value for name, value in sent.items() if not name.startswith(_CHECKSUM)}
+    request = StoreRequest(
+        method=incoming.request.method,
+        bucket=call.bucket,
+        key=call.key,
+        query=call.query.pairs,
+        headers=sent | dict(headers or {}),
+        body=sent_body or None,
+        length=length,
+    )
+    try:
+        async with store.exchange(request) as response:
+            if response.status >= HTTPStatus.MULTIPLE_CHOICES and response.status != HTTPStatus.TEMPORARY_REDIRECT:
+                raise await store_error(response, bucket_asked=not call.key)
+            await relay(incoming, response)
+    except StrongroomError:
+        if outcome.error is not None:
+            raise outcome.error from None
+        raise
+
+
+async def relay(incoming: Incoming, response: StoreAnswer) -> None:
+    """Pass an answer of the store back as it is: it describes what no proxy has sealed."""
+    headers = passed_back(response.headers)
+    headers |= {name: value for name, value in response.headers.items() if name.lower().startswith(_CHECKSUM)}
+    length = response.headers.get("Content-Length", "")
+    if incoming.request.method == "HEAD" or response.status in _NO_BODY:
+        await incoming.respond(response.status, headers, length=int(length or 0))
+    elif length:
+        await incoming.respond_stream(response.status, headers, int(length), response.content.iter_any())
+    else:
+        body = await response.content.read()
+        await incoming.respond(response.status, headers, body)

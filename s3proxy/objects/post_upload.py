@@ -1,0 +1,187 @@
+"""PostObject: an upload by HTML form, sealed as it comes like any other.
+
+A form does not tell how long its file is, and a sealed object begins with its length. A file of more than
+``buffered_bytes`` is therefore taken to be the end of the form; if it is not, because fields follow it, nothing is
+stored.
+"""
+
+import hashlib
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Final, NoReturn
+from urllib.parse import urlencode, urlsplit
+
+from s3proxy.front.body import Body, stored_content_encoding
+from s3proxy.front.canonical import encode_path
+from s3proxy.front.checksums import Running, algorithm_of_header, parse_checksum, parse_content_md5, running
+from s3proxy.front.credentials import Credentials, Right
+from s3proxy.front.documents import parse_tagging
+from s3proxy.front.errors import S3Error
+from s3proxy.front.form import FormReader
+from s3proxy.front.head import RequestHead, make_head
+from s3proxy.front.operations import require_key
+from s3proxy.front.post_policy import PostUpload, verify_post
+from s3proxy.front.signing_keys import SigningKeys
+from s3proxy.front.xml_write import node, to_xml
+from s3proxy.keys.policies import Policies
+from s3proxy.objects.headers import object_headers
+from s3proxy.objects.open import Name
+from s3proxy.objects.outgoing import Plain
+from s3proxy.objects.write import ObjectWriter
+from s3proxy.serving.incoming import XML_TYPE, Incoming
+from strongroom.sealed.digests import Checksum, Digests
+
+_STATUSES: Final = {"200": HTTPStatus.OK, "201": HTTPStatus.CREATED}
+
+
+class PostUploader:
+    """Takes uploads by form."""
+
+    def __init__(
+        self, policies: Policies, credentials: Callable[[], Credentials], writer: ObjectWriter, *, buffered_bytes: int
+    ) -> None:
+        """Take what is sealed, who may sign forms, what writes, and up to which size files are read first."""
+        self._policies = policies
+        self._credentials = credentials
+        self._keys = SigningKeys()
+        self._writer = writer
+        self._buffered_bytes = buffered_bytes
+
+    async def serve(self, incoming: Incoming) -> None:
+        """Serve PostObject.
+
+        Raises:
+            StrongroomError: it is refused, here or by the store.
+        """
+        form, body = FormReader(incoming.head.header("content-type")), incoming.open_body()
+        arriving = incoming.plaintext(body)
+        begun: list[bytes] = []
+        async for piece in arriving:
+            begun += form.feed(bytes(piece))
+            if form.file_begun:
+                break
+        bucket = incoming.call.bucket
+        upload = verify_post(
+            form.fields,
+            bucket=bucket,
+            filename=form.filename,
+            credentials=self._credentials(),
+            keys=self._keys,
+            now=datetime.now(UTC),
+        )
+        require_key(upload.key)
+        incoming.verified = replace(incoming.verified, principal=upload.principal)  # who is told in the log
+        upload.principal.require(Right.WRITE, bucket, upload.key)
+        policy = self._policies.require(bucket, upload.key)
+        file = _File(form, body, upload, begun, arriving)
+        await file.read_ahead(self._buffered_bytes)
+        headers = _headers(upload, incoming.head)
+        written = await self._writer.write_anywhere(Name(bucket, upload.key), policy, headers, file.plain())
+        await _answer(incoming, upload, written.etag, written.headers)
+
+
+@dataclass
+class _File:
+    """The file of a form, in the pieces that are there and those to come."""
+
+    form: FormReader
+    body: Body
+    upload: PostUpload
+    begun: list[bytes]
+    arriving: AsyncIterator[memoryview]
+    received: int = 0
+
+    async def read_ahead(self, limit_bytes: int) -> None:
+        """Read on until the form has ended, or more of its file is there than is to be kept."""
+        async for piece in self.arriving:
+            self.begun += self.form.feed(bytes(piece))
+            if sum(map(len, self.begun)) > limit_bytes and not self.form.file_ended:
+                return
+
+    def plain(self) -> Plain:
+        """Return the plaintext, with the digests that the form claims."""
+        ended, there = self.form.file_ended, sum(map(len, self.begun))
+        length = there if ended else self.form.file_bytes_expected(self.body.length)
+        self.upload.require_size(length)
+        fields = self.upload.fields
+        claimed = [
+            parse_checksum(algorithm, value)
+            for name, value in fields.items()
+            if (algorithm := algorithm_of_header(name)) is not None
+        ]
+        if len(claimed) > 1:
+            _refuse("InvalidRequest", "Expecting a single x-amz-checksum- field.")
+        md5 = hashlib.md5(usedforsecurity=False)
+        summing = running(claimed[0].algorithm) if claimed else None
+
+        def finish() -> Digests:
+            self.form.finish()
+            self.body.finish()
+            if self.received != length:
+                _refuse("MalformedPOSTRequest", "Fields behind a large file: the file must be the last of the form.")
+            if "content-md5" in fields and parse_content_md5(fields["content-md5"]) != md5.digest():
+                _refuse("BadDigest", "The Content-MD5 you specified did not match what we received.")
+            checksum = Checksum(claimed[0].algorithm, summing.digest()) if summing else None
+            if claimed and claimed[0] != checksum:
+                _refuse("BadDigest", "The checksum you specified did not match what we received.")
+            return Digests(md5.digest(), checksum)
+
+        return Plain(length, self._pieces(length, md5, summing), finish)
+
+    async def _pieces(self, length: int, md5: Running, summing: Running | None) -> AsyncIterator[memoryview]:
+        async for piece in self._all():
+            self.received += len(piece)
+            if self.received > length:
+                _refuse("MalformedPOSTRequest", "The file is longer than the form has room for.")
+            view = memoryview(piece)
+            md5.update(view)
+            if summing is not None:
+                summing.update(view)
+            yield view
+
+    async def _all(self) -> AsyncIterator[bytes]:
+        for piece in self.begun:
+            yield piece
+        self.begun.clear()
+        async for data in self.arriving:
+            for piece in self.form.feed(bytes(data)):
+                yield piece
+
+
+def _headers(upload: PostUpload, head: RequestHead) -> dict[str, str]:
+    """Return what the fields of a form say is kept with the object."""
+    fields = dict(upload.fields)
+    if "acl" in fields:
+        fields["x-amz-acl"] = fields.pop("acl")
+    if "tagging" in fields:
+        fields["x-amz-tagging"] = urlencode(parse_tagging(fields.pop("tagging").encode("utf-8", "surrogateescape")))
+    if any("\r" in value or "\n" in value for name, value in fields.items() if name not in {"policy", "key"}):
+        _refuse("InvalidArgument", "A field that becomes a header must not hold a line break.")
+    described = make_head("POST", head.raw_path, fields.items())
+    return object_headers(described, content_encoding=stored_content_encoding(described))
+
+
+async def _answer(incoming: Incoming, upload: PostUpload, etag: str, headers: dict[str, str]) -> None:
+    bucket, key = incoming.call.bucket, upload.key
+    location = f"{incoming.request.scheme}://{incoming.head.header('host')}{encode_path(bucket, key)}"
+    answered = headers | {"Location": location}
+    target = upload.fields.get("success_action_redirect") or upload.fields.get("redirect", "")
+    url = urlsplit(target)
+    if url.scheme in {"http", "https"} and url.netloc:  # S3: what is no URL counts as nothing
+        query = urlencode({"bucket": bucket, "key": key, "etag": etag})
+        whole = url._replace(query=f"{url.query}&{query}" if url.query else query).geturl()
+        await incoming.respond(HTTPStatus.SEE_OTHER, answered | {"Location": whole})
+        return
+    status = _STATUSES.get(upload.fields.get("success_action_status", ""), HTTPStatus.NO_CONTENT)
+    document = b""
+    if status is HTTPStatus.CREATED:
+        elements = {"Location": location, "Bucket": bucket, "Key": key, "ETag": etag}
+        document = to_xml(node("PostResponse", *(node(name, text) for name, text in elements.items())), namespace="")
+        answered["content-type"] = XML_TYPE
+    await incoming.respond(status, answered, document)
+
+
+def _refuse(code: str, message: str) -> NoReturn:
+    raise S3Error(code, message)

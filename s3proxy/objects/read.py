@@ -1,0 +1,244 @@
+"""GetObject and HeadObject: ranges and conditions over plaintext, one request to the store for a whole object.
+
+A chunk is passed on only after its tag held. What fails before the first chunk answers an error; what fails later
+breaks the connection off.
+"""
+
+from collections.abc import AsyncIterator
+
+from s3proxy.front.checksums import checksum_header
+from s3proxy.front.errors import S3Error
+from s3proxy.keys.policies import Policy
+from s3proxy.multipart.read import MultipartReader
+from s3proxy.objects.byte_range import ByteRange, parse_range
+from s3proxy.objects.conditions import range_applies, require_conditions
+from s3proxy.objects.headers import answer_headers, read_headers
+from s3proxy.objects.known_digests import etag_of, seal_headers
+from s3proxy.objects.open import Found, Name, ObjectFinder, Plaintext, may_stay_plaintext, range_begin_of
+from s3proxy.objects.plaintext_read import send_plaintext
+from s3proxy.serving.incoming import Incoming
+from s3proxy.store.client import Store, StoreRequest
+from s3proxy.store.connections import StoreAnswer
+from s3proxy.store.errors import store_error
+from strongroom.sealed.digests import ChecksumScope, Digests
+from strongroom.sealed.opener import SegmentOpener
+from strongroom.sealed.ranges import RangePlan, blind_range, blind_suffix, plan_range
+from strongroom.sealed.refusal import refuse
+
+_OK, _PARTIAL, _UNSATISFIABLE = 200, 206, 416
+
+
+class ObjectReader:
+    """Reads objects."""
+
+    def __init__(self, store: Store, finder: ObjectFinder, multipart: MultipartReader) -> None:
+        """Take the store, what opens entries, and what reads multipart objects."""
+        self._store = store
+        self._finder = finder
+        self._multipart = multipart
+
+    async def get(self, incoming: Incoming, policy: Policy) -> None:
+        """Serve GetObject.
+
+        Raises:
+            StrongroomError: it is refused, here or by the store.
+        """
+        name, asked = name_of(incoming), parse_range(incoming.head.header("range"))
+        depends = "partNumber" in incoming.call.query or (asked is not None and incoming.head.has("if-range"))
+        if depends or self._multipart.is_expected(name):
+            await self._get_what_depends(incoming, policy, name, asked)
+        else:
+            await self._get(incoming, policy, name, asked)
+
+    async def _get_what_depends(self, incoming: Incoming, policy: Policy, name: Name, asked: ByteRange | None) -> None:
+        """Send what cannot well be asked for before it is known what stands there.
+
+        A part, a range under If-Range, or what is probably a multipart object.
+        """
+        found = await self._finder.look(name, policy, query=overrides(incoming), headers=read_headers(incoming.head))
+        if isinstance(found, Plaintext) or not found.is_multipart:
+            self._multipart.forget(name)
+        if isinstance(found, Plaintext):
+            await send_plaintext(incoming, self._store)
+            return
+        etag = await self._finder.etag(name, found, policy)
+        if not range_applies(incoming.head, etag=etag, last_modified=found.store_headers.get("Last-Modified", "")):
+            asked = None
+        if found.is_multipart:
+            await self._multipart.send(incoming, name, found, asked)
+            return
+        require_only_part(incoming)
+        await self._get(incoming, policy, name, None if "partNumber" in incoming.call.query else asked)
+
+    async def _get(self, incoming: Incoming, policy: Policy, name: Name, asked: ByteRange | None) -> None:
+        """Send an object or a range of it, of which nothing is known yet."""
+        found: Found | Plaintext | None
+        async with self._store.exchange(self._request(incoming, name, asked)) as response:
+            if response.status not in {_OK, _PARTIAL, _UNSATISFIABLE}:
+                raise await store_error(response)
+            if response.status == _UNSATISFIABLE:
+                found = await self._finder.look(name, policy)
+                if isinstance(found, Found) and not found.is_multipart and asked is not None:
+                    asked.resolve(found.segment.header.plaintext_bytes)
+                    refuse(8, "the store has less of it than its header says")
+            elif not may_stay_plaintext(policy, name.key, response.headers):
+                found = await self._finder.find(name, response.headers)
+                if not found.is_multipart:
+                    await self._send_whole(incoming, policy, name, found, asked, response)
+                    return
+            else:
+                found = None
+        if isinstance(found, Found):
+            await self._multipart.send(incoming, name, found, asked)
+        else:
+            await send_plaintext(incoming, self._store)
+
+    async def head(self, incoming: Incoming, policy: Policy) -> None:
+        """Serve HeadObject.
+
+        Raises:
+            StrongroomError: it is refused, here or by the store.
+        """
+        name = name_of(incoming)
+        found = await self._finder.look(name, policy, query=overrides(incoming), headers=read_headers(incoming.head))
+        if isinstance(found, Plaintext):
+            await send_plaintext(incoming, self._store)
+            return
+        asked = parse_range(incoming.head.header("range"))
+        if found.is_multipart:
+            await self._multipart.send(incoming, name, found, asked)
+            return
+        require_only_part(incoming)
+        digests = await self._finder.digests_to_show(name, found, policy, checksum_wanted=wants_checksum(incoming))
+        headers = self._headers(incoming, policy, found, digests, whole=asked is None)
+        size = found.segment.header.plaintext_bytes
+        status = _OK
+        if asked is not None:
+            first, last = asked.resolve(size)
+            headers["Content-Range"] = f"bytes {first}-{last}/{size}"
+            size, status = last - first + 1, _PARTIAL
+        await incoming.respond(status, headers, length=size)
+
+    def _request(self, incoming: Incoming, name: Name, asked: ByteRange | None) -> StoreRequest:
+        headers = read_headers(incoming.head)
+        if asked is not None:
+            if asked.first is None:
+                headers["range"] = f"bytes=-{blind_suffix(asked.last or 1)}"
+            else:
+                first, last = blind_range(asked.first, asked.last)
+                headers["range"] = f"bytes={first}-{'' if last is None else last}"
+        query = name.query + overrides(incoming)
+        return StoreRequest(method="GET", bucket=name.bucket, key=name.key, query=query, headers=headers)
+
+    async def _send_whole(  # noqa: PLR0913, PLR0917 - what there is to know
+        self,
+        incoming: Incoming,
+        policy: Policy,
+        name: Name,
+        found: Found,
+        asked: ByteRange | None,
+        response: StoreAnswer,
+    ) -> None:
+        digests = await self._finder.digests_to_show(name, found, policy, checksum_wanted=wants_checksum(incoming))
+        headers = self._headers(incoming, policy, found, digests, whole=asked is None)
+        size = found.segment.header.plaintext_bytes
+        if asked is None:
+            await incoming.respond_stream(_OK, headers, size, opened_pieces(found, None, response))
+            return
+        first, last = asked.resolve(size)
+        plan = plan_range(first, last, size, found.segment.header.chunk_log2)
+        headers["Content-Range"] = f"bytes {first}-{last}/{size}"
+        pieces = opened_pieces(found, plan, response)
+        await incoming.respond_stream(_PARTIAL, headers, last - first + 1, pieces)
+
+    def _headers(
+        self, incoming: Incoming, policy: Policy, found: Found, digests: Digests, *, whole: bool
+    ) -> dict[str, str]:
+        """Return the headers of an answer, once its conditions hold."""
+        headers = answer_headers(found.store_headers)
+        headers["ETag"] = etag_of(policy, digests, found.store_etag)
+        headers["Accept-Ranges"] = "bytes"
+        headers |= seal_headers(policy)
+        require_conditions(incoming.head, etag=headers["ETag"], last_modified=headers.get("last-modified", ""))
+        if whole:
+            headers |= checksum_headers(incoming, digests)
+        return headers
+
+
+async def opened_pieces(found: Found, plan: RangePlan | None, response: StoreAnswer) -> AsyncIterator[memoryview]:
+    """Open the chunks of a whole object as the store sends them.
+
+    Raises:
+        RefusedError: rules 8 to 10 and 13.
+    """
+    opener = SegmentOpener(found.segment, plan)
+    drop = plan.stored_first - range_begin_of(response.headers) if plan else 0
+    left = plan.stored_bytes if plan else found.segment.header.stored_bytes
+    if drop < 0:
+        refuse(8, "the store answers with another range than was asked for")
+    feed = Feed(drop, left)
+    async for data in response.content.iter_any():
+        for piece in opener.update(feed.take(data)):
+            yield piece
+        if feed.done and plan is not None:
+            break
+    opener.finish()
+
+
+class Feed:
+    """Cuts what a segment needs out of what the store sends."""
+
+    def __init__(self, drop: int, left: int) -> None:
+        """Take how many bytes to drop at the front, and how many to take after that."""
+        self._drop = drop
+        self._left = left
+
+    @property
+    def done(self) -> bool:
+        """Whether everything was taken."""
+        return self._left == 0
+
+    def take(self, data: bytes) -> memoryview:
+        """Return what is wanted of the next bytes. For a whole segment, what is too much stays to be refused."""
+        view = memoryview(data)
+        dropped = min(self._drop, len(view))
+        self._drop -= dropped
+        taken = view[dropped : dropped + self._left]
+        self._left -= len(taken)
+        return taken
+
+
+def name_of(incoming: Incoming) -> Name:
+    """Return the name that a request asks for."""
+    call = incoming.call
+    return Name(call.bucket, call.key, call.query.get("versionId"))
+
+
+def require_only_part(incoming: Incoming) -> None:
+    """Return if a part of a whole object is asked for that it has: number 1, or none.
+
+    Raises:
+        S3Error: InvalidPartNumber.
+    """
+    if incoming.call.query.get("partNumber") not in {"", "1"}:
+        code, msg = "InvalidPartNumber", "The requested partnumber is not satisfiable"
+        raise S3Error(code, msg)
+
+
+def overrides(incoming: Incoming) -> tuple[tuple[str, str], ...]:
+    """Return the parameters that change headers of the answer; the store obeys them."""
+    return tuple(pair for pair in incoming.call.query.pairs if pair[0].startswith("response-"))
+
+
+def wants_checksum(incoming: Incoming) -> bool:
+    """Say whether a client asks for the checksum of an object."""
+    return incoming.head.header("x-amz-checksum-mode").upper() == "ENABLED"
+
+
+def checksum_headers(incoming: Incoming, digests: Digests) -> dict[str, str]:
+    """Return the checksum of an object for a client that asks for it."""
+    if digests.checksum is None or not wants_checksum(incoming):
+        return {}
+    name, value = checksum_header(digests.checksum)
+    scope = "FULL_OBJECT" if digests.checksum.scope is ChecksumScope.FULL_OBJECT else "COMPOSITE"
+    return {name: value, "x-amz-checksum-type": scope}

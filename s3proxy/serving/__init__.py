@@ -1,0 +1,1 @@
+"""Serving requests: from the port to the operation, in one process or several."""

@@ -1,0 +1,225 @@
+"""From a request to its operation: authentication, access, limits, errors, metrics. Every request passes here."""
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Final
+
+from aiohttp import web
+
+from s3proxy.front.access import require_access
+from s3proxy.front.credentials import Credentials
+from s3proxy.front.errors import S3Error, error_document
+from s3proxy.front.head import make_head
+from s3proxy.front.operation_table import Operation
+from s3proxy.front.operations import Call, classify
+from s3proxy.front.signing_keys import SigningKeys
+from s3proxy.front.sigv4 import Verifier
+from s3proxy.serving.incoming import XML_TYPE, BrokenOffError, Incoming, close_if_unread
+from s3proxy.serving.memory import MemoryBudget, needed_bytes
+from s3proxy.serving.metrics import Metrics
+from s3proxy.store.capabilities import Capabilities
+from strongroom.errors import (
+    ConfigError,
+    DeniedError,
+    IntegrityError,
+    NotFoundError,
+    PeerError,
+    StrongroomError,
+    UnavailableError,
+)
+from strongroom.logs import log_event
+from strongroom.sealed.refusal import RefusedError
+
+_log = logging.getLogger(__name__)
+
+Handler = Callable[[Incoming], Awaitable[None]]
+_UNKNOWN: Final = "unknown"
+_DISCARD_S: Final = 5.0
+
+
+class Dispatcher:
+    """Serves requests. ``handle`` is what aiohttp's low-level server calls."""
+
+    def __init__(  # noqa: PLR0913 - what there is to know
+        self,
+        handlers: Mapping[Operation, Handler],
+        *,
+        credentials: Callable[[], Credentials],
+        capabilities: Callable[[], Capabilities],
+        metrics: Metrics,
+        domains: tuple[str, ...],
+        hidden_bucket: str,
+        max_requests: int,
+        memory: MemoryBudget,
+        buffered_bytes: int,
+        idle_s: float,
+    ) -> None:
+        """Take what serves each operation; an operation without a handler is not offered."""
+        self._handlers = handlers
+        self._credentials = credentials
+        self._capabilities = capabilities
+        self._keys = SigningKeys()
+        self._metrics = metrics
+        self._domains = domains
+        self._hidden_bucket = hidden_bucket
+        self._max_requests = max_requests
+        self._memory = memory
+        self._buffered_bytes = buffered_bytes
+        self._idle_s = idle_s
+        self.at_work = 0
+        self.idle = asyncio.Event()
+        self.idle.set()
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Serve one request, and read a little of a body that nobody wanted."""
+        try:
+            response = await self._serve(request)
+        except OSError:  # the answer was broken off, or the client is gone: there is nobody to tell
+            if request.transport is not None:
+                request.transport.abort()
+            return web.Response()  # of which nothing can go out any more; an error would be reported as ours
+        if not request.content.is_eof():
+            await _discard(request)  # not counted as at work: whoever sends it may not even be known
+        return response
+
+    async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
+        request_id = secrets.token_hex(8).upper()
+        begin = time.perf_counter()
+        name, status, incoming = _UNKNOWN, 0, None  # 0 unless an answer goes out
+        self._metrics.begin_request()
+        self.at_work += 1
+        self.idle.clear()
+        try:
+            try:
+                if self.at_work > self._max_requests:
+                    code, msg = "SlowDown", "Please reduce your request rate."
+                    raise S3Error(code, msg, retry_after_s=1.0)  # noqa: TRY301 - told like any other
+                incoming = self._admit(request, request_id)
+                name = incoming.call.operation.value
+                operation = incoming.call.operation
+                body_bytes = request.content_length or 0
+                async with self._memory.take(needed_bytes(operation, body_bytes, buffered_bytes=self._buffered_bytes)):
+                    await self._handlers[operation](incoming)
+                assert incoming.response is not None  # noqa: S101 - a handler answers
+                response = incoming.response
+            except BrokenOffError as error:
+                if not isinstance(error.__cause__, OSError):  # or else the client is gone, or takes nothing
+                    self._report(request_id, name, error.__cause__ or error)
+                raise ConnectionResetError from None
+            except StrongroomError as error:
+                response = await self._refuse(request, request_id, name, error)
+            except (OSError, asyncio.CancelledError):
+                raise  # the client went away
+            except Exception as error:  # noqa: BLE001 - a mistake of ours is told like any other refusal
+                response = await self._refuse(request, request_id, name, error)
+            status = response.status
+            return response
+        finally:
+            self.at_work -= 1
+            if not self.at_work:
+                self.idle.set()
+            moved = (incoming.received_bytes, incoming.sent_bytes) if incoming else (0, 0)
+            seconds = time.perf_counter() - begin
+            self._metrics.request(name, status, seconds, *moved)
+            fields: dict[str, str | int | float | bool | None] = {
+                "operation": name,
+                "status": status,
+                "seconds": round(seconds, 6),
+                "request_id": request_id,
+            }
+            who = {"principal": incoming.verified.principal.name} if incoming else {}
+            log_event(_log, logging.INFO, "request", fields | who | {"received": moved[0], "sent": moved[1]})
+
+    def _admit(self, request: web.BaseRequest, request_id: str) -> Incoming:
+        """Return the request if its sender is known and may do what it asks for.
+
+        Raises:
+            S3Error: who sends it is not known, or may not, or it is not offered.
+        """
+        headers = [(n.decode("latin-1"), v.decode("utf-8", "surrogateescape")) for n, v in request.raw_headers]
+        head = make_head(request.method, request.raw_path, headers)
+        call = classify(head, domains=self._domains)
+        host_bucket = call.bucket if call.is_virtual_hosted else ""
+        verifier = Verifier(self._credentials(), keys=self._keys)
+        verified = verifier.verify(head, now=datetime.now(UTC), host_bucket=host_bucket)
+        require_access(verified.principal, call, verified.head)
+        self._require_visible(call)
+        if call.operation not in self._handlers:
+            code, msg = "NotImplemented", f"{call.operation.value} is not implemented."
+            raise S3Error(code, msg)
+        self._capabilities().require(call.operation, verified.head)
+        return Incoming(request, call, verified, request_id, self._idle_s)
+
+    def _require_visible(self, call: Call) -> None:
+        if call.bucket == self._hidden_bucket:
+            code, msg = "AccessDenied", "Access Denied"
+            raise S3Error(code, msg, hint="the proxy's own bucket is not for clients")
+
+    async def _refuse(
+        self, request: web.BaseRequest, request_id: str, name: str, error: Exception
+    ) -> web.StreamResponse:
+        """Answer with an error document."""
+        told = told_as(error)
+        self._report(request_id, name, error, told)
+        headers = told.headers | {"x-amz-request-id": request_id, "Server": "strongroom"}
+        if told.retry_after_s is not None:
+            headers["Retry-After"] = str(max(1, round(told.retry_after_s)))
+        body = b""
+        if request.method != "HEAD" and told.status != HTTPStatus.NOT_MODIFIED:
+            body = error_document(told, resource=request.raw_path.partition("?")[0], request_id=request_id)
+            headers["Content-Type"] = XML_TYPE
+        response = web.Response(status=told.status, body=body, headers=headers)
+        close_if_unread(request, response)
+        await response.prepare(request)
+        await response.write_eof()
+        return response
+
+    def _report(self, request_id: str, name: str, error: BaseException, told: S3Error | None = None) -> None:
+        if isinstance(error, RefusedError):
+            self._metrics.refused(error.rule)
+        fields = {"operation": name, "request_id": request_id, "code": told.code if told else "broken off"}
+        if isinstance(error, StrongroomError):
+            fields |= {"reason": error.message, "hint": error.hint}
+        own = not isinstance(error, StrongroomError)
+        damage = isinstance(error, IntegrityError)
+        if own or damage:
+            level = logging.ERROR
+        else:
+            failed = told is None or told.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+            level = logging.WARNING if failed else logging.INFO
+        event = "object_refused" if damage else "request_failed"
+        log_event(_log, level, event, fields, error=error if own else None)
+
+
+def told_as(error: Exception) -> S3Error:  # noqa: PLR0911 - one for each kind of operation
+    """Return what the client is told of an error: the one table from our classes to S3 codes."""
+    if isinstance(error, S3Error):
+        return error
+    if isinstance(error, UnavailableError):
+        return S3Error("SlowDown", "Please reduce your request rate.", retry_after_s=error.retry_after_s)
+    if isinstance(error, IntegrityError):
+        return S3Error("InternalError", "The stored object is damaged, or is not what it should be.")
+    if isinstance(error, PeerError):
+        return S3Error("BadGateway", "The store or the key service answers what cannot be used.")
+    if isinstance(error, DeniedError):
+        return S3Error("AccessDenied", "Access Denied")
+    if isinstance(error, NotFoundError):
+        return S3Error("NoSuchKey", "The specified key does not exist.")
+    if isinstance(error, ConfigError):
+        return S3Error("InvalidRequest", error.message)
+    return S3Error("InternalError", "We encountered an internal error. Please try again.")
+
+
+async def _discard(request: web.BaseRequest) -> None:
+    """Read on for a while: a client that is still sending when its connection is reset never reads the answer."""
+    try:
+        async with asyncio.timeout(_DISCARD_S):
+            while await request.content.readany():
+                pass
+    except (OSError, TimeoutError, web.RequestPayloadError):
+        return

@@ -1,0 +1,65 @@
+"""Metrics and health on a port of their own, plain HTTP: /metrics, /healthz, /readyz.
+
+``/healthz`` says that the event loop turns. ``/readyz`` tells the store and the KMS apart, and asks
+both, at most once a second.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from s3proxy.serving.metrics import CONTENT_TYPE
+
+FRESH_S = 1.0  # several probes a second ask once
+
+
+@dataclass(frozen=True)
+class Part:
+    """The state of one part: whether it works, and a line for a person."""
+
+    ok: bool
+    detail: str = ""
+
+
+class Health:
+    """The health endpoints."""
+
+    def __init__(self, *, parts: Callable[[], Awaitable[dict[str, Part]]], metrics: Callable[[], bytes]) -> None:
+        """Take what tells the state of the parts, and what renders the metrics."""
+        self._parts = parts
+        self._metrics = metrics
+        self._lock = asyncio.Lock()
+        self._known: tuple[float, dict[str, Part]] | None = None
+        self.draining = False
+
+    def application(self) -> web.Application:
+        """Return the aiohttp application."""
+        app = web.Application()
+        app.router.add_get("/metrics", self._serve_metrics)
+        app.router.add_get("/healthz", self._serve_health)
+        app.router.add_get("/readyz", self._serve_readiness)
+        return app
+
+    async def _serve_metrics(self, _: web.Request) -> web.Response:
+        return web.Response(body=self._metrics(), headers={"Content-Type": CONTENT_TYPE})
+
+    async def _serve_health(self, _: web.Request) -> web.Response:
+        return web.json_response({"ok": True})
+
+    async def _serve_readiness(self, _: web.Request) -> web.Response:
+        parts = dict(await self._fresh_parts())
+        if self.draining:
+            parts["process"] = Part(ok=False, detail="shutting down")
+        ready = all(part.ok for part in parts.values())
+        document = {"ready": ready} | {name: {"ok": part.ok, "detail": part.detail} for name, part in parts.items()}
+        return web.json_response(document, status=200 if ready else 503)
+
+    async def _fresh_parts(self) -> dict[str, Part]:
+        async with self._lock:
+            now = time.monotonic()
+            if self._known is None or now - self._known[0] > FRESH_S:
+                self._known = (now, await self._parts())
+            return self._known[1]

@@ -1,0 +1,63 @@
+"""Whether the proxy can serve, part by part: what /readyz tells."""
+
+import asyncio
+from http import HTTPStatus
+
+from s3proxy.backing import Backing
+from s3proxy.serving.client_credentials import ClientCredentials
+from s3proxy.serving.health import Part
+from s3proxy.store.client import StoreRequest
+from strongroom.errors import StrongroomError
+from strongroom.tls_reload import ReloadingServerContext
+
+_TIMEOUT_S = 2.0  # probes of Kubernetes give up after 1 s by default
+
+
+class Readiness:
+    """Asks the parts."""
+
+    def __init__(self, backing: Backing, *, credentials: ClientCredentials, tls: ReloadingServerContext | None) -> None:
+        """Take what is asked."""
+        self._backing = backing
+        self._credentials = credentials
+        self._tls = tls
+
+    async def parts(self) -> dict[str, Part]:
+        """Return the state of each part; store and KMS are asked at the same time."""
+        store, kms = await asyncio.gather(self._store(), self._kms())
+        # A broken edit is reported but does not take the proxy out of service: what it had before works.
+        edits = {
+            "policy": self._backing.policies.error,
+            "credentials": self._credentials.error,
+            "store_credentials": self._backing.store_credentials.error,
+            "tls": self._tls.error if self._tls else "",
+        }
+        told = {
+            name: Part(ok=True, detail=f"what was read before is in force: {error}" if error else "")
+            for name, error in edits.items()
+        }
+        capabilities = Part(ok=True, detail=self._backing.capabilities.describe())
+        return {"store": store, "kms": kms, "capabilities": capabilities, **told}
+
+    async def _store(self) -> Part:
+        request = StoreRequest(method="GET", query=(("max-buckets", "1"),))
+        try:
+            async with asyncio.timeout(_TIMEOUT_S), self._backing.store.exchange(request) as response:
+                return Part(ok=response.status == HTTPStatus.OK, detail=f"the store answers {response.status}")
+        except TimeoutError:
+            return Part(ok=False, detail=f"the store did not answer within {_TIMEOUT_S:g} s")
+        except StrongroomError as error:
+            return Part(ok=False, detail=error.message)
+
+    async def _kms(self) -> Part:
+        session = self._backing.session
+        if session is None:
+            return Part(ok=True, detail="a key file")
+        try:
+            async with asyncio.timeout(_TIMEOUT_S):
+                await session.require_ready()
+        except TimeoutError:
+            return Part(ok=False, detail=f"OpenBao did not answer within {_TIMEOUT_S:g} s")
+        except StrongroomError as error:
+            return Part(ok=False, detail=error.message)
+        return Part(ok=True, detail="OpenBao is active, and the proxy logged in")

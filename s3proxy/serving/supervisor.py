@@ -1,0 +1,171 @@
+"""Several processes of one proxy on one port: starts them, begins dead ones again, and drains all of them.
+
+The parent serves no S3. It has the health port: /readyz asks every worker, and /metrics sums up what they count
+(prometheus_client's multiprocess mode, which keeps what a dead worker had counted).
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import tempfile
+import time
+from dataclasses import replace
+from typing import Final
+
+import aiohttp
+from aiohttp import web
+from prometheus_client import CollectorRegistry, Counter, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+
+from s3proxy.serving.health import Health, Part
+from s3proxy.serving.listening import addresses_of, listen, tell_parent
+from s3proxy.serving.process import report
+from s3proxy.serving.worker import Worker
+from s3proxy.settings import ProxySettings, parse_listen
+from strongroom.errors import ConfigError
+from strongroom.logs import log_event
+
+_log = logging.getLogger(__name__)
+_FIRST_PAUSE_S: Final = 0.1
+_LONGEST_PAUSE_S: Final = 30.0
+_STEADY_S: Final = 60.0  # whoever has run for so long did not die of how it was started
+_KILL_AFTER_S: Final = 5.0  # behind the drain timeout
+_ASK_TIMEOUT_S: Final = 3.0
+_METRICS_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"  # of prometheus_client; workers read it when they import that
+
+
+class Supervisor:
+    """Looks after the workers. ``run`` is all of it."""
+
+    def __init__(self, settings: ProxySettings) -> None:
+        """Take the settings; nothing is started yet."""
+        self._settings = settings
+        self._workers: dict[int, Worker] = {}
+        self._stop = asyncio.Event()
+        self._registry = CollectorRegistry()
+        self._restarts = Counter(
+            "strongroom_s3proxy_worker_restarts", "Workers that were begun again", registry=self._registry
+        )
+        self._health = Health(parts=self._parts, metrics=self._metrics)
+
+    async def run(self) -> None:
+        """Serve until SIGTERM or SIGINT, then drain.
+
+        Raises:
+            ConfigError: an address cannot be listened on, or a worker cannot be started.
+        """
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(report)
+        for signal_number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(signal_number, self._stop.set)
+        async with contextlib.AsyncExitStack() as stack:
+            self._directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="strongroom-s3proxy-"))
+            os.environ[_METRICS_VARIABLE] = self._directory
+            MultiProcessCollector(self._registry, path=self._directory)  # type: ignore[no-untyped-call]
+            stack.callback(self._kill)
+            self._session = await stack.enter_async_context(aiohttp.ClientSession(trust_env=False))
+            settings, address = self._share(stack)
+            runner = web.AppRunner(self._health.application(), access_log=None, handle_signals=False)
+            await runner.setup()
+            stack.push_async_callback(runner.cleanup)
+            server = await listen(runner, self._settings.health_listen, name="health_listen", share_port=False)
+            for number in range(1, self._settings.processes + 1):
+                self._workers[number] = Worker(settings, number)
+            await asyncio.gather(*(worker.listening() for worker in self._workers.values()))
+            fields = {"s3": address, "health": ",".join(addresses_of(server))}
+            log_event(_log, logging.INFO, "serving", fields | {"pid": os.getpid(), "processes": len(self._workers)})
+            if self._settings.ready_fd >= 0:
+                tell_parent(self._settings.ready_fd, fields)
+            care = [asyncio.create_task(self._look_after(number, settings)) for number in self._workers]
+            await self._stop.wait()
+            await self._drain(care)
+
+    def _share(self, stack: contextlib.ExitStack | contextlib.AsyncExitStack) -> tuple[ProxySettings, str]:
+        """Return the settings of a worker, and the address that all of them listen on.
+
+        A free port that was asked for is taken here, so that it is the same for all; a socket that does not listen gets
+        no connections.
+        """
+        host, port = parse_listen(self._settings.listen, "listen")
+        if not port:
+            family = socket.AF_INET6 if host and ":" in host else socket.AF_INET
+            holder = stack.enter_context(socket.socket(family))
+            holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            holder.bind((host or "", 0))
+            port = holder.getsockname()[1]
+        shown = f"[{host}]" if host and ":" in host else host or ""
+        address = f"{shown}:{port}"
+        own = {"listen": address, "health_listen": "127.0.0.1:0", "share_port": True, "processes": 1, "ready_fd": -1}
+        return replace(self._settings, **own), address  # type: ignore[arg-type]  # each as its field
+
+    async def _look_after(self, number: int, settings: ProxySettings) -> None:
+        """Begin a worker again whenever it has ended."""
+        pause_s = _FIRST_PAUSE_S
+        while True:
+            worker = self._workers[number]
+            begin = time.monotonic()
+            await worker.ended()
+            mark_process_dead(worker.pid, path=self._directory)  # type: ignore[no-untyped-call]
+            if self._stop.is_set():
+                return
+            pause_s = _FIRST_PAUSE_S if time.monotonic() - begin > _STEADY_S else min(2 * pause_s, _LONGEST_PAUSE_S)
+            fields = {"number": number, "worker_pid": worker.pid, "status": worker.exit_status, "pause_s": pause_s}
+            log_event(_log, logging.ERROR, "worker_ended", fields)
+            await asyncio.sleep(pause_s)
+            if self._stop.is_set():
+                return
+            self._restarts.inc()
+            self._workers[number] = Worker(settings, number)
+            try:
+                await self._workers[number].listening()
+            except ConfigError as error:
+                log_event(_log, logging.ERROR, "worker_failed", {"reason": error.message, "hint": error.hint})
+
+    async def _drain(self, care: list[asyncio.Task[None]]) -> None:
+        self._health.draining = True
+        log_event(_log, logging.INFO, "draining", {"processes": len(self._workers)})
+        for worker in self._workers.values():
+            worker.terminate()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._settings.drain_timeout_s + _KILL_AFTER_S):
+                await asyncio.gather(*(worker.ended() for worker in self._workers.values()))
+        for task in care:
+            task.cancel()
+        await asyncio.gather(*care, return_exceptions=True)
+
+    def _kill(self) -> None:
+        for worker in self._workers.values():
+            worker.kill()
+
+    def _metrics(self) -> bytes:
+        return generate_latest(self._registry)
+
+    async def _parts(self) -> dict[str, Part]:
+        """Ask every worker; a part is as good as the worker that is worst off with it."""
+        asked = await asyncio.gather(*(self._ask(worker) for worker in self._workers.values()))
+        answers = [answer for answer in asked if answer is not None]
+        detail = f"{len(answers)} of {len(asked)} processes serve"
+        parts = {"workers": Part(ok=bool(answers), detail=detail)}
+        for answer in answers:
+            for name, part in answer.items():
+                if name not in parts or parts[name].ok > part.ok:
+                    parts[name] = part
+        return parts
+
+    async def _ask(self, worker: Worker) -> dict[str, Part] | None:
+        """Return the parts of a worker, None if it does not answer."""
+        if not worker.health_address or worker.exit_status is not None:
+            return None
+        try:
+            async with (
+                asyncio.timeout(_ASK_TIMEOUT_S),
+                self._session.get(f"http://{worker.health_address}/readyz") as response,
+            ):
+                document = await response.json()
+        except (aiohttp.ClientError, TimeoutError, OSError):
+            return None
+        document.pop("ready")
+        return {name: Part(ok=part["ok"], detail=part["detail"]) for name, part in document.items()}

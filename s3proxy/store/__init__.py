@@ -1,0 +1,1 @@
+"""The store behind the proxy: connections, credentials, what it can do."""

@@ -1,0 +1,79 @@
+"""Going through all objects of a bucket at the store, page by page, for the proxy's own work and not for a client."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Final
+from urllib.parse import unquote_plus
+
+from s3proxy.front.xml_read import Element, parse_document
+from s3proxy.store.client import Store, StoreRequest, read_all
+from s3proxy.store.errors import store_error
+from strongroom.errors import PeerError, StrongroomError
+
+_MAX_PAGE_BYTES: Final = 16 << 20  # 1,000 names of 1,024 bytes, each byte percent-encoded, and room
+
+
+@dataclass(frozen=True)
+class StoredName:
+    """One object of a listing.
+
+    Attributes:
+        key: decoded.
+        etag: the store's, without quotes.
+        stored_bytes: its size at the store.
+    """
+
+    key: str
+    etag: str
+    stored_bytes: int
+
+
+async def list_objects(
+    store: Store, bucket: str, *, prefix: str = "", start_after: str = ""
+) -> AsyncIterator[StoredName]:
+    """Give the objects of a bucket in the order of the store.
+
+    Args:
+        store: where.
+        bucket: which.
+        prefix: what their names begin with.
+        start_after: a name; those up to it are left out.
+
+    Raises:
+        PeerError: the store's answer is nonsense.
+        StrongroomError: the store cannot be reached, or refuses; a bucket that does not exist is NoSuchBucket.
+    """
+    base = [("list-type", "2"), ("encoding-type", "url"), ("prefix", prefix)]
+    place = [("start-after", start_after)] if start_after else []
+    while True:
+        request = StoreRequest(method="GET", bucket=bucket, query=(*base, *place))
+        async with store.exchange(request) as response:
+            if response.status != HTTPStatus.OK:
+                raise await store_error(response, bucket_asked=True)
+            page = _parse(await read_all(response, _MAX_PAGE_BYTES))
+        for item in page.all("Contents"):
+            yield _entry(item)
+        token = page.get("NextContinuationToken")
+        if page.get("IsTruncated") != "true":
+            return
+        if not token or place == [("continuation-token", token)]:
+            msg = f"the store's list of {bucket} does not go on"
+            raise PeerError(msg)
+        place = [("continuation-token", token)]
+
+
+def _parse(raw: bytes) -> Element:
+    try:
+        return parse_document(raw, root="ListBucketResult")
+    except StrongroomError:
+        msg = "the store answers a list that cannot be read"
+        raise PeerError(msg) from None
+
+
+def _entry(item: Element) -> StoredName:
+    size = item.get("Size") or ""
+    if not (size.isascii() and size.isdigit()):
+        msg = "the store lists an object without its size"
+        raise PeerError(msg)
+    return StoredName(unquote_plus(item.require("Key")), (item.get("ETag") or "").strip('"'), int(size))

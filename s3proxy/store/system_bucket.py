@@ -1,0 +1,48 @@
+"""The proxy's own bucket at the store: made when something is first put into it."""
+
+from http import HTTPStatus
+
+from s3proxy.store.client import Store, StoreRequest
+from s3proxy.store.errors import store_error
+from strongroom.errors import PeerError
+
+
+class SystemBucket:
+    """Where the proxy keeps what is not its clients'."""
+
+    def __init__(self, store: Store, name: str) -> None:
+        """Take the store and the name of the bucket."""
+        self._store = store
+        self.name = name
+
+    async def put(self, key: str, body: bytes, *, content_type: str = "application/octet-stream") -> None:
+        """Write an object; make the bucket if there is none.
+
+        Raises:
+            StrongroomError: the store cannot be reached, or refuses.
+        """
+        headers = {"content-type": content_type}
+        request = StoreRequest(method="PUT", bucket=self.name, key=key, headers=headers, body=body)
+        if await self._send(request) == HTTPStatus.NOT_FOUND:
+            await self.make()
+            await self._send(request)
+
+    async def make(self) -> None:
+        """Make the bucket, if another proxy has not.
+
+        Raises:
+            PeerError: the store does not let the proxy.
+            StrongroomError: the store cannot be reached.
+        """
+        async with self._store.exchange(StoreRequest(method="PUT", bucket=self.name)) as response:
+            if response.status in {HTTPStatus.OK, HTTPStatus.CONFLICT}:
+                return
+            error = await store_error(response)
+        msg = f"the store has no bucket {self.name} for the proxy's own objects, and does not let it make one"
+        raise PeerError(msg, hint=f"make it, or set system_bucket to one that exists ({error.code})")
+
+    async def _send(self, request: StoreRequest) -> int:
+        async with self._store.exchange(request) as response:
+            if response.status not in {HTTPStatus.OK, HTTPStatus.NOT_FOUND}:
+                raise await store_error(response)
+            return response.status

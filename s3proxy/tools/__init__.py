@@ -1,0 +1,1 @@
+"""What `strongroom s3` does with a whole bucket."""

@@ -1,0 +1,169 @@
+"""Sealing what stands in a bucket as plaintext, object by object, while clients go on reading and writing.
+
+An object is read, sealed, and put in its own place if it is still the one that was read (If-Match). Headers, user
+metadata and tags are kept; the time of the last change is new. What is sealed already is left, so a run that was broken
+off is simply begun again.
+"""
+
+import hashlib
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Final
+from urllib.parse import urlencode
+
+from s3proxy.at_once import for_each
+from s3proxy.backing import Backing
+from s3proxy.front.documents import parse_tagging
+from s3proxy.front.errors import S3Error
+from s3proxy.keys.policies import Mode
+from s3proxy.objects.headers import META, answer_headers
+from s3proxy.objects.open import Name, is_plaintext, stored_bytes_of
+from s3proxy.objects.outgoing import Plain
+from s3proxy.objects.write import MAX_WHOLE_BYTES, ObjectWriter
+from s3proxy.store.client import StoreRequest, read_all
+from s3proxy.store.errors import store_error
+from s3proxy.store.listing import StoredName, list_objects
+from strongroom.errors import ConfigError, PeerError, StrongroomError, UnavailableError
+from strongroom.sealed.digests import Digests
+
+_AT_ONCE: Final = 4
+_MAX_TAGS_BYTES: Final = 1 << 16
+_KEPT: Final = (
+    "cache-control", "content-disposition", "content-encoding", "content-language", "content-type", "expires",
+    "x-amz-storage-class", "x-amz-website-redirect-location",
+)  # fmt: skip
+
+
+@dataclass
+class MigrationReport:
+    """How far it is.
+
+    Attributes:
+        sealed: objects that were sealed before.
+        done: objects that were sealed now; in a dry run: that would be.
+        left: why others are still plaintext, by key.
+    """
+
+    sealed: int = 0
+    done: int = 0
+    left: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def seen(self) -> int:
+        """How many objects were looked at."""
+        return self.sealed + self.done + len(self.left)
+
+
+class Migration:
+    """Seals one bucket."""
+
+    def __init__(
+        self,
+        backing: Backing,
+        bucket: str,
+        *,
+        buffered_bytes: int,
+        dry_run: bool,
+        progress: Callable[[MigrationReport], None] = lambda _: None,
+    ) -> None:
+        """Take the bucket, and who is told after each object."""
+        self._backing = backing
+        self._bucket = bucket
+        self._dry_run = dry_run
+        self._progress = progress
+        self._writer = ObjectWriter(
+            backing.store, backing.keys, backing.finder, backing.known, buffered_bytes=buffered_bytes
+        )
+        self.report = MigrationReport()
+
+    async def run(self, *, prefix: str = "") -> MigrationReport:
+        """Seal every object that is plaintext.
+
+        Raises:
+            ConfigError: the store does not decide conditions of writes: what a client writes meanwhile would be lost.
+            UnavailableError: store or KMS are away; what was done is done.
+            StrongroomError: the store refuses to list the bucket.
+        """
+        await self._backing.probe()
+        if not self._dry_run and not self._backing.capabilities.conditional_writes:
+            msg = "the store does not decide conditions of writes, so an object written meanwhile could be lost"
+            raise ConfigError(
+                msg, hint="stop all writers and set store_conditional_writes to yes, or use another store"
+            )
+        await for_each(list_objects(self._backing.store, self._bucket, prefix=prefix), self._one, at_once=_AT_ONCE)
+        return self.report
+
+    async def _one(self, listed: StoredName) -> None:
+        try:
+            await self._seal(Name(self._bucket, listed.key))
+        except UnavailableError:
+            raise
+        except StrongroomError as error:
+            code = error.code if isinstance(error, S3Error) else ""
+            if code == "PreconditionFailed":
+                self.report.left[listed.key] = "it was changed meanwhile"
+            elif code != "NoSuchKey":  # deleted meanwhile
+                self.report.left[listed.key] = error.message
+        self._progress(self.report)
+
+    async def _seal(self, name: Name) -> None:
+        """Seal one object if it is plaintext.
+
+        Raises:
+            StrongroomError: it cannot be, or was changed meanwhile.
+        """
+        policy = self._backing.policies.require(name.bucket, name.key)
+        if policy.mode is Mode.PASSTHROUGH:
+            msg = f"policy {policy.name} passes this name through"
+            raise ConfigError(msg)
+        request = StoreRequest(method="GET", bucket=name.bucket, key=name.key)
+        async with self._backing.store.exchange(request) as response:
+            if response.status != HTTPStatus.OK:
+                raise await store_error(response)
+            if not is_plaintext(response.headers):
+                self.report.sealed += 1
+                return
+            size = stored_bytes_of(response.headers)
+            if size > MAX_WHOLE_BYTES:
+                msg = f"{size} bytes are more than one request can store; copy it through the proxy in parts"
+                raise PeerError(msg)
+            if not self._dry_run:
+                told = answer_headers(response.headers)
+                headers = {key: value for key, value in told.items() if key in _KEPT or key.startswith(META)}
+                headers |= await self._tags(name) | {"if-match": response.headers.get("ETag", "")}
+                body = _Body(response.content.iter_any(), size)
+                await self._writer.write(name, policy, headers, Plain(size, body.pieces(), body.finish))
+        self.report.done += 1
+
+    async def _tags(self, name: Name) -> dict[str, str]:
+        query = (("tagging", ""),)
+        request = StoreRequest(method="GET", bucket=name.bucket, key=name.key, query=query)
+        async with self._backing.store.exchange(request) as response:
+            if response.status in {HTTPStatus.NOT_FOUND, HTTPStatus.NOT_IMPLEMENTED}:
+                return {}
+            if response.status != HTTPStatus.OK:
+                raise await store_error(response)
+            tags = parse_tagging(await read_all(response, _MAX_TAGS_BYTES))
+        return {"x-amz-tagging": urlencode(tags)} if tags else {}
+
+
+class _Body:
+    """The plaintext as the store sends it: its length is checked, and its MD5 taken for the ETag."""
+
+    def __init__(self, source: AsyncIterator[bytes], size: int) -> None:
+        self._source = source
+        self._left = size
+        self._md5 = hashlib.md5(usedforsecurity=False)
+
+    async def pieces(self) -> AsyncIterator[memoryview]:
+        async for data in self._source:
+            self._left -= len(data)
+            self._md5.update(data)
+            yield memoryview(data)
+
+    def finish(self) -> Digests:
+        if self._left:
+            msg = "the store sent another length than it announced"
+            raise PeerError(msg)
+        return Digests(self._md5.digest(), None)

@@ -1,0 +1,112 @@
+"""Reading every object of a bucket, for tools: what is sealed and whole, what is damaged, what is plaintext."""
+
+import enum
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from s3proxy.at_once import for_each
+from s3proxy.backing import Backing
+from s3proxy.front.errors import S3Error
+from s3proxy.multipart.read import MultipartReader
+from s3proxy.objects.copy_source import Source, SourceReader
+from s3proxy.objects.open import Name, Plaintext
+from s3proxy.store.listing import StoredName, list_objects
+from strongroom.errors import IntegrityError, StrongroomError, UnavailableError
+
+_AT_ONCE: Final = 4
+
+
+class State(enum.Enum):
+    """What an object was found to be."""
+
+    WHOLE = "sealed and whole"
+    PLAIN = "plaintext, as the policy allows"
+    DAMAGED = "damaged"
+    UNREADABLE = "unreadable"
+    GONE = "deleted meanwhile"
+
+
+@dataclass
+class Survey:
+    """What was found.
+
+    Attributes:
+        counts: objects by state.
+        plaintext_bytes: that were read.
+        complaints: why objects are damaged or unreadable, by key.
+    """
+
+    counts: dict[State, int] = field(default_factory=lambda: dict.fromkeys(State, 0))
+    plaintext_bytes: int = 0
+    complaints: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def done(self) -> int:
+        """How many objects were looked at."""
+        return sum(self.counts.values())
+
+
+class Surveyor:
+    """Reads the objects of one bucket to their end. Nothing is written."""
+
+    def __init__(self, backing: Backing, bucket: str, *, progress: Callable[[Survey], None] = lambda _: None) -> None:
+        """Take the bucket, and who is told after each object."""
+        self._backing = backing
+        self._bucket = bucket
+        self._progress = progress
+        self._multipart = MultipartReader(backing.store, backing.finder)
+        self._reader = SourceReader(
+            backing.store,
+            backing.policies,
+            backing.finder,
+            self._multipart,
+            hidden_bucket=backing.system_bucket.name,
+        )
+        self.survey = Survey()
+
+    async def run(self, *, prefix: str = "") -> Survey:
+        """Read every object.
+
+        Raises:
+            UnavailableError: store or KMS are away.
+            StrongroomError: the store refuses to list the bucket.
+        """
+        await for_each(list_objects(self._backing.store, self._bucket, prefix=prefix), self._one, at_once=_AT_ONCE)
+        return self.survey
+
+    async def _one(self, listed: StoredName) -> None:
+        try:
+            state = await self._read(Name(self._bucket, listed.key))
+        except UnavailableError:
+            raise
+        except IntegrityError as error:
+            state = State.DAMAGED
+            self.survey.complaints[listed.key] = error.message
+        except StrongroomError as error:
+            gone = isinstance(error, S3Error) and error.code == "NoSuchKey"
+            state = State.GONE if gone else State.UNREADABLE
+            if not gone:
+                self.survey.complaints[listed.key] = error.message
+        self.survey.counts[state] += 1
+        self._progress(self.survey)
+
+    async def _read(self, name: Name) -> State:
+        """Read one object to its end.
+
+        Raises:
+            StrongroomError: it is damaged, unreadable or gone.
+        """
+        policy = self._backing.policies.require(name.bucket, name.key)
+        found = await self._backing.finder.look(name, policy)
+        if isinstance(found, Plaintext):
+            return State.PLAIN
+        if found.is_multipart:
+            size = (await self._multipart.manifest(name, found))[1].plaintext_bytes
+        else:
+            size = found.segment.header.plaintext_bytes
+            await self._backing.finder.digests(name, found)
+        source = Source(name, found, size, "")
+        async for piece in self._reader.pieces(source, 0, size - 1):
+            self.survey.plaintext_bytes += len(piece)
+        return State.WHOLE
