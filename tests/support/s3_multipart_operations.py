@@ -1,6 +1,7 @@
 """Multipart uploads at a bare store and through the proxy, for hypothesis to make sequences of."""
 
 from collections.abc import Mapping
+from itertools import permutations
 
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
@@ -10,6 +11,9 @@ from tests.support.s3_pair import Answer, Instead, Side, etag_view, object_view
 
 # COMPLETE-EMPTY
 COMPLETE_EMPTY: Instead = frozenset(((404, "NoSuchUpload"), (400, code)) for code in ("MalformedXML", "InvalidPart"))
+# COMPLETE-ORDER
+WRONG_PARTS = ("InvalidPart", "InvalidPartOrder", "EntityTooSmall")
+COMPLETE_ORDER: Instead = frozenset(((400, one), (400, other)) for one, other in permutations(WRONG_PARTS, 2))
 PART_SIZES = (0, 1, CHUNK, LEAST - 1, LEAST, LEAST + 1)
 
 
@@ -122,6 +126,8 @@ class MultipartOperations(Operations):
             return answer["Key"], etag_view(answer["ETag"])
 
         instead = NO_INSTEAD if self.parts[number] else COMPLETE_EMPTY
+        if how in {"reversed", "wrong etag", "unknown"}:
+            instead |= COMPLETE_ORDER
         if self.pair.call("complete_multipart_upload", parameters, view, instead=instead):
             del self.uploads[number]
             self.pair.call("get_object", lambda _: {"Key": name}, object_view)
