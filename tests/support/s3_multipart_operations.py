@@ -90,7 +90,7 @@ class MultipartOperations(Operations):
             current = [part for part in listed if part["ETag"] == side.parts[number, part["PartNumber"]]]
             assert current == listed or number in self.replaced  # PARTS-REPLACED
             told = {key: answer.get(key) for key in ("IsTruncated", "MaxParts", "NextPartNumberMarker")}
-            return told, [(part["PartNumber"], part["Size"]) for part in current]
+            return told, sorted({(part["PartNumber"], part["Size"]) for part in current})
 
         self.pair.call("list_parts", lambda side: wish | {"UploadId": side.uploads[number]}, view)
 
