@@ -108,7 +108,8 @@ def targets(directory: Path, names: tuple[str, ...]) -> Iterator[dict[str, Targe
             url, pid = stack.enter_context(_haproxy(directory / "haproxy", store))
             running["haproxy"] = Target(Endpoint(url, *user), pid)
         if "strongroom" in names:
-            proxy = stack.enter_context(ProxyProcess(directory / "s3proxy", store))
+            settings = {"processes": len(os.sched_getaffinity(0))}  # haproxy and rclone use all processors, too
+            proxy = stack.enter_context(ProxyProcess(directory / "s3proxy", store, settings=settings))
             endpoint = Endpoint(proxy.url, proxy.access_key, proxy.secret_key)
             running["strongroom"] = Target(endpoint, proxy.pid, bucket="sealed", health=proxy.health_address)
             with Connection(proxy.url) as connection:
