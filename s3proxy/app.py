@@ -70,6 +70,7 @@ class Proxy:
                         finder=backing.finder,
                         reader=multipart,
                         system_bucket=backing.system_bucket,
+                        equal_parts=settings.store_equal_parts,
                     ),
                     multipart_reader=multipart,
                     credentials=lambda: self._credentials.table,

@@ -146,6 +146,15 @@ class ProxySettings:
             why="auto asks the store with a small upload",
         ),
     )
+    store_equal_parts: bool = setting(
+        False,  # noqa: FBT003 - the default
+        Rule(
+            "whether the store wants all parts of an upload but the last to be of one size; what it would not take is"
+            " refused by name",
+            unit="true or false",
+            why="S3 does not",
+        ),
+    )
     store_conditional_writes: Known = setting(
         Known.AUTO,
         Rule(

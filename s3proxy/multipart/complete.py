@@ -59,15 +59,32 @@ class Completed:
 class UploadCompleter:
     """Completes uploads."""
 
-    def __init__(
-        self, store: Store, keys: BucketKeys, kept: KeptParts, finder: ObjectFinder, reader: MultipartReader
+    def __init__(  # noqa: PLR0913 - what it is made of
+        self,
+        store: Store,
+        keys: BucketKeys,
+        kept: KeptParts,
+        finder: ObjectFinder,
+        reader: MultipartReader,
+        *,
+        equal_parts: bool,
     ) -> None:
-        """Take the store, what seals manifests, where copies of small parts are, and what reads the finished."""
+        """Take what it works with.
+
+        Args:
+            store: where the uploads are.
+            keys: seals manifests.
+            kept: copies of small parts.
+            finder: opens entries.
+            reader: reads what is finished.
+            equal_parts: whether the store wants all parts but the last to be of one size.
+        """
         self._store = store
         self._keys = keys
         self._kept = kept
         self._finder = finder
         self._reader = reader
+        self._equal_parts = equal_parts
 
     async def complete(self, incoming: Incoming, policy: Policy) -> None:
         """Serve CompleteMultipartUpload.
@@ -91,7 +108,7 @@ class UploadCompleter:
         self, head: RequestHead, policy: Policy, upload: Upload, asked: Sequence[CompletedPart]
     ) -> Completed:
         listed, kept = await asyncio.gather(list_stored_parts(self._store, upload), self._kept.find(upload))
-        completion = plan_completion(asked, ClientParts(listed, kept))
+        completion = plan_completion(asked, ClientParts(listed, kept), equal_parts=self._equal_parts)
         _require_size(head, sum(completion.lengths))
         checksum = checksum_of_object(head, asked, completion.lengths)
         conditions = await conditions_of_write(head, upload.name, policy, self._finder)

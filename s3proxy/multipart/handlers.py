@@ -30,13 +30,14 @@ def multipart_handlers(  # noqa: PLR0913 - what they are made of
     finder: ObjectFinder,
     reader: MultipartReader,
     system_bucket: SystemBucket,
+    equal_parts: bool,
 ) -> dict[Operation, _Handler]:
     """Return what serves each operation."""
     kept = KeptParts(store, system_bucket)
     sources = SourceReader(store, policies, finder, reader, hidden_bucket=system_bucket.name)
     uploads = MultipartUploads(store, keys, kept)
     parts = PartWriter(store, keys, kept, sources)
-    completer = UploadCompleter(store, keys, kept, finder, reader)
+    completer = UploadCompleter(store, keys, kept, finder, reader, equal_parts=equal_parts)
     unsealed = UnsealedUploads(store, sources)
 
     async def passed_on(incoming: Incoming) -> None:

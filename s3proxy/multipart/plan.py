@@ -49,22 +49,26 @@ class Completion:
         return [*(self.parts[:-1] if self.small else self.parts), carrier]
 
 
-def plan_completion(asked: Sequence[CompletedPart], there: ClientParts) -> Completion:
+def plan_completion(asked: Sequence[CompletedPart], there: ClientParts, *, equal_parts: bool = False) -> Completion:
     """Decide whether and how an upload can be completed.
 
     Args:
         asked: the parts that the client lists, at least one, numbers rising.
         there: the parts that it has uploaded.
+        equal_parts: whether the store wants all parts but the last to be of one size.
 
     Raises:
-        S3Error: InvalidPart, or EntityTooSmall.
+        S3Error: InvalidPart, EntityTooSmall, or NotImplemented for parts that such a store does not take.
     """
     parts = tuple(_require_part(part, there) for part in asked)
     for part in parts[:-1]:
         if plaintext_bytes_of(part) < STORE_MIN_PART_BYTES:
             _refuse_small(part)
     last = parts[-1]
-    if plaintext_bytes_of(last) < STORE_MIN_PART_BYTES:
+    is_small = plaintext_bytes_of(last) < STORE_MIN_PART_BYTES
+    if equal_parts:
+        _require_equal(parts[:-1] if is_small else parts)
+    if is_small:
         return Completion(parts, last, last.number)
     if last.number == MAX_PARTS:
         _refuse_part(asked[-1])  # it did not come through a proxy
@@ -79,6 +83,13 @@ def _require_part(asked: CompletedPart, there: ClientParts) -> StoredPart:
     if found is None:
         _refuse_part(asked)
     return found
+
+
+def _require_equal(parts: Sequence[StoredPart]) -> None:
+    if len({part.stored_bytes for part in parts}) > 1:
+        code = "NotImplemented"
+        msg = "The store behind this endpoint wants parts of one size, the last one too unless it is under 5 MiB."
+        raise S3Error(code, msg, hint="choose a part size by which the object's size leaves less than 5 MiB")
 
 
 def _refuse_part(asked: CompletedPart) -> NoReturn:

@@ -16,7 +16,7 @@ from strongroom.sealed.attributes import Attributes, parse_attributes
 from strongroom.sealed.header import Header, Kind, parse_header
 from strongroom.sealed.names import name_tag
 from strongroom.sealed.refusal import refuse
-from strongroom.sealed.segment import Segment, admit_segment
+from strongroom.sealed.segment import Segment, admit_parsed
 from strongroom.sealed.sizes import HEADER_BYTES, TAG_BYTES
 from strongroom.secret import Secret
 
@@ -93,7 +93,7 @@ def open_entry(entry: Entry, bucket_key: Secret, *, bucket: str, key: str) -> tu
     Raises:
         RefusedError: rules 7, 11 and 12.
     """
-    segment = admit_segment(entry.raw, bucket_key)
+    segment = admit_parsed(entry.header, entry.raw[:HEADER_BYTES], bucket_key)
     nonce, sealed = entry.raw[HEADER_BYTES:_SEALED_FROM], entry.raw[_SEALED_FROM:]
     try:
         raw = segment.keys.attributes.decrypt(nonce, sealed, name_tag(bucket, key))

@@ -93,8 +93,20 @@ def admit_segment(raw: bytes | bytearray | memoryview, bucket_key: Secret) -> Se
     Raises:
         RefusedError: rules 1 to 5 and 7.
     """
-    header = parse_header(raw)
-    own = bytes(raw[:HEADER_BYTES])
+    return admit_parsed(parse_header(raw), bytes(raw[:HEADER_BYTES]), bucket_key)
+
+
+def admit_parsed(header: Header, own: bytes, bucket_key: Secret) -> Segment:
+    """Admit a stored segment whose header was read before.
+
+    Args:
+        header: ``parse_header(own)``.
+        own: exactly the first 256 bytes.
+        bucket_key: the key that the header names.
+
+    Raises:
+        RefusedError: rule 7.
+    """
     keys, commitment = _derive(bucket_key, header.salt, own[:COMMITTED_BYTES])
     if not hmac.compare_digest(commitment, own[COMMITTED_BYTES:]):
         refuse(7, "the commitment is not that of this key and header")

@@ -141,3 +141,28 @@ def test_claim_that_does_not_hold(headers: dict[str, str], code: str) -> None:
     with pytest.raises(S3Error) as caught:
         checksum_of_object(head_with(**headers), SUMMED, [5, 6])
     assert caught.value.code == code
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [LEAST, LEAST],
+        [LEAST, LEAST, 100],
+        [100],
+        [2 * LEAST],
+    ],
+)
+def test_parts_that_a_store_of_equal_parts_takes(parts: list[int]) -> None:
+    there = [part(number, f"etag-{number}", size) for number, size in enumerate(parts, start=1)]
+    kept = [one for one in there if one.stored_bytes < part_stored_bytes(LEAST)]
+    plan_completion(asked(*there), ClientParts(there, kept), equal_parts=True)
+
+
+@pytest.mark.parametrize("parts", [[LEAST, LEAST + 1], [2 * LEAST, 2 * LEAST, LEAST], [LEAST, LEAST + 1, 100]])
+def test_parts_that_it_would_not_take_are_refused_by_name(parts: list[int]) -> None:
+    there = [part(number, f"etag-{number}", size) for number, size in enumerate(parts, start=1)]
+    kept = [one for one in there if one.stored_bytes < part_stored_bytes(LEAST)]
+    with pytest.raises(S3Error, match="parts of one size") as caught:
+        plan_completion(asked(*there), ClientParts(there, kept), equal_parts=True)
+    assert caught.value.code == "NotImplemented"
+    plan_completion(asked(*there), ClientParts(there, kept))
