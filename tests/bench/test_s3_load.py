@@ -1,5 +1,6 @@
 """The load generator: what it sends, what it refuses, and that it does not lose count."""
 
+import itertools
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -36,7 +37,7 @@ class Server:
 
     def _serve(self, peer: socket.socket) -> None:
         with peer, peer.makefile("rb") as reading:
-            while head := b"".join(iter(reading.readline, b"\r\n")):
+            while head := b"".join(itertools.takewhile(_is_header, iter(reading.readline, b""))):
                 length = next(
                     (int(line[15:]) for line in head.lower().split(b"\r\n") if line[:15] == b"content-length:"), 0
                 )
@@ -46,6 +47,10 @@ class Server:
                 if not answer:
                     return
                 peer.sendall(answer)
+
+
+def _is_header(line: bytes) -> bool:
+    return line != b"\r\n"
 
 
 def ok(body: bytes = b"") -> bytes:
