@@ -49,7 +49,7 @@ class Server:
                 peer.sendall(answer)
 
 
-def _is_header(line: bytes) -> bool:
+def _is_header(line: object) -> bool:
     return line != b"\r\n"
 
 
