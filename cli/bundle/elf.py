@@ -83,7 +83,7 @@ def read(data: bytes) -> Elf:
             needed=tuple(names.get(_DT_NEEDED, [])),
             search_paths=tuple(names.get(_DT_RPATH, []) + names.get(_DT_RUNPATH, [])),
         )
-    except (StructError, UnicodeDecodeError) as error:
+    except (StructError, UnicodeDecodeError, OverflowError) as error:  # an offset of 2^63 and more
         msg = f"is damaged: {error}"
         raise ElfError(msg) from None
 

@@ -30,7 +30,7 @@ POLL_S = 0.05
 REGION = "us-east-1"
 _PORTS = ("master", "master.grpc", "volume", "volume.grpc", "filer", "filer.grpc", "s3", "s3.grpc")
 _START_ATTEMPTS = 3  # the ports are chosen before the server binds them, so somebody may take one in between
-_VOLUME_MB = 256  # small volumes: a test store is a few hundred megabytes
+_VOLUME_MB = 128  # small volumes: a test store is a few hundred megabytes
 _READY_STATUS = 200
 
 
@@ -176,6 +176,8 @@ class SeaweedServer:
 
     def _spawn(self) -> None:
         environ = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "LANG") if name in os.environ}
+        # Each bucket has volumes of its own: one, where seven are the default, or the disk is soon given away.
+        environ["WEED_MASTER_VOLUME_GROWTH_COPY_1"] = "1"
         log = os.open(self.log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
             self._process = subprocess.Popen(
