@@ -10,6 +10,7 @@ from botocore.config import Config
 
 from cli.dev.s3proxy import ProxyProcess
 from cli.dev.seaweed import REGION, SeaweedServer
+from tests.support.multipart import SYSTEM_BUCKET, kept_copies
 
 S3 = Any  # botocore makes its clients at run time
 
@@ -54,3 +55,10 @@ def s3(proxy: ProxyProcess) -> Iterator[S3]:
 def bucket(s3: S3) -> str:
     s3.create_bucket(Bucket="sealed")
     return "sealed"
+
+
+@pytest.fixture
+def no_kept_copies(bare: S3) -> None:
+    """Remove the copies of small parts that uploads of other tests have left unfinished."""
+    for key in kept_copies(bare):
+        bare.delete_object(Bucket=SYSTEM_BUCKET, Key=key)

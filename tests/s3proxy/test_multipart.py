@@ -14,6 +14,8 @@ from strongroom.sealed.header import parse_header
 from strongroom.sealed.sizes import listed_plaintext_bytes, part_stored_bytes
 from tests.support.multipart import LEAST, MIB, begin, code_of, kept_copies, upload
 
+pytestmark = pytest.mark.usefixtures("no_kept_copies")
+
 SHAPES = {
     "one empty part": (0,),
     "one byte": (1,),

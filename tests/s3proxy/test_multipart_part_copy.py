@@ -8,6 +8,8 @@ from botocore.exceptions import ClientError
 
 from tests.support.multipart import LEAST, begin, code_of, kept_copies, upload
 
+pytestmark = pytest.mark.usefixtures("no_kept_copies")
+
 
 @pytest.fixture(scope="module")
 def sources(s3: Any, bucket: str) -> dict[str, bytes]:

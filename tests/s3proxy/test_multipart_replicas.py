@@ -12,6 +12,8 @@ from cli.dev.seaweed import SeaweedServer
 from tests.s3proxy.conftest import client_of
 from tests.support.multipart import LEAST, begin, code_of, kept_copies
 
+pytestmark = pytest.mark.usefixtures("no_kept_copies")
+
 
 @pytest.fixture(scope="module")
 def other(tmp_path_factory: pytest.TempPathFactory, store: SeaweedServer, proxy: ProxyProcess) -> Iterator[Any]:

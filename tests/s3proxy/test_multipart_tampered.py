@@ -8,6 +8,8 @@ from botocore.exceptions import ClientError
 
 from tests.support.multipart import LEAST, Uploading, begin, code_of, kept_copies
 
+pytestmark = pytest.mark.usefixtures("no_kept_copies")
+
 
 @pytest.fixture
 def uploading(s3: Any, bucket: str) -> Any:

@@ -17,6 +17,8 @@ from cli.dev.s3proxy import ProxyProcess
 from cli.dev.seaweed import REGION, SeaweedServer
 from tests.support.multipart import LEAST, begin, code_of, kept_copies, upload
 
+pytestmark = pytest.mark.usefixtures("no_kept_copies")
+
 BODIES = {1: os.urandom(LEAST), 2: os.urandom(LEAST + 1), 3: os.urandom(1000)}
 WHOLE = b"".join(BODIES.values())
 

@@ -7,6 +7,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 MIB = 1 << 20
+SYSTEM_BUCKET = "strongroom-system"
 LEAST = 5 * MIB  # S3 API limit, for every part but the last
 
 S3 = Any  # botocore makes its clients at run time
@@ -66,7 +67,7 @@ def upload(client: S3, bucket: str, key: str, parts: Mapping[int, bytes], **opti
 def kept_copies(bare: S3) -> list[str]:
     """Return the names of all copies of small parts at the store."""
     try:
-        found = bare.list_objects_v2(Bucket="strongroom-system", Prefix="uploads/")
+        found = bare.list_objects_v2(Bucket=SYSTEM_BUCKET, Prefix="uploads/")
     except ClientError as error:
         if code_of(error) != "NoSuchBucket":  # it is made when something is first put into it
             raise
