@@ -21,7 +21,7 @@ from aiohttp.http import RawResponseMessage
 
 from strongroom.errors import UnavailableError
 
-READ_BYTES: Final = 1 << 18  # what is read ahead of an answer: half of it, then TCP holds the store back
+READ_BYTES: Final = 1 << 17  # what is read ahead of an answer: half of it, then TCP holds the store back
 KEEP_ALIVE_S: Final = 15.0  # shorter than stores keep idle connections, so a request rarely meets a closed one
 MAX_HEADER_BYTES: Final = 1 << 14
 _HAPPY_EYEBALLS_S: Final = 0.25  # RFC 8305, section 8

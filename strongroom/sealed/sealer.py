@@ -15,7 +15,7 @@ from strongroom.sealed.header import Kind
 from strongroom.sealed.segment import Segment
 from strongroom.sealed.sizes import HEADER_BYTES, TAG_BYTES
 
-BATCH_BYTES: Final = 1 << 18  # what a piece holds at least, if there is so much; larger ones fall out of the L2 cache
+BATCH_BYTES: Final = 1 << 17  # what a piece holds at least, if there is so much; each stream has one or two in memory
 FOOTER_NONCE: Final = bytes(12)  # its key is used once
 CHUNK_NONCE: Final = Struct(">7sIB")
 
