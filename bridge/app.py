@@ -1,36 +1,33 @@
 """Wiring: makes the parts from the settings, opens the ports, looks after them, and takes everything down in order."""
 
 import asyncio
-import contextlib
-import json
 import logging
 import os
-import ssl
 import time
-from collections.abc import Awaitable, Callable
 from functools import partial
 
 from aiohttp import web
 
 from bridge.audit import AuditLog
 from bridge.handlers import Front
-from bridge.health import Health, Part
 from bridge.metrics import Metrics
 from bridge.policy_file import PolicyFile
 from bridge.reads import CoalescingReader
 from bridge.service import Limits, Service
-from bridge.settings import BridgeSettings, Durability, parse_listen
-from strongroom.errors import ConfigError, PeerError
+from bridge.settings import BridgeSettings, Durability
+from strongroom.errors import PeerError
 from strongroom.logs import log_event
 from strongroom.openbao.connection import Call, Endpoint, OpenBao
 from strongroom.openbao.login import Credentials, Login
 from strongroom.openbao.pool import Pool
 from strongroom.openbao.secrets import SecretStore
+from strongroom.service.health import Health, Part
+from strongroom.service.listening import addresses_of, listen, tell_parent
+from strongroom.service.upkeep import repeat
 from strongroom.tls_reload import ReloadingServerContext
 
 _log = logging.getLogger(__name__)
 _HEALTH_TIMEOUT_S = 2.0  # of the question whether OpenBao is up; probes of Kubernetes give up after 1 s by default
-_BACKLOG = 512  # connections that wait to be accepted: a rollout starts hundreds of pods at once
 _HEALTH_STATUS_OK = 200
 _STANDBY_IS_FINE = {"standbyok": "true", "perfstandbyok": "true"}  # a standby node forwards what it is asked
 
@@ -91,15 +88,24 @@ class Bridge:
         settings = self._settings
         front = await self._runner(self._front.application(), keepalive_timeout=settings.keepalive_timeout_s)
         health = await self._runner(self._health.application(), keepalive_timeout=settings.keepalive_timeout_s)
-        health_server = await self._listen(health, "health_listen")
-        self._server = await self._listen(front, "listen", tls=self._tls.front)
+        health_server = await listen(health, settings.health_listen, name="health_listen")
+        self._server = await listen(
+            front,
+            settings.listen,
+            name="listen",
+            tls=self._tls.front,
+            handshake_timeout_s=settings.handshake_timeout_s,
+        )
         # Apart, because a login may wait for OpenBao and a policy edit must not.
-        self._care = [asyncio.create_task(self._repeat(work)) for work in (self._follow_files, self._look_after_login)]
-        addresses = {"https": _addresses(self._server), "health": _addresses(health_server)}
+        self._care = [
+            asyncio.create_task(repeat(work, interval_s=settings.reload_interval_s))
+            for work in (self._follow_files, self._look_after_login)
+        ]
+        addresses = {"https": addresses_of(self._server), "health": addresses_of(health_server)}
         fields = {name: ",".join(values) for name, values in addresses.items()}
         log_event(_log, logging.INFO, "listening", fields | {"pid": os.getpid()})
         if settings.ready_fd >= 0:
-            _tell_parent(settings.ready_fd, fields)
+            tell_parent(settings.ready_fd, fields)
         return addresses
 
     async def reload(self) -> None:
@@ -111,17 +117,9 @@ class Bridge:
     async def drain(self) -> None:
         """Turn unready, accept no more, finish the requests at work within the drain timeout, close everything."""
         self._health.draining = True
-        log_event(_log, logging.INFO, "draining", {"requests": self._front.at_work})
         if self._server is not None:
             self._server.close()
-        for runner in self._runners[:1]:
-            if runner.server is not None:
-                runner.server.pre_shutdown()  # idle connections close; the others after their answer
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._settings.drain_timeout_s):
-                await self._front.idle.wait()
-        if self._front.at_work:
-            log_event(_log, logging.WARNING, "drain_incomplete", {"requests": self._front.at_work})
+        await self._front.requests.drain(self._runners[0], timeout_s=self._settings.drain_timeout_s)
         await self.close()
 
     async def close(self) -> None:
@@ -148,24 +146,6 @@ class Bridge:
         self._runners.append(runner)
         return runner
 
-    async def _listen(self, runner: web.AppRunner, name: str, *, tls: ssl.SSLContext | None = None) -> asyncio.Server:
-        address = str(getattr(self._settings, name))
-        host, port = parse_listen(address, name)
-        assert runner.server is not None  # noqa: S101 - set up
-        try:
-            return await asyncio.get_running_loop().create_server(
-                runner.server,
-                host,
-                port,
-                backlog=_BACKLOG,
-                ssl=tls,
-                ssl_handshake_timeout=self._settings.handshake_timeout_s if tls else None,
-                ssl_shutdown_timeout=self._settings.handshake_timeout_s if tls else None,
-            )
-        except OSError as error:
-            msg = f"{name}={address}: cannot be listened on ({error.strerror or type(error).__name__})"
-            raise ConfigError(msg, hint="end what holds the port, or take another one") from None
-
     async def _follow_files(self) -> None:
         self._policy.reload_if_changed()
         self._tls.reload_if_changed()
@@ -174,16 +154,6 @@ class Bridge:
 
     async def _look_after_login(self) -> None:
         await self._login.tick()
-
-    async def _repeat(self, work: Callable[[], Awaitable[None]]) -> None:
-        while True:
-            try:
-                await work()
-            except ConfigError as error:
-                log_event(_log, logging.ERROR, "reload_failed", {"reason": error.message, "hint": error.hint})
-            except Exception as error:  # noqa: BLE001 - the bridge must go on looking after itself
-                log_event(_log, logging.ERROR, "care_failed", error=error)
-            await asyncio.sleep(self._settings.reload_interval_s)
 
     async def _state_of_parts(self) -> dict[str, Part]:
         age_s = time.time() - self._policy.loaded_at
@@ -248,17 +218,3 @@ def _credentials(settings: BridgeSettings) -> Credentials:
         secret_id_file=settings.openbao_secret_id_file,
         approle_mount=settings.openbao_approle_mount,
     )
-
-
-def _addresses(server: asyncio.Server) -> list[str]:
-    names = [socket.getsockname() for socket in server.sockets]
-    return [f"[{name[0]}]:{name[1]}" if ":" in name[0] else f"{name[0]}:{name[1]}" for name in names]
-
-
-def _tell_parent(fd: int, fields: dict[str, str]) -> None:
-    try:
-        with open(fd, "w", encoding="ascii") as pipe:
-            pipe.write(json.dumps({"event": "listening"} | fields) + "\n")
-    except OSError as error:
-        msg = f"ready_fd={fd}: cannot be written ({error.strerror})"
-        raise ConfigError(msg, hint="hand the write end of a pipe over to the bridge, or leave ready_fd out") from None

@@ -35,6 +35,7 @@ from strongroom.errors import (
 from strongroom.identity import identity_of
 from strongroom.logs import log_event
 from strongroom.problem import DENIED, MISSING, PROBLEM_MEDIA_TYPE, UNDELIVERABLE, Problem, encode_problem
+from strongroom.service.draining import RequestsAtWork
 
 _log = logging.getLogger(__name__)
 
@@ -93,9 +94,7 @@ class Front:
         self._service = service
         self._metrics = metrics
         self._settings = settings
-        self.at_work = 0
-        self.idle = asyncio.Event()
-        self.idle.set()
+        self.requests = RequestsAtWork()
 
     def application(self) -> web.Application:
         """Return the aiohttp application."""
@@ -133,25 +132,22 @@ class Front:
         """Limit, measure, log, and turn errors into problems."""
         begin = time.monotonic()
         request["request_id"] = secrets.token_hex(8)
-        self.at_work += 1
-        self.idle.clear()
-        self._metrics.in_flight.set(self.at_work)
         response: web.StreamResponse | None = None
         try:
-            response = await self._answer(request, handler)
+            with self.requests.track(request):
+                self._metrics.in_flight.set(len(self.requests))
+                response = await self._answer(request, handler)
             response.headers.update(_COMMON_HEADERS)
             response.headers["X-Request-Id"] = request["request_id"]
+            self.requests.answered(response)
             return response
         finally:
-            self.at_work -= 1
-            if not self.at_work:
-                self.idle.set()
-            self._metrics.in_flight.set(self.at_work)
+            self._metrics.in_flight.set(len(self.requests))
             self._note(request, response.status if response else 0, time.monotonic() - begin)
 
     async def _answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
-            if self.at_work > self._settings.max_requests:
+            if len(self.requests) > self._settings.max_requests:
                 msg = f"the bridge is at work on {self._settings.max_requests} requests"
                 raise BusyError(msg, hint="come back later", retry_after_s=self._settings.retry_after_s)  # noqa: TRY301 - the table below answers it
             return await handler(request)

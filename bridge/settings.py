@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from strongroom.errors import ConfigError
+from strongroom.service.listening import parse_listen
 from strongroom.settings import REQUIRED, Rule, setting
 
 PREFIX = "STRONGROOM_BRIDGE_"
@@ -242,17 +243,3 @@ class BridgeSettings:
             raise ConfigError(msg, hint="set the token file, or both files of an AppRole")
         for name in ("listen", "health_listen"):
             parse_listen(getattr(self, name), name)
-
-
-def parse_listen(text: str, name: str) -> tuple[str | None, int]:
-    """Split ``[HOST]:PORT`` into a host, None for every address, and a port.
-
-    Raises:
-        ConfigError: it is not of this form.
-    """
-    host, colon, port = text.rpartition(":")
-    bracketed = host.startswith("[") and host.endswith("]")
-    if not colon or not (port.isascii() and port.isdigit() and int(port) <= 65_535) or (":" in host and not bracketed):  # noqa: PLR2004 - the highest TCP port
-        msg = f"{name}={text}: must be [HOST]:PORT"
-        raise ConfigError(msg, hint="write for example :8443, 127.0.0.1:8443 or [::1]:8443")
-    return host.strip("[]") or None, int(port)

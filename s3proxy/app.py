@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
@@ -15,19 +14,20 @@ from s3proxy.objects.read import ObjectReader
 from s3proxy.objects.write import ObjectWriter
 from s3proxy.serving.client_credentials import ClientCredentials
 from s3proxy.serving.dispatch import Dispatcher
-from s3proxy.serving.health import Health
-from s3proxy.serving.listening import addresses_of, listen, tell_parent
 from s3proxy.serving.memory import MemoryBudget
 from s3proxy.serving.metrics import Metrics
 from s3proxy.serving.operations import Parts, handlers_of
 from s3proxy.serving.readiness import Readiness
 from s3proxy.settings import ProxySettings
-from strongroom.errors import ConfigError
 from strongroom.logs import log_event
+from strongroom.service.health import Health
+from strongroom.service.listening import addresses_of, listen, tell_parent
+from strongroom.service.upkeep import repeat
 from strongroom.tls_reload import ReloadingServerContext
 
 _log = logging.getLogger(__name__)
 _PROBE_S = 5.0  # at the start; a store that is away then is asked again while others are served
+_SHUTDOWN_S = 1.0  # for what our own drain has left
 _READ_BYTES = 1 << 17  # of a client's body kept unread at most twice this, then TCP holds the client back
 
 
@@ -114,6 +114,7 @@ class Proxy:
                 read_bufsize=_READ_BYTES,
             ),
             handle_signals=False,
+            shutdown_timeout=_SHUTDOWN_S,
         )
         health = web.AppRunner(self._health.application(), access_log=None, handle_signals=False)
         for runner in (front, health):
@@ -131,7 +132,7 @@ class Proxy:
         )
         # Apart, because a login may wait for OpenBao and an edit of a file must not.
         self._care = [
-            asyncio.create_task(self._repeat(work))
+            asyncio.create_task(repeat(work, interval_s=settings.reload_interval_s))
             for work in (self._follow_files, self._note_gauges, self._follow_openbao, self._backing.probe)
         ]
         addresses = {"s3": addresses_of(self._server), "health": addresses_of(health_server)}
@@ -144,16 +145,9 @@ class Proxy:
     async def drain(self) -> None:
         """Turn unready, accept no more, finish the requests at work within the drain timeout, close everything."""
         self._health.draining = True
-        log_event(_log, logging.INFO, "draining", {"requests": self.front.at_work})
         if self._server is not None:
             self._server.close()
-        if self._runners and self._runners[0].server is not None:
-            self._runners[0].server.pre_shutdown()  # idle connections close; the others after their answer
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._settings.drain_timeout_s):
-                await self.front.idle.wait()
-        if self.front.at_work:
-            log_event(_log, logging.WARNING, "drain_incomplete", {"requests": self.front.at_work})
+        await self.front.requests.drain(self._runners[0], timeout_s=self._settings.drain_timeout_s)
         await self.close()
 
     async def close(self) -> None:
@@ -176,18 +170,8 @@ class Proxy:
         await self._backing.follow_openbao()
         await self._credentials.follow_secret()
 
-    async def _repeat(self, work: Callable[[], Awaitable[None]]) -> None:
-        while True:
-            try:
-                await work()
-            except ConfigError as error:
-                log_event(_log, logging.ERROR, "reload_failed", {"reason": error.message, "hint": error.hint})
-            except Exception as error:  # noqa: BLE001 - the proxy must go on looking after itself
-                log_event(_log, logging.ERROR, "care_failed", error=error)
-            await asyncio.sleep(self._settings.reload_interval_s)
-
     async def _note_gauges(self) -> None:
-        self.metrics.in_flight.set(self.front.at_work)
+        self.metrics.in_flight.set(len(self.front.requests))
         self.metrics.memory.set(self._memory.taken_bytes)
         if self._backing.session is not None:
             self.metrics.token_ttl.set(self._backing.session.ttl_s)

@@ -8,11 +8,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from strongroom.errors import ConfigError
+from strongroom.service.listening import parse_listen
 from strongroom.settings import REQUIRED, Rule, setting
 
 PREFIX = "STRONGROOM_S3PROXY_"
 PROFILE_SCHEME = "profile:"
-_HIGHEST_PORT = 65_535
 
 
 class StoreCredentialSource(enum.StrEnum):
@@ -288,18 +288,3 @@ class ProxySettings:
         if self.openbao_address and (bool(self.openbao_token_file) == any(approle) or any(approle) != all(approle)):
             msg = "openbao_token_file, openbao_role_id_file, openbao_secret_id_file: there must be one way to log in"
             raise ConfigError(msg, hint="set the token file, or both files of an AppRole")
-
-
-def parse_listen(text: str, name: str) -> tuple[str | None, int]:
-    """Split ``[HOST]:PORT`` into a host, None for every address, and a port.
-
-    Raises:
-        ConfigError: it is not of this form.
-    """
-    host, colon, port = text.rpartition(":")
-    bracketed = host.startswith("[") and host.endswith("]")
-    is_port = port.isascii() and port.isdigit() and int(port) <= _HIGHEST_PORT
-    if not colon or not is_port or (":" in host and not bracketed):
-        msg = f"{name}={text}: must be [HOST]:PORT"
-        raise ConfigError(msg, hint="write for example :8190, 127.0.0.1:8190 or [::1]:8190")
-    return host.strip("[]") or None, int(port)

@@ -20,6 +20,7 @@ from typing import Self
 
 from cli.dev.authority import Authority, write_private
 from cli.dev.openbao_admin import OpenBaoAdmin
+from cli.dev.service import inherited_environ
 from strongroom.errors import ConfigError, NotFoundError, PeerError
 from wrapper.libc import die_with_parent
 
@@ -187,7 +188,7 @@ class OpenBaoServer:
     def _spawn(self) -> subprocess.Popen[bytes]:
         config_file = self.directory / "openbao.json"
         write_private(config_file, json.dumps(self._configuration()).encode())
-        environ = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "LANG") if name in os.environ}
+        environ = inherited_environ()
         log = os.open(self.log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
             # A session of its own: Ctrl-C on the terminal ends the parent, which ends the server in its own order.

@@ -34,6 +34,7 @@ from strongroom.errors import (
 )
 from strongroom.logs import log_event
 from strongroom.sealed.refusal import RefusedError
+from strongroom.service.draining import RequestsAtWork
 
 _log = logging.getLogger(__name__)
 
@@ -71,18 +72,18 @@ class Dispatcher:
         self._memory = memory
         self._buffered_bytes = buffered_bytes
         self._idle_s = idle_s
-        self.at_work = 0
-        self.idle = asyncio.Event()
-        self.idle.set()
+        self.requests = RequestsAtWork()
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Serve one request, and read a little of a body that nobody wanted."""
         try:
-            response = await self._serve(request)
+            with self.requests.track(request):
+                response = await self._serve(request)
         except OSError:  # the answer was broken off, or the client is gone: there is nobody to tell
             if request.transport is not None:
                 request.transport.abort()
             return web.Response()  # of which nothing can go out any more; an error would be reported as ours
+        self.requests.answered(response)
         if not request.content.is_eof():
             await _discard(request)  # not counted as at work: whoever sends it may not even be known
         return response
@@ -92,11 +93,9 @@ class Dispatcher:
         begin = time.perf_counter()
         name, status, incoming = _UNKNOWN, 0, None  # 0 unless an answer goes out
         self._metrics.begin_request()
-        self.at_work += 1
-        self.idle.clear()
         try:
             try:
-                if self.at_work > self._max_requests:
+                if len(self.requests) > self._max_requests:
                     code, msg = "SlowDown", "Please reduce your request rate."
                     raise S3Error(code, msg, retry_after_s=1.0)  # noqa: TRY301 - told like any other
                 incoming = self._admit(request, request_id)
@@ -120,9 +119,6 @@ class Dispatcher:
             status = response.status
             return response
         finally:
-            self.at_work -= 1
-            if not self.at_work:
-                self.idle.set()
             moved = (incoming.received_bytes, incoming.sent_bytes) if incoming else (0, 0)
             seconds = time.perf_counter() - begin
             self._metrics.request(name, status, seconds, *moved)

@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import logging
 import resource
 import signal
 from collections.abc import Callable
@@ -10,9 +9,9 @@ from collections.abc import Callable
 from s3proxy.app import Proxy
 from s3proxy.settings import ProxySettings
 from strongroom.errors import ConfigError
-from strongroom.logs import configure_logging, log_event
+from strongroom.logs import configure_logging
+from strongroom.service.upkeep import report_loop_error
 
-_log = logging.getLogger(__name__)
 _GC_THRESHOLDS = 10_000, 20, 20  # a request makes some hundred objects and hardly a cycle
 
 
@@ -40,7 +39,7 @@ async def run_proxy(
     """
     _collect_seldom()
     loop = asyncio.get_running_loop()
-    loop.set_exception_handler(report)
+    loop.set_exception_handler(report_loop_error)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
@@ -63,11 +62,3 @@ def _collect_seldom() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*_GC_THRESHOLDS)
-
-
-def report(_: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
-    """Log what went wrong in a callback, without the texts that asyncio builds from objects."""
-    error = context.get("exception")
-    # A caller that breaks off its TLS handshake is no event of ours; there is one for each port scan.
-    level = logging.DEBUG if isinstance(error, OSError) else logging.ERROR
-    log_event(_log, level, "loop_error", error=error if isinstance(error, BaseException) else None)

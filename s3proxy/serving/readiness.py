@@ -5,9 +5,9 @@ from http import HTTPStatus
 
 from s3proxy.backing import Backing
 from s3proxy.serving.client_credentials import ClientCredentials
-from s3proxy.serving.health import Part
 from s3proxy.store.client import StoreRequest
 from strongroom.errors import StrongroomError
+from strongroom.service.health import Part
 from strongroom.tls_reload import ReloadingServerContext
 
 _TIMEOUT_S = 2.0  # probes of Kubernetes give up after 1 s by default

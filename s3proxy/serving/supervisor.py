@@ -20,13 +20,13 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
-from s3proxy.serving.health import Health, Part
-from s3proxy.serving.listening import addresses_of, listen, tell_parent
-from s3proxy.serving.process import report
 from s3proxy.serving.worker import Worker
-from s3proxy.settings import ProxySettings, parse_listen
+from s3proxy.settings import ProxySettings
 from strongroom.errors import ConfigError
 from strongroom.logs import log_event
+from strongroom.service.health import Health, Part
+from strongroom.service.listening import addresses_of, listen, parse_listen, tell_parent
+from strongroom.service.upkeep import report_loop_error
 
 _log = logging.getLogger(__name__)
 _FIRST_PAUSE_S: Final = 0.1
@@ -58,7 +58,7 @@ class Supervisor:
             ConfigError: an address cannot be listened on, or a worker cannot be started.
         """
         loop = asyncio.get_running_loop()
-        loop.set_exception_handler(report)
+        loop.set_exception_handler(report_loop_error)
         for signal_number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(signal_number, self._stop.set)
         async with contextlib.AsyncExitStack() as stack:

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from bridge.main import main
-from bridge.settings import PREFIX, BridgeSettings, parse_listen
+from bridge.settings import PREFIX, BridgeSettings
 from cli.dev.authority import Authority
 from cli.dev.openbao import OpenBaoServer
 from strongroom.errors import ConfigError
+from strongroom.service.listening import parse_listen
 from tests.bridge.conftest import MakeBridge
 from tests.support.bridge import POLICY, BridgeProcess, bundle_request, wait_for
 

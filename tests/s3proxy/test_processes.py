@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -45,10 +46,13 @@ def workers_of(proxy: ProxyProcess) -> list[int]:
     return [event["pid"] for event in events(proxy, "listening")]
 
 
-def puts_counted(proxy: ProxyProcess) -> float:
-    sample = 'strongroom_s3proxy_request_seconds_count{operation="PutObject",status="200"} '
+def counted(proxy: ProxyProcess, sample: str) -> float:
     lines = ask(proxy, "/metrics")[1].decode().splitlines()
-    return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(sample))
+    return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(sample + " "))
+
+
+def puts_counted(proxy: ProxyProcess) -> float:
+    return counted(proxy, 'strongroom_s3proxy_request_seconds_count{operation="PutObject",status="200"}')
 
 
 def gone(pid: int) -> bool:
@@ -120,6 +124,22 @@ def test_sigterm_drains_all(proxy: ProxyProcess, s3: Any) -> None:
     assert proxy.process.wait(30) == 0
     assert all(gone(pid) for pid in workers_of(proxy))
     assert len(events(proxy, "stopped")) == 2
+
+
+def test_an_upload_that_has_begun_outlives_sigterm(proxy: ProxyProcess, s3: Any) -> None:
+    body = os.urandom(4 << 20)
+    url = urlsplit(s3.generate_presigned_url("put_object", Params={"Bucket": BUCKET, "Key": "late"}))
+    with contextlib.closing(http.client.HTTPConnection(url.netloc, timeout=30)) as connection:
+        connection.putrequest("PUT", f"{url.path}?{url.query}")
+        connection.putheader("Content-Length", str(len(body)))
+        connection.endheaders(body[: 1 << 20])
+        wait_for(lambda: counted(proxy, "strongroom_s3proxy_requests_in_flight") == 1, "the upload is at work")
+        proxy.process.send_signal(signal.SIGTERM)
+        wait_for(lambda: len(events(proxy, "draining")) >= 2, "the end to begin")
+        connection.send(body[1 << 20 :])
+        assert connection.getresponse().status == 200
+    assert proxy.process.wait(30) == 0
+    assert not events(proxy, "drain_incomplete")
 
 
 def test_workers_end_with_a_parent_that_was_killed(proxy: ProxyProcess) -> None:

@@ -248,12 +248,12 @@ def test_which_requests_may_be_sent_twice(request_: StoreRequest, *, repeatable:
 
 @in_a_loop
 async def test_an_answer_that_nobody_asked_for_is_not_taken_for_the_next_one() -> None:
-    sent = asyncio.Event()
+    taken, sent = asyncio.Event(), asyncio.Event()
 
     async def twice(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(HELLO)
-        await asyncio.sleep(0.05)
+        await taken.wait()
         writer.write(HELLO.replace(b"hello", b"other"))
         await writer.drain()
         sent.set()
@@ -262,8 +262,10 @@ async def test_an_answer_that_nobody_asked_for_is_not_taken_for_the_next_one() -
     async with serving(twice) as server:
         connections = pool(server)
         assert await ask(connections) == b"hello"
+        taken.set()
         await sent.wait()
-        await asyncio.sleep(0.05)
+        for _ in range(10):  # turns of the loop: what was sent is there to be read in the next one
+            await asyncio.sleep(0)
         assert await ask(connections) == b"hello"
         assert server.connections == 2
 

@@ -125,7 +125,7 @@ class Writer(threading.Thread):
 def kill_proxy(world: World) -> None:
     world.proxy.process.kill()
     world.proxy.process.wait()
-    world.proxy._start()
+    world.proxy.restart()
 
 
 def kill_store(world: World) -> None:

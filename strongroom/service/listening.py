@@ -3,17 +3,43 @@
 import asyncio
 import json
 import ssl
+from typing import Any
 
 from aiohttp import web
 
-from s3proxy.settings import parse_listen
 from strongroom.errors import ConfigError
 
-_BACKLOG = 1024
+_BACKLOG = 1024  # connections that wait to be accepted: a rollout starts hundreds of pods at once
+_HIGHEST_PORT = 65_535
 
 
-async def listen(
-    runner: web.BaseRunner, address: str, *, name: str, share_port: bool, tls: ssl.SSLContext | None = None
+def parse_listen(text: str, name: str) -> tuple[str | None, int]:
+    """Split ``[HOST]:PORT`` into a host, None for every address, and a port.
+
+    Args:
+        text: the address.
+        name: of the setting that it is, for messages.
+
+    Raises:
+        ConfigError: it is not of this form.
+    """
+    host, colon, port = text.rpartition(":")
+    bracketed = host.startswith("[") and host.endswith("]")
+    is_port = port.isascii() and port.isdigit() and int(port) <= _HIGHEST_PORT
+    if not colon or not is_port or (":" in host and not bracketed):
+        msg = f"{name}={text}: must be [HOST]:PORT"
+        raise ConfigError(msg, hint="write for example :8443, 127.0.0.1:8443 or [::1]:8443")
+    return host.strip("[]") or None, int(port)
+
+
+async def listen(  # noqa: PLR0913 - what there is to a port
+    runner: web.BaseRunner,
+    address: str,
+    *,
+    name: str,
+    share_port: bool = False,
+    tls: ssl.SSLContext | None = None,
+    handshake_timeout_s: float | None = None,
 ) -> asyncio.Server:
     """Listen for what a runner serves.
 
@@ -23,20 +49,18 @@ async def listen(
         name: of the setting with the address, for messages.
         share_port: whether others may listen on it, too (SO_REUSEPORT).
         tls: of the port, if it has any.
+        handshake_timeout_s: for beginning and end of TLS; asyncio's when None.
 
     Raises:
         ConfigError: the address cannot be listened on.
     """
     host, port = parse_listen(address, name)
+    assert runner.server is not None  # noqa: S101 - set up
+    options: dict[str, Any] = {"backlog": _BACKLOG, "ssl": tls, "reuse_port": share_port or None}
+    if tls is not None:
+        options |= {"ssl_handshake_timeout": handshake_timeout_s, "ssl_shutdown_timeout": handshake_timeout_s}
     try:
-        return await asyncio.get_running_loop().create_server(
-            runner.server,  # type: ignore[arg-type]  # the factory of protocols, set up
-            host,
-            port,
-            backlog=_BACKLOG,
-            ssl=tls,
-            reuse_port=share_port or None,
-        )
+        return await asyncio.get_running_loop().create_server(runner.server, host, port, **options)
     except OSError as error:
         msg = f"{name}={address}: cannot be listened on ({error.strerror or type(error).__name__})"
         raise ConfigError(msg, hint="end what holds the port, or take another one") from None

@@ -1,7 +1,7 @@
 """Metrics and health on a port of their own, plain HTTP: /metrics, /healthz, /readyz.
 
-``/healthz`` says that the event loop turns. ``/readyz`` says whether a launch would succeed, part by part, and asks
-OpenBao for it, at most once a second.
+``/healthz`` says that the event loop turns. ``/readyz`` says whether a request would succeed, part by part, and asks
+what the service depends on for it, at most once a second.
 """
 
 import asyncio
@@ -11,9 +11,8 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from bridge.metrics import CONTENT_TYPE
-
-FRESH_S = 1.0  # several probes a second ask OpenBao once
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"  # the Prometheus text format
+FRESH_S = 1.0  # several probes a second ask once
 
 
 @dataclass(frozen=True)
