@@ -1,6 +1,7 @@
 """How much memory the proxy takes for objects far larger than it may keep, and for many at once."""
 
 import concurrent.futures
+import re
 from typing import Final
 
 from bench.multipart import upload
@@ -13,6 +14,7 @@ from strongroom.errors import PeerError
 MAX_BYTES: Final = 250 << 20  # of all processes of the proxy together
 _MIB: Final = 1 << 20
 _TRIES: Final = 5
+_STORE_FAILS: Final = re.compile("<Code>(SlowDown|InternalError)</Code>")
 _PART_BYTES: Final = 64 * _MIB  # of the large object: sealed, 5 GiB are more than a single PUT may have
 
 
@@ -50,14 +52,13 @@ def _many(run: Run, target: Target, streams: int, size: int, name: str) -> None:
 
 
 def _patiently(url: str, request: Request) -> None:
-    """Send a request again when the store is overwhelmed, as SDKs do: memory is measured here, and not time."""
+    """Send a request again when the store is overwhelmed or fails, as SDKs do: memory is what is measured here."""
     for left in reversed(range(_TRIES)):
         try:
             with Connection(url) as connection:
                 connection.timed(request)
         except (PeerError, OSError) as error:
-            is_overload = isinstance(error, OSError) or "SlowDown" in str(error)
-            if not left or not is_overload:
+            if not left or not (isinstance(error, OSError) or _STORE_FAILS.search(str(error))):
                 raise
         else:
             return

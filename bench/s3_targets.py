@@ -27,6 +27,7 @@ BUCKET: Final = "bench"
 START_TIMEOUT_S: Final = 20.0
 _STOP_TIMEOUT_S: Final = 10.0
 _POLL_S: Final = 0.02
+_VOLUME_MB: Final = 1024  # a full run writes some fifty gigabytes
 _HAPROXY: Final = """\
 global
     nbthread 2
@@ -96,7 +97,7 @@ def targets(directory: Path, names: tuple[str, ...]) -> Iterator[dict[str, Targe
         StrongroomError: one does not start.
     """
     with contextlib.ExitStack() as stack:
-        store = stack.enter_context(SeaweedServer(directory / "store"))
+        store = stack.enter_context(SeaweedServer(directory / "store", volume_mb=_VOLUME_MB))
         user = store.access_key, store.secret_key
         running: dict[str, Target] = {}
         bare = Target(Endpoint(store.address, *user), store.pid)

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Self
 
 from cli.dev.authority import IssuedFiles, write_private
+from cli.dev.service import inherited_environ
 from strongroom.errors import ConfigError, PeerError
 from wrapper.libc import die_with_parent
 
@@ -58,12 +59,14 @@ class SeaweedServer:
         secret_key: of that user.
     """
 
-    def __init__(self, directory: Path, *, tls: IssuedFiles | None = None) -> None:
+    def __init__(self, directory: Path, *, tls: IssuedFiles | None = None, volume_mb: int = _VOLUME_MB) -> None:
         """Start the store.
 
         Args:
             directory: private directory for its configuration, log and data.
             tls: certificate and key to serve S3 with, on a port beside that for plain HTTP.
+            volume_mb: size of its volumes. A bucket writes to one at a time, and while the next one is made the store
+                answers 500: gigabytes want larger ones.
 
         Raises:
             ConfigError: there is no ``weed`` program.
@@ -77,6 +80,7 @@ class SeaweedServer:
         self._program = find_weed()
         self._sockets = Path(tempfile.mkdtemp(prefix="sr-weed-"))  # short: a socket's path has 107 bytes
         self._tls = tls
+        self._volume_mb = volume_mb
         self._ports: dict[str, int] = {}
         try:
             self._start()
@@ -175,7 +179,7 @@ class SeaweedServer:
                 return
 
     def _spawn(self) -> None:
-        environ = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "LANG") if name in os.environ}
+        environ = inherited_environ()
         # Each bucket has volumes of its own: one, where seven are the default, or the disk is soon given away.
         environ["WEED_MASTER_VOLUME_GROWTH_COPY_1"] = "1"
         log = os.open(self.log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
@@ -215,7 +219,7 @@ class SeaweedServer:
             "-master.electionTimeout=1s",  # of one master; it waits for this after a restart
             "-master.heartbeatInterval=100ms",
             "-master.telemetry=false",
-            f"-master.volumeSizeLimitMB={_VOLUME_MB}",
+            f"-master.volumeSizeLimitMB={self._volume_mb}",
             "-volume.preStopSeconds=0",  # it has no other servers that would have to notice
             "-volume.max=0",  # as many as the disk has room for; each bucket takes several
         ]
