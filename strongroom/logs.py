@@ -60,6 +60,9 @@ def configure_logging(component: str, *, level: str = "info", stream: TextIO | N
     logging.getLogger(component).setLevel(LEVELS[level])
     logging.raiseExceptions = False  # a failing handler would print its record, arguments included
     logging.captureWarnings(capture=True)
+    # What no line shows need not be found out ("Optimization" in the documentation of logging).
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    logging._srcfile = None  # noqa: SLF001 - named there, too
 
 
 class JsonFormatter(logging.Formatter):

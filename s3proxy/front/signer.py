@@ -13,11 +13,9 @@ from typing import Final
 from s3proxy.front.canonical import (
     ALGORITHM,
     UNSIGNED_PAYLOAD,
-    canonical_queries,
     canonical_request,
     string_to_sign,
 )
-from s3proxy.front.head import make_head
 from s3proxy.front.scope import DATE_FORMAT
 from s3proxy.front.signing_keys import Scope, SigningKeys, sign
 from strongroom.secret import Secret
@@ -72,7 +70,7 @@ class Signer:
             method: of the request.
             host: the Host header that will be sent.
             raw_path: percent-encoded, as it will be sent.
-            raw_query: percent-encoded, as it will be sent.
+            raw_query: percent-encoded and sorted, as it will be sent.
             headers: all that will be sent besides.
             now: our time, with a time zone.
             payload_sha256: of the body in hexadecimal, or UNSIGNED_PAYLOAD.
@@ -81,15 +79,11 @@ class Signer:
         added = {"x-amz-date": timestamp, "x-amz-content-sha256": payload_sha256}
         if self.credential.session_token is not None:
             added["x-amz-security-token"] = self.credential.session_token.reveal().decode()
-        head = make_head(
-            method,
-            f"{raw_path}?{raw_query}" if raw_query else raw_path,
-            [("host", host), *headers.items(), *added.items()],
-        )
-        signed = [(name, head.header(name)) for name in sorted(set(head.names()) - _NOT_SIGNED)]
+        sent = {"host": host} | {name.lower(): value for name, value in (*headers.items(), *added.items())}
+        signed = sorted((name, value) for name, value in sent.items() if name not in _NOT_SIGNED)
         scope = Scope(timestamp[:8], self.region)
         request = canonical_request(
-            method=method, path=raw_path, query=next(canonical_queries(head)), headers=signed, payload=payload_sha256
+            method=method, path=raw_path, query=raw_query, headers=signed, payload=payload_sha256
         )
         signature = sign(
             self.keys.key_for(self.credential, scope), string_to_sign(request, timestamp=timestamp, scope=str(scope))

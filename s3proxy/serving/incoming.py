@@ -7,6 +7,7 @@ was written. An answer that has begun and cannot be finished is broken off, neve
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Final
 
 from aiohttp import web
@@ -112,11 +113,12 @@ class Incoming:
 
     async def respond(self, status: int, headers: Mapping[str, str], body: bytes = b"", *, length: int = -1) -> None:
         """Answer with a body that is there; ``length`` stands in for it in the answer to HEAD."""
-        response = self._begin(status, headers, len(body) if length < 0 else length)
-        await response.prepare(self.request)
-        if body and self.request.method != "HEAD":
-            await self._write(response, body)
-        await response.write_eof()
+        response = web.Response(status=status, body=body)  # head and body in one packet
+        self._begin(response, headers, len(body) if length < 0 else length)
+        self.sent_bytes = 0 if self.request.method == "HEAD" else len(body)
+        async with asyncio.timeout(self.idle_s):
+            await response.prepare(self.request)
+            await response.write_eof()
 
     async def respond_stream(
         self, status: int, headers: Mapping[str, str], length: int, pieces: AsyncIterator[memoryview | bytes]
@@ -126,8 +128,13 @@ class Incoming:
         Raises:
             BrokenOffError: an error came after the beginning; its cause is that error.
         """
-        first = await anext(pieces, b"")
-        response = self._begin(status, headers, length)
+        first = bytes(await anext(pieces, b""))
+        if len(first) == length:
+            await anext(pieces, None)  # its end, which may still bring an error
+            await self.respond(status, headers, first)
+            return
+        response = web.StreamResponse(status=status)
+        self._begin(response, headers, length)
         try:
             await response.prepare(self.request)
             await self._write(response, first)
@@ -148,17 +155,15 @@ class Incoming:
         if self.request.transport is not None:
             self.request.transport.abort()
 
-    def _begin(self, status: int, headers: Mapping[str, str], length: int) -> web.StreamResponse:
-        response = web.StreamResponse(status=status)
+    def _begin(self, response: web.StreamResponse, headers: Mapping[str, str], length: int) -> None:
         for name, value in headers.items():
             response.headers[name] = value
         response.headers["x-amz-request-id"] = self.request_id
         response.headers.setdefault("Server", "strongroom")
-        if status not in {204, 304}:
-            response.content_length = length
+        if response.status not in {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}:
+            response.headers["Content-Length"] = str(length)
         close_if_unread(self.request, response)
         self.response = response
-        return response
 
     async def _write(self, response: web.StreamResponse, piece: memoryview | bytes) -> None:
         if not piece:
