@@ -11,7 +11,7 @@ from http import HTTPStatus
 from typing import Final
 
 from aiohttp import web
-from aiohttp.http import HttpVersion11
+from aiohttp.http import HttpVersion11, StreamWriter
 
 from s3proxy.front.body import Body, open_body
 from s3proxy.front.errors import S3Error
@@ -78,8 +78,10 @@ class Incoming:
         await self._continue()
         while True:
             try:
-                async with asyncio.timeout(self.idle_s):
-                    data = await self.request.content.readany()
+                data = self.request.content.read_nowait()
+                if not data:
+                    async with asyncio.timeout(self.idle_s):
+                        data = await self.request.content.readany()
             except TimeoutError:
                 code, msg = "RequestTimeout", "Your socket connection to the server was not read from or written to."
                 raise S3Error(code, msg) from None
@@ -137,9 +139,10 @@ class Incoming:
         self._begin(response, headers, length)
         try:
             await response.prepare(self.request)
-            await self._write(response, first)
+            await self._write(first)
             async for piece in pieces:
-                await self._write(response, piece)
+                # The buffer behind a view is used again, and a slow client's transport would still point into it.
+                await self._write(bytes(piece))
             if self.sent_bytes != length:
                 msg = "the answer has another length than was announced"
                 raise AssertionError(msg)  # noqa: TRY301 - caught below, like anything else
@@ -165,12 +168,13 @@ class Incoming:
         close_if_unread(self.request, response)
         self.response = response
 
-    async def _write(self, response: web.StreamResponse, piece: memoryview | bytes) -> None:
-        if not piece:
-            return
-        # The buffer behind a view is used again, and a slow client's transport would still point into it.
-        async with asyncio.timeout(self.idle_s):
-            await response.write(bytes(piece))
+    async def _write(self, piece: bytes) -> None:
+        writer = self.request.writer
+        assert isinstance(writer, StreamWriter)  # noqa: S101 - of a response that was prepared
+        await writer.write(piece, drain=False)
+        if self.request.protocol.writing_paused:
+            async with asyncio.timeout(self.idle_s):
+                await writer.drain()
         self.sent_bytes += len(piece)
 
     async def _continue(self) -> None:
