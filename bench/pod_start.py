@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from bench import launchers
 from bench.build import compile_program
 from bench.launchers import Launcher, Scene
+from bench.namespace import Namespace
 from bench.relay import Passage, Relay
 from bench.result import Claim
 from bench.samples import Series, combine, ratio
@@ -81,7 +82,7 @@ def measure(run: Run) -> None:
     strongroom = str(Path(sys.executable).with_name("strongroom"))
     subprocess.run([strongroom, "bundle", str(bundle)], check=True, stdout=subprocess.DEVNULL, cwd=ROOT)
     gauge = LaunchGauge(run.directory)
-    with DevStack(run.directory / "stack") as stack:
+    with DevStack(run.directory / "stack") as stack, _namespace(run) as namespace:
         admin = stack.openbao.admin
         admin.call("POST", "sys/mounts/transit", {"type": "transit"})
         admin.call("POST", "transit/keys/sops", {})
@@ -90,7 +91,7 @@ def measure(run: Run) -> None:
         cells = _cells(quick=run.quick)
         for number, (count, delay_ms, rounds) in enumerate(cells):
             run.tell(f"{NAME}: {count} secrets, {delay_ms} ms of network", number / (len(cells) + 1))
-            with _network(stack, delay_ms) as (bridge, openbao):
+            with _network(stack, namespace, delay_ms) as (bridge, openbao):
                 scene = Scene(
                     stack=stack,
                     directory=run.directory,
@@ -138,18 +139,37 @@ def _ways(scene: Scene, prefix: Path | None, *, lean: bool) -> dict[str, Launche
 
 
 @contextlib.contextmanager
-def _network(stack: DevStack, delay_ms: int) -> Iterator[tuple[str, str]]:
-    """Yield the URLs of bridge and OpenBao, behind relays where there is to be a network."""
+def _namespace(run: Run) -> Iterator[Namespace | None]:
+    try:
+        namespace = Namespace()
+    except PermissionError:
+        note = "launches over a network are made outside of a namespace of their own, which only root can make"
+        run.result.notes.append(f"{NAME}: {note}")
+        yield None
+        return
+    with namespace:
+        yield namespace
+
+
+@contextlib.contextmanager
+def _network(stack: DevStack, namespace: Namespace | None, delay_ms: int) -> Iterator[tuple[str, str]]:
+    """Yield the URLs of bridge and OpenBao; where there is to be a network, those of relays.
+
+    The block is then inside the namespace, where launches can reach nothing but these relays.
+    """
     if not delay_ms:
         yield stack.bridge_url, stack.openbao.address
         return
-    with contextlib.ExitStack() as relays:
+    with contextlib.ExitStack() as block:
         urls = []
         for url in (stack.bridge_url, stack.openbao.address):
             place = urlsplit(url)
-            relay = Relay(place.hostname or "", place.port or 0, round_trip_s=delay_ms / 1000)
-            relays.enter_context(relay)
+            listener = namespace.listener() if namespace else None
+            relay = Relay(place.hostname or "", place.port or 0, round_trip_s=delay_ms / 1000, listener=listener)
+            block.enter_context(relay)
             urls.append(f"https://127.0.0.1:{relay.port}")
+        if namespace:
+            block.enter_context(namespace.entered())
         yield urls[0], urls[1]
 
 

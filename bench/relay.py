@@ -1,4 +1,4 @@
-"""A TCP relay on loopback that makes the way to a server as long as a network would.
+"""A TCP relay that makes the way to a server as long as a network would.
 
 Each piece arrives half a round trip after it was sent. The kernel's handshake on loopback takes no time, so what a
 client sends first is held back by one more round trip, the one that connecting would have taken. It also notes when
@@ -7,6 +7,7 @@ slow start are not imitated.
 """
 
 import asyncio
+import socket
 import threading
 import time
 from collections import deque
@@ -14,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Self
 
-_PIECE_BYTES = 1 << 16
+_BACKLOG = 1024
 
 
 @dataclass
@@ -35,15 +36,18 @@ class Passage:
 class Relay:
     """One relay in a thread of its own. A context manager."""
 
-    def __init__(self, host: str, port: int, *, round_trip_s: float = 0.0) -> None:
-        """Take the server behind it and the length of the way there and back."""
+    def __init__(
+        self, host: str, port: int, *, round_trip_s: float = 0.0, listener: socket.socket | None = None
+    ) -> None:
+        """Take the server behind it, the length of the way there and back, and what to listen on but loopback."""
         self._server = host, port
         self._half_s = round_trip_s / 2
+        self._listener = listener or socket.create_server(("127.0.0.1", 0), backlog=_BACKLOG)
+        self.port: int = self._listener.getsockname()[1]
         self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
         self._ends: set[_End] = set()
         self._thread = threading.Thread(target=self._run, daemon=True)
-        self.port = 0
         self.passages: list[Passage] = []
 
     def __enter__(self) -> Self:
@@ -60,9 +64,8 @@ class Relay:
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
         listening = self._loop.run_until_complete(
-            self._loop.create_server(self._make_client, "127.0.0.1", 0, backlog=1024)
+            self._loop.create_server(self._make_client, sock=self._listener, backlog=_BACKLOG)
         )
-        self.port = listening.sockets[0].getsockname()[1]
         self._ready.set()
         self._loop.run_forever()
         listening.close()
