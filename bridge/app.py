@@ -33,7 +33,7 @@ _STANDBY_IS_FINE = {"standbyok": "true", "perfstandbyok": "true"}  # a standby n
 
 
 class Bridge:
-    """One bridge: ``start``, then ``wait_closed`` after ``drain``."""
+    """One bridge: ``start``, then ``drain``."""
 
     def __init__(self, settings: BridgeSettings) -> None:
         """Make all parts; nothing is listening or sent yet. Needs a running event loop.

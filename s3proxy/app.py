@@ -116,7 +116,9 @@ class Proxy:
             handle_signals=False,
             shutdown_timeout=_SHUTDOWN_S,
         )
-        health = web.AppRunner(self._health.application(), access_log=None, handle_signals=False)
+        health = web.AppRunner(
+            self._health.application(), access_log=None, handle_signals=False, shutdown_timeout=_SHUTDOWN_S
+        )
         for runner in (front, health):
             await runner.setup()
             self._runners.append(runner)

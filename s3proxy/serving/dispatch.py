@@ -83,7 +83,7 @@ class Dispatcher:
             if request.transport is not None:
                 request.transport.abort()
             return web.Response()  # of which nothing can go out any more; an error would be reported as ours
-        self.requests.answered(response)
+        self.requests.answered(response)  # again: its head may have gone out before the end began
         if not request.content.is_eof():
             await _discard(request)  # not counted as at work: whoever sends it may not even be known
         return response
@@ -149,7 +149,7 @@ class Dispatcher:
             code, msg = "NotImplemented", f"{call.operation.value} is not implemented."
             raise S3Error(code, msg)
         self._capabilities().require(call.operation, verified.head)
-        return Incoming(request, call, verified, request_id, self._idle_s)
+        return Incoming(request, call, verified, request_id, self._idle_s, self.requests.answered)
 
     def _require_visible(self, call: Call) -> None:
         if call.bucket == self._hidden_bucket:
@@ -171,8 +171,10 @@ class Dispatcher:
             headers["Content-Type"] = XML_TYPE
         response = web.Response(status=told.status, body=body, headers=headers)
         close_if_unread(request, response)
-        await response.prepare(request)
-        await response.write_eof()
+        self.requests.answered(response)
+        async with asyncio.timeout(self._idle_s):
+            await response.prepare(request)
+            await response.write_eof()
         return response
 
     def _report(self, request_id: str, name: str, error: BaseException, told: S3Error | None = None) -> None:

@@ -5,7 +5,7 @@ was written. An answer that has begun and cannot be finished is broken off, neve
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Final
@@ -37,6 +37,7 @@ class Incoming:
         verified: who asks.
         request_id: of this exchange.
         idle_s: patience with a client that moves no byte.
+        on_answer: called with each answer before it goes out.
         received_bytes: of plaintext, so far.
         sent_bytes: of bodies of answers, so far.
     """
@@ -46,6 +47,7 @@ class Incoming:
     verified: Verified
     request_id: str
     idle_s: float
+    on_answer: Callable[[web.StreamResponse], None]
     received_bytes: int = 0
     sent_bytes: int = 0
     response: web.StreamResponse | None = field(default=None, repr=False)
@@ -114,13 +116,21 @@ class Incoming:
         return document
 
     async def respond(self, status: int, headers: Mapping[str, str], body: bytes = b"", *, length: int = -1) -> None:
-        """Answer with a body that is there; ``length`` stands in for it in the answer to HEAD."""
+        """Answer with a body that is there; ``length`` stands in for it in the answer to HEAD.
+
+        Raises:
+            BrokenOffError: the client is gone, or takes nothing.
+        """
         response = web.Response(status=status, body=body)  # head and body in one packet
         self._begin(response, headers, len(body) if length < 0 else length)
+        try:
+            async with asyncio.timeout(self.idle_s):
+                await response.prepare(self.request)
+                await response.write_eof()
+        except OSError as error:
+            self.abort()
+            raise BrokenOffError from error
         self.sent_bytes = 0 if self.request.method == "HEAD" else len(body)
-        async with asyncio.timeout(self.idle_s):
-            await response.prepare(self.request)
-            await response.write_eof()
 
     async def respond_stream(
         self, status: int, headers: Mapping[str, str], length: int, pieces: AsyncIterator[memoryview | bytes]
@@ -132,7 +142,9 @@ class Incoming:
         """
         first = bytes(await anext(pieces, b""))
         if len(first) == length:
-            await anext(pieces, None)  # its end, which may still bring an error
+            if await anext(pieces, None) is not None:  # its end may still bring an error
+                msg = "there is more of the answer than was announced"
+                raise AssertionError(msg)
             await self.respond(status, headers, first)
             return
         response = web.StreamResponse(status=status)
@@ -140,6 +152,7 @@ class Incoming:
         try:
             await response.prepare(self.request)
             await self._write(first)
+            del first
             async for piece in pieces:
                 # The buffer behind a view is used again, and a slow client's transport would still point into it.
                 await self._write(bytes(piece))
@@ -166,6 +179,7 @@ class Incoming:
         if response.status not in {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}:
             response.headers["Content-Length"] = str(length)
         close_if_unread(self.request, response)
+        self.on_answer(response)
         self.response = response
 
     async def _write(self, piece: bytes) -> None:

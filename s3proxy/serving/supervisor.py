@@ -34,6 +34,7 @@ _LONGEST_PAUSE_S: Final = 30.0
 _STEADY_S: Final = 60.0  # whoever has run for so long did not die of how it was started
 _KILL_AFTER_S: Final = 5.0  # behind the drain timeout
 _ASK_TIMEOUT_S: Final = 3.0
+_SHUTDOWN_S: Final = 1.0  # of the health port, behind the drain
 _METRICS_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"  # of prometheus_client; workers read it when they import that
 
 
@@ -68,7 +69,9 @@ class Supervisor:
             stack.callback(self._kill)
             self._session = await stack.enter_async_context(aiohttp.ClientSession(trust_env=False))
             settings, address = self._share(stack)
-            runner = web.AppRunner(self._health.application(), access_log=None, handle_signals=False)
+            runner = web.AppRunner(
+                self._health.application(), access_log=None, handle_signals=False, shutdown_timeout=_SHUTDOWN_S
+            )
             await runner.setup()
             stack.push_async_callback(runner.cleanup)
             server = await listen(runner, self._settings.health_listen, name="health_listen", share_port=False)

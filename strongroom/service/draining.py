@@ -7,6 +7,7 @@ send, so that an upload under way stands still until it is cut.
 import asyncio
 import contextlib
 import logging
+import weakref
 from collections.abc import Iterator
 
 from aiohttp import web
@@ -22,28 +23,30 @@ class RequestsAtWork:
 
     def __init__(self) -> None:
         """Begin with none."""
-        self._busy: set[asyncio.Protocol] = set()
+        self._count = 0
         self._ends = False
-        self._last: set[asyncio.Protocol] = set()  # with their last request: aiohttp closes them after its answer
+        self._transports: weakref.WeakSet[asyncio.Transport] = weakref.WeakSet()  # that may have answers to send
 
     def __len__(self) -> int:
         """Return how many are at work."""
-        return len(self._busy)
+        return self._count
 
     @contextlib.contextmanager
     def track(self, request: web.BaseRequest) -> Iterator[None]:
         """Count a request until its handler has answered it."""
-        connection = request.protocol
-        self._busy.add(connection)
+        if request.transport is not None:
+            self._transports.add(request.transport)
+        self._count += 1
         try:
             yield
         finally:
-            self._busy.discard(connection)
-            if self._ends:
-                self._last.add(connection)
+            self._count -= 1
 
     def answered(self, response: web.StreamResponse) -> None:
-        """Make an answer the last one of its connection if the server is at its end; call this with every answer."""
+        """Make an answer the last one of its connection if the server is at its end.
+
+        Call this with every answer before it is prepared, and again when it was a long one.
+        """
         if self._ends:
             response.force_close()
 
@@ -56,32 +59,35 @@ class RequestsAtWork:
             runner: of the server, which no longer accepts connections.
             timeout_s: to wait for clients; whoever is not done by then is cut by the runner's cleanup.
         """
-        log_event(_log, logging.INFO, "draining", {"requests": len(self)})
+        log_event(_log, logging.INFO, "draining", {"requests": self._count})
         self._ends = True
-        left: set[asyncio.WriteTransport] = set()
+        left = 0
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
-                await asyncio.sleep(_POLL_S)  # what has just arrived comes to its handler
                 while True:
-                    left = {transport for transport in left | self._close_idle(runner) if not _is_sent(transport)}
-                    if not left and not self._busy:
+                    unsent = sum(not _is_sent(transport) for transport in self._transports)
+                    left = max(unsent, _close_idle(runner))
+                    if not left and not self._count:
                         return
                     await asyncio.sleep(_POLL_S)
-        log_event(_log, logging.WARNING, "drain_incomplete", {"requests": len(self), "connections": len(left)})
-
-    def _close_idle(self, runner: web.BaseRunner) -> set[asyncio.WriteTransport]:
-        """Return the transports of all connections; those of idle ones are closing."""
-        assert runner.server is not None  # noqa: S101 - set up
-        transports: set[asyncio.WriteTransport] = set()
-        for connection in runner.server.connections:
-            if isinstance(connection.transport, asyncio.WriteTransport):
-                transports.add(connection.transport)
-                if connection not in self._busy and connection not in self._last:
-                    connection.force_close()
-        return transports
+        log_event(_log, logging.WARNING, "drain_incomplete", {"requests": self._count, "connections": left})
 
 
-def _is_sent(transport: asyncio.WriteTransport) -> bool:
+def _close_idle(runner: web.BaseRunner) -> int:
+    """Close the connections on which the server waits for a request, and return how many others are open."""
+    assert runner.server is not None  # noqa: S101 - set up
+    others = 0
+    for connection in runner.server.connections:
+        # Public names do not tell. A request that was read, and is not yet at work, is no longer waited for.
+        waiter = connection._waiter  # noqa: SLF001
+        if waiter is not None and not waiter.done():
+            connection.force_close()
+        elif connection.transport is not None and not connection.transport.is_closing():
+            others += 1
+    return others
+
+
+def _is_sent(transport: asyncio.Transport) -> bool:
     # A transport of TLS tells what it has not encrypted yet, and nothing public tells what is encrypted and not sent.
     tls = getattr(transport, "_ssl_protocol", transport)
     if tls is None:

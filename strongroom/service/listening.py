@@ -49,7 +49,7 @@ async def listen(  # noqa: PLR0913 - what there is to a port
         name: of the setting with the address, for messages.
         share_port: whether others may listen on it, too (SO_REUSEPORT).
         tls: of the port, if it has any.
-        handshake_timeout_s: for beginning and end of TLS; asyncio's when None.
+        handshake_timeout_s: for the beginning of TLS; asyncio's when None.
 
     Raises:
         ConfigError: the address cannot be listened on.
@@ -58,7 +58,8 @@ async def listen(  # noqa: PLR0913 - what there is to a port
     assert runner.server is not None  # noqa: S101 - set up
     options: dict[str, Any] = {"backlog": _BACKLOG, "ssl": tls, "reuse_port": share_port or None}
     if tls is not None:
-        options |= {"ssl_handshake_timeout": handshake_timeout_s, "ssl_shutdown_timeout": handshake_timeout_s}
+        # Not for its end, whose 30 s are all that a slow client has to take the end of an answer.
+        options["ssl_handshake_timeout"] = handshake_timeout_s
     try:
         return await asyncio.get_running_loop().create_server(runner.server, host, port, **options)
     except OSError as error:

@@ -7,11 +7,14 @@ import os
 import socket
 import ssl
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
+import aiohttp
 import pytest
 from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http import RawRequestMessage
 
 from cli.dev.authority import Authority
 from strongroom.service.draining import RequestsAtWork
@@ -28,7 +31,20 @@ class Served:
 
     def __init__(self) -> None:
         self.requests = RequestsAtWork()
-        self.runner = web.ServerRunner(web.Server(self._answer, access_log=None), shutdown_timeout=1.0)
+        self.on_request: Callable[[], None] = lambda: None  # called between the reading of a request and its handler
+        server = web.Server(self._answer, request_factory=self._make_request, access_log=None)
+        self.runner = web.ServerRunner(server, shutdown_timeout=1.0)
+
+    def _make_request(
+        self,
+        message: RawRequestMessage,
+        payload: aiohttp.StreamReader,
+        protocol: web.RequestHandler,
+        writer: AbstractStreamWriter,
+        task: asyncio.Task[None],
+    ) -> web.BaseRequest:
+        self.on_request()
+        return web.BaseRequest(message, payload, protocol, writer, task, asyncio.get_running_loop())
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         with self.requests.track(request):
@@ -68,9 +84,9 @@ def connect(port: int, tls: ssl.SSLContext | None) -> socket.socket:
     return tls.wrap_socket(client, server_hostname="localhost") if tls else client
 
 
-def ask(client: socket.socket) -> None:
+def ask(client: socket.socket, *, connection: bytes = b"keep-alive") -> None:
     """Ask, and wait for the first byte, so that the server has answered as far as it knows."""
-    client.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    client.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: " + connection + b"\r\n\r\n")
     assert client.recv(1) == b"H"
 
 
@@ -94,11 +110,12 @@ def contexts(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[ssl.SSLCon
 Contexts = tuple[ssl.SSLContext | None, ssl.SSLContext | None]
 
 
-def test_an_answer_arrives_although_its_process_ends(contexts: Contexts) -> None:
+@pytest.mark.parametrize("connection", [b"keep-alive", b"close"])
+def test_an_answer_arrives_although_its_process_ends(contexts: Contexts, connection: bytes) -> None:
     async def run() -> bytes:
         async with serving(contexts[0]) as (served, port):
             with await asyncio.to_thread(connect, port, contexts[1]) as client:
-                await asyncio.to_thread(ask, client)
+                await asyncio.to_thread(ask, client, connection=connection)
                 reading = asyncio.create_task(asyncio.to_thread(read_all, client, pause_s=0.001))
                 await served.drain(timeout_s=ENOUGH_S)
                 return (await reading)[1]
@@ -127,6 +144,20 @@ def test_an_upload_that_has_begun_is_taken_and_answered(contexts: Contexts) -> N
     assert b"X-Got: %d\r\n" % len(BODY) in head
     assert b"Connection: close" in head
     assert body == BODY
+
+
+def test_a_request_that_has_just_arrived_is_answered(contexts: Contexts) -> None:
+    async def run() -> bytes:
+        async with serving(contexts[0]) as (served, port):
+            with await asyncio.to_thread(connect, port, contexts[1]) as client:
+                ends: list[asyncio.Task[None]] = []
+                served.on_request = lambda: ends.append(asyncio.create_task(served.drain(timeout_s=ENOUGH_S)))
+                await asyncio.to_thread(ask, client)
+                got = await asyncio.to_thread(read_all, client)
+                await ends[0]
+                return got[1]
+
+    assert asyncio.run(run()) == BODY
 
 
 def test_a_client_that_reads_nothing_is_waited_for_and_told_of(caplog: pytest.LogCaptureFixture) -> None:
