@@ -8,8 +8,8 @@ from typing import Final
 from bench.bridge_load import Caller, bundle_request, streams
 from bench.launchers import store_secrets
 from bench.processes import cpu_seconds, family, watched
-from bench.result import Better, Claim
-from bench.samples import Series, ratio
+from bench.result import Better
+from bench.samples import Series
 from bench.suite import Run
 from bridge.settings import Durability
 from cli.dev.bridge import BridgeProcess
@@ -92,7 +92,7 @@ def _measure_throughput(run: Run, contenders: Mapping[str, _Contender], request:
 def _claim_durability(run: Run, series: Mapping[str, Series], what: str, *, better_when: Better) -> None:
     durable, lax = (series[f"audit {one.value}"] for one in (Durability.FSYNC, Durability.WRITE))
     name = f"{NAME}/{what}/audit fsync:audit write"
-    run.claim(Claim(name=name, value=ratio(durable, lax), unit="ratio", better=better_when, noise=0.5))
+    run.ratio(name, durable, lax, better=better_when, noise=0.5)
 
 
 def _measure_storm(run: Run, contenders: Mapping[str, _Contender], request: bytes) -> None:
@@ -108,4 +108,4 @@ def _measure_storm(run: Run, contenders: Mapping[str, _Contender], request: byte
     for name, times in series.items():
         run.result.add(NAME, "storm_latency", "s", times, target=name, callers=str(STORM))
         peak = float(usages[name].peak_bytes)
-        run.result.add(NAME, "memory", "B", Series([[peak]]), target=name, callers=str(STORM))
+        run.result.add_peak(NAME, "memory", "B", Series([[peak]]), target=name, callers=str(STORM))

@@ -13,12 +13,13 @@ from typing import Final
 
 import preload
 from bench.build import compile_program
-from bench.result import Claim
-from bench.samples import Estimate, Series, ratio
+from bench.samples import Series
 from bench.suite import Run
-from strongroom.errors import PeerError
+from strongroom.errors import ConfigError, PeerError
 from strongroom.region import encode
+from wrapper.libc import memfd_secret
 from wrapper.memory import SecretMemory, to_high_descriptor
+from wrapper.settings import REQUIRE_ANY
 
 NAME: Final = "getenv"
 SUMMARY: Final = "getenv() of the library beside glibc's and musl's, reading memfd_secret memory, starting programs"
@@ -63,9 +64,13 @@ class Case:
         """Run getenv.c and return what it prints, or what callgrind prints when instructions are to be counted.
 
         Raises:
+            ConfigError: valgrind is missing.
             PeerError: it fails.
         """
         words = [str(self.program), what, *map(str, (self.variables, threads, samples, calls))]
+        if is_counted and not os.access(_CALLGRIND, os.X_OK):
+            msg = f"{_CALLGRIND}: not installed"
+            raise ConfigError(msg, hint="make bench installs what the benchmarks need")
         environ, descriptor = self._environ(is_counted=is_counted)
         if is_counted:
             words = [_CALLGRIND, "--tool=callgrind", "--callgrind-out-file=/dev/null", *words]
@@ -120,7 +125,7 @@ class Case:
 
 
 def _secret_region(image: bytes) -> tuple[str, int]:
-    memory = SecretMemory("memfd-secret")
+    memory = SecretMemory(REQUIRE_ANY)  # the best there is; where it is ordinary memory, a note says so
     memory.allocate(len(image))[:] = image
     return memory.rung, memory.seal()
 
@@ -133,12 +138,26 @@ def _ordinary_region(image: bytes) -> tuple[str, int]:
     return "any", to_high_descriptor(descriptor)
 
 
-def make_cases(directory: Path) -> dict[tuple[str, bool, int], Case]:
-    """Compile getenv.c for each C library; returns the cases by libc, whether the library is loaded, and variables."""
-    programs = {
-        libc: compile_program("getenv", directory, compiler=compiler, flags=("-pthread",))
-        for libc, compiler in COMPILERS.items()
-    }
+def make_cases(
+    directory: Path, leave_out: Callable[[str, str], None] | None = None
+) -> dict[tuple[str, bool, int], Case]:
+    """Compile getenv.c for each C library; returns the cases by libc, whether the library is loaded, and variables.
+
+    Args:
+        directory: for the programs.
+        leave_out: told that musl is missing and why; without it that is an error.
+
+    Raises:
+        ConfigError: a compiler is missing.
+    """
+    programs = {}
+    for libc, compiler in COMPILERS.items():
+        try:
+            programs[libc] = compile_program("getenv", directory, compiler=compiler, flags=("-pthread",))
+        except ConfigError as error:
+            if leave_out is None or libc == "glibc":
+                raise
+            leave_out(libc, f"{NAME}: {error}")
     return {
         (libc, is_ours, variables): Case(program=program, libc=libc, is_ours=is_ours, variables=variables)
         for libc, program in programs.items()
@@ -149,24 +168,32 @@ def make_cases(directory: Path) -> dict[tuple[str, bool, int], Case]:
 
 def measure(run: Run) -> None:
     """Measure calls, their instructions, their growth, memory, and starting programs."""
-    cases = make_cases(run.directory)
+    cases = make_cases(run.directory, run.leave_out)
     run.tell(f"{NAME}: calls", 0.0)
     _measure_calls(run, cases)
+    _measure_growth(run, cases)
     run.tell(f"{NAME}: threads", 0.4)
     typical = {case.target: case for (_, _, variables), case in cases.items() if variables == TYPICAL}
-    _measure_one(run, typical, "hit", threads=8, calls=20_000)
+    _measure_one(run, typical, "hit", threads=8, calls=100_000)
     run.tell(f"{NAME}: instructions", 0.5)
     count_instructions(run, cases)
     run.tell(f"{NAME}: starting programs", 0.9)
     _measure_one(run, typical, "spawn", threads=1, calls=20)
-    alone = dict.fromkeys(("heap", "secret"), typical["glibc"])
-    series = run.interleaved(
-        {what: _batch(case, what, threads=1, calls=50, samples=5) for what, case in alone.items()}, rounds=_rounds(run)
-    )
+    _measure_memory(run, typical["glibc"])
+
+
+def _measure_memory(run: Run, case: Case) -> None:
+    try:
+        os.close(memfd_secret())
+    except OSError as error:
+        run.leave_out("memfd_secret", f"{NAME}: {error.strerror}; the library reads its secrets from other memory")
+        return
+    contenders = {what: _batch(case, what, threads=1, calls=50, samples=5) for what in ("heap", "secret")}
+    series = run.interleaved(contenders, rounds=_rounds(run))
     for what, times in series.items():
         run.result.add(NAME, "latency", "s", _seconds(times), target=what, operation="read 64 KiB")
-    value = ratio(series["secret"], series["heap"])
-    run.claim(Claim(name=f"{NAME}/read 64 KiB/memfd_secret:heap", value=value, unit="ratio", better="lower", noise=0.3))
+    name = f"{NAME}/read 64 KiB/memfd_secret:heap"
+    run.ratio(name, series["secret"], series["heap"], better="lower", noise=0.3)
 
 
 def _measure_calls(run: Run, cases: Mapping[tuple[str, bool, int], Case]) -> None:
@@ -175,17 +202,25 @@ def _measure_calls(run: Run, cases: Mapping[tuple[str, bool, int], Case]) -> Non
             if what != "hit" and variables not in {TYPICAL, 10_000}:
                 continue
             calls = 20_000 if variables <= 1000 else 4000  # noqa: PLR2004 - a linear search takes its time there
+            if what == "spread":
+                calls = max(calls, variables)  # each name as often
             chosen = {case.target: case for (_, _, count), case in cases.items() if count == variables}
             _measure_one(run, chosen, what, threads=1, calls=calls)
-    for libc in COMPILERS:
-        ours = {
-            f.labels["variables"]: f
-            for f in run.result.find(NAME, "latency", target=f"strongroom on {libc}", operation="hit", threads="1")
-        }
-        growth = ours["10000"].median.value / ours["10"].median.value
-        point = Estimate(growth, growth, growth)
+
+
+def _measure_growth(run: Run, cases: Mapping[tuple[str, bool, int], Case]) -> None:
+    """Measure few and many variables in the same rounds: a ratio of what was measured at other times is none."""
+    ours = {(case.libc, case.variables): case for case in cases.values() if case.is_ours}
+    libcs = sorted({libc for libc, _ in ours})
+    batches = {
+        f"{libc}/{variables}": _batch(ours[libc, variables], "hit", threads=1, calls=20_000, samples=3)
+        for libc in libcs
+        for variables in (10, 10_000)
+    }
+    series = run.interleaved(batches, rounds=_rounds(run))
+    for libc in libcs:
         name = f"{NAME}/hit/growth of time from 10 to 10,000 variables/{libc}"
-        run.claim(Claim(name=name, value=point, unit="ratio", better="lower", aim=MAX_GROWTH))
+        run.ratio(name, series[f"{libc}/10000"], series[f"{libc}/10"], better="lower", aim=MAX_GROWTH)
 
 
 def _measure_one(run: Run, chosen: Mapping[str, Case], what: str, *, threads: int, calls: int) -> None:
@@ -198,12 +233,11 @@ def _measure_one(run: Run, chosen: Mapping[str, Case], what: str, *, threads: in
         labels = {"target": target, "operation": what, "threads": str(threads)}
         run.result.add(NAME, "latency", "s", _seconds(times), variables=str(chosen[target].variables), **labels)
     variables = next(iter(chosen.values())).variables
-    for libc in COMPILERS:
-        value = ratio(series[f"strongroom on {libc}"], series[libc])
+    for libc in sorted({case.libc for case in chosen.values()}):
         aim = 1.0 if (what, threads, variables) == ("hit", 1, TYPICAL) else None
         suffix = f", {threads} threads" if threads > 1 else ""
         name = f"{NAME}/{what}/{variables} variables{suffix}/strongroom:{libc}"
-        run.claim(Claim(name=name, value=value, unit="ratio", better="lower", aim=aim, noise=0.3))
+        run.ratio(name, series[f"strongroom on {libc}"], series[libc], better="lower", aim=aim, noise=0.3)
 
 
 def _batch(case: Case, what: str, *, threads: int, calls: int, samples: int) -> Callable[[], list[float]]:

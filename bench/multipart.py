@@ -1,5 +1,6 @@
 """A multipart upload, as SDKs do it for large objects."""
 
+import contextlib
 import re
 from typing import Final
 
@@ -26,4 +27,5 @@ def upload(target: Target, connection: Connection, key: str, part: Payload, coun
         etag = connection.put_part(target.requests.put(key, part, f"partNumber={number}&{query}"))
         lines += f"<Part><PartNumber>{number}</PartNumber><ETag>{etag}</ETag></Part>"
     document = f"<CompleteMultipartUpload>{lines}</CompleteMultipartUpload>".encode()
-    connection.fetch(target.requests.post(key, query, Payload(0, document)))
+    with contextlib.closing(Payload(0, document)) as body:
+        connection.fetch(target.requests.post(key, query, body))

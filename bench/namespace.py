@@ -23,8 +23,12 @@ class Namespace:
         """
         self._name = f"strongroom-bench-{os.getpid()}"
         netns.create(self._name)
-        with self.entered(), IPRoute() as route:
-            route.link("set", index=_LOOPBACK_INDEX, state="up")
+        try:
+            with self.entered(), IPRoute() as route:
+                route.link("set", index=_LOOPBACK_INDEX, state="up")
+        except BaseException:
+            netns.remove(self._name)
+            raise
 
     def __enter__(self) -> Self:
         """Return it."""

@@ -1,6 +1,8 @@
 """How long a program waits for its secrets: from exec of the wrapper to the first instruction of ``main``."""
 
 import contextlib
+import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -12,22 +14,26 @@ from urllib.parse import urlsplit
 
 from bench import launchers
 from bench.build import compile_program
+from bench.exchange import PHASES, round_trips, split_launch
 from bench.launchers import Launcher, Scene
 from bench.namespace import Namespace
-from bench.relay import Passage, Relay
+from bench.relay import Relay
 from bench.result import Claim
-from bench.samples import Series, combine, ratio
+from bench.samples import Series, combine
 from bench.suite import ROOT, Run
 from cli.dev.stack import DevStack
 from strongroom.errors import PeerError, StrongroomError
 
 NAME: Final = "pod-start"
 SUMMARY: Final = "from exec of the wrapper to main of the application, beside bao agent, sops and dotenvx"
+PEERS: Final = ("bao agent", "sops", "dotenvx")
 MIN_TIMES_QUICKER: Final = 40.0  # than bao agent
 MAX_ABOVE_NAKED_S: Final = 0.045
 _TIMEOUT_S: Final = 120
 _PROMISED: Final = (10, 0)  # secrets, milliseconds of network: where the promises stand
-_SLOW_PEERS: Final = ("dotenvx",)  # takes 15 ms for each secret: is left out of the large cells
+_MOST_FOR_DOTENVX: Final = 100  # secrets: it takes some 15 ms for each
+_FAR_S: Final = 0.08  # a network on which no server answers before the whole of a client's flight has come
+_TRIES: Final = 3
 _INTERPRETER: Final = """\
 import time
 now = time.monotonic_ns()
@@ -39,8 +45,9 @@ open(os.environ["BENCH_FIRST"], "w").write(f"{now} 0")
 class LaunchGauge:
     """Runs launches and reads what the two small programs wrote."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, timeout_s: float = _TIMEOUT_S) -> None:
         """Compile the one that launches, into the directory."""
+        self._timeout_s = timeout_s
         self._launch = str(compile_program("launch", directory))
         self._first_file = directory / "first.txt"
         self._used_file = directory / "used.txt"
@@ -54,24 +61,36 @@ class LaunchGauge:
             PeerError: the program did not run to its end with all its secrets.
         """
         self._first_file.unlink(missing_ok=True)
-        environ = {**launcher.environ, "BENCH_FIRST": str(self._first_file)}
-        done = subprocess.run(
-            [self._launch, str(self._used_file), *launcher.command],
-            env=environ,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=_TIMEOUT_S,
-            check=False,
-        )
+        said_all = self._run(launcher)
         begin, user, system, peak, status = map(int, self._used_file.read_text().split())
         found = self._first_file.read_text().split() if self._first_file.exists() else ["0", "-1"]
         if status or int(found[1]) != secrets:
-            said = (done.stderr or done.stdout).decode(errors="replace").strip().splitlines()[-1:] or ["nothing said"]
+            said = said_all.decode(errors="replace").strip().splitlines()[-1:] or ["nothing said"]
             msg = f"{launcher.command[0]}: ended with {status}, {found[1]} of {secrets} secrets arrived: {said[0]}"
             raise PeerError(msg)
         self.cpu_s = (user + system) / 1e6
         self.peak_bytes = peak * 1024
         return begin, int(found[0])
+
+    def _run(self, launcher: Launcher) -> bytes:
+        """Run to the end, or end all that was started; returns what was said."""
+        with subprocess.Popen(
+            [self._launch, str(self._used_file), *launcher.command],
+            env={**launcher.environ, "BENCH_FIRST": str(self._first_file)},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,  # a group that can be ended as a whole
+        ) as process:
+            try:
+                output, errors = process.communicate(timeout=self._timeout_s)
+            except BaseException as error:
+                os.killpg(process.pid, signal.SIGKILL)
+                if not isinstance(error, subprocess.TimeoutExpired):
+                    raise
+                msg = f"{launcher.command[0]}: did not end within {self._timeout_s:g} s"
+                raise PeerError(msg) from None
+        return errors or output
 
 
 def measure(run: Run) -> None:
@@ -87,7 +106,6 @@ def measure(run: Run) -> None:
         admin.call("POST", "sys/mounts/transit", {"type": "transit"})
         admin.call("POST", "transit/keys/sops", {})
         launchers.store_secrets(stack, 1000)
-        quickest = {}
         cells = _cells(quick=run.quick)
         for number, (count, delay_ms, rounds) in enumerate(cells):
             run.tell(f"{NAME}: {count} secrets, {delay_ms} ms of network", number / (len(cells) + 1))
@@ -101,13 +119,12 @@ def measure(run: Run) -> None:
                     openbao=openbao,
                     count=count,
                 )
-                ways = _ways(scene, prefix, lean=run.quick and (count, delay_ms) != _PROMISED)
-                series = _measure_cell(run, gauge, ways, scene, delay_ms, rounds)
-                quickest[count, delay_ms] = series["strongroom"].values[0]
+                ways = _ways(run, scene, prefix, lean=run.quick and (count, delay_ms) != _PROMISED)
+                _measure_cell(run, gauge, ways, scene, delay_ms, rounds)
         run.tell(f"{NAME}: phases", len(cells) / (len(cells) + 1))
-        _measure_phases(run, gauge, replace(scene, count=_PROMISED[0]))
-        far = max(delay_ms for _, delay_ms, _ in cells)
-        trips = (quickest[10, far] - quickest[10, 0]) / (far / 1000)
+        scene = replace(scene, count=_PROMISED[0])
+        _measure_phases(run, gauge, scene)
+        trips = _count_round_trips(gauge, scene)
         run.count(f"{NAME}/network round trips of a launch", trips, "calls", aim=4, noise=0.2)
 
 
@@ -121,20 +138,30 @@ def _cells(*, quick: bool) -> list[tuple[int, int, int]]:
 def _dotenvx(run: Run) -> Path | None:
     try:
         prefix = launchers.install_dotenvx(run.cache)
-    except StrongroomError as error:
-        run.result.notes.append(f"{NAME}: dotenvx is left out: {error.message}")
+        version = launchers.dotenvx_version(prefix)
+    except (StrongroomError, OSError, subprocess.SubprocessError) as error:
+        run.leave_out("dotenvx", str(error))
         return None
-    run.result.notes.append(f"{NAME}: dotenvx is version {launchers.dotenvx_version(prefix)}")
+    note = f"dotenvx is version {version}; it has no more than {_MOST_FOR_DOTENVX} secrets: it takes 15 ms for each"
+    run.result.notes.append(f"{NAME}: {note}")
     return prefix
 
 
-def _ways(scene: Scene, prefix: Path | None, *, lean: bool) -> dict[str, Launcher]:
+def _ways(run: Run, scene: Scene, prefix: Path | None, *, lean: bool) -> dict[str, Launcher]:
     ways = {"naked": launchers.naked(scene), "strongroom": launchers.installed(scene)}
     if not lean:
         ways |= {"strongroom bundle": launchers.bundled(scene), "strongroom supervised": launchers.supervised(scene)}
-    ways |= {"bao agent": launchers.bao_agent(scene), "sops": launchers.sops(scene)}
-    if prefix is not None and not lean and scene.count <= 100:  # noqa: PLR2004 - see _SLOW_PEERS
-        ways["dotenvx"] = launchers.dotenvx(scene, prefix)
+    peers: dict[str, Callable[[], Launcher]] = {
+        "bao agent": lambda: launchers.bao_agent(scene),
+        "sops": lambda: launchers.sops(scene),
+    }
+    if prefix is not None and not lean and scene.count <= _MOST_FOR_DOTENVX:
+        peers["dotenvx"] = lambda: launchers.dotenvx(scene, prefix)
+    for name, make in peers.items():
+        try:
+            ways[name] = make()
+        except (StrongroomError, OSError, subprocess.SubprocessError) as error:
+            run.leave_out(name, f"{NAME}, {scene.count} secrets: {error}")
     return ways
 
 
@@ -173,38 +200,52 @@ def _network(stack: DevStack, namespace: Namespace | None, delay_ms: int) -> Ite
         yield urls[0], urls[1]
 
 
+class _FirstLaunchFails(Exception):  # noqa: N818 - caught where it can be mended
+    """A peer does not work here at all."""
+
+
 def _measure_cell(  # noqa: PLR0913, PLR0917 - one cell of three dimensions
     run: Run, gauge: LaunchGauge, ways: Mapping[str, Launcher], scene: Scene, delay_ms: int, rounds: int
-) -> dict[str, Series]:
-    cpu: dict[str, list[list[float]]] = {name: [] for name in ways}
-    peak: dict[str, list[list[float]]] = {name: [] for name in ways}
+) -> None:
+    """Measure all ways in turns. A peer whose first launch fails is left out; if ours fails, that is the result."""
+    used: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
 
     def batch(name: str) -> Callable[[], list[float]]:
         def once() -> list[float]:
-            begin, first = gauge.start(ways[name], secrets=scene.count)
-            cpu[name].append([gauge.cpu_s])
-            peak[name].append([float(gauge.peak_bytes)])
+            try:
+                begin, first = gauge.start(ways[name], secrets=scene.count)
+            except StrongroomError as error:
+                if used[name] or name not in PEERS:
+                    raise
+                raise _FirstLaunchFails(name, str(error)) from None
+            used[name].append((gauge.cpu_s, float(gauge.peak_bytes)))
             return [(first - begin) / 1e9]
 
         return once
 
-    series = run.interleaved({name: batch(name) for name in ways}, rounds=rounds)
+    try:
+        series = run.interleaved({name: batch(name) for name in ways}, rounds=rounds)
+    except _FirstLaunchFails as failure:
+        failed, why = failure.args
+        run.leave_out(failed, f"{NAME}, {scene.count} secrets, {delay_ms} ms: {why}")
+        others = {name: way for name, way in ways.items() if name != failed}
+        _measure_cell(run, gauge, others, scene, delay_ms, rounds)
+        return
     for name, times in series.items():
         labels = {"target": name, "secrets": str(scene.count), "network": f"{delay_ms} ms"}
+        counted = used[name][-len(times.rounds) :]
         run.result.add(NAME, "latency", "s", times, **labels)
-        run.result.add(NAME, "cpu", "s", Series(cpu[name][1:]), **labels)
-        run.result.add(NAME, "memory", "B", Series(peak[name][1:]), **labels)
+        run.result.add(NAME, "cpu", "s", Series([[cpu] for cpu, _ in counted]), **labels)
+        run.result.add(NAME, "memory", "B", Series([[peak] for _, peak in counted]), **labels)
     _claim(run, series, f"{NAME}/{scene.count} secrets/{delay_ms} ms", promised=(scene.count, delay_ms) == _PROMISED)
-    return series
 
 
 def _claim(run: Run, series: Mapping[str, Series], cell: str, *, promised: bool) -> None:
-    for other in ("bao agent", "sops", "dotenvx"):
+    for other in PEERS:
         if other in series:
-            quicker = ratio(series[other], series["strongroom"])
             aim = MIN_TIMES_QUICKER if promised and other == "bao agent" else None
             name = f"{cell}/{other}:strongroom"
-            run.claim(Claim(name=name, value=quicker, unit="ratio", better="higher", aim=aim, noise=0.3))
+            run.ratio(name, series[other], series["strongroom"], better="higher", aim=aim, noise=0.3)
     for ours in ("strongroom", "strongroom bundle", "strongroom supervised"):
         if ours in series:
             above = combine((series[ours], series["naked"]), lambda a, b: a - b)
@@ -223,7 +264,7 @@ def _measure_phases(run: Run, gauge: LaunchGauge, scene: Scene) -> None:
             begin, first = gauge.start(interpreter, secrets=0)
             start_up = first - begin
             begin, first = gauge.start(ours, secrets=scene.count)
-            for name, length in _phases(relay.passages[-1], begin, first, start_up).items():
+            for name, length in split_launch(relay.passages[-1], begin, first, start_up).items():
                 phases[name].append([length / 1e9])
     for name, lengths in phases.items():
         run.result.add(NAME, "phase", "s", Series(lengths), phase=name)
@@ -231,17 +272,13 @@ def _measure_phases(run: Run, gauge: LaunchGauge, scene: Scene) -> None:
     run.result.notes.append(f"{NAME}: the phases add up to {total * 1e3:.1f} ms; the relay between them costs some")
 
 
-PHASES: Final = ("interpreter", "wrapper", "TLS", "fetch", "hand-off and exec")
-
-
-def _phases(passage: Passage, begin: int, first: int, start_up: int) -> dict[str, int]:
-    """Return the nanoseconds of each phase. The client's second flight ends the handshake (RFC 8446, figure 1)."""
-    request, answer = passage.sent[1], passage.received[-1]
-    lengths = (
-        start_up,
-        passage.accepted - begin - start_up,
-        request - passage.accepted,
-        answer - request,
-        first - answer,
-    )
-    return dict(zip(PHASES, lengths, strict=True))
+def _count_round_trips(gauge: LaunchGauge, scene: Scene) -> int:
+    """Count how often our launch waits for the network, over a long one."""
+    place = urlsplit(scene.stack.bridge_url)
+    counts = []
+    for _ in range(_TRIES):
+        with Relay(place.hostname or "", place.port or 0, round_trip_s=_FAR_S) as relay:
+            ours = launchers.installed(replace(scene, bridge=f"https://127.0.0.1:{relay.port}"))
+            _, first = gauge.start(ours, secrets=scene.count)
+            counts.append(sum(round_trips(passage, first) for passage in relay.passages))
+    return min(counts)  # a stalled machine can tear one flight into two, never make two one

@@ -102,9 +102,10 @@ class Requests:
         """Return a POST, as multipart uploads have them."""
         return Request(self._head("POST", key, query, length=body.size if body else 0), body)
 
-    def list(self, prefix: str) -> Request:
-        """Return a ListObjectsV2 of up to 1,000 keys."""
-        return Request(self._head("GET", "", encode_query([("list-type", "2"), ("prefix", prefix)])))
+    def list(self, prefix: str, token: str = "") -> Request:
+        """Return a ListObjectsV2 of up to 1,000 keys; the token is that of the page before."""
+        query = [("list-type", "2"), ("prefix", prefix), *([("continuation-token", token)] if token else [])]
+        return Request(self._head("GET", "", encode_query(query)))
 
     def make_bucket(self) -> Request:
         """Return a CreateBucket."""

@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -20,7 +20,7 @@ from bench.s3_load import Connection, Endpoint, Requests
 from cli.dev.authority import write_private
 from cli.dev.s3proxy import ProxyProcess
 from cli.dev.seaweed import SeaweedServer
-from strongroom.errors import ConfigError, PeerError
+from strongroom.errors import ConfigError, PeerError, StrongroomError
 from wrapper.libc import die_with_parent
 
 BUCKET: Final = "bench"
@@ -86,12 +86,15 @@ class Target:
 
 
 @contextlib.contextmanager
-def targets(directory: Path, names: tuple[str, ...]) -> Iterator[dict[str, Target]]:
+def targets(
+    directory: Path, names: tuple[str, ...], *, leave_out: Callable[[str, str], None] | None = None
+) -> Iterator[dict[str, Target]]:
     """Start the store and those of the targets that are named; their bucket exists.
 
     Args:
         directory: private, for all they write.
         names: some of ``store``, ``haproxy``, ``strongroom``, ``rclone``.
+        leave_out: told which of ``haproxy`` and ``rclone`` is missing and why; without it that is an error.
 
     Raises:
         StrongroomError: one does not start.
@@ -106,8 +109,9 @@ def targets(directory: Path, names: tuple[str, ...]) -> Iterator[dict[str, Targe
         if "store" in names:
             running["store"] = bare
         if "haproxy" in names:
-            url, pid = stack.enter_context(_haproxy(directory / "haproxy", store))
-            running["haproxy"] = Target(Endpoint(url, *user), pid)
+            with _unless_missing("haproxy", leave_out):
+                url, pid = stack.enter_context(_haproxy(directory / "haproxy", store))
+                running["haproxy"] = Target(Endpoint(url, *user), pid)
         if "strongroom" in names:
             settings = {"processes": len(os.sched_getaffinity(0))}  # haproxy and rclone use all processors, too
             proxy = stack.enter_context(ProxyProcess(directory / "s3proxy", store, settings=settings))
@@ -118,11 +122,24 @@ def targets(directory: Path, names: tuple[str, ...]) -> Iterator[dict[str, Targe
         if "rclone" in names:
             with Connection(store.address) as connection:
                 connection.fetch(Requests(bare.endpoint, "rclone").make_bucket())
-            endpoint, pid = stack.enter_context(_rclone(directory / "rclone", store))
-            running["rclone"] = Target(endpoint, pid)
-            with Connection(endpoint.url) as connection:
-                connection.fetch(running["rclone"].requests.make_bucket())
-        yield {name: running[name] for name in names}
+            with _unless_missing("rclone", leave_out):
+                endpoint, pid = stack.enter_context(_rclone(directory / "rclone", store))
+                rclone = Target(endpoint, pid)
+                with Connection(endpoint.url) as connection:
+                    connection.fetch(rclone.requests.make_bucket())
+                running["rclone"] = rclone
+        yield {name: running[name] for name in names if name in running}
+
+
+@contextlib.contextmanager
+def _unless_missing(name: str, leave_out: Callable[[str, str], None] | None) -> Iterator[None]:
+    """Leave a peer out that is not installed or does not start."""
+    try:
+        yield
+    except (StrongroomError, OSError, subprocess.SubprocessError) as error:
+        if leave_out is None:
+            raise
+        leave_out(name, str(error))
 
 
 @contextlib.contextmanager

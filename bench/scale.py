@@ -1,14 +1,18 @@
 """How each cost grows: with secrets, launches at once, object size, parts, and the length of a listing.
 
-Each growth is fitted by one exponent, cost = a * size ** k. Fixed costs make k smaller, so k above 1 tells that the
-cost per piece rises.
+A growth is told by one exponent: what is paid above the cost of the smallest size grows as size ** k. Fixed costs would
+pull k towards 0; so they fall out. It is the slope over the last decade of sizes; k above 1 tells that each further
+piece costs more than the one before.
 """
 
 import concurrent.futures
 import contextlib
+import html
+import math
+import re
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,9 +21,9 @@ from bench.build import compile_program
 from bench.launchers import Scene
 from bench.multipart import upload
 from bench.result import Claim
-from bench.s3_load import Connection, Payload
+from bench.s3_load import Connection, Payload, at_once
 from bench.s3_targets import Target, targets
-from bench.samples import growth_exponent
+from bench.samples import Series, combine
 from bench.suite import Run
 from cli.dev.stack import DevStack
 from strongroom.errors import PeerError
@@ -27,7 +31,11 @@ from strongroom.errors import PeerError
 NAME: Final = "scale"
 SUMMARY: Final = "how costs grow with secrets, launches at once, object size, parts and listing length"
 MAX_EXPONENT: Final = 1.1  # no cost grows faster than what it is for
+DECADE: Final = 10.0
 _PART_BYTES: Final = 5 << 20  # the least that S3 allows for all parts but the last
+_STREAMS: Final = 8  # that store the keys of listings
+_KEY: Final = b"<Key>"
+_TOKEN: Final = re.compile(rb"<NextContinuationToken>([^<]+)<")
 _TIMEOUT_S: Final = 120
 
 
@@ -70,17 +78,36 @@ def _measure_axis(run: Run, axis: Axis) -> None:
     series = run.interleaved({str(size): axis.make(size) for size in axis.sizes}, rounds=axis.rounds)
     for size, times in series.items():
         run.result.add(NAME, "latency", "s", times, axis=axis.name, size=size)
-    growth = growth_exponent([(int(size), times.percentile(50)) for size, times in series.items()])
-    run.claim(
-        Claim(
-            name=f"{NAME}/{axis.name}/exponent",
-            value=growth,
-            unit="exponent",
-            better="lower",
-            aim=MAX_EXPONENT,
-            noise=0.3,
-        )
+    _claim_growth(run, {int(size): times for size, times in series.items()}, f"{NAME}/{axis.name}")
+
+
+def _claim_growth(run: Run, series: Mapping[int, Series], name: str) -> None:
+    """Claim the exponent where the cost grows by more than its noise, and what the last decade of sizes makes it."""
+    small, middle, large = last_decade(list(series))
+    run.ratio(f"{name}/{large}:{middle}", series[large], series[middle], better="lower", noise=0.3)
+    above = combine((series[middle], series[small]), lambda there, here: there - here)
+    if (above.value if above.low is None else above.low) <= 0:
+        run.result.notes.append(f"{name}: {middle} cost no more than {small}, so there is no exponent")
+        return
+    value = combine(
+        tuple(series[size] for size in (small, middle, large)), lambda *costs: exponent((small, middle, large), costs)
     )
+    run.claim(Claim(name=f"{name}/exponent", value=value, unit="exponent", better="lower", aim=MAX_EXPONENT))
+
+
+def last_decade(sizes: Sequence[int]) -> tuple[int, int, int]:
+    """Return the smallest size, the one between that is nearest to a tenth of the largest, and the largest."""
+    small, *between, large = sorted(sizes)
+    return small, min(between, key=lambda size: abs(math.log(large / size / DECADE))), large
+
+
+def exponent(sizes: Sequence[int], costs: Sequence[float]) -> float:
+    """Return k of the growth above the first of three sizes; 0 where there is none."""
+    growths = [(size - sizes[0], cost - costs[0]) for size, cost in zip(sizes[1:], costs[1:], strict=True)]
+    if any(cost <= 0 for _, cost in growths):
+        return 0.0
+    (there, less), (far, more) = growths
+    return math.log(more / less) / math.log(far / there)
 
 
 @contextlib.contextmanager
@@ -118,10 +145,11 @@ def _launches(run: Run) -> Iterator[list[Axis]]:
                 list(pool.map(lambda number: launch(10, number), range(count)))
 
         secrets = (1, 10, 100, 1000)
-        crowds = (1, 4, 16) if run.quick else (1, 4, 16, 64, 200)
+        # From more than there are cores on: until then, cores that were idle take what comes.
+        crowds = (4, 12, 40) if run.quick else (4, 16, 64, 200)
         rounds = 2 if run.quick else 8
         yield [
-            Axis("secrets of a launch", secrets, rounds, lambda size: lambda: [_timed(lambda: launch(size))]),
+            Axis("secrets of a launch", secrets, 10, lambda size: lambda: [_timed(lambda: launch(size))]),
             Axis("launches at once", crowds, rounds, lambda size: lambda: [_timed(lambda: at_once(size))]),
         ]
 
@@ -134,35 +162,55 @@ def _timed(work: Callable[[], object]) -> float:
 
 def _object_size(run: Run, target: Target, connection: Connection) -> Axis:
     def make(size: int) -> Callable[[], Sequence[float]]:
-        payload = Payload(size)
-        connection.fetch(target.requests.put(f"size-{size}", payload))
-        payload.close()
+        with contextlib.closing(Payload(size)) as payload:
+            connection.fetch(target.requests.put(f"size-{size}", payload))
         return lambda: [connection.timed(target.requests.get(f"size-{size}")) for _ in range(3)]
 
     sizes = tuple(1 << power for power in ((10, 14, 18, 22, 24) if run.quick else range(10, 29, 2)))
-    return Axis("bytes of an object read", sizes, 4 if run.quick else 15, make)
+    return Axis("bytes of an object read", sizes, 10 if run.quick else 15, make)
 
 
 def _parts(run: Run, target: Target, connection: Connection) -> Axis:
-    payload = Payload(_PART_BYTES)
+    """Read one size in more and more parts, so that nothing grows but their number."""
+    counts = (1, 2, 4, 8) if run.quick else (1, 2, 4, 8, 16, 32)
 
     def make(count: int) -> Callable[[], Sequence[float]]:
-        upload(target, connection, f"parts-{count}", payload, count)
+        with contextlib.closing(Payload(_PART_BYTES * counts[-1] // count)) as part:
+            upload(target, connection, f"parts-{count}", part, count)
         return lambda: [connection.timed(target.requests.get(f"parts-{count}"))]
 
-    return Axis(
-        "parts of an object read", (1, 2, 4, 8) if run.quick else (1, 2, 4, 8, 16, 32, 64), 3 if run.quick else 10, make
-    )
+    return Axis("parts of an object read", counts, 10, make)
 
 
 def _listing(run: Run, target: Target, connection: Connection) -> Axis:
-    sizes = (10, 100, 1000)
-    payload = Payload(16)
-    for size in sizes:
-        for number in range(size):
-            connection.timed(target.requests.put(f"list-{size}/{number:05}", payload))
-
     def make(size: int) -> Callable[[], Sequence[float]]:
-        return lambda: [connection.timed(target.requests.list(f"list-{size}/"))]
+        with contextlib.closing(Payload(16)) as payload:
+            requests = [target.requests.put(f"list-{size}/{number:05}", payload) for number in range(size)]
+            at_once(target.url, [requests[stream::_STREAMS] for stream in range(_STREAMS)])
+        return lambda: [list_all(target, connection, f"list-{size}/", size)]
 
-    return Axis("keys of a listing", sizes, 4 if run.quick else 20, make)
+    sizes = (10, 100, 2000) if run.quick else (10, 100, 1000, 10_000)
+    return Axis("keys of a listing", sizes, 10 if run.quick else 20, make)
+
+
+def list_all(target: Target, connection: Connection, prefix: str, count: int) -> float:
+    """List all keys with a prefix, page by page, and return the seconds that the pages took.
+
+    Raises:
+        PeerError: there are not so many keys.
+    """
+    seconds, keys, token = 0.0, 0, ""
+    while True:
+        request = target.requests.list(prefix, token)
+        begin = time.perf_counter()
+        page = connection.fetch(request)
+        seconds += time.perf_counter() - begin
+        keys += page.count(_KEY)
+        found = _TOKEN.search(page)
+        if found is None:
+            break
+        token = html.unescape(found[1].decode())
+    if keys != count:
+        msg = f"{target.url}: lists {keys} keys under {prefix} and has {count}"
+        raise PeerError(msg)
+    return seconds

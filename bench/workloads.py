@@ -9,10 +9,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from bench.result import Claim
 from bench.s3_load import Connection, Payload, Request, at_once
 from bench.s3_targets import Target
-from bench.samples import Series, ratio
+from bench.samples import Series
 from bench.suite import Run
 
 _SEED: Final = 7
@@ -75,11 +74,10 @@ def _measure(run: Run, running: Mapping[str, Target], workload: Workload, suite:
         labels = {"target": name, "workload": workload.name}
         run.result.add(suite, "workload_duration", "s", seconds, **labels)
         run.result.add(suite, "workload_latency", "s", Series(latencies[name][1:]), **labels)
-    for other in ("haproxy", "rclone"):
+    for other in sorted({"haproxy", "rclone"} & set(durations)):
         name = f"{suite}/{workload.name}/duration/strongroom:{other}"
-        value = ratio(durations["strongroom"], durations[other])
         aim = 1.0 if other == "rclone" else None
-        run.claim(Claim(name=name, value=value, unit="ratio", better="lower", aim=aim, noise=0.3))
+        run.ratio(name, durations["strongroom"], durations[other], better="lower", aim=aim, noise=0.3)
     for payload in payloads.values():
         payload.close()
 

@@ -2,10 +2,11 @@
  *
  *   getenv WHAT NAMES THREADS SAMPLES CALLS
  *
- * Prints SAMPLES numbers, each the nanoseconds that one of CALLS calls took. WHAT is
+ * Prints SAMPLES numbers, each the nanoseconds that one of the CALLS calls of each thread took: from when the first
+ * thread began until the last one ended. All wait for each other before they begin. WHAT is
  *
  *   hit      getenv() of the name in the middle of NAMES variables
- *   spread   getenv() of all of them in turn
+ *   spread   getenv() of all of them in turn, of each as often: CALLS is a multiple of NAMES
  *   secure   secure_getenv() of the name in the middle
  *   miss     getenv() of a name that is not there and begins like many that are
  *   spawn    fork, execve of a program that does nothing, wait
@@ -33,7 +34,7 @@ static const char *const words[] = {"DB", "API", "AWS", "REDIS", "S3", "JWT", "S
 static char (*names)[NAME_BYTES];
 static long name_count, calls;
 static const uint64_t *block;
-static volatile uintptr_t sink; /* so that no call is optimised away */
+static _Thread_local volatile uintptr_t sink; /* so that no call is optimised away; threads share no cache line */
 
 static void make_names(void)
 {
@@ -45,40 +46,36 @@ static void make_names(void)
 	snprintf(names[name_count], NAME_BYTES, "%s_SETTING_MISSING", words[0]);
 }
 
-static void *hit(void *unused)
+static void hit(void)
 {
 	const char *name = names[name_count / 2];
 	for (long i = 0; i < calls; i++)
 		sink = (uintptr_t)getenv(name);
-	return unused;
 }
 
-static void *spread(void *unused)
+static void spread(void)
 {
 	for (long i = 0, next = 0; i < calls; i++) {
 		sink = (uintptr_t)getenv(names[next]);
 		if (++next == name_count)
 			next = 0;
 	}
-	return unused;
 }
 
-static void *secure(void *unused)
+static void secure(void)
 {
 	const char *name = names[name_count / 2];
 	for (long i = 0; i < calls; i++)
 		sink = (uintptr_t)secure_getenv(name);
-	return unused;
 }
 
-static void *miss(void *unused)
+static void miss(void)
 {
 	for (long i = 0; i < calls; i++)
 		sink = (uintptr_t)getenv(names[name_count]);
-	return unused;
 }
 
-static void *spawn(void *unused)
+static void spawn(void)
 {
 	char *const words_of_true[] = {(char *)"true", NULL};
 	for (long i = 0; i < calls; i++) {
@@ -91,10 +88,9 @@ static void *spawn(void *unused)
 		if (child < 0 || waitpid(child, &status, 0) != child || status != 0)
 			exit(4);
 	}
-	return unused;
 }
 
-static void *read_block(void *unused)
+static void read_block(void)
 {
 	for (long i = 0; i < calls; i++) {
 		uint64_t sum = 0;
@@ -102,7 +98,6 @@ static void *read_block(void *unused)
 			sum += block[word];
 		sink = sum;
 	}
-	return unused;
 }
 
 static void *make_block(int is_secret)
@@ -123,24 +118,49 @@ static double now_ns(void)
 	return now.tv_sec * 1e9 + now.tv_nsec;
 }
 
-static double timed(void *(*work)(void *), int threads)
+struct worker {
+	pthread_t thread;
+	void (*work)(void);
+	double begin, end;
+};
+
+static pthread_barrier_t line;
+
+static void *run_worker(void *given)
 {
-	pthread_t others[MAX_THREADS];
-	double begin = now_ns();
-	for (int i = 1; i < threads; i++)
-		if (pthread_create(&others[i], NULL, work, NULL) != 0)
+	struct worker *worker = given;
+	pthread_barrier_wait(&line);
+	worker->begin = now_ns();
+	worker->work();
+	worker->end = now_ns();
+	return NULL;
+}
+
+static double timed(void (*work)(void), int threads)
+{
+	struct worker workers[MAX_THREADS];
+	pthread_barrier_init(&line, NULL, (unsigned)threads);
+	for (int i = 0; i < threads; i++) {
+		workers[i].work = work;
+		if (i && pthread_create(&workers[i].thread, NULL, run_worker, &workers[i]) != 0)
 			exit(3);
-	work(NULL);
-	for (int i = 1; i < threads; i++)
-		pthread_join(others[i], NULL);
-	return (now_ns() - begin) / (double)calls;
+	}
+	run_worker(&workers[0]);
+	double begin = workers[0].begin, end = workers[0].end;
+	for (int i = 1; i < threads; i++) {
+		pthread_join(workers[i].thread, NULL);
+		begin = workers[i].begin < begin ? workers[i].begin : begin;
+		end = workers[i].end > end ? workers[i].end : end;
+	}
+	pthread_barrier_destroy(&line);
+	return (end - begin) / (double)calls;
 }
 
 int main(int argc, char **argv)
 {
 	static const struct {
 		const char *name;
-		void *(*work)(void *);
+		void (*work)(void);
 	} kinds[] = {
 		{"hit", hit}, {"spread", spread}, {"secure", secure}, {"miss", miss}, {"spawn", spawn},
 		{"heap", read_block}, {"secret", read_block},
@@ -151,6 +171,8 @@ int main(int argc, char **argv)
 	int threads = atoi(argv[3]), samples = atoi(argv[4]);
 	calls = atol(argv[5]);
 	if (threads < 1 || threads > MAX_THREADS || calls < 1)
+		return 2;
+	if (name_count < 1 || (strcmp(argv[1], "spread") == 0 && calls % name_count != 0))
 		return 2;
 	make_names();
 	if (!getenv(names[name_count / 2]) || getenv(names[name_count]))

@@ -1,7 +1,9 @@
 """The instruments, against costs that are known: processor time, memory, delay, instructions."""
 
+import contextlib
 import os
 import socket
+import statistics
 import subprocess
 import sys
 import threading
@@ -27,6 +29,18 @@ first = time.monotonic_ns()
 while time.process_time() < 0.3: pass
 open(os.environ["BENCH_FIRST"], "w").write(f"{first} 0")
 """
+SLEEPY = """\
+import os, sys, time
+time.sleep(float(sys.argv[1]))
+open(os.environ["BENCH_FIRST"], "w").write(f"{time.monotonic_ns()} 0")
+"""
+# Leaves a child behind that would outlive it, and never ends.
+ENDLESS = """\
+import os, time
+child = os.fork()
+if child: open(os.environ["CHILD"], "w").write(str(child))
+time.sleep(600)
+"""
 LARGE = """\
 import os, time
 first = time.monotonic_ns()
@@ -40,8 +54,8 @@ def gauge(tmp_path_factory: pytest.TempPathFactory) -> LaunchGauge:
     return LaunchGauge(tmp_path_factory.mktemp("gauge"))
 
 
-def python(code: str) -> Launcher:
-    return Launcher(command=[sys.executable, "-I", "-c", code], environ={"PATH": os.environ["PATH"]})
+def python(code: str, *words: str, **environ: str) -> Launcher:
+    return Launcher(command=[sys.executable, "-I", "-c", code, *words], environ={"PATH": os.environ["PATH"], **environ})
 
 
 def test_processor_time_of_a_launch_is_what_the_program_took(gauge: LaunchGauge) -> None:
@@ -64,6 +78,36 @@ def test_a_launch_lies_within_the_time_around_it(gauge: LaunchGauge) -> None:
     begin, first = gauge.start(python(LARGE), secrets=0)
 
     assert before < begin < first < time.monotonic_ns()
+
+
+def test_a_launch_takes_longer_by_what_it_sleeps_before_main(gauge: LaunchGauge) -> None:
+    def seconds(sleep_s: float) -> float:
+        begin, first = gauge.start(python(SLEEPY, str(sleep_s)), secrets=0)
+        return (first - begin) / 1e9
+
+    pairs = [(seconds(0.2), seconds(0.0)) for _ in range(5)]
+
+    assert all(sleepy >= 0.2 for sleepy, _ in pairs)
+    assert 0.1 < statistics.median(sleepy - quick for sleepy, quick in pairs) < 0.5
+
+
+def test_a_launch_that_does_not_end_leaves_nothing_behind(tmp_path: Path) -> None:
+    note = tmp_path / "child"
+    gauge = LaunchGauge(tmp_path, timeout_s=1.0)
+
+    with pytest.raises(PeerError, match="did not end within 1 s"):
+        gauge.start(python(ENDLESS, CHILD=str(note)), secrets=0)
+
+    deadline = time.monotonic() + 20
+    while is_running(int(note.read_text())):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def is_running(pid: int) -> bool:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in {"Z", "X"}
+    return False
 
 
 def test_a_program_without_its_secrets_is_no_sample(gauge: LaunchGauge) -> None:
@@ -159,3 +203,25 @@ def test_instructions_of_a_call_are_the_same_each_time_and_grow_with_the_work(tm
 
     assert again == pytest.approx(first, rel=0.01)
     assert 7 < more / first < 11  # glibc looks through all variables before the one in the middle
+
+
+def test_threads_are_timed_together_and_each_call_counts_once(tmp_path: Path) -> None:
+    case = Case(
+        program=compile_program("getenv", tmp_path, flags=("-pthread",)), libc="glibc", is_ours=False, variables=TYPICAL
+    )
+
+    alone = statistics.median(case.nanoseconds("hit", threads=1, calls=50_000, samples=9))
+    crowded = statistics.median(case.nanoseconds("hit", threads=8, calls=50_000, samples=9))
+
+    # As much work as 8 threads have takes 8 times as long on one core, and as long as alone on 8.
+    assert 0.5 * alone < crowded < 30 * alone
+
+
+def test_calls_that_would_read_some_names_more_often_than_others_are_refused(tmp_path: Path) -> None:
+    case = Case(
+        program=compile_program("getenv", tmp_path, flags=("-pthread",)), libc="glibc", is_ours=False, variables=10
+    )
+
+    assert len(case.nanoseconds("spread", threads=1, calls=100, samples=2)) == 2
+    with pytest.raises(PeerError, match="ends with 2"):
+        case.nanoseconds("spread", threads=1, calls=15, samples=1)

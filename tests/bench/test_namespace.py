@@ -8,8 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from bench import namespace as namespace_module
 from bench.namespace import Namespace
 from bench.relay import Relay
+from tests.support.launches import is_root
+
+pytestmark = pytest.mark.skipif(not is_root(), reason="namespaces need root")
 
 ASK = "import socket, sys; print(socket.create_connection(('127.0.0.1', int(sys.argv[1])), 5).recv(9).decode())"
 
@@ -55,4 +59,18 @@ def test_it_is_removed() -> None:
     before = set(names.iterdir()) if names.exists() else set()
     with Namespace():
         assert set(names.iterdir()) - before
+    assert set(names.iterdir()) == before
+
+
+def test_it_is_removed_when_it_cannot_be_made_ready(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise BlockingIOError
+
+    names = Path("/run/netns")
+    before = set(names.iterdir()) if names.exists() else set()
+    monkeypatch.setattr(namespace_module, "IPRoute", fail)
+
+    with pytest.raises(BlockingIOError):
+        Namespace()
+
     assert set(names.iterdir()) == before

@@ -2,7 +2,9 @@
 
 import itertools
 import socket
+import statistics
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -99,6 +101,31 @@ def test_answers_are_read_to_their_end(serve: Callable[[Answer], Server], size: 
     with Connection(server.url) as connection:
         connection.timed(requests(server).get("key"))
         assert connection.fetch(requests(server).get("key")) == body[:size]
+
+
+def test_a_request_takes_as_long_as_the_server_waits(serve: Callable[[Answer], Server]) -> None:
+    def wait(_head: bytes, _body: bytes) -> bytes:
+        time.sleep(0.05)
+        return ok(b"late")
+
+    slow, quick = serve(wait), serve(lambda _head, _body: ok(b"soon"))
+    with Connection(slow.url) as waiting, Connection(quick.url) as other:
+        pairs = [(waiting.timed(requests(slow).get("key")), other.timed(requests(quick).get("key"))) for _ in range(9)]
+
+    assert all(late >= 0.05 for late, _ in pairs)
+    assert 0.03 < statistics.median(late - soon for late, soon in pairs) < 0.25
+
+
+def test_a_page_of_a_listing_continues_the_one_before(serve: Callable[[Answer], Server]) -> None:
+    server = serve(lambda _head, _body: ok())
+
+    with Connection(server.url) as connection:
+        connection.timed(requests(server).list("some/"))
+        connection.timed(requests(server).list("some/", "a/b+c="))
+
+    first, second = (head.partition(b"\r\n")[0] for head, _ in server.seen)
+    assert b"continuation-token" not in first
+    assert b"continuation-token=a%2Fb%2Bc%3D" in second
 
 
 @pytest.mark.parametrize("size", [1, 100_000, (1 << 24) + 5])

@@ -1,0 +1,87 @@
+"""What is claimed per object, and from whom."""
+
+import math
+from pathlib import Path
+
+import pytest
+
+from bench import per_object, s3_targets
+from bench.samples import Series
+from bench.suite import Run
+from strongroom.errors import ConfigError
+from tests.bench.runs import result
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    return Run(directory=tmp_path, cache=tmp_path, quick=True, result=result(), tell=lambda *_: None)
+
+
+def series(**milliseconds: float) -> dict[str, Series]:
+    """Return ten rounds for each target, which drift together."""
+    return {
+        name: Series([[value * (1 + number / 100) / 1000] for number in range(10)])
+        for name, value in milliseconds.items()
+    }
+
+
+def test_added_latency_is_not_clamped(run: Run) -> None:
+    measured = series(store=1.0, haproxy=1.01, strongroom=2.0, rclone=4.0)
+
+    per_object._claim_latency(run, measured, "c", small=True)
+
+    claims = {claim.name: claim.value.value for claim in run.result.claims}
+    assert claims["c/added latency/strongroom:haproxy"] == pytest.approx(100)
+    assert claims["c/added latency/strongroom"] == pytest.approx(0.001, rel=0.1)
+    assert claims["c/added latency/haproxy"] == pytest.approx(0.00001, rel=0.1)
+
+
+def test_added_latency_is_undecided_where_the_other_hop_adds_nothing(run: Run) -> None:
+    measured = series(store=1.0, haproxy=0.9, strongroom=2.0, rclone=4.0)
+
+    per_object._claim_latency(run, measured, "c", small=True)
+
+    assert {claim.name for claim in run.result.claims if "added" in claim.name} == {
+        "c/added latency/strongroom",
+        "c/added latency/haproxy",
+    }
+    assert "undecided" in run.result.notes[0]
+
+
+def test_an_added_latency_that_may_be_none_has_no_interval(run: Run) -> None:
+    measured = series(store=1.0, strongroom=2.0)
+    measured["haproxy"] = Series([[1.1e-3 if number % 5 < 3 else 0.8e-3] for number in range(10)])
+
+    per_object._claim_latency(run, measured, "c", small=True)
+
+    (claim,) = (claim for claim in run.result.claims if claim.name == "c/added latency/strongroom:haproxy")
+    assert claim.value.interval is None
+    assert math.isfinite(claim.value.value)
+
+
+@pytest.mark.parametrize("missing", ["haproxy", "rclone"])
+def test_nothing_is_claimed_beside_what_is_missing(run: Run, missing: str) -> None:
+    measured = series(store=1.0, haproxy=1.2, strongroom=2.0, rclone=4.0)
+    del measured[missing]
+
+    per_object._claim_latency(run, measured, "c", small=True)
+
+    assert run.result.claims
+    assert not any(missing in claim.name for claim in run.result.claims)
+
+
+def fail() -> None:
+    msg = "haproxy: not installed"
+    raise ConfigError(msg)
+
+
+def test_a_target_that_is_not_installed_is_left_out(run: Run) -> None:
+    with s3_targets._unless_missing("haproxy", run.leave_out):
+        fail()
+
+    assert run.result.left_out == ["haproxy"]
+
+
+def test_without_leave_to_leave_it_out_a_missing_target_is_an_error() -> None:
+    with pytest.raises(ConfigError), s3_targets._unless_missing("haproxy", None):
+        fail()
