@@ -47,19 +47,21 @@ def bars(rows: Sequence[Bar], *, unit: str, name: str) -> str:
         unit: of the values.
         name: for readers who do not see it.
     """
-    longest = max(row.value.high for row in rows) or 1.0
+    longest = max(max(row.value.value, row.value.high or 0.0) for row in rows) or 1.0
     height = len(rows) * _ROW + 4
     parts = []
     for number, row in enumerate(rows):
         y = number * _ROW
-        low, end, high = (one / longest * WIDTH for one in (row.value.low, row.value.value, row.value.high))
+        end = row.value.value / longest * WIDTH
+        span = [one / longest * WIDTH for one in row.value.interval or ()]
+        whisker = f'<path d="M{span[0]:.1f} {y + 23.5}H{span[1]:.1f}" class="interval"/>' if span else ""
         title = f"{row.label}: {_with_interval(row.value, unit)}"
         shown = escape(show(row.value.value, unit))
         parts.append(
             f'<g><title>{escape(title)}</title><text x="0" y="{y + 13}">{escape(row.label)}</text>'
             f'<text x="{WIDTH}" y="{y + 13}" text-anchor="end" class="value">{shown}</text>'
             f'<rect x="0" y="{y + 18}" width="{max(end, 1.5):.1f}" height="11" rx="2" class="s{row.colour}"/>'
-            f'<path d="M{low:.1f} {y + 23.5}H{high:.1f}" class="interval"/></g>'
+            f"{whisker}</g>"
         )
     return _svg(height, name, parts)
 
@@ -101,13 +103,13 @@ def lines(series: Sequence[Line], *, x_label: str, unit: str, name: str, aim: fl
     return _svg(legend_top + -(-len(series) // _LEGEND_COLUMNS) * _LEGEND_ROW - 8, name, parts)
 
 
-def spark(values: Sequence[float]) -> str:
-    """Return a line without axes, for a cell of a table."""
+def spark(values: Sequence[float], names: Sequence[str]) -> str:
+    """Return a line without axes, for a cell of a table; its title has the last values with their names."""
     low, high = min(values), max(values)
     spread = (high - low) or 1.0
     step = 72 / max(len(values) - 1, 1)
     path = " ".join(f"{4 + n * step:.1f},{17 - (value - low) / spread * 14:.1f}" for n, value in enumerate(values))
-    shown = " → ".join(f"{value:.3g}" for value in values[-8:])
+    shown = escape(" → ".join(f"{name} {value:.3g}" for name, value in list(zip(names, values, strict=True))[-8:]))
     line = f'<svg class="spark" viewBox="0 0 80 20" role="img" aria-label="{shown}"><title>{shown}</title>'
     x, y = path.split()[-1].split(",")
     return f'{line}<polyline points="{path}" class="line l0"/><circle cx="{x}" cy="{y}" r="2.5" class="s0"/></svg>'
@@ -122,7 +124,9 @@ def show_size(size: float) -> str:
 
 
 def _with_interval(value: Estimate, unit: str) -> str:
-    return f"{show(value.value, unit)} ({show(value.low, unit)} to {show(value.high, unit)})"
+    if value.interval is None or value.is_exact:
+        return show(value.value, unit)
+    return f"{show(value.value, unit)} ({' to '.join(show(end, unit) for end in value.interval)})"
 
 
 class _Axis:

@@ -1,21 +1,27 @@
 """The drift gate: whether the claims of a new run are worse than those of a baseline by more than their noise. Pure.
 
 Only ratios within one run and counts are gated, never times of one machine against times of another. A claim has
-regressed when it is worse by more than the noise stated with it *and* its interval lies apart from the baseline's: the
-first keeps harmless drift out, the second an unlucky draw. A gated claim that a new run of its suite lacks has
-regressed, too. A waiver names one claim, a reason and a last day; after that day it counts for nothing.
+regressed when it is worse by more than the noise stated with it *and* by more than its intervals allow for: the first
+keeps harmless drift out, the second an unlucky draw. Ratios of fewer than MIN_ROUNDS rounds are not judged. A gated
+claim that a new run was asked for and lacks has regressed, too, unless the run says that it left a contender out. A
+waiver names one claim, a reason and a last day; after that day it counts for nothing.
 """
 
 import datetime as dt
 import enum
+import math
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from bench.result import Claim, Result
+from bench.samples import Estimate
 from strongroom.errors import ConfigError
 
+MIN_ROUNDS: Final = 10
+_APART: Final = 2.5  # times a 95 % interval: a hundred claims are compared at once, and ten rounds tell its ends badly
 _MEMBERS: Final = {"claim", "reason", "until"}
 
 
@@ -25,6 +31,8 @@ class Verdict(enum.Enum):
     REGRESSED = "regressed"
     MISSING = "missing"
     WAIVED = "waived"
+    LEFT_OUT = "left out"
+    TOO_FEW = "too few rounds"
     STEADY = "steady"
     BETTER = "better"
 
@@ -67,24 +75,27 @@ def compare(
     today: dt.date,
     units: frozenset[str] = frozenset(),
 ) -> list[Change]:
-    """Return what became of each gated claim of the baseline.
+    """Return what became of each claim of the baseline that states a noise.
 
     Args:
         baseline: to be kept up with.
-        new: the run to be judged; claims of suites that it has not run are passed over.
+        new: the run to be judged; claims of suites that it was not asked for are passed over.
         waivers: granted.
         today: for their last days.
         units: the units to look at; all when empty.
     """
     found = {claim.name: claim for claim in new.claims}
     granted = {waiver.claim: waiver.reason for waiver in waivers if waiver.until >= today}
+    asked = {*new.asked, *new.suites}
     changes = []
     for before in baseline.claims:
-        is_asked = not units or before.unit in units
-        if before.noise is None or not is_asked or before.name.partition("/")[0] not in new.suites:
+        if before.noise is None or before.name.partition("/")[0] not in asked or (units and before.unit not in units):
             continue
         after = found.get(before.name)
-        verdict = _judge(before, after)
+        if after is None:
+            verdict = Verdict.LEFT_OUT if _is_left_out(before.name, new.left_out) else Verdict.MISSING
+        else:
+            verdict = _judge(before, after)
         reason = granted.get(before.name, "")
         if reason and verdict in {Verdict.REGRESSED, Verdict.MISSING}:
             verdict = Verdict.WAIVED
@@ -92,17 +103,30 @@ def compare(
     return changes
 
 
-def _judge(before: Claim, after: Claim | None) -> Verdict:
-    if after is None:
-        return Verdict.MISSING
-    old, now, noise = before.value, after.value, before.noise or 0.0
-    if before.better == "lower":
-        worse = now.value > old.value * (1 + noise) and now.low > old.high
-        better = now.value < old.value / (1 + noise) and now.high < old.low
-    else:
-        worse = now.value < old.value / (1 + noise) and now.high < old.low
-        better = now.value > old.value * (1 + noise) and now.low > old.high
-    return Verdict.REGRESSED if worse else Verdict.BETTER if better else Verdict.STEADY
+def _is_left_out(claim: str, contenders: Iterable[str]) -> bool:
+    """Return whether the name of a claim has one of the contenders in it, as whole words."""
+    return any(re.search(rf"(?<![\w-]){re.escape(one)}(?![\w-])", claim) for one in contenders)
+
+
+def _judge(before: Claim, after: Claim) -> Verdict:
+    if not (_can_be_judged(before.value) and _can_be_judged(after.value)):
+        return Verdict.TOO_FEW
+    noise = before.noise or 0.0
+    if _is_above(after.value, before.value, noise):
+        return Verdict.REGRESSED if before.better == "lower" else Verdict.BETTER
+    if _is_above(before.value, after.value, noise):
+        return Verdict.BETTER if before.better == "lower" else Verdict.REGRESSED
+    return Verdict.STEADY
+
+
+def _can_be_judged(value: Estimate) -> bool:
+    return value.is_exact or (value.interval is not None and (value.rounds or 0) >= MIN_ROUNDS)
+
+
+def _is_above(one: Estimate, other: Estimate, noise: float) -> bool:
+    """Return whether one lies above the other by more than the noise and than the halves of their intervals between."""
+    between = math.hypot(one.value - (one.low or 0.0), (other.high or 0.0) - other.value)
+    return one.value > other.value * (1 + noise) and one.value - other.value > _APART * between
 
 
 def parse_waivers(text: str, source: str, claims: Mapping[str, object] | None = None) -> list[Waiver]:
@@ -122,8 +146,9 @@ def parse_waivers(text: str, source: str, claims: Mapping[str, object] | None = 
         msg = f"{source}: is not TOML ({error})"
         raise ConfigError(msg) from None
     waivers = []
-    for one in document.pop("waiver", []):
-        if set(one) != _MEMBERS or not isinstance(one["until"], dt.date) or not str(one["reason"]).strip():
+    entries = document.pop("waiver", [])
+    for one in entries if isinstance(entries, list) else [entries]:
+        if not _is_waiver(one):
             msg = f"{source}: a waiver has a claim, a reason and until, a date"
             raise ConfigError(msg, hint='until = 2026-12-31, without quotes; reason = "..." in words')
         if claims is not None and one["claim"] not in claims:
@@ -134,3 +159,14 @@ def parse_waivers(text: str, source: str, claims: Mapping[str, object] | None = 
         msg = f"{source}: {next(iter(document))}: only waivers may stand here"
         raise ConfigError(msg)
     return waivers
+
+
+def _is_waiver(one: object) -> bool:
+    return (
+        isinstance(one, dict)
+        and set(one) == _MEMBERS
+        and isinstance(one["claim"], str)
+        and isinstance(one["reason"], str)
+        and bool(one["reason"].strip())
+        and type(one["until"]) is dt.date  # a datetime is one, too, and cannot be compared with a day
+    )

@@ -9,7 +9,6 @@ from bench.samples import Series
 
 Name = TypeVar("Name", bound=str)
 Batch = Callable[[], Sequence[float]]
-Progress = Callable[[float], None]
 
 
 def interleaved(
@@ -17,8 +16,8 @@ def interleaved(
     *,
     rounds: int,
     warm_up: int = 1,
+    least: int = 2,
     limit_s: float = float("inf"),
-    progress: Progress = lambda _: None,
 ) -> dict[Name, Series]:
     """Run each contender once per round, in an order that turns by one each round, and return what they measured.
 
@@ -26,14 +25,14 @@ def interleaved(
         contenders: each measures a few samples when it is called.
         rounds: that count.
         warm_up: rounds before them that do not.
-        limit_s: no new round begins after so long, once two have counted.
-        progress: told the finished share after each round.
+        least: rounds that are measured however long they take.
+        limit_s: no other round begins after so long.
     """
     names = list(contenders)
     samples: dict[Name, list[Sequence[float]]] = {name: [] for name in names}
     begin = time.monotonic()
     for number in range(-warm_up, rounds):
-        if number >= 2 and time.monotonic() - begin > limit_s:  # noqa: PLR2004 - an interval needs two rounds
+        if number >= least and time.monotonic() - begin > limit_s:
             break
         turn = number % len(names)
         for name in names[turn:] + names[:turn]:
@@ -41,5 +40,4 @@ def interleaved(
             measured = contenders[name]()
             if number >= 0:
                 samples[name].append(measured)
-        progress((number + 1 + warm_up) / (rounds + warm_up))
     return {name: Series(rounds_of) for name, rounds_of in samples.items()}

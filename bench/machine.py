@@ -5,6 +5,7 @@ import os
 import platform
 import ssl
 import subprocess
+import tempfile
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -32,8 +33,12 @@ _PROGRAMS: Final = {
 }
 
 
-def profile() -> dict[str, str]:
-    """Return the hardware profile; what this machine does not tell is left out."""
+def profile(results: Path) -> dict[str, str]:
+    """Return the hardware profile; what this machine does not tell is left out.
+
+    Args:
+        results: the directory that they are written to.
+    """
     facts = {
         "processor": _of_cpuinfo("model name") or platform.processor() or platform.machine(),
         "machine": platform.machine(),
@@ -45,6 +50,8 @@ def profile() -> dict[str, str]:
         "libc": " ".join(platform.libc_ver()),
         "python": platform.python_version(),
         "openssl": ssl.OPENSSL_VERSION,
+        "file system of servers": file_system(Path(tempfile.gettempdir())),
+        "file system of results": file_system(results),
         "load before": " ".join(f"{load:.2f}" for load in os.getloadavg()),
     }
     for package in _PACKAGES:
@@ -52,6 +59,11 @@ def profile() -> dict[str, str]:
             facts[package] = version(package)
     facts |= {name: _first_line(command) for name, command in _PROGRAMS.items()}
     return {name: fact for name, fact in facts.items() if fact}
+
+
+def file_system(directory: Path) -> str:
+    """Return the type of the file system that a directory lies on: ``ext2/ext3``, ``tmpfs``."""
+    return _first_line(["stat", "--file-system", "--format=%T", str(directory)])
 
 
 def commit() -> str:

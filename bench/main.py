@@ -2,14 +2,17 @@
 
 import argparse
 import datetime as dt
+import subprocess
 import sys
 import tempfile
 import time
+import traceback
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Final, cast
 
-from bench.gate import Change, compare, parse_waivers
+from bench.gate import MIN_ROUNDS, Change, Verdict, compare, parse_waivers
 from bench.pictures import write_pictures
 from bench.plots import plots
 from bench.progress import Progress
@@ -25,6 +28,8 @@ HISTORY: Final = ROOT / "bench" / "history.jsonl"
 WAIVERS: Final = ROOT / "bench" / "baselines" / "waivers.toml"
 PICTURES: Final = ROOT / "docs" / "images"
 CACHE: Final = Path.home() / ".cache" / "strongroom-bench"
+QUICK_S: Final = 150  # for the suites of a quick run; then each comparison gets one round
+_SHARES: Final = {"per-object": 3, "pod-start": 2, "getenv": 2, "scale": 2}  # of that time; others take one
 
 
 def main(arguments: list[str]) -> int:
@@ -39,7 +44,7 @@ def main(arguments: list[str]) -> int:
     except StrongroomError as error:
         return report_error(error)
     except KeyboardInterrupt:
-        sys.stderr.write("\nstrongroom: stopped; nothing was written\n")
+        sys.stderr.write("\nstrongroom: stopped\n")
         return 130
 
 
@@ -66,6 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     comparing.set_defaults(do=_compare)
     reporting = verbs.add_parser("report", help="write the report of a run again")
     reporting.add_argument("result", type=Path, help="result.json of a run")
+    reporting.add_argument("--output", type=Path, metavar="DIR", help="where to write; beside a result.json by default")
     reporting.add_argument(
         "--png", nargs="+", default=[], metavar="CHART", help="draw these charts as docs/images/*.png"
     )
@@ -73,12 +79,13 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _load(name: str) -> Suite:
+def load(name: str) -> Suite:
+    """Import a suite by the name of its module."""
     return cast("Suite", import_module(f"bench.{name}"))
 
 
 def _list(_: argparse.Namespace) -> int:
-    suites = [_load(name) for name in SUITES]
+    suites = [load(name) for name in SUITES]
     width = max(len(suite.NAME) for suite in suites)
     sys.stdout.write("".join(f"{suite.NAME.ljust(width)}  {suite.SUMMARY}\n" for suite in suites))
     return 0
@@ -88,60 +95,139 @@ def _run(options: argparse.Namespace) -> int:
     # Imported here: only a run needs to know the machine.
     from bench import machine  # noqa: PLC0415
 
-    known = {suite.NAME: suite for suite in map(_load, SUITES)}
+    known = {suite.NAME: suite for suite in map(load, SUITES)}
     unknown = sorted(set(options.suite) - set(known))
     if unknown:
         msg = f"{unknown[0]}: no such suite"
         raise ConfigError(msg, hint="strongroom bench list names them")
     chosen = [known[name] for name in known if not options.suite or name in options.suite]
     started = dt.datetime.now(dt.UTC)
+    directory = options.output or RESULTS / started.strftime("%Y%m%dT%H%M%SZ")
+    make_directory(directory)
     result = Result(
-        machine=machine.profile(),
+        machine=machine.profile(directory),
         commit=machine.commit(),
         started=started.isoformat(timespec="seconds"),
         quick=options.quick,
+        asked=[suite.NAME for suite in chosen],
     )
-    begin = time.monotonic()
-    failed = _measure(chosen, result, quick=options.quick)
-    result.seconds = round(time.monotonic() - begin, 1)
-    directory = options.output or RESULTS / started.strftime("%Y%m%dT%H%M%SZ")
-    path = write_run(result, directory, HISTORY.read_text() if HISTORY.exists() else "")
-    if options.record:
+    if machine.file_system(Path(tempfile.gettempdir())) == "tmpfs":
+        result.notes.append("the servers write to memory (tmpfs): what is durable costs nothing here; set TMPDIR")
+    status = measure(chosen, result, directory)
+    if options.record and not status:
         with HISTORY.open("a") as history:
             history.write(history_line(result))
     _say_aims(result)
-    sys.stdout.write(f"{path}\n")
-    return 1 if failed else 0
+    sys.stdout.write(f"{directory / 'report.html'}\n")
+    return status
 
 
-def _measure(suites: list[Suite], result: Result, *, quick: bool) -> bool:
-    """Run suites; one that fails is told and noted, and the others go on. Returns whether one failed."""
-    progress, failed = Progress(sys.stderr, len(suites)), False
+def measure(suites: Sequence[Suite], result: Result, directory: Path) -> int:
+    """Run suites, and write what was found after each of them; one that fails is told and noted, the others go on.
+
+    Returns:
+        0; 1 when a suite failed; 130 when somebody stopped the run, whose finished suites are kept.
+
+    Raises:
+        ConfigError: nothing can be written.
+    """
+    progress, status, begin = Progress(sys.stderr, len(suites)), 0, time.monotonic()
+    left = sum(_SHARES.get(suite.NAME, 1) for suite in suites)
     for suite in suites:
         progress.suite(suite.NAME)
-        with tempfile.TemporaryDirectory(prefix="strongroom-bench-") as directory:
-            run = Run(directory=Path(directory), cache=CACHE, quick=quick, result=result, tell=progress.tell)
-            try:
-                suite.measure(run)
-            except StrongroomError as error:
-                failed = True
-                progress.end()
-                report_error(error)
-                result.notes.append(f"{suite.NAME}: broke off: {error.message}")
-            else:
-                result.suites.append(suite.NAME)
+        now, share = time.monotonic(), _SHARES.get(suite.NAME, 1)
+        deadline = now + (begin + QUICK_S - now) * share / left  # what one suite leaves over, later ones have
+        left -= share
+        error = _measure_one(suite, result, progress, deadline)
+        if error is None:
+            result.suites.append(suite.NAME)
+        else:
+            progress.end()
+            status = 130 if isinstance(error, KeyboardInterrupt) else 1
+            _tell(suite.NAME, error)
+            result.notes.append(f"{suite.NAME}: broke off: {_in_words(error)}")
+        result.seconds = round(time.monotonic() - begin, 1)
+        write_run(result, directory)
+        if status == 130:  # noqa: PLR2004 - see above
+            break
     progress.end()
-    return failed
+    return status
 
 
-def write_run(result: Result, directory: Path, history: str) -> Path:
-    """Write a run in all its forms and return the path of the report."""
-    directory.mkdir(parents=True, exist_ok=True)
-    (directory / "result.json").write_text(result.to_json())
-    (directory / "figures.csv").write_text(result.to_csv())
-    (directory / "metrics.prom").write_text(result.to_prometheus())
-    (directory / "history.jsonl").write_text(history)
-    return write_report(result, directory, history)
+def _measure_one(suite: Suite, result: Result, progress: Progress, deadline: float) -> BaseException | None:
+    """Run a suite and return what ended it early."""
+    try:
+        with tempfile.TemporaryDirectory(prefix="strongroom-bench-") as scratch:
+            run = Run(
+                directory=Path(scratch),
+                cache=CACHE,
+                quick=result.quick,
+                result=result,
+                tell=progress.tell,
+                deadline=deadline,
+            )
+            suite.measure(run)
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - whatever it is, the other suites are worth having
+        return error
+    return None
+
+
+def _in_words(error: BaseException) -> str:
+    if isinstance(error, StrongroomError):
+        return error.message
+    if isinstance(error, KeyboardInterrupt):
+        return "stopped by hand"
+    return f"{type(error).__name__}: {error}"
+
+
+def _tell(suite: str, error: BaseException) -> None:
+    if isinstance(error, StrongroomError):
+        report_error(error)
+        return
+    if not isinstance(error, (KeyboardInterrupt, OSError, subprocess.SubprocessError)):
+        traceback.print_exception(error)  # a slip in the suite: whoever mends it needs the place
+    sys.stderr.write(f"strongroom: error: {suite}: {_in_words(error)}\n")
+
+
+def make_directory(directory: Path) -> None:
+    """Make a directory that can be written to.
+
+    Raises:
+        ConfigError: it cannot be.
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=directory):
+            pass
+    except OSError as error:
+        raise _unwritable(directory, error) from None
+
+
+def write_run(result: Result, directory: Path) -> Path:
+    """Write a run in all its forms and return the path of the report.
+
+    Raises:
+        ConfigError: nothing can be written there.
+    """
+    history = HISTORY.read_text() if HISTORY.exists() else ""
+    texts = {
+        "result.json": result.to_json(),
+        "figures.csv": result.figures_csv(),
+        "samples.csv": result.samples_csv(),
+        "claims.csv": result.claims_csv(),
+        "metrics.prom": result.to_prometheus(),
+        "history.jsonl": history,
+    }
+    try:
+        for name, text in texts.items():
+            (directory / name).write_text(text)
+        return write_report(result, directory, history)
+    except OSError as error:
+        raise _unwritable(directory, error) from None
+
+
+def _unwritable(directory: Path, error: OSError) -> ConfigError:
+    return ConfigError(f"{directory}: cannot be written to ({error.strerror})", hint="name another one with --output")
 
 
 def _say_aims(result: Result) -> None:
@@ -160,10 +246,14 @@ def _compare(options: argparse.Namespace) -> int:
     changes = compare(baseline, new, waivers=waivers, today=today, units=frozenset(options.unit))
     sys.stdout.write("".join(_line(change) for change in changes))
     failing = [change for change in changes if change.fails]
-    if not changes:
+    passed = [change for change in changes if change.verdict in {Verdict.TOO_FEW, Verdict.LEFT_OUT}]
+    if len(changes) == len(passed):
         msg = "the two runs have no gated claim in common"
-        raise ConfigError(msg, hint="run the suites of the baseline")
-    sys.stderr.write(f"strongroom: {len(changes)} claims compared, {len(failing)} regressed\n")
+        raise ConfigError(msg, hint=f"run the suites of the baseline; a ratio takes {MIN_ROUNDS} rounds to be compared")
+    sys.stderr.write(f"strongroom: {len(changes) - len(passed)} claims compared, {len(failing)} regressed\n")
+    if passed:
+        words = f"rest on fewer than {MIN_ROUNDS} rounds or on what was left out"
+        sys.stderr.write(f"strongroom: {len(passed)} more {words}, and are not compared\n")
     if failing:
         sys.stderr.write(f"strongroom: hint: mend it, or waive it with a reason in {options.waivers}\n")
     return 1 if failing else 0
@@ -174,13 +264,14 @@ def _line(change: Change) -> str:
     now = f"{after.value.value:.4g}" if after else "-"
     share = f"{(after.value.value / before - 1):+.1%}" if after and before else ""
     reason = f" ({change.reason})" if change.reason else ""
-    return f"{change.verdict.value:9} {before:.4g} -> {now} {share:>7}  {change.before.name}{reason}\n"
+    return f"{change.verdict.value:14} {before:.4g} -> {now} {share:>7}  {change.before.name}{reason}\n"
 
 
 def _report(options: argparse.Namespace) -> int:
-    result = _read(options.result)
-    history = HISTORY.read_text() if HISTORY.exists() else ""
-    sys.stdout.write(f"{write_run(result, options.result.parent, history)}\n")
+    result, beside = _read(options.result), options.result.name == "result.json"
+    directory = options.output or (options.result.parent if beside else RESULTS / options.result.stem)
+    make_directory(directory)
+    sys.stdout.write(f"{write_run(result, directory)}\n")
     if options.png:
         drawn = {plot.key: plot for plot in plots(result)}
         unknown = sorted(set(options.png) - set(drawn))

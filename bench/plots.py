@@ -31,12 +31,14 @@ class Plot:
         suite: whose figures it shows.
         title: what it shows.
         svg: the chart.
+        raw: the file that holds what it shows.
     """
 
     key: str
     suite: str
     title: str
     svg: str
+    raw: str = "figures.csv"
 
 
 def plots(result: Result) -> list[Plot]:
@@ -92,7 +94,7 @@ def _getenv(result: Result) -> Iterator[Plot]:
     ]
     if rows:
         title = "Instructions of one hit, 40 variables"
-        yield Plot("getenv-instructions", suite, title, bars(rows, unit="", name=title))
+        yield Plot("getenv-instructions", suite, title, bars(rows, unit="", name=title), raw="claims.csv")
     spawn = result.find(suite, "latency", operation="spawn")
     if spawn:
         yield _bars("getenv-spawn", suite, "fork, execve and wait", _by_target(suite, spawn))
@@ -123,7 +125,7 @@ def _per_object(result: Result) -> Iterator[Plot]:
     ]
     if rows:
         title = "Memory of all proxy processes (PSS)"
-        yield Plot("per-object-memory", suite, title, bars(rows, unit="B", name=title))
+        yield Plot("per-object-memory", suite, title, bars(rows, unit="B", name=title), raw="claims.csv")
 
 
 def _bridge(result: Result) -> Iterator[Plot]:
@@ -137,7 +139,7 @@ def _bridge(result: Result) -> Iterator[Plot]:
             yield _bars(f"bridge-{metric.replace('_', '-')}", "bridge", title, _by_target("bridge", found))
     storm = [figure for figure in result.find("bridge", "storm_latency") if figure.labels["target"] == "audit fsync"]
     if storm:
-        rows = [Bar(f"{rank} % had it within", it, 0) for rank, it in storm[0].percentiles.items()]
+        rows = [Bar(f"{name[1:]} % had it within", it, 0) for name, it in storm[0].statistics.items()]
         title = "200 launches at once, durable audit"
         yield Plot("bridge-storm", "bridge", title, bars(rows, unit="s", name=title))
 

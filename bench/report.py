@@ -1,14 +1,16 @@
 """The report: one static page without scripts and without anything from elsewhere; raw data lies beside it."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from typing import Final
 
 from bench.chart import spark
 from bench.plots import Plot, plots
-from bench.result import Claim, Result, history_line
+from bench.result import Claim, Figure, Result, history_line
+from bench.samples import CONFIDENCE, DRAWS, MIN_ROUNDS
 from bench.suite import ROOT
 from bench.units import show
 
@@ -29,13 +31,22 @@ _HEADLINES: Final = (
     ("per-object/GET/1 MiB/throughput/strongroom:haproxy", "of a plain hop's throughput, GET 1 MiB"),
 )
 _HISTORY_POINTS: Final = 60
+_STATISTICS: Final = ("p50", "p90", "p99", "mean", "peak", "single")
+
+
+@dataclass(frozen=True)
+class _Past:
+    """An earlier run, or this one: what the history keeps of it."""
+
+    name: str
+    claims: Mapping[str, float]
 
 
 def write_report(result: Result, directory: Path, history: str) -> Path:
     """Write ``report.html`` and return its path.
 
     Args:
-        result: to be shown; its ``result.json`` and ``figures.csv`` stand beside the report.
+        result: to be shown; its ``result.json`` and tables stand beside the report.
         directory: of the run.
         history: JSON lines of earlier runs, oldest first.
     """
@@ -50,7 +61,9 @@ def page(result: Result, history: str) -> str:
     drawn = plots(result)
     suites = [suite for suite in _TITLES if any(plot.suite == suite for plot in drawn)]
     links = "".join(f'<a href="#{suite}">{_TITLES[suite][0]}</a>' for suite in suites)
-    sections = "".join(_section(suite, [plot for plot in drawn if plot.suite == suite]) for suite in suites)
+    sections = "".join(
+        _section(suite, [plot for plot in drawn if plot.suite == suite], quick=result.quick) for suite in suites
+    )
     style = (ROOT / "bench" / "report.css").read_text(encoding="utf-8")
     return f"""<!doctype html>
 <html lang="en">
@@ -108,68 +121,94 @@ def _headlines(result: Result) -> str:
     return f'<div class="stats">{"".join(cells)}</div>'
 
 
-def _aims(result: Result, earlier: Sequence[dict[str, float]]) -> str:
+def _aims(result: Result, earlier: Sequence[_Past]) -> str:
     aims = sorted((claim for claim in result.claims if claim.is_met is not None), key=lambda claim: bool(claim.is_met))
     rows = "".join(_aim(claim, earlier) for claim in aims)
     return f"""<h2 id="aims">Aims, as ratios and counts within this run</h2>
-<p class="faint">The interval holds 95 % of 400 draws of whole rounds. Missed ones stand first.
-Earlier runs: oldest first.</p>
+<p class="faint">An aim is met or missed by its value; it is undecided beside that when the interval reaches across.
+The interval holds {CONFIDENCE:.0%} of {DRAWS} draws of whole rounds, and there is none below {MIN_ROUNDS} rounds. The
+margin is a share of the aim. Missed ones stand first. Earlier runs: oldest first.
+<a href="claims.csv">Raw data</a>.</p>
 <div class="scroll"><table>
-<thead><tr><th>Claim</th><th></th><th>Measured</th><th>Aim</th><th>Interval</th><th>Runs</th></tr></thead>
+<thead><tr><th>Claim</th><th></th><th>Measured</th><th>Aim</th><th>Margin</th><th>Interval</th><th>Runs</th></tr></thead>
 <tbody>{rows}</tbody></table></div>"""
 
 
-def _aim(claim: Claim, earlier: Sequence[dict[str, float]]) -> str:
-    values = [past[claim.name] for past in earlier if claim.name in past]
+def _aim(claim: Claim, earlier: Sequence[_Past]) -> str:
     word = "met" if claim.is_met else "missed"
     sign = "≤" if claim.better == "lower" else "≥"
-    is_exact = claim.value.low == claim.value.high
-    interval = "" if is_exact else f"{show(claim.value.low, claim.unit)} … {show(claim.value.high, claim.unit)}"
+    doubt = "" if claim.is_decided or claim.value.interval is None else '<br><span class="faint">undecided</span>'
     return (
         f"<tr><td>{escape(claim.name.replace('/', ' / '))}</td>"
-        f'<td class="{word}">{word}</td>'
+        f'<td class="{word}">{word}{doubt}</td>'
         f'<td class="number">{escape(show(claim.value.value, claim.unit))}</td>'
         f'<td class="number">{sign} {escape(show(claim.aim or 0, claim.unit))}</td>'
-        f'<td class="number">{escape(interval)}</td><td>{_trend(values)}</td></tr>'
+        f'<td class="number">{_margin(claim)}</td>'
+        f'<td class="number">{escape(_interval(claim))}</td><td>{_trend(claim, earlier)}</td></tr>'
     )
 
 
-def _trend(values: Sequence[float]) -> str:
-    return spark(values) if len(values) > 1 else ""
+def _margin(claim: Claim) -> str:
+    """Return by how much an aim is met or missed."""
+    if not claim.aim:
+        return ""
+    share = (claim.value.value - claim.aim) / claim.aim
+    return f"{abs(share):.0%} {'below' if share < 0 else 'above'}"
 
 
-def _section(suite: str, drawn: Iterable[Plot]) -> str:
+def _interval(claim: Claim) -> str:
+    value = claim.value
+    if value.is_exact:
+        return ""
+    if value.interval is None:
+        return "too few rounds" if value.rounds else "none"
+    return " … ".join(show(end, claim.unit) for end in value.interval)
+
+
+def _trend(claim: Claim, earlier: Sequence[_Past]) -> str:
+    runs = [past for past in earlier if claim.name in past.claims]
+    return spark([past.claims[claim.name] for past in runs], [past.name for past in runs]) if len(runs) > 1 else ""
+
+
+def _section(suite: str, drawn: Iterable[Plot], *, quick: bool) -> str:
     title, words = _TITLES[suite]
+    command = f"strongroom bench run {'--quick ' if quick else ''}{suite}"
     figures = "".join(
         f'<figure id="{plot.key}"><h3>{escape(plot.title)}</h3>{plot.svg}'
-        f'<figcaption>Medians; lines over bars span the 95 % interval. <a href="figures.csv">Raw data</a>. '
-        f"Reproduce: <code>strongroom bench run {suite}</code></figcaption></figure>"
+        f'<figcaption>Lines over bars span the 95 % interval. <a href="{plot.raw}">Raw data</a>. '
+        f"Reproduce: <code>{command}</code></figcaption></figure>"
         for plot in drawn
     )
     head = f'<h2>{title}</h2><p class="faint">{words}</p>'
     return f'<section id="{suite}">{head}<div class="charts">{figures}</div></section>'
 
 
-def _past(result: Result, history: str) -> list[dict[str, float]]:
-    """Return the claims of earlier runs and of this one."""
-    texts = [*history.splitlines(), history_line(result)]
-    return [json.loads(text)["claims"] for text in texts[-_HISTORY_POINTS:] if text.strip()]
+def _past(result: Result, history: str) -> list[_Past]:
+    """Return the earlier runs of the same kind, quick or full, and this one; oldest first, each once."""
+    known = [json.loads(text) for text in (*history.splitlines(), history_line(result)) if text.strip()]
+    runs = {
+        one["started"]: _Past(f"{one['commit'][:7]} of {one['started'][:10]}", one["claims"])
+        for one in known
+        if one["quick"] == result.quick and one["started"] <= result.started
+    }
+    return [runs[started] for started in sorted(runs)[-_HISTORY_POINTS:]]
 
 
-def _history(result: Result, earlier: Sequence[dict[str, float]]) -> str:
+def _history(result: Result, earlier: Sequence[_Past]) -> str:
     rows = []
     for claim in result.claims:
-        values = [past[claim.name] for past in earlier if claim.name in past]
+        values = [past.claims[claim.name] for past in earlier if claim.name in past.claims]
         if claim.noise is not None:
             first, last = show(values[0], claim.unit), show(values[-1], claim.unit)
             name = escape(claim.name.replace("/", " / "))
             rows.append(
-                f'<tr><td>{name}</td><td class="number">{first}</td><td>{_trend(values)}</td>'
+                f'<tr><td>{name}</td><td class="number">{first}</td><td>{_trend(claim, earlier)}</td>'
                 f'<td class="number">{last}</td></tr>'
             )
-    return f"""<section id="history"><h2>History over {len(earlier)} runs</h2>
-<p class="faint">Every claim that the drift gate looks at. <a href="history.jsonl">Raw data</a>. Reproduce:
-<code>strongroom bench run --record</code> on each commit.</p>
+    kind, option = ("quick", " --quick") if result.quick else ("full", "")
+    return f"""<section id="history"><h2>History over {len(earlier)} {kind} runs</h2>
+<p class="faint">Every claim that the drift gate looks at, from {escape(earlier[0].name)} to {escape(earlier[-1].name)}.
+<a href="history.jsonl">Raw data</a>. Reproduce: <code>strongroom bench run{option} --record</code> on each commit.</p>
 <details><summary>{len(rows)} claims</summary><div class="scroll"><table>
 <thead><tr><th>Claim</th><th>First</th><th>Runs</th><th>Now</th></tr></thead>
 <tbody>{"".join(rows)}</tbody></table></div></details></section>"""
@@ -187,16 +226,21 @@ def _figures(result: Result) -> str:
     rows = []
     for figure in result.figures:
         labels = ", ".join(f"{name} {value}" for name, value in figure.labels.items())
-        numbers = "".join(
-            f'<td class="number">{escape(show(it.value, figure.unit))}</td>' for it in figure.percentiles.values()
-        )
+        numbers = "".join(_statistic(figure, name) for name in _STATISTICS)
         rows.append(
             f"<tr><td>{figure.suite}</td><td>{escape(figure.metric.replace('_', ' '))}</td><td>{escape(labels)}</td>"
             f'{numbers}<td class="number">{figure.samples}</td></tr>'
         )
+    heads = "".join(f"<th>{name}</th>" for name in _STATISTICS)
     return f"""<section id="figures"><h2>All figures</h2>
-<p><a href="result.json">result.json</a>, <a href="figures.csv">figures.csv</a>,
-<a href="metrics.prom">metrics.prom</a></p>
+<p class="faint">A percentile needs samples enough to tell it: 10 for the 90th, 100 for the 99th.</p>
+<p><a href="result.json">result.json</a>, <a href="figures.csv">figures.csv</a>, <a href="claims.csv">claims.csv</a>,
+<a href="samples.csv">samples.csv</a>, <a href="metrics.prom">metrics.prom</a></p>
 <details><summary>{len(rows)} figures</summary><div class="scroll"><table>
-<thead><tr><th>Suite</th><th>What</th><th>Of</th><th>p50</th><th>p90</th><th>p99</th><th>Samples</th></tr></thead>
+<thead><tr><th>Suite</th><th>What</th><th>Of</th>{heads}<th>Samples</th></tr></thead>
 <tbody>{"".join(rows)}</tbody></table></div></details></section>"""
+
+
+def _statistic(figure: Figure, name: str) -> str:
+    found = figure.statistics.get(name)
+    return f'<td class="number">{escape(show(found.value, figure.unit)) if found else ""}</td>'

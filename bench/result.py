@@ -8,8 +8,8 @@ about claims.
 import csv
 import io
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final, Literal
 
 from bench.samples import PERCENTILES, Estimate, Series
@@ -28,23 +28,26 @@ class Figure:
         metric: what was measured: ``latency``, ``throughput``, ``cpu``, ``memory``.
         unit: of its values: ``s``, ``B/s``, ``B``, ``1/s``.
         labels: what tells it from the other figures of this metric.
+        statistics: by name: ``p50``, ``p90`` and ``p99`` as far as there are samples enough to tell them, or ``mean``,
+            ``peak``, or ``single`` where one sample is all there is.
         samples: how many there were.
         rounds: in which they were measured.
-        percentiles: by rank.
+        data: the samples, with six digits; rounds are parted by semicolons.
     """
 
     suite: str
     metric: str
     unit: str
     labels: Mapping[str, str]
-    samples: int
-    rounds: int
-    percentiles: Mapping[int, Estimate]
+    statistics: Mapping[str, Estimate]
+    samples: int = 0
+    rounds: int = 0
+    data: str = ""
 
     @property
     def median(self) -> Estimate:
-        """The 50th percentile."""
-        return self.percentiles[50]
+        """The 50th percentile, or what stands for it: the mean, the peak, the only sample."""
+        return next(iter(self.statistics.values()))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +77,14 @@ class Claim:
             return None
         return self.value.value <= self.aim if self.better == "lower" else self.value.value >= self.aim
 
+    @property
+    def is_decided(self) -> bool:
+        """Whether the whole interval lies on one side of the aim."""
+        if self.aim is None or self.value.interval is None:
+            return self.value.is_exact
+        low, high = self.value.interval
+        return not low < self.aim < high
+
 
 @dataclass(kw_only=True)
 class Result:
@@ -85,9 +96,11 @@ class Result:
         started: time in UTC, RFC 3339.
         quick: whether it was a quick run, with wide intervals.
         seconds: what it took.
+        asked: suites that were to be run.
         suites: that were run to their end.
         figures: in the order of measuring.
         claims: likewise.
+        left_out: contenders that this machine lacks.
         notes: what could not be measured, and why.
     """
 
@@ -96,24 +109,33 @@ class Result:
     started: str
     quick: bool
     seconds: float = 0.0
+    asked: list[str] = field(default_factory=list)
     suites: list[str] = field(default_factory=list)
     figures: list[Figure] = field(default_factory=list)
     claims: list[Claim] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def add(self, suite: str, metric: str, unit: str, series: Series, **labels: str) -> None:
-        """Add the figure that a series gives."""
-        percentiles = {rank: series.estimate(rank) for rank in PERCENTILES}
-        figure = Figure(
-            suite=suite,
-            metric=metric,
-            unit=unit,
-            labels=labels,
-            samples=len(series),
-            rounds=len(series.rounds),
-            percentiles=percentiles,
-        )
-        self.figures.append(figure)
+        """Add the percentiles of a series, as far as there are samples enough to tell them."""
+        # The 99th percentile of fewer than 100 samples would be the largest one by another name.
+        ranks = [rank for rank in PERCENTILES if len(series) * (100 - rank) >= 100]  # noqa: PLR2004 - per cent
+        found = {f"p{rank}": series.estimate(rank) for rank in ranks} or {"single": series.estimate(50)}
+        self._add(Figure(suite=suite, metric=metric, unit=unit, labels=labels, statistics=found), series)
+
+    def add_mean(self, suite: str, metric: str, unit: str, series: Series, **labels: str) -> None:
+        """Add the mean of a series whose single samples are too coarse to tell something."""
+        found = {"mean": series.mean()}
+        self._add(Figure(suite=suite, metric=metric, unit=unit, labels=labels, statistics=found), series)
+
+    def add_peak(self, suite: str, metric: str, unit: str, series: Series, **labels: str) -> None:
+        """Add the largest sample of a series."""
+        found = {"peak": Estimate(series.values[-1], rounds=len(series.rounds))}
+        self._add(Figure(suite=suite, metric=metric, unit=unit, labels=labels, statistics=found), series)
+
+    def _add(self, figure: Figure, series: Series) -> None:
+        data = "; ".join(" ".join(f"{value:.6g}" for value in samples) for samples in series.rounds)
+        self.figures.append(replace(figure, samples=len(series), rounds=len(series.rounds), data=data))
 
     def find(self, suite: str, metric: str, **labels: str) -> list[Figure]:
         """Return the figures that have at least these labels."""
@@ -126,18 +148,48 @@ class Result:
         """Return everything."""
         return json.dumps({"schema": SCHEMA} | asdict(self), indent=1, allow_nan=False) + "\n"
 
-    def to_csv(self) -> str:
-        """Return one line per figure and percentile."""
+    def figures_csv(self) -> str:
+        """Return one line per figure and statistic."""
+        return self._csv(
+            ["statistic", "value", "low", "high", "unit", "samples", "rounds"],
+            lambda figure: [
+                [name, it.value, it.low, it.high, figure.unit, figure.samples, figure.rounds]
+                for name, it in figure.statistics.items()
+            ],
+        )
+
+    def samples_csv(self) -> str:
+        """Return one line per sample."""
+        return self._csv(
+            ["round", "value", "unit"],
+            lambda figure: [
+                [number, value, figure.unit]
+                for number, samples in enumerate(figure.data.split(";"), 1)
+                for value in samples.split()
+            ],
+        )
+
+    def _csv(self, columns: Sequence[str], rows: Callable[[Figure], Iterable[Sequence[object]]]) -> str:
+        """Return lines about figures: suite, metric and labels, then these columns."""
         names = sorted({name for figure in self.figures for name in figure.labels})
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["suite", "metric", *names, "percentile", "value", "low", "high", "unit", "samples", "rounds"])
+        lines: list[Sequence[object]] = [["suite", "metric", *names, *columns]]
         for figure in self.figures:
-            labels = [figure.labels.get(name, "") for name in names]
-            for rank, it in figure.percentiles.items():
-                numbers = [it.value, it.low, it.high, figure.unit, figure.samples, figure.rounds]
-                writer.writerow([figure.suite, figure.metric, *labels, rank, *numbers])
-        return text.getvalue()
+            head = [figure.suite, figure.metric, *(figure.labels.get(name, "") for name in names)]
+            lines += [[*head, *row] for row in rows(figure)]
+        return _as_csv(lines)
+
+    def claims_csv(self) -> str:
+        """Return one line per claim."""
+        lines: list[Sequence[object]] = [
+            ["claim", "value", "low", "high", "rounds", "unit", "better", "aim", "met", "noise"]
+        ]
+        for it in self.claims:
+            met = {None: "", True: "yes", False: "no"}[it.is_met]
+            value = it.value
+            lines.append(
+                [it.name, value.value, value.low, value.high, value.rounds, it.unit, it.better, it.aim, met, it.noise]
+            )
+        return _as_csv(lines)
 
     def to_prometheus(self) -> str:
         """Return figures as summaries and claims as gauges, in the text exposition format."""
@@ -146,8 +198,8 @@ class Result:
             name = f"strongroom_bench_{figure.metric}_{_UNIT_NAMES[figure.unit]}"
             labels = {"suite": figure.suite, **figure.labels}
             families.setdefault(name, []).extend(
-                f"{name}{_labels({**labels, 'quantile': f'{rank / 100:g}'})} {it.value:.9g}"
-                for rank, it in figure.percentiles.items()
+                f"{name}{_labels({**labels, **_statistic_label(statistic)})} {it.value:.9g}"
+                for statistic, it in figure.statistics.items()
             )
         for claim in self.claims:
             line = f"strongroom_bench_claim{_labels({'name': claim.name, 'unit': claim.unit})} {claim.value.value:.9g}"
@@ -158,6 +210,16 @@ class Result:
 
 
 _UNIT_NAMES: Final = {"s": "seconds", "B": "bytes", "B/s": "bytes_per_second", "1/s": "per_second"}
+
+
+def _as_csv(lines: Iterable[Sequence[object]]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(lines)
+    return text.getvalue()
+
+
+def _statistic_label(name: str) -> dict[str, str]:
+    return {"quantile": f"{int(name[1:]) / 100:g}"} if name[1:].isdigit() else {"statistic": name}
 
 
 def _labels(labels: Mapping[str, str]) -> str:
@@ -190,8 +252,10 @@ def parse_result(text: str, source: str) -> Result:
 
 
 def _figure(document: Mapping[str, Any]) -> Figure:
-    percentiles = {int(rank): Estimate(**it) for rank, it in document["percentiles"].items()}
-    return Figure(**{**document, "percentiles": percentiles})
+    if "percentiles" in document:  # of runs before means and peaks had names of their own
+        document = {**document, "statistics": {f"p{rank}": it for rank, it in document["percentiles"].items()}}
+        del document["percentiles"]
+    return Figure(**{**document, "statistics": {name: Estimate(**it) for name, it in document["statistics"].items()}})
 
 
 def history_line(result: Result) -> str:

@@ -4,13 +4,15 @@ Two things that are compared are measured in turns, one after the other within e
 frequency, other tenants, caches) hits both. The samples of one round therefore belong together, and the bootstrap draws
 whole rounds, the same ones for both sides of a ratio.
 (Efron, Tibshirani: An Introduction to the Bootstrap, 1993, chapters 8 and 13: units that depend on each other are
-drawn as blocks; percentile intervals.)
+drawn as blocks; percentile intervals.) From a handful of rounds the bootstrap cannot say what others would have been
+like: below MIN_ROUNDS there is no interval.
 """
 
+import functools
 import itertools
 import math
 import random
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -19,19 +21,34 @@ CONFIDENCE: Final = 0.95
 DRAWS: Final = 400  # the ends of a 95 % interval then rest on ten draws each
 SEED: Final = 20_260  # the same samples give the same interval
 PERCENTILES: Final = (50, 90, 99)
+MIN_ROUNDS: Final = 6  # for an interval
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure, and the interval that holds it with CONFIDENCE."""
+    """A figure, and the interval that holds it with CONFIDENCE.
+
+    Attributes:
+        value: the figure.
+        low: where the interval begins; None where too few rounds were measured for one.
+        high: where it ends, likewise.
+        rounds: that it rests on; None for a count, whose interval is a point, and where that is not known.
+    """
 
     value: float
-    low: float
-    high: float
+    low: float | None = None
+    high: float | None = None
+    rounds: int | None = None
 
-    def scaled(self, factor: float) -> "Estimate":
-        """Return it in another unit."""
-        return Estimate(self.value * factor, self.low * factor, self.high * factor)
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """Where it begins and ends, or None when there is none."""
+        return None if self.low is None or self.high is None else (self.low, self.high)
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether it is a count."""
+        return self.rounds is None and self.low == self.value == self.high
 
 
 class Series:
@@ -64,18 +81,34 @@ class Series:
         return self._sorted
 
     def percentile(self, rank: float) -> float:
-        """Return the smallest sample that at least ``rank`` per cent of them do not exceed."""
+        """Return the sample that ``rank`` per cent of them do not exceed; midway where two samples are equally right.
+
+        (Hyndman, Fan: Sample Quantiles in Statistical Packages, 1996, definition 2.)
+        """
         return self._quantile([1] * len(self.rounds), rank)
 
     def estimate(self, rank: float) -> Estimate:
         """Return a percentile with its interval."""
-        draws = [self._quantile(weights, rank) for weights in _draws(len(self.rounds))]
-        return interval(self.percentile(rank), draws)
+        return combine((self,), lambda value: value, rank=rank)
+
+    def mean(self) -> Estimate:
+        """Return the mean with its interval."""
+        sums = [(sum(samples), len(samples)) for samples in self.rounds]
+
+        def weighted(weights: Sequence[int]) -> float:
+            pairs = list(zip(weights, sums, strict=True))
+            return sum(weight * total for weight, (total, _) in pairs) / sum(weight * n for weight, (_, n) in pairs)
+
+        return _bounded(weighted, len(sums))
 
     def _quantile(self, weights: Sequence[int], rank: float) -> float:
         """Return a percentile where each round counts as often as its weight says."""
         totals = list(itertools.accumulate([weights[number] for number in self._round_of]))
-        return self._sorted[bisect_left(totals, rank / 100 * totals[-1])]
+        share = rank / 100 * totals[-1]
+        place = bisect_left(totals, share)
+        if totals[place] > share or place + 1 == len(totals):
+            return self._sorted[place]
+        return (self._sorted[place] + self._sorted[bisect_right(totals, share)]) / 2
 
 
 def ratio(above: Series, below: Series, *, rank: float = 50) -> Estimate:
@@ -102,20 +135,21 @@ def combine(series: Sequence[Series], formula: Callable[..., float], *, rank: fl
     if len(counts) != 1:
         msg = f"series with {sorted(counts)} rounds were not measured together"
         raise ValueError(msg)
-    value = formula(*(one.percentile(rank) for one in series))
-    draws = [formula(*(one._quantile(weights, rank) for one in series)) for weights in _draws(counts.pop())]  # noqa: SLF001 - of this module
-    return interval(value, draws)
+    return _bounded(lambda weights: formula(*(one._quantile(weights, rank) for one in series)), counts.pop())  # noqa: SLF001 - of this module
 
 
-def interval(value: float, draws: Sequence[float]) -> Estimate:
-    """Return a figure with the interval that the middle of the draws spans."""
-    ordered = sorted(draws)
+def _bounded(statistic: Callable[[Sequence[int]], float], rounds: int) -> Estimate:
+    """Return a statistic of weighted rounds, with the interval that the middle of its draws spans."""
+    value = statistic([1] * rounds)
+    if rounds < MIN_ROUNDS:
+        return Estimate(value, rounds=rounds)
+    ordered = sorted(map(statistic, _draws(rounds)))
     cut = int(len(ordered) * (1 - CONFIDENCE) / 2)
-    return Estimate(value, min(value, ordered[cut]), max(value, ordered[-1 - cut]))
+    return Estimate(value, min(value, ordered[cut]), max(value, ordered[-1 - cut]), rounds)
 
 
-def growth_exponent(points: Sequence[tuple[float, float]]) -> Estimate:
-    """Fit ``cost = a * size ** k`` by least squares of the logarithms and return k with its standard error as interval.
+def exponent(points: Sequence[tuple[float, float]]) -> float:
+    """Fit ``cost = a * size ** k`` by least squares of the logarithms and return k.
 
     Args:
         points: (size, cost), at least two different sizes, all above zero.
@@ -130,12 +164,15 @@ def growth_exponent(points: Sequence[tuple[float, float]]) -> Estimate:
     if spread == 0:
         msg = "a growth needs two sizes"
         raise ValueError(msg)
-    slope = sum((x - mean_x) * (y - mean_y) for x, y in logs) / spread
-    residue = sum((y - mean_y - slope * (x - mean_x)) ** 2 for x, y in logs)
-    error = math.sqrt(residue / (len(logs) - 2) / spread) if len(logs) > 2 else 0.0  # noqa: PLR2004 - a line takes two
-    return Estimate(slope, slope - error, slope + error)
+    return sum((x - mean_x) * (y - mean_y) for x, y in logs) / spread
 
 
+def growth_exponent(points: Sequence[tuple[float, float]]) -> Estimate:
+    """Return the exponent without an interval; ``combine`` gives one to ``exponent``, from series."""
+    return Estimate(exponent(points))
+
+
+@functools.cache
 def _draws(rounds: int) -> list[list[int]]:
     """Return for each draw how often each round was drawn; the same for the same number of rounds."""
     source = random.Random(SEED)  # noqa: S311 - statistics

@@ -1,13 +1,14 @@
 """What a suite of benchmarks is given, and what it has to be."""
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
 from bench.interleave import Batch, Name, interleaved
-from bench.result import Claim, Result
-from bench.samples import Estimate, Series
+from bench.result import Better, Claim, Result
+from bench.samples import Estimate, Series, ratio
 
 QUICK_LIMIT_S: Final = 4.0  # begin no new round of one comparison after so long
 ROOT: Final = Path(__file__).resolve().parents[1]
@@ -23,6 +24,7 @@ class Run:
         quick: whether the run is to take seconds, at the price of wide intervals.
         result: where findings go.
         tell: is told what is being measured and the finished share.
+        deadline: of the monotonic clock; in a quick run, what begins after it gets one round.
     """
 
     directory: Path
@@ -30,19 +32,47 @@ class Run:
     quick: bool
     result: Result
     tell: Callable[[str, float], None]
+    deadline: float = float("inf")
 
     def interleaved(self, contenders: Mapping[Name, Batch], *, rounds: int) -> dict[Name, Series]:
         """Measure contenders in turns; in a quick run on a slow machine in fewer rounds than asked for."""
-        return interleaved(contenders, rounds=rounds, limit_s=QUICK_LIMIT_S if self.quick else float("inf"))
+        if not self.quick:
+            return interleaved(contenders, rounds=rounds)
+        left = self.deadline - time.monotonic()
+        return interleaved(contenders, rounds=rounds, least=2 if left > 0 else 1, limit_s=min(QUICK_LIMIT_S, left))
 
     def claim(self, claim: Claim) -> None:
         """Add a claim."""
         self.result.claims.append(claim)
 
+    def ratio(  # noqa: PLR0913 - what a claim is made of
+        self,
+        name: str,
+        above: Series,
+        below: Series,
+        *,
+        better: Better,
+        aim: float | None = None,
+        noise: float | None = None,
+    ) -> None:
+        """Claim the ratio of the medians of two series that were measured in the same rounds."""
+        value = ratio(above, below)
+        self.claim(Claim(name=name, value=value, unit="ratio", better=better, aim=aim, noise=noise))
+
+    def leave_out(self, contender: str, why: str) -> None:
+        """Note that a contender is not measured here; the drift gate then misses none of the claims beside it.
+
+        Args:
+            contender: as names of claims have it: ``dotenvx``, ``haproxy``, ``musl``. Never one of ours.
+            why: in words.
+        """
+        self.result.left_out.append(contender)
+        self.result.notes.append(f"{contender} is left out: {why}")
+
     def count(
         self, name: str, value: float, unit: str, *, aim: float | None = None, noise: float | None = None
     ) -> None:
-        """Add a count: the fewer the better, without an interval."""
+        """Add an exact count, nothing that comes from times: the fewer the better, without an interval."""
         point = Estimate(value, value, value)
         self.claim(Claim(name=name, value=point, unit=unit, better="lower", aim=aim, noise=noise))
 

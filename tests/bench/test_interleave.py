@@ -1,6 +1,13 @@
 """The order in which contenders are measured, and what counts."""
 
+import time
+from pathlib import Path
+
+import pytest
+
 from bench.interleave import interleaved
+from bench.suite import Run
+from tests.bench.runs import result
 
 
 def test_each_round_measures_all_of_them_and_the_first_place_goes_round() -> None:
@@ -25,15 +32,26 @@ def test_each_round_measures_all_of_them_and_the_first_place_goes_round() -> Non
 
 def test_warm_up_is_run_and_not_counted() -> None:
     values = iter([100.0, 100.0, 1.0, 2.0])
-    shares: list[float] = []
 
-    series = interleaved({"only": lambda: [next(values)]}, rounds=2, warm_up=2, progress=shares.append)
+    series = interleaved({"only": lambda: [next(values)]}, rounds=2, warm_up=2)
 
     assert series["only"].rounds == ((1.0,), (2.0,))
-    assert shares == [0.25, 0.5, 0.75, 1.0]
 
 
-def test_no_round_begins_after_the_limit_but_two_always_count() -> None:
-    series = interleaved({"only": lambda: [1.0]}, rounds=50, limit_s=0.0)
+@pytest.mark.parametrize("least", [1, 2])
+def test_no_round_begins_after_the_limit_but_the_least_number_always_counts(least: int) -> None:
+    series = interleaved({"only": lambda: [1.0]}, rounds=50, least=least, limit_s=0.0)
 
-    assert len(series["only"].rounds) == 2
+    assert len(series["only"].rounds) == least
+
+
+@pytest.mark.parametrize(("quick", "left_s", "rounds"), [(True, 60, 5), (True, -1, 1), (False, -1, 5)])
+def test_what_a_quick_run_begins_after_its_deadline_gets_one_round(
+    tmp_path: Path, left_s: float, rounds: int, *, quick: bool
+) -> None:
+    deadline = time.monotonic() + left_s
+    run = Run(directory=tmp_path, cache=tmp_path, quick=quick, result=result(), tell=lambda *_: None, deadline=deadline)
+
+    series = run.interleaved({"only": lambda: [1.0]}, rounds=5)
+
+    assert len(series["only"].rounds) == rounds

@@ -4,19 +4,23 @@ import re
 import struct
 import subprocess
 import zlib
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bench.plots import plots
 from bench.report import page, write_report
-from bench.result import Result, history_line, parse_result
+from bench.result import Claim, Result, history_line, parse_result
+from bench.samples import Estimate
 from bench.units import show
 from tests.bench.runs import count, result
 
 BASELINE = Path(__file__).parents[2] / "bench" / "baselines" / "quick.json"
 OURS = {"light": (0x0B, 0x6B, 0xCB), "dark": (0x5A, 0xA9, 0xFF)}  # --c0 of report.css
+FILES = {"figures.csv", "samples.csv", "claims.csv", "result.json", "metrics.prom", "history.jsonl"}
 CONSOLE = re.compile(r":(?:CONSOLE|INFO:CONSOLE)")
 
 
@@ -27,7 +31,8 @@ def measured() -> Result:
 
 @pytest.fixture(scope="module")
 def report(measured: Result, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_report(measured, tmp_path_factory.mktemp("report"), history_line(measured) * 3)
+    history = "".join(history_line(replace(measured, started=f"2026-01-0{day}T00:00:00+00:00")) for day in range(1, 4))
+    return write_report(measured, tmp_path_factory.mktemp("report"), history)
 
 
 def chromium(profile: Path, *options: str) -> subprocess.CompletedProcess[str]:
@@ -121,8 +126,7 @@ def test_the_page_stands_alone_and_its_links_lead_somewhere(measured: Result) ->
 
     assert "script" not in links.tags
     for link in links.found:
-        beside = {"figures.csv", "result.json", "metrics.prom", "history.jsonl", "data:,"}
-        assert link in beside or (link.startswith("#") and link[1:] in links.ids), link
+        assert link in {*FILES, "data:,"} or (link.startswith("#") and link[1:] in links.ids), link
 
 
 def test_every_chart_has_its_raw_data_and_how_to_reproduce_it(measured: Result) -> None:
@@ -133,8 +137,19 @@ def test_every_chart_has_its_raw_data_and_how_to_reproduce_it(measured: Result) 
     assert len({plot.key for plot in drawn}) == len(drawn)
     for plot in drawn:
         figure = text.partition(f'<figure id="{plot.key}">')[2].partition("</figure>")[0]
-        assert '<a href="figures.csv">' in figure
-        assert f"strongroom bench run {plot.suite}" in figure
+        assert f'<a href="{plot.raw}">' in figure
+        assert f"strongroom bench run --quick {plot.suite}<" in figure
+
+
+def test_the_raw_data_of_a_chart_of_claims_holds_them(measured: Result) -> None:
+    by_key = {plot.key: plot for plot in plots(measured)}
+
+    assert by_key["getenv-instructions"].raw == "claims.csv"
+    assert "getenv/hit/40 variables/strongroom on glibc," in measured.claims_csv()
+
+
+def test_a_full_run_is_reproduced_by_a_full_run(measured: Result) -> None:
+    assert "strongroom bench run --quick" not in page(replace(measured, quick=False), "").partition("<figure")[2]
 
 
 def test_names_cannot_break_out_of_the_page() -> None:
@@ -144,9 +159,44 @@ def test_names_cannot_break_out_of_the_page() -> None:
     assert "<script" not in page(made, "")
 
 
-def test_earlier_runs_are_shown_beside_this_one(measured: Result) -> None:
+def test_earlier_runs_are_shown_beside_this_one_with_their_commits(measured: Result) -> None:
+    earlier = replace(measured, commit="abc1234" + "0" * 33, started="2026-01-01T00:00:00+00:00")
+
+    text = page(measured, history_line(earlier))
+
+    assert 'class="spark"' in text
+    assert "from abc1234 of 2026-01-01 to" in text
     assert 'class="spark"' not in page(measured, "")
-    assert 'class="spark"' in page(measured, history_line(measured))
+
+
+@pytest.mark.parametrize(
+    "other", [{}, {"quick": False, "started": "2026-01-01T00:00:00+00:00"}, {"started": "2099-01-01T00:00:00+00:00"}]
+)
+def test_the_history_has_each_run_once_and_no_runs_of_the_other_kind_or_later_ones(
+    measured: Result, other: dict[str, Any]
+) -> None:
+    text = page(measured, history_line(replace(measured, **other)))
+
+    assert "History over 1 quick runs" in text
+
+
+@pytest.mark.parametrize(
+    ("value", "interval", "words"),
+    [
+        (0.8, (0.7, 0.9), ["met</td>", "20% below", "0.7 x … 0.9 x"]),
+        (1.2, (1.1, 1.3), ["missed</td>", "20% above"]),
+        (1.2, (0.9, 1.3), ["missed<br>", "undecided"]),
+        (1.2, (None, None), ["missed</td>", "too few rounds"]),
+    ],
+)
+def test_aims_say_by_how_much_they_are_met_and_when_that_is_undecided(
+    value: float, interval: tuple[float | None, float | None], words: list[str]
+) -> None:
+    claim = Claim(name="made-up/a:b", value=Estimate(value, *interval, 3), unit="ratio", better="lower", aim=1.0)
+
+    row = page(result(claim), "").partition("made-up / a:b")[2].partition("</tr>")[0]
+
+    assert [word for word in words if word not in row] == []
 
 
 @pytest.mark.parametrize(

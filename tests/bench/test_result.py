@@ -2,11 +2,13 @@
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from bench.main import SUITES, load
 from bench.result import Better, Claim, Result, history_line, parse_result
 from bench.samples import Estimate, Series
 from strongroom.errors import ConfigError
@@ -16,8 +18,11 @@ from tests.bench.runs import count, result
 @pytest.fixture
 def measured() -> Result:
     made = result(count("made-up/instructions", 42))
-    made.add("made-up", "latency", "s", Series([[0.001, 0.002], [0.003]]), target="ours", size="1 KiB")
+    rounds = [[0.001 * (10 * number + place) for place in range(1, 11)] for number in range(10)]
+    made.add("made-up", "latency", "s", Series(rounds), target="ours", size="1 KiB")
     made.add("made-up", "throughput", "B/s", Series([[1e6]]), target='quoted "x", comma')
+    made.add_mean("made-up", "cpu", "s", Series([[0.01], [0.0], [0.02]]), target="ours")
+    made.add_peak("made-up", "memory", "B", Series([[3.0], [5.0], [4.0]]), target="ours")
     return made
 
 
@@ -25,16 +30,60 @@ def test_json_is_read_back_as_it_was(measured: Result) -> None:
     assert parse_result(measured.to_json(), "result.json") == measured
 
 
-def test_csv_has_a_line_for_each_percentile(measured: Result) -> None:
-    rows = list(csv.DictReader(measured.to_csv().splitlines()))
+def test_results_of_before_means_and_peaks_had_names_can_be_read() -> None:
+    estimate = {"value": 2.0, "low": 1.0, "high": 3.0}
+    figure = {"suite": "made-up", "metric": "latency", "unit": "s", "labels": {}, "samples": 9, "rounds": 3}
+    old = json.loads(result(count("made-up/n", 1)).to_json())
+    old["figures"] = [figure | {"percentiles": {"50": estimate, "90": estimate}}]
+    del old["asked"], old["left_out"], old["claims"][0]["value"]["rounds"]
 
-    assert [(row["metric"], row["percentile"], float(row["value"])) for row in rows[:3]] == [
-        ("latency", "50", 0.002),
-        ("latency", "90", 0.003),
-        ("latency", "99", 0.003),
+    read = parse_result(json.dumps(old), "old.json")
+
+    assert list(read.figures[0].statistics) == ["p50", "p90"]
+    assert read.figures[0].median.value == 2.0
+    assert read.claims[0].value.is_exact
+
+
+def test_figures_as_csv_have_a_line_for_each_statistic(measured: Result) -> None:
+    rows = list(csv.DictReader(measured.figures_csv().splitlines()))
+
+    assert [(row["metric"], row["statistic"], float(row["value"])) for row in rows] == [
+        ("latency", "p50", pytest.approx(0.0505)),
+        ("latency", "p90", pytest.approx(0.0905)),
+        ("latency", "p99", pytest.approx(0.0995)),
+        ("throughput", "single", 1e6),
+        ("cpu", "mean", pytest.approx(0.01)),
+        ("memory", "peak", 5.0),
     ]
     assert rows[3]["target"] == 'quoted "x", comma'
     assert rows[3]["size"] == ""
+
+
+@pytest.mark.parametrize(
+    ("samples", "told"), [(1, ["single"]), (2, ["p50"]), (9, ["p50"]), (10, ["p50", "p90"]), (99, ["p50", "p90"])]
+)
+def test_no_percentile_is_told_that_the_samples_are_too_few_for(samples: int, told: list[str]) -> None:
+    made = result()
+    made.add("made-up", "latency", "s", Series([range(1, samples + 1)]))
+
+    assert list(made.figures[0].statistics) == told
+
+
+def test_every_sample_is_kept_with_its_round(measured: Result) -> None:
+    read = parse_result(measured.to_json(), "result.json")
+    rows = [row for row in csv.DictReader(read.samples_csv().splitlines()) if row["metric"] == "latency"]
+
+    assert len(rows) == 100
+    assert (rows[0]["round"], float(rows[0]["value"])) == ("1", 0.001)
+    assert (rows[-1]["round"], float(rows[-1]["value"])) == ("10", 0.1)
+
+
+def test_claims_as_csv_say_whether_their_aims_are_met() -> None:
+    aimed = replace(count("made-up/n", 3), aim=2.0)
+
+    (row,) = csv.DictReader(result(aimed).claims_csv().splitlines())
+
+    assert (row["claim"], row["value"], row["aim"], row["met"]) == ("made-up/n", "3", "2.0", "no")
 
 
 def test_prometheus_can_read_the_text(measured: Result) -> None:
@@ -43,10 +92,11 @@ def test_prometheus_can_read_the_text(measured: Result) -> None:
     latency = {
         sample.labels["quantile"]: sample.value for sample in families["strongroom_bench_latency_seconds"].samples
     }
-    assert latency == {"0.5": 0.002, "0.9": 0.003, "0.99": 0.003}
+    assert latency == {"0.5": 0.0505, "0.9": 0.0905, "0.99": 0.0995}
     (sample,) = families["strongroom_bench_claim"].samples
     assert (sample.labels["name"], sample.value) == ("made-up/instructions", 42)
     assert families["strongroom_bench_throughput_bytes_per_second"].samples[0].labels["target"] == 'quoted "x", comma'
+    assert families["strongroom_bench_memory_bytes"].samples[0].labels["statistic"] == "peak"
 
 
 def test_history_keeps_commit_and_claims(measured: Result) -> None:
@@ -86,9 +136,25 @@ def test_an_aim_is_met_at_its_value(value: float, aim: float, better: Better, *,
     assert claim.is_met is met
 
 
-def test_the_baseline_in_the_repository_can_be_read() -> None:
-    path = Path(__file__).parents[2] / "bench" / "baselines" / "quick.json"
+@pytest.mark.parametrize(
+    ("low", "high", "is_decided"), [(0.8, 1.1, False), (0.8, 0.95, True), (1.05, 1.2, True), (None, None, False)]
+)
+def test_an_aim_is_undecided_while_the_interval_reaches_across_it(
+    low: float | None, high: float | None, *, is_decided: bool
+) -> None:
+    claim = Claim(name="n", value=Estimate(0.9, low, high, 20), unit="ratio", better="lower", aim=1.0)
 
+    assert claim.is_decided is is_decided
+
+
+def test_the_baseline_in_the_repository_is_a_whole_run_of_a_commit() -> None:
+    path = Path(__file__).parents[2] / "bench" / "baselines" / "quick.json"
     baseline = parse_result(path.read_text(), str(path))
 
-    assert any(claim.noise is not None for claim in baseline.claims)
+    wrong = [note for note in baseline.notes if "broke off" in note]
+    wrong += [f"{suite} is missing" for suite in (load(name).NAME for name in SUITES) if suite not in baseline.suites]
+    wrong += ["the commit had changes"] if "+" in baseline.commit else []
+    wrong += [] if baseline.quick else ["it is no quick run"]
+    wrong += [] if any(claim.noise is not None for claim in baseline.claims) else ["nothing is gated"]
+
+    assert wrong == [], "measure it again: strongroom bench run --quick"

@@ -5,21 +5,48 @@ import random
 
 import pytest
 
-from bench.samples import Series, combine, growth_exponent, ratio
+from bench.samples import Estimate, Series, combine, exponent, ratio
 
 
-def test_percentiles_are_samples_with_that_share_below_or_at_them() -> None:
+def ends(found: Estimate) -> tuple[float, float]:
+    assert found.interval is not None
+    return found.interval
+
+
+def test_percentiles_have_that_share_of_the_samples_below_them() -> None:
     series = Series([range(1, 51), range(51, 101)])
 
-    assert [series.percentile(rank) for rank in (50, 90, 99, 100)] == [50, 90, 99, 100]
+    assert [series.percentile(rank) for rank in (50, 90, 99, 100)] == [50.5, 90.5, 99.5, 100]
+
+
+@pytest.mark.parametrize(("samples", "median"), [([1], 1), ([1, 3], 2), ([1, 3, 100], 3), ([1, 3, 5, 100], 4)])
+def test_the_median_of_an_even_number_lies_midway(samples: list[float], median: float) -> None:
+    assert Series([samples]).percentile(50) == median
+
+
+def test_a_mean_is_that_of_all_samples_whatever_their_round() -> None:
+    found = Series([[1.0, 2.0, 3.0]] + [[10.0]] * 7).mean()
+
+    assert found.value == pytest.approx(7.6)
+    low, high = ends(found)
+    assert low < 7.6 < high <= 10.0
+
+
+@pytest.mark.parametrize(("rounds", "is_bounded"), [(1, False), (5, False), (6, True)])
+def test_few_rounds_give_no_interval(rounds: int, *, is_bounded: bool) -> None:
+    series = Series([[float(number)] for number in range(1, rounds + 1)])
+
+    for found in (series.estimate(50), series.mean(), ratio(series, series)):
+        assert (found.interval is not None) == is_bounded
+        assert found.rounds == rounds
 
 
 def test_the_interval_of_a_median_holds_the_true_one_about_as_often_as_it_says() -> None:
     source, held = random.Random(1), 0  # noqa: S311 - simulated noise
     for _ in range(200):
         rounds = [[source.lognormvariate(0, 0.3) for _ in range(5)] for _ in range(20)]
-        interval = Series(rounds).estimate(50)
-        held += interval.low <= 1.0 <= interval.high
+        low, high = ends(Series(rounds).estimate(50))
+        held += low <= 1.0 <= high
 
     assert 180 <= held <= 200
 
@@ -31,8 +58,8 @@ def test_drift_that_hits_both_does_not_widen_their_ratio() -> None:
     found = ratio(slow, quick)
 
     assert (found.low, found.value, found.high) == pytest.approx((1.1, 1.1, 1.1))
-    alone = slow.estimate(50)
-    assert alone.high / alone.low > 1.5
+    low, high = ends(slow.estimate(50))
+    assert high / low > 1.5
 
 
 def test_a_formula_of_several_series_is_bounded_with_them() -> None:
@@ -56,16 +83,23 @@ def test_what_is_no_measurement_is_refused(rounds: list[list[float]]) -> None:
         Series(rounds)
 
 
-@pytest.mark.parametrize("exponent", [0.0, 0.5, 1.0, 2.0])
-def test_growth_is_found_as_it_was_made(exponent: float) -> None:
-    points = [(size, 3.0 * size**exponent) for size in (1.0, 10.0, 100.0, 1000.0)]
+@pytest.mark.parametrize("made", [0.0, 0.5, 1.0, 2.0])
+def test_growth_is_found_as_it_was_made(made: float) -> None:
+    points = [(size, 3.0 * size**made) for size in (1.0, 10.0, 100.0, 1000.0)]
 
-    found = growth_exponent(points)
+    assert exponent(points) == pytest.approx(made)
 
-    assert found.value == pytest.approx(exponent)
-    assert found.high - found.low < 1e-6
+
+def test_the_interval_of_a_growth_comes_from_drawing_rounds() -> None:
+    source = random.Random(3)  # noqa: S311 - simulated noise
+    sizes = (1.0, 10.0, 100.0)
+    series = [Series([[size * source.lognormvariate(0, 0.2)] for _ in range(20)]) for size in sizes]
+
+    low, high = ends(combine(series, lambda *costs: exponent(list(zip(sizes, costs, strict=True)))))
+
+    assert 0.9 < low < 1.0 < high < 1.1
 
 
 def test_one_size_shows_no_growth() -> None:
     with pytest.raises(ValueError, match="two sizes"):
-        growth_exponent([(4.0, 1.0), (4.0, 2.0)])
+        exponent([(4.0, 1.0), (4.0, 2.0)])
