@@ -2,12 +2,8 @@
 
 import argparse
 import datetime as dt
-import subprocess
 import sys
 import tempfile
-import time
-import traceback
-from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Final, cast
@@ -15,21 +11,16 @@ from typing import Final, cast
 from bench.gate import MIN_ROUNDS, Change, Verdict, compare, parse_waivers
 from bench.pictures import write_pictures
 from bench.plots import plots
-from bench.progress import Progress
-from bench.report import write_report
 from bench.result import Result, history_line, parse_result
-from bench.suite import ROOT, Run, Suite
+from bench.running import HISTORY, STOPPED, make_directory, measure, write_run
+from bench.suite import ROOT, Suite
 from strongroom.errors import ConfigError, StrongroomError
 from wrapper.main import report as report_error
 
 SUITES: Final = ("per_object", "pod_start", "getenv", "bridge", "scale")
 RESULTS: Final = ROOT / "bench" / "results" / "local"
-HISTORY: Final = ROOT / "bench" / "history.jsonl"
 WAIVERS: Final = ROOT / "bench" / "baselines" / "waivers.toml"
 PICTURES: Final = ROOT / "docs" / "images"
-CACHE: Final = Path.home() / ".cache" / "strongroom-bench"
-QUICK_S: Final = 150  # for the suites of a quick run; then each comparison gets one round
-_SHARES: Final = {"per-object": 3, "pod-start": 2, "getenv": 2, "scale": 2}  # of that time; others take one
 
 
 def main(arguments: list[str]) -> int:
@@ -45,7 +36,7 @@ def main(arguments: list[str]) -> int:
         return report_error(error)
     except KeyboardInterrupt:
         sys.stderr.write("\nstrongroom: stopped\n")
-        return 130
+        return STOPPED
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -120,114 +111,6 @@ def _run(options: argparse.Namespace) -> int:
     _say_aims(result)
     sys.stdout.write(f"{directory / 'report.html'}\n")
     return status
-
-
-def measure(suites: Sequence[Suite], result: Result, directory: Path) -> int:
-    """Run suites, and write what was found after each of them; one that fails is told and noted, the others go on.
-
-    Returns:
-        0; 1 when a suite failed; 130 when somebody stopped the run, whose finished suites are kept.
-
-    Raises:
-        ConfigError: nothing can be written.
-    """
-    progress, status, begin = Progress(sys.stderr, len(suites)), 0, time.monotonic()
-    left = sum(_SHARES.get(suite.NAME, 1) for suite in suites)
-    for suite in suites:
-        progress.suite(suite.NAME)
-        now, share = time.monotonic(), _SHARES.get(suite.NAME, 1)
-        deadline = now + (begin + QUICK_S - now) * share / left  # what one suite leaves over, later ones have
-        left -= share
-        error = _measure_one(suite, result, progress, deadline)
-        if error is None:
-            result.suites.append(suite.NAME)
-        else:
-            progress.end()
-            status = 130 if isinstance(error, KeyboardInterrupt) else 1
-            _tell(suite.NAME, error)
-            result.notes.append(f"{suite.NAME}: broke off: {_in_words(error)}")
-        result.seconds = round(time.monotonic() - begin, 1)
-        write_run(result, directory)
-        if status == 130:  # noqa: PLR2004 - see above
-            break
-    progress.end()
-    return status
-
-
-def _measure_one(suite: Suite, result: Result, progress: Progress, deadline: float) -> BaseException | None:
-    """Run a suite and return what ended it early."""
-    try:
-        with tempfile.TemporaryDirectory(prefix="strongroom-bench-") as scratch:
-            run = Run(
-                directory=Path(scratch),
-                cache=CACHE,
-                quick=result.quick,
-                result=result,
-                tell=progress.tell,
-                deadline=deadline,
-            )
-            suite.measure(run)
-    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - whatever it is, the other suites are worth having
-        return error
-    return None
-
-
-def _in_words(error: BaseException) -> str:
-    if isinstance(error, StrongroomError):
-        return error.message
-    if isinstance(error, KeyboardInterrupt):
-        return "stopped by hand"
-    return f"{type(error).__name__}: {error}"
-
-
-def _tell(suite: str, error: BaseException) -> None:
-    if isinstance(error, StrongroomError):
-        report_error(error)
-        return
-    if not isinstance(error, (KeyboardInterrupt, OSError, subprocess.SubprocessError)):
-        traceback.print_exception(error)  # a slip in the suite: whoever mends it needs the place
-    sys.stderr.write(f"strongroom: error: {suite}: {_in_words(error)}\n")
-
-
-def make_directory(directory: Path) -> None:
-    """Make a directory that can be written to.
-
-    Raises:
-        ConfigError: it cannot be.
-    """
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=directory):
-            pass
-    except OSError as error:
-        raise _unwritable(directory, error) from None
-
-
-def write_run(result: Result, directory: Path) -> Path:
-    """Write a run in all its forms and return the path of the report.
-
-    Raises:
-        ConfigError: nothing can be written there.
-    """
-    history = HISTORY.read_text() if HISTORY.exists() else ""
-    texts = {
-        "result.json": result.to_json(),
-        "figures.csv": result.figures_csv(),
-        "samples.csv": result.samples_csv(),
-        "claims.csv": result.claims_csv(),
-        "metrics.prom": result.to_prometheus(),
-        "history.jsonl": history,
-    }
-    try:
-        for name, text in texts.items():
-            (directory / name).write_text(text)
-        return write_report(result, directory, history)
-    except OSError as error:
-        raise _unwritable(directory, error) from None
-
-
-def _unwritable(directory: Path, error: OSError) -> ConfigError:
-    return ConfigError(f"{directory}: cannot be written to ({error.strerror})", hint="name another one with --output")
 
 
 def _say_aims(result: Result) -> None:

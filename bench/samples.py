@@ -167,11 +167,6 @@ def exponent(points: Sequence[tuple[float, float]]) -> float:
     return sum((x - mean_x) * (y - mean_y) for x, y in logs) / spread
 
 
-def growth_exponent(points: Sequence[tuple[float, float]]) -> Estimate:
-    """Return the exponent without an interval; ``combine`` gives one to ``exponent``, from series."""
-    return Estimate(exponent(points))
-
-
 @functools.cache
 def _draws(rounds: int) -> list[list[int]]:
     """Return for each draw how often each round was drawn; the same for the same number of rounds."""

@@ -7,14 +7,25 @@ from pathlib import Path
 
 import pytest
 
-from bench.gate import compare
+from bench.gate import compare, parse_waivers
 from bench.getenv import NAME, count_instructions, make_cases
-from bench.result import parse_result
+from bench.main import WAIVERS
+from bench.result import Claim, parse_result
+from bench.samples import Estimate
 from bench.suite import Run
 from tests.bench.runs import count, result
 
 ROOT = Path(__file__).parents[2]
 BASELINE = ROOT / "bench" / "baselines" / "quick.json"
+FORMS = {
+    "claims.csv",
+    "figures.csv",
+    "history.jsonl",
+    "metrics.prom",
+    "report.html",
+    "result.json",
+    "samples.csv",
+}
 
 
 def bench(*words: str | Path) -> subprocess.CompletedProcess[str]:
@@ -46,6 +57,19 @@ def test_compare_ends_with_1_on_a_regression(tmp_path: Path, after: float, statu
     assert "made-up/n" in done.stdout
 
 
+def test_compare_says_what_it_does_not_compare(tmp_path: Path) -> None:
+    few = Claim(name="made-up/a:b", value=Estimate(1.0, rounds=3), unit="ratio", better="lower", noise=0.1)
+    for name in ("baseline.json", "new.json"):
+        (tmp_path / name).write_text(result(count("made-up/n", 1), few).to_json())
+
+    done = bench("compare", tmp_path / "baseline.json", tmp_path / "new.json", "--waivers", tmp_path / "none.toml")
+
+    assert done.returncode == 0
+    assert "too few rounds" in done.stdout
+    assert "1 claims compared, 0 regressed" in done.stderr
+    assert "1 more rest on fewer than 10 rounds" in done.stderr
+
+
 def test_comparing_runs_with_nothing_in_common_is_an_error(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).write_text(result(suites=[name]).to_json())
@@ -62,13 +86,27 @@ def test_report_writes_all_forms_again(tmp_path: Path) -> None:
     done = bench("report", tmp_path / "result.json")
 
     assert done.stdout == f"{tmp_path / 'report.html'}\n"
-    assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "figures.csv",
-        "history.jsonl",
-        "metrics.prom",
-        "report.html",
-        "result.json",
-    ]
+    assert {path.name for path in tmp_path.iterdir()} == FORMS
+
+
+def test_a_report_of_a_baseline_is_written_elsewhere(tmp_path: Path) -> None:
+    baseline, output = tmp_path / "quick.json", tmp_path / "there"
+    baseline.write_text(BASELINE.read_text())
+
+    done = bench("report", baseline, "--output", output)
+
+    assert done.stdout == f"{output / 'report.html'}\n"
+    assert {path.name for path in output.iterdir()} == FORMS
+    assert {path.name for path in tmp_path.iterdir()} == {"quick.json", "there"}
+
+
+def test_an_output_that_cannot_be_written_is_refused_before_anything_is_measured(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    done = bench("run", "getenv", "--quick", "--output", tmp_path / "file" / "there")
+
+    assert done.returncode not in {0, 1}
+    assert "cannot be written to" in done.stderr
 
 
 def test_getenv_takes_no_more_instructions_than_the_baseline_says(tmp_path: Path) -> None:
@@ -77,7 +115,11 @@ def test_getenv_takes_no_more_instructions_than_the_baseline_says(tmp_path: Path
     count_instructions(run, make_cases(tmp_path))
     baseline = parse_result(BASELINE.read_text(), str(BASELINE))
 
-    changes = compare(baseline, new, today=dt.datetime.now(dt.UTC).date(), units=frozenset({"instructions"}))
+    claims = {claim.name: claim for claim in baseline.claims}
+    waivers = parse_waivers(WAIVERS.read_text(), str(WAIVERS), claims)
+
+    today = dt.datetime.now(dt.UTC).date()
+    changes = compare(baseline, new, waivers=waivers, today=today, units=frozenset({"instructions"}))
 
     assert len(changes) >= 10
     assert [(change.before.name, change.verdict) for change in changes if change.fails] == []
