@@ -27,6 +27,7 @@ COMPILERS: Final = {"glibc": "gcc", "musl": "musl-gcc"}
 KINDS: Final = ("hit", "spread", "secure", "miss")
 MAX_GROWTH: Final = 1.3  # of a hit, from 10 to 10,000 variables
 TYPICAL: Final = 40  # variables
+SLOW: Final = 1000  # variables: beyond, a linear search takes its time
 _TIMEOUT_S: Final = 120
 _WORDS: Final = ("DB", "API", "AWS", "REDIS", "S3", "JWT", "SMTP", "KUBERNETES")  # as environments begin
 _VALGRIND_MACHINE: Final = {"x86_64": "amd64", "aarch64": "arm64"}.get(os.uname().machine)
@@ -201,7 +202,7 @@ def _measure_calls(run: Run, cases: Mapping[tuple[str, bool, int], Case]) -> Non
         for variables in (10, TYPICAL, 100, 1000, 10_000):
             if what != "hit" and variables not in {TYPICAL, 10_000}:
                 continue
-            calls = 20_000 if variables <= 1000 else 4000  # noqa: PLR2004 - a linear search takes its time there
+            calls = 20_000 if variables <= SLOW else 4000
             if what == "spread":
                 calls = max(calls, variables)  # each name as often
             chosen = {case.target: case for (_, _, count), case in cases.items() if count == variables}
@@ -224,7 +225,8 @@ def _measure_growth(run: Run, cases: Mapping[tuple[str, bool, int], Case]) -> No
 
 
 def _measure_one(run: Run, chosen: Mapping[str, Case], what: str, *, threads: int, calls: int) -> None:
-    samples = 3 if threads == 1 else 2
+    is_slow = any(case.variables > SLOW for case in chosen.values())
+    samples = 1 if is_slow else 3 if threads == 1 else 2
     contenders = {
         target: _batch(case, what, threads=threads, calls=calls, samples=samples) for target, case in chosen.items()
     }

@@ -146,7 +146,7 @@ def _launches(run: Run) -> Iterator[list[Axis]]:
 
         secrets = (1, 10, 100, 1000)
         # From more than there are cores on: until then, cores that were idle take what comes.
-        crowds = (4, 12, 40) if run.quick else (4, 16, 64, 200)
+        crowds = (4, 12, 32) if run.quick else (4, 16, 64, 200)
         rounds = 2 if run.quick else 8
         yield [
             Axis("secrets of a launch", secrets, 10, lambda size: lambda: [_timed(lambda: launch(size))]),
@@ -179,7 +179,7 @@ def _parts(run: Run, target: Target, connection: Connection) -> Axis:
             upload(target, connection, f"parts-{count}", part, count)
         return lambda: [connection.timed(target.requests.get(f"parts-{count}"))]
 
-    return Axis("parts of an object read", counts, 10, make)
+    return Axis("parts of an object read", counts, 6 if run.quick else 10, make)
 
 
 def _listing(run: Run, target: Target, connection: Connection) -> Axis:
@@ -189,7 +189,7 @@ def _listing(run: Run, target: Target, connection: Connection) -> Axis:
             at_once(target.url, [requests[stream::_STREAMS] for stream in range(_STREAMS)])
         return lambda: [list_all(target, connection, f"list-{size}/", size)]
 
-    sizes = (10, 100, 2000) if run.quick else (10, 100, 1000, 10_000)
+    sizes = (10, 100, 1200) if run.quick else (10, 100, 1000, 10_000)
     return Axis("keys of a listing", sizes, 10 if run.quick else 20, make)
 
 
