@@ -148,25 +148,6 @@ def _bounded(statistic: Callable[[Sequence[int]], float], rounds: int) -> Estima
     return Estimate(value, min(value, ordered[cut]), max(value, ordered[-1 - cut]), rounds)
 
 
-def exponent(points: Sequence[tuple[float, float]]) -> float:
-    """Fit ``cost = a * size ** k`` by least squares of the logarithms and return k.
-
-    Args:
-        points: (size, cost), at least two different sizes, all above zero.
-
-    Raises:
-        ValueError: there are not two different sizes.
-    """
-    logs = [(math.log(size), math.log(cost)) for size, cost in points]
-    mean_x = sum(x for x, _ in logs) / len(logs)
-    mean_y = sum(y for _, y in logs) / len(logs)
-    spread = sum((x - mean_x) ** 2 for x, _ in logs)
-    if spread == 0:
-        msg = "a growth needs two sizes"
-        raise ValueError(msg)
-    return sum((x - mean_x) * (y - mean_y) for x, y in logs) / spread
-
-
 @functools.cache
 def _draws(rounds: int) -> list[list[int]]:
     """Return for each draw how often each round was drawn; the same for the same number of rounds."""

@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from bench.samples import Estimate, Series, combine, exponent, ratio
+from bench.samples import Estimate, Series, combine, ratio
 
 
 def ends(found: Estimate) -> tuple[float, float]:
@@ -81,25 +81,3 @@ def test_series_that_were_not_measured_together_have_no_ratio() -> None:
 def test_what_is_no_measurement_is_refused(rounds: list[list[float]]) -> None:
     with pytest.raises(ValueError, match="sample"):
         Series(rounds)
-
-
-@pytest.mark.parametrize("made", [0.0, 0.5, 1.0, 2.0])
-def test_growth_is_found_as_it_was_made(made: float) -> None:
-    points = [(size, 3.0 * size**made) for size in (1.0, 10.0, 100.0, 1000.0)]
-
-    assert exponent(points) == pytest.approx(made)
-
-
-def test_the_interval_of_a_growth_comes_from_drawing_rounds() -> None:
-    source = random.Random(3)  # noqa: S311 - simulated noise
-    sizes = (1.0, 10.0, 100.0)
-    series = [Series([[size * source.lognormvariate(0, 0.2)] for _ in range(20)]) for size in sizes]
-
-    low, high = ends(combine(series, lambda *costs: exponent(list(zip(sizes, costs, strict=True)))))
-
-    assert 0.9 < low < 1.0 < high < 1.1
-
-
-def test_one_size_shows_no_growth() -> None:
-    with pytest.raises(ValueError, match="two sizes"):
-        exponent([(4.0, 1.0), (4.0, 2.0)])
