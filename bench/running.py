@@ -19,7 +19,7 @@ from wrapper.main import report as report_error
 HISTORY: Final = ROOT / "bench" / "history.jsonl"
 CACHE: Final = Path.home() / ".cache" / "strongroom-bench"
 STOPPED: Final = 130  # as shells say of a program that Ctrl-C ended
-QUICK_S: Final = 150  # for the suites of a quick run; then each comparison gets one round
+QUICK_S: Final = 130  # for the suites of a quick run; then each comparison gets one round
 _SHARES: Final = {"per-object": 3, "pod-start": 2, "getenv": 2, "scale": 2}  # of that time; others take one
 
 
