@@ -69,7 +69,7 @@ def _measure(run: Run, running: Mapping[str, Target], workload: Workload, suite:
 
         return all_of_it
 
-    durations = run.interleaved({name: batch(name) for name in running}, rounds=3 if run.quick else 20)
+    durations = run.interleaved({name: batch(name) for name in running}, rounds=3 if run.quick else 12)
     for name, seconds in durations.items():
         labels = {"target": name, "workload": workload.name}
         run.result.add(suite, "workload_duration", "s", seconds, **labels)
