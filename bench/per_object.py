@@ -28,7 +28,7 @@ MIN_THROUGHPUT: Final = 0.7  # of haproxy's
 
 @dataclass(frozen=True)
 class Size:
-    """An object size, and how much is measured with it: requests in a batch and rounds, of one stream and of STREAMS."""
+    """An object size, and how much is measured with it: requests in a batch, rounds; the same of STREAMS at once."""
 
     name: str
     bytes: int

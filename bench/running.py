@@ -1,5 +1,6 @@
 """Running suites one after the other, and writing what they found: after each of them, so that nothing is lost."""
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -67,6 +68,7 @@ def _measure_one(suite: Suite, result: Result, progress: Progress, deadline: flo
                 tell=progress.tell,
                 deadline=deadline,
             )
+            os.sync()  # or what the suite before wrote goes to disk while this one is timed
             suite.measure(run)
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - whatever it is, the other suites are worth having
         return error
