@@ -10,7 +10,7 @@ from typing import Final
 from bench.chart import spark
 from bench.plots import Plot, plots
 from bench.result import Claim, Figure, Result, history_line
-from bench.samples import CONFIDENCE, DRAWS, MIN_ROUNDS
+from bench.samples import CONFIDENCE, DRAWS, INTERVAL_ROUNDS
 from bench.suite import ROOT
 from bench.units import show
 
@@ -126,8 +126,8 @@ def _aims(result: Result, earlier: Sequence[_Past]) -> str:
     rows = "".join(_aim(claim, earlier) for claim in aims)
     return f"""<h2 id="aims">Aims, as ratios and counts within this run</h2>
 <p class="faint">An aim is met or missed by its value; it is undecided beside that when the interval reaches across.
-The interval holds {CONFIDENCE:.0%} of {DRAWS} draws of whole rounds, and there is none below {MIN_ROUNDS} rounds. The
-margin is a share of the aim. Missed ones stand first. Earlier runs: oldest first.
+The interval holds {CONFIDENCE:.0%} of {DRAWS} draws of whole rounds, and there is none below {INTERVAL_ROUNDS} rounds.
+The margin is a share of the aim. Missed ones stand first. Earlier runs: oldest first.
 <a href="claims.csv">Raw data</a>.</p>
 <div class="scroll"><table>
 <thead><tr><th>Claim</th><th></th><th>Measured</th><th>Aim</th><th>Margin</th><th>Interval</th><th>Runs</th></tr></thead>

@@ -5,7 +5,7 @@ frequency, other tenants, caches) hits both. The samples of one round therefore 
 whole rounds, the same ones for both sides of a ratio.
 (Efron, Tibshirani: An Introduction to the Bootstrap, 1993, chapters 8 and 13: units that depend on each other are
 drawn as blocks; percentile intervals.) From a handful of rounds the bootstrap cannot say what others would have been
-like: below MIN_ROUNDS there is no interval.
+like: below INTERVAL_ROUNDS there is no interval.
 """
 
 import functools
@@ -21,7 +21,7 @@ CONFIDENCE: Final = 0.95
 DRAWS: Final = 400  # the ends of a 95 % interval then rest on ten draws each
 SEED: Final = 20_260  # the same samples give the same interval
 PERCENTILES: Final = (50, 90, 99)
-MIN_ROUNDS: Final = 6  # for an interval
+INTERVAL_ROUNDS: Final = 6  # for an interval
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ def combine(series: Sequence[Series], formula: Callable[..., float], *, rank: fl
 def _bounded(statistic: Callable[[Sequence[int]], float], rounds: int) -> Estimate:
     """Return a statistic of weighted rounds, with the interval that the middle of its draws spans."""
     value = statistic([1] * rounds)
-    if rounds < MIN_ROUNDS:
+    if rounds < INTERVAL_ROUNDS:
         return Estimate(value, rounds=rounds)
     ordered = sorted(map(statistic, _draws(rounds)))
     cut = int(len(ordered) * (1 - CONFIDENCE) / 2)

@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -37,8 +38,10 @@ def pytest_configure() -> None:
 
     ``make`` starts programs with posix_spawn(3), and glibc leaves signal 32, which it uses internally, ignored in them.
     Tests that look at what a program inherits would find it. glibc itself refuses to touch that signal, so the kernel
-    is asked.
+    is asked. A shell without job control has SIGINT and SIGQUIT ignored by what it starts as ``make test &``.
     """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
     default = ctypes.create_string_buffer(32)  # struct sigaction of the kernel: SIG_DFL, no flags, empty mask
     call = {"x86_64": 13, "aarch64": 134}[os.uname().machine]  # rt_sigaction
     for number in (32, 33):
