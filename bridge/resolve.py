@@ -11,16 +11,13 @@ from dataclasses import dataclass, field
 from bridge.record import AuditRecord, Decision
 from strongroom.bundle import BundleRequest, Entry, FromPath
 from strongroom.errors import DeniedError, NotFoundError, PeerError, StrongroomError, UndeliverableError
+from strongroom.names import steers_the_process
 from strongroom.openbao.kv import Reading, decode_base64, value_bytes
 from strongroom.problem import DENIED, MISSING, UNDELIVERABLE, Failure
 from strongroom.reference import Reference, is_env_name
 
 _DECISIONS = {DENIED: Decision.DENIED, MISSING: Decision.MISSING, UNDELIVERABLE: Decision.UNDELIVERABLE}
 _NO_KEY = "there is no key {key!r} in {path}"
-# A whole path is chosen by name, not key by key, so whoever may write to it could otherwise take over the program that
-# starts: the dynamic linker and glibc obey these, and Strongroom obeys its own.
-_REFUSED_PREFIXES = ("LD_", "STRONGROOM_")
-_REFUSED_NAMES = frozenset({"GLIBC_TUNABLES"})
 
 
 @dataclass(frozen=True)
@@ -155,8 +152,9 @@ class _Resolver:
         if not is_env_name(key):
             msg = f"the key {key[:100]!r} of {path} cannot be the name of a variable"
             raise UndeliverableError(msg, hint=hint)
-        if key.startswith(_REFUSED_PREFIXES) or key in _REFUSED_NAMES:
-            msg = f"the key {key!r} of {path} would steer the dynamic linker or Strongroom itself"
+        # A whole path is chosen by name, not key by key: whoever may write to it could otherwise take over the program.
+        if steers_the_process(key):
+            msg = f"the key {key!r} of {path} would steer the dynamic linker, the C library or Strongroom itself"
             raise UndeliverableError(msg, hint=hint)
         if key in self._origin:
             msg = f"the key {key!r} is in {path} and in {self._origin[key]}"

@@ -85,11 +85,13 @@ def _find(verb: str) -> "Callable[[list[str]], int] | None":
 def _component(module: str, extra: str) -> "Callable[[list[str]], int]":
     from importlib import import_module
 
+    from strongroom.names import PACKAGES
+
     try:
         main: Callable[[list[str]], int] = import_module(module).main
     except ModuleNotFoundError as error:
         name = str(error.name)
-        if name.partition(".")[0] in {"bench", "bridge", "s3proxy", "cli", "strongroom", "wrapper", "preload"}:
+        if name.partition(".")[0] in PACKAGES:
             raise
 
         def missing(_arguments: list[str]) -> int:

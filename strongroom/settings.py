@@ -15,13 +15,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from strongroom.errors import ConfigError
+from strongroom.names import is_service_link
 
 CONFIG_FLAG = "config"  # the one flag that every component has besides its settings
 PRINT_CONFIG_FLAG = "--print-config"
 
-# Kubernetes adds these for a Service that is called like the component (docs: "Discovering services"); they are no
-# settings of ours and must not stop the start.
-_SERVICE_LINK = re.compile(r"(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)\Z")
 _TRUE, _FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
 
 
@@ -128,7 +126,7 @@ def load_settings(kind: type[SettingsT], *, prefix: str, arguments: Arguments, e
     variables = {
         name.removeprefix(prefix).lower(): (value, name)
         for name, value in environ.items()
-        if name.startswith(prefix) and not _SERVICE_LINK.match(name.removeprefix(prefix))
+        if name.startswith(prefix) and not is_service_link(name, value)
     }
     config_file = arguments.config_file or variables.pop(CONFIG_FLAG, ("", ""))[0]
     variables.pop(CONFIG_FLAG, None)

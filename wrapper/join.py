@@ -101,9 +101,10 @@ def _find(own: "Mapping[str, str]", flags: "Mapping[str, str]", named: str) -> "
     Raises:
         ConfigError: there is nothing to ask for.
     """
+    from strongroom.names import PREFIX
     from wrapper.plan import plan_launch
     from wrapper.saved_launch import DEFAULT_FILE, SavedLaunch, read_launch
-    from wrapper.settings import FROM_PATH, PREFIX
+    from wrapper.settings import FROM_PATH
 
     asks_itself = plan_launch(own, read_template).needs_bridge
     if asks_itself and ("bridge" in flags or {"STRONGROOM_BRIDGE", "STRONGROOM_CONFIG"} & own.keys()):

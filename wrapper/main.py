@@ -92,6 +92,9 @@ def launch(arguments: list[str], started: float) -> "NoReturn":
         raise ConfigError(msg, hint=USAGE)
     environ = given_environment()
     settings = load_settings(flags, environ)
+    for name in settings.passed_over:
+        if not settings.quiet:
+            say(f"warning: {name}: no setting of `strongroom run`; passed over, as of another component")
     plan = plan_launch(environ, read_template)
     if settings.save_launch:
         from wrapper.saved_launch import launch_to_save, write_launch

@@ -5,19 +5,15 @@ A plan holds no values of secrets; it is also what ``strongroom plan`` shows.
 
 from strongroom.bundle import BundleRequest, Entry, FromPath
 from strongroom.errors import ConfigError, IntegrityError
+from strongroom.names import PREFIX, is_read_early, is_service_link, steers_the_process
 from strongroom.reference import Reference, holds_reference, is_env_name, parse_path_reference, parse_value
-from wrapper.settings import FROM_PATH, PREFIX
+from wrapper.settings import FROM_PATH
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from wrapper.file_value import FileTarget
-
-# The dynamic loader and the C library read these before any secret is in place, so a secret in them would be an empty
-# string at best; and a path that may set them could load code into the application.
-_LOADER_PREFIXES = ("LD_", "DYLD_")
-_LOADER_NAMES = frozenset({"GLIBC_TUNABLES", "MALLOC_CONF"})
 
 FILE_MARKS = ("file:", "file(")  # what wrapper.file_value is about; it is imported only where one is found
 
@@ -82,20 +78,11 @@ class LaunchPlan:
             if not self.request.from_paths or name in self.names:
                 msg = f"{name}: the bridge sent a secret that was not asked for"
                 raise IntegrityError(msg)
-            refuse_loader_name(name)
+            if steers_the_process(name):
+                msg = f"{name}: acts on the loader, the C library or Strongroom, and cannot come with a whole path"
+                raise ConfigError(msg, hint="rename the key; a variable of that name can refer to it by itself")
             environment[name] = ""
         return environment
-
-
-def refuse_loader_name(name: str) -> None:
-    """Refuse names that act on the loader, and our own.
-
-    Raises:
-        ConfigError: the name cannot be a secret.
-    """
-    if name.startswith((*_LOADER_PREFIXES, PREFIX)) or name in _LOADER_NAMES:
-        msg = f"{name}: is read before secrets are in place, and cannot be one"
-        raise ConfigError(msg)
 
 
 def plan_launch(
@@ -106,7 +93,8 @@ def plan_launch(
 ) -> LaunchPlan:
     """Find the references in an environment.
 
-    The wrapper's own variables (``STRONGROOM_*``) are left out of what is passed on.
+    The wrapper's own variables (``STRONGROOM_*``) are left out of what is passed on; what Kubernetes tells of a Service
+    that is called like us is the application's.
 
     Args:
         environ: names and values.
@@ -121,7 +109,7 @@ def plan_launch(
     entries: list[Entry] = []
     files: dict[str, FileTarget] = {}
     for name, value in environ.items():
-        if name.startswith(PREFIX):
+        if name.startswith(PREFIX) and not is_service_link(name, value):
             continue
         try:
             target, text = _target_of(value, read_template) if value.startswith(FILE_MARKS) else (None, value)
@@ -163,7 +151,9 @@ def _entry(name: str, parts: "list[str | Reference]", *, as_file: bool = False, 
     if not is_env_name(name):
         msg = f"{name!r}: a variable with a reference may have letters, digits and _ in its name, no digit first"
         raise ConfigError(msg)
-    refuse_loader_name(name)
+    if is_read_early(name):
+        msg = f"{name}: is read before secrets are in place, and cannot be one"
+        raise ConfigError(msg)
     return Entry(name, parts, as_file=as_file, decode=decode)
 
 

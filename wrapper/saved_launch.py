@@ -13,8 +13,9 @@ import os
 import stat
 
 from strongroom.errors import ConfigError
+from strongroom.names import PREFIX
 from strongroom.reference import holds_reference, is_env_name
-from wrapper.settings import FROM_PATH, PREFIX, SETTINGS
+from wrapper.settings import FROM_PATH, SETTINGS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -5,12 +5,11 @@ Parsed by hand and held in a plain class: argparse and dataclasses would cost ea
 """
 
 from strongroom.errors import ConfigError
+from strongroom.names import PREFIX, is_of_component, is_service_link
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-
-PREFIX = "STRONGROOM_"
 
 # Variables that are ours but no settings: references, and what an enclosing launch handed to this process.
 FROM_PATH = "STRONGROOM_FROM_PATH"
@@ -20,9 +19,6 @@ _NOT_SETTINGS = (FROM_PATH, REGION, SAVED_LAUNCH)
 
 # Read by wrapper.supervise, before these settings are.
 _SUPERVISION = tuple(PREFIX + name for name in ("SUPERVISE", "SIGNAL_GROUP", "REMAP", "STOP_TIMEOUT", "STOP_SIGNAL"))
-
-# Settings of the other components share the prefix; one environment may hold them all.
-_OTHER_COMPONENTS = ("STRONGROOM_BRIDGE_", "STRONGROOM_BUNDLE_", "STRONGROOM_DEV_", "STRONGROOM_S3PROXY_")
 
 REQUIRE_MEMFD_SECRET = "memfd-secret"  # noqa: S105 - the name of a system call
 REQUIRE_LOCKED = "locked"
@@ -145,7 +141,10 @@ _BY_NAME = {setting.name: setting for setting in SETTINGS}
 
 
 class WrapperSettings:
-    """The effective settings of one launch; the fields are those of ``SETTINGS``, times in seconds."""
+    """The effective settings of one launch; the fields are those of ``SETTINGS``, times in seconds.
+
+    ``passed_over`` are variables with our prefix that can only belong to a component unknown to this version.
+    """
 
     __slots__ = (
         "attempt_timeout_s",
@@ -154,6 +153,7 @@ class WrapperSettings:
         "cert",
         "children",
         "key",
+        "passed_over",
         "quiet",
         "require",
         "retries",
@@ -162,8 +162,9 @@ class WrapperSettings:
         "wait_s",
     )
 
-    def __init__(self, values: "Mapping[str, object]") -> None:
+    def __init__(self, values: "Mapping[str, object]", passed_over: list[str]) -> None:
         """Take parsed values by the name of their setting."""
+        self.passed_over = passed_over
         self.bridge = str(values["bridge"])
         self.ca = str(values["ca"])
         self.cert = str(values["cert"])
@@ -222,7 +223,8 @@ def load_settings(flags: "Mapping[str, str]", environ: "Mapping[str, str]") -> W
         ConfigError: a text breaks its rule, or a ``STRONGROOM_*`` variable or a key of the file is unknown.
     """
     texts: dict[str, tuple[str, str]] = {setting.name: (setting.default, setting.flag) for setting in SETTINGS}
-    variables = {name: value for name, value in environ.items() if _is_setting(name)}
+    passed_over: list[str] = []
+    variables = {name: value for name, value in environ.items() if _is_setting(name, value, passed_over)}
     config_file = flags.get("config") or variables.get(PREFIX + "CONFIG")
     if config_file:
         texts.update(_read_file(config_file))
@@ -239,21 +241,42 @@ def load_settings(flags: "Mapping[str, str]", environ: "Mapping[str, str]") -> W
         except ValueError as error:
             msg = f"{origin}={text}: {error}"
             raise ConfigError(msg) from None
-    return WrapperSettings(values)
+    return WrapperSettings(values, passed_over)
 
 
-def _is_setting(name: str) -> bool:
-    if not name.startswith(PREFIX) or name in (*_NOT_SETTINGS, *_SUPERVISION) or name.startswith(_OTHER_COMPONENTS):
+def _is_setting(name: str, value: str, passed_over: list[str]) -> bool:
+    if not name.startswith(PREFIX) or name in (*_NOT_SETTINGS, *_SUPERVISION):
         return False
-    if name not in _BY_VARIABLE:
-        from difflib import get_close_matches
+    if name in _BY_VARIABLE:
+        return True
+    if is_of_component(name) or is_service_link(name, value):
+        return False
+    _refuse_unless_foreign(name)
+    passed_over.append(name)
+    return False
 
-        near = get_close_matches(name, [*_BY_VARIABLE, *_NOT_SETTINGS, *_SUPERVISION], n=1)
-        msg = f"{name}: unknown setting"
-        raise ConfigError(
-            msg, hint=f"did you mean {near[0]}?" if near else "names that begin with STRONGROOM_ are reserved"
-        )
-    return True
+
+def _refuse_unless_foreign(name: str) -> None:
+    """Return when a name can only be a setting of a component that this version does not know.
+
+    A mistyped setting must not be ignored: the launch would protect less than its owner asked for.
+
+    Raises:
+        ConfigError: it is one word, begins with a word of ours, or resembles one of our names.
+    """
+    from difflib import get_close_matches
+
+    text = name.removeprefix(PREFIX)
+    first, mark, _ = text.partition("_")
+    known = [known.removeprefix(PREFIX) for known in (*_BY_VARIABLE, *_NOT_SETTINGS, *_SUPERVISION)]
+    ours = {word.partition("_")[0] for word in known}
+    if mark and first not in ours and not get_close_matches(text, known, n=1, cutoff=0.84):
+        return
+    near = get_close_matches(text, known, n=1)
+    msg = f"{name}: unknown setting"
+    raise ConfigError(
+        msg, hint=f"did you mean {PREFIX}{near[0]}?" if near else "names that begin with STRONGROOM_ are reserved"
+    )
 
 
 def _read_file(path: str) -> dict[str, tuple[str, str]]:

@@ -153,7 +153,21 @@ def test_a_whole_path_becomes_variables_without_those_named_or_excluded(
     assert sorted(str(name) for name in names) == ["A", "B", "NONE"]
 
 
-@pytest.mark.parametrize("key", ["LD_PRELOAD", "LD_AUDIT", "GLIBC_TUNABLES", "STRONGROOM_REQUIRE", "not-a-name", "1ST"])
+@pytest.mark.parametrize(
+    "key",
+    [
+        "LD_PRELOAD",
+        "LD_AUDIT",
+        "DYLD_INSERT_LIBRARIES",
+        "GLIBC_TUNABLES",
+        "MALLOC_CONF",
+        "GCONV_PATH",
+        "RESOLV_HOST_CONF",
+        "STRONGROOM_REQUIRE",
+        "not-a-name",
+        "1ST",
+    ],
+)
 def test_a_key_that_must_not_become_a_variable_is_refused(bridge: BridgeProcess, bao: OpenBaoServer, key: str) -> None:
     bao.admin.put_v2("kv", "shop/evil", {key: "/tmp/evil.so"})  # noqa: S108 - a value
     reply = bridge.bundle(bundle_request(from_path=("bao:kv/shop/evil",)))

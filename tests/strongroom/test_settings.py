@@ -129,7 +129,10 @@ def test_unknown_variables_are_refused_except_those_of_kubernetes() -> None:
     with pytest.raises(ConfigError, match=PREFIX + "COLOUR: there is no such setting"):
         load(environ={PREFIX + "COLOUR": "red"})
     links = ["SERVICE_HOST", "SERVICE_PORT", "SERVICE_PORT_HTTPS", "PORT", "PORT_8443_TCP", "PORT_8443_TCP_PROTO"]
-    load(environ={PREFIX + name: "x" for name in links})
+    load(environ={PREFIX + name: "tcp://10.96.3.7:8443" for name in links})
+    load(environ={f"{PREFIX}INTERNAL_{name}": "tcp://10.96.3.7:8443" for name in links})
+    with pytest.raises(ConfigError, match=PREFIX + "PORT: there is no such setting"):
+        load(environ={PREFIX + "PORT": "8443"})  # a number is not what Kubernetes sets there: somebody means a setting
 
 
 def test_a_required_setting_must_be_given() -> None:

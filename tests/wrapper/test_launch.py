@@ -68,6 +68,25 @@ class TestWhatTheApplicationFinds:
         found = environment_of(done.stdout)
         assert (found[b"SECRET"], found[b"HOME"]) == (CANARY, b"/home")
 
+    def test_what_kubernetes_says_of_a_service_called_like_us(
+        self, launches: Launches, certificates: Certificates
+    ) -> None:
+        links = {
+            "STRONGROOM_SERVICE_HOST": "10.96.3.7",
+            "STRONGROOM_SERVICE_PORT": "8443",
+            "STRONGROOM_PORT": "tcp://10.96.3.7:8443",
+            "STRONGROOM_PORT_8443_TCP_ADDR": "10.96.3.7",
+            "STRONGROOM_OPENBAO_SERVICE_PORT_HTTPS": "8200",
+        }
+        with FakeBridge(certificates.server(), bundle({"SECRET": CANARY})) as bridge:
+            done = launches.run(["env", "-0"], {**SECRET, **links, "STRONGROOM_KMS_LISTEN": ":1"}, bridge=bridge.url)
+
+        assert done.returncode == 0, done.stderr
+        found = environment_of(done.stdout)
+        assert found[b"SECRET"] == CANARY
+        assert {name: found[name.encode()].decode() for name in links} == links
+        assert b"STRONGROOM_KMS_LISTEN" not in found
+
     def test_no_variable_for_an_optional_secret_that_is_missing(
         self, launches: Launches, certificates: Certificates
     ) -> None:

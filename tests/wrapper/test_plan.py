@@ -5,12 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from strongroom.errors import ConfigError, IntegrityError
+from strongroom.names import is_read_early, is_service_link, steers_the_process
 from strongroom.reference import Reference
 from wrapper.plan import plan_launch
 
-NAMES = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,10}", fullmatch=True).filter(
-    lambda name: not name.startswith(("STRONGROOM_", "LD_", "DYLD_")) and name not in {"GLIBC_TUNABLES", "MALLOC_CONF"}
-)
+NAMES = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,10}", fullmatch=True).filter(lambda name: not is_read_early(name))
 PLAIN = st.text().filter(lambda text: not text.startswith(("bao:", "vault:")) and "${" not in text)
 VALUES = PLAIN | st.sampled_from(["bao:kv/a#k", "x${vault:kv/a#k}y", "bao:kv/a#k?default=d"])
 
@@ -49,7 +48,8 @@ def test_the_application_finds_every_variable_in_its_place_with_secrets_blank(en
 
 
 @given(st.dictionaries(NAMES.map(lambda name: f"STRONGROOM_{name}"), PLAIN | st.just("bao:kv/a#k")))
-def test_no_variable_of_ours_goes_on(environ: dict[str, str]) -> None:
+def test_no_variable_of_ours_goes_on(given_environ: dict[str, str]) -> None:
+    environ = {name: value for name, value in given_environ.items() if not is_service_link(name, value)}
     environ.pop("STRONGROOM_FROM_PATH", None)
     plan = plan_launch(environ | {"A": "b"})
 
@@ -119,6 +119,22 @@ LOADER_NAMES = [
     "DYLD_INSERT_LIBRARIES",
     "GLIBC_TUNABLES",
     "MALLOC_CONF",
+    "MALLOC_ARENA_MAX",
+    "MALLOC_CHECK_",
+]
+# Of glibc's list for set-id programs; the C library looks at them when it likes, so a single one may be a secret.
+UNSECURE_NAMES = [
+    "GCONV_PATH",
+    "GETCONF_DIR",
+    "HOSTALIASES",
+    "LOCALDOMAIN",
+    "LOCPATH",
+    "NIS_PATH",
+    "NLSPATH",
+    "RESOLV_HOST_CONF",
+    "RES_OPTIONS",
+    "TMPDIR",
+    "TZDIR",
 ]
 
 
@@ -128,12 +144,35 @@ def test_a_variable_of_the_loader_cannot_be_a_secret(name: str) -> None:
         plan_launch({name: "bao:kv/a#k"})
 
 
-@pytest.mark.parametrize("name", [*LOADER_NAMES, "STRONGROOM_REGION", "STRONGROOM_CHILDREN", "STRONGROOM_X"])
+@pytest.mark.parametrize(
+    "name", [*LOADER_NAMES, *UNSECURE_NAMES, "STRONGROOM_REGION", "STRONGROOM_CHILDREN", "STRONGROOM_X"]
+)
 def test_a_path_that_brings_a_variable_of_the_loader_or_of_ours_stops_the_launch(name: str) -> None:
     plan = plan_launch({"STRONGROOM_FROM_PATH": "bao:kv/env"})
 
     with pytest.raises(ConfigError, match=name):
         plan.environment(["GOOD", name])
+
+
+def test_a_writer_of_secrets_sets_nothing_that_glibc_takes_away_from_set_id_programs() -> None:
+    assert all(map(steers_the_process, [*LOADER_NAMES, *UNSECURE_NAMES]))
+    assert not any(map(steers_the_process, ["PATH", "DB_PASSWORD", "TZ", "LANG", "MY_LD_PATH", "MALLOCATED"]))
+
+
+@pytest.mark.parametrize("name", UNSECURE_NAMES)
+def test_the_operator_may_have_one_of_them_hold_a_secret(name: str) -> None:
+    assert plan_launch({name: "bao:kv/a#k"}).needs_bridge
+
+
+def test_what_kubernetes_tells_of_a_service_called_like_us_goes_on_to_the_application() -> None:
+    links = {"STRONGROOM_SERVICE_HOST": "10.96.3.7", "STRONGROOM_PORT": "tcp://10.96.3.7:8443"}
+
+    assert plan_launch({**links, "STRONGROOM_BRIDGE": "https://bridge"}).environment([]) == links
+
+
+def test_a_name_of_ours_cannot_be_a_secret_even_where_it_looks_like_a_service_link() -> None:
+    with pytest.raises(ConfigError, match="STRONGROOM_SERVICE_HOST: is read before"):
+        plan_launch({"STRONGROOM_SERVICE_HOST": "bao:kv/a#k"})
 
 
 @pytest.mark.parametrize("name", LOADER_NAMES)

@@ -11,9 +11,9 @@ from typing import NoReturn, Self
 from cli.doctor.attack.remains import obstacle_to_dumps
 from cli.doctor.attack.target import Target
 from strongroom.errors import StrongroomError
+from strongroom.names import PREFIX
 from wrapper import libc
 from wrapper.main import main as run
-from wrapper.settings import PREFIX
 from wrapper.supervise import VARIABLES
 
 _START_TIMEOUT_S = 120.0  # a launch has limits of its own
