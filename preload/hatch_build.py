@@ -37,7 +37,7 @@ class CustomBuildHook(BuildHookInterface[Any]):
         if machine not in PLATFORM_TAGS:
             message = f"preload: cannot build for {machine}; supported are {', '.join(PLATFORM_TAGS)}"
             raise RuntimeError(message)
-        for tool, package in (("make", "make"), (_compiler(machine), "gcc")):
+        for tool, package in (("make", "make"), (_compiler(machine), "gcc"), *_init_compiler(machine)):
             if shutil.which(tool) is None:
                 message = f"preload: {tool} not found; install it (Debian: apt-get install {package})"
                 raise RuntimeError(message)
@@ -65,3 +65,10 @@ def _compiler(machine: str) -> str:
     """Return the program that the Makefile will call for ``machine``."""
     default = "cc" if machine == os.uname().machine else f"{machine}-linux-gnu-gcc"
     return shlex.split(os.environ.get("CC", default))[0]
+
+
+def _init_compiler(machine: str) -> list[tuple[str, str]]:
+    """Return the program that ``init.mk`` will call, with its package; nothing where it chooses by itself."""
+    native = machine == os.uname().machine
+    chosen = os.environ.get("INIT_CC", "musl-gcc" if native else "")
+    return [(word, "musl-tools") for word in shlex.split(chosen)[:1]]

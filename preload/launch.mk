@@ -14,6 +14,8 @@ all: $(launcher)
 LAUNCH_CFLAGS := $(filter-out -fPIC,$(CFLAGS_ALL)) -fno-pie -fno-asynchronous-unwind-tables
 LAUNCH_LINK := -static -nostdlib -Wl,-z,noexecstack,-z,defs -Wl,--build-id=none -s
 
-$(launcher): $(here)src/launch/launch.c $(headers) $(here)launch.mk
-	@mkdir -p $(dir $@)
+$(OUT)/.launch-built-with: FORCE
+	$(call stamp,$(CC) $(LAUNCH_CFLAGS) $(LAUNCH_LINK) $(LDFLAGS))
+
+$(launcher): $(here)src/launch/launch.c $(headers) $(here)launch.mk $(OUT)/.launch-built-with
 	$(CC) $(LAUNCH_CFLAGS) $(here)src/launch/launch.c $(LAUNCH_LINK) $(LDFLAGS) -o $@.$$$$ && mv -f $@.$$$$ $@

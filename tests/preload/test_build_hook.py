@@ -43,6 +43,12 @@ def test_missing_compiler_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         built("standard")
 
 
+def test_missing_compiler_of_the_init_program_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INIT_CC", "no-such-musl-gcc")
+    with pytest.raises(RuntimeError, match=r"no-such-musl-gcc not found; install it .*musl-tools"):
+        built("standard")
+
+
 def test_other_machines_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ARCH", "riscv64")
     with pytest.raises(RuntimeError, match="cannot build for riscv64"):
