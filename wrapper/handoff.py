@@ -30,12 +30,29 @@ def choose_rung(program: Program) -> str:
     Raises:
         ProtectionError: there is none.
     """
-    if program.linkage == DYNAMIC:
+    if program.linkage == DYNAMIC and not runs_secure(program.binary):
         return RUNG_PRELOAD
     if program.linkage == FOREIGN:
         msg = f"{program.binary}: is not a program of this machine ({os.uname().machine}, 64 bits)"
         raise ProtectionError(msg, hint="secrets reach native programs only")
     return RUNG_PTRACE
+
+
+def runs_secure(binary: str) -> bool:
+    """Say whether the kernel starts a program in secure-execution mode: its loader then ignores LD_PRELOAD (ld.so(8)).
+
+    Set-ID bits do not count, because ``harden`` has the kernel ignore them. What counts are capabilities of the file,
+    unless root runs it, and ids that differ (security/commoncap.c, cap_bprm_creds_from_file). Capabilities that the
+    kernel would not honour, as on a filesystem mounted nosuid, are not told apart: ptrace serves every program.
+    """
+    if os.geteuid() != os.getuid() or os.getegid() != os.getgid():
+        return True
+    if os.getuid() == 0:
+        return False
+    try:
+        return bool(os.getxattr(binary, "security.capability"))
+    except OSError:  # it has none, or its filesystem has no such attributes
+        return False
 
 
 def usable_library() -> str:

@@ -167,8 +167,8 @@ def start(  # noqa: C901 - the steps of a launch, in their order
     if files:
         files.put_in_place()
     if tracer and settings.children != "inherit" and not settings.quiet:
-        # Nothing wraps what a static program calls, so it passes its environment on as it is.
-        say(f"warning: {program.binary} is static: --children {settings.children} does not hold for what it starts")
+        # Nothing wraps what such a program calls, so it passes its environment on as it is.
+        say(f"warning: {program.binary} loads no library: --children {settings.children} ends where it starts others")
     if not settings.quiet:
         count = len(environment.keys() - plan.plain.keys() - file_values.keys() - ADDED)
         in_files = f", {len(file_values)} in files" if files else ""
