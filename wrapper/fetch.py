@@ -5,7 +5,6 @@ repeated as ``retry`` decides; certificates that do not hold are not.
 """
 
 import os
-import socket
 import ssl
 from time import monotonic, sleep
 
@@ -19,6 +18,7 @@ from strongroom.errors import (
     UndeliverableError,
 )
 from strongroom.tls import client_context
+from wrapper.dial import Dialer, HandshakeTimeoutError
 from wrapper.http import MAX_HEAD_BYTES, ResponseHead, Url, decode_head, encode_post
 from wrapper.retry import BUSY, NOT_UP, RetryPolicy
 
@@ -26,7 +26,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from mmap import mmap
-    from typing import Any
 
     from strongroom.bundle import BundleRequest
     from strongroom.problem import Failure, Problem
@@ -56,8 +55,8 @@ class Bridge:
         self._settings = settings
         self._url = Url(settings.bridge)
         # As bytes, so that neither socket nor ssl imports the IDNA codec, which takes 1 ms. A name is ASCII here.
-        self._host = self._url.host.encode("ascii")
-        self._context = client_context(settings.ca, settings.cert, settings.key)
+        host = self._url.host.encode("ascii")
+        self._dialer = Dialer(host, self._url.port, client_context(settings.ca, settings.cert, settings.key))
 
     def fetch_region(self, path: str, request: "BundleRequest", allocate: "Callable[[int], mmap]") -> None:
         """Ask for a bundle and receive the region image into the memory that ``allocate`` gives for its size.
@@ -151,30 +150,20 @@ class Bridge:
         raise _refusal(head, body)
 
     def _connect(self, deadline: float) -> ssl.SSLSocket:
+        limit = f"within {self._settings.attempt_timeout_s:g} s"
         try:
-            plain = _open_connection(self._host, self._url.port, deadline)
-        except TimeoutError:
-            msg = f"bridge {self._url}: no connection within {self._settings.attempt_timeout_s:g} s"
+            return self._dialer.connect(deadline)
+        except HandshakeTimeoutError:
+            msg = f"bridge {self._url}: no TLS handshake {limit}"
             raise NotUpError(msg) from None
+        except TimeoutError:
+            msg = f"bridge {self._url}: no connection {limit}"
+            raise NotUpError(msg) from None
+        except ssl.SSLError as error:
+            raise self._refused(error) from None
         except OSError as error:
             msg = f"bridge {self._url}: {error.strerror or error}"
             raise NotUpError(msg, hint="is the bridge up, and STRONGROOM_BRIDGE right?") from None
-        try:
-            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            plain.settimeout(_left(deadline))
-            connection: ssl.SSLSocket = self._context.wrap_socket(plain, server_hostname=self._host)
-        except ssl.SSLError as error:
-            plain.close()
-            raise self._refused(error) from None
-        except TimeoutError:
-            plain.close()
-            msg = f"bridge {self._url}: no TLS handshake within {self._settings.attempt_timeout_s:g} s"
-            raise NotUpError(msg) from None
-        except OSError as error:
-            plain.close()
-            msg = f"bridge {self._url}: TLS handshake: {error.strerror or error}"
-            raise NotUpError(msg) from None
-        return connection
 
     def _refused(self, error: ssl.SSLError) -> StrongroomError:
         if isinstance(error, ssl.SSLCertVerificationError):
@@ -209,51 +198,6 @@ def _left(deadline: float) -> float:
     if left <= 0:
         raise TimeoutError
     return left
-
-
-def _look_up(host: bytes, port: int, deadline: float) -> "list[Any]":
-    """Resolve a name in a thread: getaddrinfo(3) knows no deadline, and signals would have to wait for it, too.
-
-    Raises:
-        OSError: there is no such name, or TimeoutError.
-    """
-    from _thread import allocate_lock, start_new_thread
-
-    found: list[Any] = []
-    failed: list[OSError] = []
-    pending = allocate_lock()
-    pending.acquire()
-
-    def run() -> None:
-        try:
-            found.extend(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
-        except OSError as error:
-            failed.append(error)
-        finally:
-            pending.release()
-
-    start_new_thread(run, ())
-    if not pending.acquire(timeout=_left(deadline)):
-        raise TimeoutError
-    if failed:
-        raise failed[0]
-    return found
-
-
-def _open_connection(host: bytes, port: int, deadline: float) -> socket.socket:
-    """Connect to the first address of the host that accepts; one deadline holds for all of them."""
-    failure = OSError("no address")
-    for family, kind, protocol, _, address in _look_up(host, port, deadline):
-        plain = socket.socket(family, kind, protocol)
-        try:
-            plain.settimeout(_left(deadline))
-            plain.connect(address)
-        except OSError as error:
-            plain.close()
-            failure = error
-        else:
-            return plain
-    raise failure
 
 
 def _send(connection: ssl.SSLSocket, message: bytes, deadline: float) -> None:

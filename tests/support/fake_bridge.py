@@ -88,15 +88,20 @@ class FakeBridge:
     """A listening socket whose connections play the scripts in turn, the last one for ever."""
 
     def __init__(
-        self, context: ssl.SSLContext | None, *scripts: Script, family: socket.AddressFamily = socket.AF_INET
+        self,
+        context: ssl.SSLContext | None,
+        *scripts: Script,
+        family: socket.AddressFamily = socket.AF_INET,
+        host: str = "127.0.0.1",
+        port: int = 0,
     ) -> None:
         self._context = context
         self._scripts = list(scripts)
         self._stopping = threading.Event()
-        self._listener = socket.create_server(("127.0.0.1" if family == socket.AF_INET else "::1", 0), family=family)
+        self._listener = socket.create_server((host if family == socket.AF_INET else "::1", port), family=family)
         self._threads: list[threading.Thread] = []
         self.port: int = self._listener.getsockname()[1]
-        host = "127.0.0.1" if family == socket.AF_INET else "[::1]"
+        host = host if family == socket.AF_INET else "[::1]"
         self.url = f"https://{host}:{self.port}"
         self.connections = 0
 
@@ -146,13 +151,14 @@ class FakeBridge:
 
 
 @contextlib.contextmanager
-def full_backlog() -> Iterator[int]:
-    """Yield a port on 127.0.0.1 where connecting neither succeeds nor fails."""
-    with socket.socket() as listener, contextlib.ExitStack() as stack:
-        listener.bind(("127.0.0.1", 0))
+def full_backlog(host: str = "127.0.0.1", port: int = 0) -> Iterator[int]:
+    """Yield a port of a loopback address where connecting neither succeeds nor fails."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as listener, contextlib.ExitStack() as stack:
+        listener.bind((host, port))
         listener.listen(0)
         for _ in range(4):  # listen(0) holds one or two; the rest hang, which is the point
-            client = stack.enter_context(socket.socket())
+            client = stack.enter_context(socket.socket(family))
             client.setblocking(False)  # noqa: FBT003 - the name of the method says it
             client.connect_ex(listener.getsockname())
         yield listener.getsockname()[1]
