@@ -96,10 +96,10 @@ class Bridge:
             tls=self._tls.front,
             handshake_timeout_s=settings.handshake_timeout_s,
         )
-        # Apart, because a login may wait for OpenBao and a policy edit must not.
+        # Apart, because a login may wait for OpenBao, and a probe for the disk, and a policy edit for neither.
         self._care = [
             asyncio.create_task(repeat(work, interval_s=settings.reload_interval_s))
-            for work in (self._follow_files, self._look_after_login)
+            for work in (self._follow_files, self._login.tick, self._audit.probe)
         ]
         addresses = {"https": addresses_of(self._server), "health": addresses_of(health_server)}
         fields = {name: ",".join(values) for name, values in addresses.items()}
@@ -109,10 +109,10 @@ class Bridge:
         return addresses
 
     async def reload(self) -> None:
-        """Do what SIGHUP asks for: open the audit log again and read policy and certificates."""
-        await self._audit.reopen()
+        """Do what SIGHUP asks for: read policy and certificates, and open the audit log again."""
         self._policy.reload_if_changed(force=True)
         self._tls.reload_if_changed()
+        await self._audit.reopen()  # the last, because it waits for the disk
 
     async def drain(self) -> None:
         """Turn unready, accept no more, finish the requests at work within the drain timeout, close everything."""
@@ -150,10 +150,6 @@ class Bridge:
         self._policy.reload_if_changed()
         self._tls.reload_if_changed()
         self._openbao.reload_if_changed()
-        await self._audit.probe()
-
-    async def _look_after_login(self) -> None:
-        await self._login.tick()
 
     async def _state_of_parts(self) -> dict[str, Part]:
         age_s = time.time() - self._policy.loaded_at

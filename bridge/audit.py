@@ -1,28 +1,26 @@
 """The audit log: one JSON line for each secret that was read or denied, durable before the caller hears anything.
 
 Records of requests that come while a write is under way go out together in the next one, so many launches at once share
-one fsync. When a record cannot be written the request fails; nothing leaves the bridge unrecorded.
+one fsync. When a record cannot be written the request fails; nothing leaves the bridge unrecorded. Rotation waits for
+the one write that is under way, however many records wait behind it.
 """
 
 import asyncio
 import datetime as dt
 import json
 import logging
-import os
-import stat
-import sys
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
+from bridge.audit_file import AuditFile, FileThread
 from bridge.offload import compute
 from bridge.record import AuditRecord, Caller, encode_records
 from strongroom.errors import ConfigError, UnavailableError
 from strongroom.logs import log_event
 
 _log = logging.getLogger(__name__)
-_MODE = 0o600
 
 
 class AuditLog:
@@ -52,13 +50,12 @@ class AuditLog:
             ConfigError: it cannot be opened.
         """
         self._path = path
-        self._wants_fsync = fsync
         self._timeout_s = timeout_s
         self._observe = observe
-        self._executor = ThreadPoolExecutor(1, thread_name_prefix="audit")
+        self._file = AuditFile(path, fsync=fsync)
+        self._thread = FileThread("audit")
         self._waiting: list[tuple[bytes, asyncio.Future[None]]] = []
         self._writer: asyncio.Task[None] | None = None
-        self._fd, self._regular = self._open()
         self.error = ""
 
     async def record(self, caller: Caller, records: Sequence[AuditRecord]) -> None:
@@ -83,27 +80,29 @@ class AuditLog:
         log_event(_log, logging.WARNING, "audit_resumed")
 
     async def reopen(self) -> None:
-        """Open the path again, for log rotation; keep the old file if that fails. Never fails."""
-        if self._writer is not None:
-            await asyncio.wait([self._writer])
-        try:
-            fd, regular = self._open()
-        except ConfigError as error:
-            log_event(_log, logging.ERROR, "audit_reopen_failed", {"reason": error.message})
-            return
-        old, self._fd, self._regular = self._fd, fd, regular
-        if old != fd:
-            # After the write that may be under way: the one thread does one thing after the other.
-            self._executor.submit(os.close, old)
-        log_event(_log, logging.INFO, "audit_reopened", {"file": str(self._path)})
+        """Open the path again, for log rotation; keep the old file if that fails. Never fails.
+
+        It is the next thing that the file's thread does: what is written from now on goes to the new file, but for the
+        write under way. Waits for the disk for as long as a request does; on a stuck one it is done later.
+        """
+        reopened = self._thread.submit(self._file.reopen)
+        reopened.add_done_callback(self._note_reopened)
+        await asyncio.wait([reopened], timeout=self._timeout_s)
 
     async def close(self) -> None:
-        """Wait for what is being written and close the file."""
+        """Wait for what is being written, for as long as a request does, and close the file."""
         if self._writer is not None:
             await asyncio.wait([self._writer], timeout=self._timeout_s)
-        self._executor.shutdown(wait=False)
-        if self._fd != sys.stdout.fileno():
-            os.close(self._fd)
+        self._thread.submit(self._file.close)
+        self._thread.end()
+
+    def _note_reopened(self, done: "asyncio.Future[None]") -> None:
+        failure = done.exception()
+        if failure is None:
+            log_event(_log, logging.INFO, "audit_reopened", {"file": str(self._path)})
+        else:
+            reason = failure.message if isinstance(failure, ConfigError) else type(failure).__name__
+            log_event(_log, logging.ERROR, "audit_reopen_failed", {"reason": reason})
 
     async def _write(self, lines: bytes) -> None:
         written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -126,9 +125,7 @@ class AuditLog:
             batch, self._waiting = self._waiting, []
             begin = time.monotonic()
             try:
-                await asyncio.get_running_loop().run_in_executor(
-                    self._executor, self._append, self._fd, b"".join(lines for lines, _ in batch)
-                )
+                await self._thread.submit(partial(self._file.append, b"".join(lines for lines, _ in batch)))
             except OSError as error:
                 if not self.error:
                     log_event(_log, logging.ERROR, "audit_failed", {"reason": error.strerror, "file": str(self._path)})
@@ -143,38 +140,3 @@ class AuditLog:
                 else:
                     written.set_exception(OSError(failure.errno, failure.strerror))
                     written.exception()  # a caller that went away does not ask
-
-    def _append(self, fd: int, content: bytes) -> None:
-        size = os.fstat(fd).st_size if self._regular else 0
-        try:
-            view = memoryview(content)
-            while view:
-                view = view[os.write(fd, view) :]
-            if self._regular and self._wants_fsync:
-                os.fsync(fd)
-        except OSError:
-            if self._regular:  # no half line may stand before the next record
-                os.ftruncate(fd, size)
-            raise
-
-    def _open(self) -> tuple[int, bool]:
-        if str(self._path) == "-":
-            return sys.stdout.fileno(), False
-        try:
-            fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, _MODE)
-        except OSError as error:
-            msg = f"audit_file={self._path}: cannot be opened for appending ({error.strerror})"
-            raise ConfigError(msg, hint="name a file in a directory that the user of the bridge may write to") from None
-        regular = stat.S_ISREG(os.fstat(fd).st_mode)
-        if regular and self._wants_fsync:
-            _sync_directory(self._path.absolute().parent)
-        return fd, regular
-
-
-def _sync_directory(directory: Path) -> None:
-    """Make the name of a new file durable, too (fsync(2), notes)."""
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -75,13 +75,16 @@ def bridge(
 def make_bridge(
     bao: OpenBaoServer, authority: Authority, reader_token_file: Path, tmp_path: Path
 ) -> Iterator[MakeBridge]:
-    """A bridge of the test's own; settings are given by name."""
+    """A bridge of the test's own; settings are given by name, another program by its words."""
     made: list[BridgeProcess] = []
 
-    def make(**settings: object) -> BridgeProcess:
+    def make(*program: str, **settings: object) -> BridgeProcess:
         login = {} if "openbao_role_id_file" in settings else {"openbao_token_file": reader_token_file}
         process = BridgeProcess(
-            tmp_path / f"bridge{len(made)}", authority, {"openbao_address": bao.address, **login, **settings}
+            tmp_path / f"bridge{len(made)}",
+            authority,
+            {"openbao_address": bao.address, **login, **settings},
+            program=program or ("-m", "bridge"),
         )
         made.append(process)
         return process

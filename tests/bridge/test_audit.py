@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import queue
 import stat
 import threading
 from pathlib import Path
@@ -135,6 +136,76 @@ def test_reopening_writes_to_the_new_file(tmp_path: Path) -> None:
     assert len((tmp_path / "audit.1").read_text().splitlines()) == 2
     assert len((tmp_path / "audit").read_text().splitlines()) == 1
     assert (tmp_path / "audit.1").stat().st_mode & 0o777 == 0o600
+
+
+def test_reopening_waits_for_one_write_however_many_wait_behind_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under a load that never pauses there is always a record that waits."""
+    turns: queue.SimpleQueue[None] = queue.SimpleQueue()
+    begun: queue.SimpleQueue[None] = queue.SimpleQueue()
+
+    def by_turns(fd: int) -> None:
+        if stat.S_ISREG(os.fstat(fd).st_mode):
+            begun.put(None)
+            turns.get(timeout=20)
+
+    async def run() -> None:
+        log = AuditLog(tmp_path / "audit", fsync=True, timeout_s=20)
+        monkeypatch.setattr(os, "fsync", by_turns)
+        first = asyncio.create_task(log.record(CALLER, [RECORD]))
+        await asyncio.to_thread(begun.get, timeout=20)
+        second = asyncio.create_task(log.record(CALLER, [RECORD]))
+        (tmp_path / "audit").rename(tmp_path / "audit.1")
+        rotated = asyncio.create_task(log.reopen())
+        await asyncio.sleep(0)  # both have asked
+        turns.put(None)
+        await rotated
+        assert first.done()
+        assert not second.done()
+        turns.put(None)
+        await second
+        await log.close()
+
+    asyncio.run(run())
+    assert len((tmp_path / "audit.1").read_text().splitlines()) == 1
+    assert len((tmp_path / "audit").read_text().splitlines()) == 1
+
+
+def test_a_stuck_disk_keeps_neither_rotation_nor_the_end_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stuck = threading.Event()
+
+    async def run() -> None:
+        log = AuditLog(tmp_path / "audit", fsync=True, timeout_s=0.1)
+        monkeypatch.setattr(os, "fsync", lambda _: stuck.wait(60))
+        with pytest.raises(UnavailableError, match="not be written in time"):
+            await log.record(CALLER, [RECORD])
+        await log.reopen()
+        await log.close()
+
+    asyncio.run(run())
+    assert not stuck.is_set()
+    stuck.set()
+
+
+def test_a_removed_file_is_not_written_to(tmp_path: Path) -> None:
+    """Logs that are compressed or deleted before the signal came: what has no name any more is lost."""
+
+    async def run() -> None:
+        log = AuditLog(tmp_path / "audit", fsync=True, timeout_s=5)
+        await log.record(CALLER, [RECORD])
+        (tmp_path / "audit").unlink()
+        await log.record(CALLER, [RECORD])
+        assert len((tmp_path / "audit").read_text().splitlines()) == 1
+        (tmp_path / "audit").unlink()
+        (tmp_path / "audit").mkdir()
+        with pytest.raises(UnavailableError, match=r"audit_file=.*cannot be opened"):
+            await log.record(CALLER, [RECORD])
+        await log.close()
+
+    asyncio.run(run())
 
 
 def test_a_failed_reopening_keeps_the_old_file(tmp_path: Path) -> None:

@@ -1,10 +1,13 @@
 """What an operator sees: reloads, rotation, drain, health, metrics, a start that is refused."""
 
+import contextlib
+import http.client
 import json
 import signal
 import ssl
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -110,6 +113,41 @@ def test_sighup_opens_the_audit_log_again(make_bridge: MakeBridge) -> None:
     wait_for(lambda: bridge.events("audit_reopened") and bridge.events("policy_reloaded"), "the signal is handled")
     bridge.bundle(REQUEST)
     assert len(bridge.audit()) == 1
+
+
+def test_rotation_and_the_end_make_progress_on_a_slow_disk_under_load(make_bridge: MakeBridge) -> None:
+    """With 16 callers at once there is always a record to write; each fsync takes 30 ms."""
+    bridge = make_bridge("-m", "tests.support.slow_disk", "30")
+    rotated = bridge.audit_file.with_suffix(".1")
+    end = threading.Event()
+    answered: list[int] = []
+
+    def keep_asking() -> None:
+        with contextlib.suppress(OSError, http.client.HTTPException):  # the bridge has ended
+            while not end.is_set():
+                answered.append(bridge.bundle(REQUEST).status)
+
+    with ThreadPoolExecutor(16) as pool:
+        try:
+            callers = [pool.submit(keep_asking) for _ in range(16)]
+            wait_for(lambda: len(answered) > 32, "all are under way")
+            bridge.audit_file.rename(rotated)
+            asked = len(answered)
+            bridge.process.send_signal(signal.SIGHUP)
+            wait_for(lambda: bridge.events("audit_reopened"), "the log is opened again")
+            during = len(answered) - asked
+            size = rotated.stat().st_size
+            wait_for(lambda: len(answered) > asked + during + 64, "callers go on")
+            assert rotated.stat().st_size == size
+            assert during < 64  # some batches at most, and not all that came while there was load
+            bridge.process.send_signal(signal.SIGTERM)
+            assert bridge.process.wait(15) == 0
+        finally:
+            end.set()
+        for caller in callers:
+            caller.result()
+    assert set(answered) == {200}
+    assert len(rotated.read_text().splitlines()) + len(bridge.audit()) >= len(answered)
 
 
 def test_sigterm_finishes_what_is_at_work_and_takes_no_more(

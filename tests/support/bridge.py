@@ -97,7 +97,14 @@ class Reply:
 class BridgeProcess:
     """``python -m bridge`` on free ports of loopback."""
 
-    def __init__(self, directory: Path, authority: Authority, settings: Mapping[str, object]) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        authority: Authority,
+        settings: Mapping[str, object],
+        *,
+        program: tuple[str, ...] = ("-m", "bridge"),
+    ) -> None:
         directory.mkdir(exist_ok=True, parents=True)
         self.directory = directory
         self.authority = authority
@@ -125,7 +132,7 @@ class BridgeProcess:
         config_file.write_text("".join(f"{name} = {_toml(value)}\n" for name, value in values.items()))
         with self.log_file.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "bridge", f"--config={config_file}", f"--ready-fd={write_end}"],
+                [sys.executable, *program, f"--config={config_file}", f"--ready-fd={write_end}"],
                 pass_fds=[write_end],
                 stdout=log,
                 stderr=log,
