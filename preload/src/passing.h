@@ -23,10 +23,11 @@ typedef void passing_function(void *context, char *const *list);
  *   everything else.
  * - An environment without any of the secrets is passed as it is.
  *
- * Returns 0, or a negative errno value when no region could be made; `call` is not called then. What was made for
- * the call is released when it returns, but for one thing: an environment of more than 8,000 entries needs a mapping,
- * which stays in the parent when a vfork child execs. Writes no global, takes no lock, uses the stack; safe between
- * vfork and exec and in signal handlers. */
+ * Returns 0, or a negative errno value when no region could be made or another thread changed the list meanwhile; `call`
+ * is not called then. What was made for the call is released when it returns, but for one thing: in a child of vfork(), an
+ * environment of more than about 8,000 entries needs a mapping, which stays in the parent when the child execs. Writes no
+ * global, takes no lock, takes at most 16 KiB of the stack (64 KiB in a child before exec); safe between vfork and exec
+ * and in signal handlers. */
 long passing_call(const struct target *target, char *const *list, passing_function *call, void *context);
 
 /* Whether passing_call() would change `list` for some program. */

@@ -8,6 +8,7 @@
 #include "fail.h"
 #include "go.h"
 #include "handover.h"
+#include "preload_list.h"
 #include "syscalls.h"
 
 static struct state state;
@@ -17,11 +18,17 @@ const struct state *state_loaded = NULL;
 /* Memory that stays for good, cut off piece by piece; a mapping, because there is no allocator to ask. */
 struct storage {
     char *next;
+    size_t left;
 };
 
 static void *cut(struct storage *storage, size_t bytes) {
+    bytes = (bytes + 7) / 8 * 8;
+    if (bytes > storage->left) {
+        fail("environment", "changed while it was read");
+    }
     char *piece = storage->next;
-    storage->next += (bytes + 7) / 8 * 8;
+    storage->next += bytes;
+    storage->left -= bytes;
     return piece;
 }
 
@@ -31,22 +38,18 @@ static char *cut_copy(struct storage *storage, const char *text, size_t length) 
     return copy;
 }
 
-/* The part of an LD_PRELOAD value that names this library; its length in *length, 0 when there is none. */
-static const char *library_in(const char *preload, size_t *length) {
-    static const char file[] = "libstrongroom.so";
-    size_t file_bytes = sizeof file - 1;
+/* How LD_PRELOAD names this library, and in *length how long that is. All entries are looked at: of duplicates, glibc's
+ * loader takes the last and musl's the first. */
+static const char *library_in(char *const *list, size_t *length) {
+    const size_t name_bytes = sizeof PRELOAD_VARIABLE - 1;
     *length = 0;
-    for (const char *part = preload; part != NULL && *part != '\0';) {
-        size_t bytes = 0;
-        while (part[bytes] != '\0' && part[bytes] != ':' && part[bytes] != ' ') {
-            bytes++;
+    for (; *list != NULL; list++) {
+        if (text_starts_with(*list, PRELOAD_VARIABLE "=")) {
+            const char *library = preload_list_ours(*list + name_bytes + 1, length);
+            if (*length > 0) {
+                return library;
+            }
         }
-        if (bytes >= file_bytes && bytes_equal(part + bytes - file_bytes, file, file_bytes) &&
-            (bytes == file_bytes || part[bytes - file_bytes - 1] == '/')) {
-            *length = bytes;
-            return part;
-        }
-        part += bytes + (part[bytes] != '\0');
     }
     return "";
 }
@@ -63,7 +66,7 @@ static struct storage make_storage(const char *policy_entry, size_t library_byte
     if (is_map_error(memory)) {
         fail_call("region", "mapping memory: ", (long)memory);
     }
-    return (struct storage){memory};
+    return (struct storage){memory, bytes};
 }
 
 static void keep_names(struct storage *storage) {
@@ -114,7 +117,7 @@ static void load_region(char *text) {
     }
 
     size_t library_bytes;
-    const char *library = library_in(environment_value(state.list, "LD_PRELOAD"), &library_bytes);
+    const char *library = library_in(state.list, &library_bytes);
     struct storage storage = make_storage(policy_entry, library_bytes);
     state.library = cut_copy(&storage, library, library_bytes);
     if (policy_entry != NULL) {
@@ -132,6 +135,7 @@ static void load_region(char *text) {
 }
 
 static void load(char **list) {
+    state.process = (int)SYSCALL0(__NR_getpid);
     state.is_secure = auxv_is_secure();
     state.list = list;
     libc_find(&state.libc);

@@ -210,6 +210,29 @@ class TestPolicy:
             )
             assert result.stdout == f"LD_PRELOAD={other}\n".encode()
 
+    @pytest.mark.parametrize("filling", [0, 10, 4_000, 100_000])
+    @pytest.mark.parametrize("call", ["execve", "posix_spawn", "vfork"])
+    def test_environment_that_names_the_library_again_and_again(
+        self, launcher: Launcher, programs: Programs, call: str, filling: int
+    ) -> None:
+        # Only the first of each counts; the room for it is never filled from another one.
+        program = programs.build("start_with_duplicates")
+        result = launcher.run([program, call, str(filling)], extra={"STRONGROOM_CHILDREN": "deny"})
+        filled = b":" + b"A" * filling
+        lines = [b"LD_PRELOAD=", b"STRONGROOM_CHILDREN=inherit" + filled] + [b"alive"] * (call != "execve")
+        assert (result.returncode, result.stdout.splitlines(), result.stderr) == (0, lines, b"")
+
+    @pytest.mark.parametrize("call", ["execve", "posix_spawn", "vfork"])
+    def test_program_that_may_have_secrets_gets_one_of_each(
+        self, launcher: Launcher, programs: Programs, call: str
+    ) -> None:
+        program = programs.build("start_with_duplicates")
+        result = launcher.run([program, call, "30000"], extra={"STRONGROOM_CHILDREN": "allow:env"})
+        lines = dict(line.partition(b"=")[::2] for line in result.stdout.splitlines())
+        assert result.stdout.count(b"\n") == 4 + (call != "execve")
+        assert (lines[b"DB_PASSWORD"], lines[b"STRONGROOM_CHILDREN"]) == (PASSWORD, b"allow:env")
+        assert lines[b"LD_PRELOAD"] == launcher.library.encode()
+
     def test_policy_cannot_be_shed_on_the_way(self, launcher: Launcher, programs: Programs) -> None:
         script = 'unset STRONGROOM_CHILDREN; exec env STRONGROOM_CHILDREN=inherit bash -c "$1; exit 0"'
         command: list[str | Path] = ["bash", "-c", script, "bash", f"{programs.build('print')} DB_PASSWORD"]

@@ -31,6 +31,7 @@ EXPORTS = {
     "pclose",
 }
 IMPORTS = {("WEAK", "environ"), ("WEAK", "dl_iterate_phdr")}
+GUARD = {"AArch64": {("WEAK", "__stack_chk_guard")}}  # elsewhere the guard is not a symbol
 
 
 def readelf(*arguments: str) -> str:
@@ -64,7 +65,13 @@ def test_exports_and_imports(variant: str) -> None:
         else:
             defined.add(fields[7])
     assert defined == EXPORTS
-    assert undefined == IMPORTS
+    machine = next(line for line in readelf("-h", variant).splitlines() if "Machine:" in line).split()[-1]
+    assert undefined == IMPORTS | GUARD.get(machine, set())
+
+
+def test_stack_protector_is_in_the_library(variant: str) -> None:
+    names = {line.split()[-1]: line.split() for line in readelf("-s", variant).splitlines() if "__stack_chk_" in line}
+    assert names["__stack_chk_fail"][4] == "LOCAL"  # our own: the program's libc need not have one
 
 
 def test_needs_no_other_library(variant: str) -> None:

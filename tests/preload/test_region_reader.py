@@ -60,28 +60,35 @@ def test_valgrind_finds_nothing_in_a_build_without_sanitizers(tmp_path: Path) ->
     assert output(*command).count("\n") == len(GOOD) + len(BAD)
 
 
-def test_fuzzing_finds_nothing(tmp_path: Path) -> None:
-    # A short run with a fixed seed. For a long one: the same program with -max_total_time=600.
+def fuzzer(target: str, parts: str, folder: Path) -> Path:
+    """Build the fuzz target with these files of the library."""
     root = VECTORS.parents[2]
-    program = tmp_path / "region-fuzz"
-    sources = [
-        root / "tests/native/region_fuzz.c",
-        *(root / f"preload/src/{name}.c" for name in ("region", "region_write")),
-    ]
+    sources = [root / f"tests/native/{target}.c", *(root / f"preload/src/{name}.c" for name in parts.split())]
     options = ["-g", "-O1", "-fsanitize=fuzzer,address,undefined", "-fno-sanitize-recover=all", "-Wall", "-Wextra"]
-    subprocess.run(["clang", *options, "-Werror", f"-I{root}/preload/src", *sources, "-o", program], check=True)
+    command: list[str | Path] = ["clang", *options, "-D_GNU_SOURCE", "-Werror", f"-I{root}/preload/src", *sources]
+    subprocess.run([*command, "-o", folder / target], check=True)
+    return folder / target
+
+
+def fuzz(program: Path, *options: str | Path) -> None:
+    """Run a fuzz target for a while with a fixed seed. For a long run: the same program with -max_total_time=600."""
+    result = subprocess.run(
+        [program, "-seed=1", *options], capture_output=True, check=False, text=True, timeout=100, cwd=program.parent
+    )
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert f"Done {str(options[0]).partition('=')[2]} runs" in result.stderr
+
+
+def test_fuzzing_finds_nothing(tmp_path: Path) -> None:
+    program = fuzzer("region_fuzz", "region region_write", tmp_path)
     corpus = tmp_path / "corpus"
     corpus.mkdir()
     for path in (*GOOD, *BAD):
         for repair in (b"\0", b"\1"):
             (corpus / f"{path.stem}-{repair[0]}").write_bytes(repair + path.read_bytes())
-    result = subprocess.run(
-        [program, "-runs=300000", "-seed=1", "-max_len=4096", corpus],
-        capture_output=True,
-        check=False,
-        text=True,
-        timeout=100,
-        cwd=tmp_path,
-    )
-    assert result.returncode == 0, result.stderr[-3000:]
-    assert "Done 300000 runs" in result.stderr
+    fuzz(program, "-runs=300000", "-max_len=4096", corpus)
+
+
+def test_fuzzing_the_environments_of_children_finds_nothing(tmp_path: Path) -> None:
+    parts = "compose preload_list region region_write environment fail"
+    fuzz(fuzzer("compose_fuzz", parts, tmp_path), "-runs=60000", "-max_len=512")

@@ -1,0 +1,163 @@
+#include "compose.h"
+
+#include "bytes.h"
+#include "children.h"
+#include "preload_list.h"
+
+enum {
+    ADDED_ENTRIES = 4, /* region, LD_PRELOAD, policy and the NULL at the end */
+};
+
+/* What an entry is to us; each of the last three counts once in an environment. */
+enum role { ROLE_PLAIN, ROLE_SECRET, ROLE_REGION, ROLE_PRELOAD, ROLE_POLICY, ROLES };
+
+uint32_t compose_secret(const struct state *state, const char *entry) {
+    if (entry[0] == '\0' || !name_filter_has(state, entry)) {
+        return REGION_NO_SLOT;
+    }
+    size_t name_bytes;
+    uint32_t slot = region_find(&state->region, entry, &name_bytes);
+    if (slot == REGION_NO_SLOT || entry[name_bytes] != '=') {
+        return REGION_NO_SLOT;
+    }
+    const char *ours = region_string(&state->region, slot);
+    return entry == ours || text_equal(entry, ours) ? slot : REGION_NO_SLOT;
+}
+
+static bool is_variable(const char *entry, const char *name) {
+    size_t length = text_length(name);
+    return text_starts_with(entry, name) && entry[length] == '=';
+}
+
+static enum role role_of(const struct state *state, const char *entry, uint32_t *slot) {
+    *slot = compose_secret(state, entry);
+    if (*slot != REGION_NO_SLOT) {
+        return ROLE_SECRET;
+    }
+    if (is_variable(entry, REGION_VARIABLE)) {
+        return ROLE_REGION;
+    }
+    if (is_variable(entry, PRELOAD_VARIABLE)) {
+        return ROLE_PRELOAD;
+    }
+    return is_variable(entry, CHILDREN_VARIABLE) ? ROLE_POLICY : ROLE_PLAIN;
+}
+
+struct composition_size compose_measure(const struct state *state, char *const *list) {
+    const char *preload = environment_value(list, PRELOAD_VARIABLE);
+    size_t preload_bytes = preload == NULL ? 0 : text_length(preload);
+    return (struct composition_size){
+        .entries = environment_count(list) + ADDED_ENTRIES,
+        .text_bytes = sizeof PRELOAD_VARIABLE "=" + text_length(state->library) + sizeof ":" + preload_bytes,
+    };
+}
+
+/* Appends an entry, unless it is NULL; the last place is kept for the NULL at the end. */
+static bool append(struct composition *composition, char *entry) {
+    if (entry == NULL) {
+        return true;
+    }
+    if (composition->entries_left <= 1) {
+        return false;
+    }
+    composition->entries[composition->count++] = entry;
+    composition->entries_left--;
+    return true;
+}
+
+/* The LD_PRELOAD entry that `list` shall become for `audience`; NULL for none. False when there is no room for it. */
+static bool preload_entry(struct composition *composition, const struct state *state, enum audience audience,
+                          char **entry) {
+    const char *list = *entry == NULL ? "" : *entry + sizeof PRELOAD_VARIABLE;
+    if (audience == AUDIENCE_LAUNCH || state->library[0] == '\0' ||
+        preload_list_has(list, state->library) == (audience == AUDIENCE_TRUSTED)) {
+        return true;
+    }
+    size_t library_bytes = text_length(state->library);
+    size_t list_bytes = text_length(list);
+    if (sizeof PRELOAD_VARIABLE "=" + library_bytes + sizeof ":" + list_bytes > composition->text_left) {
+        return false;
+    }
+    char *begin = composition->text;
+    char *at = bytes_copy(begin, PRELOAD_VARIABLE "=", sizeof PRELOAD_VARIABLE);
+    if (audience == AUDIENCE_TRUSTED) {
+        at = bytes_copy(at, state->library, library_bytes);
+        if (list_bytes > 0) {
+            *at++ = ':';
+        }
+        at = bytes_copy(at, list, list_bytes);
+        *at = '\0';
+        *entry = begin;
+    } else {
+        size_t left = preload_list_without(at, list, state->library);
+        at += left;
+        *entry = left == 0 ? NULL : begin;
+    }
+    at++;
+    composition->text_left -= (size_t)(at - begin);
+    composition->text = at;
+    return true;
+}
+
+/* What an entry with the role `role` becomes for `audience`; NULL in *entry when it is left out, or when there is none
+ * of this role and none is to be added. False when there is no room. */
+static bool translate(struct composition *composition, const struct state *state, enum role role,
+                      enum audience audience, char *region, char **entry) {
+    switch (role) {
+    case ROLE_REGION:
+        *entry = audience == AUDIENCE_TRUSTED ? region : audience == AUDIENCE_DENIED ? NULL : *entry;
+        return true;
+    case ROLE_PRELOAD:
+        return preload_entry(composition, state, audience, entry);
+    case ROLE_POLICY:
+        /* Whoever got the secrets under a policy may not hand them on without it. */
+        if (audience == AUDIENCE_TRUSTED && state->policy_entry != NULL) {
+            *entry = state->policy_entry;
+        }
+        return true;
+    default:
+        return true;
+    }
+}
+
+/* What one of our secrets becomes; in a launch of its own an empty one may be its placeholder, and stays. */
+static char *translate_secret(const struct state *state, uint32_t slot, enum audience audience, char *entry) {
+    if (audience == AUDIENCE_TRUSTED) {
+        return state->placeholders[slot];
+    }
+    bool is_empty = entry[state->region.slots[slot].name_bytes + 1] == '\0';
+    return audience == AUDIENCE_LAUNCH && is_empty ? entry : NULL;
+}
+
+bool compose(struct composition *composition, const struct state *state, char *const *list, enum audience audience,
+             char *region) {
+    bool seen[ROLES] = {false};
+    for (; *list != NULL; list++) {
+        char *entry = *list;
+        uint32_t slot;
+        enum role role = role_of(state, entry, &slot);
+        if (role == ROLE_SECRET) {
+            entry = translate_secret(state, slot, audience, entry);
+        } else if (role != ROLE_PLAIN) {
+            if (seen[role]) {
+                continue;
+            }
+            seen[role] = true;
+            if (!translate(composition, state, role, audience, region, &entry)) {
+                return false;
+            }
+        }
+        if (!append(composition, entry)) {
+            return false;
+        }
+    }
+    for (enum role role = ROLE_REGION; role < ROLES; role++) {
+        char *entry = NULL;
+        if (!seen[role] && (!translate(composition, state, role, audience, region, &entry) ||
+                            !append(composition, entry))) {
+            return false;
+        }
+    }
+    composition->entries[composition->count] = NULL;
+    return true;
+}
