@@ -4,13 +4,14 @@
     NAME=bao:kv/shop/db#password#3                version 3
     NAME=bao:kv/shop/db#password?optional         left out when there is no such secret
     NAME=bao:kv/shop/db#password?default=none     this text when there is no such secret
-    NAME=postgres://app:${bao:kv/shop/db#password}@db/shop      several may stand in one value
-    NAME=file:bao:kv/shop/tls#key                 the same as a file (``wrapper/file_value.py``)
+    NAME=bao:kv/shop/My%20App#why%3F              characters that mean something here are percent-encoded
 
-``vault:`` is an alias of ``bao:``. A path is written as ``bao kv get`` takes it, without ``/data/``.
+``vault:`` is an alias of ``bao:``. A path is written as ``bao kv get`` takes it, without ``/data/``. What else a value
+may hold is the business of ``strongroom/value.py``.
 
-Pure text handling; whether a path may be read is the bridge's business. Both sides parse with this module, so what the
-bridge decides on is what the wrapper wrote.
+Pure text handling; whether a path may be read is the bridge's business. Both sides check with this module, so what the
+bridge decides on is what the wrapper wrote. A ``Reference`` holds path and key as OpenBao has them; only their spelling
+in a text is encoded.
 """
 
 from strongroom.errors import ConfigError
@@ -20,13 +21,16 @@ MAX_PATH_CHARS = 1024
 MAX_KEY_CHARS = 512
 MAX_VERSION = (1 << 63) - 1  # what OpenBao, written in Go, can hold in an int
 
-_CONTROLS = frozenset(map(chr, range(0x20))) | {"\x7f"}
-# Characters that mean something to a URL, to a policy glob or to this grammar. A path with one of them could name one
-# thing to the policy and another to OpenBao, so none is let in.
-_FORBIDDEN_IN_PATH = _CONTROLS | frozenset(" ?#%\\*{}[]\"'<>|^`")
-_FORBIDDEN_IN_KEY = _CONTROLS | frozenset("#?{}")
-_OPEN = "${"
-_CLOSE = "}"
+LITERAL = "literal:"  # in front of a value that is no reference, whatever it looks like
+OPEN = "${"
+
+# What has to be percent-encoded in a text, because it means something to this grammar, to a URL, to a policy glob or to
+# a shell. Whoever reads the reference then sees that there is more to it.
+_SPELLED_IN_PATH = frozenset(" ?#%\\*{}[]\"'<>|^`")
+_SPELLED_IN_KEY = frozenset("#?{}%")
+_HEX = frozenset("0123456789abcdefABCDEF")
+_NO_SEGMENTS = frozenset({"", ".", ".."})
+_OR_LITERAL = "if this is a value of another program, write literal: in front of it"
 
 # No regular expressions here: compiling them at import would cost every launch 3 ms.
 
@@ -68,8 +72,8 @@ class Reference:
         self.default = default
 
     def __str__(self) -> str:
-        """Return ``path#key`` or ``path#key#version``, for messages."""
-        return f"{self.path}#{self.key}" + (f"#{self.version}" if self.version else "")
+        """Return ``path#key`` or ``path#key#version`` as it is spelled in a text."""
+        return f"{spell_path(self.path)}#{spell_key(self.key)}" + (f"#{self.version}" if self.version else "")
 
     def __repr__(self) -> str:
         """Return the reference without its default, which may be private."""
@@ -91,16 +95,21 @@ def check_path(path: str) -> str:
     """Return ``path`` if it is a canonical secret path.
 
     Raises:
-        ConfigError: it is empty, too long, has an empty, ``.`` or ``..`` segment, or a forbidden character.
+        ConfigError: it is empty, too long, has an empty, ``.`` or ``..`` segment, or a character that does not print.
+            Or it has what somebody on the way could make another path of: a percent sign with two hexadecimal digits
+            behind it, or a backslash.
     """
     if not path or len(path) > MAX_PATH_CHARS:
         msg = f"secret path {path[:40]!r}: must have 1 to {MAX_PATH_CHARS} characters"
         raise ConfigError(msg)
-    if not _FORBIDDEN_IN_PATH.isdisjoint(path) or not path.isprintable():
-        msg = f"secret path {path!r}: spaces, unprintable characters and any of ?#%\\*{{}}[]\"'<>|^` are not allowed"
+    if not path.isprintable():
+        msg = f"secret path {path!r}: characters that do not print are not allowed"
         raise ConfigError(msg)
+    if "\\" in path or any(_HEX.issuperset(rest[:2]) and len(rest) > 1 for rest in path.split("%")[1:]):
+        msg = f"secret path {path!r}: a proxy could make another path of a backslash, or of % and two digits"
+        raise ConfigError(msg, hint="in a policy, write the character itself; a secret with such a name needs another")
     segments = path.split("/")
-    if "" in segments or "." in segments or ".." in segments:
+    if not _NO_SEGMENTS.isdisjoint(segments):
         msg = f"secret path {path!r}: empty, '.' and '..' segments and slashes at the ends are not allowed"
         raise ConfigError(msg, hint="write MOUNT/PATH, for example kv/shop/db")
     if len(segments) < 2:  # noqa: PLR2004 - a mount and at least one name
@@ -110,10 +119,58 @@ def check_path(path: str) -> str:
 
 
 def _check_key(key: str, path: str) -> str:
-    if not key or len(key) > MAX_KEY_CHARS or not _FORBIDDEN_IN_KEY.isdisjoint(key) or not key.isprintable():
-        msg = f"{path}: key {key[:40]!r}: must have 1 to {MAX_KEY_CHARS} printable characters and none of #?{{}}"
+    if not key or len(key) > MAX_KEY_CHARS or not key.isprintable():
+        msg = f"{path}: key {key[:40]!r}: must have 1 to {MAX_KEY_CHARS} printable characters"
         raise ConfigError(msg, hint="write bao:PATH#KEY")
     return key
+
+
+def spell_path(path: str) -> str:
+    """Return a path as it is written in a reference."""
+    return _encode(path, _SPELLED_IN_PATH)
+
+
+def spell_key(key: str) -> str:
+    """Return a key as it is written in a reference."""
+    return _encode(key, _SPELLED_IN_KEY)
+
+
+def _encode(text: str, special: frozenset[str]) -> str:
+    if special.isdisjoint(text):
+        return text
+    return "".join(f"%{ord(char):02X}" if char in special else char for char in text)  # all of them are ASCII
+
+
+def _decode(text: str, special: frozenset[str], shown: str) -> str:
+    """Return what a path or key spells (RFC 3986, 2.1).
+
+    Raises:
+        ConfigError: a character that must be encoded is not, or a percent sign stands for none.
+    """
+    bare = special - {"%"}
+    if not bare.isdisjoint(text):
+        char = next(char for char in text if char in bare)
+        msg = f"{shown!r}: {char!r} must be percent-encoded here"
+        raise ConfigError(msg, hint=f"write %{ord(char):02X} in its place")
+    if "%" not in text:
+        return text
+    first, *rest = text.split("%")
+    try:
+        if not all(_HEX.issuperset(part[:2]) and len(part) > 1 for part in rest):
+            raise ValueError  # noqa: TRY301
+        decoded = first.encode() + b"".join(bytes.fromhex(part[:2]) + part[2:].encode() for part in rest)
+        return decoded.decode()
+    except ValueError:  # a UnicodeError is one
+        msg = f"{shown!r}: a percent sign stands for a character, and has its two hexadecimal digits behind it"
+        raise ConfigError(msg, hint="write %25 for the percent sign itself") from None
+
+
+def _decode_path(text: str, shown: str) -> str:
+    path = _decode(text, _SPELLED_IN_PATH, shown)
+    if path.count("/") != text.count("/"):
+        msg = f"{shown!r}: a slash divides a path and cannot be encoded"
+        raise ConfigError(msg, hint="no name in OpenBao has a slash in it; write / between the parts of a path")
+    return path
 
 
 def is_env_name(name: str) -> bool:
@@ -122,8 +179,10 @@ def is_env_name(name: str) -> bool:
 
 
 def holds_reference(text: str) -> bool:
-    """Say whether ``parse_value`` would find a reference in a text, well formed or not."""
-    return text.startswith(SCHEMES) or any(_OPEN + scheme in text for scheme in SCHEMES)
+    """Return whether ``parse_value`` would look for a reference in a text, well formed or not."""
+    if text.startswith(LITERAL):
+        return False
+    return text.startswith(SCHEMES) or any(OPEN + scheme in text for scheme in SCHEMES)
 
 
 def _strip_scheme(text: str) -> str | None:
@@ -144,7 +203,7 @@ def _split_options(body: str, whole: str) -> tuple[str, bool, str | None]:
     # No more than its leading letters: a mistyped default= would show its text.
     name = next((option[:i] for i, char in enumerate(option) if not ("a" <= char <= "z")), option)
     msg = f"{whole!r}: unknown option {name!r}"
-    raise ConfigError(msg, hint="the options are ?optional and ?default=TEXT")
+    raise ConfigError(msg, hint="the options are ?optional and ?default=TEXT; a ? in a path or key is written %3F")
 
 
 def parse_reference(text: str) -> Reference:
@@ -158,20 +217,27 @@ def parse_reference(text: str) -> Reference:
     if body is None:
         msg = f"{shown!r}: does not begin with bao: or vault:"
         raise ConfigError(msg)
+    if body.startswith("/"):
+        msg = f"{shown!r}: a path does not begin with a slash"
+        raise ConfigError(msg, hint=f"write bao:{body.partition('?')[0].lstrip('/')[:200]}, {_OR_LITERAL}")
     target, optional, default = _split_options(body, shown)
     path, mark, rest = target.partition("#")
     if not mark:
         msg = f"{shown!r}: has no key"
-        raise ConfigError(msg, hint="write bao:PATH#KEY; a whole path is taken with STRONGROOM_FROM_PATH")
+        raise ConfigError(
+            msg, hint=f"write bao:PATH#KEY; a whole path is taken with STRONGROOM_FROM_PATH; {_OR_LITERAL}"
+        )
     key, mark, version_text = rest.partition("#")
     version = 0
     if mark:
         legal = version_text.isascii() and version_text.isdigit() and len(version_text) < 20  # noqa: PLR2004 - 2^63
         if not (legal and int(version_text)):
             msg = f"{shown[:100]!r}: version {version_text[:20]!r} is not a positive number"
-            raise ConfigError(msg, hint="write bao:PATH#KEY#VERSION, or leave the version out for the newest")
+            hint = "write bao:PATH#KEY#VERSION, or leave the version out for the newest; a # in a key is written %23"
+            raise ConfigError(msg, hint=hint)
         version = int(version_text)
-    return Reference(path, key, version=version, optional=optional, default=default)
+    key = _decode(key, _SPELLED_IN_KEY, shown)
+    return Reference(_decode_path(path, shown), key, version=version, optional=optional, default=default)
 
 
 def parse_path_reference(text: str) -> tuple[str, bool]:
@@ -189,33 +255,4 @@ def parse_path_reference(text: str) -> tuple[str, bool]:
     if "#" in path or default is not None:
         msg = f"{shown!r}: a whole path takes neither a key nor a default"
         raise ConfigError(msg, hint="write bao:PATH or bao:PATH?optional")
-    return check_path(path), optional
-
-
-def parse_value(value: str) -> list[str | Reference]:
-    """Split the value of a variable into texts and references; a value without references comes back as one text.
-
-    Raises:
-        ConfigError: a reference in it is malformed or not closed.
-    """
-    # A path has a slash and a key a number sign; `vault:8200` or `vault:1.13` is an address or an image, no reference.
-    if value.startswith(SCHEMES) and ("/" in value or "#" in value):
-        return [parse_reference(value)]
-    parts: list[str | Reference] = []
-    text_from = search_from = 0
-    while (start := value.find(_OPEN, search_from)) >= 0:
-        inside = start + len(_OPEN)
-        if not value.startswith(SCHEMES, inside):  # a ${...} of somebody else
-            search_from = inside
-            continue
-        end = value.find(_CLOSE, inside)
-        if end < 0:
-            msg = "a ${bao:…} reference is not closed"
-            raise ConfigError(msg, hint="end it with }")
-        if start > text_from:
-            parts.append(value[text_from:start])
-        parts.append(parse_reference(value[inside:end]))
-        text_from = search_from = end + len(_CLOSE)
-    if text_from < len(value) or not parts:
-        parts.append(value[text_from:])
-    return parts
+    return check_path(_decode_path(path, shown)), optional

@@ -7,7 +7,7 @@ import sys
 from strongroom.bundle import PLAN_URL_PATH
 from strongroom.errors import ConfigError, PeerError, StrongroomError
 from strongroom.problem import printable
-from strongroom.reference import Reference
+from strongroom.reference import Reference, spell_path
 from wrapper import exit_status, libc
 from wrapper.fetch import Bridge
 from wrapper.handoff import RUNG_PTRACE, choose_rung, end_on_signal, usable_library
@@ -123,7 +123,11 @@ def _rows(plan: LaunchPlan, answer: dict[str, object]) -> list[dict[str, object]
             (i for i in _items(answer, "from_path") if isinstance(i, dict) and i.get("path") == source.path), {}
         )
         rows.append(
-            {"name": "*", "source": f"{source.path}#*", "when_missing": "left out" if source.optional else "stop"}
+            {
+                "name": "*",
+                "source": f"{spell_path(source.path)}#*",
+                "when_missing": "left out" if source.optional else "stop",
+            }
             | _decision(decision)
             | _delivered_as(None)
         )

@@ -17,6 +17,7 @@ from strongroom.errors import (
     UnavailableError,
     UndeliverableError,
 )
+from strongroom.reference import spell_key, spell_path
 from strongroom.tls import client_context
 from wrapper.dial import Dialer, HandshakeTimeoutError
 from wrapper.http import MAX_HEAD_BYTES, ResponseHead, Url, decode_head, encode_post
@@ -271,16 +272,20 @@ def _refusal(head: ResponseHead, body: bytes) -> StrongroomError:
     for cause, error_type, shown in ((DENIED, DeniedError, "403"), (MISSING, NotFoundError, "404")):
         first = next((failure for failure in problem.failures if failure.cause == cause), None)
         if first:
-            return error_type(_failure_line(first, shown, problem), hint=_failure_hint(problem))
-    return UndeliverableError(_failure_line(problem.failures[0], "422", problem), hint=_failure_hint(problem))
+            return error_type(_failure_line(first, shown, problem), hint=_failure_hint(first, problem))
+    first = problem.failures[0]
+    return UndeliverableError(_failure_line(first, "422", problem), hint=_failure_hint(first, problem))
 
 
 def _failure_line(failure: "Failure", status: str, problem: "Problem") -> str:
-    target = failure.path + (f"#{failure.key}" if failure.key else "")
+    target = spell_path(failure.path) + (f"#{spell_key(failure.key)}" if failure.key else "")
     variable = f"{failure.name}: " if failure.name else ""
     more = f" (and {len(problem.failures) - 1} more)" if len(problem.failures) > 1 else ""
     return f"{variable}{target}: {failure.cause} ({status}): {failure.detail}{more}"
 
 
-def _failure_hint(problem: "Problem") -> str:
+def _failure_hint(failure: "Failure", problem: "Problem") -> str:
+    if "/data/" in failure.path:  # as the API and other clients have it
+        without = spell_path(failure.path.replace("/data/", "/", 1))
+        return f"paths are written as `bao kv get` takes them, without data/: bao:{without}#KEY"
     return "strongroom plan -- COMMAND shows every reference" if len(problem.failures) > 1 else ""

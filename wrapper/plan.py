@@ -6,7 +6,8 @@ A plan holds no values of secrets; it is also what ``strongroom plan`` shows.
 from strongroom.bundle import BundleRequest, Entry, FromPath
 from strongroom.errors import ConfigError, IntegrityError
 from strongroom.names import PREFIX, is_read_early, is_service_link, steers_the_process
-from strongroom.reference import Reference, holds_reference, is_env_name, parse_path_reference, parse_value
+from strongroom.reference import Reference, holds_reference, is_env_name, parse_path_reference
+from strongroom.value import parse_value, refuse_near_miss
 from wrapper.settings import FROM_PATH
 
 TYPE_CHECKING = False
@@ -113,6 +114,8 @@ def plan_launch(
             continue
         try:
             target, text = _target_of(value, read_template) if value.startswith(FILE_MARKS) else (None, value)
+            if target is None and value.startswith(FILE_MARKS):
+                refuse_near_miss(value.partition(":")[2])
             parts = parse_value(text)
         except ConfigError as error:
             msg = f"{name}: {error.message}"
@@ -125,7 +128,7 @@ def plan_launch(
         elif is_reference:
             entries.append(_entry(name, parts))
         else:
-            plain[name] = value
+            plain[name] = "".join(part for part in parts if isinstance(part, str))  # without what says literal:
     from_paths = [_from_path(text) for text in environ.get(FROM_PATH, "").split(",") if text]
     taken = exclude | names.keys() if from_paths else frozenset[str]()
     return LaunchPlan(BundleRequest(entries, from_paths, taken), names, plain, files)

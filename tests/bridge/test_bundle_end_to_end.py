@@ -7,6 +7,7 @@ import pytest
 
 from cli.dev.openbao import OpenBaoServer
 from strongroom.bundle import REGION_MEDIA_TYPE
+from strongroom.reference import Reference
 from tests.bridge.conftest import READER_RULES, MakeBridge
 from tests.support.bridge import SHOP, BridgeProcess, bundle_request, wait_for
 
@@ -126,6 +127,26 @@ def test_a_binary_value_is_refused_with_variable_path_and_key(bridge: BridgeProc
     failures = reply.document["failures"]
     assert isinstance(failures, list)
     assert (failures[0]["path"], failures[0]["key"]) == ("kv/shop/binary", "cert")
+
+
+@pytest.mark.parametrize(
+    ("path", "key"),
+    [
+        ("shop/My App", "why?"),
+        ("shop/what? #1", "a#b"),
+        ("shop/50% off", "{x}"),
+        ("shop/[a]*{b}", "100%"),
+        ('shop/it\'s "q" `c` <t> a|b^c', 'it\'s "q"'),
+        ("shop/m\u00fcnchen & co; x=y", "schl\u00fcssel/a:b"),
+    ],
+)
+def test_paths_and_keys_with_any_printable_character_are_found(
+    bridge: BridgeProcess, bao: OpenBaoServer, path: str, key: str
+) -> None:
+    bao.admin.put_v2("kv", path, {key: "found"})
+    reference = Reference(f"kv/{path}", key)
+    assert bridge.bundle(bundle_request(X=f"bao:{reference}")).values == {"X": "found"}
+    assert bridge.bundle(bundle_request(X="${bao:" + str(reference) + "}!")).values == {"X": "found!"}
 
 
 def test_a_value_of_200_kb_arrives_whole(bridge: BridgeProcess, bao: OpenBaoServer) -> None:

@@ -15,8 +15,8 @@ from strongroom.answer import HEAD_BYTES, decode_layout, index_bytes
 from strongroom.bundle import FILES_MEDIA_TYPE, REGION_MEDIA_TYPE, BundleRequest, Entry
 from strongroom.errors import UndeliverableError
 from strongroom.openbao.kv import decode_base64
-from strongroom.reference import parse_value
 from strongroom.region import read_values
+from strongroom.value import parse_value
 from tests.bridge.conftest import MakeBridge
 from tests.bridge.test_service import CALLER, FakeAudit, FakePolicies
 from tests.support.bridge import SHOP, BridgeProcess

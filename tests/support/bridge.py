@@ -16,9 +16,10 @@ from typing import Self
 
 from cli.dev.authority import Authority, IssuedFiles
 from strongroom.bundle import BUNDLE_URL_PATH, PLAN_URL_PATH, BundleRequest, Entry, FromPath, encode_request
-from strongroom.reference import parse_path_reference, parse_value
+from strongroom.reference import parse_path_reference
 from strongroom.region import read_values
 from strongroom.tls import client_context
+from strongroom.value import parse_value
 
 SHOP = "spiffe://example.org/ns/shop/sa/api"
 POLICY = """

@@ -269,6 +269,18 @@ def test_a_refusal_of_a_whole_path_names_the_path(certificates: Certificates, lo
         assert refused(load(bridge=bridge.url)).message == "kv/env: denied (403): no grant"
 
 
+@pytest.mark.parametrize(("cause", "status"), [("missing", 404), ("denied", 403)])
+def test_the_data_of_the_api_in_a_path_is_pointed_out(
+    certificates: Certificates, load: Load, cause: str, status: int
+) -> None:
+    failure = {"name": "A", "path": "kv/data/shop/My App", "key": "k", "cause": cause, "detail": "no"}
+    with FakeBridge(certificates.server(), answer(problem(status, failures=[failure]))) as bridge:
+        error = refused(load(bridge=bridge.url))
+
+    assert error.message.startswith("A: kv/data/shop/My%20App#k: ")
+    assert error.hint.endswith("without data/: bao:kv/shop/My%20App#KEY")
+
+
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_refusal_of_the_caller_is_a_denial(certificates: Certificates, load: Load, status: int) -> None:
     with FakeBridge(certificates.server(), answer(problem(status, detail="nobody knows you"))) as bridge:

@@ -1,0 +1,128 @@
+"""What the value of a variable may hold: references, texts around them, and what only looks like a reference.
+
+    NAME=bao:kv/shop/db#password                                a reference
+    NAME=postgres://app:${bao:kv/shop/db#password}@db/shop      several may stand in one text
+    NAME=literal:vault://secret/app                             whatever is behind literal: as it is
+    NAME=${literal:file:}./dev.db?key=${bao:kv/shop/db#key}     the same inside a text
+    NAME=file:bao:kv/shop/tls#key                               a file (``wrapper/file_value.py``)
+
+Other clients of Vault have their own values that begin with ``vault:``; those that can only be theirs are left alone.
+What was probably meant as a reference and is none is refused: the application would get the reference as its password.
+"""
+
+from strongroom.errors import ConfigError
+from strongroom.reference import LITERAL, OPEN, SCHEMES, Reference, parse_reference
+
+_CLOSE = "}"
+_KINDS = (*SCHEMES, LITERAL)
+
+# Spellings of a reference that somebody may think of: by env files and YAML that keep quotes, by hand, by habit from
+# other clients (>>vault: is that of bank-vaults).
+_LIKE_SCHEMES = ("bao:", "vault:", "openbao:")
+_IN_FRONT = " \t\r\n\u00a0\u200b\ufeff\"'`>$({<"
+
+
+def parse_value(value: str) -> list[str | Reference]:
+    """Split the value of a variable into texts and references; a value without references comes back as one text.
+
+    Raises:
+        ConfigError: a reference in it is malformed or not closed, or something in it was probably meant as one.
+    """
+    if value.startswith(LITERAL):
+        return [value[len(LITERAL) :]]
+    if value.startswith(SCHEMES) and _is_meant(value):
+        return [parse_reference(value)]
+    refuse_near_miss(value)
+    if OPEN not in value:
+        return [value]
+    return _split(value)
+
+
+def _split(value: str) -> list[str | Reference]:
+    parts: list[str | Reference] = []
+    text = ""
+    at = 0
+    while (start := value.find(OPEN, at)) >= 0:
+        inside = start + len(OPEN)
+        text += value[at:start]
+        kind = next((kind for kind in _KINDS if value.startswith(kind, inside)), None)
+        end = _closing(value, inside) if kind else -1
+        if kind is None or (kind in SCHEMES and end >= 0 and _is_of_another_client(value[inside:end])):
+            text += OPEN  # a ${...} of somebody else
+            at = inside
+            continue
+        if end < 0:
+            msg = f"a ${{{kind}…}} is not closed"
+            raise ConfigError(msg, hint="end it with }; braces within it come in pairs")
+        at = end + len(_CLOSE)
+        if kind == LITERAL:
+            text += value[inside + len(LITERAL) : end]
+            continue
+        if text:
+            parts.append(text)
+            text = ""
+        parts.append(parse_reference(value[inside:end]))
+    text += value[at:]
+    return [*parts, text] if text or not parts else parts
+
+
+def _closing(value: str, start: int) -> int:
+    """Return where the brace is that closes one opened before ``start``, or -1; those between come in pairs."""
+    depth = 1
+    at = start
+    while (closing := value.find(_CLOSE, at)) >= 0:
+        depth += value.count("{", at, closing) - 1
+        if not depth:
+            return closing
+        at = closing + 1
+    return -1
+
+
+def _is_meant(value: str) -> bool:
+    """Return whether a value that begins with a scheme is meant as a reference.
+
+    A path has a slash and a key a number sign; ``vault:8200`` is an address. ``vault://secret/app`` (Spring) and
+    ``vault:/var/lib/vault`` (a volume) have no key, and no path of ours begins with a slash.
+    """
+    if value.startswith("vault:/") and "#" not in value:
+        return False
+    return "/" in value or "#" in value
+
+
+def _is_of_another_client(text: str) -> bool:
+    """Return whether the text in ``${...}`` is ``PROVIDER:PATH:KEY``, as Kafka's configuration providers have it."""
+    return text.startswith("vault:") and text.count(":") > 1 and "#" not in text and "?" not in text
+
+
+def refuse_near_miss(value: str) -> None:
+    """Refuse a value that has a number sign, and is no reference but for its first characters.
+
+    Raises:
+        ConfigError: it is one, or has one in ``${...}``.
+    """
+    if "#" not in value:
+        return
+    _refuse_if_like_a_reference(value, value)
+    at = 0
+    while (at := value.find(OPEN, at)) >= 0:
+        at += len(OPEN)
+        if not value.startswith(_KINDS, at):
+            _refuse_if_like_a_reference(value[at:].partition(_CLOSE)[0], value[at - len(OPEN) :])
+
+
+def _refuse_if_like_a_reference(text: str, whole: str) -> None:
+    bare = text.lstrip(_IN_FRONT)
+    if not bare[:8].lower().startswith(_LIKE_SCHEMES) or OPEN in text[: len(text) - len(bare)]:
+        return
+    scheme, _, rest = bare.partition(":")
+    path, mark, _ = rest.partition("#")
+    if not mark or "/" not in path or " " in path or (bare is text and text.startswith(SCHEMES)):
+        return
+    msg = f"{whole.partition('?')[0][:100]!r}: looks like a reference and is none"
+    if len(bare) < len(text):
+        msg += f": there is {text[: len(text) - len(bare)][:10]!r} in front"
+    elif scheme != scheme.lower():
+        msg += ": the scheme is in capitals"
+    else:
+        msg += f": {scheme}: is no scheme"
+    raise ConfigError(msg, hint="write bao:PATH#KEY, or ${bao:PATH#KEY} in a text; or literal:TEXT if none is meant")

@@ -1,0 +1,42 @@
+"""References for property tests, and how they are written."""
+
+from hypothesis import strategies as st
+
+from strongroom.errors import ConfigError
+from strongroom.reference import Reference, check_path
+
+LAST_VERSION = 2**63 - 1
+
+
+def is_path(text: str) -> bool:
+    try:
+        check_path(text)
+    except ConfigError:
+        return False
+    return True
+
+
+PRINTABLE = st.characters().filter(str.isprintable)
+PATHS = st.lists(st.text(PRINTABLE, min_size=1, max_size=12), min_size=2, max_size=5).map("/".join).filter(is_path)
+KEYS = st.text(PRINTABLE | st.sampled_from("#?{}% "), min_size=1, max_size=20)
+DEFAULTS = st.text().filter(
+    lambda text: not text.startswith(("bao:", "vault:")) and "${bao:" not in text and "${vault:" not in text
+)
+VERSIONS = st.integers(0, LAST_VERSION)
+
+
+def references(defaults: st.SearchStrategy[str] = DEFAULTS) -> st.SearchStrategy[Reference]:
+    return st.one_of(
+        st.builds(Reference, PATHS, KEYS, version=VERSIONS, optional=st.booleans()),
+        st.builds(Reference, PATHS, KEYS, version=VERSIONS, default=defaults),
+    )
+
+
+SCHEMES = st.sampled_from(["bao:", "vault:"])
+
+
+def written(scheme: str, reference: Reference) -> str:
+    option = "?optional" if reference.optional else ""
+    if reference.default is not None:
+        option = f"?default={reference.default}"
+    return f"{scheme}{reference}{option}"
