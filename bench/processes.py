@@ -36,14 +36,20 @@ def cpu_seconds(pids: Iterable[int]) -> float:
 
 
 def memory_bytes(pids: Iterable[int]) -> int:
-    """Return the proportional set size of processes: memory that several share counts once."""
-    total = 0
-    for pid in pids:
+    """Return the proportional set size of processes: memory that several share counts once.
+
+    Of a process that is not dumpable, as ours, only root learns that; else all of its resident memory counts.
+    """
+    return sum(_memory_of(_PROC / str(pid)) for pid in pids)
+
+
+def _memory_of(process: Path) -> int:
+    for file, field_name in (("smaps_rollup", "Pss:"), ("status", "VmRSS:")):
         with contextlib.suppress(OSError):
-            for line in (_PROC / str(pid) / "smaps_rollup").read_text().splitlines():
-                if line.startswith("Pss:"):
-                    total += int(line.split()[1]) * 1024
-    return total
+            for line in (process / file).read_text().splitlines():
+                if line.startswith(field_name):
+                    return int(line.split()[1]) * 1024
+    return 0
 
 
 @dataclass

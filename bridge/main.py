@@ -1,7 +1,6 @@
-"""Starts a bridge: reads the settings, hardens the process, runs until a signal."""
+"""Starts a bridge: reads the settings, runs until a signal."""
 
 import asyncio
-import resource
 import signal
 from collections.abc import Sequence
 
@@ -24,7 +23,6 @@ def main(arguments: Sequence[str]) -> int:
 
 def _run(settings: BridgeSettings) -> None:
     configure_logging("bridge", level=settings.log_level.value)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core file would hold secrets
     asyncio.run(_serve(settings))
 
 

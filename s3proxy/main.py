@@ -3,9 +3,10 @@
 import asyncio
 from collections.abc import Sequence
 
-from s3proxy.serving.process import harden, run_proxy
+from s3proxy.serving.process import run_proxy
 from s3proxy.serving.supervisor import Supervisor
 from s3proxy.settings import PREFIX, ProxySettings
+from strongroom.logs import configure_logging
 from strongroom.service.command import run_command
 
 
@@ -19,5 +20,5 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _run(settings: ProxySettings) -> None:
-    harden(settings)
+    configure_logging("s3proxy", level=settings.log_level.value)
     asyncio.run(Supervisor(settings).run() if settings.processes > 1 else run_proxy(settings))

@@ -1,4 +1,4 @@
-"""System calls that the standard library does not offer. The only module with ctypes.
+"""System calls that the standard library does not offer. With ``strongroom.linux`` the only place of ctypes.
 
 Each function raises OSError with the errno of the call.
 """

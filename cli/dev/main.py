@@ -11,6 +11,7 @@ from pathlib import Path
 from cli.dev.s3_stack import KEY, S3Stack
 from cli.dev.stack import IDENTITY, DevStack
 from strongroom.errors import PeerError, StrongroomError
+from strongroom.linux.process import keep_memory_private
 from wrapper.main import report
 
 
@@ -24,6 +25,7 @@ def main(arguments: list[str]) -> int:
     Args:
         arguments: what follows ``strongroom dev``.
     """
+    keep_memory_private()  # it holds OpenBao's root token
     parser = argparse.ArgumentParser(
         prog="strongroom dev",
         description="Start a real OpenBao with a bridge, and a real S3 store with a proxy, until Ctrl-C.",

@@ -6,6 +6,7 @@ import sys
 from importlib import import_module
 
 from strongroom.errors import ConfigError, StrongroomError
+from strongroom.linux.process import keep_memory_private
 
 _VERBS = {
     "seal-bucket": "seal what stands in a bucket as plaintext, while it is in use",
@@ -21,6 +22,7 @@ def main(arguments: list[str]) -> int:
     Args:
         arguments: what follows ``strongroom s3``.
     """
+    keep_memory_private()
     parser = argparse.ArgumentParser(prog="strongroom s3", description="Work on sealed buckets, without a proxy.")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     for verb, meaning in _VERBS.items():

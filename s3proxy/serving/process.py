@@ -1,24 +1,16 @@
-"""A proxy in one process: hardened, running until a signal."""
+"""A proxy in one process, running until a signal."""
 
 import asyncio
 import gc
-import resource
 import signal
 from collections.abc import Callable
 
 from s3proxy.app import Proxy
 from s3proxy.settings import ProxySettings
 from strongroom.errors import ConfigError
-from strongroom.logs import configure_logging
 from strongroom.service.upkeep import report_loop_error
 
 _GC_THRESHOLDS = 10_000, 20, 20  # a request makes some hundred objects and hardly a cycle
-
-
-def harden(settings: ProxySettings) -> None:
-    """Set up logging, and forbid core files: one would hold keys."""
-    configure_logging("s3proxy", level=settings.log_level.value)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 async def run_proxy(

@@ -12,9 +12,11 @@ import sys
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
-from s3proxy.serving.process import harden, run_proxy
+from s3proxy.serving.process import run_proxy
 from s3proxy.settings import ProxySettings
 from strongroom.errors import ConfigError
+from strongroom.linux.process import keep_memory_private
+from strongroom.logs import configure_logging
 
 _SPAWN = multiprocessing.get_context("spawn")
 
@@ -97,8 +99,9 @@ class Worker:
 
 def run_worker(settings: ProxySettings, pipe: Connection) -> None:
     """Be a worker; what its process runs."""
+    keep_memory_private()  # anew, because an exec has taken it back
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group; the parent passes it on
-    harden(settings)
+    configure_logging("s3proxy", level=settings.log_level.value)
     parent = multiprocessing.parent_process()
     assert parent is not None  # noqa: S101 - a worker is started by one
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from strongroom.errors import ConfigError
+from strongroom.linux.process import keep_memory_private
 from strongroom.settings import describe_settings, load_settings, parse_arguments, show_settings
 
 EXIT_OK, EXIT_CONFIG = 0, 2
@@ -15,7 +16,7 @@ SettingsT = TypeVar("SettingsT")
 def run_command(
     arguments: Sequence[str], *, verb: str, kind: type[SettingsT], prefix: str, run: Callable[[SettingsT], None]
 ) -> int:
-    """Read the settings and run a service.
+    """Read the settings and run a service, in a process that is out of reach of core dumps and of its user's others.
 
     Args:
         arguments: of the command line, without the program's name.
@@ -27,6 +28,7 @@ def run_command(
     Returns:
         The exit status: 0 after a drain or an answered question, 2 when a setting is wrong.
     """
+    keep_memory_private()
     try:
         given = parse_arguments(arguments)
         if given.help:

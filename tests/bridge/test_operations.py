@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from bridge.main import main
 from bridge.settings import PREFIX, BridgeSettings
 from cli.dev.authority import Authority
 from cli.dev.openbao import OpenBaoServer
@@ -220,12 +219,6 @@ def test_listening_is_one_line_of_json(make_bridge: MakeBridge) -> None:
     assert event["pid"] == bridge.process.pid
 
 
-def test_core_files_are_off(bridge: BridgeProcess) -> None:
-    limits = Path(f"/proc/{bridge.process.pid}/limits").read_text()
-    (line,) = [line for line in limits.splitlines() if line.startswith("Max core file size")]
-    assert line.split()[4:6] == ["0", "0"]
-
-
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [
@@ -273,9 +266,13 @@ def test_a_wrong_setting_stops_the_start_with_two_lines(
 REQUIRED = ("tls_cert_file", "tls_key_file", "client_ca_file", "policy_file", "openbao_token_file")
 
 
-def test_print_config_shows_what_counts(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def print_of(*arguments: str) -> str:
+    """Return what a bridge prints; in a process of its own, because it gives up core dumps first of all."""
+    command = [sys.executable, "-m", "bridge", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=20, check=True).stdout
+
+
+def test_print_config_shows_what_counts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     config = tmp_path / "bridge.toml"
     config.write_text(
         "".join(f'{name} = "/x"\n' for name in REQUIRED) + 'openbao_address = "https://a"\nmax_requests = 9\n'
@@ -283,16 +280,14 @@ def test_print_config_shows_what_counts(
     monkeypatch.setenv(PREFIX + "MAX_REQUESTS", "8")
     monkeypatch.setenv(PREFIX + "SERVICE_HOST", "10.0.0.1")  # Kubernetes sets these for a Service of this name
     monkeypatch.setenv(PREFIX + "PORT_8443_TCP_ADDR", "10.0.0.1")
-    assert main(["--config", str(config), "--print-config", "--audit-durability=write"]) == 0
-    shown = capsys.readouterr().out
+    shown = print_of("--config", str(config), "--print-config", "--audit-durability=write")
     assert "max_requests = 8\n" in shown
     assert 'audit_durability = "write"\n' in shown
     assert 'listen = ":8443"\n' in shown
 
 
-def test_help_names_every_setting(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--help"]) == 0
-    shown = capsys.readouterr().out
+def test_help_names_every_setting() -> None:
+    shown = print_of("--help")
     for name in BridgeSettings.__dataclass_fields__:
         assert f"--{name.replace('_', '-')} ({PREFIX}{name.upper()})" in shown
 

@@ -5,6 +5,8 @@ import http.client
 import json
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,6 +20,7 @@ from cli.dev.seaweed import SeaweedServer
 from strongroom.errors import PeerError
 from tests.s3proxy.conftest import client_of
 from tests.support.bridge import wait_for
+from tests.support.without_capabilities import PREFIX, core_limits, what_its_user_can_open
 
 BUCKET = "processes"
 
@@ -96,6 +99,21 @@ def test_both_serve_and_their_metrics_are_one(proxy: ProxyProcess) -> None:
     assert state["ready"]
     assert state["workers"]["detail"] == "2 of 2 processes serve"
     assert state["store"]["ok"]
+
+
+def test_no_process_can_be_dumped_or_looked_into(proxy: ProxyProcess) -> None:
+    """Workers are started by an exec, which makes a process dumpable again."""
+    proxy.stop()
+    command = [*PREFIX, sys.executable, "-m", "s3proxy", f"--config={proxy.config_file}"]
+    seen = len(workers_of(proxy))
+    with proxy.log_file.open("ab") as log, subprocess.Popen(command, stdout=log, stderr=log) as parent:
+        try:
+            wait_for(lambda: len(workers_of(proxy)) == seen + 2, "both to serve")
+            for pid in (parent.pid, *workers_of(proxy)[seen:]):
+                assert core_limits(pid) == ["0", "0"]
+                assert what_its_user_can_open(pid) == set()
+        finally:
+            parent.terminate()
 
 
 def test_a_dead_worker_comes_back_and_what_it_counted_stays(proxy: ProxyProcess, s3: Any) -> None:

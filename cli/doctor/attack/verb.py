@@ -1,7 +1,6 @@
 """``strongroom doctor --attack``: finds or starts the program, learns what to look for, attacks, reports."""
 
 import contextlib
-import resource
 from collections.abc import Mapping, Sequence
 
 from cli.doctor.attack.attack import Result, not_stopped, stopped
@@ -12,7 +11,7 @@ from cli.doctor.attack.target import Target, look_at, refuse_own
 from cli.doctor.page import Page
 from strongroom.bundle import BUNDLE_URL_PATH, BundleRequest
 from strongroom.errors import ConfigError
-from wrapper import libc
+from strongroom.linux.process import keep_memory_private
 from wrapper.exit_status import ProtectionError
 from wrapper.fetch import Bridge
 from wrapper.main import read_template
@@ -107,7 +106,7 @@ def attack_process(pid: int, settings: WrapperSettings, environ: Mapping[str, st
         StrongroomError: it must not or cannot be attacked, or the values of the references cannot be had.
     """
     refuse_own(pid)
-    _harden()
+    keep_memory_private()
     target = look_at(pid)
     needles = _fetched(settings, environ) or _room_for(target, settings)
     made = Report(target, 0, attack_all(target, needles))
@@ -139,7 +138,7 @@ def attack_command(
         msg = "the environment refers to no secrets, so there is nothing to attack"
         raise ConfigError(msg, hint="set a reference, such as DB_PASSWORD=bao:kv/shop/db#password")
     with Launched([*flags, "--", *command]) as launched:
-        _harden()
+        keep_memory_private()
         target = look_at(launched.pid)
         needles = _fetched(settings, environ) or _room_for(target, settings)
         rows = attack_all(target, needles)
@@ -153,12 +152,6 @@ def _with_crash(row: Row, ending: str) -> Row:
         return row
     meaning = f"{row.outcome.meaning}; ended by SIGABRT: {ending}"
     return Row(row.attack, row.attacker, stopped(meaning) if ending == "no core" else not_stopped(meaning))
-
-
-def _harden() -> None:
-    """Keep what is fetched within this process, and gdb's and others' dumps of it from being made."""
-    libc.set_not_dumpable()
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def _fetched(settings: WrapperSettings, environ: Mapping[str, str]) -> Needles | None:
