@@ -12,7 +12,7 @@ from wrapper.exit_status import CannotExecError, NotOnPathError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 DYNAMIC = "dynamic"  # names a dynamic loader (PT_INTERP), which honours LD_PRELOAD
 STATIC = "static"
@@ -20,8 +20,10 @@ FOREIGN = "foreign"  # an ELF file of another machine or word size: our library 
 
 _DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"  # when PATH is unset, as confstr(_CS_PATH) and shells have it
 _MAX_INTERPRETERS = 5  # the kernel's own limit (fs/exec.c, exec_binprm)
-_HEAD_BYTES = 4096
+_HEAD_BYTES = 256  # BINPRM_BUF_SIZE: what the kernel itself looks at, of a script's first line as of an ELF header
 _PT_INTERP = 3  # elf(5)
+_ENTRY_BYTES = 56  # Elf64_Phdr; the kernel takes no other size (fs/binfmt_elf.c, load_elf_phdrs)
+_MAX_TABLE_BYTES = 65_536  # likewise
 _ELF_MACHINES = {"x86_64": 62, "aarch64": 183}  # EM_X86_64, EM_AARCH64
 
 
@@ -53,7 +55,7 @@ def find_program(command: list[str], environ: "Mapping[str, str]") -> Program:
         CannotExecError: there is one, and it cannot be executed.
     """
     path = _find(command[0], environ.get("PATH", _DEFAULT_PATH))
-    head = _read_head(path)
+    head, _ = _look_into(path)
     if not head.startswith((b"\x7fELF", b"#!")):
         # ENOEXEC: POSIX has the shell interpret such a file (Shell Command Language, 2.9.1.1).
         return _with_linkage("/bin/sh", ["/bin/sh", path, *command[1:]])
@@ -63,15 +65,19 @@ def find_program(command: list[str], environ: "Mapping[str, str]") -> Program:
 def _with_linkage(path: str, argv: list[str]) -> Program:
     binary = path
     for _ in range(_MAX_INTERPRETERS + 1):  # and the program itself
-        head = _read_head(binary)
-        if head.startswith(b"\x7fELF"):
-            return Program(path, argv, linkage_of(head, os.uname().machine), binary)
+        head, linkage = _look_into(binary)
+        if linkage:
+            return Program(path, argv, linkage, binary)
         interpreter = interpreter_of(head)
         if interpreter is None:
             break
         if not os.access(interpreter, os.X_OK):
-            msg = f"{binary}: its interpreter {interpreter} cannot be executed"
-            raise CannotExecError(msg)
+            shown = interpreter if interpreter.isprintable() else repr(interpreter)
+            msg = f"{binary}: its interpreter {shown} cannot be executed"
+            returns = interpreter.endswith("\r")
+            raise CannotExecError(
+                msg, hint="its lines end in carriage returns; `sed -i 's/\\r$//' FILE` removes them" if returns else ""
+            )
         binary = interpreter
     msg = f"{path}: is neither a program nor a script with a program as its interpreter"
     raise CannotExecError(msg)
@@ -99,10 +105,16 @@ def _find(name: str, search_path: str) -> str:
     raise NotOnPathError(msg, hint=f"PATH is {search_path}")
 
 
-def _read_head(path: str) -> bytes:
+def _look_into(path: str) -> tuple[bytes, str]:
+    """Return the beginning of a file, and its linkage if it is an ELF file, else ""."""
     try:
         with open(path, "rb", buffering=0) as file:
-            return file.read(_HEAD_BYTES)
+
+            def read(offset: int, size: int) -> bytes:
+                return os.pread(file.fileno(), size, offset)
+
+            head = read(0, _HEAD_BYTES)
+            return head, linkage_of(read, os.uname().machine) if head.startswith(b"\x7fELF") else ""
     except PermissionError:
         # Executable but not readable: legal, and rare. Nothing can be said about it, so nothing is assumed.
         msg = f"{path}: cannot be read, so there is no telling how to deliver secrets to it"
@@ -122,21 +134,30 @@ def interpreter_of(head: bytes) -> str | None:
     return os.fsdecode(name) if name else None
 
 
-def linkage_of(head: bytes, machine: str) -> str:
-    """Say how the ELF file with this beginning is linked, seen from ``machine`` (as uname(2) names it)."""
-    little_endian_64_bit = head[4:6] == b"\x02\x01"
+def linkage_of(read: "Callable[[int, int], bytes]", machine: str) -> str:
+    """Return how an ELF file is linked, seen from ``machine`` (as uname(2) names it).
+
+    Its program header table may lie anywhere in it: tools that add a segment move it to the end (patchelf, LIEF,
+    postject). What the kernel would not execute is FOREIGN.
+
+    Args:
+        read: returns bytes of the file from an offset; fewer where it ends.
+        machine: the machine.
+    """
+    head = read(0, 64)
     try:
-        if not little_endian_64_bit or sys.byteorder != "little":
+        if head[4:6] != b"\x02\x01" or sys.byteorder != "little":  # 64 bits, little endian
             return FOREIGN
         (elf_machine,) = unpack_from("<H", head, 18)
-        if elf_machine != _ELF_MACHINES.get(machine):
-            return FOREIGN
-        (table,) = unpack_from("<Q", head, 32)
+        (offset,) = unpack_from("<Q", head, 32)
         entry_bytes, entries = unpack_from("<HH", head, 54)
-        for index in range(entries):
-            (kind,) = unpack_from("<I", head, table + index * entry_bytes)
-            if kind == _PT_INTERP:
-                return DYNAMIC
-    except (StructError, OverflowError):
-        return FOREIGN  # cut off, or a program header table outside of the first page: not one that tools produce
-    return STATIC
+        size = entry_bytes * entries
+        if elf_machine != _ELF_MACHINES.get(machine) or entry_bytes != _ENTRY_BYTES or not 0 < size <= _MAX_TABLE_BYTES:
+            return FOREIGN
+        table = read(offset, size)
+        kinds = [unpack_from("<I", table, at)[0] for at in range(0, size, _ENTRY_BYTES)] if len(table) == size else []
+    except (StructError, OverflowError, OSError):  # cut off, or a table where no file has bytes
+        return FOREIGN
+    if not kinds:
+        return FOREIGN
+    return DYNAMIC if _PT_INTERP in kinds else STATIC

@@ -17,6 +17,7 @@ import pytest
 from preload import library_path
 from strongroom.region import encode
 from tests.support.certificates import Certificates
+from tests.support.elf_layout import with_table_at_end
 from tests.support.fake_bridge import FakeBridge, Script, answer, bundle, problem, response
 from tests.support.launches import ROOT, Launches
 from wrapper import exit_status
@@ -58,6 +59,22 @@ class TestWhatTheApplicationFinds:
         found = environment_of(done.stdout)
         assert {name: found[name.encode()] for name in values} == values
         assert found[b"PLAIN"] == b"p"
+
+    @pytest.mark.parametrize("linking", [[], ["-static-pie"]], ids=["dynamic", "static"])
+    def test_in_a_program_whose_header_table_lies_at_its_end(
+        self, launches: Launches, certificates: Certificates, tmp_path: Path, linking: list[str]
+    ) -> None:
+        source, plain, program = tmp_path / "show.c", tmp_path / "plain", tmp_path / "show"
+        source.write_text('#include <stdio.h>\n#include <stdlib.h>\nint main(void) { puts(getenv("SECRET")); }\n')
+        subprocess.run(["gcc", "-O1", *linking, "-o", plain, source], check=True, timeout=60)
+        program.write_bytes(with_table_at_end(plain.read_bytes()))
+        program.chmod(0o755)
+        assert subprocess.run([program], env={"SECRET": "x"}, capture_output=True, check=True).stdout == b"x\n"
+
+        with FakeBridge(certificates.server(), bundle({"SECRET": CANARY})) as bridge:
+            done = launches.run([str(program)], SECRET, bridge=bridge.url)
+
+        assert (done.stdout, done.returncode) == (CANARY + b"\n", 0), done.stderr
 
     def test_the_secrets_of_a_whole_path(self, launches: Launches, certificates: Certificates) -> None:
         values = {"SECRET": CANARY, "HOME": b"not this one"}

@@ -6,16 +6,21 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from strongroom.errors import StrongroomError
 from wrapper.exit_status import CANNOT_EXEC, NOT_ON_PATH, CannotExecError, NotOnPathError, status_of
-from wrapper.program import DYNAMIC, FOREIGN, STATIC, find_program, interpreter_of, linkage_of
+from wrapper.program import DYNAMIC, FOREIGN, STATIC, find_program, interpreter_of
+from wrapper.program import linkage_of as linkage_by
 
 MACHINE = os.uname().machine
 ELF_MACHINE = {"x86_64": 62, "aarch64": 183}
 SCRIPT = b"#!/bin/sh\necho $0\n"
+
+
+def linkage_of(content: bytes, machine: str) -> str:
+    return linkage_by(lambda offset, size: content[offset : offset + size], machine)
 
 
 def write(path: Path, content: bytes = SCRIPT, mode: int = 0o755) -> Path:
@@ -77,8 +82,8 @@ def test_the_crafted_header_is_one() -> None:
 
 @pytest.mark.parametrize(
     "head",
-    [elf(machine=3), elf(machine=40), elf(machine=243), elf(bits=1), elf(order=2), elf(bits=0), elf(at=8192)[:4096]],
-    ids=["386", "arm", "riscv", "32 bits", "big endian", "no class", "table out of sight"],
+    [elf(machine=3), elf(machine=40), elf(machine=243), elf(bits=1), elf(order=2), elf(bits=0), elf(at=8192)[:8192]],
+    ids=["386", "arm", "riscv", "32 bits", "big endian", "no class", "table behind the end"],
 )
 def test_a_program_of_another_machine_is_foreign(head: bytes) -> None:
     assert linkage_of(head, MACHINE) == FOREIGN
@@ -96,9 +101,8 @@ def test_the_other_machine_s_programs_are_native_there() -> None:
 @given(st.integers(0, 200))
 def test_a_truncated_header_is_foreign_or_static_but_never_dynamic_by_chance(length: int) -> None:
     whole = elf()
-    expected = {DYNAMIC} if length >= 64 + 56 + 4 else {FOREIGN, STATIC}
 
-    assert linkage_of(whole[:length], MACHINE) in expected
+    assert linkage_of(whole[:length], MACHINE) == (DYNAMIC if length >= len(whole) else FOREIGN)
 
 
 @given(
@@ -117,6 +121,47 @@ def test_any_header_has_a_linkage(prefix: int, rest: bytes, table: int, entry_by
 
     for candidate in (rest, b"\x7fELF" + rest, bytes(head), bytes(head[:prefix]) + rest):
         assert linkage_of(candidate, MACHINE) in {DYNAMIC, STATIC, FOREIGN}
+
+
+def with_table(original: bytes, *, at: int, kinds: list[int], entry_bytes: int = 56) -> bytes:
+    """Return an ELF file with another program header table, at another place."""
+    content = bytearray(original.ljust(at, b"\0"))
+    table = b"".join(struct.pack("<I4xQ40x", kind, 64) for kind in kinds)
+    content[at : at + len(table)] = table
+    struct.pack_into("<Q", content, 32, at)
+    struct.pack_into("<HH", content, 54, entry_bytes, len(kinds))
+    return bytes(content)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    at=st.integers(64, 1 << 20),
+    kinds=st.lists(st.sampled_from([0, 1, 2, 3, 4, 6, 7, 0x6474E551, 0x6474E553]), min_size=1, max_size=1170),
+)
+@example(at=64, kinds=[1] * 1169 + [3])
+@example(at=1 << 20, kinds=[3])
+def test_readelf_finds_the_same_wherever_the_table_lies(
+    build: Callable[..., Path], tmp_path: Path, at: int, kinds: list[int]
+) -> None:
+    file = write(tmp_path / "program", with_table(build("gcc").read_bytes(), at=at, kinds=kinds))
+    listed = subprocess.run(["readelf", "-lW", file], capture_output=True, text=True, check=False, timeout=30).stdout
+    rows = [line.split()[0] for line in listed.splitlines() if line.startswith("  ") and "0x" in line]
+
+    assert find_program([str(file)], {}).linkage == (DYNAMIC if "INTERP" in rows else STATIC)
+
+
+@pytest.mark.parametrize(
+    ("kinds", "entry_bytes"), [([], 56), ([3] * 1171, 56), ([3], 64), ([3], 0)], ids=["none", "many", "wide", "thin"]
+)
+def test_a_table_that_the_kernel_would_not_take_is_not_looked_at(
+    build: Callable[..., Path], tmp_path: Path, kinds: list[int], entry_bytes: int
+) -> None:
+    content = with_table(build("gcc").read_bytes(), at=4096, kinds=kinds, entry_bytes=entry_bytes)
+    file = write(tmp_path / "program", content)
+
+    assert find_program([str(file)], {}).linkage == FOREIGN
+    with pytest.raises(OSError, match="Exec format error"):
+        subprocess.run([file], check=False)
 
 
 @pytest.mark.parametrize(
@@ -351,3 +396,13 @@ def test_a_link_is_followed(tmp_path: Path) -> None:
     assert find_program(["link"], {"PATH": str(tmp_path)}).linkage == DYNAMIC
     with pytest.raises(NotOnPathError):
         find_program(["broken"], {"PATH": str(tmp_path)})
+
+
+def test_an_invisible_character_in_the_name_of_an_interpreter_is_shown(tmp_path: Path) -> None:
+    script = write(tmp_path / "script", b"#!/bin/sh\r\necho\r\n")
+
+    with pytest.raises(CannotExecError) as caught:
+        find_program([str(script)], {})
+
+    assert r"its interpreter '/bin/sh\r' cannot be executed" in caught.value.message
+    assert "carriage return" in caught.value.hint
