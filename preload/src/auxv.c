@@ -9,6 +9,9 @@
 #define PR_GET_AUXV 0x41555856 /* since Linux 6.4 */
 #endif
 
+/* The libc's; NULL in a program without one. */
+extern unsigned long getauxval(unsigned long type) __attribute__((weak));
+
 enum { ENTRIES_MAX = 64 }; /* the kernel passes about twenty */
 
 struct auxv_entry {
@@ -49,6 +52,10 @@ bool auxv_find(unsigned long type, unsigned long *value) {
 }
 
 bool auxv_is_secure(void) {
-    unsigned long value = 1;
-    return !auxv_find(AT_SECURE, &value) || value != 0;
+    unsigned long value;
+    if (auxv_find(AT_SECURE, &value)) {
+        return value != 0;
+    }
+    /* An old kernel without /proc. */
+    return getauxval == NULL || getauxval(AT_SECURE) != 0;
 }

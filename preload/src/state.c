@@ -111,10 +111,6 @@ static void load_region(char *text) {
     if (!leaves_descriptor(policy_entry)) {
         handover_retire(&handover, text);
     }
-    long result = sys_set_dumpable(0);
-    if (result < 0) {
-        fail_call("region", "PR_SET_DUMPABLE: ", result);
-    }
 
     size_t library_bytes;
     const char *library = library_in(state.list, &library_bytes);
@@ -134,13 +130,28 @@ static void load_region(char *text) {
     }
 }
 
+/* From now on no other program of this user may take descriptors or read memory (pidfd_getfd(2), ptrace(2)); exec had
+ * allowed it again. What is taken before this moment nobody can prevent from here (docs/threat-model.md, G2). */
+static void close_to_others(void) {
+    long result = sys_set_dumpable(0);
+    if (result < 0) {
+        fail_call("region", "PR_SET_DUMPABLE: ", result);
+    }
+}
+
 static void load(char **list) {
-    state.process = (int)SYSCALL0(__NR_getpid);
-    state.is_secure = auxv_is_secure();
     state.list = list;
-    libc_find(&state.libc);
+    state.is_secure = auxv_is_secure();
     char *text = environment_value(list, REGION_VARIABLE);
-    if (text != NULL && !handover_is_retired(text)) {
+    /* A program with raised privileges takes nothing from a parent that it must not trust. The loader ignores LD_PRELOAD
+     * there, but not /etc/ld.so.preload. */
+    bool takes_over = text != NULL && !state.is_secure && !handover_is_retired(text);
+    if (takes_over) {
+        close_to_others();
+    }
+    state.process = (int)SYSCALL0(__NR_getpid);
+    libc_find(&state.libc);
+    if (takes_over) {
         load_region(text);
     }
 }

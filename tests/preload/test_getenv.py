@@ -3,7 +3,10 @@
 import fcntl
 import os
 import resource
+import shutil
 import subprocess
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -60,6 +63,40 @@ def test_names_of_every_length_that_differ_in_one_byte_are_told_apart(launcher: 
 def test_constructor_of_another_library_sees_the_secret(launcher: Launcher, programs: Programs) -> None:
     other = programs.build_library("other_library")
     assert_ok(launcher.run([programs.build("library_constructor", other, f"-Wl,-rpath,{other.parent}")]))
+
+
+def test_process_is_closed_to_others_before_other_constructors_run(launcher: Launcher, programs: Programs) -> None:
+    look = programs.build_library("look_early")
+    orders = [f"{launcher.library}:{look}"]  # as a launch has it
+    if programs.libc == "glibc":  # musl has no mark for a library that comes first
+        orders.append(f"{look}:{launcher.library}")
+    for order in orders:
+        assert_ok(launcher.run([programs.build("hit")], extra={"LD_PRELOAD": order}))
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that every user can search, which those of pytest are not."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a set-user-ID program of another user")
+def test_program_with_raised_privileges_takes_no_region_over(
+    launcher: Launcher, programs: Programs, open_folder: Path
+) -> None:
+    shutil.copy(launcher.library, open_folder)
+    library = open_folder / "libstrongroom.so"
+    program = open_folder / "privileged"
+    shutil.copy(programs.build("privileged", library, f"-Wl,-rpath,{open_folder}"), program)
+    os.chown(program, 65534, 65534)
+    program.chmod(0o4755)
+    result = launcher.run([program], extra={"LD_PRELOAD": ""})
+    lines = result.stdout.decode().splitlines()
+    assert lines[:2] == ["secure 1", "password []"]
+    assert lines[2].removeprefix("region memfd-secret:").isdigit()  # left as it is
+    assert (result.returncode, result.stderr) == (0, b"")
 
 
 def test_threads_of_an_earlier_constructor_see_the_secret(launcher: Launcher, programs: Programs) -> None:

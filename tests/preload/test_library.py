@@ -30,7 +30,7 @@ EXPORTS = {
     "popen",
     "pclose",
 }
-IMPORTS = {("WEAK", "environ"), ("WEAK", "dl_iterate_phdr")}
+IMPORTS = {("WEAK", "environ"), ("WEAK", "dl_iterate_phdr"), ("WEAK", "getauxval")}
 GUARD = {"AArch64": {("WEAK", "__stack_chk_guard")}}  # elsewhere the guard is not a symbol
 
 
