@@ -78,6 +78,9 @@ def _find(verb: str) -> "Callable[[list[str]], int] | None":
         from wrapper.explain import main as plan
 
         return plan
+    from strongroom.isolation import give_signals_back
+
+    give_signals_back()
     component = _COMPONENTS.get(verb)
     return _component(*component) if component else None
 

@@ -49,16 +49,25 @@ class CustomBuildHook(BuildHookInterface[Any]):
             capture_output=True,
             text=True,
         )
-        names = ("libstrongroom.so", "strongroom-init", "strongroom-launch")
+        names = (
+            "libstrongroom.so",
+            "strongroom-init",
+            "strongroom-launch",
+            "strongroom-starter",
+        )  # the last is the command
         built = [folder / "lib" / machine / name for name in names]
         if result.returncode != 0 or not all(file.is_file() for file in built):
             message = f"preload: make failed with status {result.returncode}:\n{result.stdout}{result.stderr}"
             raise RuntimeError(message)
 
+        build_data["shared_scripts"] = {
+            str(folder / "lib" / machine / "strongroom-starter"): "strongroom",
+            str(folder / "strongroom-start"): "strongroom-start",
+        }
         build_data["pure_python"] = False
         build_data["tag"] = f"py3-none-{PLATFORM_TAGS[machine]}"
         if version != "editable":  # an editable install finds it in the tree
-            build_data["force_include"].update({str(file): f"preload/lib/{machine}/{file.name}" for file in built})
+            build_data["force_include"].update({str(file): f"preload/lib/{machine}/{file.name}" for file in built[:-1]})
 
 
 def _compiler(machine: str) -> str:

@@ -1,17 +1,30 @@
-"""Keeps the application's Python settings away from Strongroom's own interpreter.
+"""Keeps the application's settings, and signals that come early, away from Strongroom's own interpreter.
 
 The wrapper runs in other people's images. Their ``PYTHONPATH`` may hold packages called ``cli`` or modules called
 ``resource``, and they would be imported in the place of ours: by accident, or by whoever can write there. ``python -I``
-ignores all of it (https://docs.python.org/3/using/cmdline.html#cmdoption-I); a launcher that an installer wrote cannot
-pass that option, so it is made up for here, before anything else is imported.
+ignores all of it (https://docs.python.org/3/using/cmdline.html#cmdoption-I). The installed command starts its
+interpreter so (``preload/src/launch/start.c``); for ``python -m wrapper`` it is made up for here, before anything
+else is imported.
 """
 
+import _signal  # type: ignore[import-not-found]  # signal imports enum, in 4 ms
 import os
 import sys
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import NoReturn
+
+_HELD = "--held="  # the signals that our starter holds back
+
+# What our starter puts in front of variables that would act on the interpreter, and which they are: start.c has both.
+_HIDDEN = "."
+_HIDES = ("PYTHON", "LD_", "GLIBC_TUNABLES", "MALLOC_", "OPENSSL_", "SSLKEYLOGFILE")
+
 
 def start() -> int:
-    """Run the ``strongroom`` command; where installers point their launcher to."""
+    """Run the ``strongroom`` command; what ``strongroom-start`` calls."""
     isolate("cli")
     from importlib import import_module
 
@@ -23,15 +36,51 @@ def start() -> int:
 def isolate(module: str) -> None:
     """Return when nobody else's modules are in the way; if need be, begin again as ``python -I -m module``.
 
+    From now on SIGTERM and SIGINT end this process without a word.
+
     Args:
         module: what is being run.
     """
+    _take_signals()
     if sys.flags.isolated:
         return
     if "PYTHONPATH" in os.environ:
         os.execv(sys.executable, [sys.executable, "-I", "-m", module, *sys.argv[1:]])  # noqa: S606 - ourselves
     if not sys.flags.safe_path and sys.path[0] != _home():
         del sys.path[0]  # the launcher's own directory, or with -m the current one
+
+
+def _take_signals() -> None:
+    """Take the signals that end a launch, and then let in those that our starter holds back.
+
+    What the parent has this process ignore stays ignored.
+    """
+    held: list[int] = []
+    if sys.argv[1:2] and sys.argv[1].startswith(_HELD):
+        held = [int(number) for number in sys.argv.pop(1).removeprefix(_HELD).split(",") if number.isdigit()]
+    for number in (_signal.SIGTERM, _signal.SIGINT):
+        if _signal.getsignal(number) != _signal.SIG_IGN:
+            _signal.signal(number, _end)
+    _signal.pthread_sigmask(_signal.SIG_UNBLOCK, held)
+
+
+def give_signals_back() -> None:
+    """Let SIGTERM and SIGINT do again what they do in a Python program, for what goes on running as one."""
+    for number, usual in ((_signal.SIGTERM, _signal.SIG_DFL), (_signal.SIGINT, _signal.default_int_handler)):
+        if _signal.getsignal(number) is _end:
+            _signal.signal(number, usual)
+
+
+def _end(received: int, _frame: object) -> "NoReturn":
+    os._exit(128 + received)
+
+
+def unhidden(environ: "Mapping[str, str]") -> dict[str, str]:
+    """Return an environment as our starter was given it."""
+    return {
+        name[len(_HIDDEN) :] if name.startswith(_HIDDEN) and name.startswith(_HIDES, len(_HIDDEN)) else name: value
+        for name, value in environ.items()
+    }
 
 
 def _home() -> str:

@@ -1,7 +1,6 @@
 """``strongroom plan``: what a launch would do, without fetching a value or starting anything."""
 
 import json
-import os
 import sys
 
 from strongroom.bundle import PLAN_URL_PATH
@@ -11,7 +10,7 @@ from strongroom.reference import Reference, spell_path
 from wrapper import exit_status, libc
 from wrapper.fetch import Bridge
 from wrapper.handoff import RUNG_PTRACE, choose_rung, end_on_signal, usable_library
-from wrapper.main import read_template, report
+from wrapper.main import given_environment, read_template, report
 from wrapper.memory import SecretMemory
 from wrapper.plan import LaunchPlan, plan_launch
 from wrapper.program import Program, find_program
@@ -39,7 +38,7 @@ def main(arguments: list[str]) -> int:
         if not command:
             msg = "no command given"
             raise ConfigError(msg, hint="usage: strongroom plan [-o json] [OPTIONS] [--] COMMAND [ARG...]")
-        document, status = explain(load_settings(flags, os.environ), command)
+        document, status = explain(load_settings(flags, given_environment()), command)
     except StrongroomError as error:
         return report(error)
     sys.stdout.write(json.dumps(document, indent=2) + "\n" if as_json else render(document))
@@ -61,12 +60,13 @@ def explain(settings: WrapperSettings, command: list[str]) -> tuple[dict[str, ob
     Raises:
         StrongroomError: the plan cannot be made: a malformed reference, no such command, no bridge.
     """
-    plan = plan_launch(os.environ, read_template)
+    environ = given_environment()
+    plan = plan_launch(environ, read_template)
     if plan.files:
         from wrapper.files import Files
 
         Files(plan.files)  # refuses what the launch would refuse
-    program = find_program(command, os.environ)
+    program = find_program(command, environ)
     delivery, status = _delivery(program, settings)
     document: dict[str, object] = {"command": program.argv, "program": program.path, "delivery": delivery}
     if not plan.needs_bridge:

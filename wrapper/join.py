@@ -10,6 +10,7 @@ import sys
 from time import monotonic
 
 from strongroom.errors import ConfigError, StrongroomError
+from strongroom.isolation import unhidden
 from wrapper.main import clean_up, given_environment, read_template, report, start
 
 TYPE_CHECKING = False
@@ -144,7 +145,8 @@ def launch_of_init(process: str = "/proc/1") -> "SavedLaunch | None":
     try:
         if _read(f"{process}/comm").strip() != _INIT:
             return None
-        environ = dict(pair.split("=", 1) for pair in _read(f"{process}/environ").split("\0") if "=" in pair)
+        pairs = _read(f"{process}/environ").split("\0")
+        environ = unhidden(dict(pair.split("=", 1) for pair in pairs if "=" in pair))
         words = _read(f"{process}/cmdline").split("\0")[:-1]
     except PermissionError:
         msg = f"PID 1 is {_INIT}, and this user may not read its environment"

@@ -6,6 +6,7 @@ import sys
 from time import monotonic
 
 from strongroom.errors import ConfigError, StrongroomError
+from strongroom.isolation import unhidden
 from wrapper.exit_status import status_of
 
 TYPE_CHECKING = False
@@ -182,7 +183,7 @@ def given_environment() -> dict[str, str]:
     Where no locale is set, CPython sets LC_CTYPE for itself (PEP 538). The application must not inherit that; the block
     that the kernel keeps tells whether it was there before.
     """
-    environ = dict(os.environ)
+    environ = unhidden(os.environ)
     if environ.get("LC_CTYPE", "").lower() in {"c.utf-8", "c.utf8", "utf-8"}:
         try:
             with open("/proc/self/environ", "rb") as file:

@@ -46,6 +46,7 @@ def test_it_runs_in_an_empty_environment(wheel: Path, tmp_path: Path) -> None:
 
     assert run("version").stdout.startswith("strongroom 0.")
     assert run("run", "--", "echo", "started").stdout == "started\n"
+    assert run("run", "--", "printenv", "PYTHONHOME", PYTHONHOME="/opt/app").stdout == "/opt/app\n"
     refused = run("run", "--wait", "0", "--", "true", X="bao:kv/a#b", STRONGROOM_BRIDGE="https://127.0.0.1:1")
     assert refused.returncode == 111
     assert "ca.crt: does not exist" in refused.stderr
