@@ -47,19 +47,21 @@ class _Orders:
         descriptor: number of the secret memory in that process.
         size: of the memory, in bytes.
         rung: its kind.
+        dumpable: whether the program stays open to its own user.
         signals: which are blocked until the application begins.
         offsets: where the string of each secret stands in the memory.
     """
 
-    __slots__ = ("descriptor", "offsets", "rung", "signals", "size")
+    __slots__ = ("descriptor", "dumpable", "offsets", "rung", "signals", "size")
 
     def __init__(self, text: bytes) -> None:
         first, *lines = text.split(b"\n")
-        descriptor, size, rung, fatal, mask, consume = first.decode("ascii").split(" ")
+        descriptor, size, rung, fatal, mask, consume, dumpable = first.decode("ascii").split(" ")
         self.descriptor = int(descriptor)
         self.size = int(size)
         self.rung = rung
         self.signals = HeldSignals(fatal=int(fatal), mask=int(mask), consume=consume == "1")
+        self.dumpable = dumpable == "1"
         pairs = (line.split(b" ") for line in lines)
         self.offsets = {name: int(offset) for name, offset in pairs}
 
@@ -148,7 +150,8 @@ class _Attendant:
             signals=orders.signals,
         )
         tracee.write_code(page, machine.farewell(departure))
-        tracee.call(gadget, "prctl", _PR_SET_DUMPABLE, 0, 0, 0, 0)  # last: from now on only root reads or writes it
+        if not orders.dumpable:  # last: from now on only root reads or writes it
+            tracee.call(gadget, "prctl", _PR_SET_DUMPABLE, 0, 0, 0, 0)
         tracee.release(machine.at(registers, page))
 
     def _end(self, tracee: Tracee, registers: bytes, message: str) -> None:

@@ -77,6 +77,7 @@ class Tracer:
         # A blocked SIGCHLD stays pending. If it is so already, then for a child that is not ours.
         consume = signal.SIGCHLD in mask - signal.sigpending()
         lines = [f"{own.seal()} {len(own.mapping)} {own.rung} {_kernel_set(held)} {_kernel_set(mask)} {consume:d}"]
+        lines[0] += f" {settings.dumpable:d}"
         lines += [f"{name} {offset}" for name, offset in offsets.items()]
         os.pwrite(self._orders, "\n".join(lines).encode("ascii"), 0)
         return held

@@ -64,7 +64,9 @@ def _refuse_foreign(path: str, found: os.stat_result, *, trusted: set[int], is_m
         msg = f"{path} belongs to user {found.st_uid}, who could put another file there"
         raise ConfigError(msg, hint="use a directory of root or of the user that this runs as")
     # A volume that is shared on purpose, such as an emptyDir, is open to all whom the pod gives it to.
-    is_open = found.st_mode & stat.S_IWOTH and not found.st_mode & stat.S_ISVTX
-    if is_open and not is_mount:
-        msg = f"everybody may put another file into {path}"
-        raise ConfigError(msg, hint=f"chmod o-w {path}")
+    if is_mount or found.st_mode & stat.S_ISVTX:
+        return
+    for bit, who, change in ((stat.S_IWOTH, "everybody", "o-w"), (stat.S_IWGRP, f"group {found.st_gid}", "g-w")):
+        if found.st_mode & bit:
+            msg = f"{who} may put another file into {path}"
+            raise ConfigError(msg, hint=f"chmod {change} {path}")

@@ -8,6 +8,7 @@ from strongroom.errors import ConfigError, PeerError, StrongroomError
 from strongroom.problem import printable
 from strongroom.reference import Reference, spell_path
 from wrapper import exit_status, libc
+from wrapper.exposure import protections_given_up, refuse_exposed
 from wrapper.fetch import Bridge
 from wrapper.handoff import RUNG_PTRACE, choose_rung, end_on_signal, usable_library
 from wrapper.main import given_environment, read_template, report
@@ -69,11 +70,14 @@ def explain(settings: WrapperSettings, command: list[str]) -> tuple[dict[str, ob
     program = find_program(command, environ)
     delivery, status = _delivery(program, settings)
     document: dict[str, object] = {"command": program.argv, "program": program.path, "delivery": delivery}
+    if given_up := protections_given_up(settings):
+        document["gives_up"] = given_up
     if not plan.needs_bridge:
         return document | {"secrets": []}, 0
     if not settings.bridge:
         msg = "STRONGROOM_BRIDGE is not set, and the environment refers to secrets"
         raise ConfigError(msg, hint="set it to the address of the bridge, for example https://bridge:8443")
+    refuse_exposed(settings)
     body = Bridge(settings).fetch_document(PLAN_URL_PATH, plan.request)
     try:
         answer = json.loads(body)
@@ -92,7 +96,7 @@ def explain(settings: WrapperSettings, command: list[str]) -> tuple[dict[str, ob
 def _delivery(program: Program, settings: WrapperSettings) -> tuple[dict[str, object], int]:
     """Say which rung the program would get, trying memory for real."""
     try:
-        rung = choose_rung(program)
+        rung = choose_rung(program, new_privileges=settings.new_privileges)
         if rung == RUNG_PTRACE:
             from wrapper.bootstrap import probe
 
@@ -164,6 +168,9 @@ def render(document: dict[str, object]) -> str:
     assert isinstance(delivery, dict)  # noqa: S101 - made above
     how = f"{delivery['rung']} + {delivery['memory']} memory" if delivery["rung"] else f"none: {delivery['reason']}"
     lines = [f"program   {document['program']}", f"delivery  {how}"]
+    given_up = document.get("gives_up", {})
+    assert isinstance(given_up, dict)  # noqa: S101
+    lines += [f"gives up  --{name}: {text}" for name, text in given_up.items()]
     if "bridge" in document:
         lines += [f"bridge    {document['bridge']}", f"identity  {document['identity']}"]
     secrets = document["secrets"]

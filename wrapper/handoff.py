@@ -3,6 +3,7 @@
 import os
 import resource
 import signal
+import stat
 
 from preload import LibraryError, library_path
 from strongroom.region import read_names
@@ -21,15 +22,27 @@ if TYPE_CHECKING:
 
 RUNG_PRELOAD = "preload"
 RUNG_PTRACE = "ptrace"  # wrapper.bootstrap
-ADDED = frozenset({"LD_PRELOAD", "STRONGROOM_REGION", "STRONGROOM_CHILDREN"})  # what is put beside the placeholders
+ADDED = frozenset(
+    {"LD_PRELOAD", "STRONGROOM_REGION", "STRONGROOM_CHILDREN", "STRONGROOM_DUMPABLE"}
+)  # what is put beside the placeholders
 
 
-def choose_rung(program: Program) -> str:
+def choose_rung(program: Program, *, new_privileges: bool = False) -> str:
     """Return the way in which secrets reach this program.
+
+    Args:
+        program: what is to be started.
+        new_privileges: whether it may gain privileges by that.
 
     Raises:
         ProtectionError: there is none.
     """
+    if new_privileges and gains_privileges(program.binary):
+        # The loader would ignore the library, and the kernel gives no privileges to a program that is traced.
+        msg = f"{program.binary}: gains privileges when it is started, and secrets cannot be delivered to it then"
+        raise ProtectionError(
+            msg, hint="give it ambient capabilities instead (setpriv --ambient-caps), or leave out --new-privileges"
+        )
     if program.linkage == DYNAMIC and not runs_secure(program.binary):
         return RUNG_PRELOAD
     if program.linkage == FOREIGN:
@@ -53,6 +66,14 @@ def runs_secure(binary: str) -> bool:
         return bool(os.getxattr(binary, "security.capability"))
     except OSError:  # it has none, or its filesystem has no such attributes
         return False
+
+
+def gains_privileges(binary: str) -> bool:
+    """Return whether set-ID bits or capabilities of a program take effect where nothing has the kernel ignore them."""
+    found = os.stat(binary)
+    other_user = found.st_mode & stat.S_ISUID and found.st_uid != os.geteuid()
+    other_group = found.st_mode & stat.S_ISGID and found.st_mode & stat.S_IXGRP and found.st_gid != os.getegid()
+    return bool(other_user or other_group) or runs_secure(binary)
 
 
 def usable_library() -> str:
@@ -90,6 +111,8 @@ def build_environment(
     """
     assert memory.mapping is not None  # noqa: S101 - it was fetched into
     environment = plan.environment(read_names(memory.mapping), file_values)
+    if settings.dumpable:
+        environment["STRONGROOM_DUMPABLE"] = "1"
     if rung == RUNG_PTRACE and settings.children == "deny":
         return environment
     library = usable_library()
@@ -101,10 +124,11 @@ def build_environment(
     return environment
 
 
-def harden() -> None:
-    """Give up core dumps and the gaining of privileges; both survive exec."""
+def harden(settings: "WrapperSettings") -> None:
+    """Give up core dumps and the gaining of privileges, as far as the settings say; both survive exec."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    libc.set_no_new_privileges()
+    if not settings.new_privileges:
+        libc.set_no_new_privileges()
 
 
 def end_on_signal() -> None:

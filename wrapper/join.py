@@ -55,6 +55,7 @@ def join(arguments: list[str], started: float) -> "NoReturn":
     from wrapper.handoff import end_on_signal
 
     end_on_signal()
+    from wrapper.libc import set_not_dumpable
     from wrapper.plan import plan_launch
     from wrapper.settings import REGION, SAVED_LAUNCH, load_settings, split_arguments
 
@@ -64,6 +65,7 @@ def join(arguments: list[str], started: float) -> "NoReturn":
         msg = "no command given"
         raise ConfigError(msg, hint=USAGE)
     own = given_environment()
+    set_not_dumpable()
     if REGION in own:
         # The library has put the application's secrets into this very process already.
         msg = "this is started by an application that has its secrets, and passes on what it may"

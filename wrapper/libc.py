@@ -73,6 +73,11 @@ def set_not_dumpable() -> None:
     _checked(_libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0))
 
 
+def set_dumpable() -> None:
+    """Take ``set_not_dumpable`` back, which a program needs to be traced by its own child."""
+    _checked(_libc.prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0))
+
+
 def set_no_new_privileges() -> None:
     """Take setuid and file capabilities away from this process and all it will exec (PR_SET_NO_NEW_PRIVS)."""
     _checked(_libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))

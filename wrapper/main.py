@@ -84,6 +84,7 @@ def launch(arguments: list[str], started: float) -> "NoReturn":
     from wrapper.handoff import end_on_signal
 
     end_on_signal()
+    from wrapper.libc import set_not_dumpable
     from wrapper.plan import plan_launch
     from wrapper.settings import load_settings, split_arguments
 
@@ -92,6 +93,7 @@ def launch(arguments: list[str], started: float) -> "NoReturn":
         msg = "no command given"
         raise ConfigError(msg, hint=USAGE)
     environ = given_environment()
+    set_not_dumpable()  # before anything is known that others could be after
     settings = load_settings(flags, environ)
     for name in settings.passed_over:
         if not settings.quiet:
@@ -104,7 +106,7 @@ def launch(arguments: list[str], started: float) -> "NoReturn":
     start(command, environ, settings, plan, started)
 
 
-def start(  # noqa: C901 - the steps of a launch, in their order
+def start(
     command: list[str], environ: "Mapping[str, str]", settings: "WrapperSettings", plan: "LaunchPlan", started: float
 ) -> "NoReturn":
     """Fetch what a plan asks for and become the command.
@@ -121,20 +123,13 @@ def start(  # noqa: C901 - the steps of a launch, in their order
     """
     from wrapper.handoff import ADDED, RUNG_PTRACE, become, build_environment, choose_rung, harden, remove_on_failure
     from wrapper.program import find_program
-    from wrapper.settings import REGION
 
     program = find_program(command, environ)
     if not plan.needs_bridge:
-        harden()
+        harden(settings)
         become(program, dict(plan.plain))
-    if REGION in environ:
-        msg = "this process already runs under strongroom"
-        raise ConfigError(msg, hint="put all references into the environment of the outer launch")
-    if not settings.bridge:
-        msg = "STRONGROOM_BRIDGE is not set, and the environment refers to secrets"
-        raise ConfigError(msg, hint="set it to the address of the bridge, for example https://bridge:8443")
-
-    rung = choose_rung(program)
+    _refuse_to_fetch(environ, settings)
+    rung = choose_rung(program, new_privileges=settings.new_privileges)
     files = None
     if plan.files:
         from wrapper.files import Files
@@ -144,7 +139,9 @@ def start(  # noqa: C901 - the steps of a launch, in their order
     tracer = None
     if rung == RUNG_PTRACE:
         from wrapper.bootstrap import start_tracer
+        from wrapper.libc import set_dumpable
 
+        set_dumpable()  # its own child could not attach otherwise; there is no secret yet
         tracer = start_tracer()  # gets ready during the imports
 
     from strongroom.bundle import BUNDLE_URL_PATH
@@ -153,9 +150,9 @@ def start(  # noqa: C901 - the steps of a launch, in their order
     from wrapper.memory import SecretMemory
 
     if tracer:
-        tracer.wait_attached()  # it can attach only to a process that is dumpable
+        tracer.wait_attached()
     set_not_dumpable()
-    harden()
+    harden(settings)
     memory = SecretMemory(settings.require)
     bridge = Bridge(settings)
     if files:
@@ -175,6 +172,25 @@ def start(  # noqa: C901 - the steps of a launch, in their order
         in_files = f", {len(file_values)} in files" if files else ""
         say(f"{count} secrets in {memory.rung} memory by {rung}{in_files}, {(monotonic() - started) * 1000:.0f} ms")
     become(program, environment, held)
+
+
+def _refuse_to_fetch(environ: "Mapping[str, str]", settings: "WrapperSettings") -> None:
+    """Refuse what would make it wrong to ask for a secret.
+
+    Raises:
+        StrongroomError: there is no bridge to ask, this is a launch within another, or others could learn the secrets.
+    """
+    from wrapper.exposure import refuse_exposed
+    from wrapper.settings import REGION
+
+    if REGION in environ:
+        msg = "this process already runs under strongroom"
+        raise ConfigError(msg, hint="put all references into the environment of the outer launch")
+    if not settings.bridge:
+        msg = "STRONGROOM_BRIDGE is not set, and the environment refers to secrets"
+        raise ConfigError(msg, hint="set it to the address of the bridge, for example https://bridge:8443")
+
+    refuse_exposed(settings)
 
 
 def given_environment() -> dict[str, str]:

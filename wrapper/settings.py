@@ -96,8 +96,11 @@ def _requirement(text: str) -> str:
     return text
 
 
+SWITCH_TEXTS = ("0", "1", "true", "false")
+
+
 def _switch(text: str) -> bool:
-    if text not in {"0", "1", "true", "false"}:
+    if text not in SWITCH_TEXTS:
         msg = "must be 0 or 1"
         raise ValueError(msg)
     return text in {"1", "true"}
@@ -132,7 +135,17 @@ SETTINGS = (
     Setting("wait", "SECONDS", "10", _seconds, "how long to wait for a bridge that is not up yet; 0 does not wait"),
     Setting("retries", "COUNT", "4", _count, "how often to ask again when the bridge is busy or an answer is lost"),
     Setting("save-launch", "FILE", "", _absolute, "write references and settings there, for `strongroom exec`"),
-    Setting("quiet", "0|1", "0", _switch, "1: say nothing unless something is wrong"),
+    Setting(
+        "require-yama", "[0|1]", "0", _switch, "start only where Yama keeps other programs of this user from tracing it"
+    ),
+    Setting(
+        "dumpable", "[0|1]", "0", _switch, "leave the application open to debuggers and jobs of its own user in /proc"
+    ),
+    Setting("new-privileges", "[0|1]", "0", _switch, "let set-id programs and file capabilities take effect"),
+    Setting(
+        "shared-key", "[0|1]", "0", _switch, "take a private key or certificates that every user here may read or write"
+    ),
+    Setting("quiet", "[0|1]", "0", _switch, "say nothing unless something is wrong"),
     Setting("config", "FILE", "", _text, "a TOML file with any of these settings by name"),
 )
 _BY_FLAG = {setting.flag: setting for setting in SETTINGS}
@@ -152,12 +165,16 @@ class WrapperSettings:
         "ca",
         "cert",
         "children",
+        "dumpable",
         "key",
+        "new_privileges",
         "passed_over",
         "quiet",
         "require",
+        "require_yama",
         "retries",
         "save_launch",
+        "shared_key",
         "timeout_s",
         "wait_s",
     )
@@ -176,6 +193,10 @@ class WrapperSettings:
         self.wait_s = _as_float(values["wait"])
         self.retries = int(_as_float(values["retries"]))
         self.save_launch = str(values["save-launch"])
+        self.require_yama = bool(values["require-yama"])
+        self.dumpable = bool(values["dumpable"])
+        self.new_privileges = bool(values["new-privileges"])
+        self.shared_key = bool(values["shared-key"])
         self.quiet = bool(values["quiet"])
 
 
@@ -185,7 +206,10 @@ def _as_float(value: object) -> float:
 
 
 def split_arguments(arguments: list[str]) -> tuple[dict[str, str], list[str]]:
-    """Split ``[--flag value | --flag=value]... [--] COMMAND ARG...`` into flags by setting name, and the command.
+    """Split ``[--flag value | --flag=value | --switch]... [--] COMMAND ARG...``.
+
+    Returns:
+        Flags by setting name, and the command.
 
     Raises:
         ConfigError: a flag is unknown or has no value.
@@ -203,7 +227,9 @@ def split_arguments(arguments: list[str]) -> tuple[dict[str, str], list[str]]:
             raise ConfigError(
                 msg, hint=f"the options are {' '.join(_BY_FLAG)}; a command that begins with - goes after --"
             )
-        if not equals:
+        if not equals and setting.parse is _switch:  # it may stand alone
+            value = rest.pop(0) if rest and rest[0] in SWITCH_TEXTS else "1"
+        elif not equals:
             if not rest:
                 msg = f"{flag}: needs a value ({setting.metavar})"
                 raise ConfigError(msg)

@@ -21,6 +21,13 @@ STOP_SIGNAL = "STRONGROOM_STOP_SIGNAL"
 VARIABLES = (SUPERVISE, SIGNAL_GROUP, REMAP, STOP_TIMEOUT, STOP_SIGNAL)
 
 _SWITCHES = {"--supervise": SUPERVISE, "--signal-group": SIGNAL_GROUP, "-g": SIGNAL_GROUP}
+_OTHER_SWITCHES = (
+    "--quiet",
+    "--require-yama",
+    "--dumpable",
+    "--new-privileges",
+    "--shared-key",
+)  # of `run`; may have one
 _WITH_VALUE = {"--remap": REMAP, "--stop-timeout": STOP_TIMEOUT, "--stop-signal": STOP_SIGNAL}
 _VALUES = {REMAP: "FROM:TO", STOP_TIMEOUT: "SECONDS", STOP_SIGNAL: "SIG"}
 
@@ -107,7 +114,9 @@ def _split(arguments: "Sequence[str]") -> tuple[dict[str, list[str]], list[str]]
             if text is None:
                 _refuse(f"{flag}: needs a value ({_VALUES[name]})")
             flags.setdefault(name, []).append(text)
-        else:  # some other option of `run`, all of which have a value
+        elif flag in _OTHER_SWITCHES:
+            rest.append(word)
+        else:  # some other option of `run`, which has a value
             rest.append(word)
             if not equals:
                 rest += [value for value in (next(words, None),) if value is not None]

@@ -9,7 +9,7 @@ from cli.doctor.page import Page
 from cli.doctor.rungs import Rung, rungs
 from wrapper.settings import WrapperSettings
 
-_KINDS = {Status.OK: "ok", Status.NOTE: "note", Status.PROBLEM: "problem"}
+_KINDS = {Status.OK: "ok", Status.NOTE: "note", Status.WARNING: "known", Status.PROBLEM: "problem"}
 
 
 class Diagnosis:
@@ -71,6 +71,6 @@ def _rows(page: Page, findings: list[Finding]) -> list[str]:
 
 def diagnose(settings: WrapperSettings) -> Diagnosis:
     """Carry out every probe."""
-    machine = list(probe_machine(settings.require))
+    machine = list(probe_machine(settings))
     installation = list(probe_installation(settings, now=time.time()))
     return Diagnosis(settings.require, machine, installation, rungs(settings.require))

@@ -9,6 +9,7 @@ class Status(Enum):
 
     OK = "ok"
     NOTE = "note"  # worth knowing; launches work
+    WARNING = "warning"  # launches work, and protect less than they could
     PROBLEM = "problem"  # launches fail, or are not protected as --require demands
 
 

@@ -19,6 +19,7 @@ from strongroom.problem import printable
 from strongroom.region import encode
 from strongroom.tls import client_context
 from wrapper.exit_status import ProtectionError
+from wrapper.exposure import protections_given_up
 from wrapper.fetch import Bridge
 from wrapper.handoff import usable_library
 from wrapper.memory import SecretMemory
@@ -51,6 +52,7 @@ def probe_installation(settings: WrapperSettings, *, now: float) -> Iterator[Fin
     yield library
     if library.status is Status.OK:
         yield _delivery(settings.require)
+    yield from _given_up(settings)
     if not settings.bridge:
         yield Finding("certificates", Status.NOTE, "not looked at: STRONGROOM_BRIDGE is not set")
         yield Finding("bridge", Status.NOTE, "not asked: STRONGROOM_BRIDGE is not set", "set it to https://HOST[:PORT]")
@@ -58,6 +60,12 @@ def probe_installation(settings: WrapperSettings, *, now: float) -> Iterator[Fin
     certificates = _certificates(settings, now)
     yield certificates
     yield _bridge(settings)
+
+
+def _given_up(settings: WrapperSettings) -> Iterator[Finding]:
+    """Yield a warning for each protection that the settings switch off."""
+    for name, what in protections_given_up(settings).items():
+        yield Finding(f"--{name}", Status.WARNING, what, f"leave out --{name} where nothing needs it")
 
 
 def _library() -> Finding:

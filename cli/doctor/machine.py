@@ -11,8 +11,9 @@ from pathlib import Path
 from cli.doctor.finding import Finding, Status
 from cli.doctor.trial import KilledError, in_child
 from wrapper import libc
+from wrapper.exposure import yama_scope
 from wrapper.machine import MACHINES
-from wrapper.settings import REQUIRE_LOCKED, REQUIRE_MEMFD_SECRET
+from wrapper.settings import REQUIRE_LOCKED, REQUIRE_MEMFD_SECRET, WrapperSettings
 
 _PAGE_BYTES = mmap.PAGESIZE
 _ENOUGH_BYTES = 64 << 20  # nobody needs larger regions, and larger ones are not tried
@@ -41,18 +42,19 @@ _WHY = {
 }
 
 
-def probe_machine(require: str) -> Iterator[Finding]:
+def probe_machine(settings: WrapperSettings) -> Iterator[Finding]:
     """Yield a finding for each thing that matters.
 
     Args:
-        require: the floor that launches have, one of ``wrapper.settings.REQUIREMENTS``.
+        settings: as a launch would have them.
     """
+    require = settings.require
     yield _kernel()
     secret = _memfd_secret(require)
     yield secret
     yield _room("room for secrets", REQUIRE_MEMFD_SECRET if secret.status is Status.OK else REQUIRE_LOCKED, require)
     yield _ptrace()
-    yield _yama()
+    yield _yama(required=settings.require_yama)
     yield _seccomp()
     yield _privileges()
     yield _swap()
@@ -188,17 +190,19 @@ def _trace_through_exec() -> None:
         os.kill(child, signal.SIGKILL)
 
 
-def _yama() -> Finding:
-    scope = _text("/proc/sys/kernel/yama/ptrace_scope")
-    if not scope:
-        return Finding("Yama", Status.NOTE, "not there: processes of one user may trace each other while dumpable")
+def _yama(*, required: bool) -> Finding:
+    scope = yama_scope()
     meaning = {
-        "0": "processes of one user may trace each other while dumpable",
-        "1": "only ancestors may trace a process",
-        "2": "only processes with CAP_SYS_PTRACE may trace",
-        "3": "nobody may trace",
+        1: "only ancestors may trace a process",
+        2: "only processes with CAP_SYS_PTRACE may trace",
+        3: "nobody may trace",
     }
-    return Finding("Yama", Status.NOTE, f"scope {scope}: {meaning.get(scope, 'unknown')}")
+    if scope:
+        return Finding("Yama", Status.OK, f"scope {scope}: {meaning.get(scope, 'unknown')}")
+    found = "not there" if scope is None else "scope 0"
+    says = f"{found}: another program of the same user could take secrets in the moment between exec and the library"
+    hint = "sysctl kernel.yama.ptrace_scope=1 on the node; --require-yama has launches insist on it"
+    return Finding("Yama", Status.PROBLEM if required else Status.WARNING, says, hint)
 
 
 def _seccomp() -> Finding:

@@ -13,6 +13,7 @@
 #include "live.h"
 
 #define REGION_VARIABLE "STRONGROOM_REGION"
+#define DUMPABLE_VARIABLE "STRONGROOM_DUMPABLE" /* =1: the process stays open to debuggers of its own user */
 
 enum { HANDOVER_TEXT_BYTES = 48 }; /* room for `STRONGROOM_REGION=memfd-secret:2147483647` */
 

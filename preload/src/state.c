@@ -132,7 +132,14 @@ static void load_region(char *text) {
 
 /* From now on no other program of this user may take descriptors or read memory (pidfd_getfd(2), ptrace(2)); exec had
  * allowed it again. What is taken before this moment nobody can prevent from here (docs/threat-model.md, G2). */
-static void close_to_others(void) {
+static void close_to_others(char *const *list) {
+    const char *open = environment_value(list, DUMPABLE_VARIABLE);
+    if (open != NULL && !text_equal(open, "1")) {
+        fail(DUMPABLE_VARIABLE, "not 1");
+    }
+    if (open != NULL) {
+        return; /* its operator wants a debugger, /proc/PID/fd or user namespaces more */
+    }
     long result = sys_set_dumpable(0);
     if (result < 0) {
         fail_call("region", "PR_SET_DUMPABLE: ", result);
@@ -147,7 +154,7 @@ static void load(char **list) {
      * there, but not /etc/ld.so.preload. */
     bool takes_over = text != NULL && !state.is_secure && !handover_is_retired(text);
     if (takes_over) {
-        close_to_others();
+        close_to_others(list);
     }
     state.process = (int)SYSCALL0(__NR_getpid);
     libc_find(&state.libc);

@@ -39,12 +39,12 @@ def launch(option: str, secret: str, command: list[str]) -> None:
     program = find_program(command, os.environ)
     tracer.wait_attached()
     libc.set_not_dumpable()
-    harden()
+    settings: Any = SimpleNamespace(children="deny", require="memfd-secret", dumpable=False, new_privileges=False)
+    harden(settings)
     memory = SecretMemory("memfd-secret")
     name, _, value = secret.partition("=")
     image = encode([(name, value.encode())])
     memory.allocate(len(image))[:] = image
-    settings: Any = SimpleNamespace(children="deny", require="memfd-secret")
     held = tracer.instruct(memory, settings)
     if option == "--no-descriptor":
         os.set_inheritable(memory._descriptor, False)  # noqa: FBT003 - the name of the function says it

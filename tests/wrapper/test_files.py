@@ -336,6 +336,9 @@ class TestWithAPath:
     ) -> None:
         memory.chmod(0o777)
         assert f"everybody may put another file into {memory}" in self.refused(launches, certificates, memory / "key")
+        memory.chmod(0o770)
+        group = f"group {memory.stat().st_gid} may put another file into {memory}"
+        assert group in self.refused(launches, certificates, memory / "key")
         memory.chmod(0o1777)
         with FakeBridge(certificates.server(), bundle({"FILE": CANARY})) as bridge:
             assert launches.run(["true"], at(memory / "key"), bridge=bridge.url).returncode == 0

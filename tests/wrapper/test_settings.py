@@ -21,6 +21,10 @@ TEXTS = {
     "wait": ("1", "2", "0"),
     "retries": ("1", "2", "0"),
     "save-launch": ("/flag", "/env", "/file"),
+    "require-yama": ("1", "true", "1"),
+    "dumpable": ("1", "true", "1"),
+    "new-privileges": ("1", "true", "1"),
+    "shared-key": ("1", "true", "1"),
     "quiet": ("1", "true", "1"),
 }
 SETTABLE = [setting for setting in SETTINGS if setting.name != "config"]
@@ -37,6 +41,10 @@ WRONG = {
     "wait": ["", "x", "-1", "86401", "-inf"],
     "retries": ["", "x", "-1", "1001", "1.5", "²", "+1", "9" * 5000],
     "save-launch": ["launch.json", "./x"],
+    "require-yama": ["", "yes", "TRUE", "2"],
+    "dumpable": ["", "yes", "TRUE", "2"],
+    "new-privileges": ["", "yes", "TRUE", "2"],
+    "shared-key": ["", "yes", "TRUE", "2"],
     "quiet": ["", "yes", "TRUE", "2"],
 }
 
