@@ -1,5 +1,6 @@
 """One bundle for all tests, in a place that every user can reach, and images with it."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.bundle.roots import ROOTS, Image, open_directory
+from tests.bundle.roots import NOBODY, ROOTS, Image, open_directory
 from tests.support.certificates import Certificates
 from tests.support.fake_bridge import FakeBridge, bundle
 
@@ -65,6 +66,8 @@ def tls(place: Path, certificates: Certificates) -> Path:
     for name, source in files.items():
         shutil.copy(source, volume / name)
         (volume / name).chmod(0o644)
+    (volume / "tls.key").chmod(0o440)  # as with `defaultMode: 0440` and `fsGroup`
+    os.chown(volume / "tls.key", -1, NOBODY if os.geteuid() == 0 else -1)
     return volume
 
 
