@@ -62,12 +62,22 @@ class CustomBuildHook(BuildHookInterface[Any]):
 
         build_data["shared_scripts"] = {
             str(folder / "lib" / machine / "strongroom-starter"): "strongroom",
-            str(folder / "strongroom-start"): "strongroom-start",
+            str(_start_script(folder, folder / "lib" / machine, editable=version == "editable")): "strongroom-start",
         }
         build_data["pure_python"] = False
         build_data["tag"] = f"py3-none-{PLATFORM_TAGS[machine]}"
         if version != "editable":  # an editable install finds it in the tree
             build_data["force_include"].update({str(file): f"preload/lib/{machine}/{file.name}" for file in built[:-1]})
+
+
+def _start_script(folder: Path, place: Path, *, editable: bool) -> Path:
+    """Return the script that the command runs; that of an editable install knows the tree."""
+    script = folder / "strongroom-start"
+    if not editable:
+        return script
+    copy = place / "strongroom-start"
+    copy.write_text(script.read_text().replace('TREE = ""', f"TREE = {str(folder.parent)!r}"))
+    return copy
 
 
 def _compiler(machine: str) -> str:

@@ -1,7 +1,7 @@
 /* The `strongroom` of an installed wheel: starts the interpreter that it was installed for, by itself.
  *
  *     BIN/strongroom VERB ARG...
- *  -> PYTHON -I BIN/strongroom-start --held=HELD VERB ARG...
+ *  -> PYTHON -I[S] BIN/strongroom-start --held=HELD VERB ARG...
  *
  * PYTHON is the interpreter in the first line of BIN/strongroom-start, where pip has written it. A script that names it
  * there itself could not do what this program does, before there is an interpreter:
@@ -113,11 +113,11 @@ static char **hide(char *const *environment) {
     return hidden;
 }
 
-/* Returns the words that start the interpreter, and `arguments` behind them. */
-static char **command(const char *held_signals, char *const *arguments) {
-    static char isolated[] = "-I", held[32] = "--held=";
+/* Returns the words that start the interpreter, for a launch without its `site` module, and `arguments` behind them. */
+static char **command(bool is_launch, const char *held_signals, char *const *arguments) {
+    static char isolated[] = "-I", quick[] = "-IS", held[32] = "--held=";
     bytes_copy(held + sizeof "--held=" - 1, held_signals, text_length(held_signals) + 1);
-    char *words[] = {interpreter.text, isolated, script.text, held};
+    char *words[] = {interpreter.text, is_launch ? quick : isolated, script.text, held};
     size_t given = count(arguments), fixed = sizeof words / sizeof words[0];
     char **all = allocate((fixed + given + 1) * sizeof *all);
     for (size_t i = 0; i < fixed; i++) {
@@ -139,8 +139,8 @@ void launch(char **stack) {
     if (*arguments != NULL) {
         arguments++; /* our own name */
     }
-    bool hides = *arguments != NULL && is_one_of(*arguments, STARTS_APPLICATIONS);
-    long result = SYSCALL3(__NR_execve, interpreter.text, command(held, arguments),
-                           hides ? hide(environment) : environment);
+    bool is_launch = *arguments != NULL && is_one_of(*arguments, STARTS_APPLICATIONS);
+    long result = SYSCALL3(__NR_execve, interpreter.text, command(is_launch, held, arguments),
+                           is_launch ? hide(environment) : environment);
     end_unexecuted(interpreter.text, result);
 }
