@@ -28,7 +28,7 @@ static char *append(char *at, const char *end, const char *text) {
 }
 
 /* One write(2), so that lines of several processes do not mix. */
-__attribute__((noreturn)) static void end_with_line(const char *subject, const char *reason, const char *detail) {
+static void say_line(const char *subject, const char *reason, const char *detail) {
     char line[LINE_BYTES];
     const char *end = line + sizeof line - 1;
     char *at = append(line, end, "strongroom: error: ");
@@ -38,7 +38,15 @@ __attribute__((noreturn)) static void end_with_line(const char *subject, const c
     at = append(at, end, detail);
     *at++ = '\n';
     sys_write(STANDARD_ERROR, line, (size_t)(at - line));
+}
+
+__attribute__((noreturn)) static void end_with_line(const char *subject, const char *reason, const char *detail) {
+    say_line(subject, reason, detail);
     sys_exit_group(FAIL_STATUS);
+}
+
+void fail_say(const char *subject, const char *reason) {
+    say_line(subject, reason, "");
 }
 
 void fail(const char *subject, const char *reason) {

@@ -11,4 +11,7 @@ __attribute__((noreturn)) void fail(const char *subject, const char *reason);
 /* The same, for a system call that returned `result`, a negative errno value. */
 __attribute__((noreturn)) void fail_call(const char *subject, const char *call, long result);
 
+/* Writes the line of fail() and goes on. */
+void fail_say(const char *subject, const char *reason);
+
 #endif

@@ -141,21 +141,41 @@ static void copy_image(int fd, char *copy, size_t length) {
     }
 }
 
+/* Fills `copy` with the image. Checked after copying, so that what was checked is what is used, whatever happens to the
+ * original meanwhile. A change in the moment of copying may leave half of itself in the copy; there is not another one
+ * soon. */
+static void copy_checked(int fd, char *copy, size_t length) {
+    const char *broken = NULL;
+    for (int attempt = 0; attempt < COPY_ATTEMPTS; attempt++) {
+        copy_image(fd, copy, length);
+        broken = region_check(copy, length);
+        if (broken == NULL) {
+            return;
+        }
+    }
+    fail("region", broken);
+}
+
 void *handover_take(const struct handover *handover, size_t *length) {
     *length = image_bytes(handover);
     void *copy = handover->rung == RUNG_MEMFD_SECRET ? map_secret(*length)
                                                      : map_anonymous(*length, handover->rung == RUNG_LOCKED);
-    /* Checked after copying, so that what was checked is what is used, whatever happens to the original meanwhile. A
-     * change in the moment of copying may leave half of itself in the copy; there is not another one soon. */
-    const char *broken = NULL;
-    for (int attempt = 0; attempt < COPY_ATTEMPTS; attempt++) {
-        copy_image(handover->fd, copy, *length);
-        broken = region_check(copy, *length);
-        if (broken == NULL) {
-            return copy;
-        }
+    copy_checked(handover->fd, copy, *length);
+    return copy;
+}
+
+void handover_copy(const struct handover *handover, struct shared *copy) {
+    long result = handover_make(handover->rung, image_bytes(handover), copy);
+    if (result < 0) {
+        fail_call("region", "memory for a copy: ", result);
     }
-    fail("region", broken);
+    copy_checked(handover->fd, copy->memory, copy->length);
+    result = sys_fcntl(copy->fd, F_DUPFD, LOWEST_FD);
+    if (result < 0) {
+        fail_call("region", "a descriptor from 100 on: ", result);
+    }
+    sys_close(copy->fd);
+    copy->fd = (int)result;
 }
 
 struct live handover_watch(const struct handover *handover, size_t length) {

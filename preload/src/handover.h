@@ -44,10 +44,16 @@ void handover_retire(const struct handover *handover, char *text);
  * copy is readable and writable. Whatever goes wrong ends the process (fail.h). */
 void *handover_take(const struct handover *handover, size_t *length);
 
+struct shared;
+
+/* Makes shared memory of the same rung with a copy of the image, and validates the copy. Its descriptor is inherited by
+ * exec and is 100 or above. Whatever goes wrong ends the process. */
+void handover_copy(const struct handover *handover, struct shared *copy);
+
 /* Maps the image for reading and keeps it mapped, to follow its changes. Failure ends the process. */
 struct live handover_watch(const struct handover *handover, size_t length);
 
-/* Shared memory that is being filled for another program. */
+/* Shared memory for another program. */
 struct shared {
     enum rung rung;
     int fd;

@@ -82,18 +82,3 @@ void target_resolve(const struct target *target, const char *search_path, char *
     copy_text(path, target->path);
 }
 
-bool target_is_privileged(const struct target *target, const char *path) {
-    struct stat status;
-    bool by_descriptor = target->path[0] == '\0' && target->directory >= 0;
-    long result = by_descriptor ? sys_fstat(target->directory, &status)
-                                : SYSCALL4(__NR_newfstatat, target->directory, path, &status, 0);
-    if (result < 0 || (status.st_mode & (S_ISUID | S_ISGID)) == 0) {
-        return false;
-    }
-    if (SYSCALL5(__NR_prctl, PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1) {
-        return false; /* the kernel will ignore the bits */
-    }
-    bool other_user = (status.st_mode & S_ISUID) != 0 && status.st_uid != SYSCALL0(__NR_getuid);
-    bool other_group = (status.st_mode & S_ISGID) != 0 && status.st_gid != SYSCALL0(__NR_getgid);
-    return other_user || other_group;
-}

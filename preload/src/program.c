@@ -1,0 +1,171 @@
+#include "program.h"
+
+#include <linux/elf.h>
+#include <linux/stat.h>
+
+#include "bytes.h"
+#include "syscalls.h"
+
+enum {
+    HEAD_BYTES = 256,      /* BINPRM_BUF_SIZE, linux/binfmts.h: what the kernel reads of a file to tell its kind */
+    INTERPRETERS_MAX = 5,  /* exec_binprm() in fs/exec.c */
+    HEADERS_AT_A_TIME = 8,
+    EXECUTE = 1,           /* X_OK */
+    READ = 4,              /* R_OK */
+    MOUNTED_NOEXEC = 8,    /* ST_NOEXEC, statfs(2) */
+#if defined(__x86_64__)
+    OUR_MACHINE = EM_X86_64,
+#else
+    OUR_MACHINE = EM_AARCH64,
+#endif
+};
+
+static const char DESCRIPTOR_LINK[] = "/proc/self/fd/";
+
+static bool is_blank(char c) {
+    return c == ' ' || c == '\t';
+}
+
+/* Reduces the first line of a script to the name of its interpreter, in place, as fs/binfmt_script.c does. Returns NULL
+ * where the kernel finds none. `head` has HEAD_BYTES and a NUL behind them. */
+static char *interpreter_in(char *head) {
+    char *at = head + 2;
+    while (is_blank(*at)) {
+        at++;
+    }
+    char *name = at;
+    while (*at != '\0' && *at != '\n' && !is_blank(*at)) {
+        at++;
+    }
+    if (at == name || at == head + HEAD_BYTES) { /* none, or cut off */
+        return NULL;
+    }
+    *at = '\0';
+    return name;
+}
+
+static enum program_kind kind_of_elf(int fd, const Elf64_Ehdr *header) {
+    if (header->e_ident[EI_CLASS] != ELFCLASS64 || header->e_ident[EI_DATA] != ELFDATA2LSB ||
+        header->e_machine != OUR_MACHINE) {
+        return PROGRAM_FOREIGN;
+    }
+    if ((header->e_type != ET_EXEC && header->e_type != ET_DYN) || header->e_phentsize != sizeof(Elf64_Phdr) ||
+        header->e_phnum == 0) {
+        return PROGRAM_NONE;
+    }
+    Elf64_Phdr headers[HEADERS_AT_A_TIME];
+    for (size_t done = 0; done < header->e_phnum; done += HEADERS_AT_A_TIME) {
+        size_t count = header->e_phnum - done < HEADERS_AT_A_TIME ? header->e_phnum - done : HEADERS_AT_A_TIME;
+        size_t bytes = count * sizeof headers[0];
+        long got = SYSCALL4(__NR_pread64, fd, headers, bytes, header->e_phoff + done * sizeof headers[0]);
+        if (got != (long)bytes) {
+            return PROGRAM_NONE;
+        }
+        for (size_t i = 0; i < count; i++) {
+            if (headers[i].p_type == PT_INTERP) {
+                return PROGRAM_DYNAMIC;
+            }
+        }
+    }
+    return PROGRAM_STATIC;
+}
+
+static void look_at_privileges(int fd, const struct stat *status, struct program *program) {
+    bool other_user = (status->st_mode & S_ISUID) != 0 && status->st_uid != SYSCALL0(__NR_getuid);
+    bool other_group = (status->st_mode & S_ISGID) != 0 && status->st_gid != SYSCALL0(__NR_getgid);
+    program->raises_ids = other_user || other_group;
+    program->has_capabilities = SYSCALL0(__NR_getuid) != 0 &&
+                                SYSCALL4(__NR_fgetxattr, fd, "security.capability", NULL, 0) > 0;
+}
+
+/* A descriptor to read the file with, or a negative errno value. */
+static long open_to_read(int directory, const char *path) {
+    /* Not to wait for the other end of a FIFO, nor to take a terminal. */
+    const int flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
+    if (path[0] != '\0' || directory < 0) {
+        return sys_openat(directory, path, flags);
+    }
+    long fd = sys_fcntl(directory, F_DUPFD_CLOEXEC, 0);
+    char nothing;
+    if (fd >= 0 && SYSCALL4(__NR_pread64, fd, &nothing, 0, 0) == -EBADF) { /* open with O_PATH, or for writing */
+        sys_close((int)fd);
+        char link[sizeof DESCRIPTOR_LINK + 10];
+        text_number(bytes_copy(link, DESCRIPTOR_LINK, sizeof DESCRIPTOR_LINK - 1), (unsigned)directory);
+        fd = sys_openat(AT_FDCWD, link, flags);
+    }
+    return fd;
+}
+
+static bool may_be_executed(int directory, const char *path) {
+    return path[0] == '\0' || SYSCALL3(__NR_faccessat, directory, path, EXECUTE) == 0;
+}
+
+/* Looks at one file; what it finds in a script is the name of the interpreter, in `head`, and true. */
+static bool look_at_file(int fd, char *head, char **interpreter, struct program *program) {
+    struct stat status;
+    if (sys_fstat(fd, &status) < 0 || !S_ISREG(status.st_mode)) {
+        return false;
+    }
+    long got = SYSCALL4(__NR_pread64, fd, head, HEAD_BYTES, 0);
+    if (got < 2) {
+        return false;
+    }
+    for (long i = got; i <= HEAD_BYTES; i++) {
+        head[i] = '\0';
+    }
+    if (head[0] == '#' && head[1] == '!') {
+        *interpreter = interpreter_in(head);
+        return *interpreter != NULL;
+    }
+    if (got >= (long)sizeof(Elf64_Ehdr) && bytes_equal(head, ELFMAG, SELFMAG)) {
+        program->kind = kind_of_elf(fd, (const Elf64_Ehdr *)(const void *)head);
+        look_at_privileges(fd, &status, program);
+    } else if (got > SELFMAG && bytes_equal(head, ELFMAG, SELFMAG) && head[EI_CLASS] != ELFCLASS64) {
+        program->kind = PROGRAM_FOREIGN; /* the header of 32 bits is shorter */
+    }
+    return false;
+}
+
+long program_look(int directory, const char *path, struct program *program) {
+    *program = (struct program){PROGRAM_NONE, false, false};
+    _Alignas(Elf64_Ehdr) char head[HEAD_BYTES + 1];
+    char name[HEAD_BYTES];
+    for (int level = 0; level <= INTERPRETERS_MAX; level++) {
+        long fd = open_to_read(directory, path);
+        if (fd < 0) {
+            if (fd == -EACCES && may_be_executed(directory, path)) {
+                program->kind = PROGRAM_UNREADABLE;
+            }
+            bool lack = fd == -EMFILE || fd == -ENFILE || fd == -ENOMEM;
+            return lack ? fd : 0;
+        }
+        char *interpreter = NULL;
+        bool is_script = look_at_file((int)fd, head, &interpreter, program);
+        sys_close((int)fd);
+        if (!is_script) {
+            return 0;
+        }
+        bytes_copy(name, interpreter, text_length(interpreter) + 1);
+        path = name;
+        directory = AT_FDCWD;
+    }
+    return 0;
+}
+
+bool program_runs_secure(const struct program *program) {
+    if (program->has_capabilities || (program->raises_ids && program_may_gain())) {
+        return true;
+    }
+    /* For ids that differ already, too (security/commoncap.c, cap_bprm_creds_from_file). */
+    return SYSCALL0(__NR_getuid) != SYSCALL0(__NR_geteuid) || SYSCALL0(__NR_getgid) != SYSCALL0(__NR_getegid);
+}
+
+bool program_may_gain(void) {
+    return SYSCALL5(__NR_prctl, PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1;
+}
+
+bool program_can_load(const char *library) {
+    struct statfs filesystem;
+    return SYSCALL3(__NR_faccessat, AT_FDCWD, library, READ) == 0 &&
+           SYSCALL2(__NR_statfs, library, &filesystem) == 0 && (filesystem.f_flags & MOUNTED_NOEXEC) == 0;
+}

@@ -1,0 +1,36 @@
+/* What the kernel would run for a path: an ELF file, or the interpreter of a script. */
+#ifndef STRONGROOM_PROGRAM_H
+#define STRONGROOM_PROGRAM_H
+
+#include <stdbool.h>
+
+enum program_kind {
+    PROGRAM_NONE,       /* not a program of a kind we know; what exec says of it is the answer */
+    PROGRAM_DYNAMIC,    /* names a dynamic loader, which honours LD_PRELOAD */
+    PROGRAM_STATIC,     /* names none; the dynamic loader itself is one of these */
+    PROGRAM_FOREIGN,    /* of another machine or word size */
+    PROGRAM_UNREADABLE, /* may be executed and not read, so it could be any */
+};
+
+struct program {
+    enum program_kind kind;
+    bool raises_ids;       /* a set-ID bit that gives it another user or group than this process has */
+    bool has_capabilities; /* file capabilities that count for this user */
+};
+
+/* Looks at `path` seen from `directory`, or for an empty path at the file that the descriptor `directory` leads to, and
+ * follows interpreters as the kernel does. Returns 0, or a negative errno value where the lack of something kept it from
+ * looking (EMFILE, ENOMEM and the like). No allocation; leaves no descriptor; safe between vfork and exec. */
+long program_look(int directory, const char *path, struct program *program);
+
+/* Whether the kernel starts such a program in secure-execution mode, in which its loader ignores LD_PRELOAD (ld.so(8)).
+ * Bits that a mount option takes away are counted all the same. */
+bool program_runs_secure(const struct program *program);
+
+/* Whether execve() may raise what this process may do; false under no_new_privs. */
+bool program_may_gain(void);
+
+/* Whether a loader started now would find the library at this path and be able to map it: not behind every chroot. */
+bool program_can_load(const char *library);
+
+#endif

@@ -1,0 +1,273 @@
+/* strongroom-tracer: starts a program that ignores the library, and gives it its secrets all the same.
+ *
+ *     strongroom-tracer DESCRIPTOR PATH ARG...
+ *
+ * The library hands over to it in place of such a program (src/passing.h), with placeholders and STRONGROOM_REGION in
+ * the environment. DESCRIPTOR is `-`, or the number of one that leads to the program; PATH names it. Where the library
+ * could not tell, it is `?`: a program that the library reaches is then just executed. The tracer has a child of its own trace it, and executes the program: so the program is the process that its parent started. The child
+ * has it map its secrets and points its placeholders there (attend.h), and is gone before its first instruction.
+ *
+ * Static and without a libc. What cannot have its secrets does not start: status 120 and one line.
+ */
+#include <asm/signal.h>
+#include <linux/futex.h>
+#include <linux/time_types.h>
+#include <linux/wait.h>
+
+#include "../bytes.h"
+#include "../environment.h"
+#include "../fail.h"
+#include "../program.h"
+#include "attend.h"
+#include "tracee.h"
+
+enum {
+    NOT_FOUND = 127, /* as shells have it */
+    CANNOT_EXEC = 126,
+    ATTACH_TICKS = 200, /* of TICK_NS: 10 s, for a seizure that takes microseconds */
+    BUSY_TICKS = 20,    /* 1 s: a program that is being written, as compilers and Go's exec meet it for a moment */
+    TICK_NS = 50 * 1000 * 1000,
+};
+
+/* Shared by the process and its tracer. */
+struct meeting {
+    int state; /* BEGUN, ALLOWED, ATTACHED, or a negative errno value */
+};
+enum { BEGUN, ALLOWED, ATTACHED };
+
+static const struct __kernel_timespec TICK = {0, TICK_NS};
+
+static void set_state(struct meeting *meeting, int state) {
+    __atomic_store_n(&meeting->state, state, __ATOMIC_RELEASE);
+    SYSCALL3(__NR_futex, &meeting->state, FUTEX_WAKE, 1);
+}
+
+/* Waits a tick at most for another state than `state`; returns the one there is. */
+static int wait_state(struct meeting *meeting, int state) {
+    SYSCALL4(__NR_futex, &meeting->state, FUTEX_WAIT, state, &TICK);
+    return __atomic_load_n(&meeting->state, __ATOMIC_ACQUIRE);
+}
+
+/* The number behind `field` in a file of /proc; 0 when it is not there. */
+static unsigned number_in(const char *path, const char *field) {
+    char text[4096];
+    long fd = sys_openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
+    long length = fd < 0 ? fd : sys_read((int)fd, text, sizeof text - 1);
+    sys_close((int)fd);
+    if (length <= 0) {
+        return 0;
+    }
+    text[length] = '\0';
+    const char *at = text;
+    while (*at != '\0' && !text_starts_with(at, field)) {
+        at++;
+    }
+    at += *at == '\0' ? 0 : text_length(field);
+    while (*at == '\t') {
+        at++;
+    }
+    unsigned number = 0;
+    for (; *at >= '0' && *at <= '9'; at++) {
+        number = number * 10 + (unsigned)(*at - '0');
+    }
+    return number;
+}
+
+/* Says why it could not be traced. */
+__attribute__((noreturn)) static void refuse(const char *program, long error) {
+    if (number_in("/proc/self/status", "TracerPid:") != 0) {
+        fail(program, "loads no library, and its secrets need ptrace, but another process traces it already; start it "
+                      "without a debugger or strace");
+    }
+    if (number_in("/proc/sys/kernel/yama/ptrace_scope", "") >= 2) {
+        fail(program, "loads no library, and its secrets need ptrace, which kernel.yama.ptrace_scope forbids; set it "
+                      "to 1 or 0, or use a dynamically linked build");
+    }
+    fail_call(program, "loads no library, and its secrets need ptrace, process_vm_readv and process_vm_writev; allow "
+                       "them in the seccomp profile, or use a dynamically linked build: ", error);
+}
+
+/* The tracer. All signals are blocked: one that is meant for the whole group must not end it before its work is done. */
+__attribute__((noreturn)) static void trace(int pid, struct meeting *meeting, const struct orders *orders) {
+    sys_set_dumpable(0); /* whoever controls the tracer controls the traced */
+    while (wait_state(meeting, BEGUN) == BEGUN) {
+        if (SYSCALL0(__NR_getppid) != pid) {
+            sys_exit_group(0);
+        }
+    }
+    long result = tracee_seize(pid);
+    set_state(meeting, result < 0 ? (int)result : ATTACHED);
+    if (result < 0) {
+        sys_exit_group(0);
+    }
+    attend(pid, orders);
+}
+
+/* Has a new child trace this process. It ends when this process does, and the other way round. */
+static void start_tracer(const struct orders *orders) {
+    struct meeting *meeting = sys_mmap(sizeof *meeting, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1);
+    if (is_map_error(meeting)) {
+        fail_call(orders->program, "memory for its start: ", (long)meeting);
+    }
+    int pid = (int)SYSCALL0(__NR_getpid);
+    long child = SYSCALL5(__NR_clone, SIGCHLD, 0, 0, 0, 0);
+    if (child < 0) {
+        fail_call(orders->program, "a process for its start (the limit on processes must leave room for one): ", child);
+    }
+    if (child == 0) {
+        trace(pid, meeting, orders);
+    }
+    SYSCALL5(__NR_prctl, PR_SET_PTRACER, child, 0, 0, 0); /* where Yama wants it; elsewhere an error without meaning */
+    set_state(meeting, ALLOWED);
+    int state = ALLOWED;
+    long ended = 0;
+    for (int tick = 0; state == ALLOWED && ended == 0 && tick < ATTACH_TICKS; tick++) {
+        state = wait_state(meeting, ALLOWED);
+        if (state == ALLOWED) {
+            ended = SYSCALL4(__NR_wait4, child, NULL, WNOHANG | __WALL, NULL);
+        }
+    }
+    if (state != ATTACHED) {
+        if (ended == 0) {
+            SYSCALL2(__NR_kill, child, SIGKILL);
+            SYSCALL4(__NR_wait4, child, NULL, __WALL, NULL);
+        }
+        refuse(orders->program, state == ALLOWED ? -EPERM : state);
+    }
+}
+
+static kernel_sigset bit(int signal_number) {
+    return (kernel_sigset)1 << (signal_number - 1);
+}
+
+static bool is_ignored(int signal_number) {
+    struct {
+        void *handler;
+        unsigned long rest[3];
+    } action;
+    SYSCALL4(__NR_rt_sigaction, signal_number, NULL, &action, sizeof(kernel_sigset));
+    return action.handler == (void *)1; /* SIG_IGN */
+}
+
+/* Fills in what the code before the entry point has to do about signals. `mask` is what was blocked before us. */
+static void plan_signals(struct orders *orders, kernel_sigset mask) {
+    kernel_sigset pending = 0;
+    SYSCALL2(__NR_rt_sigpending, &pending, sizeof pending);
+    orders->mask = mask;
+    orders->fatal = 0;
+    if (SYSCALL0(__NR_getpid) == 1) { /* for others they are not lost, but end the program as they would without us */
+        orders->fatal |= is_ignored(SIGTERM) ? 0 : bit(SIGTERM);
+        orders->fatal |= is_ignored(SIGINT) ? 0 : bit(SIGINT);
+        orders->fatal &= ~mask;
+    }
+    /* A blocked SIGCHLD stays pending. If it is so already, then for a child that is not ours. */
+    orders->consumed = bit(SIGCHLD) & mask & ~pending;
+}
+
+static long execute(int descriptor, const char *path, char *const *argv, char *const *envp) {
+    if (descriptor < 0) {
+        return SYSCALL3(__NR_execve, path, argv, envp);
+    }
+    return SYSCALL5(__NR_execveat, descriptor, "", argv, envp, AT_EMPTY_PATH);
+}
+
+/* Executes the program; what comes back is an error. */
+static long execute_patiently(int descriptor, const char *path, char *const *argv, char *const *envp) {
+    long result = execute(descriptor, path, argv, envp);
+    for (int tick = 0; result == -ETXTBSY && tick < BUSY_TICKS; tick++) {
+        SYSCALL2(__NR_nanosleep, &TICK, NULL);
+        result = execute(descriptor, path, argv, envp);
+    }
+    return result;
+}
+
+/* The library has looked before it handed over, so what fails here has changed since then. */
+__attribute__((noreturn)) static void end_without_program(const char *program, long result) {
+    if (result == -ENOENT || result == -ENOTDIR) {
+        fail_say(program, "is not there (any more), or its interpreter is not");
+        sys_exit_group(NOT_FOUND);
+    }
+    fail_say(program, result == -ETXTBSY  ? "is open for writing"
+                      : result == -E2BIG  ? "its arguments and its environment are too long"
+                      : result == -EACCES ? "permission denied"
+                                          : "cannot be executed");
+    sys_exit_group(CANNOT_EXEC);
+}
+
+/* Ends the process where the program cannot have its secrets; returns whether it loads no library. */
+static bool ignores_library(int descriptor, const char *path) {
+    struct program program;
+    long result = program_look(descriptor < 0 ? AT_FDCWD : descriptor, descriptor < 0 ? path : "", &program);
+    if (result < 0) {
+        fail_call(path, "looking at it: ", result);
+    }
+    if (program.kind == PROGRAM_FOREIGN) {
+        fail(path, "is not a program of this machine and its word size, and only those can have secrets; use a native "
+                   "build, or keep it from having them with --children allow:NAME");
+    }
+    if (program.kind == PROGRAM_UNREADABLE) {
+        fail(path, "cannot be read, so there is no telling how to deliver secrets to it; make it readable for the user "
+                   "it runs as");
+    }
+    return program.kind == PROGRAM_STATIC || program_runs_secure(&program);
+}
+
+/* The number of the descriptor, or -1. */
+static int parse_descriptor(const char *text) {
+    int descriptor = 0;
+    if (*text < '0' || *text > '9') {
+        return -1;
+    }
+    for (; *text >= '0' && *text <= '9' && descriptor < 100 * 1000 * 1000; text++) {
+        descriptor = descriptor * 10 + (*text - '0');
+    }
+    return descriptor;
+}
+
+/* Called with the stack as the kernel leaves it: argc, argv, NULL, envp, NULL, auxv. */
+__attribute__((noreturn, used)) void tracer(char **stack);
+
+void tracer(char **stack) {
+    size_t count = (size_t)stack[0];
+    char **words = stack + 1;
+    char **envp = words + count + 1;
+    const char *text = environment_value(envp, REGION_VARIABLE);
+    struct handover handover;
+    if (count < 3 || text == NULL || !handover_parse(text, &handover)) {
+        fail("strongroom-tracer", "is started by the library of Strongroom in the place of programs that ignore it, "
+                                  "not by hand");
+    }
+    int descriptor = parse_descriptor(words[1]);
+    const char *path = words[2];
+    char **argv = words + 3;
+    if (ignores_library(descriptor, path) || words[1][0] != '?') {
+        struct orders orders = {.program = path};
+        handover_copy(&handover, &orders.copy);
+        orders.region = region_open(orders.copy.memory);
+        kernel_sigset all = ~(kernel_sigset)0;
+        kernel_sigset mask;
+        sys_sigprocmask(SIG_SETMASK, &all, &mask);
+        plan_signals(&orders, mask);
+        start_tracer(&orders);
+        sys_set_dumpable(0);
+        kernel_sigset held = mask | orders.fatal;
+        sys_sigprocmask(SIG_SETMASK, &held, NULL);
+    }
+    end_without_program(path, execute_patiently(descriptor, path, argv, envp));
+}
+
+#if defined(__x86_64__)
+__asm__(".globl _start\n"
+        "_start:\n"
+        "    xor %ebp, %ebp\n"
+        "    mov %rsp, %rdi\n"
+        "    and $-16, %rsp\n"
+        "    call tracer\n");
+#elif defined(__aarch64__)
+__asm__(".globl _start\n"
+        "_start:\n"
+        "    mov x29, #0\n"
+        "    mov x30, #0\n"
+        "    mov x0, sp\n"
+        "    bl tracer\n");
+#endif
