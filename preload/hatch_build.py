@@ -53,6 +53,7 @@ class CustomBuildHook(BuildHookInterface[Any]):
             "libstrongroom.so",
             "strongroom-init",
             "strongroom-launch",
+            "strongroom-tracer",
             "strongroom-starter",
         )  # the last is the command
         built = [folder / "lib" / machine / name for name in names]

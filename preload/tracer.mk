@@ -14,7 +14,7 @@ tracer: $(tracer)
 library: $(tracer)
 
 # Position-dependent, as strongroom-launch is and for its reasons.
-TRACER_CFLAGS := $(filter-out -fPIC,$(CFLAGS_ALL)) -fno-pie -fno-asynchronous-unwind-tables
+TRACER_CFLAGS := $(filter-out -fPIC,$(CFLAGS_ALL)) -fno-pie -fno-asynchronous-unwind-tables -fno-stack-protector
 TRACER_LINK := -static -nostdlib -Wl,-z,noexecstack,-z,defs -Wl,--build-id=none -s
 
 $(OUT)/.tracer-built-with: FORCE

@@ -79,7 +79,7 @@ def _native_files(machine: str) -> list[Path]:
     import preload
 
     folder = Path(preload.__file__).parent / "lib" / machine
-    names = ("libstrongroom.so", "strongroom-init", _NATIVE_LAUNCHER)
+    names = ("libstrongroom.so", "strongroom-init", "strongroom-tracer", _NATIVE_LAUNCHER)
     for name in names:
         if not (folder / name).is_file():
             msg = f"{folder / name}: not built"

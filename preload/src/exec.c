@@ -27,40 +27,43 @@ enum kind { EXECVE, EXECVPE, FEXECVE, EXECVEAT };
 struct request {
     enum kind kind;
     struct target target;
-    char *const *argv;
-    int flags;
     int result;
 };
 
 /* The libc's function, or the bare system call in a program that has no libc. */
-static void run(void *context, char *const *list) {
+static void run(void *context, const struct command *command) {
     struct request *request = context;
     const struct target *target = &request->target;
+    enum kind kind = command->path == NULL ? request->kind : EXECVE;
+    int directory = command->path == NULL ? target->directory : AT_FDCWD;
+    const char *path = command->path == NULL ? target->path : command->path;
+    char *const *argv = command->path == NULL ? target->argv : command->argv;
+    char *const *list = command->list;
     const struct state *state = state_load(NULL);
     static const struct libc none;
     const struct libc *libc = state == NULL ? &none : &state->libc;
     long result;
 
-    if (request->kind == EXECVE && libc->execve != NULL) {
-        request->result = libc->execve(target->path, request->argv, list);
+    if (kind == EXECVE && libc->execve != NULL) {
+        request->result = libc->execve(path, argv, list);
         return;
     }
-    if (request->kind == EXECVPE && libc->execvpe != NULL) {
-        request->result = libc->execvpe(target->path, request->argv, list);
+    if (kind == EXECVPE && libc->execvpe != NULL) {
+        request->result = libc->execvpe(path, argv, list);
         return;
     }
-    if (request->kind == FEXECVE && libc->fexecve != NULL) {
-        request->result = libc->fexecve(target->directory, request->argv, list);
+    if (kind == FEXECVE && libc->fexecve != NULL) {
+        request->result = libc->fexecve(directory, argv, list);
         return;
     }
-    if (request->kind == EXECVEAT && libc->execveat != NULL) {
-        request->result = libc->execveat(target->directory, target->path, request->argv, list, request->flags);
+    if (kind == EXECVEAT && libc->execveat != NULL) {
+        request->result = libc->execveat(directory, path, argv, list, target->flags);
         return;
     }
-    if (request->kind == EXECVPE) {
+    if (kind == EXECVPE) {
         result = -ENOSYS; /* both libcs have it */
     } else {
-        result = SYSCALL5(__NR_execveat, target->directory, target->path, request->argv, list, request->flags);
+        result = SYSCALL5(__NR_execveat, directory, path, argv, list, command->path == NULL ? target->flags : 0);
     }
     spawn_set_errno(result);
     request->result = -1;
@@ -73,12 +76,12 @@ static int execute(struct request *request, char *const *list) {
 }
 
 static int execute_path(const char *path, char *const *argv, char *const *list) {
-    struct request request = {EXECVE, {AT_FDCWD, path, false}, argv, 0, -1};
+    struct request request = {EXECVE, {.directory = AT_FDCWD, .path = path, .argv = argv}, -1};
     return execute(&request, list);
 }
 
 static int execute_search(const char *file, char *const *argv, char *const *list) {
-    struct request request = {EXECVPE, {AT_FDCWD, file, true}, argv, 0, -1};
+    struct request request = {EXECVPE, {.directory = AT_FDCWD, .path = file, .search = true, .argv = argv}, -1};
     return execute(&request, list);
 }
 
@@ -99,12 +102,12 @@ int execvpe(const char *file, char *const argv[], char *const envp[]) {
 }
 
 int fexecve(int fd, char *const argv[], char *const envp[]) {
-    struct request request = {FEXECVE, {fd, "", false}, argv, AT_EMPTY_PATH, -1};
+    struct request request = {FEXECVE, {.directory = fd, .path = "", .flags = AT_EMPTY_PATH, .argv = argv}, -1};
     return execute(&request, envp);
 }
 
 int execveat(int directory, const char *path, char *const argv[], char *const envp[], int flags) {
-    struct request request = {EXECVEAT, {directory, path, false}, argv, flags, -1};
+    struct request request = {EXECVEAT, {.directory = directory, .path = path, .flags = flags, .argv = argv}, -1};
     return execute(&request, envp);
 }
 

@@ -3,6 +3,7 @@
 #include "bytes.h"
 #include "children.h"
 #include "compose.h"
+#include "delivery.h"
 #include "handover.h"
 #include "region_write.h"
 #include "syscalls.h"
@@ -14,6 +15,8 @@ enum { STACK_BYTES = 16 * 1024, STACK_BYTES_IN_CHILD = 64 * 1024 };
 /* One call and its working memory. */
 struct passing {
     const struct state *state;
+    const struct target *target;
+    enum delivery delivery;
     char *const *list;
     struct composition composition;
     uint8_t *marks; /* one bit per slot: planned and not yet written */
@@ -79,12 +82,25 @@ static long make_region(const struct passing *passing) {
     return handover_finish(&shared);
 }
 
+/* Calls with strongroom-tracer in the place of the program. Not inlined, so that its page of stack is taken only where it
+ * is needed. */
+__attribute__((noinline)) static long call_by_tracer(struct passing *passing) {
+    char path[TARGET_PATH_BYTES];
+    target_resolve(passing->target, environment_value(environment_now(), "PATH"), path);
+    return delivery_by_tracer(passing->state, passing->target, path, passing->delivery,
+                              passing->composition.entries, passing->call, passing->context);
+}
+
 /* Composes and calls. `region` is the STRONGROOM_REGION entry for a program that may have the secrets. */
 static long call_with(struct passing *passing, enum audience audience, char *region) {
     if (!compose(&passing->composition, passing->state, passing->list, audience, region)) {
         return -EAGAIN; /* another thread added to the list since it was measured */
     }
-    passing->call(passing->context, passing->composition.entries);
+    if (passing->delivery == DELIVERY_TRACER || passing->delivery == DELIVERY_SHELL) {
+        return call_by_tracer(passing);
+    }
+    const struct command command = {.list = passing->composition.entries};
+    passing->call(passing->context, &command);
     return 0;
 }
 
@@ -101,11 +117,12 @@ static long call_with_region(struct passing *passing) {
     return result;
 }
 
-/* Not inlined, so that its page of stack is given back before the working memory is taken. */
-__attribute__((noinline)) static bool may_have_secrets(const struct state *state, const struct target *target) {
+/* How the program gets its secrets; a negative errno value where it cannot be executed. Not inlined, so that its page of
+ * stack is given back before the working memory is taken. */
+__attribute__((noinline)) static long choose(const struct state *state, const struct target *target) {
     char path[TARGET_PATH_BYTES];
     target_resolve(target, environment_value(environment_now(), "PATH"), path);
-    return children_policy_allows(state->policy, path) && !target_is_privileged(target, path);
+    return children_policy_allows(state->policy, path) ? delivery_choose(state, target, path) : DELIVERY_NONE;
 }
 
 /* Cuts the working memory at `block` into its parts: pointers, marks, strings. */
@@ -120,14 +137,25 @@ static void cut(struct passing *passing, char *block, const struct composition_s
 long passing_call(const struct target *target, char *const *list, passing_function *call, void *context) {
     const struct state *state = state_load(NULL);
     if (!passing_concerns(state, list)) {
-        call(context, list);
+        const struct command command = {.list = list};
+        call(context, &command);
         return 0;
     }
     bool launch = is_launch(list);
-    bool allowed = !launch && may_have_secrets(state, target);
+    long delivery = launch ? DELIVERY_NONE : choose(state, target);
+    if (delivery < 0) {
+        return delivery;
+    }
 
     struct composition_size size = compose_measure(state, list);
-    struct passing passing = {.state = state, .list = list, .call = call, .context = context};
+    struct passing passing = {
+        .state = state,
+        .target = target,
+        .delivery = (enum delivery)delivery,
+        .list = list,
+        .call = call,
+        .context = context,
+    };
     passing.mark_bytes = (state->region.slot_count + 7) / 8;
     size_t bytes = size.entries * sizeof(char *) + passing.mark_bytes + size.text_bytes;
     bool in_child = SYSCALL0(__NR_getpid) != state->process;
@@ -142,8 +170,8 @@ long passing_call(const struct target *target, char *const *list, passing_functi
         block = __builtin_alloca(bytes);
     }
     cut(&passing, block, &size);
-    long result = allowed ? call_with_region(&passing)
-                          : call_with(&passing, launch ? AUDIENCE_LAUNCH : AUDIENCE_DENIED, NULL);
+    long result = delivery != DELIVERY_NONE ? call_with_region(&passing)
+                                            : call_with(&passing, launch ? AUDIENCE_LAUNCH : AUDIENCE_DENIED, NULL);
     if (mapped) {
         sys_munmap(block, bytes);
     }

@@ -10,9 +10,16 @@
 #include "state.h"
 #include "target.h"
 
-typedef void passing_function(void *context, char *const *list);
+/* What is to be executed. */
+struct command {
+    const char *path;   /* NULL: what the caller named, with its arguments */
+    char *const *argv;
+    char *const *list;  /* the environment */
+};
 
-/* Calls `call(context, list)` once, with the environment that the program `target` shall get instead of `list`:
+typedef void passing_function(void *context, const struct command *command);
+
+/* Calls `call(context, command)` once, with the environment that the program `target` shall get instead of `list`:
  *
  * - An entry that is one of our strings, or equal to one, becomes a placeholder, and its text goes into the region. All
  *   other entries are passed as they are: what the program changed stays changed.
@@ -22,12 +29,13 @@ typedef void passing_function(void *context, char *const *list);
  * - A list that hands over another region, because the program makes a launch of its own, loses our secrets and keeps
  *   everything else.
  * - An environment without any of the secrets is passed as it is.
+ * - Where the loader of the program would ignore the library, the command is strongroom-tracer (delivery.h).
  *
- * Returns 0, or a negative errno value when no region could be made or another thread changed the list meanwhile; `call`
- * is not called then. What was made for the call is released when it returns, but for one thing: in a child of vfork(), an
- * environment of more than about 8,000 entries needs a mapping, which stays in the parent when the child execs. Writes no
- * global, takes no lock, takes at most 16 KiB of the stack (64 KiB in a child before exec); safe between vfork and exec
- * and in signal handlers. */
+ * Returns 0, or a negative errno value when the program could not be executed, no region could be made, or another thread
+ * changed the list meanwhile; `call` is not called then. What was made for the call is released when it returns, but for
+ * one thing: in a child of vfork(), an environment of more than about 8,000 entries needs a mapping, which stays in the
+ * parent when the child execs. Writes no global, takes no lock, takes at most 16 KiB of the stack (64 KiB in a child
+ * before exec), and as much again for the tracer; safe between vfork and exec and in signal handlers. */
 long passing_call(const struct target *target, char *const *list, passing_function *call, void *context);
 
 /* Whether passing_call() would change `list` for some program. */

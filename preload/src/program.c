@@ -44,13 +44,21 @@ static char *interpreter_in(char *head) {
     return name;
 }
 
+/* As load_elf_binary() in fs/binfmt_elf.c takes it, which does not look at the class; that of a foreign program, which an
+ * emulator may be registered for, must make sense. */
 static enum program_kind kind_of_elf(int fd, const Elf64_Ehdr *header) {
-    if (header->e_ident[EI_CLASS] != ELFCLASS64 || header->e_ident[EI_DATA] != ELFDATA2LSB ||
-        header->e_machine != OUR_MACHINE) {
-        return PROGRAM_FOREIGN;
+    unsigned char class = header->e_ident[EI_CLASS];
+    bool makes_sense = class == ELFCLASS32 || class == ELFCLASS64;
+    if (header->e_ident[EI_DATA] == ELFDATA2MSB) {
+        return makes_sense ? PROGRAM_FOREIGN : PROGRAM_NONE;
     }
-    if ((header->e_type != ET_EXEC && header->e_type != ET_DYN) || header->e_phentsize != sizeof(Elf64_Phdr) ||
-        header->e_phnum == 0) {
+    if (header->e_type != ET_EXEC && header->e_type != ET_DYN) {
+        return PROGRAM_NONE;
+    }
+    if (header->e_machine != OUR_MACHINE || header->e_phentsize != sizeof(Elf64_Phdr)) {
+        return makes_sense ? PROGRAM_FOREIGN : PROGRAM_NONE;
+    }
+    if (header->e_phnum == 0) {
         return PROGRAM_NONE;
     }
     Elf64_Phdr headers[HEADERS_AT_A_TIME];
@@ -117,11 +125,9 @@ static bool look_at_file(int fd, char *head, char **interpreter, struct program 
         *interpreter = interpreter_in(head);
         return *interpreter != NULL;
     }
-    if (got >= (long)sizeof(Elf64_Ehdr) && bytes_equal(head, ELFMAG, SELFMAG)) {
+    if (bytes_equal(head, ELFMAG, SELFMAG)) {
         program->kind = kind_of_elf(fd, (const Elf64_Ehdr *)(const void *)head);
         look_at_privileges(fd, &status, program);
-    } else if (got > SELFMAG && bytes_equal(head, ELFMAG, SELFMAG) && head[EI_CLASS] != ELFCLASS64) {
-        program->kind = PROGRAM_FOREIGN; /* the header of 32 bits is shorter */
     }
     return false;
 }

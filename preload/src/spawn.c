@@ -18,11 +18,9 @@ EXPORT int posix_spawn_file_actions_addclosefrom_np(void *actions, int first);
 
 struct request {
     int *pid;
-    const char *path;
-    bool search;
+    struct target target;
     const void *actions;
     const void *attributes;
-    char *const *argv;
     int result;
 };
 
@@ -33,23 +31,29 @@ void spawn_set_errno(long result) {
     }
 }
 
-static void run(void *context, char *const *list) {
+static void run(void *context, const struct command *command) {
     struct request *request = context;
     const struct state *state = state_load(NULL);
+    bool named = command->path == NULL;
     int (*spawn)(int *, const char *, const void *, const void *, char *const *, char *const *) = NULL;
     if (state != NULL) {
-        spawn = request->search ? state->libc.posix_spawnp : state->libc.posix_spawn;
+        spawn = named && request->target.search ? state->libc.posix_spawnp : state->libc.posix_spawn;
     }
     request->result = spawn == NULL ? ENOSYS
-                                    : spawn(request->pid, request->path, request->actions, request->attributes,
-                                            request->argv, list);
+                                    : spawn(request->pid, named ? request->target.path : command->path,
+                                            request->actions, request->attributes,
+                                            named ? request->target.argv : command->argv, command->list);
 }
 
 int spawn_child(int *pid, const char *path, bool search, const void *actions, const void *attributes,
                 char *const *argv, char *const *list) {
-    struct request request = {pid, path, search, actions, attributes, argv, 0};
-    struct target target = {AT_FDCWD, path, search};
-    long result = passing_call(&target, list, run, &request);
+    struct request request = {
+        .pid = pid,
+        .target = {.directory = AT_FDCWD, .path = path, .search = search, .spawned = true, .argv = argv},
+        .actions = actions,
+        .attributes = attributes,
+    };
+    long result = passing_call(&request.target, list, run, &request);
     return result < 0 ? (int)-result : request.result;
 }
 

@@ -11,15 +11,14 @@ struct target {
     int directory;      /* where a relative path begins; AT_FDCWD mostly */
     const char *path;   /* "" together with AT_EMPTY_PATH stands for `directory` itself */
     bool search;        /* look for a path without a slash in the directories of PATH */
+    int flags;          /* those of execveat() */
+    bool spawned;       /* a new process becomes the program, not this one */
+    char *const *argv;
 };
 
 /* Writes the path of the program into `path`, of TARGET_PATH_BYTES: found in `search_path` (the PATH of this process,
  * or NULL) when it is to be searched, else as named; for a descriptor, what /proc says it is. A program that cannot be
  * found keeps its name. No allocation; safe between vfork and exec. */
 void target_resolve(const struct target *target, const char *search_path, char *path);
-
-/* Whether the kernel will raise privileges for the program (set-user-ID and the like). The loader then ignores
- * LD_PRELOAD. False when the program cannot be looked at. */
-bool target_is_privileged(const struct target *target, const char *path);
 
 #endif

@@ -1,12 +1,13 @@
 """The library, built once per session, and the programs it is tried on."""
 
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import preload
-from tests.preload.launch import COMPILERS, ROOT, Launcher, Programs
+from tests.preload.launch import COMPILERS, FLAGS, NATIVE, ROOT, Launcher, Programs
 
 
 @pytest.fixture(scope="session")
@@ -41,3 +42,20 @@ def region_check(tmp_path_factory: pytest.TempPathFactory) -> Path:
     del tmp_path_factory
     subprocess.run(["make", "-s", "-C", str(ROOT / "preload"), "region-check"], check=True)
     return ROOT / "preload" / "build" / "region-check"
+
+
+@pytest.fixture(scope="session")
+def build(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Compile a program of tests/native, each once, for all users: ``build("print", "gcc", "-static")``."""
+    folder = tmp_path_factory.mktemp("built")
+    for parent in (folder, *folder.parents[:2]):
+        parent.chmod(0o755)
+
+    def compile_with(name: str, compiler: str, *options: str) -> Path:
+        program = folder / "-".join([Path(name).name, compiler, *options])
+        if not program.exists():
+            command = [compiler, *FLAGS, NATIVE / f"{name}.c", "-o", program, *options]
+            subprocess.run([str(word) for word in command], check=True)
+        return program
+
+    return compile_with

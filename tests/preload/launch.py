@@ -126,3 +126,19 @@ class Programs:
             command = [COMPILERS[self.libc], *FLAGS, NATIVE / f"{name}.c", "-o", output, *options]
             subprocess.run([str(part) for part in command], check=True)
         return output
+
+
+NOBODY = 65_534
+WITHOUT_PRIVILEGES = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
+SH: list[str | Path] = ["sh", "-c", '"$@"; exit $?', "sh"]
+EXEC: list[str | Path] = ["sh", "-c", 'exec "$@"', "sh"]
+
+Build = Callable[..., Path]  # of the fixture ``build``
+
+
+def is_told(result: subprocess.CompletedProcess[bytes], program: object, reason: str) -> None:
+    """The program did not start, and one line says which and why."""
+    assert (result.returncode, result.stdout) == (120, b""), result
+    (line,) = result.stderr.decode().splitlines()
+    assert line.startswith(f"strongroom: error: {program}: ")
+    assert reason in line

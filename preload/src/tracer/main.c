@@ -3,8 +3,8 @@
  *     strongroom-tracer DESCRIPTOR PATH ARG...
  *
  * The library hands over to it in place of such a program (src/passing.h), with placeholders and STRONGROOM_REGION in
- * the environment. DESCRIPTOR is `-`, or the number of one that leads to the program; PATH names it. Where the library
- * could not tell, it is `?`: a program that the library reaches is then just executed. The tracer has a child of its own trace it, and executes the program: so the program is the process that its parent started. The child
+ * the environment. DESCRIPTOR is `-`, or the number of one that leads to the program; PATH names it. The tracer has a
+ * child of its own trace it, and executes the program: so the program is the process that its parent started. The child
  * has it map its secrets and points its placeholders there (attend.h), and is gone before its first instruction.
  *
  * Static and without a libc. What cannot have its secrets does not start: status 120 and one line.
@@ -194,8 +194,8 @@ __attribute__((noreturn)) static void end_without_program(const char *program, l
     sys_exit_group(CANNOT_EXEC);
 }
 
-/* Ends the process where the program cannot have its secrets; returns whether it loads no library. */
-static bool ignores_library(int descriptor, const char *path) {
+/* Ends the process where the program cannot have its secrets. */
+static void require_native(int descriptor, const char *path) {
     struct program program;
     long result = program_look(descriptor < 0 ? AT_FDCWD : descriptor, descriptor < 0 ? path : "", &program);
     if (result < 0) {
@@ -209,7 +209,6 @@ static bool ignores_library(int descriptor, const char *path) {
         fail(path, "cannot be read, so there is no telling how to deliver secrets to it; make it readable for the user "
                    "it runs as");
     }
-    return program.kind == PROGRAM_STATIC || program_runs_secure(&program);
 }
 
 /* The number of the descriptor, or -1. */
@@ -240,19 +239,18 @@ void tracer(char **stack) {
     int descriptor = parse_descriptor(words[1]);
     const char *path = words[2];
     char **argv = words + 3;
-    if (ignores_library(descriptor, path) || words[1][0] != '?') {
-        struct orders orders = {.program = path};
-        handover_copy(&handover, &orders.copy);
-        orders.region = region_open(orders.copy.memory);
-        kernel_sigset all = ~(kernel_sigset)0;
-        kernel_sigset mask;
-        sys_sigprocmask(SIG_SETMASK, &all, &mask);
-        plan_signals(&orders, mask);
-        start_tracer(&orders);
-        sys_set_dumpable(0);
-        kernel_sigset held = mask | orders.fatal;
-        sys_sigprocmask(SIG_SETMASK, &held, NULL);
-    }
+    require_native(descriptor, path);
+    struct orders orders = {.program = path};
+    handover_copy(&handover, &orders.copy);
+    orders.region = region_open(orders.copy.memory);
+    kernel_sigset all = ~(kernel_sigset)0;
+    kernel_sigset mask;
+    sys_sigprocmask(SIG_SETMASK, &all, &mask);
+    plan_signals(&orders, mask);
+    start_tracer(&orders);
+    sys_set_dumpable(0);
+    kernel_sigset held = mask | orders.fatal;
+    sys_sigprocmask(SIG_SETMASK, &held, NULL);
     end_without_program(path, execute_patiently(descriptor, path, argv, envp));
 }
 
