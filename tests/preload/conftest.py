@@ -1,7 +1,9 @@
 """The library, built once per session, and the programs it is tried on."""
 
+import shutil
 import subprocess
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -45,11 +47,11 @@ def region_check(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def build(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+def build() -> Iterator[Callable[..., Path]]:
     """Compile a program of tests/native, each once, for all users: ``build("print", "gcc", "-static")``."""
-    folder = tmp_path_factory.mktemp("built")
-    for parent in (folder, *folder.parents[:2]):
-        parent.chmod(0o755)
+    # Not below the folder of pytest, which is closed to other users again by whatever session starts next.
+    folder = Path(tempfile.mkdtemp(prefix="strongroom-test-"))
+    folder.chmod(0o755)
 
     def compile_with(name: str, compiler: str, *options: str) -> Path:
         program = folder / "-".join([Path(name).name, compiler, *options])
@@ -58,4 +60,5 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
             subprocess.run([str(word) for word in command], check=True)
         return program
 
-    return compile_with
+    yield compile_with
+    shutil.rmtree(folder)
