@@ -134,6 +134,13 @@ class TestStatic:
         assert (masks["SigPnd"], masks["ShdPnd"]) == (0, 0)
         assert masks["SigIgn"] & 1 << signal.SIGTERM - 1
 
+    def test_stays_open_to_debuggers_where_the_operator_wants_it(self, launcher: Launcher, build: Build) -> None:
+        command: list[str | Path] = [*EXEC, build("static/report", "gcc", "-static"), "DB_PASSWORD"]
+        result = launcher.run(command, extra={"STRONGROOM_DUMPABLE": "1"})
+
+        assert b"getenv\tDB_PASSWORD=s3cret\n" in result.stdout, result
+        assert b"dumpable\t1\n" in result.stdout
+
     def test_by_descriptor(self, launcher: Launcher, build: Build) -> None:
         code = "import os, sys; os.execve(os.open(sys.argv[1], os.O_PATH | {}), sys.argv[1:], os.environ)"
         for flag in ("0", "os.O_CLOEXEC"):

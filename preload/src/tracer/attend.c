@@ -244,9 +244,10 @@ void attend(int pid, const struct orders *orders) {
     uint64_t base = map_secrets(&tracee, &orders->copy);
     repoint(&tracee, &stack, &orders->region, base);
     uint64_t page = place_farewell(&tracee, &stack, orders, registers.words[REGISTER_PC]);
-    /* Last: from now on only root reads or writes it. */
-    const long undumpable[6] = {PR_SET_DUMPABLE, 0, 0, 0, 0, 0};
-    require_call(&tracee, "PR_SET_DUMPABLE failed", __NR_prctl, undumpable);
+    if (!orders->dumpable) { /* last: from now on only root reads or writes it */
+        const long undumpable[6] = {PR_SET_DUMPABLE, 0, 0, 0, 0, 0};
+        require_call(&tracee, "PR_SET_DUMPABLE failed", __NR_prctl, undumpable);
+    }
     registers_go_to(&registers, page);
     tracee_release(&tracee, &registers);
     sys_exit_group(0);

@@ -211,6 +211,14 @@ static void require_native(int descriptor, const char *path) {
     }
 }
 
+static bool stays_dumpable(char *const *envp) {
+    const char *open = environment_value(envp, DUMPABLE_VARIABLE);
+    if (open != NULL && !text_equal(open, "1")) {
+        fail(DUMPABLE_VARIABLE, "not 1");
+    }
+    return open != NULL;
+}
+
 /* The number of the descriptor, or -1. */
 static int parse_descriptor(const char *text) {
     int descriptor = 0;
@@ -240,7 +248,7 @@ void tracer(char **stack) {
     const char *path = words[2];
     char **argv = words + 3;
     require_native(descriptor, path);
-    struct orders orders = {.program = path};
+    struct orders orders = {.program = path, .dumpable = stays_dumpable(envp)};
     handover_copy(&handover, &orders.copy);
     orders.region = region_open(orders.copy.memory);
     kernel_sigset all = ~(kernel_sigset)0;
