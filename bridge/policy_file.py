@@ -16,7 +16,7 @@ from pathlib import Path
 
 from bridge.policy import Grant, Policy, make_grant
 from strongroom.errors import ConfigError
-from strongroom.filestamp import stamp_of
+from strongroom.filestamp import Changes, stamp_of
 from strongroom.logs import log_event
 
 _log = logging.getLogger(__name__)
@@ -92,17 +92,16 @@ class PolicyFile:
         """
         self._path = path
         self._observe = observe
-        self._stamp = stamp_of(path)
+        self._changes = Changes(stamp_of(path))
         self.policy = self._read()
         self.error = ""
         self.loaded_at = time.time()
 
     def reload_if_changed(self, *, force: bool = False) -> None:
         """Read the file again if it has changed; keep the old policy if it is missing or broken."""
-        stamp = stamp_of(self._path)
-        if stamp == self._stamp and not force:
+        due = self._changes.are_due(stamp_of(self._path))
+        if not due and not force:
             return
-        self._stamp = stamp
         try:
             self.policy = self._read()
         except ConfigError as error:

@@ -19,6 +19,7 @@ from s3proxy.serving.metrics import Metrics
 from s3proxy.serving.operations import Parts, handlers_of
 from s3proxy.serving.readiness import Readiness
 from s3proxy.settings import ProxySettings
+from strongroom.kept_files import KeptFiles
 from strongroom.logs import log_event
 from strongroom.service.health import Health
 from strongroom.service.listening import addresses_of, listen, tell_parent
@@ -34,17 +35,21 @@ _READ_BYTES = 1 << 17  # of a client's body kept unread at most twice this, then
 class Proxy:
     """One proxy: ``start``, then ``drain``."""
 
-    def __init__(self, settings: ProxySettings) -> None:
+    def __init__(self, settings: ProxySettings, *, kept: KeptFiles | None = None) -> None:
         """Make all parts; nothing is listening or sent yet. Needs a running event loop.
+
+        Args:
+            settings: of the proxy.
+            kept: what was in force in the process that this one replaces.
 
         Raises:
             ConfigError: a setting or a file that it names is wrong.
         """
         self._settings = settings
         self.metrics = Metrics()
-        self._tls = _server_tls(settings)
-        self._backing = backing = Backing(settings, self.metrics)
-        self._credentials = ClientCredentials(settings, backing.session)
+        self._tls = _server_tls(settings, kept)
+        self._backing = backing = Backing(settings, self.metrics, kept=kept)
+        self._credentials = ClientCredentials(settings, backing.session, kept=kept)
         multipart = MultipartReader(backing.store, backing.finder)
         reader = ObjectReader(backing.store, backing.finder, multipart)
         writer = ObjectWriter(
@@ -179,7 +184,7 @@ class Proxy:
             self.metrics.token_ttl.set(self._backing.session.ttl_s)
 
 
-def _server_tls(settings: ProxySettings) -> ReloadingServerContext | None:
+def _server_tls(settings: ProxySettings, kept: KeptFiles | None) -> ReloadingServerContext | None:
     if settings.tls_cert_file is None or settings.tls_key_file is None:
         return None
-    return ReloadingServerContext(cert_file=settings.tls_cert_file, key_file=settings.tls_key_file)
+    return ReloadingServerContext(cert_file=settings.tls_cert_file, key_file=settings.tls_key_file, kept=kept)

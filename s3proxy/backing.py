@@ -7,7 +7,6 @@ from s3proxy.keys.bucket_keys import BucketKeys, KeyLimits
 from s3proxy.keys.kek_table import KekTable
 from s3proxy.keys.keyring import Keyring
 from s3proxy.keys.openbao_login import session_of
-from s3proxy.keys.policies import Policies
 from s3proxy.keys.policy_file import PolicyFile
 from s3proxy.objects.known_digests import KnownDigests
 from s3proxy.objects.open import ObjectFinder
@@ -20,6 +19,7 @@ from s3proxy.store.credentials import StoreCredentials
 from s3proxy.store.probe import probe_store
 from s3proxy.store.system_bucket import SystemBucket
 from strongroom.errors import StrongroomError
+from strongroom.kept_files import KeptFiles
 from strongroom.logs import log_event
 
 _log = logging.getLogger(__name__)
@@ -42,16 +42,21 @@ class Backing:
         finder: opens entries.
     """
 
-    def __init__(self, settings: ProxySettings, metrics: Metrics) -> None:
+    def __init__(self, settings: ProxySettings, metrics: Metrics, *, kept: KeptFiles | None = None) -> None:
         """Make all of it; nothing is sent yet. Needs a running event loop.
+
+        Args:
+            settings: of the proxy.
+            metrics: told what happens.
+            kept: what was in force in the process that this one replaces.
 
         Raises:
             ConfigError: a setting or a file that it names is wrong.
         """
-        self.policies = PolicyFile(settings.policy_file)
         self.session = session_of(settings, observe=metrics.kms)
-        self.store_credentials = StoreCredentials(settings, self.session)
-        self.keks = KekTable(settings, self.session)
+        self.store_credentials = StoreCredentials(settings, self.session, kept=kept)
+        self.keks = KekTable(settings, self.session, kept=kept)
+        self.policies = PolicyFile(settings.policy_file, check=self.keks.of, kept=kept)
         keks = self.keks.of(self.policies)
         self.store = Store(
             settings.store_address,
@@ -84,7 +89,8 @@ class Backing:
 
     def follow_files(self) -> None:
         """Read again what has changed; broken edits leave the old in force. Never fails."""
-        self.policies.reload_if_changed(self._accept)
+        if self.policies.reload_if_changed():
+            self.keys.use(self.keks.of(self.policies))
         self.store_credentials.follow_file()
 
     async def follow_openbao(self) -> None:
@@ -115,9 +121,6 @@ class Backing:
         await self.store.close()
         if self.session is not None:
             await self.session.close()
-
-    def _accept(self, policies: Policies) -> None:
-        self.keys.use(self.keks.of(policies))
 
 
 def _limits(settings: ProxySettings) -> KeyLimits:

@@ -75,6 +75,15 @@ class ProxySettings:
             maximum=256,
         ),
     )
+    worker_timeout_s: float = setting(
+        30.0,
+        Rule(
+            "end and replace one of several processes that does not answer its parent for so long",
+            unit="seconds",
+            why="a busy one answers within milliseconds",
+            minimum=0.3,
+        ),
+    )
     share_port: bool = setting(
         False,  # noqa: FBT003 - the default
         Rule("whether several processes listen on one port", unit="true or false", why="SO_REUSEPORT"),

@@ -14,6 +14,25 @@ def stamp_of(*paths: str | os.PathLike[str]) -> Stamp:
     return tuple(_stamp(path) for path in paths)
 
 
+class Changes:
+    """Notices that files have changed and that whoever writes them has finished: two looks in a row see the same.
+
+    So a file that is truncated and then written is not read while it is empty or cut.
+    """
+
+    def __init__(self, stamp: object) -> None:
+        """Begin with files that were read when they had this stamp."""
+        self._read = self._seen = stamp
+
+    def are_due(self, stamp: object) -> bool:
+        """Return whether files that have this stamp now are to be read again; then they count as read."""
+        at_rest, self._seen = stamp == self._seen, stamp
+        if stamp == self._read or not at_rest:
+            return False
+        self._read = stamp
+        return True
+
+
 def _stamp(path: str | os.PathLike[str]) -> tuple[int, int, int, int] | None:
     try:
         status = os.stat(path)  # noqa: PTH116 - a path of any kind

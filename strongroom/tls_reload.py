@@ -5,17 +5,19 @@ callback, which OpenSSL calls for every ClientHello, with or without a name. A b
 use. Established connections keep theirs.
 """
 
+import contextlib
 import datetime as dt
 import logging
 import os
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from cryptography import x509
 
 from strongroom.errors import ConfigError
-from strongroom.filestamp import stamp_of
+from strongroom.filestamp import Changes, stamp_of
+from strongroom.kept_files import KeptFiles, Read
 from strongroom.logs import log_event
 from strongroom.tls import public_server_context, server_context
 from strongroom.tls_alert import send_alerts
@@ -38,6 +40,7 @@ class ReloadingServerContext:
         cert_file: str | os.PathLike[str],
         key_file: str | os.PathLike[str],
         ca_file: str | os.PathLike[str] | None = None,
+        kept: KeptFiles | None = None,
         observe: Callable[[bool], None] = lambda _: None,
     ) -> None:
         """Load the files.
@@ -46,30 +49,29 @@ class ReloadingServerContext:
             cert_file: the server's certificate with its chain, PEM.
             key_file: the private key of that certificate, PEM.
             ca_file: authorities of the clients, PEM; without it clients show no certificate.
+            kept: what was in force in the process that this one replaces.
             observe: told after each reload whether it succeeded.
 
         Raises:
-            ConfigError: a file cannot be used; at the start there is no older context to keep.
+            ConfigError: a file cannot be used, and there is no older context to keep.
         """
         self._ca_file = os.fspath(ca_file) if ca_file else ""
         self._cert_file, self._key_file = os.fspath(cert_file), os.fspath(key_file)
         self._files = tuple(path for path in (self._cert_file, self._key_file, self._ca_file) if path)
         self._observe = observe
-        self._stamp = stamp_of(*self._files)
-        self._newest, self.expires_at = self._load()
-        self.error = ""
-        self.front = self._context()
+        self._kept = kept or KeptFiles()
+        self._changes = Changes(stamp_of(*self._files))
+        (self._newest, self.expires_at), self.error = self._kept.start(self._load)
+        (self.front, _), _ = self._kept.start(self._load)
         self.front.sni_callback = self._hand_over
         send_alerts(self.front)
 
     def reload_if_changed(self) -> None:
         """Load the files again if one of them has changed; keep the old context if they cannot be used."""
-        stamp = stamp_of(*self._files)
-        if stamp == self._stamp:
+        if not self._changes.are_due(stamp_of(*self._files)):
             return
-        self._stamp = stamp
         try:
-            self._newest, self.expires_at = self._load()
+            self._newest, self.expires_at = self._kept.load(self._load)
         except ConfigError as error:
             self.error = error.message
             log_event(_log, logging.ERROR, "tls_reload_failed", {"reason": error.message, "hint": error.hint})
@@ -79,15 +81,24 @@ class ReloadingServerContext:
             log_event(_log, logging.INFO, "tls_reloaded", {"certificate": self._cert_file})
             self._observe(True)  # noqa: FBT003 - the one argument of an observer
 
-    def _context(self) -> ssl.SSLContext:
-        if self._ca_file:
-            return server_context(self._ca_file, self._cert_file, self._key_file)
-        return public_server_context(self._cert_file, self._key_file)
-
-    def _load(self) -> tuple[ssl.SSLContext, float]:
-        context = self._context()
-        cert_file = Path(self._cert_file)
-        end = x509.load_pem_x509_certificates(cert_file.read_bytes())[0].not_valid_after_utc
+    def _load(self, read: Read) -> tuple[ssl.SSLContext, float]:
+        with contextlib.ExitStack() as stack:
+            # OpenSSL reads files by path, and those that were kept are in memory.
+            memory = {path: stack.enter_context(_in_memory(path, read)) for path in self._files}
+            cert_file, key_file = memory[self._cert_file], memory[self._key_file]
+            try:
+                if self._ca_file:
+                    context = server_context(memory[self._ca_file], cert_file, key_file)
+                else:
+                    context = public_server_context(cert_file, key_file)
+            except ConfigError as error:
+                message = error.message
+                for path, place in memory.items():
+                    message = message.replace(place, path)
+                raise ConfigError(message, hint=error.hint) from None
+            content = Path(cert_file).read_bytes()
+        cert_file = self._cert_file
+        end = x509.load_pem_x509_certificates(content)[0].not_valid_after_utc
         if end < dt.datetime.now(dt.UTC):
             msg = f"{cert_file}: the certificate expired at {end.isoformat()}"
             raise ConfigError(msg, hint="no client would accept it; issue a new one")
@@ -97,3 +108,20 @@ class ReloadingServerContext:
         # SSL_set_SSL_CTX takes over the certificate and the store of authorities; the demand for a client certificate
         # and the version stay those of the front context, which are the same.
         connection.context = self._newest
+
+
+@contextlib.contextmanager
+def _in_memory(path: str, read: Read) -> Iterator[str]:
+    """Yield the path of a file in memory with what is read; the file's own where it cannot be, which is told then."""
+    try:
+        content = read(Path(path))
+    except OSError:
+        yield path
+        return
+    descriptor = os.memfd_create("tls", os.MFD_CLOEXEC)
+    try:
+        with open(descriptor, "wb", closefd=False) as file:
+            file.write(content)
+        yield f"/proc/self/fd/{descriptor}"
+    finally:
+        os.close(descriptor)

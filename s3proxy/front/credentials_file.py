@@ -10,7 +10,8 @@ from pathlib import Path
 from s3proxy.front.credentials import Credentials
 from s3proxy.front.credentials_table import parse_credentials
 from strongroom.errors import ConfigError
-from strongroom.filestamp import Stamp, stamp_of
+from strongroom.filestamp import Changes, Stamp, stamp_of
+from strongroom.kept_files import KeptFiles, Read
 from strongroom.logs import log_event
 
 _log = logging.getLogger(__name__)
@@ -24,28 +25,36 @@ class CredentialsFile:
         error: why the newest file could not be used, or "".
     """
 
-    def __init__(self, path: Path, *, observe: Callable[[bool], None] = lambda _: None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        kept: KeptFiles | None = None,
+        observe: Callable[[bool], None] = lambda _: None,
+    ) -> None:
         """Read the file.
 
         Args:
             path: the credentials file.
+            kept: what was in force in the process that this one replaces.
             observe: told after each reload whether it succeeded.
 
         Raises:
-            ConfigError: it is missing or broken; at the start there are no older credentials to keep.
+            ConfigError: it is missing or broken, and there are no older credentials to keep.
         """
         self._path = path
+        self._kept = kept or KeptFiles()
         self._observe = observe
-        self._seen: list[tuple[Path, Stamp]] = []  # files and their stamps from before they were read
-        self.table = self._read()
-        self.error = ""
+        self._stamps: dict[Path, Stamp] = {}  # of the file and those of secret keys, from before they were read
+        self.table, self.error = self._kept.start(self._read)
+        self._changes = Changes(tuple(self._stamps.values()))
 
-    def reload_if_changed(self, *, force: bool = False) -> None:
+    def reload_if_changed(self) -> None:
         """Read the file again if it or a secret key has changed; keep the old table if something is broken."""
-        if not force and all(stamp_of(path) == stamp for path, stamp in self._seen):
+        if not self._changes.are_due(tuple(stamp_of(path) for path in self._stamps)):
             return
         try:
-            self.table = self._read()
+            self.table = self._kept.load(self._read)
         except ConfigError as error:
             self.error = error.message
             log_event(_log, logging.ERROR, "credentials_reload_failed", {"reason": error.message, "hint": error.hint})
@@ -54,24 +63,26 @@ class CredentialsFile:
             self.error = ""
             log_event(_log, logging.INFO, "credentials_reloaded", {"credentials": len(self.table.by_id)})
             self._observe(True)  # noqa: FBT003 - the one argument of an observer
+        self._changes = Changes(tuple(self._stamps.values()))
 
-    def _read(self) -> Credentials:
-        self._seen = []
-        content = self._read_file(self._path, "credentials file")
+    def _read(self, read: Read) -> Credentials:
+        self._stamps = {}
+
+        def read_secret(name: str) -> bytes:
+            return self._read_file(self._path.parent / name, "secret key", read)
+
+        content = self._read_file(self._path, "credentials file", read)
         try:
             text = content.decode()
         except UnicodeDecodeError:
             msg = f"{self._path}: is not UTF-8"
             raise ConfigError(msg, hint="save it as a text file") from None
-        return parse_credentials(text, origin=str(self._path), read_secret=self._read_secret)
+        return parse_credentials(text, origin=str(self._path), read_secret=read_secret)
 
-    def _read_secret(self, name: str) -> bytes:
-        return self._read_file(self._path.parent / name, "secret key")
-
-    def _read_file(self, path: Path, what: str) -> bytes:
-        self._seen.append((path, stamp_of(path)))
+    def _read_file(self, path: Path, what: str, read: Read) -> bytes:
+        self._stamps[path] = stamp_of(path)
         try:
-            return path.read_bytes()
+            return read(path)
         except FileNotFoundError:
             msg = f"{path}: does not exist"
             raise ConfigError(msg, hint=f"name an existing {what}") from None

@@ -58,6 +58,10 @@ def parse_credentials(text: str, *, origin: str, read_secret: ReadSecret) -> Cre
     if document.keys() - {"credential", "anonymous"}:
         msg = f"{origin}: {', '.join(sorted(document.keys() - {'credential', 'anonymous'}))}: unknown"
         raise ConfigError(msg, hint="a credentials file holds [[credential]] and [[anonymous]] tables only")
+    if not document.get("credential") and not document.get("anonymous"):
+        # As it is while somebody writes it. Nobody could do anything, so it is hardly meant.
+        msg = f"{origin}: holds no [[credential]] and no [[anonymous]] table"
+        raise ConfigError(msg, hint="give each client one; to let nobody in, stop the proxy")
     by_id: dict[str, Credential] = {}
     for number, item in enumerate(_tables(document, "credential", origin), 1):
         credential = _parse_credential(item, f"{origin}: credential {number}", read_secret)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from strongroom.errors import ConfigError
+from strongroom.kept_files import KeptFiles, Read
 from strongroom.sealed.wrapping import (
     KEK_BYTES,
     KEK_NONCE_BYTES,
@@ -40,14 +41,18 @@ class Kek(Protocol):
         ...
 
 
-def read_key_file(path: Path) -> Secret:
+def read_key_file(path: Path, *, read: Read = Path.read_bytes) -> Secret:
     """Return the key of a key file.
+
+    Args:
+        path: of the file.
+        read: returns its content.
 
     Raises:
         ConfigError: it cannot be read or does not hold 32 bytes in base64.
     """
     try:
-        raw = base64.b64decode(path.read_bytes().strip(), validate=True)
+        raw = base64.b64decode(read(path).strip(), validate=True)
     except OSError as error:
         msg = f"{path}: cannot be read ({error.strerror})"
         raise ConfigError(msg, hint="kek_file names a file with 32 random bytes in base64") from None
@@ -62,13 +67,17 @@ def read_key_file(path: Path) -> Secret:
 class FileKek:
     """The key of a key file: for work without a KMS, and for tests."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, kept: KeptFiles | None = None) -> None:
         """Read the file.
+
+        Args:
+            path: of the file.
+            kept: what was in force in the process that this one replaces.
 
         Raises:
             ConfigError: it cannot be read or does not hold 32 bytes in base64.
         """
-        self._key = read_key_file(path)
+        self._key, _ = (kept or KeptFiles()).start(lambda read: read_key_file(path, read=read))
 
     async def wrap(self, key: Secret, *, policy: str, key_id: bytes) -> WrappedKey:
         """Wrap a bucket key."""

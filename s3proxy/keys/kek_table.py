@@ -7,20 +7,21 @@ from s3proxy.keys.kek_transit import TransitKek
 from s3proxy.keys.policies import KEK_FILE, TRANSIT_PREFIX, Policy
 from s3proxy.settings import ProxySettings
 from strongroom.errors import ConfigError
+from strongroom.kept_files import KeptFiles
 from strongroom.openbao.session import Session
 
 
 class KekTable:
     """Makes each KEK once."""
 
-    def __init__(self, settings: ProxySettings, session: Session | None) -> None:
+    def __init__(self, settings: ProxySettings, session: Session | None, *, kept: KeptFiles | None = None) -> None:
         """Take where the key file is, and the login at OpenBao if there is one.
 
         Raises:
             ConfigError: the key file cannot be used.
         """
         self._session = session
-        self._file = FileKek(settings.kek_file) if settings.kek_file else None
+        self._file = FileKek(settings.kek_file, kept=kept) if settings.kek_file else None
         self._mount = settings.openbao_transit_mount
         self._transit: dict[str, Kek] = {}
 

@@ -1,4 +1,4 @@
-"""Which keys of which buckets are sealed, and under what: the policy file. Pure but for reading that file.
+"""Which keys of which buckets are sealed, and under what: the text of the policy file. Pure.
 
     [[policy]]
     name = "orders"                # stands in the header of every object sealed under it
@@ -19,7 +19,6 @@ import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from pathlib import Path
 
 from s3proxy.front.errors import S3Error
 from strongroom.errors import ConfigError
@@ -102,29 +101,30 @@ class Policies:
         return frozenset(policy.name for policy in self._policies if policy.fits(bucket, key))
 
 
-def read_policies(path: Path) -> Policies:
-    """Read the policy file.
+def parse_policies(content: bytes, *, origin: str) -> Policies:
+    """Read what a policy file holds.
+
+    Args:
+        content: of the file.
+        origin: its name, for messages.
 
     Raises:
-        ConfigError: it cannot be read, or says something that is not allowed; the message names the place.
+        ConfigError: it says something that is not allowed; the message names the place.
     """
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        msg = f"{path}: cannot be read ({error.strerror})"
-        raise ConfigError(msg, hint="policy_file names a readable TOML file") from None
+        document = tomllib.loads(content.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        msg = f"{path}: is not TOML: {error}"
+        msg = f"{origin}: is not TOML: {error}"
         raise ConfigError(msg, hint="see https://toml.io") from None
     entries = document.pop("policy", [])
     if document or not isinstance(entries, list) or not entries:
-        msg = f"{path}: must hold [[policy]] tables and nothing else"
+        msg = f"{origin}: must hold [[policy]] tables and nothing else"
         raise ConfigError(msg, hint="one table per key policy, with name, kek and buckets")
-    policies = [_policy(entry, f"{path}: policy {number}") for number, entry in enumerate(entries, start=1)]
+    policies = [_policy(entry, f"{origin}: policy {number}") for number, entry in enumerate(entries, start=1)]
     keks: dict[str, str] = {}
     for policy in policies:
         if keks.setdefault(policy.name, policy.kek) != policy.kek:
-            msg = f"{path}: policy {policy.name}: is given two keys"
+            msg = f"{origin}: policy {policy.name}: is given two keys"
             raise ConfigError(msg, hint="a name stands for one key; take another name")
     return Policies(policies)
 

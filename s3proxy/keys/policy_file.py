@@ -4,9 +4,10 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
-from s3proxy.keys.policies import Policies, read_policies
+from s3proxy.keys.policies import Policies, parse_policies
 from strongroom.errors import ConfigError
-from strongroom.filestamp import stamp_of
+from strongroom.filestamp import Changes, stamp_of
+from strongroom.kept_files import KeptFiles, Read
 from strongroom.logs import log_event
 
 _log = logging.getLogger(__name__)
@@ -19,41 +20,59 @@ class PolicyFile(Policies):
         error: why the newest file could not be used, or "".
     """
 
-    def __init__(self, path: Path, *, observe: Callable[[bool], None] = lambda _: None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        check: Callable[[Policies], object] = lambda _: None,
+        kept: KeptFiles | None = None,
+        observe: Callable[[bool], None] = lambda _: None,
+    ) -> None:
         """Read the file.
 
         Args:
             path: the policy file.
+            check: raises ConfigError when policies cannot be put in force.
+            kept: what was in force in the process that this one replaces.
             observe: told after each reload whether it succeeded.
 
         Raises:
-            ConfigError: it is missing or broken; at the start there are no older policies to keep.
+            ConfigError: it is missing or broken, and there are no older policies to keep.
         """
         self._path = path
+        self._check = check
+        self._kept = kept or KeptFiles()
         self._observe = observe
-        self._stamp = stamp_of(path)
-        self.error = ""
-        super().__init__(tuple(read_policies(path)))
+        self._changes = Changes(stamp_of(path))
+        policies, self.error = self._kept.start(self._read)
+        super().__init__(tuple(policies))
 
-    def reload_if_changed(self, accept: Callable[[Policies], None]) -> None:
-        """Read the file again if it has changed; keep the old policies if the new ones are broken or not accepted.
+    def reload_if_changed(self) -> bool:
+        """Read the file again if it has changed; keep the old policies if the new ones are broken.
 
-        Args:
-            accept: raises ConfigError when new policies cannot be put in force; else they are, from now on.
+        Returns whether new ones are in force.
         """
-        stamp = stamp_of(self._path)
-        if stamp == self._stamp:
-            return
-        self._stamp = stamp
+        if not self._changes.are_due(stamp_of(self._path)):
+            return False
         try:
-            fresh = read_policies(self._path)
-            accept(fresh)
+            fresh = self._kept.load(self._read)
         except ConfigError as error:
             self.error = error.message
             log_event(_log, logging.ERROR, "policy_reload_failed", {"reason": error.message, "hint": error.hint})
             self._observe(False)  # noqa: FBT003 - the one argument of an observer
-        else:
-            self._policies = tuple(fresh)
-            self.error = ""
-            log_event(_log, logging.INFO, "policy_reloaded", {"policies": len(self._policies)})
-            self._observe(True)  # noqa: FBT003 - the one argument of an observer
+            return False
+        self._policies = tuple(fresh)
+        self.error = ""
+        log_event(_log, logging.INFO, "policy_reloaded", {"policies": len(self._policies)})
+        self._observe(True)  # noqa: FBT003 - the one argument of an observer
+        return True
+
+    def _read(self, read: Read) -> Policies:
+        try:
+            content = read(self._path)
+        except OSError as error:
+            msg = f"{self._path}: cannot be read ({error.strerror})"
+            raise ConfigError(msg, hint="policy_file names a readable TOML file") from None
+        policies = parse_policies(content, origin=str(self._path))
+        self._check(policies)
+        return policies

@@ -6,6 +6,7 @@ from s3proxy.front.credentials_table import parse_credentials
 from s3proxy.keys.secret_documents import Members, SecretDocument, require_session
 from s3proxy.settings import ProxySettings
 from strongroom.errors import ConfigError
+from strongroom.kept_files import KeptFiles
 from strongroom.openbao.session import Session
 
 MEMBER = "credentials"  # of the secret: what else would be a credentials file
@@ -14,13 +15,18 @@ MEMBER = "credentials"  # of the secret: what else would be a credentials file
 class ClientCredentials:
     """The credentials in force. Call ``follow_file`` and ``follow_secret`` from time to time."""
 
-    def __init__(self, settings: ProxySettings, session: Session | None) -> None:
+    def __init__(self, settings: ProxySettings, session: Session | None, *, kept: KeptFiles | None = None) -> None:
         """Read the file, if they are in one.
 
+        Args:
+            settings: of the proxy.
+            session: the login at OpenBao, None without one.
+            kept: what was in force in the process that this one replaces.
+
         Raises:
-            ConfigError: it is missing or broken; at the start there are no older credentials to keep.
+            ConfigError: it is missing or broken, and there are no older credentials to keep.
         """
-        self._file = CredentialsFile(settings.credentials_file) if settings.credentials_file else None
+        self._file = CredentialsFile(settings.credentials_file, kept=kept) if settings.credentials_file else None
         self._secret: SecretDocument[Credentials] | None = None
         if self._file is None:
             login = require_session(session, "credentials_secret")

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from s3proxy.app import Proxy
 from s3proxy.settings import ProxySettings
 from strongroom.errors import ConfigError
+from strongroom.kept_files import KeptFiles
 from strongroom.service.upkeep import report_loop_error
 
 _GC_THRESHOLDS = 10_000, 20, 20  # a request makes some hundred objects and hardly a cycle
@@ -18,6 +19,7 @@ async def run_proxy(
     *,
     on_listening: Callable[[dict[str, list[str]]], None] = lambda _: None,
     ends_with: int | None = None,
+    kept: KeptFiles | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT, then drain.
 
@@ -25,6 +27,7 @@ async def run_proxy(
         settings: of the proxy.
         on_listening: told the addresses of both ports.
         ends_with: a descriptor; when it can be read from, that is a signal to end, too.
+        kept: what was in force in the process that this one replaces.
 
     Raises:
         ConfigError: a setting or a file that it names is wrong.
@@ -37,7 +40,7 @@ async def run_proxy(
         loop.add_signal_handler(number, stop.set)
     if ends_with is not None:
         loop.add_reader(ends_with, stop.set)
-    proxy = Proxy(settings)
+    proxy = Proxy(settings, kept=kept)
     try:
         on_listening(await proxy.start())
     except ConfigError:

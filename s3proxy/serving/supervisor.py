@@ -6,6 +6,7 @@ The parent serves no S3. It has the health port: /readyz asks every worker, and 
 
 import asyncio
 import contextlib
+import json
 import logging
 import os
 import signal
@@ -20,7 +21,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
-from s3proxy.serving.worker import Worker
+from s3proxy.serving.worker import Kept, Worker
 from s3proxy.settings import ProxySettings
 from strongroom.errors import ConfigError
 from strongroom.logs import log_event
@@ -34,6 +35,7 @@ _LONGEST_PAUSE_S: Final = 30.0
 _STEADY_S: Final = 60.0  # whoever has run for so long did not die of how it was started
 _KILL_AFTER_S: Final = 5.0  # behind the drain timeout
 _ASK_TIMEOUT_S: Final = 3.0
+_ASK_EVERY_S: Final = 5.0
 _SHUTDOWN_S: Final = 1.0  # of the health port, behind the drain
 _METRICS_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"  # of prometheus_client; workers read it when they import that
 
@@ -45,6 +47,7 @@ class Supervisor:
         """Take the settings; nothing is started yet."""
         self._settings = settings
         self._workers: dict[int, Worker] = {}
+        self._kept: Kept = {}
         self._stop = asyncio.Event()
         self._registry = CollectorRegistry()
         self._restarts = Counter(
@@ -76,13 +79,14 @@ class Supervisor:
             stack.push_async_callback(runner.cleanup)
             server = await listen(runner, self._settings.health_listen, name="health_listen", share_port=False)
             for number in range(1, self._settings.processes + 1):
-                self._workers[number] = Worker(settings, number)
+                self._workers[number] = self._begin(settings, number)
             await asyncio.gather(*(worker.listening() for worker in self._workers.values()))
             fields = {"s3": address, "health": ",".join(addresses_of(server))}
             log_event(_log, logging.INFO, "serving", fields | {"pid": os.getpid(), "processes": len(self._workers)})
             if self._settings.ready_fd >= 0:
                 tell_parent(self._settings.ready_fd, fields)
             care = [asyncio.create_task(self._look_after(number, settings)) for number in self._workers]
+            care += [asyncio.create_task(self._replace_silent(number)) for number in self._workers]
             await self._stop.wait()
             await self._drain(care)
 
@@ -104,6 +108,23 @@ class Supervisor:
         own = {"listen": address, "health_listen": "127.0.0.1:0", "share_port": True, "processes": 1, "ready_fd": -1}
         return replace(self._settings, **own), address  # type: ignore[arg-type]  # each as its field
 
+    def _begin(self, settings: ProxySettings, number: int) -> Worker:
+        """Start a worker; if an edit has broken a file, with what the others have in force."""
+        return Worker(settings, number, kept=self._kept, on_kept=self._kept.update)
+
+    async def _replace_silent(self, number: int) -> None:
+        """End a worker that does not answer for too long; connections of the kernel's choice would wait for it."""
+        answered_at, watched = time.monotonic(), self._workers[number]
+        while True:
+            await asyncio.sleep(min(_ASK_EVERY_S, self._settings.worker_timeout_s / 3))
+            worker = self._workers[number]
+            if worker is not watched or not worker.health_address or await self._get(worker, "/healthz") is not None:
+                answered_at, watched = time.monotonic(), worker
+            elif time.monotonic() - answered_at > self._settings.worker_timeout_s and worker.exit_status is None:
+                fields = {"number": number, "worker_pid": worker.pid, "timeout_s": self._settings.worker_timeout_s}
+                log_event(_log, logging.ERROR, "worker_silent", fields)
+                worker.kill()
+
     async def _look_after(self, number: int, settings: ProxySettings) -> None:
         """Begin a worker again whenever it has ended."""
         pause_s = _FIRST_PAUSE_S
@@ -121,7 +142,7 @@ class Supervisor:
             if self._stop.is_set():
                 return
             self._restarts.inc()
-            self._workers[number] = Worker(settings, number)
+            self._workers[number] = self._begin(settings, number)
             try:
                 await self._workers[number].listening()
             except ConfigError as error:
@@ -160,15 +181,22 @@ class Supervisor:
 
     async def _ask(self, worker: Worker) -> dict[str, Part] | None:
         """Return the parts of a worker, None if it does not answer."""
+        answer = await self._get(worker, "/readyz")
+        if answer is None:
+            return None
+        document = json.loads(answer)
+        document.pop("ready")
+        return {name: Part(ok=part["ok"], detail=part["detail"]) for name, part in document.items()}
+
+    async def _get(self, worker: Worker, path: str) -> bytes | None:
+        """Return what the health port of a worker answers, None if it does not."""
         if not worker.health_address or worker.exit_status is not None:
             return None
         try:
             async with (
                 asyncio.timeout(_ASK_TIMEOUT_S),
-                self._session.get(f"http://{worker.health_address}/readyz") as response,
+                self._session.get(f"http://{worker.health_address}{path}") as response,
             ):
-                document = await response.json()
+                return await response.read()
         except (aiohttp.ClientError, TimeoutError, OSError):
             return None
-        document.pop("ready")
-        return {name: Part(ok=part["ok"], detail=part["detail"]) for name, part in document.items()}

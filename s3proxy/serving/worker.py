@@ -5,16 +5,20 @@ others (SO_REUSEPORT), and ends when its parent does, however that ends.
 """
 
 import asyncio
+import contextlib
 import multiprocessing
 import os
 import signal
 import sys
+import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
 from s3proxy.serving.process import run_proxy
 from s3proxy.settings import ProxySettings
 from strongroom.errors import ConfigError
+from strongroom.kept_files import KeptFiles
 from strongroom.linux.process import keep_memory_private
 from strongroom.logs import configure_logging
 
@@ -30,6 +34,10 @@ class Started:
     hint: str = ""
 
 
+Kept = dict[str, bytes]
+"""What the files of a worker held of which it has made what is in force; see ``strongroom.kept_files``."""
+
+
 class Worker:
     """A worker as its parent sees it.
 
@@ -38,17 +46,35 @@ class Worker:
         health_address: where it tells its state; "" until it listens.
     """
 
-    def __init__(self, settings: ProxySettings, number: int) -> None:
-        """Start it. Needs a running event loop."""
+    def __init__(
+        self,
+        settings: ProxySettings,
+        number: int,
+        *,
+        kept: Kept | None = None,
+        on_kept: Callable[[Kept], None] = lambda _: None,
+    ) -> None:
+        """Start it. Needs a running event loop.
+
+        Args:
+            settings: of the proxy.
+            number: of its place.
+            kept: what is in force in the others.
+            on_kept: told what this one has in force, whenever that changes.
+        """
         self.number = number
         self.health_address = ""
+        self._on_kept = on_kept
         self._pipe, theirs = _SPAWN.Pipe(duplex=False)
-        self._process = _SPAWN.Process(target=run_worker, args=(settings, theirs), name=f"s3proxy-{number}")
+        self._process = _SPAWN.Process(target=run_worker, args=(settings, theirs, kept), name=f"s3proxy-{number}")
         self._process.start()
         theirs.close()
         self._end = asyncio.Event()
         self._loop = asyncio.get_running_loop()
+        self._started: asyncio.Future[Started] = self._loop.create_future()
         self._loop.add_reader(self._process.sentinel, self._note_end)
+        # A thread, because a worker that is stopped in the middle of a message must not hold its parent up.
+        threading.Thread(target=self._receive, name=f"s3proxy-{number}-pipe", daemon=True).start()
 
     @property
     def pid(self) -> int:
@@ -66,13 +92,7 @@ class Worker:
         Raises:
             ConfigError: it cannot start.
         """
-        await _readable(self._pipe.fileno())
-        try:
-            started: Started = self._pipe.recv()
-        except EOFError:
-            started = Started(complaint=f"process {self.number} ended before it listened", hint="see the log above")
-        finally:
-            self._pipe.close()
+        started = await asyncio.shield(self._started)
         if started.complaint:
             raise ConfigError(started.complaint, hint=started.hint)
         self.health_address = started.health_address
@@ -91,13 +111,29 @@ class Worker:
         self._process.kill()
         self._note_end()
 
+    def _receive(self) -> None:
+        """Hand on what the worker tells until it has ended."""
+        with self._pipe, contextlib.suppress(RuntimeError):  # the loop is closed: nobody listens any more
+            try:
+                while True:
+                    self._loop.call_soon_threadsafe(self._note, self._pipe.recv())
+            except (EOFError, OSError):
+                end = Started(complaint=f"process {self.number} ended before it listened", hint="see the log above")
+                self._loop.call_soon_threadsafe(self._note, end)
+
+    def _note(self, told: Started | Kept) -> None:
+        if isinstance(told, dict):
+            self._on_kept(told)
+        elif not self._started.done():
+            self._started.set_result(told)
+
     def _note_end(self) -> None:
         self._loop.remove_reader(self._process.sentinel)
         self._process.join()
         self._end.set()
 
 
-def run_worker(settings: ProxySettings, pipe: Connection) -> None:
+def run_worker(settings: ProxySettings, pipe: Connection, kept: Kept | None) -> None:
     """Be a worker; what its process runs."""
     keep_memory_private()  # anew, because an exec has taken it back
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group; the parent passes it on
@@ -105,22 +141,19 @@ def run_worker(settings: ProxySettings, pipe: Connection) -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None  # noqa: S101 - a worker is started by one
 
-    def tell(addresses: dict[str, list[str]]) -> None:
-        pipe.send(Started(health_address=addresses["health"][0]))
-        pipe.close()
+    def tell(told: Started | Kept) -> None:
+        with contextlib.suppress(OSError):  # the parent is gone, and this process ends with it
+            pipe.send(told)
 
     try:
-        asyncio.run(run_proxy(settings, on_listening=tell, ends_with=parent.sentinel))
+        asyncio.run(
+            run_proxy(
+                settings,
+                on_listening=lambda addresses: tell(Started(health_address=addresses["health"][0])),
+                ends_with=parent.sentinel,
+                kept=KeptFiles(kept, changed=tell),
+            )
+        )
     except ConfigError as error:
-        pipe.send(Started(complaint=error.message, hint=error.hint))
+        tell(Started(complaint=error.message, hint=error.hint))
         sys.exit(os.EX_CONFIG)
-
-
-async def _readable(fd: int) -> None:
-    loop = asyncio.get_running_loop()
-    event = asyncio.Event()
-    loop.add_reader(fd, event.set)
-    try:
-        await event.wait()
-    finally:
-        loop.remove_reader(fd)

@@ -15,7 +15,8 @@ from s3proxy.front.signer import StoreCredential
 from s3proxy.keys.secret_documents import SCHEME, SecretDocument, require_session
 from s3proxy.settings import PROFILE_SCHEME, ProxySettings, StoreCredentialSource
 from strongroom.errors import ConfigError
-from strongroom.filestamp import stamp_of
+from strongroom.filestamp import Changes, Stamp, stamp_of
+from strongroom.kept_files import KeptFiles, Read
 from strongroom.logs import log_event
 from strongroom.openbao.session import Session
 from strongroom.secret import Secret
@@ -27,12 +28,18 @@ _MEMBERS: Final = ("access_key_id", "secret_access_key", "session_token")
 class StoreCredentials:
     """The credentials in use. Call ``follow_file`` and ``follow_secret`` from time to time."""
 
-    def __init__(self, settings: ProxySettings, session: Session | None) -> None:
+    def __init__(self, settings: ProxySettings, session: Session | None, *, kept: KeptFiles | None = None) -> None:
         """Read them, unless they are in OpenBao.
 
+        Args:
+            settings: of the proxy.
+            session: the login at OpenBao, None without one.
+            kept: what was in force in the process that this one replaces.
+
         Raises:
-            ConfigError: they are missing or broken; at the start there are no older ones to keep.
+            ConfigError: they are missing or broken, and there are no older ones to keep.
         """
+        self._kept = kept or KeptFiles()
         self._source = settings.store_credentials
         self._path: Path | None = None
         self._secret: SecretDocument[StoreCredential] | None = None
@@ -45,8 +52,8 @@ class StoreCredentials:
             self._path = settings.store_credentials_file
         elif self._source.startswith(PROFILE_SCHEME):
             self._path = Path(os.environ.get("AWS_SHARED_CREDENTIALS_FILE") or Path.home() / ".aws" / "credentials")
-        self._stamp = stamp_of(self._path) if self._path else ()
-        self._read = self._read_source()
+        self._changes = Changes(self._stamp())
+        self._read, self._file_error = self._kept.start(self._read_source)
 
     @property
     def current(self) -> StoreCredential:
@@ -64,11 +71,10 @@ class StoreCredentials:
 
     def follow_file(self) -> None:
         """Read the file again if it has changed. Never fails."""
-        if self._path is None or (stamp := stamp_of(self._path)) == self._stamp:
+        if self._path is None or not self._changes.are_due(self._stamp()):
             return
-        self._stamp = stamp
         try:
-            self._read = self._read_source()
+            self._read = self._kept.load(self._read_source)
         except ConfigError as error:
             self._file_error = error.message
             fields = {"reason": error.message, "hint": error.hint}
@@ -82,12 +88,15 @@ class StoreCredentials:
         if self._secret is not None:
             await self._secret.refresh()
 
-    def _read_source(self) -> StoreCredential:
+    def _stamp(self) -> Stamp:
+        return stamp_of(self._path) if self._path else ()
+
+    def _read_source(self, read: Read) -> StoreCredential:
         if self._path is None:
             variables = {name: os.environ.get(f"AWS_{name.upper()}", "") for name in _MEMBERS}
             return _credential({name: value for name, value in variables.items() if value}, "AWS_* variables")
         try:
-            text = self._path.read_text(encoding="utf-8")
+            text = read(self._path).decode()
         except (OSError, UnicodeDecodeError) as error:
             msg = f"{self._path}: cannot be read ({getattr(error, 'strerror', 'it is not UTF-8')})"
             raise ConfigError(msg, hint="store_credentials says where the credentials for the store are") from None

@@ -8,6 +8,7 @@ import pytest
 from bridge.policy_file import PolicyFile, parse_policy
 from strongroom.errors import ConfigError, DeniedError
 from strongroom.identity import parse_spiffe_id
+from tests.support.looking import look_twice
 
 API = parse_spiffe_id("spiffe://example.org/ns/shop/sa/api")
 GOOD = '[[grant]]\nidentity = "spiffe://example.org/ns/shop/sa/*"\npaths = ["kv/shop/*"]\n'
@@ -55,26 +56,26 @@ def test_edits_are_followed_and_broken_ones_keep_the_old_policy(tmp_path: Path) 
     file = PolicyFile(path, observe=outcomes.append)
 
     path.write_text(OTHER)
-    file.reload_if_changed()
+    look_twice(file.reload_if_changed)
     file.policy.require(API, "kv/other/x", "k")
     with pytest.raises(DeniedError):
         file.policy.require(API, "kv/shop/x", "k")
 
     path.write_text("[[grant")
-    file.reload_if_changed()
+    look_twice(file.reload_if_changed)
     file.policy.require(API, "kv/other/x", "k")
     assert "is not TOML" in file.error
 
     path.unlink()
-    file.reload_if_changed()
+    look_twice(file.reload_if_changed)
     file.policy.require(API, "kv/other/x", "k")
     assert "does not exist" in file.error
 
     path.write_text(GOOD)
-    file.reload_if_changed()
+    look_twice(file.reload_if_changed)
     file.policy.require(API, "kv/shop/x", "k")
     assert file.error == ""
-    file.reload_if_changed()
+    look_twice(file.reload_if_changed)
     assert outcomes == [True, False, False, True]
 
 
@@ -89,5 +90,5 @@ def test_a_swapped_link_is_a_change(tmp_path: Path) -> None:
     file = PolicyFile(tmp_path / "policy.toml")
     (tmp_path / "..new").symlink_to("two")
     (tmp_path / "..new").replace(tmp_path / "..data")
-    file.reload_if_changed()
+    look_twice(file.reload_if_changed)
     file.policy.require(API, "kv/other/x", "k")

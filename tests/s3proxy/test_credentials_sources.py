@@ -20,6 +20,7 @@ from s3proxy.store.credentials import StoreCredentials
 from strongroom.errors import ConfigError
 from tests.s3proxy.conftest import client_of
 from tests.support.bridge import wait_for
+from tests.support.looking import look_twice
 
 CLIENTS = """
 [[credential]]
@@ -171,10 +172,10 @@ def test_the_store_credentials_come_from_the_environment_or_a_profile(
     credentials = StoreCredentials(settings_of(tmp_path, store_credentials="profile:work"), None)
     assert credentials.current.access_key_id == "w"
     file.write_text("[work]\naws_access_key_id = w2\naws_secret_access_key = s3\n")
-    credentials.follow_file()
+    look_twice(credentials.follow_file)
     assert (credentials.current.access_key_id, credentials.error) == ("w2", "")
     file.write_text("[work]\naws_access_key_id = w3\n")
-    credentials.follow_file()
+    look_twice(credentials.follow_file)
     assert credentials.current.access_key_id == "w2"
     assert "profile work" in credentials.error
 

@@ -65,6 +65,10 @@ def gone(pid: int) -> bool:
         return True
 
 
+def children_of(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
 @pytest.fixture
 def proxy(tmp_path: Path, store: SeaweedServer) -> Iterator[ProxyProcess]:
     with ProxyProcess(tmp_path / "proxy", store, settings={"processes": 2}) as running:
@@ -129,6 +133,39 @@ def test_a_dead_worker_comes_back_and_what_it_counted_stays(proxy: ProxyProcess,
     assert [event["status"] for event in events(proxy, "worker_ended")] == [-signal.SIGKILL] * 2
 
 
+def test_a_worker_that_dies_while_an_edit_is_broken_comes_back_with_what_is_in_force(
+    tmp_path: Path, store: SeaweedServer
+) -> None:
+    settings = {"processes": 2, "reload_interval_s": 0.05}
+    with ProxyProcess(tmp_path / "proxy", store, settings=settings) as proxy:
+        for name in ("policy.toml", "credentials.toml", "store.toml", "kek"):
+            (proxy.directory / name).write_text("[[broken")
+        wait_for(lambda: readiness(proxy)["credentials"]["detail"], "the broken edit to be told")
+        for pid in workers_of(proxy):
+            os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: len(workers_of(proxy)) == 4, "both to be back")
+        wait_for(lambda: readiness(proxy)["workers"]["detail"] == "2 of 2 processes serve", "both to serve")
+        with contextlib.closing(client_of(proxy.url, proxy.access_key, proxy.secret_key)) as client:
+            client.list_buckets()
+        state = readiness(proxy)
+        assert state["ready"]
+        assert "what was read before is in force" in state["policy"]["detail"]
+        assert "what was read before is in force" in state["credentials"]["detail"]
+        assert proxy.secret_key not in proxy.log_file.read_text()
+
+
+def test_a_worker_that_does_not_answer_is_replaced(tmp_path: Path, store: SeaweedServer) -> None:
+    settings = {"processes": 2, "worker_timeout_s": 1.0}
+    with ProxyProcess(tmp_path / "proxy", store, settings=settings) as proxy:
+        stopped, other = workers_of(proxy)
+        os.kill(stopped, signal.SIGSTOP)
+        wait_for(lambda: len(workers_of(proxy)) == 3, "a worker in its place")
+        assert gone(stopped)
+        assert not gone(other)
+        assert [event["worker_pid"] for event in events(proxy, "worker_silent")] == [stopped]
+        wait_for(lambda: readiness(proxy)["workers"]["detail"] == "2 of 2 processes serve", "both to serve")
+
+
 def test_sigterm_drains_all(proxy: ProxyProcess, s3: Any) -> None:
     """A transfer that has begun is finished, by whichever worker has it."""
     body = os.urandom(8 << 20)
@@ -165,6 +202,18 @@ def test_workers_end_with_a_parent_that_was_killed(proxy: ProxyProcess) -> None:
     proxy.process.kill()
     proxy.process.wait()
     wait_for(lambda: all(gone(pid) for pid in workers_of(proxy)), "the workers to end")
+
+
+def test_a_worker_that_starts_when_its_parent_is_killed_ends_without_a_traceback(proxy: ProxyProcess) -> None:
+    for pid in workers_of(proxy):
+        os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: len(events(proxy, "worker_ended")) == 2, "the deaths to be noticed")
+    wait_for(lambda: len(children_of(proxy.pid)) > 1, "a successor to begin")
+    successors = children_of(proxy.pid)
+    proxy.process.kill()
+    proxy.process.wait()
+    wait_for(lambda: all(gone(pid) for pid in successors), "the successors to end")
+    assert "Traceback" not in proxy.log_file.read_text()
 
 
 def test_what_a_worker_cannot_start_with_stops_the_start(tmp_path: Path, store: SeaweedServer) -> None:

@@ -18,6 +18,7 @@ from cli.dev.authority import Authority, IssuedFiles
 from strongroom.errors import ConfigError
 from strongroom.tls import client_context, server_context
 from strongroom.tls_reload import ReloadingServerContext
+from tests.support.looking import look_twice
 
 ID = "spiffe://example.org/ns/shop/sa/api"
 Make = Callable[[str, str, str], ssl.SSLContext]
@@ -212,19 +213,19 @@ def test_a_new_certificate_is_shown_and_a_broken_one_is_not(
     server = reloading(authority, server_files, outcomes)
     client = context(client_context, authority.ca_file, client_files)
     first = talk(server.front, client)[0]
-    server.reload_if_changed()
+    look_twice(server.reload_if_changed)
     assert talk(server.front, client)[0] == first
     authority.issue_server("server")
     assert talk(server.front, client)[0] == first
-    server.reload_if_changed()
+    look_twice(server.reload_if_changed)
     second = talk(server.front, client)[0]
     assert second != first
     server_files.key.write_text("broken")
-    server.reload_if_changed()
+    look_twice(server.reload_if_changed)
     assert talk(server.front, client)[0] == second
     assert "server.key" in server.error
     authority.issue_server("server")
-    server.reload_if_changed()
+    look_twice(server.reload_if_changed)
     assert talk(server.front, client)[0] not in {first, second}
     assert server.error == ""
     assert outcomes == [True, False, True]
@@ -239,7 +240,7 @@ def test_an_expired_certificate_is_not_taken(
     first = talk(server.front, context(client_context, authority.ca_file, client_files))[0]
     yesterday = dt.datetime.now(dt.UTC) - dt.timedelta(days=1)
     authority.issue_server("server", not_before=yesterday - dt.timedelta(days=1), not_after=yesterday)
-    server.reload_if_changed()
+    look_twice(server.reload_if_changed)
     assert "server.crt: the certificate expired at" in server.error
     assert talk(server.front, context(client_context, authority.ca_file, client_files))[0] == first
     with pytest.raises(ConfigError, match="expired at"):
@@ -254,7 +255,7 @@ def test_the_same_goes_for_clients_that_send_no_name(
     client = context(client_context, authority.ca_file, client_files)
     first = talk(server.front, client, name="127.0.0.1")[0]  # an address is not sent as a name (RFC 6066, section 3)
     authority.issue_server("server")
-    server.reload_if_changed()
+    look_twice(server.reload_if_changed)
     assert talk(server.front, client, name="127.0.0.1")[0] != first
 
 
@@ -272,7 +273,7 @@ def test_another_authority_of_the_clients_counts_after_a_reload(
     with pytest.raises((ssl.SSLError, ConnectionResetError, BrokenPipeError)):
         talk(server.front, unknown)
     clients_ca.write_bytes(other.ca_file.read_bytes())
-    server.reload_if_changed()
+    look_twice(server.reload_if_changed)
     talk(server.front, unknown)
     with pytest.raises((ssl.SSLError, ConnectionResetError, BrokenPipeError)):
         talk(server.front, known)
@@ -295,5 +296,5 @@ def test_links_that_are_swapped_are_followed(authority: Authority, client_files:
     first = talk(server.front, client)[0]
     (volume / "..tmp").symlink_to("two")
     (volume / "..tmp").replace(volume / "..data")
-    server.reload_if_changed()
+    look_twice(server.reload_if_changed)
     assert talk(server.front, client)[0] != first

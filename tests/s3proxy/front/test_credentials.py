@@ -9,6 +9,7 @@ from s3proxy.front.credentials_file import CredentialsFile
 from s3proxy.front.credentials_table import parse_credentials
 from s3proxy.front.errors import S3Error
 from strongroom.errors import ConfigError
+from tests.support.looking import look_twice
 
 SECRET = "c2VjcmV0LW9mLXRoZS1zaG9w"
 GOOD = f"""
@@ -81,6 +82,8 @@ def test_a_secret_of_a_file_is_trimmed() -> None:
         (GOOD.replace('prefixes = ["in/"]', "prefixes = []"), "grant 1: prefixes: must be"),
         (ANONYMOUS.replace('"read"', '"write"'), "anonymous: can be given read and list only"),
         ("[anonymous]\nbuckets = ['a']", "anonymous: must be a list"),
+        ("", "holds no [[credential]]"),
+        ("# half written\n", "holds no [[credential]]"),
     ],
 )
 def test_a_broken_file_is_refused_with_its_place_and_without_its_secrets(text: str, complaint: str) -> None:
@@ -95,7 +98,7 @@ def test_nothing_prints_a_secret() -> None:
     assert SECRET not in repr(parse(GOOD))
 
 
-@pytest.mark.parametrize("content", [None, b"[[credential", b"\xff"])
+@pytest.mark.parametrize("content", [None, b"", b"[[credential", b"\xff"])
 def test_a_missing_or_broken_file_stops_the_start(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "c.toml"
     if content is not None:
@@ -109,29 +112,34 @@ def test_edits_are_followed_and_broken_ones_keep_the_old_credentials(tmp_path: P
     path.write_text(GOOD)
     outcomes: list[bool] = []
     file = CredentialsFile(path, observe=outcomes.append)
-    file.reload_if_changed()
+    look_twice(file.reload_if_changed)
     assert outcomes == []
 
     path.write_text(GOOD.replace("SHOP", "BUREAU"))
-    file.reload_if_changed()
+    look_twice(file.reload_if_changed)
     file.table.require("BUREAU")
     with pytest.raises(S3Error):
         file.table.require("SHOP")
 
     path.write_text("[[credential")
-    file.reload_if_changed()
+    look_twice(file.reload_if_changed)
     file.table.require("BUREAU")
     assert "is not TOML" in file.error
 
+    path.write_text("")
+    look_twice(file.reload_if_changed)
+    file.table.require("BUREAU")
+    assert "holds no [[credential]]" in file.error
+
     path.unlink()
-    file.reload_if_changed()
+    look_twice(file.reload_if_changed)
     file.table.require("BUREAU")
     assert "does not exist" in file.error
 
     path.write_text(GOOD)
-    file.reload_if_changed()
+    look_twice(file.reload_if_changed)
     file.table.require("SHOP")
-    assert (file.error, outcomes) == ("", [True, False, False, True])
+    assert (file.error, outcomes) == ("", [True, False, False, False, True])
 
 
 def test_a_changed_secret_file_is_followed(tmp_path: Path) -> None:
@@ -140,14 +148,14 @@ def test_a_changed_secret_file_is_followed(tmp_path: Path) -> None:
     secret.write_text("the first secret key\n")
     file = CredentialsFile(path)
     secret.write_text("the second secret key\n")
-    file.reload_if_changed()
+    look_twice(file.reload_if_changed)
     assert file.table.require("SHOP").secret_key.reveal() == b"the second secret key"
 
     secret.unlink()
-    file.reload_if_changed()
+    look_twice(file.reload_if_changed)
     assert file.table.require("SHOP").secret_key.reveal() == b"the second secret key"
     assert "shop.key" in file.error
 
     secret.write_text("the third secret key\n")
-    file.reload_if_changed()
+    look_twice(file.reload_if_changed)
     assert file.table.require("SHOP").secret_key.reveal() == b"the third secret key"
