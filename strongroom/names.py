@@ -10,6 +10,11 @@ PREFIX = "STRONGROOM_"  # of all variables of ours
 # The import packages of this project. One of ours that cannot be imported is a mistake, not a missing extra.
 PACKAGES = frozenset({"bench", "bridge", "cli", "preload", "s3proxy", "strongroom", "wrapper"})
 
+# Variables of systemd's protocols that name the process they are for, and what supervision writes there until that
+# process is known.
+PIDS = ("LISTEN_PID", "WATCHDOG_PID")
+FOR_THE_CHILD = "of the child of strongroom-init"
+
 # Whose settings begin with the prefix and a word of their own; one environment may hold them all. Those that are yet to
 # come are named too, since images live longer than the releases in them.
 COMPONENTS = (

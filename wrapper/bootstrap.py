@@ -139,7 +139,11 @@ def probe() -> None:
         ProtectionError: they cannot.
     """
     read, write = os.pipe()
-    child = os.fork()
+    try:
+        child = os.fork()
+    except OSError as error:
+        msg = f"no process for the start of a static program: {error.strerror}"
+        raise ProtectionError(msg, hint="raise the limit on processes by one") from None
     if child == 0:
         try:
             start_tracer().wait_attached()

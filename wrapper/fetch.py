@@ -69,8 +69,7 @@ class Bridge:
 
         def receive(connection: ssl.SSLSocket, head: ResponseHead, deadline: float) -> None:
             _require_type(head, REGION_MEDIA_TYPE, "a region")
-            size = head.content_length
-            _receive_into(connection, memoryview(allocate(size)), deadline)
+            _receive_into(connection, memoryview(allocate(head.content_length)), deadline)
 
         self._post(path, request, receive)
 

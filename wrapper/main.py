@@ -7,6 +7,7 @@ from time import monotonic
 
 from strongroom.errors import ConfigError, StrongroomError
 from strongroom.isolation import unhidden
+from strongroom.names import FOR_THE_CHILD, PIDS
 from wrapper.exit_status import status_of
 
 TYPE_CHECKING = False
@@ -200,6 +201,9 @@ def given_environment() -> dict[str, str]:
     that the kernel keeps tells whether it was there before.
     """
     environ = unhidden(os.environ)
+    for name in PIDS:
+        if environ.get(name) == FOR_THE_CHILD:
+            environ[name] = str(os.getpid())
     if environ.get("LC_CTYPE", "").lower() in {"c.utf-8", "c.utf8", "utf-8"}:
         try:
             with open("/proc/self/environ", "rb") as file:

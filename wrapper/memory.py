@@ -4,6 +4,7 @@
 nor a debugger reads it, root or not. ``locked`` memory is an ordinary sealed memfd kept out of swap; root can read it.
 """
 
+import errno
 import fcntl
 import mmap
 import os
@@ -63,8 +64,8 @@ class SecretMemory:
             self.mapping = None  # first: it counts against RLIMIT_MEMLOCK, which may not hold two
             os.close(self._descriptor)
             self._descriptor, self.rung = _open(self._require)
-        os.ftruncate(self._descriptor, size)
         try:
+            os.ftruncate(self._descriptor, size)
             self.mapping = mmap.mmap(self._descriptor, size)
             if self.rung != REQUIRE_MEMFD_SECRET:
                 self.mapping.madvise(mmap.MADV_DONTDUMP)
@@ -82,6 +83,12 @@ class SecretMemory:
             self.rung = REQUIRE_ANY
 
     def _too_little(self, size: int, error: OSError) -> ProtectionError:
+        if error.errno == errno.EFBIG:
+            limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
+            return ProtectionError(
+                f"{size} bytes of {self.rung} memory cannot be had: RLIMIT_FSIZE is {limit}",
+                hint="raise the limit on file sizes (ulimit -f); memory that survives exec is a file to the kernel",
+            )
         limit = resource.getrlimit(resource.RLIMIT_MEMLOCK)[0]
         shown = "unlimited" if limit == resource.RLIM_INFINITY else f"{limit} bytes"
         return ProtectionError(
@@ -98,26 +105,30 @@ class SecretMemory:
         Raises:
             ProtectionError: there is no free one.
         """
-        moved = to_high_descriptor(self._descriptor)
+        moved = to_high_descriptor(self._descriptor, least=FIRST_DESCRIPTOR)  # the library takes no lower one
         self._descriptor = moved
         if self.rung != REQUIRE_MEMFD_SECRET:  # memfd_secret files cannot be sealed, nor sized a second time
             fcntl.fcntl(moved, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW)
         return moved
 
 
-def to_high_descriptor(descriptor: int) -> int:
+def to_high_descriptor(descriptor: int, *, least: int = 10) -> int:
     """Move a descriptor out of the way of scripts and let it survive exec; return its new number.
+
+    Args:
+        descriptor: what to move.
+        least: the lowest number that will do where few descriptors are allowed.
 
     Raises:
         ProtectionError: there is no free one.
     """
     soft_limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    first = min(FIRST_DESCRIPTOR, max(soft_limit - 8, 10))
+    first = min(FIRST_DESCRIPTOR, max(soft_limit - 8, least))
     try:
         moved = fcntl.fcntl(descriptor, fcntl.F_DUPFD, first)
     except OSError as error:
         msg = f"no descriptor is free from {first} on: {error.strerror}; RLIMIT_NOFILE is {soft_limit}"
-        raise ProtectionError(msg, hint="raise RLIMIT_NOFILE") from None
+        raise ProtectionError(msg, hint="raise RLIMIT_NOFILE (ulimit -n) to 128 or more") from None
     os.close(descriptor)
     return moved
 
@@ -127,9 +138,11 @@ def _open(require: str) -> tuple[int, str]:
         return libc.memfd_secret(), REQUIRE_MEMFD_SECRET
     except OSError as error:
         if require == REQUIRE_MEMFD_SECRET:
-            import errno
-
             name = errno.errorcode.get(error.errno or 0, "?")
             msg = f"memfd_secret cannot be had: {error.strerror} ({name}): {_CAUSES.get(name, 'see memfd_secret(2)')}"
             raise ProtectionError(msg, hint="allow less with --require locked, or --require any") from None
-    return os.memfd_create("strongroom", os.MFD_ALLOW_SEALING), REQUIRE_LOCKED
+    try:
+        return os.memfd_create("strongroom", os.MFD_ALLOW_SEALING), REQUIRE_LOCKED
+    except OSError as error:
+        msg = f"no memory that survives exec: {error.strerror}"
+        raise ProtectionError(msg, hint="see memfd_create(2)") from None

@@ -153,7 +153,10 @@ def _target_of(value: str, read_template: "Callable[[str], str] | None") -> "tup
 def _entry(name: str, parts: "list[str | Reference]", *, as_file: bool = False, decode: bool = False) -> Entry:
     if not is_env_name(name):
         msg = f"{name!r}: a variable with a reference may have letters, digits and _ in its name, no digit first"
-        raise ConfigError(msg)
+        other = name.replace(".", "_").replace("-", "").upper()
+        dotted = "." in name and is_env_name(other)
+        hint = f"Spring and its like read it as {other}, too; or write a file with the reference in it (template=)"
+        raise ConfigError(msg, hint=hint if dotted else "")
     if is_read_early(name):
         msg = f"{name}: is read before secrets are in place, and cannot be one"
         raise ConfigError(msg)

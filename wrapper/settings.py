@@ -18,6 +18,7 @@ SAVED_LAUNCH = "STRONGROOM_SAVED_LAUNCH"  # of `strongroom exec`
 _NOT_SETTINGS = (FROM_PATH, REGION, SAVED_LAUNCH)
 
 # Read by wrapper.supervise, before these settings are.
+SUPERVISION_FLAGS = ("--supervise", "--signal-group", "-g", "--remap", "--stop-timeout", "--stop-signal")
 _SUPERVISION = tuple(PREFIX + name for name in ("SUPERVISE", "SIGNAL_GROUP", "REMAP", "STOP_TIMEOUT", "STOP_SIGNAL"))
 
 REQUIRE_MEMFD_SECRET = "memfd-secret"  # noqa: S105 - the name of a system call
@@ -225,7 +226,9 @@ def split_arguments(arguments: list[str]) -> tuple[dict[str, str], list[str]]:
         if setting is None:
             msg = f"{flag}: unknown option"
             raise ConfigError(
-                msg, hint=f"the options are {' '.join(_BY_FLAG)}; a command that begins with - goes after --"
+                msg,
+                hint=f"the options are {' '.join([*_BY_FLAG, *SUPERVISION_FLAGS])}; a command that begins with - goes "
+                "after --",
             )
         if not equals and setting.parse is _switch:  # it may stand alone
             value = rest.pop(0) if rest and rest[0] in SWITCH_TEXTS else "1"

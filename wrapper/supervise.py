@@ -8,6 +8,8 @@ checked by init. Imports next to nothing: what comes before init is the one stre
 import os
 import sys
 
+from strongroom.names import FOR_THE_CHILD, PIDS
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,6 +30,7 @@ _OTHER_SWITCHES = (
     "--new-privileges",
     "--shared-key",
 )  # of `run`; may have one
+_ON_AND_OFF = (["0"], ["1"], ["false"], ["true"])
 _WITH_VALUE = {"--remap": REMAP, "--stop-timeout": STOP_TIMEOUT, "--stop-signal": STOP_SIGNAL}
 _VALUES = {REMAP: "FROM:TO", STOP_TIMEOUT: "SECONDS", STOP_SIGNAL: "SIG"}
 
@@ -62,8 +65,16 @@ def command_for_init(
 
 
 def environment_for_init(environ: "Mapping[str, str]") -> dict[str, str]:
-    """Return the environment without the variables that are dealt with, so that the child does not start over."""
-    return {name: value for name, value in environ.items() if name not in VARIABLES}
+    """Return the environment without the variables that are dealt with, so that the child does not start over.
+
+    What was meant for this process is meant for the child then, whose number nobody knows yet (sd_listen_fds(3)).
+    """
+    own = str(os.getpid())
+    return {
+        name: FOR_THE_CHILD if name in PIDS and value == own else value
+        for name, value in environ.items()
+        if name not in VARIABLES
+    }
 
 
 def own_command(arguments: "Sequence[str]") -> list[str]:
@@ -101,25 +112,25 @@ def _split(arguments: "Sequence[str]") -> tuple[dict[str, list[str]], list[str]]
     """Take our flags out of the words in front of the command; return them by variable, and the words that are left."""
     flags: dict[str, list[str]] = {}
     rest: list[str] = []
-    words = iter(arguments)
-    for word in words:
+    words = list(arguments)
+    while words:
+        word = words.pop(0)
         flag, equals, value = word.partition("=")
         if word == "--" or not word.startswith("-"):
-            rest += [word, *words]
-        elif flag in _SWITCHES:
+            return flags, [*rest, word, *words]
+        if flag in _SWITCHES:
             flags[_SWITCHES[flag]] = [value if equals else "1"]
         elif flag in _WITH_VALUE:
             name = _WITH_VALUE[flag]
-            text = value if equals else next(words, None)
-            if text is None:
+            if not equals and not words:
                 _refuse(f"{flag}: needs a value ({_VALUES[name]})")
-            flags.setdefault(name, []).append(text)
-        elif flag in _OTHER_SWITCHES:
+            flags.setdefault(name, []).append(value if equals else words.pop(0))
+        else:  # some other option of `run`, with its value
             rest.append(word)
-        else:  # some other option of `run`, which has a value
-            rest.append(word)
-            if not equals:
-                rest += [value for value in (next(words, None),) if value is not None]
+            alone = flag in _OTHER_SWITCHES and words[:1] not in _ON_AND_OFF
+            if not equals and not alone:
+                rest += words[:1]
+                del words[:1]
     return flags, rest
 
 

@@ -194,6 +194,13 @@ class TestLaunch:
         assert (running.process.returncode, errors) == (4, b"")
         assert b"STRONGROOM" not in output
 
+    def test_sockets_that_were_handed_to_it_are_the_child_s(self, driver: list[str], environ: dict[str, str]) -> None:
+        environ = {**environ, "LISTEN_FDS": "1", "LISTEN_PID": "1", "WATCHDOG_PID": "77"}
+        command = [*driver, "--supervise", "--", "sh", "-c", 'echo "$$ $LISTEN_PID $LISTEN_FDS $WATCHDOG_PID"']
+        with Running(command, environ=environ) as running:
+            assert running.line() == "2 2 1 77"
+            assert running.status() == 0
+
     def test_status_and_signals_without_it(self, driver: list[str], environ: dict[str, str]) -> None:
         with Running([*driver, "--", "sh", "-c", 'echo "$$"; exit 3'], environ=environ) as running:
             assert running.line() == "1"

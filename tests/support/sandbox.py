@@ -2,6 +2,7 @@
 
     memlock=BYTES    RLIMIT_MEMLOCK, and no right to exceed it, even for root
     nofile=COUNT     RLIMIT_NOFILE
+    fsize=BYTES      RLIMIT_FSIZE
     refuse=ERRNO     memfd_secret(2) fails with this errno, as under gVisor or a seccomp profile
     refuse=CALL:ERRNO  the same for the system call with this number
     ignore=SIGNAL    the signal is ignored
@@ -70,6 +71,8 @@ def main(words: list[str]) -> None:
             _limit_locked_memory(int(value))
         elif option == "nofile":
             resource.setrlimit(resource.RLIMIT_NOFILE, (int(value), int(value)))
+        elif option == "fsize":
+            resource.setrlimit(resource.RLIMIT_FSIZE, (int(value), int(value)))
         elif option == "refuse":
             call, colon, number = value.rpartition(":")
             _refuse(int(call) if colon else _MEMFD_SECRET, int(number))

@@ -343,6 +343,20 @@ class TestHowALaunchEnds:
         assert b"Traceback" not in done.stderr
 
     @pytest.mark.parametrize(
+        ("limit", "text"), [("fsize=0", "RLIMIT_FSIZE is 0"), ("nofile=64", "RLIMIT_NOFILE is 64")]
+    )
+    def test_with_117_and_one_request_when_a_limit_is_too_low(
+        self, launches: Launches, certificates: Certificates, limit: str, text: str
+    ) -> None:
+        variables = {**SECRET, "STRONGROOM_RETRIES": "3"}
+        with FakeBridge(certificates.server(), bundle({"SECRET": CANARY})) as bridge:
+            done = launches.run(["echo", "started"], variables, bridge=bridge.url, sandbox=[limit])
+
+        assert (done.returncode, done.stdout) == (exit_status.UNPROTECTED, b"")
+        assert text in done.stderr.decode()
+        assert bridge.connections == 1
+
+    @pytest.mark.parametrize(
         ("variables", "options", "status", "text"),
         [
             (SECRET, [], exit_status.CONFIG, "STRONGROOM_BRIDGE is not set"),

@@ -216,7 +216,30 @@ def test_what_fits_the_limit_once_fits_it_again_when_an_answer_was_lost() -> Non
     assert try_memory("memlock=65536", sizes=(60_000, 50_000, 60_000)) == "rung memfd-secret"
 
 
-def test_few_allowed_descriptors_are_enough() -> None:
-    code = "from wrapper.memory import SecretMemory\nm = SecretMemory('any')\nm.allocate(8)\nprint(m.seal())"
+SEAL = """
+from wrapper.memory import ProtectionError, SecretMemory
+memory = SecretMemory('any')
+memory.allocate(8)
+try:
+    print(memory.seal())
+except ProtectionError as error:
+    print(error.message, error.hint)
+"""
 
-    assert 10 <= int(in_sandbox("nofile=32", code=code)) < 32
+
+def test_the_descriptor_is_one_that_the_library_takes() -> None:
+    assert 100 <= int(in_sandbox("nofile=128", code=SEAL)) < 128
+
+
+@pytest.mark.parametrize("count", [32, 64, 100])
+def test_too_few_allowed_descriptors_are_named_and_not_the_library_s_to_complain_about(count: int) -> None:
+    assert in_sandbox(f"nofile={count}", code=SEAL).startswith(
+        f"no descriptor is free from 100 on: Invalid argument; RLIMIT_NOFILE is {count} raise RLIMIT_NOFILE"
+    )
+
+
+def test_a_limit_on_file_sizes_is_named() -> None:
+    shown = try_memory("fsize=0", sizes=(8,))
+
+    assert shown.startswith("117 8 bytes of ")
+    assert "RLIMIT_FSIZE is 0" in shown

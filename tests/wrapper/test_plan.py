@@ -186,6 +186,13 @@ def test_a_reference_in_a_name_that_shells_cannot_read_is_refused(name: str) -> 
         plan_launch({name: "bao:kv/a#k"})
 
 
+def test_a_dotted_name_is_refused_with_the_spelling_that_its_readers_take_too() -> None:
+    with pytest.raises(ConfigError) as caught:
+        plan_launch({"spring.data-source.password": "bao:kv/a#k"})
+
+    assert "SPRING_DATASOURCE_PASSWORD" in caught.value.hint
+
+
 @pytest.mark.parametrize("name", ["a-b", "BASH_FUNC_x%%", "A\udcff"])
 def test_such_a_name_without_reference_goes_on(name: str) -> None:
     assert plan_launch({name: "() { :; }"}).environment([]) == {name: "() { :; }"}

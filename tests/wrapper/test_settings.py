@@ -7,6 +7,9 @@ from hypothesis import strategies as st
 
 from strongroom.errors import ConfigError
 from wrapper.settings import SETTINGS, Setting, WrapperSettings, load_settings, split_arguments
+from wrapper.supervise import _SWITCHES as SWITCHED
+from wrapper.supervise import _WITH_VALUE as VALUED
+from wrapper.supervise import command_for_init
 
 # Three legal texts for each setting, one for each place it can be set in, none of them the default.
 TEXTS = {
@@ -52,6 +55,35 @@ WRONG = {
 def effective(settings: WrapperSettings, name: str) -> object:
     seconds = {"timeout": "timeout_s", "attempt-timeout": "attempt_timeout_s", "wait": "wait_s"}
     return getattr(settings, seconds.get(name, name).replace("-", "_"))
+
+
+SWITCHES = [setting.flag for setting in SETTINGS if setting.metavar == "[0|1]"]
+
+
+@pytest.mark.parametrize("flag", SWITCHES)
+def test_a_switch_needs_no_value(flag: str) -> None:
+    name = flag.removeprefix("--")
+    assert split_arguments([flag, "--", "env"]) == ({name: "1"}, ["env"])
+    assert split_arguments([flag, "env", "1"]) == ({name: "1"}, ["env", "1"])
+    assert split_arguments([flag, "0", "env"]) == ({name: "0"}, ["env"])
+    assert split_arguments([f"{flag}=0", "env"]) == ({name: "0"}, ["env"])
+    assert split_arguments([flag, "--wait", "3", "env"]) == ({name: "1", "wait": "3"}, ["env"])
+
+
+@pytest.mark.parametrize("flag", SWITCHES)
+def test_supervision_knows_the_switches(flag: str) -> None:
+    words = [flag, "--supervise", "--", "env"]
+    command = command_for_init(words, {}, own=["strongroom", "run"])
+    assert command is not None
+    assert command[-4:] == ["run", flag, "--", "env"]
+    assert command_for_init([flag, "1", "--supervise", "env"], {}, own=["run"]) is not None
+    assert command_for_init([flag, "env", "--supervise"], {}, own=["run"]) is None
+
+
+def test_the_hint_about_an_unknown_option_names_those_of_supervision_too() -> None:
+    with pytest.raises(ConfigError) as caught:
+        split_arguments(["--verbose", "--", "env"])
+    assert all(flag in caught.value.hint for flag in ("--quiet", *VALUED, *SWITCHED))
 
 
 def by_name(name: str) -> Setting:
