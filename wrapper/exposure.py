@@ -14,14 +14,21 @@ YAMA = "/proc/sys/kernel/yama/ptrace_scope"
 
 
 def refuse_exposed(settings: "WrapperSettings") -> None:
-    """Refuse what the settings say is not to be.
+    """Refuse to start where other programs of this user could take the secrets, if the settings say so.
 
     Raises:
         ProtectionError: Yama is demanded and lets programs of one user trace each other, or is not there.
-        ConfigError: everybody may read the private key, or write to it or to the certificates.
     """
     if settings.require_yama:
         _require_yama()
+
+
+def refuse_open_files(settings: "WrapperSettings") -> None:
+    """Refuse files of the wrapper that everybody may read or write; those that are missing are passed over.
+
+    Raises:
+        ConfigError: everybody may read the private key, or write to it or to the certificates.
+    """
     if not settings.shared_key:
         for option, path in (("key", settings.key), ("cert", settings.cert), ("ca", settings.ca)):
             _refuse_open_file(option, path)

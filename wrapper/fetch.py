@@ -6,10 +6,11 @@ repeated as ``retry`` decides; certificates that do not hold are not.
 
 import os
 import ssl
-from time import monotonic, sleep
+from time import monotonic, sleep, time
 
 from strongroom.bundle import FILES_MEDIA_TYPE, REGION_MEDIA_TYPE, encode_request
 from strongroom.errors import (
+    ConfigError,
     DeniedError,
     NotFoundError,
     PeerError,
@@ -20,6 +21,7 @@ from strongroom.errors import (
 from strongroom.reference import spell_key, spell_path
 from strongroom.tls import client_context
 from wrapper.dial import Dialer, HandshakeTimeoutError
+from wrapper.exposure import refuse_open_files
 from wrapper.http import MAX_HEAD_BYTES, ResponseHead, Url, decode_head, encode_post
 from wrapper.retry import BUSY, NOT_UP, RetryPolicy
 
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
     from wrapper.settings import WrapperSettings
 
 _MAX_DOCUMENT_BYTES = 64 << 20  # of plans and problems
+_FILES_PAUSE_S = 0.1
+_JUST_CHANGED_S = 2.0
 _BUSY_STATUSES = frozenset({429, 502, 503, 504})
 
 
@@ -57,7 +61,7 @@ class Bridge:
         self._url = Url(settings.bridge)
         # As bytes, so that neither socket nor ssl imports the IDNA codec, which takes 1 ms. A name is ASCII here.
         host = self._url.host.encode("ascii")
-        self._dialer = Dialer(host, self._url.port, client_context(settings.ca, settings.cert, settings.key))
+        self._dialer = Dialer(host, self._url.port, _own_context(settings))
 
     def fetch_region(self, path: str, request: "BundleRequest", allocate: "Callable[[int], mmap]") -> None:
         """Ask for a bundle and receive the region image into the memory that ``allocate`` gives for its size.
@@ -180,6 +184,42 @@ class Bridge:
         if isinstance(error, ssl.SSLEOFError) or not reason:
             return LostError(f"bridge {self._url}: connection lost")
         return PeerError(f"bridge {self._url}: TLS: {reason}", hint="does the address lead to the bridge's HTTPS port?")
+
+
+def _own_context(settings: "WrapperSettings") -> ssl.SSLContext:
+    """Return the context with our certificate, which a sidecar may be about to write.
+
+    Waited for, as long as for a bridge that is not up yet, are files that are missing, and those that have just been
+    changed: they are written one after the other, and key and certificate match when both are.
+
+    Raises:
+        ConfigError: a file is missing or wrong for good, or open to others.
+    """
+    deadline = monotonic() + min(settings.wait_s, settings.timeout_s)
+    while True:
+        try:
+            context = client_context(settings.ca, settings.cert, settings.key)
+            refuse_open_files(settings)  # they are there now
+        except ConfigError:
+            if monotonic() >= deadline or not _may_be_coming((settings.ca, settings.cert, settings.key)):
+                raise
+            sleep(_FILES_PAUSE_S)
+        else:
+            return context
+
+
+def _may_be_coming(paths: "tuple[str, ...]") -> bool:
+    """Return whether one of the files is missing or was changed in the last few seconds."""
+    now = time()
+    for path in paths:
+        try:
+            if abs(now - os.stat(path).st_mtime) < _JUST_CHANGED_S:
+                return True
+        except FileNotFoundError:
+            return True
+        except OSError:
+            return False
+    return False
 
 
 def _sleep_or_raise(pause: float | None, error: StrongroomError) -> None:

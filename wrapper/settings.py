@@ -133,7 +133,13 @@ SETTINGS = (
     ),
     Setting("timeout", "SECONDS", "30", _seconds, "how long fetching may take, with all attempts and pauses"),
     Setting("attempt-timeout", "SECONDS", "10", _seconds, "how long one request may take"),
-    Setting("wait", "SECONDS", "10", _seconds, "how long to wait for a bridge that is not up yet; 0 does not wait"),
+    Setting(
+        "wait",
+        "SECONDS",
+        "10",
+        _seconds,
+        "how long to wait for a bridge or certificates that are not there yet; 0 does not",
+    ),
     Setting("retries", "COUNT", "4", _count, "how often to ask again when the bridge is busy or an answer is lost"),
     Setting("save-launch", "FILE", "", _absolute, "write references and settings there, for `strongroom exec`"),
     Setting(

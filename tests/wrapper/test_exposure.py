@@ -5,6 +5,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -183,6 +184,66 @@ class TestTheFilesOfTheWrapper:
     ) -> None:
         Path(files["STRONGROOM_KEY"]).chmod(mode)
         assert launch(launches, certificates, ["true"], **files)[0] == 0
+
+
+class TestFilesThatComeLater:
+    """A sidecar writes the certificates, and the containers of a pod start together."""
+
+    @pytest.fixture
+    def settings(self, tmp_path: Path) -> dict[str, str]:
+        (tmp_path / "later").mkdir()
+        return {f"STRONGROOM_{name.upper()}": str(tmp_path / "later" / name) for name in ("ca", "cert", "key")}
+
+    @pytest.mark.parametrize("order", [("ca", "cert", "key"), ("key", "ca", "cert")])
+    @needs_root
+    def test_they_are_waited_for(
+        self, launches: Launches, certificates: Certificates, settings: dict[str, str], order: tuple[str, ...]
+    ) -> None:
+        variables = SECRET | settings | {"STRONGROOM_WAIT": "20"}
+        with (
+            FakeBridge(certificates.server(), bundle({"SECRET": b"value"})) as bridge,
+            launches.started(["printenv", "SECRET"], variables, bridge=bridge.url) as process,
+        ):
+            for name in order:
+                wait_until_asleep(process)
+                target = Path(settings[f"STRONGROOM_{name.upper()}"])
+                scratch = target.with_suffix(".new")
+                shutil.copy(getattr(certificates, name), scratch)
+                scratch.chmod(0o600)
+                scratch.rename(target)
+            output, errors = process.communicate(timeout=30)
+
+        assert (process.returncode, output) == (0, b"value\n"), errors
+
+    @pytest.mark.parametrize("missing", ["ca", "cert", "key"])
+    def test_but_no_longer_than_a_bridge_is(
+        self, launches: Launches, certificates: Certificates, settings: dict[str, str], missing: str
+    ) -> None:
+        path = settings[f"STRONGROOM_{missing.upper()}"]
+        variables = {f"STRONGROOM_{missing.upper()}": path, "STRONGROOM_WAIT": "0.3"}
+        status, _, errors = launch(launches, certificates, ["true"], **variables)
+
+        assert status == exit_status.CONFIG
+        assert f"{path}: does not exist" in errors
+
+    def test_one_that_is_wrong_for_good_is_not_waited_for(
+        self, launches: Launches, certificates: Certificates, tmp_path: Path
+    ) -> None:
+        wrong = tmp_path / "wrong"
+        wrong.write_text("no certificate\n")
+        os.utime(wrong, (1_000_000_000, 1_000_000_000))
+        variables = {"STRONGROOM_CA": str(wrong), "STRONGROOM_WAIT": "1000", "STRONGROOM_TIMEOUT": "1000"}
+
+        assert "is not a PEM file" in launch(launches, certificates, ["true"], **variables)[2]
+
+
+def wait_until_asleep(process: "subprocess.Popen[bytes]") -> None:
+    """Wait until the process sleeps by the clock."""
+    for _ in range(3000):
+        if process.poll() is not None or "nanosleep" in Path(f"/proc/{process.pid}/wchan").read_text():
+            return
+        time.sleep(0.01)
+    pytest.fail("it does not sleep")
 
 
 def test_plan_says_what_the_settings_give_up(launches: Launches) -> None:
