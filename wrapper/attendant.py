@@ -18,8 +18,10 @@ from wrapper.initial_stack import (
     executable_spans,
     parse_stack,
     repoint,
+    value_address,
 )
 from wrapper.machine import MACHINES, Departure, HeldSignals
+from wrapper.padding import VARIABLE as PADDING
 from wrapper.settings import REQUIRE_ANY, REQUIRE_MEMFD_SECRET
 from wrapper.tracee import CallError, GoneError, Tracee
 
@@ -137,6 +139,9 @@ class _Attendant:
             msg = f"{min(missing).decode('ascii')}: no placeholder in the environment"
             raise StackError(msg)
         tracee.write(stack.envp, b"".join(entry.to_bytes(8, "little") for entry in entries))
+        padding = value_address(stack, data, stack_pointer, PADDING.encode("ascii"))
+        if padding is not None:
+            tracee.write(padding, b"\0")
 
         page_bytes = stack.value(AT_PAGESZ)
         page = tracee.call(gadget, "mmap", 0, page_bytes, _PROT_READ | _PROT_EXEC, _MAP_PRIVATE | _MAP_ANONYMOUS, -1, 0)

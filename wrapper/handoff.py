@@ -6,9 +6,11 @@ import signal
 import stat
 
 from preload import LibraryError, library_path
-from strongroom.region import read_names
+from strongroom.region import read_slots
 from wrapper import libc
 from wrapper.exit_status import SIGNALLED, CannotExecError, ProtectionError
+from wrapper.padding import VARIABLE as PADDING
+from wrapper.padding import with_padding
 from wrapper.program import DYNAMIC, FOREIGN, Program
 
 TYPE_CHECKING = False
@@ -22,9 +24,8 @@ if TYPE_CHECKING:
 
 RUNG_PRELOAD = "preload"
 RUNG_PTRACE = "ptrace"  # wrapper.bootstrap
-ADDED = frozenset(
-    {"LD_PRELOAD", "STRONGROOM_REGION", "STRONGROOM_CHILDREN", "STRONGROOM_DUMPABLE"}
-)  # what is put beside the placeholders
+# What is put beside the placeholders.
+ADDED = frozenset({"LD_PRELOAD", "STRONGROOM_REGION", "STRONGROOM_CHILDREN", "STRONGROOM_DUMPABLE", PADDING})
 
 
 def choose_rung(program: Program, *, new_privileges: bool = False) -> str:
@@ -110,18 +111,20 @@ def build_environment(
         ProtectionError: the library cannot be loaded.
     """
     assert memory.mapping is not None  # noqa: S101 - it was fetched into
-    environment = plan.environment(read_names(memory.mapping), file_values)
+    slots = read_slots(memory.mapping)
+    value_bytes = {name: end - offset - len(name) - 1 for name, (_, offset, end) in slots.items()}
+    environment = plan.environment(list(slots), file_values)
     if settings.dumpable:
         environment["STRONGROOM_DUMPABLE"] = "1"
     if rung == RUNG_PTRACE and settings.children == "deny":
-        return environment
+        return with_padding(environment, value_bytes)
     library = usable_library()
     earlier = environment.get("LD_PRELOAD")
     environment["LD_PRELOAD"] = f"{library}:{earlier}" if earlier else library
     environment["STRONGROOM_REGION"] = f"{memory.rung}:{memory.seal()}"
     if settings.children != "inherit":
         environment["STRONGROOM_CHILDREN"] = settings.children
-    return environment
+    return with_padding(environment, value_bytes)
 
 
 def harden(settings: "WrapperSettings") -> None:

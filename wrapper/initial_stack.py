@@ -136,6 +136,22 @@ def repoint(
     return entries, found
 
 
+def value_address(stack: InitialStack, data: bytes, address: int, name: bytes) -> int | None:
+    """Return where the value of a variable begins; None if it is not in the environment.
+
+    Args:
+        stack: what ``parse_stack`` returned.
+        data: the bytes of the stack from ``address`` on, with the strings of the environment.
+        address: the stack pointer.
+        name: of the variable.
+    """
+    prefix = name + b"="
+    for entry in stack.entries:
+        if entry >= address and data.startswith(prefix, entry - address):
+            return entry + len(prefix)
+    return None
+
+
 def executable_spans(head: bytes, address: int) -> "Iterator[tuple[int, int]]":
     """Yield begin and end of the parts of an ELF image in memory that hold code.
 

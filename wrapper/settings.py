@@ -6,6 +6,7 @@ Parsed by hand and held in a plain class: argparse and dataclasses would cost ea
 
 from strongroom.errors import ConfigError
 from strongroom.names import PREFIX, is_of_component, is_service_link
+from wrapper.padding import VARIABLE as PADDING
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 FROM_PATH = "STRONGROOM_FROM_PATH"
 REGION = "STRONGROOM_REGION"
 SAVED_LAUNCH = "STRONGROOM_SAVED_LAUNCH"  # of `strongroom exec`
-_NOT_SETTINGS = (FROM_PATH, REGION, SAVED_LAUNCH)
+_NOT_SETTINGS = (FROM_PATH, REGION, SAVED_LAUNCH, PADDING)
 
 # Read by wrapper.supervise, before these settings are.
 SUPERVISION_FLAGS = ("--supervise", "--signal-group", "-g", "--remap", "--stop-timeout", "--stop-signal")

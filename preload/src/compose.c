@@ -2,14 +2,15 @@
 
 #include "bytes.h"
 #include "children.h"
+#include "padding.h"
 #include "preload_list.h"
 
 enum {
-    ADDED_ENTRIES = 4, /* region, LD_PRELOAD, policy and the NULL at the end */
+    ADDED_ENTRIES = 5, /* region, LD_PRELOAD, policy, padding and the NULL at the end */
 };
 
-/* What an entry is to us; each of the last three counts once in an environment. */
-enum role { ROLE_PLAIN, ROLE_SECRET, ROLE_REGION, ROLE_PRELOAD, ROLE_POLICY, ROLES };
+/* What an entry is to us. Those from the region on are ours, and count once in an environment. */
+enum role { ROLE_PLAIN, ROLE_SECRET, ROLE_REGION, ROLE_PRELOAD, ROLE_POLICY, ROLE_PADDING, ROLES };
 
 uint32_t compose_secret(const struct state *state, const char *entry) {
     if (entry[0] == '\0' || !name_filter_has(state, entry)) {
@@ -40,7 +41,10 @@ static enum role role_of(const struct state *state, const char *entry, uint32_t 
     if (is_variable(entry, PRELOAD_VARIABLE)) {
         return ROLE_PRELOAD;
     }
-    return is_variable(entry, CHILDREN_VARIABLE) ? ROLE_POLICY : ROLE_PLAIN;
+    if (is_variable(entry, CHILDREN_VARIABLE)) {
+        return ROLE_POLICY;
+    }
+    return is_variable(entry, PADDING_VARIABLE) ? ROLE_PADDING : ROLE_PLAIN;
 }
 
 struct composition_size compose_measure(const struct state *state, char *const *list) {
@@ -115,6 +119,9 @@ static bool translate(struct composition *composition, const struct state *state
             *entry = state->policy_entry;
         }
         return true;
+    case ROLE_PADDING:
+        *entry = audience == AUDIENCE_TRUSTED ? state->padding_entry : audience == AUDIENCE_DENIED ? NULL : *entry;
+        return true;
     default:
         return true;
     }
@@ -129,32 +136,38 @@ static char *translate_secret(const struct state *state, uint32_t slot, enum aud
     return audience == AUDIENCE_LAUNCH && is_empty ? entry : NULL;
 }
 
+/* Appends what an entry becomes. False when there is no room. */
+static bool add(struct composition *composition, const struct state *state, enum role role, enum audience audience,
+                char *region, char *entry) {
+    return translate(composition, state, role, audience, region, &entry) && append(composition, entry);
+}
+
 bool compose(struct composition *composition, const struct state *state, char *const *list, enum audience audience,
              char *region) {
     bool seen[ROLES] = {false};
+    bool trusted = audience == AUDIENCE_TRUSTED;
+    /* What looks for its arguments in front of the first entry finds them only if that one lies on the stack, too; and what
+     * takes the room of strings that lie one behind the other gets more of it when the padding comes last. */
+    if (trusted && !append(composition, region)) {
+        return false;
+    }
+    seen[ROLE_REGION] = trusted;
     for (; *list != NULL; list++) {
-        char *entry = *list;
         uint32_t slot;
-        enum role role = role_of(state, entry, &slot);
-        if (role == ROLE_SECRET) {
-            entry = translate_secret(state, slot, audience, entry);
-        } else if (role != ROLE_PLAIN) {
-            if (seen[role]) {
-                continue;
+        enum role role = role_of(state, *list, &slot);
+        if (role == ROLE_SECRET || role == ROLE_PLAIN) {
+            if (!append(composition, role == ROLE_PLAIN ? *list : translate_secret(state, slot, audience, *list))) {
+                return false;
             }
+        } else if (!seen[role] && !(trusted && role == ROLE_PADDING)) {
             seen[role] = true;
-            if (!translate(composition, state, role, audience, region, &entry)) {
+            if (!add(composition, state, role, audience, region, *list)) {
                 return false;
             }
         }
-        if (!append(composition, entry)) {
-            return false;
-        }
     }
     for (enum role role = ROLE_REGION; role < ROLES; role++) {
-        char *entry = NULL;
-        if (!seen[role] && (!translate(composition, state, role, audience, region, &entry) ||
-                            !append(composition, entry))) {
+        if (!seen[role] && !add(composition, state, role, audience, region, NULL)) {
             return false;
         }
     }

@@ -39,7 +39,7 @@ struct composition_size compose_measure(const struct state *state, char *const *
 /* Composes the environment into `composition`, whose pointers and sizes are set and which is otherwise zero. `region` is
  * the STRONGROOM_REGION entry for AUDIENCE_TRUSTED, and is not copied. Returns false when the room was not enough.
  *
- * Of LD_PRELOAD, STRONGROOM_REGION and STRONGROOM_CHILDREN only the first entry counts, and later ones are left out:
+ * Of LD_PRELOAD and our own variables only the first entry counts, and later ones are left out:
  * getenv() and musl's loader take the first of duplicates, glibc's loader the last, and a program must not be given two
  * answers to what it may have. */
 bool compose(struct composition *composition, const struct state *state, char *const *list, enum audience audience,

@@ -8,6 +8,7 @@
 #include "fail.h"
 #include "go.h"
 #include "handover.h"
+#include "padding.h"
 #include "preload_list.h"
 #include "syscalls.h"
 
@@ -59,6 +60,7 @@ static struct storage make_storage(const char *policy_entry, size_t library_byte
     size_t slots = state.region.slot_count;
     size_t bytes = slots * (sizeof(uint32_t) + sizeof(char *) + sizeof(struct name_place)) + library_bytes + 64;
     bytes += policy_entry == NULL ? 0 : text_length(policy_entry);
+    bytes += padding_entry_bytes(padding_bytes(&state.region));
     for (uint32_t slot = 0; slot < slots; slot++) {
         bytes += state.region.slots[slot].name_bytes + 16;
     }
@@ -121,6 +123,12 @@ static void load_region(char *text) {
         state.policy_entry = cut_copy(&storage, policy_entry, text_length(policy_entry));
         state.policy = state.policy_entry + sizeof CHILDREN_VARIABLE;
     }
+    size_t padding = padding_bytes(&state.region);
+    if (padding > 0) {
+        state.padding_entry = cut(&storage, padding_entry_bytes(padding));
+        padding_print(state.padding_entry, padding);
+    }
+    padding_empty(state.list);
     keep_names(&storage);
     uint32_t *hints = cut(&storage, state.region.slot_count * sizeof *hints);
     environment_repoint(state.list, &state.region, hints);

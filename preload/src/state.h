@@ -26,6 +26,7 @@ struct state {
     const char *library;    /* this library as LD_PRELOAD names it; "" when it came another way */
     char *policy_entry;     /* `STRONGROOM_CHILDREN=...`, or NULL */
     const char *policy;     /* its value, or NULL */
+    char *padding_entry;    /* `STRONGROOM_PADDING=...` for a child, or NULL */
     enum rung rung;
     struct libc libc;
     uint64_t name_filter[NAME_FILTER_WORDS]; /* one bit per pair of first bytes of the names in the region */

@@ -71,7 +71,7 @@ def test_nothing_of_the_wrapper_reaches_the_application(launcher: Launcher, flag
     process = start(launcher, flags, "env")
     out, err = process.communicate(timeout=20)
     names = {line.partition("=")[0] for line in out.splitlines()}
-    assert {name for name in names if name.startswith("STRONGROOM")} == {"STRONGROOM_REGION"}, err
+    assert {name for name in names if name.startswith("STRONGROOM")} == {"STRONGROOM_REGION", "STRONGROOM_PADDING"}, err
     assert str(launcher.stack.directory) not in out, "no path of a certificate"
 
 

@@ -16,9 +16,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 enum { ENTRIES_MAX = 64, SECRETS = 4 };
 
 static const char LIBRARY[] = "/opt/libstrongroom.so";
+static char REGION[] = "STRONGROOM_REGION=memfd-secret:101";
 static const char *const NAMES[] = {
-    "LD_PRELOAD", "STRONGROOM_REGION", "STRONGROOM_CHILDREN", "ONE", "TWO", "PLAIN", "", "LD_PRELOADED",
+    "LD_PRELOAD", "STRONGROOM_REGION", "STRONGROOM_CHILDREN", "STRONGROOM_PADDING", "ONE", "TWO", "PLAIN", "",
+    "LD_PRELOADED",
 };
+enum { OURS = 4 };
 static const char *const PIECES[] = {
     LIBRARY, ":", " ", "\t", "/other/libstrongroom.so", "a", "1", "memfd-secret:100", "=", "inherit",
 };
@@ -115,8 +118,11 @@ static size_t count_of(char *const *list, const char *name) {
 }
 
 static void check(const struct state *state, char *const *list, enum audience audience) {
-    for (size_t i = 0; i < 3; i++) {
+    for (size_t i = 0; i < OURS; i++) {
         require(count_of(list, NAMES[i]) <= 1);
+    }
+    if (audience == AUDIENCE_TRUSTED) {
+        require(strcmp(list[0], REGION) == 0);
     }
     for (; *list != NULL; list++) {
         require(compose_secret(state, *list) == REGION_NO_SLOT || strchr(*list, '=')[1] == '\0');
@@ -135,6 +141,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     unsigned options = next(&script);
     state.library = (options & 1) != 0 ? LIBRARY : "";
     state.policy_entry = (options & 2) != 0 ? "STRONGROOM_CHILDREN=deny" : NULL;
+    state.padding_entry = (options & 32) != 0 ? "STRONGROOM_PADDING=...." : NULL;
     enum audience audience = (options >> 2) % 3;
     char *list[ENTRIES_MAX + 1];
     size_t count = 0;
@@ -155,7 +162,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         .text = text,
         .text_left = room.text_bytes - missing_text,
     };
-    if (compose(&composition, &state, list, audience, "STRONGROOM_REGION=memfd-secret:101")) {
+    if (compose(&composition, &state, list, audience, REGION)) {
         check(&state, composition.entries, audience);
     } else {
         require(missing_entries > 0 || missing_text > 0);

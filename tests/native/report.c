@@ -1,4 +1,4 @@
-/* Prints all that a program inherits: arguments, environment (but for the two variables of the library), directory,
+/* Prints all that a program inherits: arguments, environment (but for the variables of the library), directory,
  * file mode mask, blocked and ignored signals, process group relation, and descriptors with their flags. */
 #include <dirent.h>
 #include <sys/stat.h>
@@ -46,7 +46,8 @@ int main(int argc, char **argv) {
         print_text("argv", argv[i]);
     }
     for (char **entry = environ; *entry != NULL; entry++) {
-        if (strncmp(*entry, "LD_PRELOAD=", 11) != 0 && strncmp(*entry, "STRONGROOM_REGION=", 18) != 0) {
+        if (strncmp(*entry, "LD_PRELOAD=", 11) != 0 && strncmp(*entry, "STRONGROOM_REGION=", 18) != 0 &&
+            strncmp(*entry, "STRONGROOM_PADDING=", 19) != 0) {
             print_text("env", *entry);
         }
     }

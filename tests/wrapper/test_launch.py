@@ -121,7 +121,7 @@ class TestWhatTheApplicationFinds:
         found = environment_of(done.stdout)
         expected = {b"PATH", b"SECRET", *(name.encode() for name in given)}
         if url:
-            expected |= {b"LD_PRELOAD", b"STRONGROOM_REGION"}
+            expected |= {b"LD_PRELOAD", b"STRONGROOM_REGION", b"STRONGROOM_PADDING"}
         assert found.keys() == expected
         assert {name: os.fsdecode(found[name.encode()]) for name in given} == given
 

@@ -181,6 +181,7 @@ def test_the_value_of_an_unknown_variable_is_not_shown() -> None:
     [
         "STRONGROOM_FROM_PATH",
         "STRONGROOM_REGION",
+        "STRONGROOM_PADDING",
         "STRONGROOM_BRIDGE_LISTEN",
         "STRONGROOM_S3PROXY_X",
         "STRONGROOM_DEV_X",

@@ -15,6 +15,7 @@ from wrapper.initial_stack import (
     executable_spans,
     parse_stack,
     repoint,
+    value_address,
 )
 
 BASE = 0x7FFC_1234_5670
@@ -109,3 +110,14 @@ def test_the_code_of_the_vdso_is_found() -> None:
 
     assert spans
     assert all(start <= begin < stop <= end for begin, stop in spans)
+
+
+@given(environment=POINTERS)
+def test_value_of_a_variable_is_found_where_it_begins(environment: list[bytes]) -> None:
+    data = build([b"app"], environment)
+
+    address = value_address(parse_stack(data, BASE), data, BASE, b"SECRET")
+
+    values = [text.removeprefix(b"SECRET=") for text in environment if text.startswith(b"SECRET=")]
+    found = None if address is None else data[address - BASE :].split(b"\0")[0]
+    assert found == (values[0] if values else None)
