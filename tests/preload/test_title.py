@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.preload.launch import PLAIN, Launcher, Programs
+from tests.preload.launch import EXEC, PLAIN, Build, Launcher, Programs
 from wrapper.padding import VARIABLE, with_padding
 
 METHODS = ["sum", "back", "adjoining"]
@@ -37,6 +37,14 @@ def test_child_shows_a_title_too(launcher: Launcher, programs: Programs, method:
     command: list[str | Path] = ["env", program, method, program]
     said = launch(launcher, command, {"SECRET": b"A" * size})
     assert said == f"room for a title, secret of {size}\n" * 2
+
+
+@pytest.mark.parametrize("size", [100, 100 * 1024])
+@pytest.mark.parametrize("method", METHODS)
+def test_static_child_shows_a_title_too(launcher: Launcher, build: Build, method: str, size: int) -> None:
+    command: list[str | Path] = [*EXEC, build("title", "gcc", "-static"), method]
+    said = launch(launcher, command, {"SECRET": b"A" * size})
+    assert said == f"room for a title, secret of {size}\n"
 
 
 def test_many_secrets_have_room_together(launcher: Launcher, programs: Programs) -> None:

@@ -4,6 +4,7 @@
 #include <linux/elf.h>
 
 #include "../bytes.h"
+#include "../padding.h"
 #include "farewell.h"
 #include "tracee.h"
 
@@ -169,12 +170,18 @@ static uint64_t map_secrets(const struct tracee *tracee, const struct shared *co
     return (uint64_t)base;
 }
 
+/* The string at `address` if it lies on the stack that was read, else NULL. What was read ends with a NUL. */
+static const char *string_at(const struct stack *stack, uint64_t address) {
+    bool inside = address >= stack->address && address - stack->address < stack->length;
+    return inside ? stack->bytes + (address - stack->address) : NULL;
+}
+
 /* The slot of the secret for which the string at `address` is the placeholder, or REGION_NO_SLOT. */
 static uint32_t slot_of(const struct stack *stack, const struct region *region, uint64_t address) {
-    if (address < stack->address || address - stack->address >= stack->length) {
+    const char *entry = string_at(stack, address);
+    if (entry == NULL) {
         return REGION_NO_SLOT;
     }
-    const char *entry = stack->bytes + (address - stack->address);
     size_t name_bytes;
     uint32_t slot = region_find(region, entry, &name_bytes);
     bool is_placeholder = slot != REGION_NO_SLOT && entry[name_bytes] == '=' && entry[name_bytes + 1] == '\0';
@@ -203,6 +210,18 @@ static void repoint(const struct tracee *tracee, const struct stack *stack, cons
     }
     tracee_write(tracee, stack->address + stack->envp * sizeof *entries, entries + stack->envp,
                  (stack->auxv - 1 - stack->envp) * sizeof *entries);
+}
+
+/* Makes STRONGROOM_PADDING an empty variable, as the library does (padding.h). */
+static void empty_padding(const struct tracee *tracee, const struct stack *stack) {
+    const uint64_t *entries = words_of(stack);
+    for (size_t i = stack->envp; i + 1 < stack->auxv; i++) {
+        const char *entry = string_at(stack, entries[i]);
+        if (entry != NULL && text_starts_with(entry, PADDING_VARIABLE "=")) {
+            tracee_write(tracee, entries[i] + sizeof PADDING_VARIABLE, "", 1);
+            return;
+        }
+    }
 }
 
 /* Puts the code for our leave-taking into a page of its own; returns its address. */
@@ -242,6 +261,7 @@ void attend(int pid, const struct orders *orders) {
         tracee_end(&tracee, "the vDSO holds no system call instruction");
     }
     uint64_t base = map_secrets(&tracee, &orders->copy);
+    empty_padding(&tracee, &stack); /* before the pointers: those that are written are no longer of the stack */
     repoint(&tracee, &stack, &orders->region, base);
     uint64_t page = place_farewell(&tracee, &stack, orders, registers.words[REGISTER_PC]);
     if (!orders->dumpable) { /* last: from now on only root reads or writes it */
