@@ -1,7 +1,7 @@
 """The variable that makes the room on the initial stack as long as secrets in their placeholders would be.
 
-Servers take the room of their arguments and environment for a title, and some compute it from the strings that ``environ``
-points at (preload/src/padding.h). Whoever puts the secrets in place makes this variable an empty one.
+Servers take the room of their arguments and environment for a title, and some compute it from the strings that
+``environ`` points at (preload/src/padding.h). Whoever puts the secrets in place makes this variable an empty one.
 """
 
 TYPE_CHECKING = False
@@ -14,7 +14,7 @@ _VARIABLE_MAX = 128 * 1024  # MAX_ARG_STRLEN of execve(2), with the NUL
 
 
 def padding(value_bytes: int) -> str:
-    """Return the value of the variable; empty when it would be longer than a variable can be, and there is none then."""
+    """Return the value of the variable; empty for none, when it would be longer than a variable can be."""
     length = value_bytes + -value_bytes % _STEP
     return "." * length if len(VARIABLE) + 2 + length <= _VARIABLE_MAX else ""
 

@@ -39,18 +39,23 @@ def test_strings_as_the_program_sees_them_fit_into_what_was_passed(
         assert next(iter(padded)) not in sizes
 
 
-@pytest.mark.parametrize("linking", [(), ("-static",)], ids=["dynamic", "static"])
+@pytest.fixture(params=[(), ("-static",)], ids=["dynamic", "static"])
+def title(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A server that shows a title."""
+    source = ROOT / "tests" / "native" / "title.c"
+    program = str(tmp_path / "title")
+    subprocess.run(
+        ["gcc", "-D_GNU_SOURCE", f"-I{source.parent}", *request.param, str(source), "-o", program], check=True
+    )
+    return program
+
+
 @pytest.mark.parametrize("method", ["sum", "back", "adjoining"])
 @pytest.mark.parametrize("size", [100, 100 * 1024])
-def test_server_shows_a_title(  # noqa: PLR0913 - fixtures and what is varied
-    launches: Launches, certificates: Certificates, tmp_path: Path, linking: tuple[str, ...], method: str, size: int
+def test_server_shows_a_title(
+    launches: Launches, certificates: Certificates, title: str, method: str, size: int
 ) -> None:
-    program = tmp_path / "title"
-    source = ROOT / "tests" / "native" / "title.c"
-    command = ["gcc", "-D_GNU_SOURCE", f"-I{source.parent}", *linking, str(source), "-o", str(program)]
-    subprocess.run(command, check=True)
-
     with FakeBridge(certificates.server(), bundle({"SECRET": b"A" * size})) as bridge:
-        done = launches.run([str(program), method], {"SECRET": "bao:kv/title#password"}, bridge=bridge.url)
+        done = launches.run([title, method], {"SECRET": "bao:kv/title#password"}, bridge=bridge.url)
 
     assert (done.returncode, done.stdout) == (0, f"room for a title, secret of {size}\n".encode()), done.stderr
