@@ -7,6 +7,7 @@ import os
 
 from wrapper.exit_status import REGION
 from wrapper.initial_stack import (
+    AT_BASE,
     AT_EXECFN,
     AT_PAGESZ,
     AT_PHDR,
@@ -145,7 +146,8 @@ class _Attendant:
 
         page_bytes = stack.value(AT_PAGESZ)
         page = tracee.call(gadget, "mmap", 0, page_bytes, _PROT_READ | _PROT_EXEC, _MAP_PRIVATE | _MAP_ANONYMOUS, -1, 0)
-        head = stack.value(AT_PHDR) - ELF_HEADER_BYTES  # where linkers put them
+        # The program begins in its loader, if it has one; in a static program linkers put the table behind the header.
+        head = stack.auxiliary.get(AT_BASE) or stack.value(AT_PHDR) - ELF_HEADER_BYTES
         departure = Departure(
             child=os.getpid(),
             page=page,

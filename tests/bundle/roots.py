@@ -83,9 +83,12 @@ def musl(directory: Path) -> Path:
 
 
 def debian(directory: Path) -> Path:
-    """A shell, two programs and a program for glibc, with the libraries of this machine; no Python."""
+    """A shell, two programs, a program for glibc and a static one behind an entrypoint, with libraries; no Python."""
     root = make_root(directory)
     compile_c("gcc", "show.c", root / "show")
+    compile_c("musl-gcc", "show.c", root / "show-static", "-static")
+    (root / "entrypoint.sh").write_text('#!/bin/bash\nset -e\nexec "$@"\n')
+    (root / "entrypoint.sh").chmod(0o755)
     for program in ("/bin/bash", "/usr/bin/env", "/bin/cat"):
         copy_with_libraries(root, program)
     return root

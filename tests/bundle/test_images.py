@@ -68,6 +68,26 @@ def test_a_shell_entrypoint_of_a_debian_image(images: Mapping[str, Image], refer
     assert f"SECRET={SECRET}" in output.splitlines()
 
 
+@pytest.mark.parametrize("starter", STARTERS)
+def test_a_static_program_behind_an_entrypoint(
+    images: Mapping[str, Image], references: Mapping[str, str], starter: str
+) -> None:
+    command = [LAUNCHER, "run", "--", "/entrypoint.sh", "/show-static"]
+    with STARTERS[starter](images["debian"], command, references) as container:
+        assert container.read_line() == SECRET, container.finish()
+        status = status_of(container.pid)
+        environ = Path(f"/proc/{container.pid}/environ").read_bytes()
+        children = Path(f"/proc/{container.pid}/task/{container.pid}/children").read_text()
+        program = str(Path(f"/proc/{container.pid}/exe").readlink())
+        assert container.finish()[:2] == (7, "")
+    assert program.endswith("/show-static")
+    assert status["NSpid"].split()[1:] == ["1"]
+    assert status["TracerPid"] == "0"
+    assert not children, "no tracer is left"
+    assert b"SECRET=\0" in environ
+    assert SECRET.encode() not in environ
+
+
 def test_the_image_is_read_only(images: Mapping[str, Image]) -> None:
     command = [LAUNCHER, "run", "--", "/bin/bash", "-c", f"echo x >/new || echo x >{BUNDLE}/new || echo refused"]
     with start_by_unshare(images["debian"], command, {}) as container:

@@ -1,5 +1,6 @@
 """A wheel built from this tree, installed into an empty environment, works."""
 
+import os
 import subprocess
 import sys
 import venv
@@ -58,6 +59,7 @@ def test_it_runs_in_an_empty_environment(wheel: Path, tmp_path: Path) -> None:
         check=True,
     )
     assert library.stdout.strip().startswith(str(tmp_path))
+    assert os.access(Path(library.stdout.strip()).with_name("strongroom-tracer"), os.X_OK)
     bridge = run("bridge", "--help")
     assert bridge.returncode == 1
     assert "pip install 'strongroom[bridge]'" in bridge.stderr

@@ -25,7 +25,8 @@ def built(version: str) -> dict[str, Any]:
 def test_wheel_carries_the_library_and_says_for_whom() -> None:
     data = built("standard")
     machine = os.uname().machine
-    assert f"preload/lib/{machine}/libstrongroom.so" in data["force_include"].values()
+    for name in ("libstrongroom.so", "strongroom-tracer"):
+        assert f"preload/lib/{machine}/{name}" in data["force_include"].values()
     assert all(Path(source).is_file() for source in data["force_include"])
     assert data["tag"] == f"py3-none-manylinux_2_17_{machine}.musllinux_1_1_{machine}"
     assert data["pure_python"] is False

@@ -1,7 +1,8 @@
 """The code that is placed in a static program: run for real, on x86-64 and, where qemu is there, on aarch64.
 
-A C program forks a child, maps the code, jumps to it on a stack of its own, and reports what it finds at the place that
-the code takes for the entry point.
+Both kinds of it: what the wrapper puts together, and what strongroom-tracer carries with it. A C program forks a child,
+maps the code, jumps to it on a stack of its own, and reports what it finds at the place that the code takes for the entry
+point.
 """
 
 import shutil
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from wrapper.machine import MACHINES, Departure, HeldSignals, Machine
+from wrapper.machine import MACHINES, Departure, HeldSignals
 
 NATIVE = Path(__file__).parents[1] / "native" / "static"
 PAGE = 0x10_0000_0000
@@ -46,24 +47,50 @@ def harness(machine: str, tmp_path_factory: pytest.TempPathFactory) -> list[str]
     return [*emulator, str(program)]
 
 
-def code_for(machine: Machine, *, fatal: int = 0, mask: int = 0, consume: bool = False, gadget: bool = True) -> bytes:
-    signals = HeldSignals(fatal=fatal, mask=mask, consume=consume)
-    return machine.farewell(
-        Departure(
-            child=CHILD,
-            page=PAGE,
-            page_bytes=4096,
-            entry=ENTRY,
-            gadget=GADGET if gadget else None,
-            signals=signals,
+class Code:
+    """Makes the code as one of the two tracers does; ``child`` is what the harness is to look for in it."""
+
+    def __init__(self, machine: str, emulator: list[str], program: Path | None) -> None:
+        self._machine = MACHINES[machine]
+        self._command = [*emulator, str(program)] if program else []
+        self.child = f"={CHILD.to_bytes(8, 'little').hex()}" if program else child_bytes(machine).hex()
+
+    def __call__(self, *, fatal: int = 0, mask: int = 0, consume: bool = False, gadget: bool = True) -> bytes:
+        if self._command:
+            numbers = [CHILD, bit(SIGCHLD) if consume else 0, fatal, mask, GADGET if gadget else 0]
+            return subprocess.run(
+                [*self._command, *(f"{number:x}" for number in numbers)], check=True, capture_output=True, timeout=30
+            ).stdout
+        signals = HeldSignals(fatal=fatal, mask=mask, consume=consume)
+        return self._machine.farewell(
+            Departure(
+                child=CHILD,
+                page=PAGE,
+                page_bytes=4096,
+                entry=ENTRY,
+                gadget=GADGET if gadget else None,
+                signals=signals,
+            )
         )
+
+
+@pytest.fixture(scope="module", params=["wrapper", "tracer"])
+def code(request: pytest.FixtureRequest, machine: str, tmp_path_factory: pytest.TempPathFactory) -> Code:
+    compiler, emulator = COMPILERS[machine]
+    if request.param == "wrapper":
+        return Code(machine, emulator, None)
+    program = tmp_path_factory.mktemp("bytes") / machine
+    sources = [NATIVE / "farewell_bytes.c", NATIVE.parents[2] / "preload" / "src" / "tracer" / "farewell.c"]
+    subprocess.run(
+        [compiler, "-static", "-O1", "-Wall", "-Wextra", "-Werror", "-o", program, *sources], check=True, timeout=60
     )
+    return Code(machine, emulator, program)
 
 
-def run(harness: list[str], code: bytes, child: bytes, *signals: int) -> tuple[int, dict[str, int]]:
+def run(harness: list[str], code: bytes, child: str, *signals: int) -> tuple[int, dict[str, int]]:
     """Run the code; ``signals`` are blocked and pending then. Return the exit status and what the entry point found."""
     done = subprocess.run(
-        [*harness, child.hex(), *map(str, signals)], input=code, capture_output=True, check=False, timeout=30
+        [*harness, child, *map(str, signals)], input=code, capture_output=True, check=False, timeout=30
     )
     assert not done.stderr, done.stderr
     lines = (line.split() for line in done.stdout.decode().splitlines())
@@ -78,37 +105,37 @@ def child_bytes(machine: str) -> bytes:
     return b"".join(word.to_bytes(4, "little") for word in (0xD280_0000 | low << 5, 0xF2A0_0000 | high << 5))
 
 
-def test_it_waits_removes_itself_and_leaves_the_registers_that_matter_zero(machine: str, harness: list[str]) -> None:
-    status, found = run(harness, code_for(MACHINES[machine]), child_bytes(machine))
+def test_it_waits_removes_itself_and_leaves_the_registers_that_matter_zero(code: Code, harness: list[str]) -> None:
+    status, found = run(harness, code(), code.child)
 
     assert status == 0
     assert found == {"stack": 0, "exit_function": 0, "child": 0, "page": 0, "blocked": 0, "pending": 0}
 
 
-def test_without_a_gadget_only_the_page_stays(machine: str, harness: list[str]) -> None:
-    status, found = run(harness, code_for(MACHINES[machine], gadget=False), child_bytes(machine))
+def test_without_a_gadget_only_the_page_stays(code: Code, harness: list[str]) -> None:
+    status, found = run(harness, code(gadget=False), code.child)
 
     assert status == 0
     assert found == {"stack": 0, "exit_function": 0, "child": 0, "page": 1, "blocked": 0, "pending": 0}
 
 
-def test_a_fatal_signal_that_arrived_ends_the_program_with_128_and_its_number(machine: str, harness: list[str]) -> None:
-    status, found = run(harness, code_for(MACHINES[machine], fatal=bit(SIGTERM)), child_bytes(machine), SIGTERM)
+def test_a_fatal_signal_that_arrived_ends_the_program_with_128_and_its_number(code: Code, harness: list[str]) -> None:
+    status, found = run(harness, code(fatal=bit(SIGTERM)), code.child, SIGTERM)
 
     assert (status, found) == (128 + SIGTERM, {})
 
 
-def test_other_signals_stay_pending_under_the_mask_of_the_program(machine: str, harness: list[str]) -> None:
-    code = code_for(MACHINES[machine], fatal=bit(SIGTERM), mask=bit(SIGUSR1) | bit(40))
-    status, found = run(harness, code, child_bytes(machine), SIGUSR1)
+def test_other_signals_stay_pending_under_the_mask_of_the_program(code: Code, harness: list[str]) -> None:
+    made = code(fatal=bit(SIGTERM), mask=bit(SIGUSR1) | bit(40))
+    status, found = run(harness, made, code.child, SIGUSR1)
 
     assert status == 0
     assert (found["blocked"], found["pending"]) == (bit(SIGUSR1) | bit(40), bit(SIGUSR1))
 
 
-def test_the_sigchld_of_the_tracer_is_taken_where_it_is_blocked(machine: str, harness: list[str]) -> None:
-    code = code_for(MACHINES[machine], mask=bit(SIGCHLD), consume=True)
-    status, found = run(harness, code, child_bytes(machine), SIGCHLD)
+def test_the_sigchld_of_the_tracer_is_taken_where_it_is_blocked(code: Code, harness: list[str]) -> None:
+    made = code(mask=bit(SIGCHLD), consume=True)
+    status, found = run(harness, made, code.child, SIGCHLD)
 
     assert status == 0
     assert (found["blocked"], found["pending"]) == (bit(SIGCHLD), 0)

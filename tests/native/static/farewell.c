@@ -1,7 +1,8 @@
 /* Runs the code for the end of a bootstrap (its bytes come on stdin) and tells what its entry point finds.
  *
- * farewell CHILD-BYTES [SIGNAL...]: the hex bytes are the instructions that carry the number of the child to wait for;
- * here they get the real one. The signals are blocked, and pending for this process. */
+ * farewell CHILD-BYTES [SIGNAL...]: the hex bytes are the instructions that carry the number of the child to wait for, or
+ * behind an equals sign the number itself; here they get the real one. The signals are blocked, and pending for this
+ * process. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <signal.h>
@@ -70,8 +71,12 @@ void arrived(uint64_t stack_pointer, uint64_t exit_function) {
     _exit(0);
 }
 
-/* Puts the number of the child into the instructions at `at`. */
-static void set_child(unsigned char *at) {
+/* Puts the number of the child into the instructions at `at`, or there as it is. */
+static void set_child(unsigned char *at, int as_data) {
+    if (as_data) {
+        memcpy(at, &child, sizeof child);
+        return;
+    }
 #if defined(__x86_64__)
     memcpy(at + 1, &child, 4);
 #else
@@ -82,10 +87,12 @@ static void set_child(unsigned char *at) {
 
 int main(int argc, char **argv) {
     unsigned char code[4096], wanted[16];
-    size_t size = fread(code, 1, sizeof code, stdin), wanted_bytes = strlen(argv[1]) / 2;
+    int as_data = argv[1][0] == '=';
+    const char *digits = argv[1] + as_data;
+    size_t size = fread(code, 1, sizeof code, stdin), wanted_bytes = strlen(digits) / 2;
     for (size_t i = 0; i < wanted_bytes; i++) {
         unsigned byte;
-        sscanf(argv[1] + 2 * i, "%2x", &byte);
+        sscanf(digits + 2 * i, "%2x", &byte);
         wanted[i] = (unsigned char)byte;
     }
     for (int i = 2; i < argc; i++) {
@@ -105,7 +112,7 @@ int main(int argc, char **argv) {
         fputs("no instructions with the child's number\n", stderr);
         return 2;
     }
-    set_child(at);
+    set_child(at, as_data);
     map(PAGE, code, size);
     map(GADGET, gadget, sizeof gadget);
 #if defined(__x86_64__)

@@ -1,0 +1,29 @@
+/* farewell_bytes CHILD CONSUMED FATAL MASK GADGET: prints the code of the native tracer, for pages and places that
+ * farewell.c has. All numbers are hexadecimal. */
+#include "../../../preload/src/tracer/farewell.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+int main(int argc, char **argv) {
+    if (argc != 6) {
+        return 2;
+    }
+    uint64_t numbers[5];
+    for (int i = 0; i < 5; i++) {
+        numbers[i] = strtoull(argv[i + 1], NULL, 16);
+    }
+    const struct farewell farewell = {
+        .child = numbers[0],
+        .consumed = numbers[1],
+        .fatal = numbers[2],
+        .mask = numbers[3],
+        .page = 0x1000000000,
+        .page_bytes = 4096,
+        .entry = 0x2000000000,
+        .gadget = numbers[4],
+    };
+    static char code[FAREWELL_BYTES_MAX];
+    fwrite(code, 1, farewell_write(code, &farewell), stdout);
+    return 0;
+}
