@@ -232,6 +232,18 @@ def _entrypoint(directory: Path) -> list[str]:
     return [str(file), *program]
 
 
+def _behind(*words: str, build: Callable[[Path], list[str]]) -> Callable[[Path], list[str]]:
+    """Put an entrypoint script, and what it starts, in front of a program."""
+
+    def build_with_entrypoint(directory: Path) -> list[str]:
+        file = directory / "entrypoint.sh"
+        file.write_text('#!/bin/sh\nset -e\nexec "$@"\n')
+        file.chmod(0o755)
+        return [str(file), *words, *build(directory)]
+
+    return build_with_entrypoint
+
+
 PROGRAMS = (
     Program("C, glibc", _compiled(["gcc", "-O2"], ".c", C_SOURCE), "gcc"),
     Program("C, glibc, static", _compiled(["gcc", "-static"], ".c", C_SOURCE), "gcc", rung="ptrace"),
@@ -253,6 +265,12 @@ PROGRAMS = (
     Program("gawk", _inline("gawk", AWK), "gawk"),
     Program("mawk", _inline("mawk", AWK), "mawk"),
     Program("entrypoint script with setpriv", _entrypoint, "setpriv"),
+    Program("entrypoint script, then Go, CGO_ENABLED=0", _behind(build=_go(cgo=False)), "go"),
+    Program(
+        "entrypoint script, tini, then C, musl, static",
+        _behind("tini", "-s", "--", build=_compiled(["musl-gcc", "-static"], ".c", C_SOURCE)),
+        "tini",
+    ),
 )
 
 

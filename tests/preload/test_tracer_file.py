@@ -51,7 +51,17 @@ def test_aarch64_refuses_under_emulation_which_has_no_ptrace(tmp_path: Path) -> 
     subprocess.run(command, check=True, timeout=120)
     descriptor = secretmem.sealed_descriptor(image_of({"SECRET": b"s3cret"}))
     tracer = tmp_path / "strongroom-tracer"
-    words = ["qemu-aarch64", "-E", f"STRONGROOM_REGION=any:{descriptor}", "-E", "SECRET=", tracer, "-", tracer, "app"]
+    words: list[str | Path] = [
+        "qemu-aarch64",
+        "-E",
+        f"STRONGROOM_REGION=any:{descriptor}",
+        "-E",
+        "SECRET=",
+        tracer,
+        "-",
+        tracer,
+        "app",
+    ]
     try:
         result = subprocess.run(words, pass_fds=(descriptor,), capture_output=True, check=False, timeout=60)
     finally:

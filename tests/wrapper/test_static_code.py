@@ -1,8 +1,8 @@
 """The code that is placed in a static program: run for real, on x86-64 and, where qemu is there, on aarch64.
 
-Both kinds of it: what the wrapper puts together, and what strongroom-tracer carries with it. A C program forks a child,
-maps the code, jumps to it on a stack of its own, and reports what it finds at the place that the code takes for the entry
-point.
+Both kinds of it: what the wrapper puts together, and what strongroom-tracer carries with it. A C program forks a
+child, maps the code, jumps to it on a stack of its own, and reports what it finds at the place that the code takes for
+the entry point.
 """
 
 import shutil
