@@ -21,14 +21,16 @@ from strongroom.openbao.connection import Call, Endpoint, OpenBao
 from strongroom.openbao.login import Credentials, Login
 from strongroom.openbao.pool import Pool
 from strongroom.openbao.secrets import SecretStore
+from strongroom.service.connections import ConnectionLimits, Connections
 from strongroom.service.health import Health, Part
-from strongroom.service.listening import addresses_of, listen, tell_parent
+from strongroom.service.listening import Listener, addresses_of, listen, tell_parent
 from strongroom.service.upkeep import repeat
 from strongroom.tls_reload import ReloadingServerContext
 
 _log = logging.getLogger(__name__)
 _HEALTH_TIMEOUT_S = 2.0  # of the question whether OpenBao is up; probes of Kubernetes give up after 1 s by default
 _HEALTH_STATUS_OK = 200
+_CONNECTIONS = 1024  # at once, at most 0.3 MiB each; callers ask once, and go
 _STANDBY_IS_FINE = {"standbyok": "true", "perfstandbyok": "true"}  # a standby node forwards what it is asked
 
 
@@ -76,7 +78,7 @@ class Bridge:
         self._front = Front(service, self.metrics, settings)
         self._health = Health(parts=self._state_of_parts, metrics=self._render_metrics)
         self._runners: list[web.AppRunner] = []
-        self._server: asyncio.Server | None = None
+        self._server: Listener | None = None
         self._care: list[asyncio.Task[None]] = []
 
     async def start(self) -> dict[str, list[str]]:
@@ -93,8 +95,15 @@ class Bridge:
             front,
             settings.listen,
             name="listen",
+            connections=Connections(
+                ConnectionLimits(
+                    connections=_CONNECTIONS,
+                    unknown=_CONNECTIONS,
+                    handshake_s=settings.handshake_timeout_s,
+                    head_s=settings.keepalive_timeout_s,
+                )
+            ),
             tls=self._tls.front,
-            handshake_timeout_s=settings.handshake_timeout_s,
         )
         # Apart, because a login may wait for OpenBao, and a probe for the disk, and a policy edit for neither.
         self._care = [

@@ -22,7 +22,7 @@ from s3proxy.settings import ProxySettings
 from strongroom.kept_files import KeptFiles
 from strongroom.logs import log_event
 from strongroom.service.health import Health
-from strongroom.service.listening import addresses_of, listen, tell_parent
+from strongroom.service.listening import Listener, addresses_of, listen, tell_parent
 from strongroom.service.upkeep import repeat
 from strongroom.tls_reload import ReloadingServerContext
 
@@ -96,7 +96,7 @@ class Proxy:
         readiness = Readiness(backing, credentials=self._credentials, tls=self._tls)
         self._health = Health(parts=readiness.parts, metrics=self.metrics.expose)
         self._runners: list[web.BaseRunner] = []
-        self._server: asyncio.Server | None = None
+        self._server: Listener | None = None
         self._care: list[asyncio.Task[None]] = []
 
     async def start(self) -> dict[str, list[str]]:

@@ -1,16 +1,25 @@
 """Opening a port, and telling a parent process which one it became."""
 
 import asyncio
+import errno
 import json
+import logging
+import socket
 import ssl
-from typing import Any
+import traceback
 
 from aiohttp import web
 
 from strongroom.errors import ConfigError
+from strongroom.logs import log_event
+from strongroom.service.connections import Connection, ConnectionLimits, Connections, origin_of
 
+_log = logging.getLogger(__name__)
 _BACKLOG = 1024  # connections that wait to be accepted: a rollout starts hundreds of pods at once
 _HIGHEST_PORT = 65_535
+_ACCEPTED_AT_ONCE = 64  # then the loop turns
+_PAUSE_S = 1.0
+_FULL_PAUSE_S = 0.02  # a place is free soon: all that take one have deadlines
 
 
 def parse_listen(text: str, name: str) -> tuple[str | None, int]:
@@ -32,44 +41,159 @@ def parse_listen(text: str, name: str) -> tuple[str | None, int]:
     return host.strip("[]") or None, int(port)
 
 
+class Listener:
+    """A port that is open: accepts connections and hands them to what serves them."""
+
+    def __init__(
+        self,
+        server: web.Server,
+        sockets: list[socket.socket],
+        connections: Connections,
+        tls: ssl.SSLContext | None,
+    ) -> None:
+        """Begin to accept. Needs a running event loop."""
+        self.sockets = tuple(sockets)
+        self._server = server
+        self._connections = connections
+        self._tls = tls
+        self._loop = asyncio.get_running_loop()
+        self._opening: set[asyncio.Task[bool]] = set()
+        self._pause: asyncio.TimerHandle | None = None
+        connections.follow(server)
+        self._resume()
+
+    def close(self) -> None:
+        """Accept no more. Connections that have not begun are closed, others go on."""
+        if self._pause is not None:
+            self._pause.cancel()
+        for one in self.sockets:
+            if one.fileno() >= 0:
+                self._loop.remove_reader(one)
+                one.close()
+        for task in self._opening:
+            task.cancel()
+
+    def _resume(self) -> None:
+        self._pause = None
+        for one in self.sockets:
+            self._loop.add_reader(one, self._accept, one)
+
+    def _accept(self, listening: socket.socket) -> None:
+        for _ in range(_ACCEPTED_AT_ONCE):
+            if not self._connections.has_room():
+                self._hold_on(_FULL_PAUSE_S)
+                return
+            try:
+                accepted, address = listening.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                log_event(_log, logging.ERROR, "cannot_accept", {"reason": error.strerror or type(error).__name__})
+                self._connections.make_room()  # there are no descriptors or buffers left
+                self._hold_on(_PAUSE_S)
+                return
+            self._admit(accepted, origin_of(address))
+
+    def _hold_on(self, pause_s: float) -> None:
+        """Accept again after a while; until then newcomers wait in the kernel."""
+        for one in self.sockets:
+            self._loop.remove_reader(one)
+        self._pause = self._loop.call_later(pause_s, self._resume)
+
+    def _admit(self, accepted: socket.socket, origin: str) -> None:
+        accepted.setblocking(False)  # noqa: FBT003 - the only form
+        connection = self._connections.admit(origin)
+        task = self._loop.create_task(self._open(accepted, connection))
+        connection.drop = task.cancel
+        self._opening.add(task)
+
+        def note(task: asyncio.Task[bool]) -> None:
+            self._opening.discard(task)
+            if task.cancelled() or not task.result():
+                accepted.close()
+                self._connections.leave(connection)
+
+        task.add_done_callback(note)
+
+    async def _open(self, accepted: socket.socket, connection: Connection) -> bool:
+        """Wait for the first byte and for TLS, as long as the connection may; return whether it is served now."""
+
+        def serving() -> web.RequestHandler:
+            handler = self._server()
+            self._connections.serve(connection, handler)
+            return handler
+
+        try:
+            await _readable(accepted)
+            if not accepted.recv(1, socket.MSG_PEEK):
+                return False  # a probe of a load balancer
+            transport, _ = await self._loop.connect_accepted_socket(serving, accepted, ssl=self._tls)
+        except (OSError, asyncio.CancelledError) as error:
+            # The frames hold what waited for TLS, which holds the error: a circle around some 300 KB.
+            traceback.clear_frames(error.__traceback__)
+            log_event(_log, logging.DEBUG, "connection_not_opened", {"reason": type(error).__name__})
+            return False
+        self._connections.opened(connection, transport.abort)
+        return True
+
+
 async def listen(  # noqa: PLR0913 - what there is to a port
     runner: web.BaseRunner,
     address: str,
     *,
     name: str,
+    connections: Connections | None = None,
     share_port: bool = False,
     tls: ssl.SSLContext | None = None,
-    handshake_timeout_s: float | None = None,
-) -> asyncio.Server:
+) -> Listener:
     """Listen for what a runner serves.
 
     Args:
         runner: set up.
         address: ``[HOST]:PORT``.
         name: of the setting with the address, for messages.
+        connections: counts them; by default the ones of this port, in the default limits.
         share_port: whether others may listen on it, too (SO_REUSEPORT).
         tls: of the port, if it has any.
-        handshake_timeout_s: for the beginning of TLS; asyncio's when None.
 
     Raises:
         ConfigError: the address cannot be listened on.
     """
     host, port = parse_listen(address, name)
     assert runner.server is not None  # noqa: S101 - set up
-    options: dict[str, Any] = {"backlog": _BACKLOG, "ssl": tls, "reuse_port": share_port or None}
-    if tls is not None:
-        # Not for its end, whose 30 s are all that a slow client has to take the end of an answer.
-        options["ssl_handshake_timeout"] = handshake_timeout_s
+    sockets: list[socket.socket] = []
     try:
-        return await asyncio.get_running_loop().create_server(runner.server, host, port, **options)
+        for family, _, _, _, place in await asyncio.get_running_loop().getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        ):
+            try:
+                sockets.append(socket.create_server(place[:2], family=family, backlog=_BACKLOG, reuse_port=share_port))
+            except OSError as error:
+                if error.errno != errno.EAFNOSUPPORT or not sockets:  # a kernel without IPv6
+                    raise
     except OSError as error:
+        for one in sockets:
+            one.close()
         msg = f"{name}={address}: cannot be listened on ({error.strerror or type(error).__name__})"
         raise ConfigError(msg, hint="end what holds the port, or take another one") from None
+    for one in sockets:
+        one.setblocking(False)  # noqa: FBT003 - the only form
+    return Listener(runner.server, sockets, connections or Connections(ConnectionLimits()), tls)
 
 
-def addresses_of(server: asyncio.Server) -> list[str]:
+async def _readable(waiting: socket.socket) -> None:
+    loop = asyncio.get_running_loop()
+    ready: asyncio.Future[None] = loop.create_future()
+    loop.add_reader(waiting, lambda: None if ready.done() else ready.set_result(None))
+    try:
+        await ready
+    finally:
+        loop.remove_reader(waiting)
+
+
+def addresses_of(server: Listener) -> list[str]:
     """Return what a server listens on, as ``HOST:PORT``."""
-    names = [socket.getsockname() for socket in server.sockets]
+    names = [one.getsockname() for one in server.sockets]
     return [f"[{name[0]}]:{name[1]}" if ":" in name[0] else f"{name[0]}:{name[1]}" for name in names]
 
 

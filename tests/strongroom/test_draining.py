@@ -16,9 +16,9 @@ from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http import RawRequestMessage
 
-from cli.dev.authority import Authority
 from strongroom.service.draining import RequestsAtWork
 from strongroom.service.listening import listen
+from tests.support.certificates import tls_pair
 
 BODY = os.urandom(1 << 20)
 CHUNK_BYTES = 1 << 14
@@ -66,7 +66,7 @@ class Served:
 async def serving(tls: ssl.SSLContext | None = None) -> AsyncIterator[tuple[Served, int]]:
     served = Served()
     await served.runner.setup()
-    server = await listen(served.runner, "127.0.0.1:0", name="listen", tls=tls, handshake_timeout_s=1.0)
+    server = await listen(served.runner, "127.0.0.1:0", name="listen", tls=tls)
     # Small buffers below, so that most of an answer waits in this process.
     server.sockets[0].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SMALL_BUFFER_BYTES)
     try:
@@ -187,11 +187,3 @@ def test_connections_that_are_idle_hold_nothing_up(contexts: Contexts) -> None:
                     await served.drain(timeout_s=ENOUGH_S)
 
     asyncio.run(run())
-
-
-def tls_pair(directory: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    authority = Authority(directory)
-    files = authority.issue_server("server")
-    server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    server.load_cert_chain(files.cert, files.key)
-    return server, ssl.create_default_context(cafile=authority.ca_file)

@@ -48,3 +48,12 @@ class Certificates:
         context.load_verify_locations(self.ca)
         context.load_cert_chain(issued.cert, issued.key)
         return context
+
+
+def tls_pair(directory: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """Return the context of a server that is localhost, and the one of its clients."""
+    authority = Authority(directory)
+    files = authority.issue_server("server")
+    server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    server.load_cert_chain(files.cert, files.key)
+    return server, ssl.create_default_context(cafile=authority.ca_file)

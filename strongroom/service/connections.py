@@ -1,0 +1,215 @@
+"""The connections that a server has accepted: how many there may be, and how long unknown clients may keep theirs.
+
+Anyone who can reach a port can open connections, so those of unknown clients are bounded in number and in time:
+
+- Until its first byte comes a connection is a bare socket. What serves it, TLS above all (some 300 KB), is made then.
+- It has a deadline for its first byte and for TLS together, and one for each whole head of a request.
+- There are so many places for connections that wait for one of these. A newcomer for whom there is none takes the
+  place of the one that has waited longest, among those of the address that has most of them: who opens many
+  connections mostly displaces its own. One that has waited for a moment only stays, and newcomers stay in the kernel's
+  queue: a rollout comes as a crowd, too.
+
+A client becomes known by what the service takes for proof (``know``). Its connections are bounded in number only, and
+leave room for the places of the unknown.
+"""
+
+import asyncio
+import ipaddress
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from aiohttp import web
+
+PATIENCE_S = 1.0  # what a crowd needs for TLS that fills all places; a place is displaced no sooner
+_IPV6_NETWORK_BITS = 64  # what one host or one network has; RFC 6177 gives no site less
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConnectionLimits:
+    """What the connections of one port may be.
+
+    Attributes:
+        connections: open at once.
+        unknown: of these, those that wait for something of an unknown client.
+        handshake_s: seconds for the first byte of a connection and for TLS.
+        head_s: seconds for a whole head of a request of an unknown client, from TLS or the answer before on.
+    """
+
+    connections: int = 512
+    unknown: int = 128
+    handshake_s: float = 10.0
+    head_s: float = 10.0
+
+
+class Connection:
+    """One connection, as ``Connections`` counts it."""
+
+    __slots__ = ("deadline", "drop", "handler", "is_known", "is_waiting", "origin", "since")
+
+    def __init__(self, origin: str) -> None:
+        """Take where it comes from."""
+        self.origin = origin
+        self.drop: Callable[[], object] = lambda: None  # closes it at once
+        self.handler: web.RequestHandler | None = None  # aiohttp's
+        self.is_known = False
+        self.is_waiting = False
+        self.since = 0.0  # it waits
+        self.deadline: asyncio.TimerHandle | None = None
+
+
+class Connections:
+    """The connections of one port. Needs a running event loop once there are any."""
+
+    def __init__(self, limits: ConnectionLimits, *, count: Callable[[str], None] = lambda _: None) -> None:
+        """Begin with none.
+
+        Args:
+            limits: of them.
+            count: told why a connection was closed: "handshake" or "head" for a deadline that passed, "displaced" for
+                one that had to make room.
+        """
+        self.limits = limits
+        self._count = count
+        self._open: set[Connection] = set()
+        self._known = 0
+        self._waiting: dict[str, dict[Connection, None]] = {}  # by origin; the longest wait first
+        self._waiting_count = 0
+        self._served: dict[web.RequestHandler | None, Connection] = {}  # by what serves it
+
+    @property
+    def open(self) -> int:
+        """How many are open."""
+        return len(self._open)
+
+    @property
+    def unknown(self) -> int:
+        """How many of them are of unknown clients."""
+        return len(self._open) - self._known
+
+    def has_room(self) -> bool:
+        """Return whether a newcomer can be admitted."""
+        return not self._is_full() or self._to_displace(PATIENCE_S) is not None
+
+    def admit(self, origin: str) -> Connection:
+        """Count a newcomer from an ``origin_of``, whose first byte is waited for from now on."""
+        if self._is_full():
+            self.make_room(PATIENCE_S)
+        connection = Connection(origin)
+        self._open.add(connection)
+        self._wait(connection, self.limits.handshake_s, "handshake")
+        return connection
+
+    def make_room(self, patience_s: float = 0.0) -> None:
+        """Close the connection that has waited longest, of the address with most, if it has waited for so long."""
+        longest = self._to_displace(patience_s)
+        if longest is not None:
+            self._cut(longest, "displaced")
+
+    def serve(self, connection: Connection, handler: web.RequestHandler) -> None:
+        """Note what is to serve a connection."""
+        connection.handler = handler
+        self._served[handler] = connection
+
+    def opened(self, connection: Connection, drop: Callable[[], None]) -> None:
+        """Note that a connection has begun, and what closes it from now on; its first head is waited for."""
+        connection.drop = drop
+        if connection.is_waiting:  # its first request may have come with the end of TLS
+            self._wait(connection, self.limits.head_s, "head")
+
+    def know(self, request: web.BaseRequest) -> bool:
+        """Note that whoever sends a request is known.
+
+        Returns:
+            Whether the connection may be kept; if not, the answer should be its last one.
+        """
+        connection = self._served.get(request.protocol)
+        if connection is None or connection.is_known:
+            return True
+        if self._known >= self.limits.connections - self.limits.unknown:
+            return False
+        connection.is_known = True
+        self._known += 1
+        return True
+
+    def leave(self, connection: Connection) -> None:
+        """Count a connection no longer, because it has ended; once is enough."""
+        if connection not in self._open:
+            return
+        self._open.discard(connection)
+        self._served.pop(connection.handler, None)
+        self._wait_no_longer(connection)
+        self._known -= connection.is_known
+
+    def follow(self, server: web.Server) -> None:
+        """Have a server tell when a request begins and is answered, and when a connection ends."""
+        handle, lost = server.request_handler, server.connection_lost
+
+        async def request_handler(request: web.BaseRequest) -> web.StreamResponse:
+            connection = self._served.get(request.protocol)
+            if connection is None or connection.is_known:
+                return await handle(request)
+            self._wait_no_longer(connection)
+            try:
+                return await handle(request)
+            finally:
+                if not connection.is_known and request.protocol in self._served:
+                    self._wait(connection, self.limits.head_s, "head")
+
+        def connection_lost(handler: web.RequestHandler, exc: BaseException | None = None) -> None:
+            lost(handler, exc)
+            connection = self._served.get(handler)
+            if connection is not None:
+                self.leave(connection)
+
+        server.request_handler = request_handler
+        server.connection_lost = connection_lost  # type: ignore[method-assign]  # aiohttp has no signal for it
+
+    def _is_full(self) -> bool:
+        return len(self._open) >= self.limits.connections or self._waiting_count >= self.limits.unknown
+
+    def _to_displace(self, patience_s: float) -> Connection | None:
+        if not self._waiting:
+            return None
+        crowd = max(self._waiting, key=lambda origin: len(self._waiting[origin]))
+        longest = next(iter(self._waiting[crowd]))
+        return longest if asyncio.get_running_loop().time() - longest.since >= patience_s else None
+
+    def _wait(self, connection: Connection, limit_s: float, reason: str) -> None:
+        self._wait_no_longer(connection)
+        loop = asyncio.get_running_loop()
+        connection.since = loop.time()
+        connection.deadline = loop.call_later(limit_s, self._cut, connection, reason)
+        connection.is_waiting = True
+        self._waiting.setdefault(connection.origin, {})[connection] = None
+        self._waiting_count += 1
+
+    def _wait_no_longer(self, connection: Connection) -> None:
+        if connection.deadline is not None:
+            connection.deadline.cancel()
+            connection.deadline = None
+        if connection.is_waiting:
+            connection.is_waiting = False
+            self._waiting_count -= 1
+            of_origin = self._waiting[connection.origin]
+            del of_origin[connection]
+            if not of_origin:
+                del self._waiting[connection.origin]
+
+    def _cut(self, connection: Connection, reason: str) -> None:
+        self._wait_no_longer(connection)
+        self._count(reason)
+        connection.drop()
+
+
+def origin_of(address: object) -> str:
+    """Return what counts as one sender among addresses of sockets: an address of IPv4, a network of IPv6."""
+    host = str(address[0]) if isinstance(address, tuple) and address else ""
+    try:
+        ip = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return host
+    if isinstance(ip, ipaddress.IPv4Address):
+        return host
+    if ip.ipv4_mapped is not None:
+        return str(ip.ipv4_mapped)
+    return str(ipaddress.ip_network((ip, _IPV6_NETWORK_BITS), strict=False))
