@@ -128,36 +128,38 @@ class _Resolver:
             self._note_error(Subject("", source.path, ""), outcome, optional=source.optional)
             return
         for key in outcome.data:
-            if key not in taken:
-                self._add_key(source.path, key, outcome)
+            name = source.variable_of(key)
+            if name is not None and name not in taken:
+                self._add_key(source.path, key, name, outcome)
 
-    def _add_key(self, path: str, key: str, reading: Reading) -> None:
+    def _add_key(self, path: str, key: str, name: str, reading: Reading) -> None:
         try:
             self._require(path, key)
             value = value_bytes(reading.data[key])
-            self._check_name(path, key)
+            self._check_name(path, key, name)
         except (DeniedError, UndeliverableError) as error:
-            subject = Subject(key if is_env_name(key) else "", path, key)
+            subject = Subject(name if is_env_name(name) else "", path, key)
             self._note_error(subject, error, version=reading.version)
             return
         if value is None:  # null: the key is there, but it has no value
-            self._record(Subject(key, path, key), reading.version, Decision.MISSING, "the value is null")
+            self._record(Subject(name, path, key), reading.version, Decision.MISSING, "the value is null")
             return
-        self._origin[key] = path
-        self.result.entries.append((key, value))
-        self._record(Subject(key, path, key), reading.version, Decision.ALLOWED)
+        self._origin[name] = path
+        self.result.entries.append((name, value))
+        self._record(Subject(name, path, key), reading.version, Decision.ALLOWED)
 
-    def _check_name(self, path: str, key: str) -> None:
+    def _check_name(self, path: str, key: str, name: str) -> None:
         hint = "rename the key, or refer to it from a variable with a legal name"
-        if not is_env_name(key):
+        if not is_env_name(name):
+            hint += "; ?names=skip leaves such keys out, ?names=convert puts _ for what is not legal"
             msg = f"the key {key[:100]!r} of {path} cannot be the name of a variable"
             raise UndeliverableError(msg, hint=hint)
         # A whole path is chosen by name, not key by key: whoever may write to it could otherwise take over the program.
-        if steers_the_process(key):
+        if steers_the_process(name):
             msg = f"the key {key!r} of {path} would steer the dynamic linker, the C library or Strongroom itself"
             raise UndeliverableError(msg, hint=hint)
-        if key in self._origin:
-            msg = f"the key {key!r} is in {path} and in {self._origin[key]}"
+        if name in self._origin:
+            msg = f"the key {key!r} of {path} and one of {self._origin[name]} both become the variable {name}"
             raise UndeliverableError(msg, hint="refer to the one that is meant by a variable of its own")
 
     def _part(self, entry: Entry, ref: Reference) -> bytes | Absence:

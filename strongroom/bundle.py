@@ -6,8 +6,9 @@
 
 A part is a text or a reference ``{"path", "key", "version"?, "optional"?, "default"?}``. The value of an entry is its
 parts in a row; the bridge joins them, so that the wrapper never holds a value. Each key of a ``from_path`` becomes a
-variable of its own, unless an entry or ``exclude`` names it. The answer to a bundle is a region image, the answer to a
-plan a JSON object. Pure: both sides build and check requests with this module.
+variable of its own, unless an entry or ``exclude`` names it; ``"names": "skip"`` or ``"convert"`` says what becomes of
+keys that cannot be names of variables, and without it they are refused. The answer to a bundle is a region image, the
+answer to a plan a JSON object. Pure: both sides build and check requests with this module.
 
 An entry with ``"as": "file"`` is delivered as a file. ``"decode": "base64"`` beside it has the bridge decode what the
 references give, but neither texts nor defaults. Where the file goes is the wrapper's business and not in the request.
@@ -18,7 +19,7 @@ the region image with the variables, and the files' bytes; ``strongroom/answer.p
 import json
 
 from strongroom.errors import ConfigError
-from strongroom.reference import Reference, check_path, is_env_name
+from strongroom.reference import Reference, check_path, is_env_name, parse_path_reference
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # typing is not imported at run time: the wrapper would pay for it at every launch
@@ -30,6 +31,10 @@ BUNDLE_URL_PATH = "/v1/bundle"
 PLAN_URL_PATH = "/v1/plan"
 REGION_MEDIA_TYPE = "application/vnd.strongroom.region"
 FILES_MEDIA_TYPE = "application/vnd.strongroom.files"  # strongroom/answer.py
+
+# What becomes of keys of a whole path that cannot be the names of variables.
+REFUSE, SKIP, CONVERT = "refuse", "skip", "convert"
+NAMES = (REFUSE, SKIP, CONVERT)
 
 MAX_ENTRIES = 65_535  # the region's own limit
 MAX_PARTS = 64
@@ -92,18 +97,55 @@ def _is_utf8(text: str) -> bool:
 
 
 class FromPath:
-    """A path of which every key becomes a variable."""
+    """A path of which every key becomes a variable.
 
-    __slots__ = ("optional", "path")
+    Attributes:
+        path: the path.
+        optional: whether it may be missing.
+        names: what becomes of keys that cannot be the names of variables, one of NAMES.
+    """
 
-    def __init__(self, path: str, *, optional: bool = False) -> None:
+    __slots__ = ("names", "optional", "path")
+
+    def __init__(self, path: str, *, optional: bool = False, names: str = REFUSE) -> None:
         """Check the path.
 
         Raises:
-            ConfigError: the path is not canonical.
+            ConfigError: the path is not canonical, or ``names`` is not one of NAMES.
         """
+        if names not in NAMES:
+            msg = f"names={names[:40]}: must be one of {', '.join(NAMES)}"
+            raise ConfigError(msg)
         self.path = check_path(path)
         self.optional = optional
+        self.names = names
+
+    def variable_of(self, key: str) -> str | None:
+        """Return the name of the variable for a key, or None when it is skipped; it may still not be a legal one.
+
+        Converted, ``tls.crt`` is ``tls_crt`` and ``1st`` is ``_1st``.
+        """
+        if self.names == REFUSE or is_env_name(key):
+            return key
+        if self.names == SKIP:
+            return None
+        name = "".join(char if char.isascii() and char.isalnum() else "_" for char in key)
+        return f"_{name}" if name[:1].isdigit() else name
+
+
+def parse_from_path(text: str) -> FromPath:
+    """Parse ``bao:PATH[?OPTION[&OPTION]]``; the options are ``optional`` and ``names=skip`` or ``names=convert``.
+
+    Raises:
+        ConfigError: ``text`` is something else.
+    """
+    body, mark, options = text.partition("?")
+    names: list[str] = []
+    others: list[str] = []
+    for option in options.split("&") if mark else ():
+        (names if option.startswith("names=") and not names else others).append(option)
+    path, optional = parse_path_reference("?".join([body, *others]))
+    return FromPath(path, optional=optional, names=names[0].removeprefix("names=") if names else REFUSE)
 
 
 class BundleRequest:
@@ -141,7 +183,9 @@ def encode_request(request: BundleRequest) -> bytes:
     document: dict[str, object] = {"entries": [_encode_entry(entry) for entry in request.entries]}
     if request.from_paths:
         document["from_path"] = [
-            {"path": source.path, "optional": True} if source.optional else {"path": source.path}
+            {"path": source.path}
+            | ({"optional": True} if source.optional else {})
+            | ({"names": source.names} if source.names != REFUSE else {})
             for source in request.from_paths
         ]
         document["exclude"] = sorted(request.exclude)
@@ -189,10 +233,16 @@ def decode_request(body: bytes) -> BundleRequest:
     ]
     from_paths = []
     for i, item in enumerate(_list(fields.get("from_path", []), "from_path")):
-        source = _object(item, f"from_path[{i}]", required=frozenset({"path"}), optional=frozenset({"optional"}))
+        source = _object(
+            item, f"from_path[{i}]", required=frozenset({"path"}), optional=frozenset({"optional", "names"})
+        )
         path = _typed(source["path"], str, f"from_path[{i}].path")
         from_paths.append(
-            FromPath(path, optional=_typed(source.get("optional", False), bool, f"from_path[{i}].optional"))
+            FromPath(
+                path,
+                optional=_typed(source.get("optional", False), bool, f"from_path[{i}].optional"),
+                names=_typed(source.get("names", REFUSE), str, f"from_path[{i}].names"),
+            )
         )
     exclude = [_typed(name, str, "exclude") for name in _list(fields.get("exclude", []), "exclude")]
     return BundleRequest(entries, from_paths, frozenset(exclude))

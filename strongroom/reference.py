@@ -254,5 +254,5 @@ def parse_path_reference(text: str) -> tuple[str, bool]:
     path, optional, default = _split_options(body, shown)
     if "#" in path or default is not None:
         msg = f"{shown!r}: a whole path takes neither a key nor a default"
-        raise ConfigError(msg, hint="write bao:PATH or bao:PATH?optional")
+        raise ConfigError(msg, hint="write bao:PATH, bao:PATH?optional, bao:PATH?names=skip or bao:PATH?names=convert")
     return check_path(_decode_path(path, shown)), optional

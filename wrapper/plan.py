@@ -3,10 +3,10 @@
 A plan holds no values of secrets; it is also what ``strongroom plan`` shows.
 """
 
-from strongroom.bundle import BundleRequest, Entry, FromPath
+from strongroom.bundle import BundleRequest, Entry, FromPath, parse_from_path
 from strongroom.errors import ConfigError, IntegrityError
 from strongroom.names import PREFIX, is_read_early, is_service_link, steers_the_process
-from strongroom.reference import Reference, holds_reference, is_env_name, parse_path_reference
+from strongroom.reference import Reference, holds_reference, is_env_name
 from strongroom.value import parse_value, refuse_near_miss
 from wrapper.settings import FROM_PATH
 
@@ -165,8 +165,7 @@ def _entry(name: str, parts: "list[str | Reference]", *, as_file: bool = False, 
 
 def _from_path(text: str) -> FromPath:
     try:
-        path, optional = parse_path_reference(text.strip())
+        return parse_from_path(text.strip())
     except ConfigError as error:
         msg = f"{FROM_PATH}: {error.message}"
         raise ConfigError(msg, hint=error.hint) from None
-    return FromPath(path, optional=optional)

@@ -197,6 +197,45 @@ def test_a_key_that_must_not_become_a_variable_is_refused(bridge: BridgeProcess,
     assert bridge.bundle(bundle_request(from_path=("bao:kv/shop/evil",), exclude=(key,))).values == {}
 
 
+ODD = {"tls.crt": "c", "db-password": "p", "1st": "f", "GOOD": "g", "m\u00fcll": "m"}
+
+
+@pytest.mark.parametrize(
+    ("option", "values"),
+    [
+        ("?names=skip", {"GOOD": "g"}),
+        ("?names=convert", {"tls_crt": "c", "db_password": "p", "_1st": "f", "GOOD": "g", "m_ll": "m"}),
+    ],
+)
+def test_keys_that_cannot_be_variables_are_skipped_or_converted_where_that_is_asked_for(
+    bridge: BridgeProcess, bao: OpenBaoServer, option: str, values: dict[str, str]
+) -> None:
+    bao.admin.put_v2("kv", "shop/odd", dict(ODD))
+    reply = bridge.bundle(bundle_request(from_path=(f"bao:kv/shop/odd{option}",)))
+    assert reply.values == values
+    records = bridge.audit(reply.headers["X-Request-Id"])
+    assert {str(record["name"]) for record in records} == values.keys()
+    refused = bridge.bundle(bundle_request(from_path=("bao:kv/shop/odd",)))
+    assert refused.status == 422
+    assert "names=skip" in refused.detail
+
+
+@pytest.mark.parametrize(
+    "data", [{"LD.PRELOAD": "x"}, {"STRONGROOM-REGION": "x"}, {"a.b": "1", "a-b": "2"}, {"a.b": "1", "a_b": "2"}]
+)
+def test_a_converted_name_is_held_to_the_same_rules(
+    bridge: BridgeProcess, bao: OpenBaoServer, data: dict[str, str]
+) -> None:
+    bao.admin.put_v2("kv", "shop/evil", dict(data))
+    assert bridge.bundle(bundle_request(from_path=("bao:kv/shop/evil?names=convert",))).status == 422
+
+
+def test_an_excluded_name_excludes_the_converted_one(bridge: BridgeProcess, bao: OpenBaoServer) -> None:
+    bao.admin.put_v2("kv", "shop/odd", dict(ODD))
+    request = bundle_request(from_path=("bao:kv/shop/odd?names=convert",), exclude=("tls_crt",))
+    assert "tls_crt" not in bridge.bundle(request).values
+
+
 def test_a_key_of_a_whole_path_that_the_policy_does_not_grant_is_denied(bridge: BridgeProcess) -> None:
     reply = bridge.bundle(bundle_request(from_path=("bao:kv/common",)))
     assert (reply.status, reply.failures) == (403, [("private_key", "denied")])

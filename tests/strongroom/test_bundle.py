@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from strongroom.bundle import MAX_FROM_PATHS, MAX_PARTS, BundleRequest, Entry, FromPath, decode_request, encode_request
+from strongroom.bundle import NAMES as NAMES_RULES
 from strongroom.errors import ConfigError
-from strongroom.reference import Reference
+from strongroom.reference import Reference, is_env_name
 
 REFERENCE = Reference("kv/db", "key")
 
@@ -25,7 +26,9 @@ FILES = st.sampled_from([{}, {"as_file": True}, {"as_file": True, "decode": True
 ENTRIES = st.dictionaries(NAMES, st.tuples(PARTS, FILES), max_size=5).map(
     lambda d: [Entry(name, parts, **options) for name, (parts, options) in d.items()]
 )
-FROM_PATHS = st.lists(st.tuples(PATHS, st.booleans()).map(lambda pair: FromPath(pair[0], optional=pair[1])), max_size=4)
+FROM_PATHS = st.lists(
+    st.builds(FromPath, PATHS, optional=st.booleans(), names=st.sampled_from(NAMES_RULES)), max_size=4
+)
 JSON_VALUES: st.SearchStrategy[object] = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
@@ -36,7 +39,7 @@ JSON_VALUES: st.SearchStrategy[object] = st.recursive(
 def content(request: BundleRequest) -> tuple[object, ...]:
     return (
         [(entry.name, entry.parts, entry.as_file, entry.decode) for entry in request.entries],
-        [(source.path, source.optional) for source in request.from_paths],
+        [(source.path, source.optional, source.names) for source in request.from_paths],
         request.exclude,
     )
 
@@ -64,6 +67,16 @@ def test_what_is_written_is_read_back(
     request = BundleRequest(entries, from_paths, exclude if from_paths else frozenset())
 
     assert content(decode_request(encode_request(request))) == content(request)
+
+
+@given(st.text())
+def test_a_converted_key_is_a_variable_or_refused_and_a_legal_one_stays(key: str) -> None:
+    converted = FromPath("kv/a", names="convert").variable_of(key)
+    assert converted is not None
+    assert is_env_name(converted) == bool(key)
+    assert not is_env_name(key) or converted == key
+    assert FromPath("kv/a", names="skip").variable_of(key) == (key if is_env_name(key) else None)
+    assert FromPath("kv/a").variable_of(key) == key
 
 
 def test_it_is_written_as_the_module_documents_it() -> None:

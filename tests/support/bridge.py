@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import Self
 
 from cli.dev.authority import Authority, IssuedFiles
-from strongroom.bundle import BUNDLE_URL_PATH, PLAN_URL_PATH, BundleRequest, Entry, FromPath, encode_request
-from strongroom.reference import parse_path_reference
+from strongroom.bundle import BUNDLE_URL_PATH, PLAN_URL_PATH, BundleRequest, Entry, encode_request, parse_from_path
 from strongroom.region import read_values
 from strongroom.tls import client_context
 from strongroom.value import parse_value
@@ -54,10 +53,9 @@ def bundle_request(
 ) -> BundleRequest:
     """Make a request from variables as they stand in an environment."""
     variables = {**(environ or {}), **variables}
-    sources = [parse_path_reference(text) for text in from_path]
     return BundleRequest(
         [Entry(name, parse_value(value)) for name, value in variables.items()],
-        [FromPath(path, optional=optional) for path, optional in sources],
+        [parse_from_path(text) for text in from_path],
         frozenset(exclude),
     )
 

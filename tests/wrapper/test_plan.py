@@ -98,6 +98,29 @@ def test_several_paths_stand_with_commas() -> None:
     assert [(source.path, source.optional) for source in plan.request.from_paths] == [("kv/a", False), ("kv/b", True)]
 
 
+@pytest.mark.parametrize(
+    ("text", "optional", "names"),
+    [
+        ("bao:kv/a", False, "refuse"),
+        ("bao:kv/a?names=skip", False, "skip"),
+        ("bao:kv/a?optional&names=convert", True, "convert"),
+        ("bao:kv/a?names=refuse&optional", True, "refuse"),
+    ],
+)
+def test_a_path_says_what_becomes_of_keys_that_cannot_be_variables(text: str, optional: bool, names: str) -> None:  # noqa: FBT001
+    (source,) = plan_launch({"STRONGROOM_FROM_PATH": text}).request.from_paths
+
+    assert (source.path, source.optional, source.names) == ("kv/a", optional, names)
+
+
+@pytest.mark.parametrize(
+    "text", ["bao:kv/a?names=", "bao:kv/a?names=drop", "bao:kv/a?names=skip&names=skip", "bao:kv/a?a&b"]
+)
+def test_an_unknown_option_of_a_path_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="STRONGROOM_FROM_PATH: "):
+        plan_launch({"STRONGROOM_FROM_PATH": f"bao:kv/a{text}"})
+
+
 def test_the_bridge_is_told_which_names_a_path_must_not_bring() -> None:
     plan = plan_launch({"STRONGROOM_FROM_PATH": "bao:kv/env", "HOME": "/", "A": "bao:kv/a#k"})
 
