@@ -23,7 +23,7 @@ class Right(enum.Enum):
     WRITE = "write"  # objects, their tags, multipart uploads
     LIST = "list"  # names of objects, versions and uploads
     DELETE = "delete"  # objects and versions
-    ADMIN = "admin"  # buckets themselves, their configuration, ACLs, retention
+    ADMIN = "admin"  # buckets themselves, their configuration, ACLs, retention, however they are set
 
 
 @dataclass(frozen=True)
@@ -68,8 +68,14 @@ class Principal:
         """Whether the request carried no signature."""
         return self.name == ANONYMOUS
 
-    def require(self, right: Right, bucket: str, key: str) -> None:
+    def require(self, right: Right, bucket: str, key: str, *, what_for: str = "") -> None:
         """Return if the right is granted on a key, or on all keys that begin with it (for listings).
+
+        Args:
+            right: which.
+            bucket: its name.
+            key: or prefix.
+            what_for: the header that needs it, if one does.
 
         Raises:
             S3Error: AccessDenied.
@@ -77,7 +83,7 @@ class Principal:
         for grant in self.grants:
             if right in grant.rights and key.startswith(grant.prefixes) and grant.covers(bucket):
                 return
-        self._deny(f"{right.value} on {bucket}/{key}")
+        self._deny(f"{right.value} on {bucket}/{key}" + (f", which {what_for} needs" if what_for else ""))
 
     def require_any(self, rights: Iterable[Right], bucket: str, key: str) -> None:
         """Return if at least one of the rights is granted on a key.

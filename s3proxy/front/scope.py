@@ -19,12 +19,13 @@ DATE_FORMAT: Final = "%Y%m%dT%H%M%SZ"
 HEADER_MALFORMED: Final = "AuthorizationHeaderMalformed"
 QUERY_MALFORMED: Final = "AuthorizationQueryParametersError"
 
+# Some clients take the host for the region, dots and all, and some have none. It decides nothing here.
 _CREDENTIAL: Final = re.compile(
-    r"(?P<id>[^/\s][^\s]*?)/(?P<date>[0-9]{8})/(?P<region>[A-Za-z0-9_-]+)/(?P<service>[a-z0-9-]+)/aws4_request"
+    r"(?P<id>[^/\s][^\s]*?)/(?P<date>[0-9]{8})/(?P<region>[!-.0-~]*)/(?P<service>[a-z0-9-]+)/aws4_request"
 )
 _DATE: Final = re.compile(r"[0-9]{8}T[0-9]{6}Z")
 _SIGNATURE: Final = re.compile(r"[0-9a-f]{64}")
-_HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+")  # RFC 9110, section 5.6.2, in lower case
+HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+")  # RFC 9110, section 5.6.2, in lower case
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,7 @@ def parse_signed_headers(text: str, *, code: str) -> tuple[str, ...]:
         S3Error: ``code``, as a name is malformed, not in lower case or stands twice.
     """
     names = tuple(text.split(";"))
-    if not all(_HEADER_NAME.fullmatch(name) for name in names) or len(set(names)) != len(names):
+    if not all(HEADER_NAME.fullmatch(name) for name in names) or len(set(names)) != len(names):
         msg = "SignedHeaders must be distinct lower-case header names, separated by semicolons."
         raise S3Error(code, msg)
     return names

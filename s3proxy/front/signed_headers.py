@@ -3,15 +3,19 @@
 https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html: "host" and every ``x-amz-*`` header.
 """
 
+import re
 from collections.abc import Sequence
 from typing import Final
 
 from s3proxy.front.canonical import decode_text
 from s3proxy.front.errors import S3Error
 from s3proxy.front.head import RequestHead
+from s3proxy.front.names import refuse_argument
+from s3proxy.front.scope import HEADER_NAME
 from s3proxy.front.signature import AUTH_PARAMETERS
 
 _AUTH_NAMES: Final = frozenset(name.lower() for name in AUTH_PARAMETERS)
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # RFC 9110, section 5.5
 
 
 def headers_to_sign(head: RequestHead, names: Sequence[str], *, payload_text: str) -> list[tuple[str, str]]:
@@ -39,13 +43,32 @@ def _must_be_signed(name: str) -> bool:
 
 
 def hoisted_headers(head: RequestHead, pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Return the ``x-amz-*`` headers that a presigner moved into the query, where they are signed as well."""
-    hoisted = [
-        (name, decode_text(value, plus_is_space=True))
-        for name, value in ((decode_text(raw).lower(), value) for raw, value in pairs)
-        if name.startswith("x-amz-") and name not in _AUTH_NAMES and not head.has(name)
-    ]
-    if any(character in value for _, value in hoisted for character in "\r\n\0"):
-        code, msg = "InvalidArgument", "A header in the query holds control characters."
-        raise S3Error(code, msg)
-    return hoisted
+    """Return the ``x-amz-*`` headers that a presigner moved into the query, where they are signed as well.
+
+    Raises:
+        S3Error: InvalidArgument for what cannot be a header (RFC 9110, section 5), and for a header that is there
+            twice with different values.
+    """
+    hoisted: dict[str, str] = {}
+    for raw_name, raw_value in pairs:
+        name = decode_text(raw_name, plus_is_space=True).lower()
+        if not name.startswith("x-amz-") or name in _AUTH_NAMES:
+            continue
+        value = decode_text(raw_value, plus_is_space=True).strip(" \t")
+        require_field(name, value)
+        there = hoisted.get(name, head.header(name) if head.has(name) else value)
+        if there != value:
+            refuse_argument("A header must not be given twice, in the query or beside it.", name, "")
+        if not head.has(name):
+            hoisted[name] = value
+    return list(hoisted.items())
+
+
+def require_field(name: str, value: str) -> None:
+    """Return if a lower-case name and a value can be a header. The parser sees to it where they came as one.
+
+    Raises:
+        S3Error: InvalidArgument.
+    """
+    if HEADER_NAME.fullmatch(name) is None or _CONTROL.search(value):
+        refuse_argument("What becomes a header must have a name and a value that a header can have.", name[:100], "")

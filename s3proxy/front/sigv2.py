@@ -74,6 +74,9 @@ def _parse(head: RequestHead) -> tuple[dict[str, str], dict[str, str]]:
             _refuse(f"Signature Version 2 does not sign the parameter {name}; sign the URL with version 4.")
         if name not in _WITHOUT_MEANING:
             known[name] = decode_text(raw_value, plus_is_space=True)
+        if "&" in known.get(name, ""):
+            # Version 2 signs decoded values: ``a=b&c=d`` would be signed alike as one parameter and as two.
+            _refuse(f"The parameter {name} must not hold an ampersand in Signature Version 2; sign with version 4.")
     if given.keys() != VERSION_2_PARAMETERS or not _EXPIRES.fullmatch(given["Expires"]):
         _refuse("Query-string authentication requires the Signature, Expires and AWSAccessKeyId parameters")
     return given, sub_resources

@@ -13,7 +13,7 @@ from urllib.parse import unquote_plus
 
 from s3proxy.keys.policies import EtagMode, ListEtag, Mode, Policies, Policy
 from s3proxy.lists.entries import Listed, Seen, entries_in, plaintext_shown, shown_page
-from s3proxy.objects.headers import passed_back, passed_headers
+from s3proxy.objects.headers import passed_back
 from s3proxy.objects.open import Found, Name, ObjectFinder
 from s3proxy.serving.incoming import XML_TYPE, Incoming
 from s3proxy.store.client import Store, StoreRequest, read_all
@@ -44,9 +44,7 @@ class ObjectLister:
             StrongroomError: it is refused, here or by the store.
         """
         call = incoming.call
-        request = StoreRequest(
-            method="GET", bucket=call.bucket, query=call.query.pairs, headers=passed_headers(incoming.head)
-        )
+        request = StoreRequest(method="GET", bucket=call.bucket, query=call.query.pairs, headers=call.headers)
         async with self._store.exchange(request) as response:
             if response.status != HTTPStatus.OK:
                 raise await store_error(response, bucket_asked=True)

@@ -12,15 +12,14 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from itertools import pairwise
 from typing import Final
-from urllib.parse import quote
 
 from s3proxy.at_once import for_each
-from s3proxy.front.canonical import encode_path
+from s3proxy.front.names import copy_source_header
+from s3proxy.front.sent import ENTRY_HEADER
 from s3proxy.multipart.finish import finish_upload
 from s3proxy.multipart.read import MultipartReader
 from s3proxy.multipart.upload import MAX_ANSWER_BYTES, StoredPart, Upload, parse_answer
 from s3proxy.multipart.uploads import create_upload
-from s3proxy.objects.headers import ENTRY_HEADER
 from s3proxy.objects.open import Found, Name
 from s3proxy.store.client import Store, read_all
 from s3proxy.store.errors import error_in
@@ -87,9 +86,8 @@ async def copy_multipart(  # noqa: PLR0913 - all that a copy is made of
     created = {**headers, ENTRY_HEADER: entry}
     upload_id, _ = await create_upload(store, target.bucket, target.key, created)
     upload = Upload(target.bucket, target.key, upload_id)
-    version = f"?versionId={quote(source.version_id, safe='')}" if source.version_id else ""
     copied = {
-        "x-amz-copy-source": encode_path(source.bucket, source.key) + version,
+        "x-amz-copy-source": copy_source_header(source.bucket, source.key, source.version_id),
         "x-amz-copy-source-if-match": f'"{found.store_etag}"',
     }
     borders = [*manifest.stored_offsets()[:-1], manifest.stored_bytes]  # the last part ends in the manifest

@@ -12,7 +12,8 @@ from typing import Final
 
 from s3proxy.at_once import for_each
 from s3proxy.front.errors import S3Error
-from s3proxy.multipart.upload import StoredPart, Upload, no_such_upload
+from s3proxy.front.operations import no_such_upload
+from s3proxy.multipart.upload import StoredPart, Upload
 from s3proxy.store.client import Store, StoreRequest, read_all
 from s3proxy.store.errors import store_error
 from s3proxy.store.listing import list_objects

@@ -23,7 +23,7 @@ class UnsealedUploads:
         Raises:
             StrongroomError: it is refused, here or by the store.
         """
-        require_unsealed(await self._sources.open(incoming.head))
+        require_unsealed(await self._sources.open(incoming.call, incoming.head))
         await pass_on(incoming, self._store)
 
     async def complete(self, incoming: Incoming) -> None:

@@ -3,9 +3,9 @@
 import os
 from http import HTTPStatus
 
-from s3proxy.front.body import stored_content_encoding
 from s3proxy.front.checksums import parse_algorithm, parse_scope
 from s3proxy.front.head import RequestHead
+from s3proxy.front.sent import ENTRY_HEADER
 from s3proxy.front.xml_read import Element
 from s3proxy.front.xml_write import Node, node, to_xml
 from s3proxy.keys.bucket_keys import BucketKeys
@@ -13,7 +13,7 @@ from s3proxy.keys.policies import Policy
 from s3proxy.multipart.kept import KeptParts
 from s3proxy.multipart.parts import ClientParts, needs_copies, plaintext_bytes_of
 from s3proxy.multipart.upload import MAX_ANSWER_BYTES, StoredPart, parse_answer, stored_part, upload_of
-from s3proxy.objects.headers import ENTRY_HEADER, object_headers, passed_back, require_metadata_room
+from s3proxy.objects.headers import object_headers, passed_back, require_metadata_room
 from s3proxy.serving.incoming import XML_TYPE, Incoming
 from s3proxy.store.client import Store, StoreRequest, read_all
 from s3proxy.store.errors import store_error
@@ -40,7 +40,7 @@ class MultipartUploads:
             StrongroomError: it is refused, here or by the store.
         """
         call, head = incoming.call, incoming.head
-        headers = object_headers(head, content_encoding=stored_content_encoding(head))
+        headers = object_headers(call.headers)
         require_metadata_room(headers)
         answered = _checksum_of_upload(head)
         marker = begin_segment(

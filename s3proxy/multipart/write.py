@@ -64,7 +64,7 @@ class PartWriter:
             StrongroomError: it is refused, here or by the store.
         """
         upload, number = upload_of(incoming), part_number_of(incoming)
-        source = await self._sources.open(incoming.head)
+        source = await self._sources.open(incoming.call, incoming.head)
         first, last = _range_of(incoming.head.header("x-amz-copy-source-range"), source)
         plain = Plain(last - first + 1, self._sources.pieces(source, first, last), Digests)
         part, _ = await self._write(upload, number, policy, plain)

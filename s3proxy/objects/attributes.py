@@ -20,6 +20,7 @@ from strongroom.sealed.manifest import Manifest
 
 _ALL: Final = frozenset({"ETag", "Checksum", "ObjectParts", "StorageClass", "ObjectSize"})
 _MAX_PARTS: Final = 1000  # S3 API reference, GetObjectAttributes: the default and the most
+_MAX_NUMBER: Final = (1 << 31) - 1  # what S3 reads as a number; of parts it shows no more than it would without
 _KEPT: Final = ("last-modified", "x-amz-version-id", "x-amz-delete-marker", "x-amz-request-charged")
 
 
@@ -97,7 +98,7 @@ def _number(head: RequestHead, name: str, default: int) -> int:
     text = head.header(name)
     if not text:
         return default
-    if not (text.isascii() and text.isdigit() and len(text) <= len(str(_MAX_PARTS)) + 1):
+    if not (text.isascii() and text.isdigit() and int(text[:11]) <= _MAX_NUMBER):
         code, msg = "InvalidArgument", f"{name} must be a number."
         raise S3Error(code, msg, details={"ArgumentName": name, "ArgumentValue": text[:100]})
     return int(text)

@@ -39,7 +39,9 @@ class ByteRange:
             empty = first >= size
         if empty:
             code, msg = "InvalidRange", "The requested range is not satisfiable"
-            raise S3Error(code, msg, details={"ActualObjectSize": str(size)})
+            error = S3Error(code, msg, details={"ActualObjectSize": str(size)})
+            error.headers = {"Content-Range": f"bytes */{size}"}  # RFC 9110, section 15.5.17
+            raise error
         return first, last
 
 

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Final
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
-from s3proxy.front.body import stored_content_encoding
-from s3proxy.front.canonical import encode_path
 from s3proxy.front.checksums import checksum_nodes, running
 from s3proxy.front.documents import parse_tagging
-from s3proxy.front.head import RequestHead
+from s3proxy.front.names import copy_source_header
+from s3proxy.front.operations import Call
+from s3proxy.front.sent import ENTRY_HEADER
 from s3proxy.front.xml_write import node, to_xml
 from s3proxy.keys.policies import EtagMode, Mode, Policies
 from s3proxy.multipart.copy import copy_multipart
@@ -26,7 +26,7 @@ from s3proxy.multipart.upload import parse_answer
 from s3proxy.objects.conditional_write import conditions_of_write
 from s3proxy.objects.copy_source import Source, SourceReader, require_unsealed
 from s3proxy.objects.copy_wish import COPY, REPLACE, Wish, require_change, wish_of
-from s3proxy.objects.headers import ENTRY_HEADER, object_headers, passed_back, replaced_headers, require_metadata_room
+from s3proxy.objects.headers import object_headers, passed_back, replaced_headers, require_metadata_room
 from s3proxy.objects.known_digests import etag_of, seal_headers
 from s3proxy.objects.open import Found, Name, ObjectFinder, Plaintext
 from s3proxy.objects.outgoing import Plain
@@ -82,13 +82,13 @@ class ObjectCopier:
         head, call = incoming.head, incoming.call
         policy = self._policies.require(call.bucket, call.key)
         wish = wish_of(head, Name(call.bucket, call.key), policy)
-        source = await self._sources.open(head)
+        source = await self._sources.open(call, head)
         if policy.mode is Mode.PASSTHROUGH:
             require_unsealed(source)
             await pass_on(incoming, self._store)
             return
         require_change(head, source, wish)
-        headers = self._kept(head, source, wish)
+        headers = self._kept(call, source, wish)
         require_metadata_room(headers)
         conditions = await conditions_of_write(head, wish.name, policy, self._finder)
         copied = await self._copy(source, wish, headers, conditions)
@@ -100,9 +100,9 @@ class ObjectCopier:
             answered["x-amz-copy-source-version-id"] = version
         await incoming.respond(HTTPStatus.OK, answered, to_xml(node("CopyObjectResult", *result)))
 
-    def _kept(self, head: RequestHead, source: Source, wish: Wish) -> dict[str, str]:
+    def _kept(self, call: Call, source: Source, wish: Wish) -> dict[str, str]:
         """Return what is kept with the copy, but its tags if those of the source are."""
-        headers = object_headers(head, content_encoding=stored_content_encoding(head))
+        headers = object_headers(call.headers)
         if wish.metadata == COPY:
             headers = replaced_headers(headers, source.found.store_headers)
         if wish.tagging == COPY:
@@ -147,10 +147,9 @@ class ObjectCopier:
         attributes = Attributes(digests, found.attributes.metadata if wish.metadata == COPY else None)
         nonce = os.urandom(ENTRY_NONCE_BYTES)
         entry = seal_entry(found.segment, attributes, bucket=wish.name.bucket, key=wish.name.key, nonce=nonce)
-        version = f"?versionId={quote(source.version_id, safe='')}" if source.version_id else ""
         own = {
             ENTRY_HEADER: entry,
-            "x-amz-copy-source": encode_path(source.bucket, source.key) + version,
+            "x-amz-copy-source": copy_source_header(source.bucket, source.key, source.version_id),
             "x-amz-copy-source-if-match": f'"{found.store_etag}"',
             "x-amz-metadata-directive": REPLACE,
             "x-amz-tagging-directive": wish.tagging,

@@ -9,14 +9,14 @@ from http import HTTPStatus
 
 from s3proxy.front.errors import S3Error
 from s3proxy.front.head import RequestHead
-from s3proxy.front.operations import copy_source
-from s3proxy.keys.policies import Policies
+from s3proxy.front.operations import Call
+from s3proxy.keys.policies import Policies, Policy
 from s3proxy.multipart.read import MultipartReader
 from s3proxy.objects.conditions import require_conditions
 from s3proxy.objects.open import Found, Name, ObjectFinder, Plaintext
 from s3proxy.objects.read import opened_pieces
 from s3proxy.store.client import Store, StoreRequest
-from s3proxy.store.errors import reread_error
+from s3proxy.store.errors import reread_error, store_error
 from strongroom.sealed.ranges import RangePlan, plan_range
 
 
@@ -50,19 +50,20 @@ class SourceReader:
         self._multipart = multipart
         self._hidden_bucket = hidden_bucket
 
-    async def open(self, head: RequestHead) -> Source:
-        """Find the source that a request names, and check the request's conditions on it.
+    async def open(self, call: Call, head: RequestHead) -> Source:
+        """Find the source of a copy, and check the request's conditions on it.
 
         Raises:
             StrongroomError: it is refused, here or by the store.
         """
-        source = copy_source(head)
+        source = call.copy_source
+        assert source is not None  # noqa: S101 - of a copy
         if source.bucket == self._hidden_bucket:
             code, msg = "AccessDenied", "Access Denied"
             raise S3Error(code, msg, hint="the proxy's own bucket is not for clients")
         policy = self._policies.require(source.bucket, source.key)
         name = Name(source.bucket, source.key, source.version_id)
-        found = await self._finder.look(name, policy)
+        found = await self._look(name, policy)
         etag = await self._finder.etag(name, found, policy)
         modified = found.store_headers.get("Last-Modified", "")
         require_conditions(head, etag=etag, last_modified=modified, prefix="x-amz-copy-source-")
@@ -73,6 +74,17 @@ class SourceReader:
         else:
             size = found.segment.header.plaintext_bytes
         return Source(name, found, size, etag)
+
+    async def _look(self, name: Name, policy: Policy) -> Found | Plaintext:
+        try:
+            return await self._finder.look(name, policy)
+        except S3Error as error:
+            if error.code != "NoSuchKey":
+                raise
+            async with self._store.exchange(StoreRequest(method="HEAD", bucket=name.bucket)) as response:
+                if response.status == HTTPStatus.NOT_FOUND:  # an answer to HEAD does not say what is missing
+                    raise await store_error(response, bucket_asked=True) from None
+            raise
 
     async def pieces(self, source: Source, first: int, last: int) -> AsyncIterator[memoryview]:
         """Give the plaintext of a source from byte ``first`` to ``last``; nothing if ``last`` is before ``first``.

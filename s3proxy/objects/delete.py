@@ -9,13 +9,14 @@ from typing import Final
 from s3proxy.front.credentials import Right
 from s3proxy.front.documents import ObjectToDelete, parse_delete
 from s3proxy.front.errors import S3Error
+from s3proxy.front.names import require_key, require_version_id
 from s3proxy.front.operations import refuse_unsupported
 from s3proxy.front.xml_read import as_node
 from s3proxy.front.xml_write import Node, node, to_xml
 from s3proxy.keys.policies import Mode, Policies
 from s3proxy.multipart.upload import parse_answer
 from s3proxy.objects.conditional_write import matching_store_etag
-from s3proxy.objects.headers import passed_back, passed_headers
+from s3proxy.objects.headers import passed_back
 from s3proxy.objects.open import Name, ObjectFinder
 from s3proxy.objects.passthrough import pass_on
 from s3proxy.serving.incoming import XML_TYPE, Incoming
@@ -73,12 +74,11 @@ class ObjectDeleter:
         if allowed:
             document = to_xml(node("Delete", *map(_item, allowed), node("Quiet", asked.quiet)))
             md5 = base64.b64encode(hashlib.md5(document, usedforsecurity=False).digest()).decode()
-            sent = passed_headers(incoming.head, leave_out=("content-md5",))
             request = StoreRequest(
                 method="POST",
                 bucket=incoming.call.bucket,
                 query=incoming.call.query.pairs,
-                headers=sent | {"content-md5": md5, "content-type": XML_TYPE},
+                headers={**incoming.call.headers, "content-md5": md5, "content-type": XML_TYPE},
                 body=document,
             )
             async with self._store.exchange(request) as response:
@@ -98,6 +98,8 @@ class ObjectDeleter:
             S3Error: the client may not, or the object is not what the client takes it for.
         """
         bucket = incoming.call.bucket
+        require_key(item.key)
+        require_version_id("VersionId", item.version_id)
         incoming.verified.principal.require(Right.DELETE, bucket, item.key)
         policy = self._policies.find(bucket, item.key)
         if policy is None or policy.mode is Mode.PASSTHROUGH:

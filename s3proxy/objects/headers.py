@@ -3,32 +3,21 @@
 Lengths, checksums and ETags of the store describe ciphertext: they never pass. Names are lower case.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 from s3proxy.front.errors import S3Error
 from s3proxy.front.head import RequestHead
+from s3proxy.front.rules import CONTENT, KEPT, SSE_C, matches
+from s3proxy.front.sent import ENTRY_HEADER
 from strongroom.sealed.entry import ENTRY_NAME
 
 META: Final = "x-amz-meta-"
-ENTRY_HEADER: Final = META + ENTRY_NAME
-DEFAULT_CONTENT_TYPE: Final = "binary/octet-stream"  # S3's own
+DEFAULTCONTENT_TYPE: Final = "binary/octet-stream"  # S3's own
 MAX_METADATA_BYTES: Final = 2048  # S3 API limit of user metadata
 MAX_ENTRY_CHARACTERS: Final = 512  # with digests; docs/object-format.md, "Metadata entry"
 
-_CONTENT: Final = (
-    "cache-control", "content-disposition", "content-encoding", "content-language", "content-type", "expires",
-)  # fmt: skip
 _SENT_WITH_READS: Final = ("origin", "x-amz-expected-bucket-owner", "x-amz-request-payer")
-_SENT_WITH_OBJECTS: Final = (
-    "origin", "x-amz-acl", "x-amz-expected-bucket-owner", "x-amz-object-lock-legal-hold", "x-amz-object-lock-mode",
-    "x-amz-object-lock-retain-until-date", "x-amz-request-payer", "x-amz-storage-class", "x-amz-tagging",
-    "x-amz-website-redirect-location",
-)  # fmt: skip
-_ABOUT_OBJECTS: Final = (*_CONTENT, "content-md5", "origin", "range")
-_PREFLIGHT: Final = ("access-control-request-headers", "access-control-request-method")
-_GRANTS: Final = "x-amz-grant-"
-_REFUSED: Final = "x-amz-server-side-encryption-customer-"
 _CROSS_ORIGIN: Final = (
     "access-control-allow-credentials", "access-control-allow-headers", "access-control-allow-methods",
     "access-control-allow-origin", "access-control-expose-headers", "access-control-max-age", "vary",
@@ -40,35 +29,28 @@ _ANSWERED: Final = (
     "x-amz-version-id", "x-amz-website-redirect-location",
 )  # fmt: skip
 _PASSED_BACK: Final = (
-    *_ANSWERED, *_CONTENT, "accept-ranges", "allow", "content-range", "etag", "location", "retry-after",
+    *_ANSWERED, *CONTENT, "accept-ranges", "allow", "content-range", "etag", "location", "retry-after",
     "x-amz-bucket-region", "x-amz-copy-source-version-id", "x-amz-mp-parts-count",
 )  # fmt: skip
 
 
-def object_headers(head: RequestHead, *, content_encoding: str) -> dict[str, str]:
+def object_headers(headers: Mapping[str, str]) -> dict[str, str]:
     """Return the headers of a client's PUT that are kept with the object.
 
     Args:
-        head: of the request.
-        content_encoding: without aws-chunked.
+        headers: ``Call.headers``, or those of a form.
 
     Raises:
-        S3Error: it wants to set the proxy's own metadata, or encryption with a key of the client's.
+        S3Error: it wants encryption with a key of the client's.
     """
     kept: dict[str, str] = {}
-    for name in head.names():
-        if name.startswith(_REFUSED):
+    for name, value in headers.items():
+        if matches(name, (SSE_C,)):
             code, msg = "NotImplemented", "Encryption with customer-provided keys (SSE-C) is not implemented."
             raise S3Error(code, msg)
-        if name == ENTRY_HEADER:
-            code, msg = "InvalidArgument", f"The metadata {ENTRY_HEADER} is reserved."
-            raise S3Error(code, msg)
-        if name in _CONTENT or name in _SENT_WITH_OBJECTS or name.startswith((META, _GRANTS)):
-            kept[name] = _text(name, head.header(name))
-    kept.pop("content-encoding", None)
-    if content_encoding:
-        kept["content-encoding"] = content_encoding
-    kept.setdefault("content-type", DEFAULT_CONTENT_TYPE)
+        if matches(name, KEPT):
+            kept[name] = _text(name, value)
+    kept.setdefault("content-type", DEFAULTCONTENT_TYPE)
     return kept
 
 
@@ -84,7 +66,7 @@ def replaced_headers(headers: Mapping[str, str], store: Mapping[str, str]) -> di
 
 
 def _is_described(name: str) -> bool:
-    return name in _CONTENT or name.startswith(META)
+    return name in CONTENT or name.startswith(META)
 
 
 def _text(name: str, value: str) -> str:
@@ -120,21 +102,9 @@ def answer_headers(store: Mapping[str, str]) -> dict[str, str]:
     answered: dict[str, str] = {}
     for name, value in store.items():
         lower = name.lower()
-        if lower in _CONTENT or lower in _ANSWERED or (lower.startswith(META) and lower != ENTRY_HEADER):
+        if lower in CONTENT or lower in _ANSWERED or (lower.startswith(META) and lower != ENTRY_HEADER):
             answered[lower] = f"{answered[lower]},{value}" if lower in answered else value
     return answered
-
-
-def passed_headers(head: RequestHead, *, leave_out: Iterable[str] = ()) -> dict[str, str]:
-    """Return the headers of a request that is passed on as it is: all of S3's, without authentication and checksums."""
-    left_out = frozenset(leave_out)
-    kept = {}
-    for name in head.names():
-        amz = name.startswith("x-amz-") and not name.startswith(("x-amz-checksum-", "x-amz-sdk-", "x-amz-trailer"))
-        passed = amz or name in _ABOUT_OBJECTS or name in _PREFLIGHT or name.startswith("if-")
-        if passed and name not in _OWN | left_out:
-            kept[name] = head.header(name)
-    return kept
 
 
 def passed_back(store: Mapping[str, str]) -> dict[str, str]:
@@ -149,8 +119,3 @@ def passed_back(store: Mapping[str, str]) -> dict[str, str]:
 def cross_origin_headers(store: Mapping[str, str]) -> dict[str, str]:
     """Return the headers that let a browser's script read an answer (Fetch, "CORS protocol")."""
     return {name.lower(): value for name, value in store.items() if name.lower() in _CROSS_ORIGIN}
-
-
-_OWN: Final = frozenset(
-    {"x-amz-content-sha256", "x-amz-date", "x-amz-decoded-content-length", "x-amz-security-token", ENTRY_HEADER}
-)

@@ -8,10 +8,10 @@ import hashlib
 from collections.abc import AsyncIterator, Mapping
 from http import HTTPStatus
 
-from s3proxy.front.body import stored_content_encoding
-from s3proxy.front.checksums import checksum_header
+from s3proxy.front.checksums import algorithm_of_header, checksum_header
+from s3proxy.front.errors import S3Error
 from s3proxy.front.operation_table import Operation
-from s3proxy.objects.headers import passed_back, passed_headers
+from s3proxy.objects.headers import passed_back
 from s3proxy.objects.outgoing import Outcome, plain_of, read_plain, verified_pieces
 from s3proxy.serving.incoming import MAX_DOCUMENT_BYTES, Incoming
 from s3proxy.store.client import Store, StoreRequest
@@ -20,6 +20,7 @@ from s3proxy.store.errors import store_error
 from strongroom.errors import StrongroomError
 
 _CHECKSUM = "x-amz-checksum-"
+_WITH_BODY = {"PUT", "POST"}
 _NO_BODY = {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}
 
 
@@ -38,19 +39,14 @@ async def pass_on(
         StrongroomError: it is refused, here or by the store.
     """
     call, outcome = incoming.call, Outcome()
-    sent = passed_headers(incoming.head)
-    sent.pop("content-encoding", None)
-    if body is not None:
-        sent.pop("content-md5", None)
-    if encoding := stored_content_encoding(incoming.head):
-        sent["content-encoding"] = encoding
+    sent = dict(call.headers)
     sent_body: bytes | AsyncIterator[bytes] | None = body
     length = None
-    if body is None and incoming.has_body:
+    if body is None and incoming.has_body and incoming.request.method in _WITH_BODY:
         plain = plain_of(incoming, incoming.open_body())
         if plain.length > MAX_DOCUMENT_BYTES:
             sent_body, length = verified_pieces(plain, outcome), plain.length
-            sent |= {name: incoming.head.header(name) for name in incoming.head.names() if name.startswith(_CHECKSUM)}
+            sent |= {name: incoming.head.header(name) for name in incoming.head.names() if _is_digest(name)}
         else:
             sent_body, digests = await read_plain(plain)
             if digests.checksum is not None:
@@ -71,12 +67,25 @@ async def pass_on(
     try:
         async with store.exchange(request) as response:
             if response.status >= HTTPStatus.MULTIPLE_CHOICES and response.status != HTTPStatus.TEMPORARY_REDIRECT:
-                raise await store_error(response, bucket_asked=not call.key)
+                raise await relayed_error(response, bucket_asked=not call.key)
             await relay(incoming, response)
     except StrongroomError:
         if outcome.error is not None:
             raise outcome.error from None
         raise
+
+
+def _is_digest(name: str) -> bool:
+    """Return whether a header is a digest of the body, which is verified on its way."""
+    return name == "content-md5" or algorithm_of_header(name) is not None
+
+
+async def relayed_error(response: StoreAnswer, *, bucket_asked: bool = False) -> S3Error:
+    """Return a refusal of the store about what no proxy has sealed: the size that it tells is the client's, too."""
+    error = await store_error(response, bucket_asked=bucket_asked)
+    if error.code == "InvalidRange" and (told := response.headers.get("Content-Range")):
+        error.headers |= {"Content-Range": told}
+    return error
 
 
 async def relay(incoming: Incoming, response: StoreAnswer) -> None:

@@ -3,12 +3,10 @@
 from http import HTTPStatus
 
 from s3proxy.front.errors import S3Error
-from s3proxy.objects.headers import passed_headers
 from s3proxy.objects.open import is_plaintext
-from s3proxy.objects.passthrough import relay
+from s3proxy.objects.passthrough import relay, relayed_error
 from s3proxy.serving.incoming import Incoming
 from s3proxy.store.client import Store, StoreRequest
-from s3proxy.store.errors import store_error
 
 
 async def send_plaintext(incoming: Incoming, store: Store) -> None:
@@ -23,11 +21,11 @@ async def send_plaintext(incoming: Incoming, store: Store) -> None:
         bucket=call.bucket,
         key=call.key,
         query=call.query.pairs,
-        headers=passed_headers(incoming.head),
+        headers=call.headers,
     )
     async with store.exchange(request) as response:
         if response.status not in {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT}:
-            raise await store_error(response)
+            raise await relayed_error(response)
         if not is_plaintext(response.headers):
             code, msg = "OperationAborted", "The object was replaced while it was read. Please try again."
             raise S3Error(code, msg)

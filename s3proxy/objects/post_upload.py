@@ -13,7 +13,7 @@ from http import HTTPStatus
 from typing import Final, NoReturn
 from urllib.parse import urlencode, urlsplit
 
-from s3proxy.front.body import Body, stored_content_encoding
+from s3proxy.front.body import Body
 from s3proxy.front.canonical import encode_path
 from s3proxy.front.checksums import Running, algorithm_of_header, parse_checksum, parse_content_md5, running
 from s3proxy.front.credentials import Credentials, Right
@@ -21,8 +21,11 @@ from s3proxy.front.documents import parse_tagging
 from s3proxy.front.errors import S3Error
 from s3proxy.front.form import FormReader
 from s3proxy.front.head import RequestHead, make_head
-from s3proxy.front.operations import require_key
+from s3proxy.front.names import refuse_argument, require_key
+from s3proxy.front.operation_table import Operation
 from s3proxy.front.post_policy import PostUpload, verify_post
+from s3proxy.front.sent import require_set, sent_headers
+from s3proxy.front.signed_headers import require_field
 from s3proxy.front.signing_keys import SigningKeys
 from s3proxy.front.xml_write import node, to_xml
 from s3proxy.keys.policies import Policies
@@ -74,11 +77,13 @@ class PostUploader:
         require_key(upload.key)
         incoming.verified = replace(incoming.verified, principal=upload.principal)  # who is told in the log
         upload.principal.require(Right.WRITE, bucket, upload.key)
+        headers = _headers(upload, incoming.head)
+        require_set(upload.principal, bucket, upload.key, headers)
         policy = self._policies.require(bucket, upload.key)
         file = _File(form, body, upload, begun, arriving)
         await file.read_ahead(self._buffered_bytes)
-        headers = _headers(upload, incoming.head)
-        written = await self._writer.write_anywhere(Name(bucket, upload.key), policy, headers, file.plain())
+        name = Name(bucket, upload.key)
+        written = await self._writer.write_anywhere(name, policy, object_headers(headers), file.plain())
         await _answer(incoming, upload, written.etag, written.headers)
 
 
@@ -151,16 +156,27 @@ class _File:
 
 
 def _headers(upload: PostUpload, head: RequestHead) -> dict[str, str]:
-    """Return what the fields of a form say is kept with the object."""
+    """Return what the fields of a form say as headers of a PUT would, by the same table.
+
+    Raises:
+        S3Error: InvalidArgument for a field that is there under two names, or cannot be a header.
+    """
     fields = dict(upload.fields)
+    for name in ("acl", "tagging"):
+        if name in fields and f"x-amz-{name}" in fields:
+            refuse_argument(f"Only one of the fields {name} and x-amz-{name} may be given.", name, "")
     if "acl" in fields:
         fields["x-amz-acl"] = fields.pop("acl")
     if "tagging" in fields:
         fields["x-amz-tagging"] = urlencode(parse_tagging(fields.pop("tagging").encode("utf-8", "surrogateescape")))
-    if any("\r" in value or "\n" in value for name, value in fields.items() if name not in {"policy", "key"}):
-        _refuse("InvalidArgument", "A field that becomes a header must not hold a line break.")
-    described = make_head("POST", head.raw_path, fields.items())
-    return object_headers(described, content_encoding=stored_content_encoding(described))
+    described = make_head("POST", head.raw_path, ((name, value.strip(" \t")) for name, value in fields.items()))
+    for name in described.names():
+        if name.startswith("x-amz-"):
+            require_field(name, described.header(name))
+    headers = sent_headers(Operation.POST_OBJECT, described)
+    for name, value in headers.items():
+        require_field(name, value)
+    return headers
 
 
 async def _answer(incoming: Incoming, upload: PostUpload, etag: str, headers: dict[str, str]) -> None:

@@ -8,14 +8,14 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 
-from s3proxy.front.body import stored_content_encoding
 from s3proxy.front.checksums import checksum_header
 from s3proxy.front.errors import S3Error
 from s3proxy.front.operations import refuse_unsupported
+from s3proxy.front.sent import ENTRY_HEADER
 from s3proxy.keys.bucket_keys import BucketKeys
 from s3proxy.keys.policies import EtagMode, Mode, Policy
 from s3proxy.objects.conditional_write import conditions_of_write
-from s3proxy.objects.headers import ENTRY_HEADER, answer_headers, object_headers, require_metadata_room
+from s3proxy.objects.headers import answer_headers, object_headers, require_metadata_room
 from s3proxy.objects.known_digests import KnownDigests, etag_of, seal_headers
 from s3proxy.objects.open import Name, ObjectFinder
 from s3proxy.objects.outgoing import Outcome, Plain, plain_of, read_plain, sealed_pieces, verified_pieces
@@ -70,7 +70,7 @@ class ObjectWriter:
         """
         head, name = incoming.head, Name(incoming.call.bucket, incoming.call.key)
         body = incoming.open_body(want_md5=policy.etag is EtagMode.MD5)
-        headers = object_headers(head, content_encoding=stored_content_encoding(head))
+        headers = object_headers(incoming.call.headers)
         headers |= await conditions_of_write(head, name, policy, self._finder)
         written = await self.write(name, policy, headers, plain_of(incoming, body))
         await incoming.respond(HTTPStatus.OK, written.headers)

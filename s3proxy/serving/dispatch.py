@@ -16,7 +16,7 @@ from s3proxy.front.credentials import Credentials
 from s3proxy.front.errors import S3Error, error_document
 from s3proxy.front.head import make_head
 from s3proxy.front.operation_table import Operation
-from s3proxy.front.operations import Call, classify
+from s3proxy.front.operations import Call, classify, host_bucket
 from s3proxy.front.signing_keys import SigningKeys
 from s3proxy.front.sigv4 import Verifier
 from s3proxy.serving.incoming import XML_TYPE, BrokenOffError, Incoming, close_if_unread
@@ -139,11 +139,10 @@ class Dispatcher:
         """
         headers = [(n.decode("latin-1"), v.decode("utf-8", "surrogateescape")) for n, v in request.raw_headers]
         head = make_head(request.method, request.raw_path, headers)
-        call = classify(head, domains=self._domains)
-        host_bucket = call.bucket if call.is_virtual_hosted else ""
         verifier = Verifier(self._credentials(), keys=self._keys)
-        verified = verifier.verify(head, now=datetime.now(UTC), host_bucket=host_bucket)
-        require_access(verified.principal, call, verified.head)
+        verified = verifier.verify(head, now=datetime.now(UTC), host_bucket=host_bucket(head, self._domains))
+        call = classify(verified.head, domains=self._domains)
+        require_access(verified.principal, call)
         self._require_visible(call)
         if call.operation not in self._handlers:
             code, msg = "NotImplemented", f"{call.operation.value} is not implemented."

@@ -43,8 +43,14 @@ def aws_request(name: str) -> RequestHead:
     return make_head(request["method"], request["target"], [(key, value) for key, value in request["headers"]])
 
 
-def sign_with_botocore(
-    method: str, target: str, *, headers: Mapping[str, str], presign_s: int = 0, body: bytes = b""
+def sign_with_botocore(  # noqa: PLR0913 - the parts of a request
+    method: str,
+    target: str,
+    *,
+    headers: Mapping[str, str],
+    presign_s: int = 0,
+    body: bytes = b"",
+    region: str = "us-east-1",
 ) -> RequestHead:
     """Return a request as botocore signs it, in its headers or, with ``presign_s``, in its query."""
     request = AWSRequest(method=method, url=f"https://{HOST}{target}", headers=dict(headers), data=body)
@@ -52,7 +58,7 @@ def sign_with_botocore(
     make = partial(signer, expires=presign_s) if presign_s else signer
     credentials = BotoCredentials(ACCESS_KEY_ID, SECRET_KEY)
     with mock.patch.object(auth, "get_current_datetime", return_value=NOW.replace(tzinfo=None)):
-        make(credentials, "s3", "us-east-1").add_auth(request)
+        make(credentials, "s3", region).add_auth(request)
     raw_target = request.url.removeprefix(f"https://{HOST}")
     sent = [(name, value if isinstance(value, str) else value.decode()) for name, value in request.headers.items()]
     return make_head(method, raw_target, [("Host", HOST), *sent])

@@ -111,6 +111,19 @@ def test_nothing_of_it_may_be_missing_or_stand_twice(missing: str) -> None:
     assert refused(asked(f"{path}?{'&'.join([*pieces, f'{missing}=1'])}")) == "AccessDenied"
 
 
+@pytest.mark.parametrize("target", ["/b/k?response-content-type=a%26versionId%3Dv", "/b/k?uploadId=u%26uploads"])
+def test_two_parameters_are_not_signed_like_one(target: str) -> None:
+    assert refused(asked(presigned("GET", target))) == "AccessDenied"
+
+
+def test_a_url_of_an_old_version_does_not_become_one_of_the_newest() -> None:
+    target = presigned("GET", "/b/k?response-content-type=text/plain&versionId=old")
+    verifier().verify(asked(target), now=NOW)
+    folded = target.replace("&versionId=old", "%26versionId%3Dold")
+    assert folded != target
+    assert refused(asked(folded)) == "AccessDenied"
+
+
 def test_only_one_way_of_signing_may_be_used() -> None:
     assert refused(asked(presigned(), authorization="AWS4-HMAC-SHA256 x")) == "InvalidArgument"
     assert refused(asked(f"{presigned()}&X-Amz-Signature={'0' * 64}")) == "InvalidArgument"
