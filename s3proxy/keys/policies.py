@@ -6,8 +6,7 @@
     buckets = ["orders", "eu-*"]
     prefixes = ["2026/"]           # default: every key
     mode = "sealed"                # sealed: plaintext objects are an error; migrate: they are read; passthrough
-    etag = "md5"                   # md5: the MD5 of the plaintext; opaque: the store's own
-    list_etag = "quick"            # in listings, quick: one that is no MD5; exact: as HEAD has it, at a HEAD per object
+    etag = "opaque"                # opaque: made of the store's; md5: of the plaintext, for HEADs in listings
 
 The first policy that fits a name is the one it is written under; an object is read if it was sealed under any that
 fits. A name that none fits is refused.
@@ -16,7 +15,7 @@ fits. A name that none fits is refused.
 import enum
 import re
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -39,30 +38,27 @@ class Mode(enum.Enum):
 
 
 class EtagMode(enum.Enum):
-    """What the ETag of a single PUT is."""
+    """What the ETag of an object is that was put in one piece (ADR 0019)."""
 
-    MD5 = "md5"
     OPAQUE = "opaque"
-
-
-class ListEtag(enum.Enum):
-    """How listings come to the ETag of a whole object whose ETag is an MD5."""
-
-    QUICK = "quick"
-    EXACT = "exact"
+    MD5 = "md5"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Policy:
-    """One policy of the file."""
+    """One policy of the file.
+
+    Attributes:
+        advice: what of it should be written in another way by now, and how; "" for nothing.
+    """
 
     name: str
     kek: str
     buckets: tuple[str, ...]
     prefixes: tuple[str, ...] = ("",)
     mode: Mode = Mode.SEALED
-    etag: EtagMode = EtagMode.MD5
-    list_etag: ListEtag = ListEtag.QUICK
+    etag: EtagMode = EtagMode.OPAQUE
+    advice: str = ""
 
     def fits(self, bucket: str, key: str) -> bool:
         """Say whether a name is under this policy."""
@@ -131,7 +127,7 @@ def parse_policies(content: bytes, *, origin: str) -> Policies:
 
 def _policy(entry: object, place: str) -> Policy:
     if not isinstance(entry, dict) or not set(entry) <= _MEMBERS or not {"name", "kek", "buckets"} <= set(entry):
-        msg = f"{place}: must have name, kek and buckets, and may have prefixes, mode, etag and list_etag"
+        msg = f"{place}: must have name, kek and buckets, and may have prefixes, mode and etag"
         raise ConfigError(msg, hint="nothing else is known")
     name, kek = entry["name"], entry["kek"]
     if not isinstance(name, str) or not POLICY_NAME.fullmatch(name):
@@ -141,11 +137,10 @@ def _policy(entry: object, place: str) -> Policy:
         msg = f"{place}: kek {kek!r}: must be file or transit:KEY"
         raise ConfigError(msg)
     try:
-        mode, etag = Mode(entry.get("mode", "sealed")), EtagMode(entry.get("etag", "md5"))
-        list_etag = ListEtag(entry.get("list_etag", "quick"))
+        mode, etag = Mode(entry.get("mode", "sealed")), EtagMode(entry.get("etag", _etag_meant(entry, place).value))
     except ValueError as error:
         msg = f"{place}: {error}"
-        hint = "mode is sealed, migrate or passthrough; etag is md5 or opaque; list_etag is quick or exact"
+        hint = "mode is sealed, migrate or passthrough; etag is md5 or opaque"
         raise ConfigError(msg, hint=hint) from None
     return Policy(
         name=name,
@@ -154,8 +149,28 @@ def _policy(entry: object, place: str) -> Policy:
         prefixes=_texts(entry.get("prefixes", [""]), f"{place}: prefixes"),
         mode=mode,
         etag=etag,
-        list_etag=list_etag,
+        advice=_advice(etag) if "list_etag" in entry else "",
     )
+
+
+def _etag_meant(entry: Mapping[str, object], place: str) -> EtagMode:
+    """Return what ``etag`` is where it is not said: who had MD5s in listings, for a HEAD each, goes on to have them.
+
+    ``list_etag`` is of a time when listings could show another ETag than other answers.
+
+    Raises:
+        ConfigError: it is not what it could be then.
+    """
+    listed = entry.get("list_etag", "quick")
+    if listed not in ("quick", "exact"):  # not a set: TOML has lists
+        msg = f"{place}: {listed!r} is not a valid list_etag"
+        raise ConfigError(msg, hint="leave list_etag out: listings show the ETag that etag chooses")
+    return EtagMode.MD5 if listed == "exact" else EtagMode.OPAQUE
+
+
+def _advice(etag: EtagMode) -> str:
+    costs = ", and each object that was not seen before costs listings a HEAD" if etag is EtagMode.MD5 else ""
+    return f'list_etag has no meaning of its own any more: listings show the ETag of etag = "{etag.value}"{costs}'
 
 
 def _texts(value: object, place: str) -> tuple[str, ...]:

@@ -46,6 +46,7 @@ class PolicyFile(Policies):
         self._changes = Changes(stamp_of(path))
         policies, self.error = self._kept.start(self._read)
         super().__init__(tuple(policies))
+        self._advise()
 
     def reload_if_changed(self) -> bool:
         """Read the file again if it has changed; keep the old policies if the new ones are broken.
@@ -64,6 +65,7 @@ class PolicyFile(Policies):
         self._policies = tuple(fresh)
         self.error = ""
         log_event(_log, logging.INFO, "policy_reloaded", {"policies": len(self._policies)})
+        self._advise()
         self._observe(True)  # noqa: FBT003 - the one argument of an observer
         return True
 
@@ -76,3 +78,9 @@ class PolicyFile(Policies):
         policies = parse_policies(content, origin=str(self._path))
         self._check(policies)
         return policies
+
+    def _advise(self) -> None:
+        for policy in self._policies:
+            if policy.advice:
+                fields = {"policy": policy.name, "reason": policy.advice, "hint": "say etag, and leave list_etag out"}
+                log_event(_log, logging.WARNING, "policy_outdated", fields)

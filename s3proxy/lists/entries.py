@@ -2,7 +2,7 @@
 
 A listing knows size and ETag of what is stored, and that is enough for sealed objects ("Sizes" in
 ``docs/object-format.md``). Where plaintext stands among them nothing in a listing tells the two apart; then, and for
-exact ETags, the caller has looked and gives what it saw.
+ETags that are MD5s, the caller has looked and gives what it saw.
 
 A page is worked on as text: building a tree of a thousand entries and writing it again takes ten times as long, and all
 of it but two elements of each entry stays as it is. A page that is written in any other way than stores write it
@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 
 from s3proxy.front.xml_write import escape
 from s3proxy.keys.policies import Mode, Policy
-from s3proxy.objects.known_digests import listed_etag
+from s3proxy.objects.etags import opaque_etag
 from strongroom.errors import PeerError
 from strongroom.sealed.sizes import listed_plaintext_bytes
 
@@ -103,7 +103,7 @@ def plaintext_shown(entry: Listed, policy: Policy | None, seen: Seen | None) -> 
     size = listed_plaintext_bytes(int(entry.size), entry.etag) if _DIGITS.fullmatch(entry.size) else None
     if size is None:
         return None
-    return size, seen.etag if seen else listed_etag(policy, entry.etag)
+    return size, seen.etag if seen else opaque_etag(entry.etag)
 
 
 def _entries(page: str) -> Iterator[Listed]:

@@ -2,7 +2,8 @@
 
 Names, markers, continuation tokens and counts are the store's, so a page has exactly the keys that the client asked
 for: the proxy keeps nothing of its own among the clients' objects that would have to be hidden. A page costs one
-request to the store; where plaintext may stand among sealed objects each object that is not known yet costs a HEAD.
+request to the store; where plaintext may stand among sealed objects, or ETags are MD5s, each object that is not known
+yet costs a HEAD.
 """
 
 import asyncio
@@ -11,8 +12,9 @@ from http import HTTPStatus
 from typing import Final
 from urllib.parse import unquote_plus
 
-from s3proxy.keys.policies import EtagMode, ListEtag, Mode, Policies, Policy
+from s3proxy.keys.policies import EtagMode, Mode, Policies, Policy
 from s3proxy.lists.entries import Listed, Seen, entries_in, plaintext_shown, shown_page
+from s3proxy.objects.etags import bare_etag
 from s3proxy.objects.headers import passed_back
 from s3proxy.objects.open import Found, Name, ObjectFinder
 from s3proxy.serving.incoming import XML_TYPE, Incoming
@@ -24,7 +26,7 @@ MAX_PAGE_BYTES: Final = 16 << 20  # 1,000 names of 1,024 bytes, each byte percen
 _LOOKS_AT_ONCE: Final = 16
 _KEPT_LOOKS: Final = 100_000  # about 300 bytes each
 
-_Place = tuple[Name, str, str]  # with the store's ETag and size: another object has others
+_Place = tuple[Name, str, str, EtagMode | None]  # with the store's ETag and size: another object has others
 
 
 class ObjectLister:
@@ -51,23 +53,24 @@ class ObjectLister:
             headers = passed_back(response.headers) | {"content-type": XML_TYPE}
             page = read_page(await read_all(response, MAX_PAGE_BYTES))
         is_encoded = "<EncodingType>url</EncodingType>" in page
-        entries = [(_place(call.bucket, entry, is_encoded), entry) for entry in entries_in(page)]
-        policies = {place: self._policies.find(call.bucket, place[0].key) for place, _ in entries}
-        unclear: dict[_Place, Policy] = {}
-        for place, entry in entries:
-            policy = policies[place]
-            if policy is not None and _is_unclear(entry, policy):
-                unclear[place] = policy
-        await self._look_at(unclear)
-        shown = [(entry, plaintext_shown(entry, policies[place], self._seen.get(place))) for place, entry in entries]
+        entries = [self._placed(call.bucket, entry, is_encoded=is_encoded) for entry in entries_in(page)]
+        await self._look_at(
+            {place: policy for entry, place, policy in entries if policy and _is_unclear(entry, policy)}
+        )
+        shown = [(entry, plaintext_shown(entry, policy, self._seen.get(place))) for entry, place, policy in entries]
         await incoming.respond(HTTPStatus.OK, headers, shown_page(page, shown).encode())
+
+    def _placed(self, bucket: str, entry: Listed, *, is_encoded: bool) -> tuple[Listed, _Place, Policy | None]:
+        name = Name(bucket, unquote_plus(entry.key) if is_encoded else entry.key, entry.version_id)
+        policy = self._policies.find(bucket, name.key)
+        return entry, (name, entry.etag, entry.size, policy.etag if policy else None), policy
 
     async def _look_at(self, places: dict[_Place, Policy]) -> None:
         turns = asyncio.Semaphore(_LOOKS_AT_ONCE)
 
         async def look(place: _Place, policy: Policy) -> None:
             async with turns:
-                seen = await self._look(place[0], policy)
+                seen = await self._look(place, policy)
             if seen is not None:
                 self._seen[place] = seen
 
@@ -81,10 +84,13 @@ class ObjectLister:
         except* StrongroomError as several:
             raise several.exceptions[0] from None
 
-    async def _look(self, name: Name, policy: Policy) -> Seen | None:
-        """Look at an object; None when there is nothing to be seen of it, since it is gone or damaged."""
+    async def _look(self, place: _Place, policy: Policy) -> Seen | None:
+        """Look at an object; None if it cannot be seen: gone, damaged, or another one by now."""
+        name, listed_etag = place[:2]
         try:
             found = await self._finder.look(name, policy)
+            if found.store_etag != bare_etag(listed_etag):
+                return None
             return Seen(isinstance(found, Found), await self._finder.etag(name, found, policy))
         except UnavailableError:
             raise
@@ -109,10 +115,4 @@ def _is_unclear(entry: Listed, policy: Policy) -> bool:
     """Say whether what is listed does not tell what clients would see."""
     if plaintext_shown(entry, policy, None) is None:
         return False  # no sealed object is listed like this
-    is_md5 = policy.etag is EtagMode.MD5 and "-" not in entry.etag
-    return policy.mode is Mode.MIGRATE or (is_md5 and policy.list_etag is ListEtag.EXACT)
-
-
-def _place(bucket: str, entry: Listed, is_encoded: bool) -> _Place:  # noqa: FBT001 - of the page
-    name = Name(bucket, unquote_plus(entry.key) if is_encoded else entry.key, entry.version_id)
-    return name, entry.etag, entry.size
+    return policy.mode is Mode.MIGRATE or (policy.etag is EtagMode.MD5 and "-" not in entry.etag)

@@ -25,6 +25,7 @@ from s3proxy.multipart.plan import Completion, plan_completion
 from s3proxy.multipart.read import MultipartReader
 from s3proxy.multipart.upload import StoredPart, Upload, list_stored_parts, send_part, upload_of
 from s3proxy.objects.conditional_write import conditions_of_write
+from s3proxy.objects.etags import opaque_etag
 from s3proxy.objects.open import ObjectFinder, Plaintext
 from s3proxy.serving.incoming import XML_TYPE, Incoming
 from s3proxy.store.client import Store
@@ -179,7 +180,7 @@ async def _answer(incoming: Incoming, completed: Completed) -> None:
         node("Location", f"{request.scheme}://{request.host}{path}"),
         node("Bucket", call.bucket),
         node("Key", call.key),
-        node("ETag", f'"{completed.etag}"'),
+        node("ETag", opaque_etag(completed.etag)),
     ]
     if completed.checksum is not None:
         elements += checksum_nodes(completed.checksum)

@@ -20,6 +20,7 @@ from s3proxy.multipart.finish import finish_upload
 from s3proxy.multipart.read import MultipartReader
 from s3proxy.multipart.upload import MAX_ANSWER_BYTES, StoredPart, Upload, parse_answer
 from s3proxy.multipart.uploads import create_upload
+from s3proxy.objects.etags import bare_etag
 from s3proxy.objects.open import Found, Name
 from s3proxy.store.client import Store, read_all
 from s3proxy.store.errors import error_in
@@ -119,7 +120,7 @@ async def _copy_part(store: Store, upload: Upload, number: int, length: int, hea
         raw, status = await read_all(response, _MIB), response.status
     if status != HTTPStatus.OK or b"<Error>" in raw:  # S3 begins to answer before it knows
         raise error_in(raw, status)
-    return StoredPart(number, (parse_answer(raw, "CopyPartResult").get("ETag") or "").strip('"'), length)
+    return StoredPart(number, bare_etag(parse_answer(raw, "CopyPartResult").get("ETag") or ""), length)
 
 
 async def _give_up(store: Store, upload: Upload) -> None:

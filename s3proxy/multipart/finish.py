@@ -5,6 +5,7 @@ from http import HTTPStatus
 
 from s3proxy.front.xml_write import node, to_xml
 from s3proxy.multipart.upload import MAX_ANSWER_BYTES, StoredPart, Upload, parse_answer
+from s3proxy.objects.etags import bare_etag
 from s3proxy.objects.headers import passed_back
 from s3proxy.store.client import Store, read_all
 from s3proxy.store.errors import error_in
@@ -35,7 +36,7 @@ async def finish_upload(
         answered = passed_back(response.headers)
     if status != HTTPStatus.OK or b"<Error>" in raw:  # S3 begins to answer before it knows
         raise error_in(raw, status)
-    etag = (parse_answer(raw, "CompleteMultipartUploadResult").get("ETag") or "").strip('"')
+    etag = bare_etag(parse_answer(raw, "CompleteMultipartUploadResult").get("ETag") or "")
     if etag.rpartition("-")[2] != str(len(parts)):
         msg = f"the store made an object of {len(parts)} parts, and its ETag {etag} does not say so"
         raise PeerError(msg, hint="sealed multipart objects need a store whose ETags end in the number of parts")

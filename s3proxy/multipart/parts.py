@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable
 from typing import Final
 
 from s3proxy.multipart.upload import StoredPart
+from s3proxy.objects.etags import opaque_etag
 from strongroom.sealed.sizes import (
     MANIFEST_RECORD_BYTES,
     MAX_PARTS,
@@ -53,14 +54,17 @@ class ClientParts:
         for part in listed:
             meant = _meant_by(part, copies.get(part.number, []))
             for one in meant:
-                self._meant.setdefault((one.number, one.etag), one)
+                self._meant.setdefault((one.number, one.shown_etag), one)
             for one in meant[-1:]:
                 shown.setdefault((one.number, one.etag), one)
         self.all = list(shown.values())
 
     def find(self, number: int, etag: str) -> StoredPart | None:
-        """Return a part by what the client knows of it, None if it is not there."""
-        return self._meant.get((number, etag))
+        """Return a part by what the client knows of it, None if it is not there.
+
+        The store's own ETag counts, too: uploads that were begun before this release go on with what they were told.
+        """
+        return self._meant.get((number, opaque_etag(etag)))
 
 
 def _by_number(parts: Iterable[StoredPart]) -> dict[int, list[StoredPart]]:

@@ -105,6 +105,6 @@ def _refuse_small(part: StoredPart) -> NoReturn:
         "ProposedSize": str(plaintext_bytes_of(part)),
         "MinSizeAllowed": str(STORE_MIN_PART_BYTES),
         "PartNumber": str(part.number),
-        "ETag": part.etag,
+        "ETag": part.shown_etag.strip('"'),
     }
     raise S3Error(code, msg, details=details)

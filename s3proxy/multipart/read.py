@@ -7,6 +7,7 @@ from s3proxy.front.checksums import checksum_header
 from s3proxy.front.errors import S3Error
 from s3proxy.objects.byte_range import ByteRange
 from s3proxy.objects.conditions import range_applies, require_conditions
+from s3proxy.objects.etags import opaque_etag
 from s3proxy.objects.headers import answer_headers
 from s3proxy.objects.open import Found, Name, ObjectFinder
 from s3proxy.recent import Recent
@@ -63,9 +64,10 @@ class MultipartReader:
         Raises:
             StrongroomError: it is refused, here or by the store.
         """
-        headers = answer_headers(found.store_headers) | {"ETag": f'"{found.store_etag}"', "Accept-Ranges": "bytes"}
+        etag = opaque_etag(found.store_etag)
+        headers = answer_headers(found.store_headers) | {"ETag": etag, "Accept-Ranges": "bytes"}
         modified = headers.get("last-modified", "")
-        require_conditions(incoming.head, etag=headers["ETag"], last_modified=modified)
+        require_conditions(incoming.head, etag=etag, last_modified=modified)
         opened = await self.manifest(name, found)
         manifest = opened[1]
         size = manifest.plaintext_bytes
@@ -74,7 +76,7 @@ class MultipartReader:
             first, last = _part_bounds(manifest, incoming.call.query.get("partNumber"))
             headers["x-amz-mp-parts-count"] = str(len(manifest.client_parts))
             status = _PARTIAL if first <= last else _OK  # no Content-Range can say that there is nothing
-        elif asked is not None and range_applies(incoming.head, etag=headers["ETag"], last_modified=modified):
+        elif asked is not None and range_applies(incoming.head, etag=etag, last_modified=modified):
             first, last = asked.resolve(size)
             status = _PARTIAL
         else:

@@ -7,6 +7,7 @@ from typing import Final
 
 from s3proxy.front.head import RequestHead
 from s3proxy.front.xml_read import Element, parse_document
+from s3proxy.objects.etags import bare_etag, opaque_etag
 from s3proxy.objects.open import Name
 from s3proxy.serving.incoming import Incoming
 from s3proxy.store.client import Store, StoreRequest, read_all
@@ -80,6 +81,11 @@ class StoredPart:
     etag: str
     stored_bytes: int
 
+    @property
+    def shown_etag(self) -> str:
+        """The ETag that clients see of it, with quotes: what they compare with an MD5 must not look like one."""
+        return opaque_etag(self.etag)
+
 
 def upload_of(incoming: Incoming) -> Upload:
     """Return the upload that a request is about."""
@@ -110,7 +116,7 @@ async def send_part(
     async with store.exchange(request) as response:
         if response.status != HTTPStatus.OK:
             raise await store_error(response)
-        etag = response.headers.get("ETag", "").strip('"')
+        etag = bare_etag(response.headers.get("ETag", ""))
     if not etag:
         msg = "the store takes a part and answers without an ETag"
         raise PeerError(msg)
@@ -158,7 +164,7 @@ def stored_part(element: Element) -> StoredPart:
     if not (number.isascii() and number.isdigit() and size.isascii() and size.isdigit() and etag):
         msg = "the store lists a part without its number, size or ETag"
         raise PeerError(msg)
-    return StoredPart(int(number), etag.strip('"'), int(size))
+    return StoredPart(int(number), bare_etag(etag), int(size))
 
 
 def parse_answer(raw: bytes, root: str) -> Element:

@@ -150,6 +150,6 @@ def _is_shown(element: Element) -> bool:
 
 
 def _shown_part(part: StoredPart, element: Element) -> Node:
-    values = {"ETag": f'"{part.etag}"', "Size": str(plaintext_bytes_of(part))}
+    values = {"ETag": part.shown_etag, "Size": str(plaintext_bytes_of(part))}
     children = [Node(child.name, values.get(child.name, child.text), ()) for child in _node_of(element).children]
     return node("Part", *children)

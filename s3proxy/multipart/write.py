@@ -17,7 +17,6 @@ from s3proxy.multipart.kept import KeptParts
 from s3proxy.multipart.upload import StoredPart, Upload, part_number_of, send_part, upload_of
 from s3proxy.objects.copy_source import Source, SourceReader
 from s3proxy.objects.headers import passed_back
-from s3proxy.objects.known_digests import NO_MD5
 from s3proxy.objects.outgoing import Outcome, Plain, plain_of, sealed_pieces
 from s3proxy.serving.incoming import XML_TYPE, Incoming
 from s3proxy.store.client import Store
@@ -51,7 +50,7 @@ class PartWriter:
         upload, number = upload_of(incoming), part_number_of(incoming)
         plain = plain_of(incoming, incoming.open_body())
         part, digests = await self._write(upload, number, policy, plain)
-        headers = {"ETag": f'"{part.etag}"'} | NO_MD5  # s3cmd and older SDKs would compare them
+        headers = {"ETag": part.shown_etag}
         if digests.checksum is not None:
             name, value = checksum_header(digests.checksum)
             headers[name] = value
@@ -73,7 +72,7 @@ class PartWriter:
         if version:
             headers["x-amz-copy-source-version-id"] = version
         modified = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
-        answer = node("CopyPartResult", node("LastModified", modified), node("ETag", f'"{part.etag}"'))
+        answer = node("CopyPartResult", node("LastModified", modified), node("ETag", part.shown_etag))
         await incoming.respond(200, headers, to_xml(answer))
 
     async def _write(self, upload: Upload, number: int, policy: Policy, plain: Plain) -> tuple[StoredPart, Digests]:

@@ -42,22 +42,20 @@ def require_conditions(head: RequestHead, *, etag: str, last_modified: str, pref
         raise error
 
 
-def require_match(value: str, *etags: str) -> None:
-    """Return if If-Match names one of the ETags that an object is known by.
+def require_match(value: str, etag: str) -> None:
+    """Return if If-Match names the ETag that clients know an object by.
 
     Raises:
         S3Error: PreconditionFailed.
     """
-    if not any(_names(value, etag) for etag in etags):
+    if not _names(value, etag):
         _failed("If-Match")
 
 
 def range_applies(head: RequestHead, *, etag: str, last_modified: str) -> bool:
     """Say whether If-Range lets the range stand (RFC 9110, section 13.1.5)."""
     condition = head.header("if-range").strip()
-    if not condition:
-        return True
-    return condition == etag if condition.startswith('"') else condition == last_modified
+    return not condition or condition in {etag, etag.strip('"'), last_modified}
 
 
 def _names(value: str, etag: str) -> bool:

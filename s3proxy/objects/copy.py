@@ -26,8 +26,8 @@ from s3proxy.multipart.upload import parse_answer
 from s3proxy.objects.conditional_write import conditions_of_write
 from s3proxy.objects.copy_source import Source, SourceReader, require_unsealed
 from s3proxy.objects.copy_wish import COPY, REPLACE, Wish, require_change, wish_of
+from s3proxy.objects.etags import bare_etag, etag_of, opaque_etag
 from s3proxy.objects.headers import object_headers, passed_back, replaced_headers, require_metadata_room
-from s3proxy.objects.known_digests import etag_of, seal_headers
 from s3proxy.objects.open import Found, Name, ObjectFinder, Plaintext
 from s3proxy.objects.outgoing import Plain
 from s3proxy.objects.passthrough import pass_on
@@ -95,7 +95,7 @@ class ObjectCopier:
         result = [node("LastModified", copied.last_modified), node("ETag", copied.etag)]
         if copied.digests.checksum is not None:
             result += checksum_nodes(copied.digests.checksum)
-        answered = copied.headers | seal_headers(policy) | {"content-type": XML_TYPE}
+        answered = copied.headers | {"content-type": XML_TYPE}
         if version := source.found.store_headers.get("x-amz-version-id"):
             answered["x-amz-copy-source-version-id"] = version
         await incoming.respond(HTTPStatus.OK, answered, to_xml(node("CopyObjectResult", *result)))
@@ -138,7 +138,7 @@ class ObjectCopier:
             attributes=Attributes(found.attributes.digests) if wish.metadata == REPLACE else None,
             conditions=conditions,
         )
-        return Copied(f'"{copied.etag}"', digests, _now(), copied.headers)
+        return Copied(opaque_etag(copied.etag), digests, _now(), copied.headers)
 
     async def _copy_whole(
         self, source: Name, found: Found, digests: Digests, wish: Wish, headers: dict[str, str]
@@ -164,7 +164,9 @@ class ObjectCopier:
             raise error_in(raw, response.status)
         result = parse_answer(raw, "CopyObjectResult")
         answered.pop("etag", None)
-        etag = etag_of(wish.policy, digests, result.get("ETag") or "")
+        store_etag = bare_etag(result.get("ETag") or "")
+        store_etag = store_etag or await self._finder.written_etag(wish.name, found.segment, answered)
+        etag = etag_of(wish.policy, digests, store_etag)
         return Copied(etag, digests, result.get("LastModified") or _now(), answered)
 
     async def _seal_anew(self, source: Source, wish: Wish, headers: dict[str, str]) -> Copied:

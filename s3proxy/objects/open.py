@@ -4,13 +4,15 @@ Nothing of an object, not even its size, is told before this has held.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 
+from s3proxy.front.errors import S3Error
 from s3proxy.front.sent import ENTRY_HEADER
 from s3proxy.keys.bucket_keys import BucketKeys
 from s3proxy.keys.policies import EtagMode, Mode, Policies, Policy
-from s3proxy.objects.known_digests import KnownDigests, etag_of
+from s3proxy.objects.etags import bare_etag, etag_of, opaque_etag
+from s3proxy.objects.known_digests import KnownDigests
 from s3proxy.store.client import Store, StoreRequest, read_all
 from s3proxy.store.errors import reread_error, store_error
 from strongroom.errors import PeerError
@@ -94,7 +96,7 @@ class ObjectFinder:
         Raises:
             RefusedError: rules 1 to 8 and 11, 12.
             UnavailableError: its bucket key cannot be unwrapped now.
-            PeerError: the answer does not say how long the object is.
+            PeerError: the answer does not say how long the object is, or has no ETag.
         """
         entry = parse_entry(store_headers.get(ENTRY_HEADER))
         secret = await self.secret(name, entry.header)
@@ -102,7 +104,7 @@ class ObjectFinder:
         stored = stored_bytes_of(store_headers)
         if segment.header.kind is Kind.WHOLE and stored != segment.header.stored_bytes:
             refuse(8, f"{stored} bytes are stored, the header says {segment.header.stored_bytes}")
-        return Found(segment, attributes, store_headers.get("ETag", "").strip('"'), stored, store_headers)
+        return Found(segment, attributes, store_etag_of(store_headers), stored, store_headers)
 
     async def secret(self, name: Name, header: Header) -> Secret:
         """Return the bucket key that a header names, if it may be used for this name.
@@ -152,7 +154,7 @@ class ObjectFinder:
                 raise await store_error(response)
             told = response.headers
             if policy.mode is Mode.PASSTHROUGH or may_stay_plaintext(policy, name.key, told):
-                return Plaintext(told.get("ETag", "").strip('"'), stored_bytes_of(told), told)
+                return Plaintext(bare_etag(told.get("ETag", "")), stored_bytes_of(told), told)
             return await self.find(name, told)
 
     async def digests(self, name: Name, found: Found) -> Digests:
@@ -184,9 +186,30 @@ class ObjectFinder:
         Raises:
             StrongroomError: as ``digests``.
         """
-        if isinstance(found, Plaintext) or found.is_multipart or policy.etag is EtagMode.OPAQUE:
-            return f'"{found.store_etag}"'
+        if isinstance(found, Plaintext):
+            return f'"{found.store_etag}"'  # as it is passed through
+        if found.is_multipart or policy.etag is EtagMode.OPAQUE:
+            return opaque_etag(found.store_etag)
         return etag_of(policy, await self.digests(name, found), found.store_etag)
+
+    async def written_etag(self, name: Name, segment: Segment, answered: Mapping[str, str]) -> str:
+        """Return the store's ETag, without quotes, of an object that was just written, where its answer has none.
+
+        Args:
+            name: of the object.
+            segment: of which it was made.
+            answered: headers of the store's answer, in lower case.
+
+        Raises:
+            S3Error: OperationAborted, as another one stands there by now and nothing tells the ETag of this one.
+            StrongroomError: as ``find``, or the store refuses.
+        """
+        version = answered.get("x-amz-version-id", "")
+        found = await self.head(replace(name, version_id="" if version == "null" else version))
+        if found.segment.raw != segment.raw:
+            code, msg = "OperationAborted", "The object was replaced while it was written. Please try again."
+            raise S3Error(code, msg)
+        return found.store_etag
 
     async def read_stored(self, name: Name, found: Found, first: int, last: int) -> bytes:
         """Read a few stored bytes of the very object that was found.
@@ -207,6 +230,19 @@ class ObjectFinder:
         """Return the request for a range of the very object that was found."""
         headers = {"range": f"bytes={first}-{last}", "if-match": f'"{found.store_etag}"'}
         return StoreRequest(method="GET", bucket=name.bucket, key=name.key, query=name.query, headers=headers)
+
+
+def store_etag_of(headers: Mapping[str, str]) -> str:
+    """Return the store's ETag of a sealed object, without quotes. What is read of it later is asked for by that.
+
+    Raises:
+        PeerError: there is none.
+    """
+    etag = bare_etag(headers.get("ETag", ""))
+    if not etag:
+        msg = "the store answers without the ETag of the object"
+        raise PeerError(msg, hint="sealed objects need a store that tells the ETag with each answer")
+    return etag
 
 
 def stored_bytes_of(headers: Mapping[str, str]) -> int:

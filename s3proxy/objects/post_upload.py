@@ -6,7 +6,7 @@ stored.
 """
 
 import hashlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -28,7 +28,7 @@ from s3proxy.front.sent import require_set, sent_headers
 from s3proxy.front.signed_headers import require_field
 from s3proxy.front.signing_keys import SigningKeys
 from s3proxy.front.xml_write import node, to_xml
-from s3proxy.keys.policies import Policies
+from s3proxy.keys.policies import EtagMode, Policies
 from s3proxy.objects.headers import object_headers
 from s3proxy.objects.open import Name
 from s3proxy.objects.outgoing import Plain
@@ -82,8 +82,8 @@ class PostUploader:
         policy = self._policies.require(bucket, upload.key)
         file = _File(form, body, upload, begun, arriving)
         await file.read_ahead(self._buffered_bytes)
-        name = Name(bucket, upload.key)
-        written = await self._writer.write_anywhere(name, policy, object_headers(headers), file.plain())
+        plain, name = file.plain(want_md5=policy.etag is EtagMode.MD5), Name(bucket, upload.key)
+        written = await self._writer.write_anywhere(name, policy, object_headers(headers), plain)
         await _answer(incoming, upload, written.etag, written.headers)
 
 
@@ -105,8 +105,8 @@ class _File:
             if sum(map(len, self.begun)) > limit_bytes and not self.form.file_ended:
                 return
 
-    def plain(self) -> Plain:
-        """Return the plaintext, with the digests that the form claims."""
+    def plain(self, *, want_md5: bool) -> Plain:
+        """Return the plaintext, with the digests that the form claims, and its MD5 if that is wanted."""
         ended, there = self.form.file_ended, sum(map(len, self.begun))
         length = there if ended else self.form.file_bytes_expected(self.body.length)
         self.upload.require_size(length)
@@ -118,7 +118,8 @@ class _File:
         ]
         if len(claimed) > 1:
             _refuse("InvalidRequest", "Expecting a single x-amz-checksum- field.")
-        md5 = hashlib.md5(usedforsecurity=False)
+        claimed_md5 = parse_content_md5(fields["content-md5"]) if "content-md5" in fields else None
+        md5 = hashlib.md5(usedforsecurity=False) if want_md5 or claimed_md5 is not None else None
         summing = running(claimed[0].algorithm) if claimed else None
 
         def finish() -> Digests:
@@ -126,24 +127,24 @@ class _File:
             self.body.finish()
             if self.received != length:
                 _refuse("MalformedPOSTRequest", "Fields behind a large file: the file must be the last of the form.")
-            if "content-md5" in fields and parse_content_md5(fields["content-md5"]) != md5.digest():
+            found_md5 = md5.digest() if md5 else None
+            if claimed_md5 is not None and claimed_md5 != found_md5:
                 _refuse("BadDigest", "The Content-MD5 you specified did not match what we received.")
             checksum = Checksum(claimed[0].algorithm, summing.digest()) if summing else None
             if claimed and claimed[0] != checksum:
                 _refuse("BadDigest", "The checksum you specified did not match what we received.")
-            return Digests(md5.digest(), checksum)
+            return Digests(found_md5, checksum)
 
-        return Plain(length, self._pieces(length, md5, summing), finish)
+        return Plain(length, self._pieces(length, [one for one in (md5, summing) if one is not None]), finish)
 
-    async def _pieces(self, length: int, md5: Running, summing: Running | None) -> AsyncIterator[memoryview]:
+    async def _pieces(self, length: int, digesting: Sequence[Running]) -> AsyncIterator[memoryview]:
         async for piece in self._all():
             self.received += len(piece)
             if self.received > length:
                 _refuse("MalformedPOSTRequest", "The file is longer than the form has room for.")
             view = memoryview(piece)
-            md5.update(view)
-            if summing is not None:
-                summing.update(view)
+            for one in digesting:
+                one.update(view)
             yield view
 
     async def _all(self) -> AsyncIterator[bytes]:

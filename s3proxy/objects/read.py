@@ -12,8 +12,8 @@ from s3proxy.keys.policies import Policy
 from s3proxy.multipart.read import MultipartReader
 from s3proxy.objects.byte_range import ByteRange, parse_range
 from s3proxy.objects.conditions import range_applies, require_conditions
+from s3proxy.objects.etags import etag_of
 from s3proxy.objects.headers import answer_headers, read_headers
-from s3proxy.objects.known_digests import etag_of, seal_headers
 from s3proxy.objects.open import Found, Name, ObjectFinder, Plaintext, may_stay_plaintext, range_begin_of
 from s3proxy.objects.plaintext_read import send_plaintext
 from s3proxy.serving.incoming import Incoming
@@ -158,7 +158,6 @@ class ObjectReader:
         headers = answer_headers(found.store_headers)
         headers["ETag"] = etag_of(policy, digests, found.store_etag)
         headers["Accept-Ranges"] = "bytes"
-        headers |= seal_headers(policy)
         require_conditions(incoming.head, etag=headers["ETag"], last_modified=headers.get("last-modified", ""))
         if whole:
             headers |= checksum_headers(incoming, digests)

@@ -15,8 +15,9 @@ from s3proxy.front.sent import ENTRY_HEADER
 from s3proxy.keys.bucket_keys import BucketKeys
 from s3proxy.keys.policies import EtagMode, Mode, Policy
 from s3proxy.objects.conditional_write import conditions_of_write
+from s3proxy.objects.etags import bare_etag, etag_of
 from s3proxy.objects.headers import answer_headers, object_headers, require_metadata_room
-from s3proxy.objects.known_digests import KnownDigests, etag_of, seal_headers
+from s3proxy.objects.known_digests import KnownDigests
 from s3proxy.objects.open import Name, ObjectFinder
 from s3proxy.objects.outgoing import Outcome, Plain, plain_of, read_plain, sealed_pieces, verified_pieces
 from s3proxy.serving.incoming import Incoming
@@ -86,7 +87,7 @@ class ObjectWriter:
         outcome = Outcome()
         pieces = verified_pieces(plain, outcome)
         answered = await self._send(name, headers, pieces, plain.length, outcome)
-        etag = answered["ETag"] = answered.pop("etag", "")
+        etag = answered["ETag"] = answered.pop("etag")
         return Written(etag, outcome.digests or Digests(), answered)
 
     async def write(self, name: Name, policy: Policy, headers: Mapping[str, str], plain: Plain) -> Written:
@@ -129,8 +130,8 @@ class ObjectWriter:
         self._known.keep(segment, digests)
         if name.key.endswith("/") and plain.length:
             await self._require_kept(name)
-        etag = answered["ETag"] = etag_of(policy, digests, answered.pop("etag", ""))
-        answered |= seal_headers(policy)
+        store_etag = bare_etag(answered.pop("etag")) or await self._finder.written_etag(name, segment, answered)
+        etag = answered["ETag"] = etag_of(policy, digests, store_etag)
         if digests.checksum is not None:
             header, value = checksum_header(digests.checksum)
             answered |= {header: value, "x-amz-checksum-type": "FULL_OBJECT"}

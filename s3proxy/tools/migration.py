@@ -16,7 +16,7 @@ from s3proxy.at_once import for_each
 from s3proxy.backing import Backing
 from s3proxy.front.documents import parse_tagging
 from s3proxy.front.errors import S3Error
-from s3proxy.keys.policies import Mode
+from s3proxy.keys.policies import EtagMode, Mode
 from s3proxy.objects.headers import META, answer_headers
 from s3proxy.objects.open import Name, is_plaintext, stored_bytes_of
 from s3proxy.objects.outgoing import Plain
@@ -132,7 +132,7 @@ class Migration:
                 told = answer_headers(response.headers)
                 headers = {key: value for key, value in told.items() if key in _KEPT or key.startswith(META)}
                 headers |= await self._tags(name) | {"if-match": response.headers.get("ETag", "")}
-                body = _Body(response.content.iter_any(), size)
+                body = _Body(response.content.iter_any(), size, want_md5=policy.etag is EtagMode.MD5)
                 await self._writer.write(name, policy, headers, Plain(size, body.pieces(), body.finish))
         self.report.done += 1
 
@@ -149,21 +149,22 @@ class Migration:
 
 
 class _Body:
-    """The plaintext as the store sends it: its length is checked, and its MD5 taken for the ETag."""
+    """The plaintext as the store sends it: its length is checked, and its MD5 taken if ETags are that."""
 
-    def __init__(self, source: AsyncIterator[bytes], size: int) -> None:
+    def __init__(self, source: AsyncIterator[bytes], size: int, *, want_md5: bool) -> None:
         self._source = source
         self._left = size
-        self._md5 = hashlib.md5(usedforsecurity=False)
+        self._md5 = hashlib.md5(usedforsecurity=False) if want_md5 else None
 
     async def pieces(self) -> AsyncIterator[memoryview]:
         async for data in self._source:
             self._left -= len(data)
-            self._md5.update(data)
+            if self._md5 is not None:
+                self._md5.update(data)
             yield memoryview(data)
 
     def finish(self) -> Digests:
         if self._left:
             msg = "the store sent another length than it announced"
             raise PeerError(msg)
-        return Digests(self._md5.digest(), None)
+        return Digests(self._md5.digest() if self._md5 else None, None)

@@ -17,18 +17,19 @@ POLICY = """\
 name = "one"
 kek = "file"
 buckets = ["copy-one"]
+etag = "md5"
 
 [[policy]]
 name = "two"
 kek = "file"
 buckets = ["copy-two"]
-etag = "opaque"
 
 [[policy]]
 name = "moving"
 kek = "file"
 buckets = ["copy-moving"]
 mode = "migrate"
+etag = "md5"
 
 [[policy]]
 name = "open"

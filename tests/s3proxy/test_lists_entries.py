@@ -2,13 +2,12 @@
 
 import pytest
 
-from s3proxy.keys.policies import EtagMode, Mode, Policy
+from s3proxy.keys.policies import Mode, Policy
 from s3proxy.lists.entries import Listed, Seen, entries_in, plaintext_shown, shown_page
 from strongroom.errors import PeerError
 from strongroom.sealed.sizes import multipart_overhead_bytes, whole_stored_bytes
 
 SEALED = Policy(name="p", kek="file", buckets=("*",))
-OPAQUE = Policy(name="p", kek="file", buckets=("*",), etag=EtagMode.OPAQUE)
 OPEN = Policy(name="p", kek="file", buckets=("*",), mode=Mode.PASSTHROUGH)
 HEX = "0123456789abcdef0123456789abcdef"
 PAGE = (
@@ -57,7 +56,6 @@ def test_a_page_in_which_an_entry_could_be_overlooked_is_refused(page: str) -> N
 @pytest.mark.parametrize("size", [0, 1, 65_536, 65_537, 10_000_000])
 def test_sizes_of_sealed_objects(size: int) -> None:
     assert plaintext_shown(listed(whole_stored_bytes(size)), SEALED, None) == (size, f'"{HEX}-1"')
-    assert plaintext_shown(listed(whole_stored_bytes(size)), OPAQUE, None) == (size, f'"{HEX}"')
     parts = listed(size + multipart_overhead_bytes(3), f'"{HEX}-3"')
     assert plaintext_shown(parts, SEALED, None) == (size, f'"{HEX}-3"')
 

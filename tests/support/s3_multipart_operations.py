@@ -123,7 +123,7 @@ class MultipartOperations(Operations):
 
         def view(side: Side, answer: Answer) -> object:
             side.etags[name] = answer["ETag"]
-            return answer["Key"], etag_view(answer["ETag"])
+            return answer["Key"], etag_view(side, answer["ETag"])
 
         instead = NO_INSTEAD if self.parts[number] else COMPLETE_EMPTY
         if how in {"reversed", "wrong etag", "unknown"}:

@@ -97,7 +97,7 @@ class Operations(RuleBasedStateMachine):
             side.etags[self.key(key)] = answer["ETag"]
             if "VersionId" in answer:
                 side.versions[number] = answer["VersionId"]
-            return answer["ETag"], "VersionId" in answer
+            return etag_view(side, answer["ETag"]), "VersionId" in answer
 
         self.pair.call(
             "put_object", lambda side: {**TYPE, "Key": self.key(key), "Body": body, **more(side)}, view, instead=instead
@@ -162,7 +162,7 @@ class Operations(RuleBasedStateMachine):
         def view(side: Side, answer: Answer) -> object:
             etag = answer["CopyObjectResult"]["ETag"]
             side.etags[self.key(goal)] = quoted(etag)
-            return etag_view(quoted(etag))
+            return etag_view(side, quoted(etag))
 
         self.pair.call("copy_object", parameters, view)
 
@@ -179,7 +179,7 @@ class Operations(RuleBasedStateMachine):
         def view(side: Side, answer: Answer) -> object:
             etag = quoted(answer["CopyObjectResult"]["ETag"])
             side.etags[self.key(goal)] = etag
-            return etag_view(etag)
+            return etag_view(side, etag)
 
         self.pair.call("copy_object", parameters, view)
 

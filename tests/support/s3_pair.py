@@ -26,6 +26,7 @@ class Side:
         client: of boto3.
         bucket: where it works.
         sealed: whether it is the proxy.
+        md5_etags: whether the ETags of whole objects are to be MD5s, on both sides.
         etags: that it answered, by key.
         uploads: upload ids, by a number that both sides share.
         parts: ETags of parts, by upload and part number.
@@ -35,6 +36,7 @@ class Side:
     client: S3
     bucket: str
     sealed: bool
+    md5_etags: bool = True
     etags: dict[str, str] = field(default_factory=dict)
     uploads: dict[int, str] = field(default_factory=dict)
     parts: dict[tuple[int, int], str] = field(default_factory=dict)
@@ -96,32 +98,33 @@ class Pair:
         return not told[0][1]
 
 
-def object_view(_: Side, answer: Answer) -> object:
+def object_view(side: Side, answer: Answer) -> object:
     """Return what GET and HEAD tell of an object."""
     view = {name: answer.get(name) for name in _HEADERS}
     metadata = answer.get("Metadata")
     assert metadata is None or "seg1" not in metadata
-    return view, answer.get("Body"), etag_view(answer.get("ETag")), "VersionId" in answer
+    return view, answer.get("Body"), etag_view(side, answer.get("ETag")), "VersionId" in answer
 
 
-def etag_view(etag: str | None) -> str | None:
+def etag_view(side: Side, etag: str | None) -> str | None:
     """Return what must be the same of an ETag.
 
+    ETAG-OPAQUE: unless they are to be MD5s, that the proxy's does not look like one.
     ETAG-MULTIPART: of a multipart object, that it is one.
     """
-    if etag is None or "-" not in etag:
+    if etag is None or etag == '""':  # EMPTY-DIRECTORY
+        return etag
+    if not side.md5_etags:
+        assert not side.sealed or "-" in etag, etag
+        return "opaque"
+    if "-" not in etag:
         return etag
     assert etag.strip('"').partition("-")[2].isdigit(), etag
     return "multipart"
 
 
 def listed_view(side: Side, entry: Answer) -> object:
-    """Return what a listing tells of one object.
-
-    ETAG-LISTED: the proxy shows the store's ETag, with -1 behind it if it has the form of an MD5.
-    """
+    """Return what a listing tells of one object."""
     assert entry["ETag"].startswith('"')
-    if side.sealed and entry["ETag"] != '""':  # EMPTY-DIRECTORY
-        assert "-" in entry["ETag"], entry
     kept = {name: value for name, value in entry.items() if name not in {"ETag", "LastModified", "VersionId", "Owner"}}
-    return kept, "VersionId" in entry
+    return kept, etag_view(side, entry["ETag"]), "VersionId" in entry

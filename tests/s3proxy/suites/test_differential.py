@@ -6,6 +6,7 @@ STRONGROOM_TEST_DIFFERENTIAL raises the number of sequences, and draws other one
 
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,12 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule, run_state_machine_as_test
 
+from cli.dev.s3proxy import ProxyProcess
+from cli.dev.seaweed import SeaweedServer
+from tests.s3proxy.conftest import client_of
 from tests.support.s3_multipart_operations import MultipartOperations
 from tests.support.s3_operations import Operations, keys
-from tests.support.s3_pair import Answer, Pair, Side, object_view
+from tests.support.s3_pair import Answer, Pair, Side, etag_view, object_view
 
 LONG = "STRONGROOM_TEST_DIFFERENTIAL" in os.environ
 EXAMPLES = int(os.environ.get("STRONGROOM_TEST_DIFFERENTIAL", "30"))
@@ -50,7 +54,13 @@ class VersionedOperations(MultipartOperations):
         def view(side: Side, answer: Answer) -> object:
             numbers = {version: number for number, version in side.versions.items()}
             shown = [
-                (item["Key"], item["Size"], item["IsLatest"], numbers.get(item["VersionId"]))
+                (
+                    item["Key"],
+                    item["Size"],
+                    etag_view(side, item["ETag"]),
+                    item["IsLatest"],
+                    numbers.get(item["VersionId"]),
+                )
                 for item in answer.get("Versions", [])
             ]
             markers = [(item["Key"], item["IsLatest"]) for item in answer.get("DeleteMarkers", [])]
@@ -59,8 +69,27 @@ class VersionedOperations(MultipartOperations):
         self.pair.call("list_object_versions", lambda _: wish, view)
 
 
-def _pair(bare: Any, s3: Any, name: str) -> Pair:
-    pair = Pair(Side(bare, f"{name}-store", sealed=False), Side(s3, f"{name}-proxy", sealed=True))
+MD5 = """\
+[[policy]]
+name = "md5"
+kek = "file"
+buckets = ["*"]
+etag = "md5"
+"""
+
+
+@pytest.fixture(scope="module")
+def md5_s3(tmp_path_factory: pytest.TempPathFactory, store: SeaweedServer) -> Iterator[Any]:
+    with ProxyProcess(tmp_path_factory.mktemp("md5"), store, policy=MD5) as running:
+        yield client_of(running.url, running.access_key, running.secret_key)
+
+
+def _pair(bare: Any, s3: Any, name: str, *, md5: bool) -> Pair:
+    sides = [
+        Side(client, f"{name}-{side}", sealed=side == "proxy", md5_etags=md5)
+        for client, side in ((bare, "store"), (s3, "proxy"))
+    ]
+    pair = Pair(*sides)
     pair.call("create_bucket", lambda _: {})
     return pair
 
@@ -68,15 +97,23 @@ def _pair(bare: Any, s3: Any, name: str) -> Pair:
 @pytest.mark.timeout(0 if LONG else 120)
 def test_random_operations(bare: Any, s3: Any) -> None:
     class Machine(MultipartOperations):
-        pair = _pair(bare, s3, "differential")
+        pair = _pair(bare, s3, "differential", md5=False)
 
     _run(Machine, EXAMPLES)
 
 
 @pytest.mark.timeout(0 if LONG else 120)
-def test_random_operations_with_versions(bare: Any, s3: Any) -> None:
+def test_random_operations_with_etags_of_the_plaintext(bare: Any, md5_s3: Any) -> None:
+    class Machine(MultipartOperations):
+        pair = _pair(bare, md5_s3, "differential-md5", md5=True)
+
+    _run(Machine, EXAMPLES)
+
+
+@pytest.mark.timeout(0 if LONG else 120)
+def test_random_operations_with_versions(bare: Any, md5_s3: Any) -> None:
     class Machine(VersionedOperations):
-        pair = _pair(bare, s3, "differential-versions")
+        pair = _pair(bare, md5_s3, "differential-versions", md5=True)
 
     enabled = {"VersioningConfiguration": {"Status": "Enabled"}}
     assert Machine.pair.call("put_bucket_versioning", lambda _: enabled)
