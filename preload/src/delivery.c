@@ -19,11 +19,15 @@ enum {
     STACK_WORDS = 1000,      /* of the stack, of which threads of musl and signal handlers have little; */
     STACK_WORDS_IN_CHILD = 7000, /* a child of vfork() would leave a mapping in its parent */
     EXECUTE = 1,             /* X_OK */
-    DESCRIPTOR_TEXT_BYTES = 11,
+    DESCRIPTOR_TEXT_BYTES = 12,
 };
 
 static bool by_descriptor(const struct target *target) {
     return target->path[0] == '\0' && target->directory >= 0;
+}
+
+static bool closes_on_exec(int fd) {
+    return (sys_fcntl(fd, F_GETFD, 0) & FD_CLOEXEC) != 0;
 }
 
 /* Whether a relative path is to be seen from another directory than the working directory. */
@@ -78,6 +82,9 @@ long delivery_choose(const struct state *state, const struct target *target, con
     if (!ignores_library(state, &program)) {
         return DELIVERY_LIBRARY;
     }
+    if (by_descriptor(target) && program.is_script && closes_on_exec(target->directory)) {
+        return DELIVERY_LIBRARY; /* ENOENT: its interpreter could not open it (execveat(2), BUGS) */
+    }
     result = executable(target, path);
     return result < 0 ? result : DELIVERY_TRACER;
 }
@@ -97,10 +104,11 @@ static bool find_tracer(const struct state *state, char *to) {
     return SYSCALL3(__NR_faccessat, AT_FDCWD, to, EXECUTE) == 0;
 }
 
-/* An inheritable descriptor of the program where a path alone would not lead to it; -1 where it does. */
+/* A descriptor of the program for the tracer to inherit and close, where a path alone would not lead to it; -1 where one
+ * is not needed, because it does, or because the caller's own will be inherited. */
 static long open_program(const struct target *target, const char *path) {
     if (by_descriptor(target)) {
-        return sys_fcntl(target->directory, F_DUPFD, LOWEST_FD);
+        return closes_on_exec(target->directory) ? sys_fcntl(target->directory, F_DUPFD, LOWEST_FD) : -1;
     }
     if (!in_directory(target, path)) {
         return -1;
@@ -168,6 +176,9 @@ long delivery_by_tracer(const struct state *state, const struct target *target, 
     long fd = delivery == DELIVERY_TRACER ? open_program(target, path) : -1;
     if (fd >= 0) {
         text_number(descriptor, (unsigned)fd);
+    } else if (delivery == DELIVERY_TRACER && by_descriptor(target)) {
+        descriptor[0] = '=';
+        text_number(descriptor + 1, (unsigned)target->directory);
     }
     long result = 0;
     if (fd < -1) {

@@ -133,7 +133,7 @@ static bool look_at_file(int fd, char *head, char **interpreter, struct program 
 }
 
 long program_look(int directory, const char *path, struct program *program) {
-    *program = (struct program){PROGRAM_NONE, false, false};
+    *program = (struct program){.kind = PROGRAM_NONE};
     _Alignas(Elf64_Ehdr) char head[HEAD_BYTES + 1];
     char name[HEAD_BYTES];
     for (int level = 0; level <= INTERPRETERS_MAX; level++) {
@@ -152,6 +152,7 @@ long program_look(int directory, const char *path, struct program *program) {
             return 0;
         }
         bytes_copy(name, interpreter, text_length(interpreter) + 1);
+        program->is_script = true;
         path = name;
         directory = AT_FDCWD;
     }

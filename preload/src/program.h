@@ -14,6 +14,7 @@ enum program_kind {
 
 struct program {
     enum program_kind kind;
+    bool is_script;        /* what the file names runs it */
     bool raises_ids;       /* a set-ID bit that gives it another user or group than this process has */
     bool has_capabilities; /* file capabilities that count for this user */
 };

@@ -54,7 +54,7 @@ def build() -> Iterator[Callable[..., Path]]:
     folder.chmod(0o755)
 
     def compile_with(name: str, compiler: str, *options: str) -> Path:
-        program = folder / "-".join([Path(name).name, compiler, *options])
+        program = folder / "-".join([name.replace("/", "-"), compiler, *options])
         if not program.exists():
             command = [compiler, *FLAGS, NATIVE / f"{name}.c", "-o", program, *options]
             subprocess.run([str(word) for word in command], check=True)

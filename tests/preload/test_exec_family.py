@@ -4,6 +4,9 @@ With the library the secrets come as a region, without it as plain environment v
 inherits, and what the call returns when it fails, must not differ.
 """
 
+import os
+import re
+import shutil
 import stat
 import subprocess
 from collections.abc import Sequence
@@ -14,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.preload.launch import KEY, PASSWORD, PLAIN, Launcher, Programs
+from tests.preload.launch import COMPILERS, KEY, PASSWORD, PLAIN, Build, Launcher, Programs
 
 SECRETS = {"DB_PASSWORD": PASSWORD, "API_KEY": KEY, "EMPTY_SECRET": b""}
 EXEC_LIST = ["execve", "execv", "execvp", "execvpe", "fexecve", "execveat"]
@@ -31,6 +34,7 @@ class Both:
     launcher: Launcher
     program: Path
     report: Path
+    static_report: Path
 
     def same(  # noqa: PLR0913 - each is one thing about a call
         self,
@@ -56,20 +60,25 @@ class Both:
         )
         placeholders = {**environment, **dict.fromkeys(SECRETS, "")}
         with_library = self.launcher.run_exactly(command, placeholders, SECRETS)
-        assert with_library.stdout == without.stdout
+        # The region stays open in a static program, for what it starts (docs/adr/0004).
+        assert re.sub(rb"fd 10\d access 2 kind 100000\n", b"", with_library.stdout) == without.stdout
         assert (with_library.returncode, with_library.stderr) == (without.returncode, without.stderr)
         return without.stdout
 
 
 @pytest.fixture(scope="session")
-def both(launcher: Launcher, programs: Programs) -> Both:
+def both(launcher: Launcher, programs: Programs, build: Build) -> Both:
     """The two ways to run."""
-    return Both(launcher, programs.build("call"), programs.build("report"))
+    static_report = build("report", COMPILERS[programs.libc], "-static")
+    return Both(launcher, programs.build("call"), programs.build("report"), static_report)
 
 
+@pytest.mark.parametrize("linkage", ["dynamic", "static"])
 @pytest.mark.parametrize("kind", ALL)
-def test_program_inherits_the_same(both: Both, kind: str) -> None:
-    output = both.same(kind, both.report, ["report", "one", "two words"])
+def test_program_inherits_the_same(both: Both, kind: str, linkage: str) -> None:
+    output = both.same(
+        kind, both.report if linkage == "dynamic" else both.static_report, ["report", "one", "two words"]
+    )
     if b"not in this libc" not in output:
         assert b"env DB_PASSWORD=s3cret\n" in output
         assert b"argv two%20words\n" in output
@@ -124,6 +133,18 @@ def test_any_arguments_and_any_environment(both: Both, kind: str, arguments: lis
     both.same(kind, both.report, arguments, entries)
 
 
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    kind=st.sampled_from(ALL),
+    arguments=st.lists(no_nul, min_size=1, max_size=3),
+    entries=lists_of_entries(),
+)
+def test_any_arguments_and_any_environment_of_a_static_program(
+    both: Both, kind: str, arguments: list[bytes], entries: list[bytes]
+) -> None:
+    both.same(kind, both.static_report, arguments, entries)
+
+
 @pytest.fixture(scope="session")
 def targets(tmp_path_factory: pytest.TempPathFactory, both: Both) -> Path:
     """A directory of things that can and cannot be executed."""
@@ -146,6 +167,13 @@ def targets(tmp_path_factory: pytest.TempPathFactory, both: Both) -> Path:
     (folder / "dangling").symlink_to("nonexistent")
     (folder / "loop").symlink_to("loop")
     (folder / "link").symlink_to(both.report)
+    (folder / "static").symlink_to(both.static_report)
+    shutil.copy(both.static_report, folder / "static-not-executable")
+    (folder / "static-not-executable").chmod(0o644)
+    shutil.copy(both.static_report, folder / "static-truncated")
+    os.truncate(folder / "static-truncated", 100)
+    script("static-shebang", f"#!{both.static_report} of-the-script\n")
+    shutil.copy(both.static_report, folder / "static-open-for-writing")
     # PATH search: the first match cannot be executed, the second is a directory, the third is good.
     script("first/tool", "#!/bin/sh\n", 0o644)
     (folder / "second" / "tool").mkdir()
@@ -166,6 +194,10 @@ TARGETS = [
     "dangling",
     "loop",
     "link",
+    "static",
+    "static-not-executable",
+    "static-truncated",
+    "static-shebang",
     "nonexistent",
     "shebang/not-a-directory",
     "x" * 300,
@@ -181,6 +213,13 @@ def test_targets_of_every_sort(both: Both, targets: Path, kind: str) -> None:
         both.same(kind, targets / target, ["argument zero", "one"], directory=targets)
         both.same(kind, target, ["argument zero", "one"], directory=targets, path=str(targets))
     both.same(kind, "", ["argument zero"], directory=targets)
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_target_that_is_open_for_writing(both: Both, targets: Path, kind: str) -> None:
+    with (targets / "static-open-for-writing").open("ab"):
+        output = both.same(kind, targets / "static-open-for-writing", ["zero"], directory=targets)
+    assert b"error 26\n" in output or b"errno 26\n" in output or b"not in this libc" in output
 
 
 @pytest.mark.parametrize("kind", ["execvp", "execvpe", "execlp", "posix_spawnp"])
@@ -214,6 +253,7 @@ def test_search_on_path(both: Both, targets: Path, kind: str) -> None:
 def test_too_much(both: Both, kind: str) -> None:
     # "@big" becomes 200,000 bytes, beyond MAX_ARG_STRLEN of the kernel.
     for arguments, entries in ((["zero", "@big"], ["@"]), (["@big"], ["@"]), (["zero"], ["@", "@big"])):
+        both.same(kind, both.static_report, arguments, entries)
         output = both.same(kind, both.report, arguments, entries)
         assert b"error 7\n" in output or b"errno 7\n" in output or b"not in this libc" in output
 

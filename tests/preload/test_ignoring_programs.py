@@ -161,6 +161,13 @@ class TestStatic:
 
         assert (result.stdout, result.stderr) == (b"DB_PASSWORD=s3cret\n", b"")
 
+    def test_script_relative_to_a_directory(self, launcher: Launcher, build: Build, tmp_path: Path) -> None:
+        (tmp_path / "script").write_text(f"#!{build('print', 'gcc', '-static')} DB_PASSWORD\n")
+        (tmp_path / "script").chmod(0o755)
+        result = launcher.run([build("execveat", "gcc"), tmp_path, "script"])
+
+        assert result.stdout.startswith(b"DB_PASSWORD=s3cret\n"), result
+
     def test_hands_on_what_its_caller_changed(self, launcher: Launcher, build: Build) -> None:
         script = 'DB_PASSWORD=changed; API_KEY=; unset EMPTY_SECRET; export NEW=new; "$@"'
         names = ["DB_PASSWORD", "API_KEY", "EMPTY_SECRET", "NEW"]

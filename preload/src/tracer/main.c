@@ -2,10 +2,11 @@
  *
  *     strongroom-tracer DESCRIPTOR PATH ARG...
  *
- * The library hands over to it in place of such a program (src/passing.h), with placeholders and STRONGROOM_REGION in
- * the environment. DESCRIPTOR is `-`, or the number of one that leads to the program; PATH names it. The tracer has a
- * child of its own trace it, and executes the program: so the program is the process that its parent started. The child
- * has it map its secrets and points its placeholders there (attend.h), and is gone before its first instruction.
+ * The library hands over to it in place of such a program (src/delivery.h), with placeholders and STRONGROOM_REGION in
+ * the environment. DESCRIPTOR is `-`, or the number of one that leads to the program, behind `=` if the program is to
+ * find it open; PATH names it. The tracer has a child of its own trace it, and executes the program: so the program is the
+ * process that its parent started. The child has it map its secrets and points its placeholders there (attend.h), and is
+ * gone before its first instruction.
  *
  * Static and without a libc. What cannot have its secrets does not start: status 120 and one line.
  */
@@ -194,8 +195,8 @@ __attribute__((noreturn)) static void end_without_program(const char *program, l
     sys_exit_group(CANNOT_EXEC);
 }
 
-/* Ends the process where the program cannot have its secrets. */
-static void require_native(int descriptor, const char *path) {
+/* Ends the process where the program cannot have its secrets. Returns whether it is a script. */
+static bool require_native(int descriptor, const char *path) {
     struct program program;
     long result = program_look(descriptor < 0 ? AT_FDCWD : descriptor, descriptor < 0 ? path : "", &program);
     if (result < 0) {
@@ -209,6 +210,7 @@ static void require_native(int descriptor, const char *path) {
         fail(path, "cannot be read, so there is no telling how to deliver secrets to it; make it readable for the user "
                    "it runs as");
     }
+    return program.is_script;
 }
 
 static bool stays_dumpable(char *const *envp) {
@@ -222,6 +224,7 @@ static bool stays_dumpable(char *const *envp) {
 /* The number of the descriptor, or -1. */
 static int parse_descriptor(const char *text) {
     int descriptor = 0;
+    text += *text == '=';
     if (*text < '0' || *text > '9') {
         return -1;
     }
@@ -247,7 +250,10 @@ void tracer(char **stack) {
     int descriptor = parse_descriptor(words[1]);
     const char *path = words[2];
     char **argv = words + 3;
-    require_native(descriptor, path);
+    bool is_script = require_native(descriptor, path);
+    if (descriptor >= 0 && words[1][0] != '=' && !is_script) { /* an interpreter opens a script by its descriptor */
+        sys_fcntl(descriptor, F_SETFD, FD_CLOEXEC);
+    }
     struct orders orders = {.program = path, .dumpable = stays_dumpable(envp)};
     handover_copy(&handover, &orders.copy);
     orders.region = region_open(orders.copy.memory);
