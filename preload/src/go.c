@@ -1,12 +1,13 @@
 #include "go.h"
 
+#include <elf.h>
 #include <linux/auxvec.h>
-#include <linux/elf.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "auxv.h"
 #include "bytes.h"
+#include "symbols.h"
 
 /* Stores where the file's addresses are shifted to. Returns false when there is nothing to tell it by: the dynamic loader
  * run as a program has no PT_PHDR, and is not at the addresses of its file. */
@@ -39,6 +40,33 @@ static bool has_go_note(const char *at, size_t bytes) {
     return false;
 }
 
+/* What Go's own linker puts at the beginning of the data (debug/buildinfo); the one of the C compiler, which is used for
+ * cgo, puts it anywhere. */
+static bool begins_with_build_info(const Elf64_Phdr *segment, uintptr_t shift) {
+    static const char magic[] = "\xff Go buildinf:";
+    return segment->p_filesz >= sizeof magic &&
+           bytes_equal((const char *)(shift + segment->p_vaddr), magic, sizeof magic - 1);
+}
+
+/* Whether the program exports what cgo needs to be called back from C (runtime/cgo, cgo_export_dynamic). */
+static bool exports_cgo(const Elf64_Phdr *dynamic, uintptr_t shift) {
+    struct symbols symbols = symbols_of(shift, (const void *)(shift + dynamic->p_vaddr));
+    return symbols_function(&symbols, "_cgo_topofstack") != 0 && symbols_function(&symbols, "crosscall2") != 0;
+}
+
+static bool is_mark_of_go(const Elf64_Phdr *header, uintptr_t shift) {
+    switch (header->p_type) {
+    case PT_NOTE: /* which -ldflags=-buildid= leaves out */
+        return header->p_align == 4 && has_go_note((const char *)(shift + header->p_vaddr), header->p_memsz);
+    case PT_LOAD:
+        return (header->p_flags & PF_W) != 0 && begins_with_build_info(header, shift);
+    case PT_DYNAMIC:
+        return exports_cgo(header, shift);
+    default:
+        return false;
+    }
+}
+
 bool go_made_this_program(void) {
     unsigned long address;
     unsigned long count;
@@ -51,8 +79,7 @@ bool go_made_this_program(void) {
         return false;
     }
     for (size_t i = 0; i < count; i++) {
-        if (headers[i].p_type == PT_NOTE && headers[i].p_align == 4 &&
-            has_go_note((const char *)(shift + headers[i].p_vaddr), headers[i].p_memsz)) {
+        if (is_mark_of_go(&headers[i], shift)) {
             return true;
         }
     }

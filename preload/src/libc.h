@@ -36,6 +36,8 @@ struct libc {
     int (*execveat)(int, const char *, char *const *, char *const *, int);
     int (*posix_spawn)(int *, const char *, const void *, const void *, char *const *, char *const *);
     int (*posix_spawnp)(int *, const char *, const void *, const void *, char *const *, char *const *);
+    int (*pidfd_spawn)(int *, const char *, const void *, const void *, char *const *, char *const *);
+    int (*pidfd_spawnp)(int *, const char *, const void *, const void *, char *const *, char *const *);
     int (*actions_init)(void *);
     int (*actions_destroy)(void *);
     int (*actions_add_close)(void *, int);

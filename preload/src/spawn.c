@@ -1,6 +1,6 @@
-/* posix_spawn() and posix_spawnp().
+/* posix_spawn() and posix_spawnp(), and pidfd_spawn() and pidfd_spawnp() of glibc 2.39.
  *
- * Contract: that of posix_spawn(3), done by the libc; the environment is passed on as passing.h says. The descriptor of
+ * Contract: that of posix_spawn(3), done by the libc; ENOSYS where it has no such function; the environment is passed on as passing.h says. The descriptor of
  * the region is open, and inheritable, while the child is made: another thread that forks and execs in this moment hands
  * it to its child as well.
  */
@@ -14,10 +14,20 @@ EXPORT int posix_spawn(int *pid, const char *path, const void *actions, const vo
                        char *const envp[]);
 EXPORT int posix_spawnp(int *pid, const char *file, const void *actions, const void *attributes, char *const argv[],
                         char *const envp[]);
+EXPORT int pidfd_spawn(int *pidfd, const char *path, const void *actions, const void *attributes, char *const argv[],
+                       char *const envp[]);
+EXPORT int pidfd_spawnp(int *pidfd, const char *file, const void *actions, const void *attributes, char *const argv[],
+                        char *const envp[]);
 EXPORT int posix_spawn_file_actions_addclosefrom_np(void *actions, int first);
 
+typedef int spawn_function(int *, const char *, const void *, const void *, char *const *, char *const *);
+
+/* What the caller gets of the child. */
+enum handle { HANDLE_PID, HANDLE_PIDFD };
+
 struct request {
-    int *pid;
+    enum handle handle;
+    int *child;
     struct target target;
     const void *actions;
     const void *attributes;
@@ -31,30 +41,42 @@ void spawn_set_errno(long result) {
     }
 }
 
+static spawn_function *function_of(const struct libc *libc, enum handle handle, bool search) {
+    if (handle == HANDLE_PIDFD) {
+        return search ? libc->pidfd_spawnp : libc->pidfd_spawn;
+    }
+    return search ? libc->posix_spawnp : libc->posix_spawn;
+}
+
 static void run(void *context, const struct command *command) {
     struct request *request = context;
     const struct state *state = state_load(NULL);
     bool named = command->path == NULL;
-    int (*spawn)(int *, const char *, const void *, const void *, char *const *, char *const *) = NULL;
+    spawn_function *spawn = NULL;
     if (state != NULL) {
-        spawn = named && request->target.search ? state->libc.posix_spawnp : state->libc.posix_spawn;
+        spawn = function_of(&state->libc, request->handle, named && request->target.search);
     }
     request->result = spawn == NULL ? ENOSYS
-                                    : spawn(request->pid, named ? request->target.path : command->path,
+                                    : spawn(request->child, named ? request->target.path : command->path,
                                             request->actions, request->attributes,
                                             named ? request->target.argv : command->argv, command->list);
+}
+
+static int start(struct request *request, char *const *list) {
+    long result = passing_call(&request->target, list, run, request);
+    return result < 0 ? (int)-result : request->result;
 }
 
 int spawn_child(int *pid, const char *path, bool search, const void *actions, const void *attributes,
                 char *const *argv, char *const *list) {
     struct request request = {
-        .pid = pid,
+        .handle = HANDLE_PID,
+        .child = pid,
         .target = {.directory = AT_FDCWD, .path = path, .search = search, .spawned = true, .argv = argv},
         .actions = actions,
         .attributes = attributes,
     };
-    long result = passing_call(&request.target, list, run, &request);
-    return result < 0 ? (int)-result : request.result;
+    return start(&request, list);
 }
 
 int posix_spawn(int *pid, const char *path, const void *actions, const void *attributes, char *const argv[],
@@ -65,6 +87,30 @@ int posix_spawn(int *pid, const char *path, const void *actions, const void *att
 int posix_spawnp(int *pid, const char *file, const void *actions, const void *attributes, char *const argv[],
                  char *const envp[]) {
     return spawn_child(pid, file, true, actions, attributes, argv, envp);
+}
+
+int pidfd_spawn(int *pidfd, const char *path, const void *actions, const void *attributes, char *const argv[],
+                char *const envp[]) {
+    struct request request = {
+        .handle = HANDLE_PIDFD,
+        .child = pidfd,
+        .target = {.directory = AT_FDCWD, .path = path, .spawned = true, .argv = argv},
+        .actions = actions,
+        .attributes = attributes,
+    };
+    return start(&request, envp);
+}
+
+int pidfd_spawnp(int *pidfd, const char *file, const void *actions, const void *attributes, char *const argv[],
+                 char *const envp[]) {
+    struct request request = {
+        .handle = HANDLE_PIDFD,
+        .child = pidfd,
+        .target = {.directory = AT_FDCWD, .path = file, .search = true, .spawned = true, .argv = argv},
+        .actions = actions,
+        .attributes = attributes,
+    };
+    return start(&request, envp);
 }
 
 /* As the kernel writes it. */

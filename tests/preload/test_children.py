@@ -1,5 +1,6 @@
 """Programs that start programs: the child has the secrets, and nobody can read them in its /proc/PID/environ."""
 
+import ctypes
 import os
 import shutil
 import subprocess
@@ -87,6 +88,22 @@ def test_child_has_the_secret_and_does_not_show_it(
     if starter == "find":
         command.append(";")
     assert_ok(launcher.run(command, rung=rung, stdin=b"\n" if starter == "xargs" else b""))
+
+
+@pytest.mark.parametrize("call", ["pidfd_spawn", "pidfd_spawnp"])
+def test_child_with_a_descriptor_for_its_handle(launcher: Launcher, glibc_programs: Programs, call: str) -> None:
+    # Of glibc 2.39; where the libc is older, another library stands in for it.
+    stand_in = glibc_programs.build_library("pidfd_stand_in")
+    program = glibc_programs.build("pidfd_spawn", stand_in, f"-Wl,-rpath,{stand_in.parent}")
+    assert_ok(launcher.run([program, call, glibc_programs.build("own_environ")]))
+
+
+@pytest.mark.parametrize("call", ["pidfd_spawn", "pidfd_spawnp"])
+def test_libc_without_such_calls_is_told_of(launcher: Launcher, programs: Programs, call: str) -> None:
+    program = programs.build("pidfd_spawn", launcher.library)
+    result = launcher.run([program, call, "/bin/true"], extra={"LD_LIBRARY_PATH": str(Path(launcher.library).parent)})
+    has_it = programs.libc == "glibc" and hasattr(ctypes.CDLL("libc.so.6"), call)
+    assert result.stdout == (b"" if has_it else b"Function not implemented\n")
 
 
 def test_five_programs_deep(launcher: Launcher, programs: Programs) -> None:

@@ -25,6 +25,8 @@ EXPORTS = {
     "execveat",
     "posix_spawn",
     "posix_spawnp",
+    "pidfd_spawn",
+    "pidfd_spawnp",
     "posix_spawn_file_actions_addclosefrom_np",
     "system",
     "popen",
