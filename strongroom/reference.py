@@ -30,6 +30,7 @@ _SPELLED_IN_PATH = frozenset(" ?#%\\*{}[]\"'<>|^`")
 _SPELLED_IN_KEY = frozenset("#?{}%")
 _HEX = frozenset("0123456789abcdefABCDEF")
 _NO_SEGMENTS = frozenset({"", ".", ".."})
+_MAX_SHOWN_CHARS = 200  # of a text that is no reference, in messages
 _OR_LITERAL = "if this is a value of another program, write literal: in front of it"
 
 # No regular expressions here: compiling them at import would cost every launch 3 ms.
@@ -212,7 +213,7 @@ def parse_reference(text: str) -> Reference:
     Raises:
         ConfigError: ``text`` is not such a reference; the message says what is wrong.
     """
-    shown = text.partition("?")[0]  # never the default behind it, which may be private
+    shown = text[:_MAX_SHOWN_CHARS].partition("?")[0]  # never the default behind it, which may be private
     body = _strip_scheme(text)
     if body is None:
         msg = f"{shown!r}: does not begin with bao: or vault:"
@@ -246,7 +247,7 @@ def parse_path_reference(text: str) -> tuple[str, bool]:
     Raises:
         ConfigError: ``text`` is not such a reference.
     """
-    shown = text.partition("?")[0]
+    shown = text[:_MAX_SHOWN_CHARS].partition("?")[0]
     body = _strip_scheme(text)
     if body is None:
         msg = f"{shown!r}: does not begin with bao: or vault:"

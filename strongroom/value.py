@@ -11,14 +11,16 @@ What was probably meant as a reference and is none is refused: the application w
 """
 
 from strongroom.errors import ConfigError
-from strongroom.reference import LITERAL, OPEN, SCHEMES, Reference, parse_reference
+from strongroom.reference import LITERAL, MAX_KEY_CHARS, MAX_PATH_CHARS, OPEN, SCHEMES, Reference, parse_reference
 
 _CLOSE = "}"
 _KINDS = (*SCHEMES, LITERAL)
+_LONGEST = MAX_PATH_CHARS + MAX_KEY_CHARS + 64  # of a reference, without its default
 
 # Spellings of a reference that somebody may think of: by env files and YAML that keep quotes, by hand, by habit from
 # other clients (>>vault: is that of bank-vaults).
 _LIKE_SCHEMES = ("bao:", "vault:", "openbao:")
+_LONGEST_FRONT = 32  # characters
 _IN_FRONT = " \t\r\n\u00a0\u200b\ufeff\"'`>$({<"
 
 
@@ -46,11 +48,11 @@ def _split(value: str) -> list[str | Reference]:
         inside = start + len(OPEN)
         text += value[at:start]
         kind = next((kind for kind in _KINDS if value.startswith(kind, inside)), None)
-        end = _closing(value, inside) if kind else -1
-        if kind is None or (kind in SCHEMES and end >= 0 and _is_of_another_client(value[inside:end])):
+        if kind is None or _is_of_another_client(_first_closed(value, inside)):
             text += OPEN  # a ${...} of somebody else
             at = inside
             continue
+        end = _closing(value, inside)
         if end < 0:
             msg = f"a ${{{kind}…}} is not closed"
             raise ConfigError(msg, hint="end it with }; braces within it come in pairs")
@@ -64,6 +66,15 @@ def _split(value: str) -> list[str | Reference]:
         parts.append(parse_reference(value[inside:end]))
     text += value[at:]
     return [*parts, text] if text or not parts else parts
+
+
+def _first_closed(value: str, start: int) -> str:
+    """Return what stands before the next closing brace, or "" where none is near: no longer than a reference can be.
+
+    Texts may have a million of these, so each look is short.
+    """
+    inside, closed, _ = value[start : start + _LONGEST].partition(_CLOSE)
+    return inside if closed else ""
 
 
 def _closing(value: str, start: int) -> int:
@@ -107,20 +118,23 @@ def refuse_near_miss(value: str) -> None:
     while (at := value.find(OPEN, at)) >= 0:
         at += len(OPEN)
         if not value.startswith(_KINDS, at):
-            _refuse_if_like_a_reference(value[at:].partition(_CLOSE)[0], value[at - len(OPEN) :])
+            text = value[at : at + _LONGEST].partition(_CLOSE)[0]
+            _refuse_if_like_a_reference(text, OPEN + text)
 
 
 def _refuse_if_like_a_reference(text: str, whole: str) -> None:
-    bare = text.lstrip(_IN_FRONT)
-    if not bare[:8].lower().startswith(_LIKE_SCHEMES) or OPEN in text[: len(text) - len(bare)]:
+    front = text[:_LONGEST_FRONT]
+    front = front[: len(front) - len(front.lstrip(_IN_FRONT))]
+    bare = text[len(front) :]
+    if not bare[:8].lower().startswith(_LIKE_SCHEMES) or OPEN in front:
         return
     scheme, _, rest = bare.partition(":")
     path, mark, _ = rest.partition("#")
-    if not mark or "/" not in path or " " in path or (bare is text and text.startswith(SCHEMES)):
+    if not mark or "/" not in path or " " in path or (not front and text.startswith(SCHEMES)):
         return
     msg = f"{whole.partition('?')[0][:100]!r}: looks like a reference and is none"
-    if len(bare) < len(text):
-        msg += f": there is {text[: len(text) - len(bare)][:10]!r} in front"
+    if front:
+        msg += f": there is {front[:10]!r} in front"
     elif scheme != scheme.lower():
         msg += ": the scheme is in capitals"
     else:

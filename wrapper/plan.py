@@ -115,7 +115,7 @@ def plan_launch(
         try:
             target, text = _target_of(value, read_template) if value.startswith(FILE_MARKS) else (None, value)
             if target is None and value.startswith(FILE_MARKS):
-                refuse_near_miss(value.partition(":")[2])
+                refuse_near_miss(value.partition("):" if value.startswith("file(") else ":")[2])
             parts = parse_value(text)
         except ConfigError as error:
             msg = f"{name}: {error.message}"

@@ -215,10 +215,28 @@ def test_a_default_with_an_open_brace_is_refused_in_a_text_and_taken_alone() -> 
     assert parse_value("bao:kv/a#b?default={") == [Reference("kv/a", "b", default="{")]
 
 
-def test_a_long_text_of_open_braces_is_parsed_in_no_time() -> None:
-    value = "${" * 200_000
-
+@pytest.mark.parametrize(
+    "value",
+    [
+        "${" * 300_000,
+        "#" + "${" * 300_000,
+        "#" + "${ " * 200_000 + "}" * 200_000,
+        "${vault:a:b}" * 60_000,
+        "#" + "{" * 500_000,
+        "${bao" * 200_000 + "#",
+    ],
+    ids=["open", "with a number sign", "nested", "of another client", "braces", "almost"],
+)
+def test_a_long_text_with_many_braces_is_parsed_at_once(value: str) -> None:
+    """In time that grows with its square each would take minutes, and the limit on the time of a test would end it."""
     assert parse_value(value) == [value]
+
+
+def test_a_long_text_that_is_refused_does_not_fill_the_log() -> None:
+    for value in ("${vault:a:b" * 90_000 + "}" * 90_000, "bao:a/" + "x" * 100_000, "bao:a/" + "x" * 100_000 + "#k"):
+        with pytest.raises(ConfigError) as caught:
+            parse_value(value)
+        assert len(caught.value.message) < 2500
 
 
 @given(st.text())

@@ -216,6 +216,21 @@ def test_a_dotted_name_is_refused_with_the_spelling_that_its_readers_take_too() 
     assert "SPRING_DATASOURCE_PASSWORD" in caught.value.hint
 
 
+@pytest.mark.parametrize("before", ["", "file:", "file(mode=0440):", "file(owner=1:2,path=/run/x):"])
+@pytest.mark.parametrize("reference", ['"bao:kv/a#k"', " bao:kv/a#k", "BAO:kv/a#k", "${ bao:kv/a#k}"])
+def test_a_near_miss_is_refused_for_files_as_for_variables(before: str, reference: str) -> None:
+    with pytest.raises(ConfigError, match=r"^A: .*looks like a reference"):
+        plan_launch({"A": before + reference})
+
+
+def test_a_literal_goes_on_without_its_mark() -> None:
+    plan = plan_launch({"A": "literal:vault://x/y#z", "B": "${literal:file:}./dev.db?key=${bao:kv/a#k}"})
+
+    assert plan.plain == {"A": "vault://x/y#z"}
+    assert not plan.files
+    assert [entry.parts for entry in plan.request.entries] == [["file:./dev.db?key=", Reference("kv/a", "k")]]
+
+
 @pytest.mark.parametrize("name", ["a-b", "BASH_FUNC_x%%", "A\udcff"])
 def test_such_a_name_without_reference_goes_on(name: str) -> None:
     assert plan_launch({name: "() { :; }"}).environment([]) == {name: "() { :; }"}
