@@ -1,4 +1,4 @@
-"""Where the library that answers ``getenv()`` lies, and the init program.
+"""Where the library that answers ``getenv()`` lies, and the native programs beside it.
 
 On the path of every launch, so nothing is imported here but ``os``.
 """
@@ -9,7 +9,7 @@ MACHINES = ("x86_64", "aarch64")
 
 
 class LibraryError(Exception):
-    """The library, or the init program, cannot be used here; the text says what to do about it."""
+    """The library, or a program beside it, cannot be used here; the text says what to do about it."""
 
 
 def library_path() -> str:
@@ -41,11 +41,25 @@ def init_path() -> str:
         LibraryError: this machine is not supported, or the program is not built or may not be executed.
 
     """
+    return _program_path("strongroom-init", "init program")
+
+
+def tracer_path() -> str:
+    """Return the absolute path of ``strongroom-tracer`` for this machine, which the library looks for beside itself.
+
+    Raises:
+        LibraryError: this machine is not supported, or the program is not built or may not be executed.
+
+    """
+    return _program_path("strongroom-tracer", "tracer")
+
+
+def _program_path(name: str, what: str) -> str:
     machine = os.uname().machine
     if machine not in MACHINES:
-        message = f"preload: no init program for {machine}; there is one for {' and '.join(MACHINES)}"
+        message = f"preload: no {what} for {machine}; there is one for {' and '.join(MACHINES)}"
         raise LibraryError(message)
-    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib", machine, "strongroom-init")
+    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib", machine, name)
     if not os.path.isfile(path):
         message = f"preload: {path}: not built; run make -C {os.path.dirname(os.path.abspath(__file__))}"
         raise LibraryError(message)

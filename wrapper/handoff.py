@@ -5,7 +5,7 @@ import resource
 import signal
 import stat
 
-from preload import LibraryError, library_path
+from preload import LibraryError, library_path, tracer_path
 from strongroom.region import read_slots
 from wrapper import libc
 from wrapper.exit_status import SIGNALLED, CannotExecError, ProtectionError
@@ -81,12 +81,14 @@ def usable_library() -> str:
     """Return the path of the library, checked for what would make the dynamic loader skip it.
 
     The loader only warns and goes on without the library (ld.so(8)); the application would then find empty variables.
+    What the application starts may need the tracer beside it.
 
     Raises:
-        ProtectionError: the loader would not load it.
+        ProtectionError: the loader would not load it, or there is no tracer.
     """
     try:
         path = library_path()
+        tracer_path()
     except LibraryError as error:
         raise ProtectionError(str(error)) from None
     if os.statvfs(path).f_flag & os.ST_NOEXEC:

@@ -45,6 +45,12 @@ def rungs(require: str) -> list[Rung]:
         _row("dynamic, glibc", dynamic, loader),
         _row("dynamic, musl", dynamic, f"{loader}, the same file"),
         _row("static", static, "a short-lived child traces the exec and points envp to the memory"),
+        _row(
+            "static, as a child",
+            static,
+            "strongroom-tracer takes the program's place at exec, and leaves nothing behind",
+        ),
+        _row("capabilities", static, "of the file: by ptrace and without them, unless root runs it; ambient ones stay"),
         _row("script", dynamic, "as its interpreter; shown for a dynamic one"),
         _row("setuid", dynamic, "runs without the bit's effect: run sets no_new_privs"),
     ]

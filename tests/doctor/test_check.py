@@ -73,6 +73,8 @@ class TestThisMachine:
             "dynamic, glibc": ("preload", "memfd-secret"),
             "dynamic, musl": ("preload", "memfd-secret"),
             "static": ("ptrace", "memfd-secret"),
+            "static, as a child": ("ptrace", "memfd-secret"),
+            "capabilities": ("ptrace", "memfd-secret"),
             "script": ("preload", "memfd-secret"),
             "setuid": ("preload", "memfd-secret"),
         }

@@ -1,13 +1,18 @@
 """strongroom-tracer as a file: what it asks for, and that it is built for both machines."""
 
 import os
+import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.preload.launch import ROOT, image_of
+import preload
+from tests.preload.launch import ROOT, Build, image_of, is_told
 from tests.support import secretmem
+from wrapper.exit_status import ProtectionError
+from wrapper.handoff import usable_library
 
 MAX_BYTES = 65_536
 
@@ -70,3 +75,63 @@ def test_aarch64_refuses_under_emulation_which_has_no_ptrace(tmp_path: Path) -> 
     assert (result.returncode, result.stdout) == (120, b"")
     assert b"its secrets need ptrace" in result.stderr
     assert result.stderr.count(b"\n") == 1
+
+
+class TestTracerPath:
+    """``preload.tracer_path()``: an installation without the tracer starts nothing that has secrets."""
+
+    def test_is_beside_the_library(self, library: str) -> None:
+        assert preload.tracer_path() == str(Path(library).with_name("strongroom-tracer"))
+
+    @pytest.mark.parametrize("mode", [None, 0o644])
+    def test_missing_or_not_executable(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, library: str, mode: int | None
+    ) -> None:
+        folder = tmp_path / "lib" / os.uname().machine
+        folder.mkdir(parents=True)
+        shutil.copy(library, folder)
+        if mode is not None:
+            (folder / "strongroom-tracer").touch(mode)
+        monkeypatch.setattr(preload, "__file__", str(tmp_path / "__init__.py"))
+        with pytest.raises(ProtectionError, match=r"strongroom-tracer: (not built|may not be executed)"):
+            usable_library()
+
+
+class TestFailingSteps:
+    """What goes wrong after exec ends the program before its first instruction."""
+
+    @pytest.fixture
+    def descriptor(self) -> Iterator[int]:
+        """A region with one secret."""
+        made = secretmem.secret_descriptor(image_of({"SECRET": b"s3cret"}))
+        yield made
+        os.close(made)
+
+    def start(self, descriptor: int, program: Path, **environ: str) -> subprocess.CompletedProcess[bytes]:
+        """Have the tracer start a program with this environment."""
+        words: list[str | Path] = [preload.tracer_path(), "-", program, "name", "SECRET"]
+        region = {"STRONGROOM_REGION": f"memfd-secret:{descriptor}"}
+        return subprocess.run(
+            words, env=region | environ, pass_fds=(descriptor,), capture_output=True, check=False, timeout=30
+        )
+
+    def test_none(self, descriptor: int, build: Build) -> None:
+        result = self.start(descriptor, build("print", "gcc", "-static"), SECRET="")
+        assert (result.returncode, result.stdout, result.stderr) == (0, b"SECRET=s3cret\n", b"")
+
+    def test_a_secret_without_its_placeholder(self, descriptor: int, build: Build) -> None:
+        program = build("print", "gcc", "-static")
+        is_told(self.start(descriptor, program), program, "a secret has no placeholder")
+        is_told(self.start(descriptor, program, SECRET="other"), program, "a secret has no placeholder")
+
+    def test_a_region_that_is_none(self, build: Build) -> None:
+        descriptor = secretmem.secret_descriptor(b"x" * 4096)
+        try:
+            is_told(self.start(descriptor, build("print", "gcc", "-static"), SECRET=""), "region", "rule 1")
+        finally:
+            os.close(descriptor)
+
+    def test_a_program_that_has_gone(self, descriptor: int, tmp_path: Path) -> None:
+        result = self.start(descriptor, tmp_path / "gone", SECRET="")
+        assert (result.returncode, result.stdout) == (127, b"")
+        assert b"is not there" in result.stderr
