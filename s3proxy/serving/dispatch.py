@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Final
 
+import aiohttp
 from aiohttp import web
 
 from s3proxy.front.access import require_access
@@ -23,6 +24,7 @@ from s3proxy.serving.incoming import XML_TYPE, BrokenOffError, Incoming, close_i
 from s3proxy.serving.memory import MemoryBudget, needed_bytes
 from s3proxy.serving.metrics import Metrics
 from s3proxy.store.capabilities import Capabilities
+from s3proxy.store.client import connection_broke
 from strongroom.errors import (
     ConfigError,
     DeniedError,
@@ -107,8 +109,11 @@ class Dispatcher:
                 assert incoming.response is not None  # noqa: S101 - a handler answers
                 response = incoming.response
             except BrokenOffError as error:
-                if not isinstance(error.__cause__, OSError):  # or else the client is gone, or takes nothing
-                    self._report(request_id, name, error.__cause__ or error)
+                cause = error.__cause__ or error
+                if isinstance(cause, aiohttp.ClientError):  # the store's answer ended in the middle of its body
+                    cause = connection_broke()
+                if not isinstance(cause, OSError):  # or else the client is gone, or takes nothing
+                    self._report(request_id, name, cause)
                 raise ConnectionResetError from None
             except StrongroomError as error:
                 response = await self._refuse(request, request_id, name, error)

@@ -129,8 +129,7 @@ class Store:
             raise
         except aiohttp.ClientError as error:
             self._observe("broken", time.perf_counter() - begin)
-            msg = "the connection to the store broke"
-            raise UnavailableError(msg, hint="see the log of the store") from error
+            raise connection_broke() from error
         except HttpProcessingError as error:
             self._observe("broken", time.perf_counter() - begin)
             msg = "the store does not answer in HTTP"
@@ -170,6 +169,11 @@ class Store:
         msg = "The store wants signed bodies, and this one is too large to be hashed before it is sent."
         hint = "send it in smaller parts, raise buffered_body_bytes, or set store_payload to unsigned"
         raise S3Error(code, msg, hint=hint)
+
+
+def connection_broke() -> UnavailableError:
+    """Return the error for a store whose answer ended early."""
+    return UnavailableError("the connection to the store broke", hint="see the log of the store")
 
 
 def is_repeatable(request: StoreRequest) -> bool:

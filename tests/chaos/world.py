@@ -46,9 +46,10 @@ class World:
 
     def faults(self) -> list[Callable[[], None]]:
         return [
-            self.kill_a_worker, self.kill_the_supervisor, self.restart_the_proxy, self.kill_the_store, self.stop_the_store, self.kill_openbao, self.seal_openbao, self.stop_openbao, self.rotate_the_key,
-            self.kill_a_rewrap, self.break_the_policy, self.break_the_credentials, self.connect_slow_clients,
-            self.stop_a_worker,
+            self.kill_a_worker, self.stop_a_worker, self.kill_the_supervisor, self.restart_the_proxy,
+            self.kill_the_store, self.stop_the_store, self.kill_openbao, self.seal_openbao, self.stop_openbao,
+            self.rotate_the_key, self.kill_a_rewrap, self.break_the_policy, self.break_the_credentials,
+            self.connect_slow_clients,
         ]  # fmt: skip
 
     def strike(self) -> str:

@@ -3,6 +3,7 @@
 The numbers are small here; STRONGROOM_TEST_FAULTS raises them for a run by hand.
 """
 
+import json
 import os
 import random
 import socket
@@ -16,6 +17,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from cli.dev.s3proxy import ProxyProcess
 from cli.dev.seaweed import SeaweedServer
 from tests.s3proxy.conftest import client_of
+from tests.support.bridge import wait_for
 from tests.support.s3_raw import Answer, RawClient
 from tests.support.store_relay import Exchange, Fault, Harm, StoreRelay
 
@@ -249,3 +251,25 @@ def test_a_conditional_write_whose_answer_is_lost_is_not_told_to_have_failed(wor
     assert once.happened
     assert answer.status == 503, answer
     assert world.raw.send("GET", BUCKET, "lost-answer").body == b"once"
+
+
+@pytest.mark.parametrize("harm", [Harm.RESET_ANSWER, Harm.END_ANSWER])
+def test_a_store_that_dies_in_its_answer_is_blamed_and_not_the_proxy(world: World, harm: Harm) -> None:
+    body = random.Random(6).randbytes(3 << 20)  # noqa: S311 - a body
+    assert world.raw.send("PUT", BUCKET, "dies", body=body).ok
+    seen = len(world.proxy.log_file.read_text())
+    once = Once(Fault(harm, 2 << 20), method="GET")
+    world.relay.plan = once
+    try:
+        answer = world.raw.send("GET", BUCKET, "dies")
+    finally:
+        world.relay.plan = lambda _: None
+    assert once.happened
+    assert not answer.ok
+
+    def told() -> list[dict[str, object]]:
+        lines = [json.loads(line) for line in world.proxy.log_file.read_text()[seen:].splitlines()]
+        return [line for line in lines if line["event"] in {"request_failed", "object_refused"}]
+
+    wait_for(told, "the failure to be logged")
+    assert [(line["level"], line["reason"]) for line in told()] == [("warning", "the connection to the store broke")]
