@@ -1,12 +1,7 @@
 """Which operation a request is: compared with botocore's model of the S3 API, and the hostile cases."""
 
-import gzip
-import json
 import re
-from pathlib import Path
-from typing import Any
 
-import botocore
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,41 +10,14 @@ from s3proxy.front.access import require_access
 from s3proxy.front.canonical import encode_path
 from s3proxy.front.credentials import ANONYMOUS, Grant, Principal, Right
 from s3proxy.front.errors import S3Error
-from s3proxy.front.head import RequestHead, make_head
+from s3proxy.front.head import make_head
 from s3proxy.front.names import parse_copy_source
 from s3proxy.front.operation_table import UNSUPPORTED, Operation
 from s3proxy.front.operations import Call, classify, host_bucket
+from tests.support.s3_api import API, example_of
 
 DOMAINS = ("s3.example.com",)
 OURS = {Operation.POST_OBJECT, Operation.CORS_PREFLIGHT}  # answered by S3, but in no list of its operations
-# Not S3's own endpoint: S3 Express and Object Lambda have hosts of their own.
-FOREIGN = {"ListDirectoryBuckets", "WriteGetObjectResponse"}
-
-
-def api_operations() -> dict[str, Any]:
-    folder = Path(botocore.__file__).parent / "data" / "s3" / "2006-03-01"
-    model = json.loads(gzip.decompress((folder / "service-2.json.gz").read_bytes()))
-    return {name: model["operations"][name] | {"shapes": model["shapes"]} for name in model["operations"]}
-
-
-# Names that botocore keeps for what is called otherwise now; the requests are the same.
-RENAMED = {"GetBucketLifecycle", "PutBucketLifecycle", "GetBucketNotification", "PutBucketNotification"}
-API = {name: model for name, model in api_operations().items() if name not in FOREIGN | RENAMED}
-
-
-def example_of(name: str) -> RequestHead:
-    """Build a request for an operation from botocore's model: its path, constant query and required members."""
-    model = API[name]
-    target = model["http"]["requestUri"].replace("{Bucket}", "bucket").replace("{Key+}", "a/key")
-    shape = model["shapes"].get(model.get("input", {}).get("shape"), {})
-    headers = []
-    for member in shape.get("required", []):
-        where = shape["members"][member]
-        if where.get("location") == "querystring":
-            target += ("&" if "?" in target else "?") + where["locationName"] + "=1"
-        elif where.get("location") == "header":
-            headers.append((where["locationName"], "bucket/source"))
-    return make_head(model["http"]["method"], target, headers)
 
 
 def call_of(method: str, target: str, **headers: str) -> Call:
