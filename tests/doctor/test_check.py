@@ -81,6 +81,18 @@ class TestThisMachine:
         assert IDENTITY in finding(document, "certificates")["says"]
         assert IDENTITY in finding(document, "bridge")["says"]
 
+    @pytest.mark.parametrize("setting", ["dumpable", "new-privileges", "shared-key"])
+    def test_a_protection_that_is_given_up_is_a_warning(self, doctor: Doctor, setting: str) -> None:
+        document = doctor.document(f"--{setting}")
+        assert document["ok"]
+        found = finding(document, f"--{setting}")
+        assert (found["status"], found["hint"]) == ("warning", f"leave out --{setting} where nothing needs it")
+
+    def test_a_machine_without_yama_is_a_problem_where_launches_insist_on_it(self, doctor: Doctor) -> None:
+        document = doctor.document("--require-yama")
+        assert document["ok"] == bool(yama_scope())
+        assert finding(document, "Yama")["status"] == ("ok" if yama_scope() else "problem")
+
     def test_without_a_bridge_the_machine_alone_is_judged(self) -> None:
         result = _bare_doctor()
         assert result["ok"]

@@ -1,12 +1,18 @@
 """The names that several parts share, and that each part goes by this one table."""
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
+from bridge.resolve import Place, resolve
 from bridge.settings import BridgeSettings
 from s3proxy.settings import ProxySettings
+from strongroom.bundle import BundleRequest, FromPath
 from strongroom.errors import ConfigError
-from strongroom.names import COMPONENTS, PACKAGES, PREFIX, is_of_component, is_service_link
+from strongroom.names import COMPONENTS, PACKAGES, PREFIX, is_of_component, is_service_link, steers_the_process
+from strongroom.openbao.kv import Reading
 from strongroom.settings import Arguments, load_settings
+from wrapper.plan import plan_launch
 from wrapper.settings import SETTINGS
 from wrapper.settings import load_settings as load_wrapper_settings
 
@@ -96,6 +102,36 @@ def test_a_component_that_this_version_does_not_know_does_not_stop_a_launch_and_
 def test_a_mistyped_setting_stops_the_launch(name: str) -> None:
     with pytest.raises(ConfigError, match=f"{name}: unknown setting"):
         load_wrapper_settings({}, {name: "deny"})
+
+
+def by_the_bridge(key: str) -> bool:
+    """Return whether the bridge lets a key of a whole path become a variable."""
+    request = BundleRequest([], [FromPath("kv/env")], frozenset())
+    reading = Reading(1, {key: "x"})
+    return not resolve(request, {Place("kv/env", 0): reading}, lambda _path, _key: None).failures
+
+
+def by_the_wrapper(key: str) -> bool:
+    try:
+        plan_launch({"STRONGROOM_FROM_PATH": "bao:kv/env"}).environment([key])
+    except ConfigError:
+        return False
+    return True
+
+
+@given(
+    st.sampled_from(["LD_", "DYLD_", "MALLOC_", "STRONGROOM_", "GCONV_", "RES_", "TZ", "", "X_"])
+    .flatmap(lambda start: st.from_regex(r"[A-Z_]{1,12}", fullmatch=True).map(lambda end: start + end))
+    .map(lambda name: name if not name[0].isdigit() else f"_{name}")
+)
+@example("GLIBC_TUNABLES")
+@example("GCONV_PATH")
+@example("RESOLV_HOST_CONF")
+@example("TMPDIR")
+@example("MALLOC_CONF")
+@example("PATH")
+def test_bridge_and_wrapper_let_the_same_keys_of_a_whole_path_through(name: str) -> None:
+    assert by_the_bridge(name) == by_the_wrapper(name) == (not steers_the_process(name))
 
 
 def test_every_package_of_ours_is_known_as_one() -> None:
