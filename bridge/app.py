@@ -9,6 +9,7 @@ from functools import partial
 from aiohttp import web
 
 from bridge.audit import AuditLog
+from bridge.callers import Callers
 from bridge.handlers import Front
 from bridge.metrics import Metrics
 from bridge.policy_file import PolicyFile
@@ -31,6 +32,7 @@ _log = logging.getLogger(__name__)
 _HEALTH_TIMEOUT_S = 2.0  # of the question whether OpenBao is up; probes of Kubernetes give up after 1 s by default
 _HEALTH_STATUS_OK = 200
 _CONNECTIONS = 1024  # at once, at most 0.3 MiB each; callers ask once, and go
+_LINGERING_S = 1.0  # for the rest of a body that is not wanted: closing at once would take the answer back (RST)
 _STANDBY_IS_FINE = {"standbyok": "true", "perfstandbyok": "true"}  # a standby node forwards what it is asked
 
 
@@ -75,7 +77,8 @@ class Bridge:
             limits=_limits(settings),
             count=self.metrics.secrets,
         )
-        self._front = Front(service, self.metrics, settings)
+        self._callers = Callers(self._tls, greatest_age_s=settings.connection_age_s)
+        self._front = Front(service, self._callers, self.metrics, settings)
         self._health = Health(parts=self._state_of_parts, metrics=self._render_metrics)
         self._runners: list[web.AppRunner] = []
         self._server: Listener | None = None
@@ -121,6 +124,7 @@ class Bridge:
         """Do what SIGHUP asks for: read policy and certificates, and open the audit log again."""
         self._policy.reload_if_changed(force=True)
         self._tls.reload_if_changed()
+        self._callers.end_those_that_are_over(self._runners[0])
         await self._audit.reopen()  # the last, because it waits for the disk
 
     async def drain(self) -> None:
@@ -150,6 +154,7 @@ class Bridge:
             keepalive_timeout=keepalive_timeout,
             handle_signals=False,
             shutdown_timeout=1.0,  # after our own drain
+            lingering_time=_LINGERING_S,
         )
         await runner.setup()
         self._runners.append(runner)
@@ -158,6 +163,7 @@ class Bridge:
     async def _follow_files(self) -> None:
         self._policy.reload_if_changed()
         self._tls.reload_if_changed()
+        self._callers.end_those_that_are_over(self._runners[0])
         self._openbao.reload_if_changed()
 
     async def _state_of_parts(self) -> dict[str, Part]:

@@ -9,11 +9,14 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
+from bridge.admission import Arrivals, Capacity, Places, SlowBodyError
+from bridge.callers import Callers
 from bridge.metrics import Metrics
 from bridge.offload import compute
-from bridge.record import Caller
+from bridge.record import Caller, Operation
 from bridge.service import RefusedError, Service
 from bridge.settings import BridgeSettings
+from bridge.shape import require_modest
 from strongroom.bundle import (
     BUNDLE_URL_PATH,
     FILES_MEDIA_TYPE,
@@ -32,20 +35,11 @@ from strongroom.errors import (
     UnavailableError,
     UndeliverableError,
 )
-from strongroom.identity import identity_of
 from strongroom.logs import log_event
 from strongroom.problem import DENIED, MISSING, PROBLEM_MEDIA_TYPE, UNDELIVERABLE, Problem, encode_problem
 from strongroom.service.draining import RequestsAtWork
 
 _log = logging.getLogger(__name__)
-
-
-class BusyError(UnavailableError):
-    """More requests than the bridge takes at once."""
-
-
-class SlowBodyError(StrongroomError):
-    """The body of a request did not come in time."""
 
 
 class TooLargeError(StrongroomError):
@@ -75,6 +69,7 @@ _COMMON_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosni
 _BYTES_OF_AN_ENTRY = 80  # in a request, about
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Operate = Callable[[Caller, BundleRequest], Awaitable[web.StreamResponse]]
 
 
 def problem_of(error: StrongroomError) -> Problem:
@@ -89,11 +84,15 @@ def problem_of(error: StrongroomError) -> Problem:
 class Front:
     """The routes and what all of them have in common."""
 
-    def __init__(self, service: Service, metrics: Metrics, settings: BridgeSettings) -> None:
-        """Take the service, the metrics and the limits."""
+    def __init__(self, service: Service, callers: Callers, metrics: Metrics, settings: BridgeSettings) -> None:
+        """Take the service, what knows the callers, the metrics and the limits."""
         self._service = service
+        self._callers = callers
         self._metrics = metrics
         self._settings = settings
+        capacity = _capacity(settings)
+        self._places = Places(capacity)
+        self._arrivals = Arrivals(capacity)
         self.requests = RequestsAtWork()
 
     def application(self) -> web.Application:
@@ -104,28 +103,46 @@ class Front:
         return app
 
     async def _bundle(self, request: web.Request) -> web.StreamResponse:
-        caller = _caller_of(request)
-        asked = await self._read_request(request)
-        answer = await self._service.bundle(caller, asked)
-        media_type = FILES_MEDIA_TYPE if asked.has_files else REGION_MEDIA_TYPE
-        return web.Response(body=answer, content_type=media_type)  # a bytes body sets Content-Length
+        async def answer(caller: Caller, asked: BundleRequest) -> web.StreamResponse:
+            body = await self._service.bundle(caller, asked)
+            media_type = FILES_MEDIA_TYPE if asked.has_files else REGION_MEDIA_TYPE
+            return web.Response(body=body, content_type=media_type)  # a bytes body sets Content-Length
+
+        return await self._admit(request, Operation.BUNDLE, answer)
 
     async def _plan(self, request: web.Request) -> web.StreamResponse:
-        caller = _caller_of(request)
-        asked = await self._read_request(request)
-        return web.json_response(await self._service.plan(caller, asked))
+        async def answer(caller: Caller, asked: BundleRequest) -> web.StreamResponse:
+            return web.json_response(await self._service.plan(caller, asked))
 
-    async def _read_request(self, request: web.Request) -> BundleRequest:
+        return await self._admit(request, Operation.PLAN, answer)
+
+    async def _admit(self, request: web.Request, operation: Operation, answer: Operate) -> web.StreamResponse:
+        """Find out who asks, and only then for what."""
+        identity = str(self._callers.peer(request).identity)
+        request["identity"] = identity
+        caller = Caller(identity, request.remote or "", request["request_id"], operation)
         try:
-            async with asyncio.timeout(self._settings.body_timeout_s):
-                body = await request.read()
-        except TimeoutError:
-            msg = f"the body did not come within {self._settings.body_timeout_s:g} s"
-            raise SlowBodyError(msg) from None
+            self._service.require_named(caller)
+        except DeniedError as error:
+            with self._places.take(identity, 0):
+                await self._service.record_unnamed(caller, error)
+            raise
+        if (request.content_length or 0) > self._settings.max_body_bytes:
+            raise self._too_large()
+        body = await self._arrivals.wait_for(identity, self._read(request))
+        with self._places.take(identity, len(body)):
+            asked = await compute(len(body) // _BYTES_OF_AN_ENTRY, lambda: _decode(body))
+            return await answer(caller, asked)
+
+    async def _read(self, request: web.Request) -> bytes:
+        try:
+            return await request.read()
         except web.HTTPRequestEntityTooLarge:
-            msg = f"the body is larger than {self._settings.max_body_bytes} bytes"
-            raise TooLargeError(msg, hint="ask for less, or raise max_body_bytes of the bridge") from None
-        return await compute(len(body) // _BYTES_OF_AN_ENTRY, lambda: decode_request(body))
+            raise self._too_large() from None
+
+    def _too_large(self) -> TooLargeError:
+        msg = f"the body is larger than {self._settings.max_body_bytes} bytes"
+        return TooLargeError(msg, hint="ask for less, or raise max_body_bytes of the bridge")
 
     @web.middleware
     async def _around(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -140,6 +157,8 @@ class Front:
             response.headers.update(_COMMON_HEADERS)
             response.headers["X-Request-Id"] = request["request_id"]
             self.requests.answered(response)
+            if self._callers.is_over(request.transport):
+                response.force_close()
             return response
         finally:
             self._metrics.in_flight.set(len(self.requests))
@@ -147,9 +166,6 @@ class Front:
 
     async def _answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
-            if len(self.requests) > self._settings.max_requests:
-                msg = f"the bridge is at work on {self._settings.max_requests} requests"
-                raise BusyError(msg, hint="come back later", retry_after_s=self._settings.retry_after_s)  # noqa: TRY301 - the table below answers it
             return await handler(request)
         except StrongroomError as error:
             request["reason"] = error.message
@@ -183,15 +199,18 @@ class Front:
         )
 
 
-def _caller_of(request: web.Request) -> Caller:
-    """Return who asks.
+def _capacity(settings: BridgeSettings) -> Capacity:
+    return Capacity(
+        requests=settings.max_requests,
+        bodies_bytes=settings.max_bodies_bytes,
+        body_s=settings.body_timeout_s,
+        retry_after_s=settings.retry_after_s,
+    )
 
-    Raises:
-        DeniedError: the certificate holds no SPIFFE identity.
-    """
-    identity = str(identity_of(request.get_extra_info("peercert")))
-    request["identity"] = identity
-    return Caller(identity=identity, address=request.remote or "", request_id=request["request_id"])
+
+def _decode(body: bytes) -> BundleRequest:
+    require_modest(body)
+    return decode_request(body)
 
 
 def _problem_response(problem: Problem, error: StrongroomError | None) -> web.Response:

@@ -87,8 +87,8 @@ class Policy:
             msg = f"no grant gives {identity} the key {key!r} of {path}"
             raise DeniedError(msg, hint="the policy grants other keys of this path")
 
-    def require_some(self, identity: SpiffeId, path: str) -> tuple[Grant, ...]:
-        """Return the grants by which ``identity`` may read at least some keys of ``path``.
+    def require_named(self, identity: SpiffeId) -> tuple[Grant, ...]:
+        """Return the grants that name ``identity``.
 
         Raises:
             DeniedError: there is none.
@@ -97,6 +97,15 @@ class Policy:
         if not own:
             msg = f"no grant names {identity}"
             raise DeniedError(msg, hint="add a grant for this identity to the policy file of the bridge")
+        return own
+
+    def require_some(self, identity: SpiffeId, path: str) -> tuple[Grant, ...]:
+        """Return the grants by which ``identity`` may read at least some keys of ``path``.
+
+        Raises:
+            DeniedError: there is none.
+        """
+        own = self.require_named(identity)
         grants = tuple(grant for grant in own if any(pattern.matches(path) for pattern in grant.paths))
         if not grants:
             msg = f"no grant gives {identity} the path {path}"

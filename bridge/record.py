@@ -18,19 +18,28 @@ class Decision(enum.Enum):
     UNAVAILABLE = "unavailable"  # OpenBao did not give an answer
 
 
+class Operation(enum.Enum):
+    """What was asked for."""
+
+    BUNDLE = "bundle"
+    PLAN = "plan"
+
+
 @dataclass(frozen=True)
 class Caller:
-    """Who asks.
+    """Who asks, and what for.
 
     Attributes:
         identity: SPIFFE URI.
         address: of the peer.
         request_id: made by the bridge, sent back in X-Request-Id.
+        operation: that was asked for.
     """
 
     identity: str
     address: str
     request_id: str
+    operation: Operation = Operation.BUNDLE
 
 
 @dataclass(frozen=True)
@@ -39,7 +48,7 @@ class AuditRecord:
 
     Attributes:
         name: of the variable, "" for a whole path.
-        path: of the secret.
+        path: of the secret, "" for all of a request that was not read.
         key: in it, "" for a whole path.
         version: that was read, 0 where there is none.
         decision: what became of it.
@@ -68,6 +77,7 @@ def encode_records(caller: Caller, records: Sequence[AuditRecord], *, now: float
         "identity": caller.identity,
         "peer": caller.address,
         "request_id": caller.request_id,
+        "operation": caller.operation.value,
     }
     start = json.dumps(head)[:-1]
     return "".join(

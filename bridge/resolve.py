@@ -127,17 +127,30 @@ class _Resolver:
         if isinstance(outcome, StrongroomError):
             self._note_error(Subject("", source.path, ""), outcome, optional=source.optional)
             return
-        for key in outcome.data:
-            name = source.variable_of(key)
-            if name is not None and name not in taken:
-                self._add_key(source.path, key, name, outcome)
+        named = [(key, source.variable_of(key)) for key in outcome.data]
+        wanted = [(key, name) for key, name in named if name is not None and name not in taken]
+        granted = [(key, name) for key, name in wanted if self._is_granted(source.path, key, name, outcome)]
+        for key, name in granted:
+            self._add_key(source.path, key, name, outcome)
+        others = len(wanted) - len(granted)
+        if others:  # their number only: the caller may not even know their names
+            detail = f"the policy does not grant {others} of its {len(wanted)} keys; the bridge's audit log names them"
+            self._fail(Subject("", source.path, ""), DENIED, detail)
+
+    def _is_granted(self, path: str, key: str, name: str, reading: Reading) -> bool:
+        try:
+            self._require(path, key)
+        except DeniedError as error:
+            subject = Subject(name if is_env_name(name) else "", path, key)
+            self._record(subject, reading.version, Decision.DENIED, error.message)
+            return False
+        return True
 
     def _add_key(self, path: str, key: str, name: str, reading: Reading) -> None:
         try:
-            self._require(path, key)
             value = value_bytes(reading.data[key])
             self._check_name(path, key, name)
-        except (DeniedError, UndeliverableError) as error:
+        except UndeliverableError as error:
             subject = Subject(name if is_env_name(name) else "", path, key)
             self._note_error(subject, error, version=reading.version)
             return

@@ -125,6 +125,22 @@ class Service:
         self._limits = limits
         self._count = count
 
+    def require_named(self, caller: Caller) -> None:
+        """Return if the policy grants the caller anything; what it asks for is not worth reading otherwise.
+
+        Raises:
+            DeniedError: it does not; to be recorded.
+        """
+        self._policies.policy.require_named(parse_spiffe_id(caller.identity))
+
+    async def record_unnamed(self, caller: Caller, refusal: DeniedError) -> None:
+        """Record that a request was refused without being read.
+
+        Raises:
+            UnavailableError: the audit log does not work now.
+        """
+        await self._record(caller, [AuditRecord("", "", "", 0, Decision.DENIED, refusal.message)])
+
     async def bundle(self, caller: Caller, request: BundleRequest) -> bytes:
         """Return all that ``request`` asks for: the region image, or, if it has files, all of ``strongroom.answer``.
 
@@ -154,9 +170,18 @@ class Service:
         return answer
 
     async def plan(self, caller: Caller, request: BundleRequest) -> dict[str, object]:
-        """Return what the policy says about each reference of ``request``; nothing is read."""
-        policy = self._policies.policy
-        return await compute(len(request.entries), lambda: plan_of(policy, parse_spiffe_id(caller.identity), request))
+        """Return what the policy says about each reference of ``request``; nothing is read.
+
+        What it refuses is recorded as for a bundle: nobody can find out what the policy says unnoticed.
+
+        Raises:
+            UnavailableError: the audit log does not work now.
+        """
+        policy, identity = self._policies.policy, parse_spiffe_id(caller.identity)
+        size = len(request.entries)
+        denied = await compute(size, lambda: denials(policy, identity, request))
+        await self._record(caller, [_denial_record(failure) for failure in denied])
+        return await compute(size, lambda: plan_of(policy, identity, request))
 
     async def _read_all(self, places: Sequence[Place]) -> dict[Place, Reading | StrongroomError]:
         """Read all places within the deadline; what is not there by then counts as unavailable."""

@@ -48,8 +48,12 @@ class BridgeSettings:
     )
     tls_cert_file: Path = setting(REQUIRED, Rule("the bridge's certificate with its chain", unit="PEM file"))
     tls_key_file: Path = setting(REQUIRED, Rule("the private key of that certificate", unit="PEM file"))
-    client_ca_file: Path = setting(
-        REQUIRED, Rule("authorities that may sign the callers' certificates", unit="PEM file")
+    client_ca_file: str = setting(
+        REQUIRED,
+        Rule(
+            "authorities that may sign the callers' certificates",
+            unit="PEM file with one root; or TRUST_DOMAIN=FILE,... where each may only name its own trust domain",
+        ),
     )
     policy_file: Path = setting(REQUIRED, Rule("who may read what", unit="TOML file"))
     openbao_address: str = setting(REQUIRED, Rule("the OpenBao server", unit="https://HOST[:PORT]"))
@@ -126,7 +130,16 @@ class BridgeSettings:
         ),
     )
     max_body_bytes: int = setting(
-        8 << 20, Rule("largest request", unit="bytes", why="65,535 references of 120 bytes", minimum=1024)
+        1 << 20, Rule("largest request", unit="bytes", why="8,000 references of 120 bytes", minimum=1024)
+    )
+    max_bodies_bytes: int = setting(
+        16 << 20,
+        Rule(
+            "requests at work at once; beyond that callers are told to come back",
+            unit="bytes",
+            why="bounds memory: a parsed request takes up to 15 times its size; one identity gets three quarters",
+            minimum=1024,
+        ),
     )
     max_region_bytes: int = setting(
         8 << 20,
@@ -153,7 +166,7 @@ class BridgeSettings:
         Rule(
             "requests at work at once; more are told to come back",
             unit="number",
-            why="bounds memory: each may hold max_body_bytes, max_region_bytes and max_files_bytes",
+            why="bounds memory: each may hold max_region_bytes and max_files_bytes; one identity gets three quarters",
             minimum=1,
         ),
     )
@@ -185,6 +198,16 @@ class BridgeSettings:
             why="wrappers ask once",
             minimum=0.01,
             maximum=3600,
+        ),
+    )
+    connection_age_s: float = setting(
+        60.0,
+        Rule(
+            "close a connection after its answer when it is so old, and in any case when it is twice as old",
+            unit="seconds",
+            why="wrappers ask once; nobody outlives a certificate, or holds an answer, by keeping a connection busy",
+            minimum=0.01,
+            maximum=86_400,
         ),
     )
     drain_timeout_s: float = setting(

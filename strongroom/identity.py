@@ -5,6 +5,7 @@ section 2: exactly one URI SAN). Pure text handling; that the certificate is val
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from strongroom.errors import DeniedError
@@ -51,7 +52,7 @@ def parse_spiffe_id(uri: str) -> SpiffeId:
     return SpiffeId(domain, slash + path)
 
 
-def identity_of(peer_certificate: dict[str, object] | None) -> SpiffeId:
+def identity_of(peer_certificate: Mapping[str, object] | None) -> SpiffeId:
     """Return the identity in a certificate as ``ssl.SSLSocket.getpeercert()`` gives it.
 
     Raises:

@@ -28,11 +28,11 @@ def client_context(ca_file: str, cert_file: str, key_file: str) -> ssl.SSLContex
     return context
 
 
-def server_context(ca_file: str, cert_file: str, key_file: str) -> ssl.SSLContext:
+def server_context(authorities: str | bytes, cert_file: str, key_file: str) -> ssl.SSLContext:
     """Return a context for a server that requires a certificate of its clients.
 
     Args:
-        ca_file: authorities that may sign the clients' certificates, PEM.
+        authorities: that may sign the clients' certificates: a PEM file, or their certificates in a row, DER.
         cert_file: the server's certificate with its chain, PEM.
         key_file: the private key of that certificate, PEM.
 
@@ -42,10 +42,13 @@ def server_context(ca_file: str, cert_file: str, key_file: str) -> ssl.SSLContex
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.verify_mode = ssl.CERT_REQUIRED
-    # A resumed session would not show its certificate again, so a client whose authority has been taken out of ca_file
+    # A resumed session would not show its certificate again, so a client whose authority has been taken away
     # could go on (RFC 8446, section 2.2: resumption carries the identity over).
     context.num_tickets = 0
-    _load_authorities(context, ca_file)
+    if isinstance(authorities, bytes):
+        context.load_verify_locations(cadata=authorities)
+    else:
+        _load_authorities(context, authorities)
     _load_identity(context, cert_file, key_file)
     return context
 

@@ -2,7 +2,7 @@
 
 New connections get the newest context that could be loaded: the front context hands over to it in the server-name
 callback, which OpenSSL calls for every ClientHello, with or without a name. A broken new file leaves the old context in
-use. Established connections keep theirs.
+use. Established connections keep theirs, and ``authorities_of`` says whether their clients are still to be believed.
 """
 
 import contextlib
@@ -10,11 +10,13 @@ import datetime as dt
 import logging
 import os
 import ssl
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from cryptography import x509
 
+from strongroom.authorities import Authorities, parse_sources, read_authorities
 from strongroom.errors import ConfigError
 from strongroom.filestamp import Changes, stamp_of
 from strongroom.kept_files import KeptFiles, Read
@@ -48,21 +50,25 @@ class ReloadingServerContext:
         Args:
             cert_file: the server's certificate with its chain, PEM.
             key_file: the private key of that certificate, PEM.
-            ca_file: authorities of the clients, PEM; without it clients show no certificate.
+            ca_file: authorities of the clients, PEM, as ``strongroom.authorities.parse_sources`` takes them; without it
+                clients show no certificate.
             kept: what was in force in the process that this one replaces.
             observe: told after each reload whether it succeeded.
 
         Raises:
             ConfigError: a file cannot be used, and there is no older context to keep.
         """
-        self._ca_file = os.fspath(ca_file) if ca_file else ""
+        self._sources = parse_sources(os.fspath(ca_file), "client_ca_file") if ca_file else ()
         self._cert_file, self._key_file = os.fspath(cert_file), os.fspath(key_file)
-        self._files = tuple(path for path in (self._cert_file, self._key_file, self._ca_file) if path)
+        authorities = (source.file for source in self._sources)
+        self._files: tuple[str | os.PathLike[str], ...] = (self._cert_file, self._key_file, *authorities)
         self._observe = observe
         self._kept = kept or KeptFiles()
         self._changes = Changes(stamp_of(*self._files))
-        (self._newest, self.expires_at), self.error = self._kept.start(self._load)
+        self._authorities: Authorities | None = None
+        self._trusted: weakref.WeakSet[ssl.SSLContext] = weakref.WeakSet()  # that have the authorities of now
         (self.front, _), _ = self._kept.start(self._load)
+        (self._newest, self.expires_at), self.error = self._kept.start(self._load)
         self.front.sni_callback = self._hand_over
         send_alerts(self.front)
 
@@ -81,14 +87,19 @@ class ReloadingServerContext:
             log_event(_log, logging.INFO, "tls_reloaded", {"certificate": self._cert_file})
             self._observe(True)  # noqa: FBT003 - the one argument of an observer
 
+    def authorities_of(self, connection: ssl.SSLObject) -> Authorities | None:
+        """Return the authorities that verified the client of a connection, None if others are in use by now."""
+        return self._authorities if connection.context in self._trusted else None
+
     def _load(self, read: Read) -> tuple[ssl.SSLContext, float]:
+        authorities = read_authorities(self._sources, read) if self._sources else None
         with contextlib.ExitStack() as stack:
             # OpenSSL reads files by path, and those that were kept are in memory.
-            memory = {path: stack.enter_context(_in_memory(path, read)) for path in self._files}
+            memory = {path: stack.enter_context(_in_memory(path, read)) for path in (self._cert_file, self._key_file)}
             cert_file, key_file = memory[self._cert_file], memory[self._key_file]
             try:
-                if self._ca_file:
-                    context = server_context(memory[self._ca_file], cert_file, key_file)
+                if authorities is not None:
+                    context = server_context(authorities.der, cert_file, key_file)
                 else:
                     context = public_server_context(cert_file, key_file)
             except ConfigError as error:
@@ -102,6 +113,10 @@ class ReloadingServerContext:
         if end < dt.datetime.now(dt.UTC):
             msg = f"{cert_file}: the certificate expired at {end.isoformat()}"
             raise ConfigError(msg, hint="no client would accept it; issue a new one")
+        if authorities != self._authorities:
+            self._authorities = authorities
+            self._trusted.clear()
+        self._trusted.add(context)
         return context, end.timestamp()
 
     def _hand_over(self, connection: ssl.SSLSocket | ssl.SSLObject, _name: str | None, _front: ssl.SSLContext) -> None:

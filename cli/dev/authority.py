@@ -82,6 +82,7 @@ class Authority:
         identities: tuple[str, ...],
         not_before: dt.datetime | None = None,
         not_after: dt.datetime | None = None,
+        signs: bool = False,
     ) -> IssuedFiles:
         """Issue a client certificate and write ``NAME.crt`` and ``NAME.key``.
 
@@ -90,17 +91,20 @@ class Authority:
             identities: URI SANs; a legal SVID has exactly one SPIFFE URI (X509-SVID, section 2), tests want others.
             not_before: begin of validity; a little before now by default.
             not_after: end of validity; LIFETIME from now by default.
+            signs: whether it may sign others, as no workload's may (X509-SVID, section 5.2); tests want that, too.
         """
         uris: list[x509.GeneralName] = [x509.UniformResourceIdentifier(uri) for uri in identities]
-        return self._issue(name, uris, ExtendedKeyUsageOID.CLIENT_AUTH, not_before, not_after)
+        return self._issue(name, uris, ExtendedKeyUsageOID.CLIENT_AUTH, not_before, not_after, signs=signs)
 
-    def _issue(
+    def _issue(  # noqa: PLR0913 - what there is to a certificate
         self,
         name: str,
         alternative_names: list[x509.GeneralName],
         usage: x509.ObjectIdentifier,
         not_before: dt.datetime | None,
         not_after: dt.datetime | None,
+        *,
+        signs: bool = False,
     ) -> IssuedFiles:
         key = ec.generate_private_key(ec.SECP256R1())
         now = dt.datetime.now(dt.UTC)
@@ -113,8 +117,8 @@ class Authority:
             .serial_number(x509.random_serial_number())
             .not_valid_before(not_before or now - CLOCK_SLACK)
             .not_valid_after(not_after or min(now + LIFETIME, self._root.not_valid_after_utc))
-            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(_key_usage(signs_certificates=False), critical=True)
+            .add_extension(x509.BasicConstraints(ca=signs, path_length=None), critical=True)
+            .add_extension(_key_usage(signs_certificates=signs), critical=True)
             .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
         )
@@ -150,7 +154,7 @@ def _host_name(host: str) -> x509.GeneralName:
 
 def _key_usage(*, signs_certificates: bool) -> x509.KeyUsage:
     return x509.KeyUsage(
-        digital_signature=not signs_certificates,
+        digital_signature=True,  # TLS wants it of everybody who shows a certificate
         content_commitment=False,
         key_encipherment=False,
         data_encipherment=False,

@@ -238,7 +238,11 @@ def test_an_excluded_name_excludes_the_converted_one(bridge: BridgeProcess, bao:
 
 def test_a_key_of_a_whole_path_that_the_policy_does_not_grant_is_denied(bridge: BridgeProcess) -> None:
     reply = bridge.bundle(bundle_request(from_path=("bao:kv/common",)))
-    assert (reply.status, reply.failures) == (403, [("private_key", "denied")])
+    assert (reply.status, reply.failures) == (403, [("", "denied")])
+    assert "does not grant 1 of its 2 keys" in reply.detail
+    assert b"private_key" not in reply.body  # what it may not read it is not told the name of
+    records = bridge.audit(reply.headers["X-Request-Id"])
+    assert [(r["key"], r["decision"]) for r in records] == [("private_key", "denied"), ("public_url", "withheld")]
     assert bridge.bundle(bundle_request(from_path=("bao:kv/common",), exclude=("private_key",))).values == {
         "public_url": "https://x"
     }
@@ -278,7 +282,12 @@ def test_a_plan_says_what_the_policy_says_and_reads_nothing(bridge: BridgeProces
         ],
     }  # fmt: skip
     assert reads_at(bao, "kv/data/shop/planned") == 0
-    assert len(bridge.audit()) == before
+    assert [(r["operation"], r["name"], r["path"], r["decision"]) for r in bridge.audit()[before:]] == [
+        ("plan", "B", "kv/other", "denied"),
+        ("plan", "", "kv/no", "denied"),
+    ]
+    bridge.plan(bundle_request(A="bao:kv/shop/planned#k"))
+    assert len(bridge.audit()) == before + 2  # what is allowed is recorded when it is read
 
 
 @pytest.mark.parametrize(
@@ -311,7 +320,8 @@ def test_an_empty_request_gets_an_empty_region(bridge: BridgeProcess) -> None:
 
 def test_each_secret_is_audited_before_the_answer(bridge: BridgeProcess) -> None:
     reply = bridge.bundle(bundle_request(A="bao:kv/shop/db#password", B="bao:kv/shop/db#no?optional"))
-    common = {"identity": SHOP, "peer": "127.0.0.1", "request_id": reply.headers["X-Request-Id"]}
+    request_id = reply.headers["X-Request-Id"]
+    common = {"identity": SHOP, "peer": "127.0.0.1", "request_id": request_id, "operation": "bundle"}
     records = bridge.audit(reply.headers["X-Request-Id"])
     assert [{name: value for name, value in record.items() if name != "time"} for record in records] == [
         common | {

@@ -70,7 +70,7 @@ def test_an_authority_that_is_taken_out_lets_its_clients_in_no_more(
     other = Authority(tmp_path / "other")
     ca_file = tmp_path / "clients.crt"
     ca_file.write_bytes(authority.ca_file.read_bytes() + other.ca_file.read_bytes())
-    bridge = make_bridge(client_ca_file=ca_file)
+    bridge = make_bridge(client_ca_file=f"example.org={ca_file}")  # as while one authority replaces another
     stranger = other.issue_client("stranger", identities=("spiffe://example.org/ns/shop/sa/api",))
 
     def is_let_in() -> bool:
@@ -101,7 +101,8 @@ def test_nothing_is_answered_that_cannot_be_audited(make_bridge: MakeBridge) -> 
 def test_an_audit_log_on_stdout(make_bridge: MakeBridge) -> None:
     bridge = make_bridge(audit_file="-")
     reply = bridge.bundle(REQUEST)
-    assert f'"request_id": "{reply.headers["X-Request-Id"]}", "name": "X", "path": "kv/shop/db"' in bridge.log
+    request_id = reply.headers["X-Request-Id"]
+    assert f'"request_id": "{request_id}", "operation": "bundle", "name": "X", "path": "kv/shop/db"' in bridge.log
 
 
 def test_sighup_opens_the_audit_log_again(make_bridge: MakeBridge) -> None:

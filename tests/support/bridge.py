@@ -199,11 +199,11 @@ class BridgeProcess:
             connection.close()
 
     @contextlib.contextmanager
-    def connection(self) -> Iterator[ssl.SSLSocket]:
+    def connection(self, client: IssuedFiles | None = None) -> Iterator[ssl.SSLSocket]:
         """Open a TLS connection for a test that writes its own bytes."""
         with (
             socket.create_connection(self.https, WAIT_S) as plain,
-            self.context().wrap_socket(plain, server_hostname="localhost") as tls,
+            self.context(client).wrap_socket(plain, server_hostname="localhost") as tls,
         ):
             yield tls
 

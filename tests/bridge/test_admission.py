@@ -1,0 +1,176 @@
+"""What callers may take of the bridge: who costs what before it is known who asks, and who keeps others waiting."""
+
+import contextlib
+import json
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bridge.shape import MAX_DEPTH, require_modest
+from cli.dev.authority import Authority
+from cli.dev.openbao import OpenBaoServer
+from strongroom.bundle import Entry, encode_request
+from strongroom.errors import ConfigError
+from strongroom.value import parse_value
+from tests.bridge.conftest import MakeBridge
+from tests.support.bridge import POLICY, BridgeProcess, bundle_request, wait_for
+
+REQUEST = bundle_request(X="bao:kv/shop/db#user")
+BOMB = b'{"entries":[' + b"[]," * (300_000) + b"[]]}"
+OTHER = "spiffe://example.org/ns/shop/sa/other"
+
+
+def memory_kib(pid: int, which: str = "VmHWM") -> int:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(f"{which}:"))
+
+
+@pytest.mark.parametrize("url", ["/v1/bundle", "/v1/plan"])
+def test_an_identity_without_any_grant_is_refused_before_its_body_is_read(
+    bridge: BridgeProcess, authority: Authority, url: str
+) -> None:
+    nobody = authority.issue_client("nobody", identities=("spiffe://example.org/ns/evil/sa/none",))
+    before = memory_kib(bridge.process.pid)
+    with ThreadPoolExecutor(6) as pool:
+        replies = list(pool.map(lambda _: bridge.post(url, BOMB, context=bridge.context(nobody)), range(6)))
+    assert {reply.status for reply in replies} == {403}
+    assert "no grant names spiffe://example.org/ns/evil/sa/none" in replies[0].detail
+    assert memory_kib(bridge.process.pid) - before < 16 << 10  # six connections, and none of six bodies
+    (record,) = bridge.audit(replies[0].headers["X-Request-Id"])
+    assert record["decision"] == "denied"
+    assert record["operation"] == url.rpartition("/")[2]
+    with bridge.connection(nobody) as tls:
+        tls.sendall(b"POST %b HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n" % url.encode())
+        assert tls.recv(12) == b"HTTP/1.1 403"  # and nothing of the body was sent
+
+
+def test_a_request_of_more_lists_than_any_has_is_refused_unparsed(bridge: BridgeProcess) -> None:
+    before = memory_kib(bridge.process.pid)
+    reply = bridge.post("/v1/bundle", BOMB)
+    assert reply.status == 400
+    assert "lists and objects" in reply.detail
+    assert memory_kib(bridge.process.pid) - before < 16 << 10
+
+
+def test_a_body_that_is_announced_as_too_large_is_not_waited_for(bridge: BridgeProcess) -> None:
+    with bridge.connection() as tls:
+        tls.sendall(b"POST /v1/bundle HTTP/1.1\r\nHost: x\r\nContent-Length: 1048577\r\n\r\n")
+        assert tls.recv(12) == b"HTTP/1.1 413"
+
+
+def test_bodies_that_come_slowly_keep_nobody_else_out(make_bridge: MakeBridge) -> None:
+    """Even of the same identity: 40 bodies of which a byte has come, where 16 requests have a place."""
+    bridge = make_bridge(max_requests=16, body_timeout_s=60)
+    with contextlib.ExitStack() as stack:
+        slow = []
+        for _ in range(40):
+            tls = stack.enter_context(bridge.connection())
+            tls.sendall(b"POST /v1/bundle HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n{")
+            slow.append(tls)
+        with ThreadPoolExecutor(4) as pool:
+            replies = list(pool.map(lambda _: bridge.bundle(REQUEST), range(40)))
+        assert {reply.status for reply in replies} == {200}
+        wait_for(lambda: bridge.metric("strongroom_bridge_requests_in_flight") <= 8, "most had to yield")
+        assert slow[0].recv(12) == b"HTTP/1.1 503"
+
+
+def test_one_identity_does_not_get_all_places(make_bridge: MakeBridge, authority: Authority, tmp_path: Path) -> None:
+    with OpenBaoServer(tmp_path / "openbao", authority) as bao:
+        bao.write_token_file(tmp_path / "root")
+        bao.admin.enable_kv("kv", version=2)
+        bao.admin.put_v2("kv", "shop/db", {"user": "app"})
+        bridge = make_bridge(openbao_address=bao.address, openbao_token_file=tmp_path / "root", max_requests=4)
+        assert bridge.bundle(REQUEST).status == 200
+        other = authority.issue_client("other", identities=(OTHER,))
+        bao.pause()
+        with ThreadPoolExecutor(4) as pool:
+            waiting = [pool.submit(bridge.bundle, REQUEST) for _ in range(3)]
+            wait_for(lambda: bridge.metric("strongroom_bridge_requests_in_flight") == 3, "three requests at work")
+            reply = bridge.bundle(REQUEST)
+            assert reply.status == 503
+            assert "of this identity, and takes 3" in reply.detail
+            waiting.append(pool.submit(bridge.bundle, REQUEST, client=other))
+            wait_for(lambda: bridge.metric("strongroom_bridge_requests_in_flight") == 4, "another one gets in")
+            bao.resume()
+            assert {future.result().status for future in waiting} == {200}
+
+
+def test_the_bytes_of_all_requests_at_work_are_bounded(
+    make_bridge: MakeBridge, authority: Authority, tmp_path: Path
+) -> None:
+    with OpenBaoServer(tmp_path / "openbao", authority) as bao:
+        bao.write_token_file(tmp_path / "root")
+        bao.admin.enable_kv("kv", version=2)
+        bao.admin.put_v2("kv", "shop/db", {"user": "app"})
+        settings = {"openbao_address": bao.address, "openbao_token_file": tmp_path / "root"}
+        bridge = make_bridge(**settings, max_body_bytes=100_000, max_bodies_bytes=100_000)
+        assert bridge.bundle(REQUEST).status == 200
+        bao.pause()
+        large = bundle_request({f"X{number}": "bao:kv/shop/db#user" for number in range(800)})
+        assert 40_000 < len(encode_request(large)) < 75_000
+        with ThreadPoolExecutor(1) as pool:
+            first = pool.submit(bridge.bundle, large)
+            wait_for(lambda: bridge.metric("strongroom_bridge_requests_in_flight") == 1, "a large one is at work")
+            reply = bridge.bundle(large)
+            assert reply.status == 503
+            assert "bytes of requests" in reply.detail
+            bao.resume()
+            assert first.result().status == 200
+        assert bridge.bundle(large).status == 200
+
+
+def test_a_policy_that_names_a_caller_lets_it_in_without_a_restart(
+    make_bridge: MakeBridge, authority: Authority
+) -> None:
+    bridge = make_bridge()
+    late = authority.issue_client("late", identities=("spiffe://example.org/ns/late/sa/a",))
+    assert bridge.bundle(REQUEST, client=late).status == 403
+    bridge.policy_file.write_text(
+        POLICY + '[[grant]]\nidentity = "spiffe://example.org/ns/late/sa/*"\npaths = ["kv/shop/db"]\n'
+    )
+    wait_for(lambda: bridge.bundle(REQUEST, client=late).status == 200, "the new grant counts")
+
+
+names = st.from_regex(r"[A-Z][A-Z0-9_]{0,8}", fullmatch=True)
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
+
+
+@given(st.dictionaries(names, st.lists(texts, max_size=3), max_size=40), st.booleans())
+def test_every_legal_request_is_modest(variables: dict[str, list[str]], escape: bool) -> None:  # noqa: FBT001
+    """Texts may hold brackets, quotes and backslashes."""
+    entries = [Entry(name, [*parts, *parse_value("bao:a/b#c")]) for name, parts in variables.items()]
+    request = bundle_request()
+    request.entries = entries
+    body = encode_request(request)
+    require_modest(body if escape else json.dumps(json.loads(body), ensure_ascii=False).encode())
+
+
+@given(st.binary(max_size=300))
+def test_whatever_is_parsed_is_no_deeper_than_a_request(body: bytes) -> None:
+    body = bytes(b'[]{}",:\\ a1'[byte % 11] for byte in body)
+    try:
+        require_modest(body)
+        document = json.loads(body)
+    except (ConfigError, ValueError):
+        return
+    assert depth(document) <= MAX_DEPTH
+
+
+def depth(value: object) -> int:
+    if isinstance(value, dict):
+        return 1 + max(map(depth, value.values()), default=0)
+    return 1 + max(map(depth, value), default=0) if isinstance(value, list) else 0
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b'"' + b'\\"' * 500_000, b'"' + b'a"' * 500_000, b"[ " * 80_000, b"\\" * 1_000_000, b'{"a":' * 80_000],
+    ids=["escapes", "texts", "open", "backslashes", "deep"],
+)
+def test_no_body_takes_long_to_look_through(body: bytes) -> None:
+    """A scan that went over the rest for each of its bytes would run into the time limit of all tests."""
+    with contextlib.suppress(ConfigError):
+        require_modest(body)

@@ -1,0 +1,215 @@
+"""How long a connection serves: no longer than its certificate, its authority, and its greatest age."""
+
+import contextlib
+import datetime as dt
+import http.client
+import socket
+import ssl
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from cli.dev.authority import Authority, IssuedFiles
+from strongroom.bundle import encode_request
+from tests.bridge.conftest import MakeBridge
+from tests.support.bridge import SHOP, BridgeProcess, bundle_request, wait_for
+
+REQUEST = bundle_request(X="bao:kv/shop/db#user")
+GONE = (http.client.RemoteDisconnected, ConnectionError, ssl.SSLError, http.client.NotConnected)
+
+
+class Kept:
+    """A connection that is kept until the end of the test, and says when the bridge has ended it."""
+
+    def __init__(self, bridge: BridgeProcess, client: IssuedFiles | None = None) -> None:
+        context = bridge.context(client)
+        self._connection = http.client.HTTPSConnection(*bridge.https, context=context, timeout=20)
+        self._connection.connect()
+        self._connection.auto_open = 0
+
+    @property
+    def socket(self) -> socket.socket:
+        assert self._connection.sock is not None
+        return self._connection.sock
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def ask(self) -> tuple[int, bytes]:
+        self._connection.request("POST", "/v1/bundle", encode_request(REQUEST))
+        response = self._connection.getresponse()
+        return response.status, response.read()
+
+    def statuses(self) -> Iterator[int]:
+        """Ask again and again, busily, until the bridge ends it."""
+        try:
+            while True:
+                yield self.ask()[0]
+        except GONE:
+            return
+
+    def is_closed(self) -> bool:
+        """Return whether the bridge has closed it, without asking."""
+        if self._connection.sock is None:  # an answer said that it is the last
+            return True
+        self.socket.settimeout(0.01)
+        try:
+            return self.socket.recv(1) == b""
+        except TimeoutError:
+            return False
+        except OSError:
+            return True
+
+
+Keep = Callable[..., Kept]
+
+
+@pytest.fixture
+def keep() -> Iterator[Keep]:
+    with contextlib.ExitStack() as stack:
+
+        def make(bridge: BridgeProcess, client: IssuedFiles | None = None) -> Kept:
+            kept = Kept(bridge, client)
+            stack.callback(kept.close)
+            return kept
+
+        yield make
+
+
+def test_a_busy_connection_ends_with_its_certificate(bridge: BridgeProcess, authority: Authority, keep: Keep) -> None:
+    end = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=3)
+    files = authority.issue_client("short", identities=(SHOP,), not_after=end)
+    statuses = []
+    last_answer = 0.0
+    for status in keep(bridge, files).statuses():
+        statuses.append(status)
+        if status == 200:
+            last_answer = time.time()
+    assert statuses[:1] == [200]
+    assert set(statuses) <= {200, 403}
+    assert last_answer < end.timestamp() + 1
+    assert time.time() >= int(end.timestamp())  # and not before it, which has whole seconds
+
+
+def test_an_idle_connection_ends_with_its_certificate(bridge: BridgeProcess, authority: Authority, keep: Keep) -> None:
+    end = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=3)
+    kept = keep(bridge, authority.issue_client("short-idle", identities=(SHOP,), not_after=end))
+    assert kept.ask()[0] == 200
+    wait_for(kept.is_closed, "the bridge closes it", timeout_s=10)  # far below keepalive_timeout_s
+
+
+def test_a_request_after_the_end_of_the_certificate_is_refused(
+    make_bridge: MakeBridge, authority: Authority, keep: Keep
+) -> None:
+    """Without a sweep that comes first, the request itself is looked at."""
+    bridge = make_bridge(reload_interval_s=3600)
+    end = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=2)
+    kept = keep(bridge, authority.issue_client("short-late", identities=(SHOP,), not_after=end))
+    assert kept.ask()[0] == 200
+    wait_for(lambda: time.time() > end.timestamp(), "the certificate ends")
+    status, body = kept.ask()
+    assert status == 403
+    assert b"has ended since this connection began" in body
+    wait_for(kept.is_closed, "it was the last answer")
+
+
+def test_all_connections_end_when_the_authorities_change(
+    make_bridge: MakeBridge, authority: Authority, tmp_path: Path, keep: Keep
+) -> None:
+    other = Authority(tmp_path / "other")
+    ca_file = tmp_path / "clients.crt"
+    ca_file.write_bytes(authority.ca_file.read_bytes() + other.ca_file.read_bytes())
+    bridge = make_bridge(client_ca_file=f"example.org={ca_file}")
+    stranger = keep(bridge, other.issue_client("stranger", identities=(SHOP,)))
+    ours = keep(bridge)
+    assert [stranger.ask()[0], ours.ask()[0]] == [200, 200]
+    ca_file.write_bytes(authority.ca_file.read_bytes())
+    wait_for(lambda: stranger.is_closed() and ours.is_closed(), "both are closed", timeout_s=10)
+    assert keep(bridge).ask()[0] == 200
+
+
+def test_a_request_of_an_authority_that_was_taken_away_is_refused(
+    make_bridge: MakeBridge, authority: Authority, tmp_path: Path, keep: Keep
+) -> None:
+    """The request is under way while the file changes: its head has come, its body has not."""
+    other = Authority(tmp_path / "other")
+    ca_file = tmp_path / "clients.crt"
+    ca_file.write_bytes(authority.ca_file.read_bytes() + other.ca_file.read_bytes())
+    bridge = make_bridge(client_ca_file=f"example.org={ca_file}")
+    kept = keep(bridge, other.issue_client("stranger", identities=(SHOP,)))
+    body = encode_request(REQUEST)
+    kept.socket.sendall(
+        b"POST /v1/bundle HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n" % len(body)
+    )  # no end of the head
+    ca_file.write_bytes(authority.ca_file.read_bytes())
+    wait_for(lambda: bridge.events("tls_reloaded"), "the authority counts no more")
+    try:
+        kept.socket.sendall(b"\r\n" + body)
+        answer = kept.socket.recv(65536)
+    except GONE:
+        answer = b""
+    assert not answer.startswith(b"HTTP/1.1 200")
+
+
+def test_a_new_server_certificate_ends_no_connection(make_bridge: MakeBridge, authority: Authority, keep: Keep) -> None:
+    bridge = make_bridge()
+    kept = keep(bridge)
+    assert kept.ask()[0] == 200
+    authority.issue_server(bridge.server_files.cert.stem)
+    wait_for(lambda: bridge.events("tls_reloaded"), "the new certificate is in use")
+    assert kept.ask()[0] == 200
+
+
+def test_a_busy_connection_has_a_greatest_age(make_bridge: MakeBridge, keep: Keep) -> None:
+    bridge = make_bridge(connection_age_s=0.5)
+    statuses = list(keep(bridge).statuses())
+    assert statuses
+    assert set(statuses) == {200}  # every answer is whole; the last one says that it is
+
+
+def test_a_client_that_does_not_take_its_answer_is_cut(make_bridge: MakeBridge) -> None:
+    bridge = make_bridge(connection_age_s=0.5, keepalive_timeout_s=60)
+    body = encode_request(REQUEST)
+    request = b"POST /v1/bundle HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+    with socket.socket() as plain:
+        plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        plain.connect(bridge.https)
+        with bridge.context().wrap_socket(plain, server_hostname="localhost") as tls:
+            tls.settimeout(0.2)
+            with contextlib.suppress(OSError):
+                while True:
+                    tls.sendall(request * 50)  # until nothing goes any more
+            wait_for(lambda: established(bridge) == 0, "the bridge has cut it", timeout_s=15)
+
+
+def established(bridge: BridgeProcess) -> int:
+    """Return how many connections to its port are open on its side."""
+    port = f":{bridge.https[1]:04X}"
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return sum(row[1].endswith(port) and row[3] == "01" for row in rows)  # 01 is ESTABLISHED (net/tcp_states.h)
+
+
+def test_a_partner_may_not_name_our_workloads(make_bridge: MakeBridge, authority: Authority, tmp_path: Path) -> None:
+    partner = Authority(tmp_path / "partner", name="A partner's authority")
+    bridge = make_bridge(client_ca_file=f"example.org={authority.ca_file},partner.example={partner.ca_file}")
+    bridge.policy_file.write_text(
+        bridge.policy_file.read_text()
+        + '[[grant]]\nidentity = "spiffe://partner.example/api"\npaths = ["kv/shop/db"]\n'
+    )
+    theirs = partner.issue_client("theirs", identities=("spiffe://partner.example/api",))
+    wait_for(lambda: bridge.bundle(REQUEST, client=theirs).status == 200, "the partner's own name is let in")
+    reply = bridge.bundle(REQUEST, client=partner.issue_client("forged", identities=(SHOP,)))
+    assert reply.status == 403
+    assert f"the authority that signed the certificate of {SHOP} may not name example.org" in reply.detail
+    reply = bridge.bundle(REQUEST, client=authority.issue_client("ours", identities=("spiffe://partner.example/api",)))
+    assert reply.status == 403
+    assert bridge.bundle(REQUEST).status == 200
+
+
+def test_the_certificate_of_an_authority_is_no_workload(bridge: BridgeProcess, authority: Authority) -> None:
+    """Whoever has it could make more of them, with any name; X509-SVID, section 5.2."""
+    reply = bridge.bundle(REQUEST, client=authority.issue_client("signs", identities=(SHOP,), signs=True))
+    assert reply.status == 403
+    assert "is that of an authority, not of a workload" in reply.detail
