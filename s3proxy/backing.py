@@ -1,6 +1,5 @@
 """What the proxy stands on, made from its settings: store, policies, keys. Tools without a server take it, too."""
 
-import logging
 from typing import Self
 
 from s3proxy.keys.bucket_keys import BucketKeys, KeyLimits
@@ -16,13 +15,9 @@ from s3proxy.store.capabilities import Capabilities
 from s3proxy.store.client import Store
 from s3proxy.store.connections import Timeouts
 from s3proxy.store.credentials import StoreCredentials
-from s3proxy.store.probe import probe_store
+from s3proxy.store.findings import Findings
 from s3proxy.store.system_bucket import SystemBucket
-from strongroom.errors import StrongroomError
 from strongroom.kept_files import KeptFiles
-from strongroom.logs import log_event
-
-_log = logging.getLogger(__name__)
 
 
 class Backing:
@@ -38,7 +33,6 @@ class Backing:
         keyring: the records of bucket keys.
         keys: bucket keys in use.
         known: digests of objects that were lately seen.
-        capabilities: of the store, as far as they are known.
         finder: opens entries.
     """
 
@@ -71,10 +65,7 @@ class Backing:
         self.system_bucket = SystemBucket(self.store, settings.system_bucket)
         self.keyring = Keyring(self.store, self.system_bucket)
         self.keys = BucketKeys(keks, _limits(settings), keyring=self.keyring, count=metrics.bucket_key)
-        self._settings = settings
-        self.capabilities = Capabilities()
-        self._probed = False
-        self._probe_error = ""
+        self._findings = Findings(settings, self.store, self.system_bucket)
         self.known = KnownDigests()
         self.finder = ObjectFinder(self.store, self.keys, self.policies, self.known)
 
@@ -99,25 +90,21 @@ class Backing:
             await self.session.tick()
             await self.store_credentials.follow_secret()
 
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the store can do, as far as it is known."""
+        return self.store.capabilities
+
     async def probe(self) -> None:
-        """Find out what the store can do, once. Never fails: it is tried again.
+        """Find out what the store can do. Never fails: it is tried again.
 
         Settings that say all of it keep the store from being asked.
         """
-        if self._probed:
-            return
-        try:
-            self.capabilities = await probe_store(self._settings, self.store, self.system_bucket)
-        except StrongroomError as error:
-            if error.message != self._probe_error:
-                log_event(_log, logging.WARNING, "store_not_probed", {"reason": error.message, "hint": error.hint})
-            self._probe_error = error.message
-        else:
-            self._probed = True
-            log_event(_log, logging.INFO, "store_capabilities", {"found": self.capabilities.describe()})
+        await self._findings.follow()
 
     async def close(self) -> None:
         """Close the connections, and give the login back."""
+        self._findings.close()
         await self.store.close()
         if self.session is not None:
             await self.session.close()

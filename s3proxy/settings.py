@@ -142,8 +142,7 @@ class ProxySettings:
         Rule(
             "whether requests to the store are signed with a hash of their body",
             unit="unsigned or signed",
-            why="S3 needs none, and a stream has none when it begins: with signed, bodies above buffered_body_bytes are"
-            " refused",
+            why="S3 needs none over TLS; with signed, bodies above buffered_body_bytes are signed piece by piece",
         ),
     )
     store_part_counts: Known = setting(
@@ -170,6 +169,33 @@ class ProxySettings:
             "whether the store obeys If-Match and If-None-Match on writes; without it such requests are refused",
             unit="auto, yes or no",
             why="auto asks the store with a small object",
+        ),
+    )
+    store_checksums: Known = setting(
+        Known.AUTO,
+        Rule(
+            "whether the store verifies CRC-64/NVME of what it is sent, of streams behind them; Object Lock of S3 wants"
+            " that. Without it small bodies carry Content-MD5 and streams nothing",
+            unit="auto, yes or no",
+            why="auto asks the store with a wrong one and a small upload",
+        ),
+    )
+    store_slash_content: Known = setting(
+        Known.AUTO,
+        Rule(
+            "whether objects whose keys end in a slash keep their content at the store; without it such content is"
+            " refused, and such keys without content are read as empty",
+            unit="auto, yes or no",
+            why="auto asks the store with a small object",
+        ),
+    )
+    store_keeps_names: Known = setting(
+        Known.AUTO,
+        Rule(
+            "whether the store keeps names with two slashes, a backslash and the like as they are; those that it would"
+            " change are refused",
+            unit="auto, yes or no",
+            why="auto asks the store with a small object of each kind",
         ),
     )
     system_bucket: str = setting(

@@ -18,6 +18,7 @@ from s3proxy.front.canonical import (
 )
 from s3proxy.front.scope import DATE_FORMAT
 from s3proxy.front.signing_keys import Scope, SigningKeys, sign
+from s3proxy.front.sigv4 import ChunkSigning
 from strongroom.secret import Secret
 
 # Servers and proxies on the way may add or change these; what is signed must arrive as it was.
@@ -94,3 +95,10 @@ class Signer:
             f"SignedHeaders={names}, Signature={signature}"
         )
         return added
+
+    def of_chunks(self, signed: Mapping[str, str]) -> ChunkSigning:
+        """Return what signs the chunks behind a head, given what ``sign`` has added to it."""
+        timestamp = signed["x-amz-date"]
+        scope = Scope(timestamp[:8], self.region)
+        seed = signed["Authorization"].rpartition("Signature=")[2]
+        return ChunkSigning(self.keys.key_for(self.credential, scope), timestamp, str(scope), seed)

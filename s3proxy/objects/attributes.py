@@ -11,7 +11,7 @@ from s3proxy.front.xml_write import Node, node, to_xml
 from s3proxy.keys.policies import Policy
 from s3proxy.multipart.read import MultipartReader
 from s3proxy.objects.headers import answer_headers
-from s3proxy.objects.open import Name, ObjectFinder, Plaintext
+from s3proxy.objects.open import Folder, Name, ObjectFinder, Plaintext
 from s3proxy.objects.passthrough import pass_on
 from s3proxy.serving.incoming import XML_TYPE, Incoming
 from s3proxy.store.client import Store
@@ -42,11 +42,13 @@ class AttributesReader:
         wanted = _wanted(incoming.head)
         name = Name(incoming.call.bucket, incoming.call.key, incoming.call.query.get("versionId"))
         found = await self._finder.look(name, policy)
-        if isinstance(found, Plaintext):
+        if isinstance(found, Plaintext) and not isinstance(found, Folder):
             await pass_on(incoming, self._store)
             return
         parts: list[Node] = []
-        if found.is_multipart:
+        if isinstance(found, Folder):
+            size, digests = found.stored_bytes, Digests()
+        elif found.is_multipart:
             manifest = (await self._multipart.manifest(name, found))[1]
             size, digests = manifest.plaintext_bytes, manifest.digests
             parts = [_parts(manifest, incoming.head)]

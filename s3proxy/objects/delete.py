@@ -101,6 +101,7 @@ class ObjectDeleter:
         require_key(item.key)
         require_version_id("VersionId", item.version_id)
         incoming.verified.principal.require(Right.DELETE, bucket, item.key)
+        self._store.capabilities.require_name(item.key, method="DELETE")
         policy = self._policies.find(bucket, item.key)
         if policy is None or policy.mode is Mode.PASSTHROUGH:
             return item

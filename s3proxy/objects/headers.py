@@ -13,7 +13,7 @@ from s3proxy.front.sent import ENTRY_HEADER
 from strongroom.sealed.entry import ENTRY_NAME
 
 META: Final = "x-amz-meta-"
-DEFAULTCONTENT_TYPE: Final = "binary/octet-stream"  # S3's own
+DEFAULT_CONTENT_TYPE: Final = "binary/octet-stream"  # S3's own
 MAX_METADATA_BYTES: Final = 2048  # S3 API limit of user metadata
 MAX_ENTRY_CHARACTERS: Final = 512  # with digests; docs/object-format.md, "Metadata entry"
 
@@ -50,7 +50,7 @@ def object_headers(headers: Mapping[str, str]) -> dict[str, str]:
             raise S3Error(code, msg)
         if matches(name, KEPT):
             kept[name] = _text(name, value)
-    kept.setdefault("content-type", DEFAULTCONTENT_TYPE)
+    kept.setdefault("content-type", DEFAULT_CONTENT_TYPE)
     return kept
 
 
@@ -104,16 +104,26 @@ def answer_headers(store: Mapping[str, str]) -> dict[str, str]:
         lower = name.lower()
         if lower in CONTENT or lower in _ANSWERED or (lower.startswith(META) and lower != ENTRY_HEADER):
             answered[lower] = f"{answered[lower]},{value}" if lower in answered else value
-    return answered
+    return _without_framing(answered)
 
 
 def passed_back(store: Mapping[str, str]) -> dict[str, str]:
     """Return the headers of an answer that is passed back as it is."""
-    return {
-        name.lower(): value
-        for name, value in store.items()
-        if name.lower() in _PASSED_BACK or (name.lower().startswith(META) and name.lower() != ENTRY_HEADER)
-    }
+    return _without_framing(
+        {
+            name.lower(): value
+            for name, value in store.items()
+            if name.lower() in _PASSED_BACK or (name.lower().startswith(META) and name.lower() != ENTRY_HEADER)
+        }
+    )
+
+
+def _without_framing(headers: dict[str, str]) -> dict[str, str]:
+    """Leave aws-chunked out, which describes how a body came to the store: some stores keep it all the same."""
+    if encoding := headers.pop("content-encoding", ""):
+        kept = [coding for coding in map(str.strip, encoding.split(",")) if coding.lower() not in {"", "aws-chunked"}]
+        headers |= {"content-encoding": ",".join(kept)} if kept else {}
+    return headers
 
 
 def cross_origin_headers(store: Mapping[str, str]) -> dict[str, str]:

@@ -3,9 +3,11 @@
 Nothing of an object, not even its size, is told before this has held.
 """
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from http import HTTPStatus
+from typing import Final
 
 from s3proxy.front.errors import S3Error
 from s3proxy.front.sent import ENTRY_HEADER
@@ -15,7 +17,7 @@ from s3proxy.objects.etags import bare_etag, etag_of, opaque_etag
 from s3proxy.objects.known_digests import KnownDigests
 from s3proxy.store.client import Store, StoreRequest, read_all
 from s3proxy.store.errors import reread_error, store_error
-from strongroom.errors import PeerError
+from strongroom.errors import PeerError, UnavailableError
 from strongroom.sealed.attributes import Attributes
 from strongroom.sealed.digests import Digests
 from strongroom.sealed.entry import open_entry, parse_entry
@@ -25,6 +27,8 @@ from strongroom.sealed.refusal import refuse
 from strongroom.sealed.segment import Segment
 from strongroom.sealed.sizes import FOOTER_BYTES
 from strongroom.secret import Secret
+
+_MD5_OF_NOTHING: Final = hashlib.md5(b"", usedforsecurity=False).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,14 @@ class Plaintext:
     store_etag: str
     stored_bytes: int
     store_headers: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Folder(Plaintext):
+    """What a store that keeps no content under a key that ends in a slash has there: only that it exists.
+
+    Clients get an empty object that is made here. Of what the store says, nothing but the date is passed on.
+    """
 
 
 class ObjectFinder:
@@ -152,10 +164,32 @@ class ObjectFinder:
         async with self._store.exchange(request) as response:
             if response.status != HTTPStatus.OK:
                 raise await store_error(response)
-            told = response.headers
-            if policy.mode is Mode.PASSTHROUGH or may_stay_plaintext(policy, name.key, told):
-                return Plaintext(bare_etag(told.get("ETag", "")), stored_bytes_of(told), told)
-            return await self.find(name, told)
+            return self.unsealed(name, policy, response.headers) or await self.find(name, response.headers)
+
+    def unsealed(self, name: Name, policy: Policy, told: Mapping[str, str]) -> Plaintext | None:
+        """Return what the store answers with if it is not sealed and need not be, else None.
+
+        Args:
+            name: that was asked for.
+            policy: that the name is under.
+            told: the headers of the answer.
+
+        Raises:
+            UnavailableError: it is not known yet what the store makes of such a name.
+            PeerError: the answer does not say how long the object is.
+        """
+        if policy.mode is Mode.PASSTHROUGH or (policy.mode is Mode.MIGRATE and is_plaintext(told)):
+            return Plaintext(bare_etag(told.get("ETag", "")), stored_bytes_of(told), told)
+        if not (name.key.endswith("/") and is_plaintext(told)) or stored_bytes_of(told):
+            return None
+        keeps = self._store.capabilities.slash_content
+        if keeps is None:
+            msg = "what the store makes of a key that ends in a slash is not known yet"
+            raise UnavailableError(msg, hint="it is asked again until it answers; /readyz shows what is not known")
+        if keeps:  # then it was not the store that dropped what was sealed
+            return None
+        modified = told.get("Last-Modified", "")
+        return Folder(_MD5_OF_NOTHING, 0, {"Last-Modified": modified} if modified else {})
 
     async def digests(self, name: Name, found: Found) -> Digests:
         """Return the digests of a whole object: from the entry, from memory, or by one read of its footer.
@@ -277,15 +311,3 @@ def range_begin_of(headers: Mapping[str, str]) -> int:
 def is_plaintext(headers: Mapping[str, str]) -> bool:
     """Say whether an object has no entry."""
     return ENTRY_HEADER not in headers
-
-
-def may_stay_plaintext(policy: Policy, key: str, headers: Mapping[str, str]) -> bool:
-    """Say whether an object that the store answers with is plaintext and is read as it is.
-
-    It is in a bucket that is being migrated. So is what some stores make of a key that ends in a slash, and clients
-    make such keys to show a folder: a directory without content and without metadata. It says nothing that could be
-    forged but that it exists.
-    """
-    if not is_plaintext(headers):
-        return False
-    return policy.mode is Mode.MIGRATE or (key.endswith("/") and stored_bytes_of(headers) == 0)

@@ -12,7 +12,7 @@ from s3proxy.front.checksums import algorithm_of_header, checksum_header
 from s3proxy.front.errors import S3Error
 from s3proxy.front.operation_table import Operation
 from s3proxy.objects.headers import passed_back
-from s3proxy.objects.outgoing import Outcome, plain_of, read_plain, verified_pieces
+from s3proxy.objects.outgoing import Outcome, plain_of, read_plain, require_kept, verified_pieces
 from s3proxy.serving.incoming import MAX_DOCUMENT_BYTES, Incoming
 from s3proxy.store.client import Store, StoreRequest
 from s3proxy.store.connections import StoreAnswer
@@ -44,6 +44,7 @@ async def pass_on(
     length = None
     if body is None and incoming.has_body and incoming.request.method in _WITH_BODY:
         plain = plain_of(incoming, incoming.open_body())
+        require_kept(store, call.key, plain.length if call.operation is Operation.PUT_OBJECT else 0)
         if plain.length > MAX_DOCUMENT_BYTES:
             sent_body, length = verified_pieces(plain, outcome), plain.length
             sent |= {name: incoming.head.header(name) for name in incoming.head.names() if _is_digest(name)}

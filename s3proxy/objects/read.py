@@ -14,8 +14,8 @@ from s3proxy.objects.byte_range import ByteRange, parse_range
 from s3proxy.objects.conditions import range_applies, require_conditions
 from s3proxy.objects.etags import etag_of
 from s3proxy.objects.headers import answer_headers, read_headers
-from s3proxy.objects.open import Found, Name, ObjectFinder, Plaintext, may_stay_plaintext, range_begin_of
-from s3proxy.objects.plaintext_read import send_plaintext
+from s3proxy.objects.open import Found, Name, ObjectFinder, Plaintext, range_begin_of
+from s3proxy.objects.plaintext_read import send_unsealed
 from s3proxy.serving.incoming import Incoming
 from s3proxy.store.client import Store, StoreRequest
 from s3proxy.store.connections import StoreAnswer
@@ -59,7 +59,7 @@ class ObjectReader:
         if isinstance(found, Plaintext) or not found.is_multipart:
             self._multipart.forget(name)
         if isinstance(found, Plaintext):
-            await send_plaintext(incoming, self._store)
+            await send_unsealed(incoming, self._store, found)
             return
         etag = await self._finder.etag(name, found, policy)
         if not range_applies(incoming.head, etag=etag, last_modified=found.store_headers.get("Last-Modified", "")):
@@ -72,7 +72,7 @@ class ObjectReader:
 
     async def _get(self, incoming: Incoming, policy: Policy, name: Name, asked: ByteRange | None) -> None:
         """Send an object or a range of it, of which nothing is known yet."""
-        found: Found | Plaintext | None
+        found: Found | Plaintext
         async with self._store.exchange(self._request(incoming, name, asked)) as response:
             if response.status not in {_OK, _PARTIAL, _UNSATISFIABLE}:
                 raise await store_error(response)
@@ -81,17 +81,16 @@ class ObjectReader:
                 if isinstance(found, Found) and not found.is_multipart and asked is not None:
                     asked.resolve(found.segment.header.plaintext_bytes)
                     refuse(8, "the store has less of it than its header says")
-            elif not may_stay_plaintext(policy, name.key, response.headers):
-                found = await self._finder.find(name, response.headers)
-                if not found.is_multipart:
+            else:
+                unsealed = self._finder.unsealed(name, policy, response.headers)
+                found = unsealed or await self._finder.find(name, response.headers)
+                if isinstance(found, Found) and not found.is_multipart:
                     await self._send_whole(incoming, policy, name, found, asked, response)
                     return
-            else:
-                found = None
         if isinstance(found, Found):
             await self._multipart.send(incoming, name, found, asked)
         else:
-            await send_plaintext(incoming, self._store)
+            await send_unsealed(incoming, self._store, found)
 
     async def head(self, incoming: Incoming, policy: Policy) -> None:
         """Serve HeadObject.
@@ -102,7 +101,7 @@ class ObjectReader:
         name = name_of(incoming)
         found = await self._finder.look(name, policy, query=overrides(incoming), headers=read_headers(incoming.head))
         if isinstance(found, Plaintext):
-            await send_plaintext(incoming, self._store)
+            await send_unsealed(incoming, self._store, found)
             return
         asked = parse_range(incoming.head.header("range"))
         if found.is_multipart:

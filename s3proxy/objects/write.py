@@ -10,7 +10,6 @@ from http import HTTPStatus
 
 from s3proxy.front.checksums import checksum_header
 from s3proxy.front.errors import S3Error
-from s3proxy.front.operations import refuse_unsupported
 from s3proxy.front.sent import ENTRY_HEADER
 from s3proxy.keys.bucket_keys import BucketKeys
 from s3proxy.keys.policies import EtagMode, Mode, Policy
@@ -19,7 +18,15 @@ from s3proxy.objects.etags import bare_etag, etag_of
 from s3proxy.objects.headers import answer_headers, object_headers, require_metadata_room
 from s3proxy.objects.known_digests import KnownDigests
 from s3proxy.objects.open import Name, ObjectFinder
-from s3proxy.objects.outgoing import Outcome, Plain, plain_of, read_plain, sealed_pieces, verified_pieces
+from s3proxy.objects.outgoing import (
+    Outcome,
+    Plain,
+    plain_of,
+    read_plain,
+    require_kept,
+    sealed_pieces,
+    verified_pieces,
+)
 from s3proxy.serving.incoming import Incoming
 from s3proxy.store.client import Store, StoreRequest
 from s3proxy.store.errors import store_error
@@ -84,6 +91,7 @@ class ObjectWriter:
         """
         if policy.mode is not Mode.PASSTHROUGH:
             return await self.write(name, policy, headers, plain)
+        require_kept(self._store, name.key, plain.length)
         outcome = Outcome()
         pieces = verified_pieces(plain, outcome)
         answered = await self._send(name, headers, pieces, plain.length, outcome)
@@ -105,6 +113,7 @@ class ObjectWriter:
         if plain.length > MAX_WHOLE_BYTES:
             code, msg = "EntityTooLarge", "Your proposed upload exceeds the maximum allowed size"
             raise S3Error(code, msg, details={"MaxSizeAllowed": str(MAX_WHOLE_BYTES)})
+        require_kept(self._store, name.key, plain.length)
         require_metadata_room(headers)
         key = await self._keys.to_seal(policy.name)
         segment = begin_segment(
@@ -128,25 +137,12 @@ class ObjectWriter:
         )
         digests = outcome.digests or Digests()
         self._known.keep(segment, digests)
-        if name.key.endswith("/") and plain.length:
-            await self._require_kept(name)
         store_etag = bare_etag(answered.pop("etag")) or await self._finder.written_etag(name, segment, answered)
         etag = answered["ETag"] = etag_of(policy, digests, store_etag)
         if digests.checksum is not None:
             header, value = checksum_header(digests.checksum)
             answered |= {header: value, "x-amz-checksum-type": "FULL_OBJECT"}
         return Written(etag, digests, answered)
-
-    async def _require_kept(self, name: Name) -> None:
-        """Return if the store has the content of an object whose key ends in a slash: some make it a directory.
-
-        Raises:
-            S3Error: NotImplemented.
-        """
-        request = StoreRequest(method="HEAD", bucket=name.bucket, key=name.key)
-        async with self._store.exchange(request) as response:
-            if response.status == HTTPStatus.OK and ENTRY_HEADER not in response.headers:
-                refuse_unsupported("Content under a key that ends in a slash, which this store does not keep,")
 
     async def _send(
         self,

@@ -3,16 +3,19 @@
 Stores that speak S3 differ. What matters here is found out at the start (``probe``), unless a setting says it.
 """
 
-from dataclasses import dataclass
-from typing import Final
+import json
+from dataclasses import asdict, dataclass
+from typing import Final, Self
 
 from s3proxy.front.errors import S3Error
 from s3proxy.front.head import RequestHead
 from s3proxy.front.operation_table import Operation
+from s3proxy.store.names import ALL_TITLES, changed_shape
 from strongroom.errors import UnavailableError
 
 _MULTIPART: Final = frozenset({Operation.CREATE_MULTIPART_UPLOAD, Operation.COMPLETE_MULTIPART_UPLOAD})
 _WRITES: Final = frozenset({Operation.PUT_OBJECT, Operation.COPY_OBJECT, Operation.COMPLETE_MULTIPART_UPLOAD})
+_READS: Final = frozenset({"GET", "HEAD"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,10 +26,21 @@ class Capabilities:
         part_counts: the ETag of a multipart object ends in ``-N``, the number of its parts. Sizes in lists, and the
             place of the manifest, come from it.
         conditional_writes: If-Match and If-None-Match on writes are obeyed, together with the write.
+        slash_content: an object whose key ends in a slash keeps its content and its metadata.
+        checksums: CRC-64/NVME of what is sent is verified, in a header and behind a stream.
+        changed_names: shapes of names that the store keeps under other names, see ``names``.
     """
 
     part_counts: bool | None = None
     conditional_writes: bool | None = None
+    slash_content: bool | None = None
+    checksums: bool | None = None
+    changed_names: frozenset[str] | None = None
+
+    @property
+    def are_known(self) -> bool:
+        """Whether nothing is left to be asked."""
+        return None not in asdict(self).values()
 
     def require(self, operation: Operation, head: RequestHead) -> None:
         """Return if the store can do what a request needs.
@@ -42,16 +56,70 @@ class Capabilities:
             lacking = "decide conditions of writes"
             _require(self.conditional_writes, lacking, "store_conditional_writes")
 
+    def require_slash_content(self) -> None:
+        """Return if content under a key that ends in a slash is kept.
+
+        Raises:
+            S3Error: NotImplemented, before anything is sent.
+            UnavailableError: it is not known yet.
+        """
+        _require(self.slash_content, "keep content under a key that ends in a slash", "store_slash_content")
+
+    def require_name(self, key: str, *, method: str) -> None:
+        """Return if the store keeps a name as it is. What it would keep under another name does not exist.
+
+        Args:
+            key: of an object.
+            method: of the request to the store; what is only read does no harm before all is known.
+
+        Raises:
+            S3Error: NoSuchKey for a read, NotImplemented for anything else.
+            UnavailableError: it is not known yet.
+        """
+        titles = self.changed_names
+        if titles is None:
+            if method not in _READS and changed_shape(key, ALL_TITLES):
+                raise _not_known()
+            return
+        title = changed_shape(key, titles) if titles else ""
+        if not title:
+            return
+        if method in _READS:
+            code, msg = "NoSuchKey", "The specified key does not exist."
+            raise S3Error(code, msg, hint=f"the store keeps no name with {title} as it is")
+        _require(False, f"keep a name with {title} as it is", "store_keeps_names")  # noqa: FBT003 - the answer
+
     def describe(self) -> str:
         """Return one line for a person."""
         words = {True: "yes", False: "no", None: "not known yet"}
-        return f"part counts in ETags: {words[self.part_counts]}, conditional writes: {words[self.conditional_writes]}"
+        changed = None if self.changed_names is None else ", ".join(sorted(self.changed_names)) or "none"
+        return (
+            f"part counts in ETags: {words[self.part_counts]}, conditional writes: {words[self.conditional_writes]}, "
+            f"content under name/: {words[self.slash_content]}, checksums: {words[self.checksums]}, "
+            f"names that it changes: {changed or words[None]}"
+        )
+
+    def to_json(self) -> str:
+        """Return the text that ``from_json`` reads."""
+        changed = None if self.changed_names is None else sorted(self.changed_names)
+        return json.dumps(asdict(self) | {"changed_names": changed})
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Read what another process of this proxy has found out."""
+        found = json.loads(text)
+        changed = found.pop("changed_names")
+        return cls(**found, changed_names=None if changed is None else frozenset(changed))
 
 
 def _require(known: bool | None, lacking: str, setting: str) -> None:  # noqa: FBT001 - a capability is a truth value
     if known is None:
-        msg = "what the store can do is not known yet"
-        raise UnavailableError(msg, hint="it is asked as soon as it answers")
+        raise _not_known()
     if not known:
         code, msg = "NotImplemented", f"The store behind this endpoint does not {lacking}."
         raise S3Error(code, msg, hint=f"if it does, set {setting} to yes")
+
+
+def _not_known() -> UnavailableError:
+    msg = "what the store can do is not known yet"
+    return UnavailableError(msg, hint="it is asked again until it answers; /readyz shows what is not known")

@@ -23,10 +23,14 @@ from s3proxy.front.canonical import UNSIGNED_PAYLOAD, encode_path, encode_query
 from s3proxy.front.errors import S3Error
 from s3proxy.front.signer import Signer, StoreCredential
 from s3proxy.front.signing_keys import SigningKeys
+from s3proxy.store.capabilities import Capabilities
 from s3proxy.store.connections import READ_BYTES, Body, StoreAnswer, StoreConnections, StoreUnreachableError, Timeouts
+from s3proxy.store.framing import UPLOAD_HEADERS, Framing, checksum_of, has_checksum, md5_of
 from strongroom.errors import ConfigError, PeerError, UnavailableError
 
 _NOT_IN_A_HEADER: Final = re.compile(r"[\r\n\0]")  # RFC 9110, section 5.5
+_BEGIN_UPLOAD: Final = ("uploads", "")
+_OF_CONTENT: Final = frozenset({"partNumber", "uploadId", "x-id"})
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 Pairs = Iterable[tuple[str, str]]
@@ -45,6 +49,8 @@ class StoreRequest:
         headers: to send and to sign; nothing else goes out.
         body: all of it, or its pieces.
         length: of a body in pieces.
+        is_trial: whether it finds out what the store does with names: nothing is refused then.
+        has_checksum: whether it carries a checksum that the store may not know; None for what is known of the store.
     """
 
     method: str
@@ -54,10 +60,16 @@ class StoreRequest:
     headers: Mapping[str, str] | None = None
     body: Body = None
     length: int | None = None
+    is_trial: bool = False
+    has_checksum: bool | None = None
 
 
 class Store:
-    """A client of the store, for one event loop."""
+    """A client of the store, for one event loop.
+
+    Attributes:
+        capabilities: what the store can do, as far as it is known.
+    """
 
     def __init__(  # noqa: PLR0913 - what it is made of
         self,
@@ -79,13 +91,14 @@ class Store:
             region: to sign for.
             timeouts: of each request.
             connections: at once.
-            sign_payload: whether to sign hashes of bodies; streams are refused then.
+            sign_payload: whether to sign bodies, too: by their hashes, streams piece by piece.
             ca_file: authorities of the store's certificate; None for the system's.
             observe: told after each request the outcome and the seconds until its answer began.
 
         Raises:
             ConfigError: the file of authorities cannot be used.
         """
+        self.capabilities = Capabilities()
         url = urlsplit(address)
         self._host = url.netloc
         self._credential = credential
@@ -113,11 +126,15 @@ class Store:
             UnavailableError: the store cannot be reached, or is too slow.
             PeerError: its answer is nonsense, or ends early.
         """
-        head = self._head(request)
+        if request.key and not request.is_trial:
+            self.capabilities.require_name(request.key, method=request.method)
+            if request.key.endswith("/") and _BEGIN_UPLOAD in request.query:
+                self.capabilities.require_slash_content()
+        head, body = self._message(request)
         begin = time.perf_counter()
         try:
             repeatable = is_repeatable(request)
-            async with self._connections.exchange(request.method, head, request.body, repeatable=repeatable) as answer:
+            async with self._connections.exchange(request.method, head, body, repeatable=repeatable) as answer:
                 self._observe(f"{answer.status // 100}xx", time.perf_counter() - begin)
                 yield answer
         except TimeoutError as error:
@@ -137,38 +154,71 @@ class Store:
                 msg, hint="check that store_address names its S3 port, and https where it wants TLS"
             ) from error
 
-    def _head(self, request: StoreRequest) -> bytes:
-        """Return request line and headers, signed, with the empty line behind them."""
+    def _message(self, request: StoreRequest) -> tuple[bytes, Body]:
+        """Return request line and headers, signed, with the empty line behind them; and the body as it is sent."""
         raw_path = encode_path(request.bucket, request.key) if request.bucket else "/"
         raw_query = encode_query(request.query)
         headers = dict(request.headers or {})
-        signed = Signer(self._credential(), region=self._region, keys=self._signing_keys).sign(
+        vouched = self.capabilities.checksums if request.has_checksum is None else request.has_checksum
+        if vouched and request.method == "POST" and _BEGIN_UPLOAD in request.query:
+            headers |= UPLOAD_HEADERS
+        framing, body = None, request.body
+        if isinstance(body, bytes):
+            headers |= _checksum(request, body, headers, is_known=bool(vouched))
+        elif body is not None and request.length is not None:
+            framing = self._framing(request, request.length, headers, is_known=bool(vouched))
+        if framing is not None:
+            headers |= framing.headers(headers)
+        signer = Signer(self._credential(), region=self._region, keys=self._signing_keys)
+        now = datetime.now(UTC)
+        added = signer.sign(
             request.method,
             host=self._host,
             raw_path=raw_path,
             raw_query=raw_query,
             headers=headers,
-            payload_sha256=self._payload_sha256(request),
-            now=datetime.now(UTC),
+            payload_sha256=framing.payload if framing is not None else self._payload_sha256(body),
+            now=now,
         )
-        headers |= signed | _length_header(request)
+        headers |= added | _length_header(request, framing)
+        if framing is not None and body is not None and not isinstance(body, bytes):
+            body = framing.frame(body, signer.of_chunks(added) if self._sign_payload else None)
         target = f"{raw_path}?{raw_query}" if raw_query else raw_path
         lines = [f"{request.method} {target} HTTP/1.1", f"Host: {self._host}"]
         lines += [f"{name}: {value}" for name, value in headers.items()]
         if any(_NOT_IN_A_HEADER.search(line) for line in lines):
             code, msg = "InvalidRequest", "A header holds a line break or a NUL."
             raise S3Error(code, msg)
-        return ("\r\n".join(lines) + "\r\n\r\n").encode("utf-8", "surrogateescape")
+        return ("\r\n".join(lines) + "\r\n\r\n").encode("utf-8", "surrogateescape"), body
 
-    def _payload_sha256(self, request: StoreRequest) -> str:
-        if not self._sign_payload:
+    def _framing(
+        self, request: StoreRequest, length: int, headers: Mapping[str, str], *, is_known: bool
+    ) -> Framing | None:
+        """Return how a stream is framed, None if it goes out as it is."""
+        has_trailer = is_known and is_content(request) and not has_checksum(headers)
+        if not has_trailer and not self._sign_payload:
+            return None
+        return Framing(length, has_trailer=has_trailer, is_signed=self._sign_payload)
+
+    def _payload_sha256(self, body: Body) -> str:
+        if not self._sign_payload or not isinstance(body, bytes | None):
             return UNSIGNED_PAYLOAD
-        if isinstance(request.body, bytes | None):
-            return hashlib.sha256(request.body or b"").hexdigest()
-        code = "NotImplemented"
-        msg = "The store wants signed bodies, and this one is too large to be hashed before it is sent."
-        hint = "send it in smaller parts, raise buffered_body_bytes, or set store_payload to unsigned"
-        raise S3Error(code, msg, hint=hint)
+        return hashlib.sha256(body or b"").hexdigest()
+
+
+def is_content(request: StoreRequest) -> bool:
+    """Say whether a request carries content of an object, and no document about it."""
+    return request.method == "PUT" and bool(request.key) and {name for name, _ in request.query} <= _OF_CONTENT
+
+
+def _checksum(request: StoreRequest, body: bytes, headers: Mapping[str, str], *, is_known: bool) -> dict[str, str]:
+    """Return the header that vouches for a body; S3 demands one wherever Object Lock may apply.
+
+    Of a POST a checksum would be taken for that of the object that it completes.
+    """
+    if request.method != "PUT" or has_checksum(headers):
+        return {}
+    return checksum_of(body) if is_known and is_content(request) else md5_of(body)
 
 
 def connection_broke() -> UnavailableError:
@@ -187,7 +237,9 @@ def is_repeatable(request: StoreRequest) -> bool:
     return request.method in {"PUT", "DELETE"} and isinstance(request.body, bytes | None) and not conditional
 
 
-def _length_header(request: StoreRequest) -> dict[str, str]:
+def _length_header(request: StoreRequest, framing: Framing | None) -> dict[str, str]:
+    if framing is not None:
+        return {"Content-Length": str(framing.framed_length)}
     if request.length is not None:
         return {"Content-Length": str(request.length)}
     if isinstance(request.body, bytes):

@@ -112,6 +112,16 @@ def test_a_size_out_of_range_is_refused(s3: Any, connection: http.client.HTTPCon
         s3.head_object(Bucket="post", Key="sized")
 
 
+def test_a_name_that_the_store_would_change_is_refused(
+    s3: Any, bare: Any, connection: http.client.HTTPConnection
+) -> None:
+    for size in (1, 2 << 20):
+        answer, body = send(connection, fields_of(s3, "changed//name"), b"x" * size)
+        assert answer.status == 501
+        assert b"two slashes in a row" in body
+    assert "Contents" not in bare.list_objects_v2(Bucket="post", Prefix="changed")
+
+
 def test_who_may_not(s3: Any, connection: http.client.HTTPConnection) -> None:
     fields = fields_of(s3, "forged")
     for changed in ({"x-amz-signature": "0" * 64}, {"key": "other"}, {"x-amz-meta-more": "1"}):
