@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 
 from s3proxy.front.xml_write import escape
 from s3proxy.keys.policies import Mode, Policy
-from s3proxy.objects.etags import opaque_etag
+from s3proxy.objects.etags import FOLDER_ETAG, opaque_etag
 from strongroom.errors import PeerError
 from strongroom.sealed.sizes import listed_plaintext_bytes
 
@@ -100,6 +100,8 @@ def plaintext_shown(entry: Listed, policy: Policy | None, seen: Seen | None) -> 
     """
     if policy is None or policy.mode is Mode.PASSTHROUGH or (seen is not None and not seen.is_sealed):
         return None
+    if policy.mode is Mode.SEALED and entry.size == "0" and entry.key.endswith(("/", "%2F")):
+        return 0, FOLDER_ETAG  # as reads show it; whatever is sealed has more bytes than none
     size = listed_plaintext_bytes(int(entry.size), entry.etag) if _DIGITS.fullmatch(entry.size) else None
     if size is None:
         return None

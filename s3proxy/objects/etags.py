@@ -5,10 +5,13 @@ shape of an MD5 and is that of ciphertext, so it gets ``-1`` behind it: the shap
 compares with an MD5. Those of multipart objects have that shape already and are shown as they are.
 """
 
+import hashlib
+
 from s3proxy.keys.policies import EtagMode, Policy
 from strongroom.sealed.digests import Digests
 
 _NO_MD5 = "-1"
+FOLDER_ETAG = f'"{hashlib.md5(b"", usedforsecurity=False).hexdigest()}"'  # of an empty object that is made here
 
 
 def bare_etag(text: str) -> str:

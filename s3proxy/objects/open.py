@@ -3,17 +3,15 @@
 Nothing of an object, not even its size, is told before this has held.
 """
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from http import HTTPStatus
-from typing import Final
 
 from s3proxy.front.errors import S3Error
 from s3proxy.front.sent import ENTRY_HEADER
 from s3proxy.keys.bucket_keys import BucketKeys
 from s3proxy.keys.policies import EtagMode, Mode, Policies, Policy
-from s3proxy.objects.etags import bare_etag, etag_of, opaque_etag
+from s3proxy.objects.etags import FOLDER_ETAG, bare_etag, etag_of, opaque_etag
 from s3proxy.objects.known_digests import KnownDigests
 from s3proxy.store.client import Store, StoreRequest, read_all
 from s3proxy.store.errors import reread_error, store_error
@@ -27,8 +25,6 @@ from strongroom.sealed.refusal import refuse
 from strongroom.sealed.segment import Segment
 from strongroom.sealed.sizes import FOOTER_BYTES
 from strongroom.secret import Secret
-
-_MD5_OF_NOTHING: Final = hashlib.md5(b"", usedforsecurity=False).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -189,7 +185,7 @@ class ObjectFinder:
         if keeps:  # then it was not the store that dropped what was sealed
             return None
         modified = told.get("Last-Modified", "")
-        return Folder(_MD5_OF_NOTHING, 0, {"Last-Modified": modified} if modified else {})
+        return Folder(bare_etag(FOLDER_ETAG), 0, {"Last-Modified": modified} if modified else {})
 
     async def digests(self, name: Name, found: Found) -> Digests:
         """Return the digests of a whole object: from the entry, from memory, or by one read of its footer.

@@ -5,6 +5,7 @@ from http import HTTPStatus
 from s3proxy.front.errors import S3Error
 from s3proxy.objects.byte_range import parse_range
 from s3proxy.objects.conditions import require_conditions
+from s3proxy.objects.etags import FOLDER_ETAG
 from s3proxy.objects.headers import DEFAULT_CONTENT_TYPE
 from s3proxy.objects.open import Folder, Plaintext, is_plaintext
 from s3proxy.objects.passthrough import relay, relayed_error
@@ -26,7 +27,7 @@ async def send_unsealed(incoming: Incoming, store: Store, found: Plaintext) -> N
 
 async def _send_folder(incoming: Incoming, folder: Folder) -> None:
     """Answer with an empty object. The store is not asked again: its next answer need not be the one that was seen."""
-    headers = {"ETag": f'"{folder.store_etag}"', "Accept-Ranges": "bytes", "content-type": DEFAULT_CONTENT_TYPE}
+    headers = {"ETag": FOLDER_ETAG, "Accept-Ranges": "bytes", "content-type": DEFAULT_CONTENT_TYPE}
     headers |= {name.lower(): value for name, value in folder.store_headers.items()}
     require_conditions(incoming.head, etag=headers["ETag"], last_modified=headers.get("last-modified", ""))
     if asked := parse_range(incoming.head.header("range")):

@@ -93,7 +93,8 @@ class Findings:
         except FileNotFoundError:
             return
         self._store.capabilities = Capabilities.from_json(text)
-        self._tell()
+        if self._store.capabilities.are_known:
+            self._tell()
 
     def _tell(self) -> None:
         described = self._store.capabilities.describe()

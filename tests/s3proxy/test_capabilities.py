@@ -4,6 +4,8 @@ import contextlib
 import hashlib
 import http.client
 import json
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,8 @@ from s3proxy.front.operation_table import Operation
 from s3proxy.store.capabilities import Capabilities
 from strongroom.errors import UnavailableError
 from tests.s3proxy.conftest import client_of
-from tests.support.store_relay import StoreRelay
+from tests.support.bridge import wait_for
+from tests.support.store_relay import Exchange, Fault, Harm, StoreRelay
 
 
 def readiness(proxy: ProxyProcess) -> dict[str, Any]:
@@ -27,6 +30,15 @@ def readiness(proxy: ProxyProcess) -> dict[str, Any]:
         connection.request("GET", "/readyz")
         document: dict[str, Any] = json.loads(connection.getresponse().read())
     return document
+
+
+def workers_of(proxy: ProxyProcess) -> list[int]:
+    lines = [json.loads(line) for line in proxy.log_file.read_text().splitlines()]
+    return [line["pid"] for line in lines if line["event"] == "listening"]
+
+
+def holds_the_lock(pid: int) -> bool:
+    return any(link.readlink().name == "store.lock" for link in Path(f"/proc/{pid}/fd").iterdir())
 
 
 def test_the_store_is_asked_at_the_start_and_nothing_is_left_there(proxy: ProxyProcess, bare: Any) -> None:
@@ -104,3 +116,58 @@ def test_a_store_that_wants_signed_bodies_gets_them(tmp_path: Path, store: Seawe
     assert put.headers["x-amz-content-sha256"] == hashlib.sha256(put.body).hexdigest()
     large = next(exchange for exchange in relay.exchanges if exchange.target == "/signed/large")
     assert large.headers["x-amz-content-sha256"] == "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER"
+
+
+def test_one_error_of_the_store_is_not_taken_for_a_no(tmp_path: Path, store: SeaweedServer, bare: Any) -> None:
+    with contextlib.suppress(bare.exceptions.BucketAlreadyExists, bare.exceptions.BucketAlreadyOwnedByYou):
+        bare.create_bucket(Bucket="asked-again")
+    name = {"Bucket": "asked-again", "Key": "k"}
+    failing = True
+
+    def plan(exchange: Exchange) -> Fault | None:
+        return Fault(Harm.REFUSE) if failing and "if-none-match" in exchange.headers else None
+
+    settings = {"reload_interval_s": 0.05}
+    with StoreRelay(store.address) as relay:
+        relay.plan = plan
+        with (
+            ProxyProcess(tmp_path / "proxy", store, settings=settings | {"store_address": relay.address}) as proxy,
+            contextlib.closing(client_of(proxy.url, proxy.access_key, proxy.secret_key)) as s3,
+        ):
+            assert "conditional writes: not known yet" in readiness(proxy)["capabilities"]["detail"]
+            with pytest.raises(ClientError) as caught:
+                s3.put_object(**name, Body=b"x", IfNoneMatch="*")
+            assert caught.value.response["Error"]["Code"] == "SlowDown"
+            assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 503
+            failing = False
+            wait_for(lambda: "conditional writes: yes" in readiness(proxy)["capabilities"]["detail"], "the answer")
+            s3.delete_object(**name)
+            s3.put_object(**name, Body=b"x", IfNoneMatch="*")
+
+
+def test_one_process_asks_the_store_for_all_of_them(tmp_path: Path, store: SeaweedServer) -> None:
+    settings = {"processes": 3, "reload_interval_s": 0.05}
+    with StoreRelay(store.address) as relay:
+        whole = settings | {"store_address": relay.address}
+        with ProxyProcess(tmp_path / "proxy", store, settings=whole) as proxy:
+            wait_for(lambda: proxy.log_file.read_text().count('"store_capabilities"') == 3, "all three")
+            assert "not known" not in readiness(proxy)["capabilities"]["detail"]
+        asked = {
+            one.target.split("/")[3] for one in relay.exchanges if one.target.startswith("/strongroom-system/probe/")
+        }
+    assert len(asked) == 1
+
+
+def test_another_process_asks_when_the_one_that_did_has_died(tmp_path: Path, store: SeaweedServer) -> None:
+    settings = {"processes": 2, "reload_interval_s": 0.05}
+    with StoreRelay(store.address) as relay:
+        relay.plan = lambda exchange: Fault(Harm.REFUSE) if "if-none-match" in exchange.headers else None
+        whole = settings | {"store_address": relay.address}
+        with ProxyProcess(tmp_path / "proxy", store, settings=whole) as proxy:
+            (asking,) = [pid for pid in workers_of(proxy) if holds_the_lock(pid)]
+            os.kill(asking, signal.SIGKILL)
+            relay.plan = lambda _: None
+            wait_for(
+                lambda: "conditional writes: yes" in readiness(proxy)["capabilities"]["detail"],
+                "another process's answer",
+            )

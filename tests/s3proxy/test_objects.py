@@ -111,7 +111,7 @@ def test_missing_object_and_bucket_are_told_apart(s3: Any, bucket: str) -> None:
         assert code_of(caught.value) == code
 
 
-@pytest.mark.parametrize("key", ["a b+c", "ü/€", "a//b", "a%2Fb", "~.-_!*'()", "q?x=1&y"])
+@pytest.mark.parametrize("key", ["a b+c", "ü/€", "a%2Fb", "~.-_!*'()", "q?x=1&y"])
 def test_keys_of_all_kinds(s3: Any, bucket: str, key: str) -> None:
     s3.put_object(Bucket=bucket, Key=key, Body=key.encode())
     assert s3.get_object(Bucket=bucket, Key=key)["Body"].read() == key.encode()
