@@ -179,7 +179,8 @@ def _refusal(number: int) -> ProtectionError:
     elif scope in {"2", "3"}:
         cause, advice = f"{_YAMA} is {scope}", "set it to 1 or 0, or use a dynamically linked build"
     return ProtectionError(
-        f"a static program needs ptrace, which cannot be had: {os.strerror(number)}: {cause}", hint=advice
+        f"a program that loads no library needs ptrace, which cannot be had: {os.strerror(number)}: {cause}",
+        hint=advice,
     )
 
 

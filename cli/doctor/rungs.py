@@ -50,7 +50,11 @@ def rungs(require: str) -> list[Rung]:
             static,
             "strongroom-tracer takes the program's place at exec, and leaves nothing behind",
         ),
-        _row("capabilities", static, "of the file: by ptrace and without them, unless root runs it; ambient ones stay"),
+        _row(
+            "capabilities",
+            static,
+            "of the file: by ptrace and without them, unless root runs it; give ambient ones instead",
+        ),
         _row("script", dynamic, "as its interpreter; shown for a dynamic one"),
         _row("setuid", dynamic, "runs without the bit's effect: run sets no_new_privs"),
     ]

@@ -3,7 +3,7 @@
 #include "bytes.h"
 #include "syscalls.h"
 
-enum { STANDARD_ERROR = 2, LINE_BYTES = 512 };
+enum { STANDARD_ERROR = 2, LINE_BYTES = 640, SUBJECT_BYTES = 200 };
 
 static const struct {
     long number;
@@ -27,12 +27,26 @@ static char *append(char *at, const char *end, const char *text) {
     return at;
 }
 
+/* A name that may be a path of any length and content: of a long one the end, and no control characters. */
+static char *append_subject(char *at, const char *end, const char *subject) {
+    size_t length = text_length(subject);
+    if (length > SUBJECT_BYTES) {
+        at = append(at, end, "...");
+        subject += length - SUBJECT_BYTES;
+    }
+    for (; *subject != '\0' && at < end; subject++) {
+        unsigned char byte = (unsigned char)*subject;
+        *at++ = byte < ' ' || byte == 127 ? '?' : *subject;
+    }
+    return at;
+}
+
 /* One write(2), so that lines of several processes do not mix. */
 static void say_line(const char *subject, const char *reason, const char *detail) {
     char line[LINE_BYTES];
     const char *end = line + sizeof line - 1;
     char *at = append(line, end, "strongroom: error: ");
-    at = append(at, end, subject);
+    at = append_subject(at, end, subject);
     at = append(at, end, ": ");
     at = append(at, end, reason);
     at = append(at, end, detail);

@@ -171,8 +171,8 @@ void handover_copy(const struct handover *handover, struct shared *copy) {
     }
     copy_checked(handover->fd, copy->memory, copy->length);
     result = sys_fcntl(copy->fd, F_DUPFD, LOWEST_FD);
-    if (result < 0) {
-        fail_call("region", "a descriptor from 100 on: ", result);
+    if (result < 0) { /* EINVAL: the limit of open files lies below the lowest number */
+        fail_call("region", "a descriptor from 100 on: ", result == -EINVAL ? -EMFILE : result);
     }
     sys_close(copy->fd);
     copy->fd = (int)result;

@@ -200,6 +200,17 @@ class TestStatic:
         assert result.stdout.endswith(b"PLAIN=plain\n" * 5000)
 
     @needs_root
+    def test_keeps_ambient_capabilities(self, launcher: Launcher) -> None:
+        given = ["--inh-caps=+net_bind_service", "--ambient-caps=+net_bind_service", "--no-new-privs"]
+        script = 'echo "$DB_PASSWORD"; while read -r line; do echo "$line"; done < /proc/$$/status'
+        command = [*WITHOUT_PRIVILEGES, *given, *EXEC, "busybox", "sh", "-c", script]
+        result = launcher.run(command, secrets={"DB_PASSWORD": PASSWORD})
+
+        lines = result.stdout.decode().splitlines()
+        assert lines[0] == "s3cret", result
+        assert {"CapEff:\t0000000000000400", "CapAmb:\t0000000000000400"} <= set(lines)
+
+    @needs_root
     def test_with_64_kib_of_lockable_memory_and_without_privileges(self, launcher: Launcher, build: Build) -> None:
         poor = ["prlimit", "--memlock=65536", *WITHOUT_PRIVILEGES]
         command = [*poor, *EXEC, build("print", "gcc", "-static"), "DB_PASSWORD"]

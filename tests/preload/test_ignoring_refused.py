@@ -51,6 +51,19 @@ class TestRefusals:
     ) -> None:
         is_told(launcher.run([*starter, foreign[name]]), foreign[name], "not a program of this machine")
 
+    @pytest.mark.parametrize("name", ["line\nstrongroom: error: forged\x1b[2J", "long" * 60])
+    def test_name_of_any_kind_stays_in_one_line(
+        self, launcher: Launcher, foreign: dict[str, Path], tmp_path: Path, name: str
+    ) -> None:
+        program = tmp_path / name
+        shutil.copy(foreign["i386"], program)
+        result = launcher.run([*EXEC, program])
+
+        assert (result.returncode, result.stdout) == (120, b"")
+        (line,) = result.stderr.decode().splitlines()
+        assert line.isprintable()
+        assert line.endswith("--children allow:NAME")
+
     def test_program_of_another_machine_without_secrets_is_the_kernels_to_judge(
         self, launcher: Launcher, foreign: dict[str, Path]
     ) -> None:

@@ -140,4 +140,4 @@ def test_plan_says_why_there_is_no_rung(launches: Launches) -> None:
         timeout=30,
     )
 
-    assert "delivery  none: a static program needs ptrace" in done.stdout, done.stderr
+    assert "delivery  none: a program that loads no library needs ptrace" in done.stdout, done.stderr
