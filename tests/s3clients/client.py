@@ -19,6 +19,7 @@ class Column(enum.StrEnum):
     RANGE = "range"
     MULTIPART = "multipart"
     LIST = "list sizes"
+    LISTED = "read listed"
     SYNC = "sync"
     COPY = "copy"
     PRESIGN = "presign"
@@ -64,6 +65,12 @@ class Client(Protocol):
 
     def sizes(self, prefix: str) -> dict[str, int]:
         """List what is below a prefix."""
+
+    def read_listed(self, prefix: str) -> dict[str, int]:
+        """List what is below a prefix and read each object, which must be the one that was listed.
+
+        Returns how many bytes came of each.
+        """
 
     def sync_up(self, directory: Path, prefix: str) -> int:
         """Bring what is below a prefix in line with a directory; return how many files were transferred."""

@@ -16,7 +16,7 @@ class AwsCli:
     """The AWS CLI, version 2."""
 
     name: ClassVar[str] = "AWS CLI"
-    lacks: ClassVar[Mapping[Column, str]] = {}
+    lacks: ClassVar[Mapping[Column, str]] = {Column.LISTED: "it reads by name"}
     remarks: ClassVar[Mapping[Column, str]] = {}
     presigns: ClassVar[frozenset[str]] = frozenset({"GET"})
 
@@ -75,7 +75,7 @@ class Rclone:
     """rclone; ``provider = Other`` is its word for a store that is none of those it knows."""
 
     name: ClassVar[str] = "rclone"
-    lacks: ClassVar[Mapping[Column, str]] = {}
+    lacks: ClassVar[Mapping[Column, str]] = {Column.LISTED: "it reads by name"}
     remarks: ClassVar[Mapping[Column, str]] = {
         Column.MULTIPART: "`rclone rcat`; for files rclone begins with multipart uploads at 200 MiB"
     }
@@ -148,7 +148,7 @@ class S3cmd:
     """s3cmd, with endpoint and credentials in a configuration file."""
 
     name: ClassVar[str] = "s3cmd"
-    lacks: ClassVar[Mapping[Column, str]] = {}
+    lacks: ClassVar[Mapping[Column, str]] = {Column.LISTED: "it reads by name"}
     remarks: ClassVar[Mapping[Column, str]] = {
         Column.RANGE: "`s3cmd get --continue`, which asks for the rest of an object"
     }

@@ -25,11 +25,11 @@ from tests.s3clients.command_lines import AwsCli, Rclone, S3cmd
 from tests.s3clients.endpoint import Endpoint
 from tests.s3clients.moto_server import MotoServer
 from tests.s3clients.place import install
-from tests.s3clients.sdks import Aiobotocore, Boto3, JavaScript, S3fs
+from tests.s3clients.sdks import Aiobotocore, Boto3, DuckDb, JavaScript, Obstore, S3aRules, S3fs
 from tests.s3clients.stand import LARGE_BYTES, SMALL_BYTES, Stand
 
 BARE = bool(os.environ.get("S3CLIENTS_BARE"))
-CLIENTS = (Boto3, Aiobotocore, S3fs, AwsCli, Rclone, S3cmd, JavaScript)
+CLIENTS = (Boto3, Aiobotocore, S3fs, AwsCli, Rclone, S3cmd, JavaScript, Obstore, DuckDb, S3aRules)
 STORES = ("SeaweedFS", "moto")
 BUCKET = "clients"
 

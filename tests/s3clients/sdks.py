@@ -55,6 +55,10 @@ class Sdk:
         found: dict[str, int] = self._ask("sizes", prefix=prefix)
         return found
 
+    def read_listed(self, prefix: str) -> dict[str, int]:
+        found: dict[str, int] = self._ask("read_listed", prefix=prefix)
+        return found
+
     def sync_up(self, directory: Path, prefix: str) -> int:
         raise NotImplementedError(self.lacks[Column.SYNC])
 
@@ -114,3 +118,28 @@ class JavaScript(Sdk):
         Column.PRESIGN: 'for PUT by a client with `requestChecksumCalculation: "WHEN_REQUIRED"`; by others the URL '
         "carries the checksum of an empty body, and the real one is refused, by SeaweedFS itself as well"
     }
+
+
+class Obstore(Sdk):
+    name = "obstore"
+    command = (PYTHON, "-m", f"{_PROGRAMS}.obstore_program")
+
+
+class DuckDb(Sdk):
+    name = "DuckDB"
+    command = (PYTHON, "-m", f"{_PROGRAMS}.duckdb_program")
+    lacks: ClassVar[Mapping[Column, str]] = dict.fromkeys(
+        (Column.PUT, Column.RANGE, Column.MULTIPART, Column.SYNC, Column.COPY, Column.PRESIGN, Column.DELETE),
+        "it has tables, not files",
+    )
+    remarks: ClassVar[Mapping[Column, str]] = {
+        Column.LISTED: "with tables of its own that it writes and reads by a glob; httpfs comes from PyPI"
+    }
+
+
+class S3aRules(Sdk):
+    name = "Hadoop S3A"
+    command = (OWN_PYTHON, "-m", f"{_PROGRAMS}.s3a_rules_program")
+    lacks: ClassVar[Mapping[Column, str]] = dict.fromkeys(
+        set(Column) - {Column.LISTED, Column.COPY}, "not Hadoop itself, but the rules by which it tracks changes"
+    )

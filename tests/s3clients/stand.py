@@ -27,6 +27,13 @@ class Stand:
     def put(self, key: str, body: bytes) -> None:
         self.s3.put_object(Bucket=self.endpoint.bucket, Key=key, Body=body)
 
+    def put_parts(self, key: str, body: bytes) -> None:
+        """Upload an object as one part."""
+        name = {"Bucket": self.endpoint.bucket, "Key": key}
+        upload = {**name, "UploadId": self.s3.create_multipart_upload(**name)["UploadId"]}
+        etag = self.s3.upload_part(**upload, PartNumber=1, Body=body)["ETag"]
+        self.s3.complete_multipart_upload(**upload, MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": etag}]})
+
     def read(self, key: str, *, begin: int = 0) -> bytes:
         wanted = {"Range": f"bytes={begin}-"} if begin else {}
         data: bytes = self.s3.get_object(Bucket=self.endpoint.bucket, Key=key, **wanted)["Body"].read()

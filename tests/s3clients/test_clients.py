@@ -33,6 +33,11 @@ _rows: dict[page.Row, dict[Column, str]] = {}
 _versions: dict[str, str] = {}
 
 
+def _who_has(column: Column) -> pytest.MarkDecorator:
+    kinds = [kind for kind in CLIENTS if column not in kind.lacks]
+    return pytest.mark.parametrize("client", kinds, indirect=True, ids=lambda kind: kind.name)
+
+
 @contextmanager
 def _cell(client: Client, stand: Stand, column: Column) -> Iterator[str]:
     """Note whether the block held, and give it a prefix of its own."""
@@ -44,6 +49,7 @@ def _cell(client: Client, stand: Stand, column: Column) -> Iterator[str]:
     cells[column] = page.YES
 
 
+@_who_has(Column.PUT)
 def test_put(client: Client, stand: Stand, small: Path, tmp_path: Path) -> None:
     with _cell(client, stand, Column.PUT) as prefix:
         empty = tmp_path / "empty"
@@ -56,6 +62,7 @@ def test_put(client: Client, stand: Stand, small: Path, tmp_path: Path) -> None:
         stand.require_sealed(f"{prefix}small", small.read_bytes())
 
 
+@_who_has(Column.GET)
 def test_get(client: Client, stand: Stand, small: Path, tmp_path: Path) -> None:
     with _cell(client, stand, Column.GET) as prefix:
         for name, body in (("small", small.read_bytes()), ("empty", b"")):
@@ -64,6 +71,7 @@ def test_get(client: Client, stand: Stand, small: Path, tmp_path: Path) -> None:
             assert (tmp_path / name).read_bytes() == body
 
 
+@_who_has(Column.RANGE)
 def test_range(client: Client, stand: Stand, small: Path, tmp_path: Path) -> None:
     with _cell(client, stand, Column.RANGE) as prefix:
         stand.put(f"{prefix}small", small.read_bytes())
@@ -71,6 +79,7 @@ def test_range(client: Client, stand: Stand, small: Path, tmp_path: Path) -> Non
         assert (tmp_path / "range").read_bytes() == small.read_bytes()[FIRST : LAST + 1]
 
 
+@_who_has(Column.MULTIPART)
 def test_multipart(client: Client, stand: Stand, large: Path, tmp_path: Path) -> None:
     with _cell(client, stand, Column.MULTIPART) as prefix:
         key = f"{prefix}large"
@@ -96,6 +105,7 @@ def test_multipart(client: Client, stand: Stand, large: Path, tmp_path: Path) ->
         stand.require_absent(keys)
 
 
+@_who_has(Column.LIST)
 def test_list(client: Client, stand: Stand, small: Path) -> None:
     with _cell(client, stand, Column.LIST) as prefix:
         body = small.read_bytes()
@@ -108,9 +118,18 @@ def test_list(client: Client, stand: Stand, small: Path) -> None:
         assert client.sizes(prefix) == sizes
 
 
-@pytest.mark.parametrize(
-    "client", [kind for kind in CLIENTS if Column.SYNC not in kind.lacks], indirect=True, ids=lambda kind: kind.name
-)
+@_who_has(Column.LISTED)
+def test_read_listed(client: Client, stand: Stand, small: Path) -> None:
+    with _cell(client, stand, Column.LISTED) as prefix:
+        body = small.read_bytes()
+        sizes = {f"{prefix}{name}": length for name, length in {"1": 1, "whole": CHUNK, "more": 3 * CHUNK}.items()}
+        for key, length in sizes.items():
+            stand.put(key, body[:length])
+        stand.put_parts(f"{prefix}parts", body)
+        assert client.read_listed(prefix) == sizes | {f"{prefix}parts": len(body)}
+
+
+@_who_has(Column.SYNC)
 def test_sync(client: Client, stand: Stand, small: Path, tmp_path: Path) -> None:
     with _cell(client, stand, Column.SYNC) as prefix:
         here, there = tmp_path / "here", tmp_path / "there"
@@ -131,6 +150,7 @@ def test_sync(client: Client, stand: Stand, small: Path, tmp_path: Path) -> None
         stand.require_sealed(f"{prefix}folder/c", small.read_bytes())
 
 
+@_who_has(Column.COPY)
 def test_copy(client: Client, stand: Stand, small: Path) -> None:
     with _cell(client, stand, Column.COPY) as prefix:
         stand.s3.put_object(
@@ -147,6 +167,7 @@ def test_copy(client: Client, stand: Stand, small: Path) -> None:
         stand.require_sealed(f"{prefix}target", small.read_bytes())
 
 
+@_who_has(Column.PRESIGN)
 def test_presign(client: Client, stand: Stand, small: Path) -> None:
     with _cell(client, stand, Column.PRESIGN) as prefix:
         stand.put(f"{prefix}small", small.read_bytes())
@@ -174,6 +195,7 @@ def _request(url: str, method: str, stand: Stand, body: bytes | None = None) -> 
         return answer.status, answer.read()
 
 
+@_who_has(Column.DELETE)
 def test_delete(client: Client, stand: Stand) -> None:
     with _cell(client, stand, Column.DELETE) as prefix:
         keys = [f"{prefix}{name}" for name in ("one", "two", "with space & plus+")]
@@ -198,10 +220,11 @@ def test_the_page_says_what_was_observed() -> None:
 
 
 def _remarks() -> list[str]:
-    return [
-        f"{client.name}, {column}: {words[column]}"
-        for client in CLIENTS
-        for words in (client.lacks, client.remarks)
-        for column in Column
-        if column in words
-    ]
+    """Return a line for each remark, with all columns that it is about."""
+    lines = []
+    for client in CLIENTS:
+        for words in (client.lacks, client.remarks):
+            for remark in dict.fromkeys(words[column] for column in Column if column in words):
+                columns = ", ".join(column for column in Column if words.get(column) == remark)
+                lines.append(f"{client.name}, {columns}: {remark}")
+    return lines

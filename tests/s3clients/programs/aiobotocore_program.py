@@ -62,6 +62,14 @@ async def sizes(s3: S3, prefix: str) -> dict[str, int]:
     return {entry["Key"]: entry["Size"] async for page in pages for entry in page.get("Contents", ())}
 
 
+async def read_listed(s3: S3, prefix: str) -> dict[str, int]:
+    found = {}
+    for entry in (await s3.list_objects_v2(Bucket=BUCKET, Prefix=prefix))["Contents"]:
+        answer = await s3.get_object(Bucket=BUCKET, Key=entry["Key"], IfMatch=entry["ETag"])
+        found[entry["Key"]] = len(await answer["Body"].read())
+    return found
+
+
 async def copy(s3: S3, source: str, target: str) -> None:
     await s3.copy_object(Bucket=BUCKET, Key=target, CopySource={"Bucket": BUCKET, "Key": source})
 
@@ -87,7 +95,7 @@ def main() -> None:
 
             return lambda **arguments: runner.run(run(**arguments))
 
-        acts = (version, put, put_large, get, read_range, sizes, copy, presign, delete)
+        acts = (version, put, put_large, get, read_range, read_listed, sizes, copy, presign, delete)
         serve({act.__name__: operation(act) for act in acts})
         runner.run(stack.aclose())
 

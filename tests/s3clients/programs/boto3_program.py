@@ -38,6 +38,14 @@ def sizes(prefix: str) -> dict[str, int]:
     return {entry["Key"]: entry["Size"] for page in pages for entry in page.get("Contents", ())}
 
 
+def read_listed(prefix: str) -> dict[str, int]:
+    found = {}
+    for entry in S3.list_objects_v2(Bucket=BUCKET, Prefix=prefix)["Contents"]:
+        answer = S3.get_object(Bucket=BUCKET, Key=entry["Key"], IfMatch=entry["ETag"])
+        found[entry["Key"]] = len(answer["Body"].read())
+    return found
+
+
 def copy(source: str, target: str) -> None:
     S3.copy({"Bucket": BUCKET, "Key": source}, BUCKET, target)
 
@@ -52,4 +60,5 @@ def delete(keys: list[str]) -> None:
     S3.delete_objects(Bucket=BUCKET, Delete={"Objects": [{"Key": key} for key in keys]})
 
 
-serve({act.__name__: act for act in (version, put, put_large, get, read_range, sizes, copy, presign, delete)})
+acts = (version, put, put_large, get, read_range, read_listed, sizes, copy, presign, delete)
+serve({act.__name__: act for act in acts})

@@ -49,6 +49,16 @@ const operations = {
     }
     return found;
   },
+  async read_listed({ prefix }) {
+    const found = {};
+    for await (const page of paginateListObjectsV2({ client: s3 }, { Bucket, Prefix: prefix })) {
+      for (const { Key, ETag } of page.Contents ?? []) {
+        const { Body } = await s3.send(new GetObjectCommand({ Bucket, Key, IfMatch: ETag }));
+        found[Key] = (await Body.transformToByteArray()).length;
+      }
+    }
+    return found;
+  },
   async copy({ source, target }) {
     await s3.send(new CopyObjectCommand({ Bucket, Key: target, CopySource: `${Bucket}/${source}` }));
   },

@@ -35,6 +35,16 @@ def sizes(prefix: str) -> dict[str, int]:
     return {name.removeprefix(f"{BUCKET}/"): entry["size"] for name, entry in found.items()}
 
 
+def read_listed(prefix: str) -> dict[str, int]:
+    FILES.invalidate_cache()
+    names = [entry["name"] for entry in FILES.ls(f"{BUCKET}/{prefix}", detail=True)]
+    found = {}
+    for name in names:
+        with FILES.open(name, "rb") as source:  # with the ETag that ls has kept
+            found[name.removeprefix(f"{BUCKET}/")] = len(source.read())
+    return found
+
+
 def copy(source: str, target: str) -> None:
     FILES.cp_file(f"{BUCKET}/{source}", f"{BUCKET}/{target}")
 
@@ -48,4 +58,5 @@ def delete(keys: list[str]) -> None:
     FILES.rm([f"{BUCKET}/{key}" for key in keys])
 
 
-serve({act.__name__: act for act in (version, put, get, read_range, sizes, copy, presign, delete)} | {"put_large": put})
+acts = (version, put, get, read_range, read_listed, sizes, copy, presign, delete)
+serve({act.__name__: act for act in acts} | {"put_large": put})
