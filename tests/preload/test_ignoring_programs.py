@@ -67,6 +67,17 @@ class TestStatic:
         assert result.returncode == 0, result
         assert result.stdout == b"DB_PASSWORD=s3cret\nPLAIN=plain\n"
 
+    @pytest.mark.parametrize("build_options", [("gcc",), ("gcc", "-static")], ids=str)
+    @pytest.mark.parametrize("wrapper", [["env"], ["setsid"], ["timeout", "20"]], ids=str)
+    def test_behind_a_static_wrapper(
+        self, launcher: Launcher, build: Build, wrapper: list[str], build_options: tuple[str, ...]
+    ) -> None:
+        # As su-exec, gosu and s6's tools are: they exec by themselves, past the library.
+        command = [*EXEC, "busybox", *wrapper, build("print", *build_options), "DB_PASSWORD"]
+        result = launcher.run(command, secrets={"DB_PASSWORD": PASSWORD})
+
+        assert result.stdout == b"DB_PASSWORD=s3cret\n", result
+
     def test_script_of_a_static_shell(self, launcher: Launcher, tmp_path: Path) -> None:
         script = tmp_path / "script"
         script.write_text(f'#!{shutil.which("busybox")} sh\necho "$0 $1 $DB_PASSWORD"\n')
