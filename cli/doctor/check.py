@@ -73,4 +73,6 @@ def diagnose(settings: WrapperSettings) -> Diagnosis:
     """Carry out every probe."""
     machine = list(probe_machine(settings))
     installation = list(probe_installation(settings, now=time.time()))
-    return Diagnosis(settings.require, machine, installation, rungs(settings.require))
+    return Diagnosis(
+        settings.require, machine, installation, rungs(settings.require, new_privileges=settings.new_privileges)
+    )

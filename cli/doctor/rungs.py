@@ -33,12 +33,14 @@ class Rung:
         return {"kind": self.kind, "rung": self.way or None, "memory": self.memory or None, "why": self.why}
 
 
-def rungs(require: str) -> list[Rung]:
+def rungs(require: str, *, new_privileges: bool = False) -> list[Rung]:
     """Try every way and return what each kind of program would get.
 
     Args:
         require: the floor, one of ``wrapper.settings.REQUIREMENTS``.
+        new_privileges: whether programs may gain privileges.
     """
+    setuid_gains = ("", "", "--new-privileges: its loader would ignore the library")
     dynamic, static = _tried(DYNAMIC, require), _tried(STATIC, require)
     loader = "its loader loads the library"
     return [
@@ -56,7 +58,11 @@ def rungs(require: str) -> list[Rung]:
             "of the file: by ptrace and without them, unless root runs it; give ambient ones instead",
         ),
         _row("script", dynamic, "as its interpreter; shown for a dynamic one"),
-        _row("setuid", dynamic, "runs without the bit's effect: run sets no_new_privs"),
+        _row(
+            "setuid",
+            setuid_gains if new_privileges else dynamic,
+            "runs without the bit's effect: run sets no_new_privs",
+        ),
     ]
 
 

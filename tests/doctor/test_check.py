@@ -87,6 +87,7 @@ class TestThisMachine:
         assert document["ok"]
         found = finding(document, f"--{setting}")
         assert (found["status"], found["hint"]) == ("warning", f"leave out --{setting} where nothing needs it")
+        assert (ways(document)["setuid"] == (None, None)) == (setting == "new-privileges")
 
     def test_a_machine_without_yama_is_a_problem_where_launches_insist_on_it(self, doctor: Doctor) -> None:
         document = doctor.document("--require-yama")
