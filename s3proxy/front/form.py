@@ -17,6 +17,8 @@ FILE_FIELD: Final = "file"
 _BOUNDARY: Final = re.compile(r"[0-9A-Za-z'()+_,./:=? -]{0,69}[0-9A-Za-z'()+_,./:=?-]")
 _CRLF: Final = b"\r\n"
 _HEAD_END: Final = b"\r\n\r\n"
+_MAX_HEAD_LINES: Final = 16  # a field has two or three
+_MAX_PARAMETERS: Final = 64  # of a header; what reads them takes the square of their number
 _POLICY_BYTES: Final = 64 * 1024  # a policy may be longer than all other fields together
 
 
@@ -47,6 +49,8 @@ class FormReader:
         Raises:
             S3Error: MalformedPOSTRequest, as it names no boundary.
         """
+        if content_type.count(";") > _MAX_PARAMETERS:
+            _malformed("its Content-Type has too many parameters")
         message = Message()
         message["content-type"] = content_type
         boundary = message.get_boundary("")
@@ -56,6 +60,7 @@ class FormReader:
         self._state = _State.PREAMBLE
         self._kept = bytearray(_CRLF)  # so that the first delimiter is like the others
         self._consumed = -len(_CRLF)
+        self._searched = 0  # up to where what is kept has no delimiter
         self._name = ""
         self._file_at = 0
         self.fields: list[tuple[str, str]] = []
@@ -113,7 +118,9 @@ class FormReader:
             return self._after_delimiter()
         if self._state is _State.HEAD:
             return self._head()
-        at = self._kept.find(self._delimiter)
+        at = self._kept.find(self._delimiter, self._searched)
+        if at < 0:  # a field that comes byte by byte is searched once
+            self._searched = max(0, len(self._kept) - len(self._delimiter) + 1)
         if self._state is _State.PREAMBLE and at > 0:
             _malformed("something stands before its first field")
         if self._state is _State.FIELD and at < 0:
@@ -166,13 +173,17 @@ class FormReader:
     def _take(self, length: int) -> bytes:
         taken = bytes(self._kept[:length])
         del self._kept[:length]
+        self._searched = 0
         self._consumed += length
         return taken
 
 
 def _parse_head(raw: bytes) -> Message:
+    lines = raw.split(_CRLF)
+    if len(lines) > _MAX_HEAD_LINES or raw.count(b";") > _MAX_PARAMETERS:
+        _malformed("a field has a malformed head")
     head = Message()
-    for line in raw.split(_CRLF):
+    for line in lines:
         name, colon, value = line.decode("utf-8", "surrogateescape").partition(":")
         if not colon or name.lower() in head:
             _malformed("a field has a malformed head")

@@ -13,7 +13,8 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from html import unescape
-from typing import Final, NamedTuple
+from itertools import islice
+from typing import Final, NamedTuple, NoReturn
 
 from s3proxy.front.xml_write import escape
 from s3proxy.keys.policies import Mode, Policy
@@ -21,11 +22,14 @@ from s3proxy.objects.etags import FOLDER_ETAG, opaque_etag
 from strongroom.errors import PeerError
 from strongroom.sealed.sizes import listed_plaintext_bytes
 
-_ENTRY: Final = re.compile(r"<(Contents|Version)>(.*?)</\1>", re.DOTALL)
+_ENTRY: Final = re.compile(r"<(Contents|Version)>")
 _ANY_ENTRY: Final = re.compile(r"<(?:[^<>\s/:]*:)?(?:Contents|Version)(?=[\s/>])")
 _LEAF: Final = re.compile(r"<(Key|VersionId|ETag|Size)>([^<]*)</\1>")
 _REPLACED: Final = re.compile(r"<(ETag|Size|ChecksumAlgorithm|ChecksumType)>[^<]*</\1>")  # these describe ciphertext
 _DIGITS: Final = re.compile(r"[0-9]{1,19}")
+MAX_ENTRIES: Final = 10_000  # S3 lists 1,000, and some stores can be told to list more
+_MAX_TAGS: Final = 24 * MAX_ENTRIES  # openings and ends; looking at each is what a hostile page costs
+_MAX_TEXT_CHARS: Final = 16 << 10  # a key of 1,024 bytes, percent-encoded and escaped, and room
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +71,11 @@ def entries_in(page: str) -> list[Listed]:
     Raises:
         PeerError: the page is written in another way than stores write it.
     """
-    found = list(_entries(page))
-    if len(found) != len(_ANY_ENTRY.findall(page)) or "<!" in page:
-        msg = "the store answers a list that cannot be read"
-        raise PeerError(msg)
+    if page.count("<") > _MAX_TAGS:
+        _refuse()
+    found = list(islice(_entries(page), MAX_ENTRIES + 1))
+    if len(found) > MAX_ENTRIES or len(found) != len(_ANY_ENTRY.findall(page)) or "<!" in page:
+        _refuse()
     return found
 
 
@@ -109,9 +114,18 @@ def plaintext_shown(entry: Listed, policy: Policy | None, seen: Seen | None) -> 
 
 
 def _entries(page: str) -> Iterator[Listed]:
-    for match in _ENTRY.finditer(page):
-        leaves = dict(_LEAF.findall(match[2]))
-        if "&" in match[2]:
+    at = 0
+    while match := _ENTRY.search(page, at):
+        closing = f"</{match[1]}>"
+        end = page.find(closing, match.end())
+        if end < 0:
+            return  # and for every later one: looking for it each time would take the square of the page
+        at = end + len(closing)
+        text = page[match.end() : end]
+        leaves = dict(_LEAF.findall(text))
+        if "&" in text:
+            if max(map(len, leaves.values()), default=0) > _MAX_TEXT_CHARS:
+                _refuse()
             leaves = {name: unescape(text) for name, text in leaves.items()}
         yield Listed(
             leaves.get("Key", ""),
@@ -119,10 +133,15 @@ def _entries(page: str) -> Iterator[Listed]:
             leaves.get("ETag", ""),
             leaves.get("Size", ""),
             match.start(),
-            match.end(),
+            at,
         )
 
 
 def _replacing(size: int, etag: str) -> Callable[[re.Match[str]], str]:
     texts = {"Size": f"<Size>{size}</Size>", "ETag": f"<ETag>{escape(etag)}</ETag>"}
     return lambda match: texts.get(match[1], "")
+
+
+def _refuse() -> NoReturn:
+    msg = "the store answers a list that cannot be read"
+    raise PeerError(msg)

@@ -22,7 +22,7 @@ from s3proxy.store.client import Store, StoreRequest, read_all
 from s3proxy.store.errors import store_error
 from strongroom.errors import PeerError, StrongroomError, UnavailableError
 
-MAX_PAGE_BYTES: Final = 16 << 20  # 1,000 names of 1,024 bytes, each byte percent-encoded, and room
+MAX_PAGE_BYTES: Final = 6 << 20  # 1,000 names of 1,024 bytes, each byte percent-encoded, and room
 _LOOKS_AT_ONCE: Final = 16
 _KEPT_LOOKS: Final = 100_000  # about 300 bytes each
 

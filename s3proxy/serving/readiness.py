@@ -45,6 +45,9 @@ class Readiness:
             async with asyncio.timeout(_TIMEOUT_S), self._backing.store.exchange(request) as response:
                 return Part(ok=response.status == HTTPStatus.OK, detail=f"the store answers {response.status}")
         except TimeoutError:
+            taken, count = self._backing.store.connections_in_use
+            if taken >= count:  # the store may well be idle
+                return Part(ok=False, detail=f"all {count} connections to the store are in use")
             return Part(ok=False, detail=f"the store did not answer within {_TIMEOUT_S:g} s")
         except StrongroomError as error:
             return Part(ok=False, detail=error.message)

@@ -26,6 +26,7 @@ from s3proxy.front.signing_keys import SigningKeys
 from s3proxy.store.capabilities import Capabilities
 from s3proxy.store.connections import READ_BYTES, Body, StoreAnswer, StoreConnections, StoreUnreachableError, Timeouts
 from s3proxy.store.framing import UPLOAD_HEADERS, Framing, checksum_of, has_checksum, md5_of
+from s3proxy.store.places import StoreBusyError
 from strongroom.errors import ConfigError, PeerError, UnavailableError
 
 _NOT_IN_A_HEADER: Final = re.compile(r"[\r\n\0]")  # RFC 9110, section 5.5
@@ -114,6 +115,11 @@ class Store:
             limit=connections,
         )
 
+    @property
+    def connections_in_use(self) -> tuple[int, int]:
+        """How many connections are in use, and how many there may be."""
+        return self._connections.places.taken, self._connections.places.count
+
     async def close(self) -> None:
         """Close all connections."""
         await self._connections.close()
@@ -123,7 +129,7 @@ class Store:
         """Send a request and give the answer, whatever its status. What is not read of it closes its connection.
 
         Raises:
-            UnavailableError: the store cannot be reached, or is too slow.
+            UnavailableError: the store cannot be reached, or is too slow, or all connections to it are in use.
             PeerError: its answer is nonsense, or ends early.
         """
         if request.key and not request.is_trial:
@@ -141,6 +147,9 @@ class Store:
             self._observe("timeout", time.perf_counter() - begin)
             msg = "the store did not answer in time"
             raise UnavailableError(msg, hint="it is overloaded, stopped, or the network drops packets") from error
+        except StoreBusyError:
+            self._observe("busy", time.perf_counter() - begin)
+            raise
         except StoreUnreachableError:
             self._observe("unreachable", time.perf_counter() - begin)
             raise

@@ -3,6 +3,10 @@
 A ``ClientSession`` does for each request what a client of the whole web needs (redirects, cookies, proxies, tracing,
 URLs); for one host that is half of what an exchange costs. ADR 0011 has the figures. What is left is a pool, a
 request head, a body with backpressure, and deadlines.
+
+A client that sends or takes slowly holds a connection for as long as it is let. So transfers that may last, in either
+direction, may hold only a part of the connections (``places``), and an answer that is short gives its connection back
+when the store has sent it, not when the client has taken it.
 """
 
 import asyncio
@@ -19,6 +23,7 @@ import aiohttp
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.http import RawResponseMessage
 
+from s3proxy.store.places import StorePlaces
 from strongroom.errors import UnavailableError
 
 READ_BYTES: Final = 1 << 17  # what is read ahead of an answer: half of it, then TCP holds the store back
@@ -70,13 +75,13 @@ class StoreConnections:
             port: of TCP.
             tls: None for plain HTTP.
             timeouts: of every exchange.
-            limit: so many connections at the most; further exchanges wait for one.
+            limit: so many connections at the most; further exchanges wait for one, and not for long.
         """
         self._host = host
         self._port = port
         self._tls = tls
         self._timeouts = timeouts
-        self._free = asyncio.Semaphore(limit)
+        self.places = StorePlaces(limit)
         self._idle: deque[_Connection] = deque()
 
     async def close(self) -> None:
@@ -98,16 +103,37 @@ class StoreConnections:
                 store may have had it.
 
         Raises:
+            StoreBusyError: all connections are in use.
             StoreUnreachableError: the store cannot be reached.
             TimeoutError: it is too slow.
             aiohttp.ClientError, HttpProcessingError: the connection broke, or the answer is no HTTP.
         """
-        async with self._free:
+        place = await self.places.take(lasting=not isinstance(body, bytes | None))
+        connection: _Connection | None = None
+
+        def give_back() -> None:
+            """Give back what is held; the first time counts."""
+            nonlocal connection
+            if connection is not None:
+                done, connection = connection, None
+                self._release(done)
+                place.give_back()
+
+        try:
             connection, answer = await self._send(method, head, body, repeatable=repeatable)
-            try:
-                yield answer
-            finally:
-                self._release(connection)
+            if not _is_short(answer):
+                await place.outlast()
+        except BaseException:
+            if connection is not None:
+                connection.abort()
+            place.give_back()
+            raise
+        used = connection
+        answer.content.on_eof(lambda: give_back() if used.may_be_used_again() else None)
+        try:
+            yield answer
+        finally:
+            give_back()
 
     async def _send(
         self, method: str, head: bytes, body: Body, *, repeatable: bool
@@ -233,6 +259,12 @@ class _Connection(ResponseHandler):
         if self.transport is None:
             raise aiohttp.ServerDisconnectedError
         self.transport.write(data)
+
+
+def _is_short(answer: StoreAnswer) -> bool:
+    """Return whether an answer is read ahead as a whole, so that it does not depend on who takes it."""
+    length = answer.headers.get("Content-Length", "")
+    return answer.method == "HEAD" or answer.content.at_eof() or (length.isdigit() and int(length) <= READ_BYTES)
 
 
 def _retrieve(sender: "asyncio.Task[None]") -> None:

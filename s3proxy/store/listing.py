@@ -11,7 +11,7 @@ from s3proxy.store.client import Store, StoreRequest, read_all
 from s3proxy.store.errors import store_error
 from strongroom.errors import PeerError, StrongroomError
 
-_MAX_PAGE_BYTES: Final = 16 << 20  # 1,000 names of 1,024 bytes, each byte percent-encoded, and room
+_MAX_PAGE_BYTES: Final = 6 << 20  # 1,000 names of 1,024 bytes, each byte percent-encoded, and room
 
 
 @dataclass(frozen=True)
