@@ -14,13 +14,15 @@ from s3proxy.objects.read import ObjectReader
 from s3proxy.objects.write import ObjectWriter
 from s3proxy.serving.client_credentials import ClientCredentials
 from s3proxy.serving.dispatch import Dispatcher
-from s3proxy.serving.memory import MemoryBudget
 from s3proxy.serving.metrics import Metrics
 from s3proxy.serving.operations import Parts, handlers_of
+from s3proxy.serving.pace import Patience
+from s3proxy.serving.places import Places
 from s3proxy.serving.readiness import Readiness
 from s3proxy.settings import ProxySettings
 from strongroom.kept_files import KeptFiles
 from strongroom.logs import log_event
+from strongroom.service.connections import ConnectionLimits, Connections
 from strongroom.service.health import Health
 from strongroom.service.listening import Listener, addresses_of, listen, tell_parent
 from strongroom.service.upkeep import repeat
@@ -59,7 +61,13 @@ class Proxy:
             backing.known,
             buffered_bytes=settings.buffered_body_bytes,
         )
-        self._memory = MemoryBudget(settings.memory_bytes)
+        self._connections = Connections(_connection_limits(settings), count=self.metrics.shed)
+        self._places = Places(
+            requests=settings.max_requests,
+            unknown_requests=settings.max_unknown_requests,
+            memory_bytes=settings.memory_bytes,
+            count=self.metrics.shed,
+        )
         self.front = Dispatcher(
             handlers_of(
                 Parts(
@@ -88,10 +96,15 @@ class Proxy:
             metrics=self.metrics,
             domains=tuple(name.strip().lower() for name in settings.domains.split(",") if name.strip()),
             hidden_bucket=settings.system_bucket,
-            max_requests=settings.max_requests,
-            memory=self._memory,
+            places=self._places,
+            connections=self._connections,
             buffered_bytes=settings.buffered_body_bytes,
-            idle_s=settings.body_idle_timeout_s,
+            patience=Patience(
+                idle_s=settings.body_idle_timeout_s,
+                least_bytes_s=settings.body_least_bytes_s,
+                interval_s=settings.body_rate_interval_s,
+                short_s=settings.short_body_timeout_s,
+            ),
         )
         readiness = Readiness(backing, credentials=self._credentials, tls=self._tls)
         self._health = Health(parts=readiness.parts, metrics=self.metrics.expose)
@@ -117,6 +130,7 @@ class Proxy:
                 auto_decompress=False,
                 keepalive_timeout=settings.keepalive_timeout_s,
                 read_bufsize=_READ_BYTES,
+                lingering_time=0.0,  # the dispatcher has read on
             ),
             handle_signals=False,
             shutdown_timeout=_SHUTDOWN_S,
@@ -134,6 +148,7 @@ class Proxy:
             front,
             settings.listen,
             name="listen",
+            connections=self._connections,
             share_port=settings.share_port,
             tls=self._tls.front if self._tls else None,
         )
@@ -179,7 +194,10 @@ class Proxy:
 
     async def _note_gauges(self) -> None:
         self.metrics.in_flight.set(len(self.front.requests))
-        self.metrics.memory.set(self._memory.taken_bytes)
+        self.metrics.memory.set(self._places.taken_bytes)
+        unknown = self._connections.unknown
+        self.metrics.connections.labels("unknown").set(unknown)
+        self.metrics.connections.labels("known").set(self._connections.open - unknown)
         if self._backing.session is not None:
             self.metrics.token_ttl.set(self._backing.session.ttl_s)
 
@@ -188,3 +206,12 @@ def _server_tls(settings: ProxySettings, kept: KeptFiles | None) -> ReloadingSer
     if settings.tls_cert_file is None or settings.tls_key_file is None:
         return None
     return ReloadingServerContext(cert_file=settings.tls_cert_file, key_file=settings.tls_key_file, kept=kept)
+
+
+def _connection_limits(settings: ProxySettings) -> ConnectionLimits:
+    return ConnectionLimits(
+        connections=settings.max_connections,
+        unknown=settings.max_unknown_connections,
+        handshake_s=settings.head_timeout_s,
+        head_s=settings.head_timeout_s,
+    )

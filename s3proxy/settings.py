@@ -257,18 +257,78 @@ class ProxySettings:
     max_requests: int = setting(
         512, Rule("requests at work at once; more are told to slow down", unit="number", why="bounds memory", minimum=1)
     )
+    max_unknown_requests: int = setting(
+        64,
+        Rule(
+            "requests at work of unknown senders, beside those: without a signature, and forms until they are verified",
+            unit="number",
+            why="they have an eighth of memory_bytes, too, and take nothing from others",
+            minimum=1,
+        ),
+    )
+    max_connections: int = setting(
+        4096,
+        Rule(
+            "connections of clients at once, for each process; more wait in the kernel",
+            unit="number",
+            why="each is a descriptor, and some 20 KB or, with TLS, 300 KB",
+            minimum=2,
+        ),
+    )
+    max_unknown_connections: int = setting(
+        256,
+        Rule(
+            "of these, connections on which nothing but silence, TLS or a part of a head has come of an unknown client;"
+            " when there are more, the oldest of the address with most of them makes room",
+            unit="number",
+            why="a crowd of new clients gets through in a moment",
+            minimum=1,
+        ),
+    )
+    head_timeout_s: float = setting(
+        10.0,
+        Rule(
+            "wait for a first byte and TLS, and then for a whole head of a request of an unknown client",
+            unit="seconds",
+            why="known clients have keepalive_timeout_s",
+            minimum=0.1,
+        ),
+    )
     memory_bytes: int = setting(
         512 << 20,
         Rule(
             "what requests may hold at once, for each process; more wait, then are told to slow down",
             unit="bytes",
-            why="three times 1 MiB for a small body, 768 KiB for one that streams, whatever its size",
+            why="three times 1 MiB for a small body, 768 KiB for one that streams, whatever its size; a quarter is for"
+            " what needs less than 1 MiB, an eighth for unknown senders",
             minimum=8 << 20,
         ),
     )
     body_idle_timeout_s: float = setting(
         60.0,
         Rule("end a request whose client moves no byte for so long", unit="seconds", why="as S3 does", minimum=0.1),
+    )
+    body_least_bytes_s: int = setting(
+        1024,
+        Rule(
+            "end a request whose client sends its body, or takes its answer, more slowly than this",
+            unit="bytes a second",
+            why="each slow transfer holds a connection to the store; only waits for the client count; 0 is no limit",
+            minimum=0,
+        ),
+    )
+    body_rate_interval_s: float = setting(
+        15.0,
+        Rule("take the least rate over", unit="seconds", why="networks pause for seconds", minimum=0.1),
+    )
+    short_body_timeout_s: float = setting(
+        20.0,
+        Rule(
+            "wait for a whole document, and for the fields of a form until its file begins",
+            unit="seconds",
+            why="2 MiB at most",
+            minimum=0.1,
+        ),
     )
     keepalive_timeout_s: float = setting(
         60.0, Rule("close a connection without requests after", unit="seconds", why="SDKs keep pools", minimum=0.1)
@@ -308,6 +368,9 @@ class ProxySettings:
         if bool(self.credentials_file) == bool(self.credentials_secret):
             msg = "credentials_file, credentials_secret: one of them must be set"
             raise ConfigError(msg, hint="they say who may do what, from a file or from OpenBao")
+        if self.max_unknown_connections >= self.max_connections:
+            msg = f"max_unknown_connections={self.max_unknown_connections}: must be below max_connections"
+            raise ConfigError(msg, hint="the rest is for clients that are known")
         source = self.store_credentials
         named = source.startswith((PROFILE_SCHEME, "bao:"))
         if not named and source not in set(StoreCredentialSource):

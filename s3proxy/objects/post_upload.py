@@ -34,6 +34,7 @@ from s3proxy.objects.open import Name
 from s3proxy.objects.outgoing import Plain
 from s3proxy.objects.write import ObjectWriter
 from s3proxy.serving.incoming import XML_TYPE, Incoming
+from s3proxy.serving.memory import needed_bytes
 from strongroom.sealed.digests import Checksum, Digests
 
 _STATUSES: Final = {"200": HTTPStatus.OK, "201": HTTPStatus.CREATED}
@@ -59,6 +60,7 @@ class PostUploader:
             StrongroomError: it is refused, here or by the store.
         """
         form, body = FormReader(incoming.head.header("content-type")), incoming.open_body()
+        incoming.expect_short()
         arriving = incoming.plaintext(body)
         begun: list[bytes] = []
         async for piece in arriving:
@@ -80,6 +82,9 @@ class PostUploader:
         headers = _headers(upload, incoming.head)
         require_set(upload.principal, bucket, upload.key, headers)
         policy = self._policies.require(bucket, upload.key)
+        incoming.whole_by = None
+        size = needed_bytes(Operation.POST_OBJECT, body.length, buffered_bytes=self._buffered_bytes)
+        await incoming.place.become_known(upload.principal.name, size)
         file = _File(form, body, upload, begun, arriving)
         await file.read_ahead(self._buffered_bytes)
         plain, name = file.plain(want_md5=policy.etag is EtagMode.MD5), Name(bucket, upload.key)

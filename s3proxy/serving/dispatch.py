@@ -19,10 +19,12 @@ from s3proxy.front.head import make_head
 from s3proxy.front.operation_table import Operation
 from s3proxy.front.operations import Call, classify, host_bucket
 from s3proxy.front.signing_keys import SigningKeys
-from s3proxy.front.sigv4 import Verifier
+from s3proxy.front.sigv4 import Verified, Verifier
 from s3proxy.serving.incoming import XML_TYPE, BrokenOffError, Incoming, close_if_unread
-from s3proxy.serving.memory import MemoryBudget, needed_bytes
+from s3proxy.serving.memory import needed_bytes
 from s3proxy.serving.metrics import Metrics
+from s3proxy.serving.pace import Patience, Taking
+from s3proxy.serving.places import FIELDS_BYTES, Place, Places
 from s3proxy.store.capabilities import Capabilities
 from s3proxy.store.client import connection_broke
 from strongroom.errors import (
@@ -36,6 +38,7 @@ from strongroom.errors import (
 )
 from strongroom.logs import log_event
 from strongroom.sealed.refusal import RefusedError
+from strongroom.service.connections import Connections
 from strongroom.service.draining import RequestsAtWork
 
 _log = logging.getLogger(__name__)
@@ -43,6 +46,7 @@ _log = logging.getLogger(__name__)
 Handler = Callable[[Incoming], Awaitable[None]]
 _UNKNOWN: Final = "unknown"
 _DISCARD_S: Final = 5.0
+_FORMS: Final = frozenset({Operation.POST_OBJECT})
 
 
 class Dispatcher:
@@ -57,10 +61,10 @@ class Dispatcher:
         metrics: Metrics,
         domains: tuple[str, ...],
         hidden_bucket: str,
-        max_requests: int,
-        memory: MemoryBudget,
+        places: Places,
+        connections: Connections,
         buffered_bytes: int,
-        idle_s: float,
+        patience: Patience,
     ) -> None:
         """Take what serves each operation; an operation without a handler is not offered."""
         self._handlers = handlers
@@ -70,10 +74,10 @@ class Dispatcher:
         self._metrics = metrics
         self._domains = domains
         self._hidden_bucket = hidden_bucket
-        self._max_requests = max_requests
-        self._memory = memory
+        self._places = places
+        self._connections = connections
         self._buffered_bytes = buffered_bytes
-        self._idle_s = idle_s
+        self._patience = patience
         self.requests = RequestsAtWork()
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -97,15 +101,16 @@ class Dispatcher:
         self._metrics.begin_request()
         try:
             try:
-                if len(self.requests) > self._max_requests:
-                    code, msg = "SlowDown", "Please reduce your request rate."
-                    raise S3Error(code, msg, retry_after_s=1.0)  # noqa: TRY301 - told like any other
-                incoming = self._admit(request, request_id)
-                name = incoming.call.operation.value
-                operation = incoming.call.operation
-                body_bytes = request.content_length or 0
-                async with self._memory.take(needed_bytes(operation, body_bytes, buffered_bytes=self._buffered_bytes)):
-                    await self._handlers[operation](incoming)
+                verified, call = self._admit(request)
+                name = call.operation.value
+                place = await self._place(request, verified, call)
+                try:
+                    kept = verified.principal.is_anonymous or self._connections.know(request)
+                    on_answer = self.requests.answered if kept else _end_connection
+                    incoming = Incoming(request, call, verified, request_id, self._patience, place, on_answer)
+                    await self._handlers[call.operation](incoming)
+                finally:
+                    place.give_back()
                 assert incoming.response is not None  # noqa: S101 - a handler answers
                 response = incoming.response
             except BrokenOffError as error:
@@ -126,6 +131,8 @@ class Dispatcher:
         finally:
             moved = (incoming.received_bytes, incoming.sent_bytes) if incoming else (0, 0)
             seconds = time.perf_counter() - begin
+            if incoming is not None and incoming.cut:
+                self._metrics.shed(incoming.cut)
             self._metrics.request(name, status, seconds, *moved)
             fields: dict[str, str | int | float | bool | None] = {
                 "operation": name,
@@ -136,8 +143,17 @@ class Dispatcher:
             who = {"principal": incoming.verified.principal.name} if incoming else {}
             log_event(_log, logging.INFO, "request", fields | who | {"received": moved[0], "sent": moved[1]})
 
-    def _admit(self, request: web.BaseRequest, request_id: str) -> Incoming:
-        """Return the request if its sender is known and may do what it asks for.
+    async def _place(self, request: web.BaseRequest, verified: Verified, call: Call) -> Place:
+        """Take a place for a request."""
+        body_bytes = request.content_length or 0
+        wanted = needed_bytes(call.operation, body_bytes, buffered_bytes=self._buffered_bytes)
+        if verified.principal.is_anonymous:
+            # Of a form nobody is known before its fields have come.
+            return await self._places.take_unknown(min(wanted, FIELDS_BYTES) if call.operation in _FORMS else wanted)
+        return await self._places.take(verified.principal.name, wanted)
+
+    def _admit(self, request: web.BaseRequest) -> tuple[Verified, Call]:
+        """Return what a request asks for if its sender is known and may do it.
 
         Raises:
             S3Error: who sends it is not known, or may not, or it is not offered.
@@ -153,7 +169,7 @@ class Dispatcher:
             code, msg = "NotImplemented", f"{call.operation.value} is not implemented."
             raise S3Error(code, msg)
         self._capabilities().require(call.operation, verified.head)
-        return Incoming(request, call, verified, request_id, self._idle_s, self.requests.answered)
+        return verified, call
 
     def _require_visible(self, call: Call) -> None:
         if call.bucket == self._hidden_bucket:
@@ -176,7 +192,7 @@ class Dispatcher:
         response = web.Response(status=told.status, body=body, headers=headers)
         close_if_unread(request, response)
         self.requests.answered(response)
-        async with asyncio.timeout(self._idle_s):
+        with Taking(request, self._patience):
             await response.prepare(request)
             await response.write_eof()
         return response
@@ -215,6 +231,10 @@ def told_as(error: Exception) -> S3Error:  # noqa: PLR0911 - one for each kind o
     if isinstance(error, ConfigError):
         return S3Error("InvalidRequest", error.message)
     return S3Error("InternalError", "We encountered an internal error. Please try again.")
+
+
+def _end_connection(response: web.StreamResponse) -> None:
+    response.force_close()
 
 
 async def _discard(request: web.BaseRequest) -> None:

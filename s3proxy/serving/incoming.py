@@ -5,6 +5,7 @@ was written. An answer that has begun and cannot be finished is broken off, neve
 """
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -18,9 +19,11 @@ from s3proxy.front.errors import S3Error
 from s3proxy.front.head import RequestHead
 from s3proxy.front.operations import Call
 from s3proxy.front.sigv4 import Verified
+from s3proxy.serving.memory import MAX_DOCUMENT_BYTES
+from s3proxy.serving.pace import Patience, Sending, Taking
+from s3proxy.serving.places import Place
 
 XML_TYPE: Final = "application/xml"
-MAX_DOCUMENT_BYTES: Final = 2 << 20  # a CompleteMultipartUpload of 10,000 parts with checksums has 1.5 MB
 
 
 class BrokenOffError(Exception):
@@ -36,20 +39,26 @@ class Incoming:
         call: what it asks for.
         verified: who asks.
         request_id: of this exchange.
-        idle_s: patience with a client that moves no byte.
+        patience: with its client.
+        place: that it has.
         on_answer: called with each answer before it goes out.
         received_bytes: of plaintext, so far.
         sent_bytes: of bodies of answers, so far.
+        cut: why the client was cut off: "body" or "short_body" as it sends, or "answer" as it takes too slowly, or "".
+        whole_by: when what is short must have come, in seconds of the event loop; None while nothing short comes.
     """
 
     request: web.BaseRequest
     call: Call
     verified: Verified
     request_id: str
-    idle_s: float
+    patience: Patience
+    place: Place
     on_answer: Callable[[web.StreamResponse], None]
     received_bytes: int = 0
     sent_bytes: int = 0
+    cut: str = ""
+    whole_by: float | None = None
     response: web.StreamResponse | None = field(default=None, repr=False)
     _continued: bool = False
 
@@ -78,12 +87,14 @@ class Incoming:
             S3Error: it is not what it claims to be, or the client is too slow or gone.
         """
         await self._continue()
+        content, sending = self.request.content, Sending(self.patience)
         while True:
             try:
-                data = self.request.content.read_nowait()
-                if not data:
-                    async with asyncio.timeout(self.idle_s):
-                        data = await self.request.content.readany()
+                data = content.read_nowait()
+                if data:
+                    sending.moved_bytes += len(data)
+                else:
+                    data = await self._next(sending)
             except TimeoutError:
                 code, msg = "RequestTimeout", "Your socket connection to the server was not read from or written to."
                 raise S3Error(code, msg) from None
@@ -95,6 +106,36 @@ class Incoming:
             for piece in body.feed(data):
                 self.received_bytes += len(piece)
                 yield piece
+
+    async def _next(self, sending: Sending) -> bytes:
+        """Wait for the next bytes of the body; none are its end.
+
+        Raises:
+            TimeoutError: the client is too slow.
+        """
+        content, loop = self.request.content, asyncio.get_running_loop()
+        while True:
+            begin = loop.time()
+            look = begin + sending.next_look_s()
+            data: bytes | None = None
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(look if self.whole_by is None else min(look, self.whole_by)):
+                    data = await content.readany()
+            now = loop.time()
+            if data == b"":
+                return data
+            if self.whole_by is not None and now >= self.whole_by:
+                self.cut = "short_body"
+                raise TimeoutError
+            if not sending.waited(now - begin, len(data or b"")):
+                self.cut = "body"
+                raise TimeoutError
+            if data is not None:
+                return data
+
+    def expect_short(self) -> None:
+        """Give the client the time for something short, from now on."""
+        self.whole_by = asyncio.get_running_loop().time() + self.patience.short_s
 
     async def document(self, *, of_body: bool = True) -> bytes:
         """Return a short body, verified.
@@ -111,7 +152,9 @@ class Incoming:
         if body.length > MAX_DOCUMENT_BYTES:
             code, msg = "MaxMessageLengthExceeded", "Your request was too large."
             raise S3Error(code, msg)
+        self.expect_short()
         document = b"".join([bytes(piece) async for piece in self.plaintext(body)])
+        self.whole_by = None
         body.finish()
         return document
 
@@ -123,11 +166,13 @@ class Incoming:
         """
         response = web.Response(status=status, body=body)  # head and body in one packet
         self._begin(response, headers, len(body) if length < 0 else length)
+        taking = Taking(self.request, self.patience)
         try:
-            async with asyncio.timeout(self.idle_s):
+            with taking:
                 await response.prepare(self.request)
                 await response.write_eof()
         except OSError as error:
+            self._note_cut(taking)
             self.abort()
             raise BrokenOffError from error
         self.sent_bytes = 0 if self.request.method == "HEAD" else len(body)
@@ -149,22 +194,29 @@ class Incoming:
             return
         response = web.StreamResponse(status=status)
         self._begin(response, headers, length)
+        taking = Taking(self.request, self.patience)
         try:
-            await response.prepare(self.request)
-            await self._write(first)
-            del first
-            async for piece in pieces:
-                # The buffer behind a view is used again, and a slow client's transport would still point into it.
-                await self._write(bytes(piece))
-            if self.sent_bytes != length:
-                msg = "the answer has another length than was announced"
-                raise AssertionError(msg)  # noqa: TRY301 - caught below, like anything else
-            await response.write_eof()
+            with taking:
+                await response.prepare(self.request)
+                await self._write(first)
+                del first
+                async for piece in pieces:
+                    # The buffer behind a view is used again, and a slow client's transport would still point into it.
+                    await self._write(bytes(piece))
+                if self.sent_bytes != length:
+                    msg = "the answer has another length than was announced"
+                    raise AssertionError(msg)  # noqa: TRY301 - caught below, like anything else
+                await response.write_eof()
         except BaseException as error:
+            self._note_cut(taking)
             self.abort()
             if isinstance(error, Exception):
                 raise BrokenOffError from error
             raise
+
+    def _note_cut(self, taking: Taking) -> None:
+        if taking.is_cut:
+            self.cut = "answer"
 
     def abort(self) -> None:
         """Close the connection in a way that no client takes for an end."""
@@ -187,8 +239,7 @@ class Incoming:
         assert isinstance(writer, StreamWriter)  # noqa: S101 - of a response that was prepared
         await writer.write(piece, drain=False)
         if self.request.protocol.writing_paused:
-            async with asyncio.timeout(self.idle_s):
-                await writer.drain()
+            await writer.drain()  # ``Taking`` ends it
         self.sent_bytes += len(piece)
 
     async def _continue(self) -> None:

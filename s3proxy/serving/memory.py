@@ -12,10 +12,10 @@ from typing import Final
 
 from s3proxy.front.errors import S3Error
 from s3proxy.front.operation_table import Operation
-from s3proxy.serving.incoming import MAX_DOCUMENT_BYTES
 from strongroom.sealed.sizes import MAX_LOG2, MAX_PART_BYTES, STORE_MIN_PART_BYTES, part_log2
 
 WAIT_S: Final = 5.0  # SDKs come again after SlowDown; a place in line that lasts longer helps nobody
+MAX_DOCUMENT_BYTES: Final = 2 << 20  # a CompleteMultipartUpload of 10,000 parts with checksums has 1.5 MB
 STREAM_BYTES: Final = 768 << 10  # the buffers of both connections, twice filled, and a chunk on its way
 _COPIES: Final = 3  # as it came in, joined, sealed
 _CHUNK_COPIES: Final = 2  # plaintext and ciphertext
@@ -41,15 +41,33 @@ class MemoryBudget:
         Raises:
             S3Error: SlowDown, as there was no room in time.
         """
-        wanted = min(wanted_bytes, self._limit)
-        if self._waiting or self.taken_bytes + wanted > self._limit:
-            await self._wait(wanted)
-        else:
-            self.taken_bytes += wanted
+        wanted = await self.acquire(wanted_bytes)
         try:
             yield
         finally:
-            self._give_back(wanted)
+            self.release(wanted)
+
+    def has_room(self, wanted_bytes: int) -> bool:
+        """Return whether nobody would wait for so much."""
+        return not self._waiting and self.taken_bytes + min(wanted_bytes, self._limit) <= self._limit
+
+    async def acquire(self, wanted_bytes: int) -> int:
+        """Do what ``take`` begins with; return what is to be given to ``release``.
+
+        Raises:
+            S3Error: SlowDown, as there was no room in time.
+        """
+        wanted = min(wanted_bytes, self._limit)
+        if self.has_room(wanted):
+            self.taken_bytes += wanted
+        else:
+            await self._wait(wanted)
+        return wanted
+
+    def release(self, size: int) -> None:
+        """Give bytes back."""
+        self.taken_bytes -= size
+        self._wake()
 
     async def _wait(self, wanted: int) -> None:
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -60,7 +78,7 @@ class MemoryBudget:
                 await turn
         except BaseException as error:
             if turn.done() and not turn.cancelled():
-                self._give_back(wanted)  # it came, and nobody was there any more
+                self.release(wanted)  # it came, and nobody was there any more
             else:
                 with contextlib.suppress(ValueError):
                     self._waiting.remove(place)
@@ -70,10 +88,6 @@ class MemoryBudget:
             code, msg = "SlowDown", "Please reduce your request rate."
             hint = "the memory budget is used up; raise memory_bytes, or let fewer clients at it"
             raise S3Error(code, msg, hint=hint, retry_after_s=WAIT_S) from None
-
-    def _give_back(self, size: int) -> None:
-        self.taken_bytes -= size
-        self._wake()
 
     def _wake(self) -> None:
         while self._waiting and self.taken_bytes + self._waiting[0][0] <= self._limit:

@@ -49,6 +49,19 @@ class Metrics:
         self._refused = Counter(
             "strongroom_s3proxy_refused_objects", "Stored objects refused, by rule", ["rule"], registry=self.registry
         )
+        self._shed = Counter(
+            "strongroom_s3proxy_shed",
+            "Connections and requests that were cut off or refused a place, by reason",
+            ["reason"],
+            registry=self.registry,
+        )
+        self.connections = Gauge(
+            "strongroom_s3proxy_connections",
+            "Connections of clients, by whether the client is known",
+            ["client"],
+            multiprocess_mode="livesum",
+            registry=self.registry,
+        )
         self._store = Histogram(
             "strongroom_s3proxy_store_seconds",
             "Requests to the store until their answer begins, by outcome",
@@ -91,6 +104,10 @@ class Metrics:
     def refused(self, rule: int) -> None:
         """Count a stored object that broke a rule of the format."""
         self._refused.labels(str(rule)).inc()
+
+    def shed(self, reason: str) -> None:
+        """Count a connection or a request that was cut off, or that there was no place for."""
+        self._shed.labels(reason).inc()
 
     def store(self, outcome: str, seconds: float) -> None:
         """Count a request to the store."""

@@ -87,11 +87,15 @@ def _close_idle(runner: web.BaseRunner) -> int:
     return others
 
 
-def _is_sent(transport: asyncio.Transport) -> bool:
+def unsent_bytes(transport: asyncio.WriteTransport) -> int:
+    """Return how much was written to a transport that the kernel does not have yet."""
     # A transport of TLS tells what it has not encrypted yet, and nothing public tells what is encrypted and not sent.
     tls = getattr(transport, "_ssl_protocol", transport)
     if tls is None:
-        return True  # it has gone
+        return 0  # it has gone
     below = getattr(tls, "_transport", None)
-    written = not transport.get_write_buffer_size() and not (below and below.get_write_buffer_size())
-    return transport.is_closing() and written
+    return transport.get_write_buffer_size() + (below.get_write_buffer_size() if below else 0)
+
+
+def _is_sent(transport: asyncio.Transport) -> bool:
+    return transport.is_closing() and not unsent_bytes(transport)

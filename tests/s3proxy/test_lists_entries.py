@@ -3,7 +3,7 @@
 import pytest
 
 from s3proxy.keys.policies import Mode, Policy
-from s3proxy.lists.entries import Listed, Seen, entries_in, plaintext_shown, shown_page
+from s3proxy.lists.entries import MAX_ENTRIES, Listed, Seen, entries_in, plaintext_shown, shown_page
 from strongroom.errors import PeerError
 from strongroom.sealed.sizes import multipart_overhead_bytes, whole_stored_bytes
 
@@ -68,3 +68,20 @@ def test_what_no_proxy_has_sealed_stays() -> None:
     assert plaintext_shown(stored, SEALED, Seen(is_sealed=True, etag='"e"')) == (5, '"e"')
     for size in (0, 383, "", "-5", "x", "9" * 40):
         assert plaintext_shown(listed(size), SEALED, None) is None
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        "<Contents>" * 80_000,
+        "<Contents></Version>" * 80_000,
+        "<Contents><Key>k</Key></Contents>" * (MAX_ENTRIES + 1),
+        "<" * (6 << 20),
+        "<Contents><Key>" + "&#38;&" * (1 << 20) + "</Key></Contents>",
+    ],
+    ids=["never closed", "closed by another name", "too many", "nothing but openings", "a key of escapes"],
+)
+def test_a_page_made_to_be_slow_is_refused_in_one_pass(page: str) -> None:
+    """The first took minutes when the end of each entry was looked for anew; the time limit of the test shows it."""
+    with pytest.raises(PeerError, match="cannot be read"):
+        entries_in(page)

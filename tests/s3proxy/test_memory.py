@@ -132,7 +132,7 @@ def test_clients_that_read_nothing_pin_no_memory(tmp_path: Path, store: SeaweedS
 def test_a_budget_that_is_used_up_is_told_and_comes_back(tmp_path: Path, store: SeaweedServer) -> None:
     """Slow clients that hold buffered bodies use it up; when they go, others get in."""
     with (
-        ProxyProcess(tmp_path / "proxy", store, settings={"memory_bytes": 8 * MIB}) as proxy,
+        ProxyProcess(tmp_path / "proxy", store, settings={"memory_bytes": 13 * MIB}) as proxy,  # 8 for bodies
         contextlib.closing(client_of(proxy.url, proxy.access_key, proxy.secret_key, signature_version="s3v4")) as s3,
         contextlib.ExitStack() as slow,
     ):

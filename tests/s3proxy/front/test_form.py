@@ -99,3 +99,28 @@ def test_a_head_has_a_limit() -> None:
     with pytest.raises(S3Error) as caught:
         form.feed(b"--x-boundary\r\n" + b"x" * (MAX_FIELDS_BYTES + 1))
     assert caught.value.code == "MalformedPOSTRequest"
+
+
+@pytest.mark.parametrize("content_type", [TYPE + ";" * 8000, "multipart/form-data" + ';a="' * 2000])
+def test_a_content_type_with_very_many_parameters_is_refused(content_type: str) -> None:
+    with pytest.raises(S3Error, match="too many parameters"):
+        FormReader(content_type)
+
+
+@pytest.mark.parametrize(
+    "lines", [b"; a=b" * 1000, b"\r\n" + b"\r\n".join(b"a%d: b" % number for number in range(1000))]
+)
+def test_a_field_with_a_long_winded_head_is_refused(lines: bytes) -> None:
+    head = b"--x-boundary\r\nContent-Disposition: form-data; name=a" + lines + b"\r\n\r\n"
+    with pytest.raises(S3Error, match="a malformed head"):
+        FormReader(TYPE).feed(head)
+
+
+def test_a_field_that_comes_byte_by_byte_is_searched_once() -> None:
+    """In the square of its length this took a minute; the time limit of the test shows it."""
+    form = FormReader(TYPE)
+    form.feed(b"--x-boundary\r\nContent-Disposition: form-data; name=policy\r\n\r\n")
+    for _ in range(80_000):
+        form.feed(b"-")
+    form.feed(b"\r\n--x-boundary\r\nContent-Disposition: form-data; name=file\r\n\r\n")
+    assert form.fields == [("policy", "-" * 80_000)]

@@ -1,0 +1,134 @@
+"""Places and memory for requests: those of unknown senders have a small share of their own.
+
+Who sends a request is unknown until its signature was verified; of a form that is when its fields have come. What is
+sent without a signature stays unknown. None of them takes a place or memory from a sender that is known, and of these
+none takes all places. What needs little memory has a part of it that bodies cannot take.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Callable
+from typing import Final
+
+from s3proxy.front.errors import S3Error
+from s3proxy.serving.memory import STREAM_BYTES, MemoryBudget
+
+_SHARE_OF_ONE: Final = 0.75  # of all places: others must get in beside it
+_UNKNOWN_SHARE: Final = 0.125  # of memory
+_SHORT_SHARE: Final = 0.25  # of memory
+_SHORT_BYTES: Final = STREAM_BYTES + (192 << 10)  # a body of 64 KiB
+FIELDS_BYTES: Final = 512 << 10  # of a form: what was read ahead, and its fields three times
+
+
+class Places:
+    """What the requests of one process may take at once."""
+
+    def __init__(
+        self, *, requests: int, unknown_requests: int, memory_bytes: int, count: Callable[[str], None] = lambda _: None
+    ) -> None:
+        """Take the limits, and what is told why a request got no place."""
+        self._requests = requests
+        self._unknown_requests = unknown_requests
+        self._count = count
+        self._known: Counter[str] = Counter()  # by principal
+        self._known_count = 0
+        self._unknown_count = 0
+        unknown, short = int(memory_bytes * _UNKNOWN_SHARE), int(memory_bytes * _SHORT_SHARE)
+        self._unknown_memory = MemoryBudget(unknown)
+        self._short_memory = MemoryBudget(short)
+        self._memory = MemoryBudget(memory_bytes - unknown - short)
+
+    @property
+    def taken_bytes(self) -> int:
+        """The memory that is taken."""
+        return sum(one.taken_bytes for one in (self._unknown_memory, self._short_memory, self._memory))
+
+    async def take(self, principal: str, wanted_bytes: int) -> "Place":
+        """Take a place and memory for a sender that is known.
+
+        Raises:
+            S3Error: SlowDown, as there is none.
+        """
+        if self._known_count >= self._requests or self._known[principal] >= math.ceil(self._requests * _SHARE_OF_ONE):
+            raise self._full(reason="requests", hint="raise max_requests, or let fewer clients at it")
+        self._known_count += 1
+        self._known[principal] += 1
+        place = Place(self, principal)
+        budget = self._memory
+        if wanted_bytes <= _SHORT_BYTES and not budget.has_room(wanted_bytes):
+            budget = self._short_memory
+        await self._hold(place, budget, wanted_bytes)
+        return place
+
+    async def take_unknown(self, wanted_bytes: int) -> "Place":
+        """Take a place and memory for a sender that is not known.
+
+        Raises:
+            S3Error: SlowDown, as there is none.
+        """
+        if self._unknown_count >= self._unknown_requests:
+            raise self._full(
+                reason="unknown_requests", hint="too many requests without a signature, or forms whose fields come"
+            )
+        self._unknown_count += 1
+        place = Place(self, None)
+        await self._hold(place, self._unknown_memory, wanted_bytes)
+        return place
+
+    def leave(self, principal: str | None) -> None:
+        """Give a place back."""
+        if principal is None:
+            self._unknown_count -= 1
+            return
+        self._known_count -= 1
+        self._known[principal] -= 1
+        if not self._known[principal]:
+            del self._known[principal]
+
+    async def _hold(self, place: "Place", budget: MemoryBudget, wanted_bytes: int) -> None:
+        try:
+            place.budget, place.held_bytes = budget, await budget.acquire(wanted_bytes)
+        except BaseException as error:
+            self.leave(place.principal)
+            if isinstance(error, S3Error):
+                self._count("memory")
+            raise
+
+    def _full(self, *, reason: str, hint: str) -> S3Error:
+        self._count(reason)
+        return S3Error("SlowDown", "Please reduce your request rate.", hint=hint, retry_after_s=1.0)
+
+
+class Place:
+    """A place, and memory.
+
+    Attributes:
+        principal: whose; None for somebody unknown.
+        budget: that the memory is of.
+        held_bytes: of it.
+    """
+
+    __slots__ = ("_places", "budget", "held_bytes", "principal")
+
+    def __init__(self, places: Places, principal: str | None) -> None:
+        """Begin without memory."""
+        self._places = places
+        self.principal = principal
+        self.budget: MemoryBudget | None = None
+        self.held_bytes = 0
+
+    def give_back(self) -> None:
+        """Give all of it back."""
+        if self.budget is not None:
+            self.budget.release(self.held_bytes)
+        self._places.leave(self.principal)
+
+    async def become_known(self, principal: str, wanted_bytes: int) -> None:
+        """Change a place of an unknown sender for one of its own.
+
+        Raises:
+            S3Error: SlowDown, as there is none.
+        """
+        theirs = await self._places.take(principal, wanted_bytes)
+        self.give_back()
+        self.principal, self.budget, self.held_bytes = principal, theirs.budget, theirs.held_bytes
