@@ -1,6 +1,8 @@
 """Wiring: makes the parts from the settings, opens the ports, looks after them, and takes everything down in order."""
 
 import asyncio
+import contextlib
+import gc
 import logging
 import os
 import time
@@ -17,6 +19,7 @@ from bridge.reads import CoalescingReader
 from bridge.service import Limits, Service
 from bridge.settings import BridgeSettings, Durability
 from strongroom.errors import PeerError
+from strongroom.linux.process import return_free_memory
 from strongroom.logs import log_event
 from strongroom.openbao.connection import Call, Endpoint, OpenBao
 from strongroom.openbao.login import Credentials, Login
@@ -31,7 +34,9 @@ from strongroom.tls_reload import ReloadingServerContext
 _log = logging.getLogger(__name__)
 _HEALTH_TIMEOUT_S = 2.0  # of the question whether OpenBao is up; probes of Kubernetes give up after 1 s by default
 _HEALTH_STATUS_OK = 200
-_CONNECTIONS = 1024  # at once, at most 0.3 MiB each; callers ask once, and go
+_CONNECTIONS = 1024  # at once, some 0.1 MiB each; callers ask once, and go
+_CROWD = 100
+_REVOKE_TIMEOUT_S = 5.0  # at the end; the token ends by itself, too
 _LINGERING_S = 1.0  # for the rest of a body that is not wanted: closing at once would take the answer back (RST)
 _STANDBY_IS_FINE = {"standbyok": "true", "perfstandbyok": "true"}  # a standby node forwards what it is asked
 
@@ -80,6 +85,15 @@ class Bridge:
         self._callers = Callers(self._tls, greatest_age_s=settings.connection_age_s)
         self._front = Front(service, self._callers, self.metrics, settings)
         self._health = Health(parts=self._state_of_parts, metrics=self._render_metrics)
+        self._connections = Connections(
+            ConnectionLimits(
+                connections=_CONNECTIONS,
+                unknown=_CONNECTIONS,
+                handshake_s=settings.handshake_timeout_s,
+                head_s=settings.keepalive_timeout_s,
+            )
+        )
+        self._most_connections = 0  # since memory was given back
         self._runners: list[web.AppRunner] = []
         self._server: Listener | None = None
         self._care: list[asyncio.Task[None]] = []
@@ -98,20 +112,13 @@ class Bridge:
             front,
             settings.listen,
             name="listen",
-            connections=Connections(
-                ConnectionLimits(
-                    connections=_CONNECTIONS,
-                    unknown=_CONNECTIONS,
-                    handshake_s=settings.handshake_timeout_s,
-                    head_s=settings.keepalive_timeout_s,
-                )
-            ),
+            connections=self._connections,
             tls=self._tls.front,
         )
         # Apart, because a login may wait for OpenBao, and a probe for the disk, and a policy edit for neither.
         self._care = [
             asyncio.create_task(repeat(work, interval_s=settings.reload_interval_s))
-            for work in (self._follow_files, self._login.tick, self._audit.probe)
+            for work in (self._follow_files, self._login.tick, self._audit.probe, self._give_memory_back)
         ]
         addresses = {"https": addresses_of(self._server), "health": addresses_of(health_server)}
         fields = {name: ",".join(values) for name, values in addresses.items()}
@@ -142,7 +149,9 @@ class Bridge:
         await asyncio.gather(*self._care, return_exceptions=True)
         for runner in self._runners:
             await runner.cleanup()
-        await self._login.revoke()
+        with contextlib.suppress(TimeoutError):  # its threads may all wait for an OpenBao that does not answer
+            async with asyncio.timeout(_REVOKE_TIMEOUT_S):
+                await self._login.revoke()
         self._pool.close()
         await self._audit.close()
         log_event(_log, logging.INFO, "stopped")
@@ -165,6 +174,14 @@ class Bridge:
         self._tls.reload_if_changed()
         self._callers.end_those_that_are_over(self._runners[0])
         self._openbao.reload_if_changed()
+
+    async def _give_memory_back(self) -> None:
+        """After a crowd of connections has gone, give back what they took: some 0.1 MiB each, that glibc keeps."""
+        self._most_connections = max(self._most_connections, self._connections.open)
+        if self._most_connections - self._connections.open >= _CROWD:
+            self._most_connections = self._connections.open
+            gc.collect()  # connections that failed leave cycles
+            return_free_memory()
 
     async def _state_of_parts(self) -> dict[str, Part]:
         age_s = time.time() - self._policy.loaded_at

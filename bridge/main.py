@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+from asyncio.sslproto import SSLProtocol
 from collections.abc import Sequence
 
 from bridge.app import Bridge
@@ -10,6 +11,9 @@ from strongroom.errors import ConfigError
 from strongroom.logs import configure_logging
 from strongroom.service.command import run_command
 from strongroom.service.upkeep import report_loop_error
+
+# asyncio gives each connection 256 KiB to read into, before it is known who connects. Requests are small.
+_TLS_BUFFER_BYTES = 32 << 10
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -23,6 +27,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _run(settings: BridgeSettings) -> None:
     configure_logging("bridge", level=settings.log_level.value)
+    SSLProtocol.max_size = _TLS_BUFFER_BYTES
     asyncio.run(_serve(settings))
 
 

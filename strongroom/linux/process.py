@@ -1,4 +1,4 @@
-"""What a process of ours that holds secrets gives up, before it has any.
+"""What a process of ours that holds secrets gives up, before it has any, and the memory that it no longer needs.
 
 The wrapper does the same by ``wrapper.libc``: one more module would be paid for by every launch.
 """
@@ -11,6 +11,13 @@ _PR_SET_DUMPABLE = 4  # linux/prctl.h
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.prctl.argtypes = (ctypes.c_int, *[ctypes.c_ulong] * 4)
+
+
+def return_free_memory() -> None:
+    """Give pages that hold nothing any more back to the kernel, which glibc by itself does at the heap's end only."""
+    trim = getattr(_libc, "malloc_trim", None)  # musl has none, and less to return
+    if trim is not None:
+        trim(ctypes.c_size_t(0))
 
 
 def keep_memory_private() -> None:
