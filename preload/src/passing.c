@@ -3,6 +3,7 @@
 #include "bytes.h"
 #include "children.h"
 #include "compose.h"
+#include "fail.h"
 #include "delivery.h"
 #include "handover.h"
 #include "region_write.h"
@@ -65,6 +66,10 @@ static long make_region(const struct passing *passing) {
     }
     struct shared shared;
     long result = handover_make(state->rung, region_plan_bytes(&plan), &shared);
+    if (result == -EAGAIN) {
+        fail_say(passing->target->path, "is not started: its secrets beside ours are over the limit of locked memory, which "
+                                        "has to hold both for that moment; raise RLIMIT_MEMLOCK (ulimit -l)");
+    }
     if (result < 0) {
         return result;
     }

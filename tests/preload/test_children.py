@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.preload.launch import PASSWORD, ROOT, SECRETS, Launcher, Programs
+from tests.preload.launch import PASSWORD, ROOT, SECRETS, WITHOUT_PRIVILEGES, Launcher, Programs
 
 PYTHON = os.path.realpath(sys.executable)
 
@@ -325,3 +325,21 @@ def test_no_descriptor_and_no_mapping_is_left_in_the_parent(launcher: Launcher, 
 def test_exec_fails_closed_when_no_region_can_be_made(launcher: Launcher, programs: Programs) -> None:
     result = launcher.run([programs.build("exec_without_descriptors"), programs.build("print")])
     assert_ok(result)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_child_over_the_limit_of_locked_memory_is_told_of(launcher: Launcher) -> None:
+    # 40 kB fit into 64 KiB, and while a child is started with as much they do not; root is not bound by the limit.
+    code = """
+import os, resource
+resource.setrlimit(resource.RLIMIT_MEMLOCK, (65536, 65536))
+try:
+    os.posix_spawn("/bin/true", ["true"], os.environ)
+except BlockingIOError as error:
+    print(error.strerror)
+"""
+    secrets = {"SECRET": b"x" * 40_000}
+    result = launcher.run([*WITHOUT_PRIVILEGES, "/usr/bin/python3", "-c", code], secrets=secrets)
+    assert result.stdout == b"Resource temporarily unavailable\n"
+    assert result.stderr.startswith(b"strongroom: error: /bin/true: is not started: ")
+    assert b"ulimit -l" in result.stderr
