@@ -9,6 +9,7 @@
  */
 #include "environment.h"
 #include "export.h"
+#include "own_copy.h"
 #include "state.h"
 
 EXPORT char *getenv(const char *name);
@@ -31,12 +32,19 @@ static char *search(const struct state *state, char **list, const char *name) {
     return value != NULL && environment_is_name(name) ? value : NULL;
 }
 
+/* The answer for a name that may be that of a secret, in a list that is not the one we know or where it was changed; or
+ * the first answer in a child of fork(), which must have a copy of its own before. */
+__attribute__((noinline)) static char *look_closer(const struct state *state, char **list, const char *name);
+
 static char *lookup(const struct state *state, const char *name) {
     char **list = environment_now();
     if (list == NULL) {
         return NULL;
     }
-    if (state == NULL || list != state->list || !name_filter_has(state, name)) {
+    if (state == NULL || list != state->list) {
+        return look_closer(state, list, name);
+    }
+    if (!name_filter_has(state, name)) {
         return search(state, list, name);
     }
     const struct name_place *place = name_index_find(&state->index, name);
@@ -44,6 +52,13 @@ static char *lookup(const struct state *state, const char *name) {
     if (place != NULL && list[0] != NULL && list[place->hint] == place->string) {
         const char *newer = state->live.base != NULL ? live_value(&state->live, &state->region, place->slot) : NULL;
         return newer != NULL ? (char *)(uintptr_t)newer : place->string + place->name_bytes + 1;
+    }
+    return look_closer(state, list, name);
+}
+
+static char *look_closer(const struct state *state, char **list, const char *name) {
+    if (state != NULL && name_filter_has(state, name) && own_copy_is_missing(&state->index) && state_separate()) {
+        return lookup(state, name); /* once: the copy is there now */
     }
     return search(state, list, name);
 }

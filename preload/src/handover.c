@@ -93,22 +93,48 @@ static size_t image_bytes(const struct handover *handover) {
     return (size_t)status.st_size;
 }
 
-/* Fresh secret memory that only this mapping leads to. */
-static void *map_secret(size_t length) {
-    long fd = sys_memfd_secret(O_CLOEXEC);
+/* Fresh secret memory that only this mapping leads to. Returns what failed, and in *result how; NULL when nothing did. */
+static const char *fresh_secret(size_t length, void **memory, long *result) {
+    long fd = *result = sys_memfd_secret(O_CLOEXEC);
     if (fd < 0) {
-        fail_call("region", "memfd_secret: ", fd);
+        return "memfd_secret: ";
     }
-    long result = sys_ftruncate((int)fd, length);
-    if (result < 0) {
-        fail_call("region", "sizing secret memory: ", result);
+    *result = sys_ftruncate((int)fd, length);
+    if (*result < 0) {
+        sys_close((int)fd);
+        return "sizing secret memory: ";
     }
-    void *memory = sys_mmap(length, PROT_READ | PROT_WRITE, MAP_SHARED, (int)fd);
+    *memory = sys_mmap(length, PROT_READ | PROT_WRITE, MAP_SHARED, (int)fd);
     sys_close((int)fd);
-    if (is_map_error(memory)) {
-        fail_call("region", "mapping secret memory: ", (long)memory);
+    if (is_map_error(*memory)) {
+        *result = (long)*memory;
+        return "mapping secret memory: ";
+    }
+    return NULL;
+}
+
+static void *map_secret(size_t length) {
+    void *memory;
+    long result;
+    const char *failed = fresh_secret(length, &memory, &result);
+    if (failed != NULL) {
+        fail_call("region", failed, result);
     }
     return memory;
+}
+
+bool handover_separate(char *base, size_t length) {
+    void *copy;
+    long result;
+    if (fresh_secret(length, &copy, &result) != NULL) {
+        return false;
+    }
+    bytes_copy(copy, base, length);
+    if (is_map_error(sys_mremap_to(copy, length, base))) {
+        sys_munmap(copy, length);
+        return false;
+    }
+    return true;
 }
 
 /* Fresh anonymous memory, kept out of swap and core dumps; `insist` makes a failure to do so the end. */

@@ -50,6 +50,10 @@ struct shared;
  * exec and is 100 or above. Whatever goes wrong ends the process. */
 void handover_copy(const struct handover *handover, struct shared *copy);
 
+/* Puts a copy in fresh secret memory in the place of the copy at `base`, which is shared with a parent since fork: at the
+ * same addresses and at once for all threads. Returns false, and changes nothing, where no memory can be had. */
+bool handover_separate(char *base, size_t length);
+
 /* Maps the image for reading and keeps it mapped, to follow its changes. Failure ends the process. */
 struct live handover_watch(const struct handover *handover, size_t length);
 

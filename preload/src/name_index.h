@@ -88,8 +88,9 @@ static inline const struct name_place *name_index_find(const struct name_index *
     }
     uint64_t hash = name_index_hash(name, length);
     uint32_t tag = (uint32_t)(hash >> 32);
+    const struct name_place *places = __atomic_load_n(&index->places, __ATOMIC_RELAXED); /* see own_copy.c */
     for (uint32_t i = (uint32_t)hash & index->mask;; i = (i + 1) & index->mask) {
-        const struct name_place *place = &index->places[i];
+        const struct name_place *place = &places[i];
         if (place->string == NULL) {
             return NULL;
         }

@@ -8,6 +8,7 @@
 #include "fail.h"
 #include "go.h"
 #include "handover.h"
+#include "own_copy.h"
 #include "padding.h"
 #include "preload_list.h"
 #include "syscalls.h"
@@ -58,7 +59,7 @@ static const char *library_in(char *const *list, size_t *length) {
 /* Room for all that load_region() keeps. */
 static struct storage make_storage(const char *policy_entry, size_t library_bytes) {
     size_t slots = state.region.slot_count;
-    size_t bytes = slots * (sizeof(uint32_t) + sizeof(char *) + sizeof(struct name_place)) + library_bytes + 64;
+    size_t bytes = slots * (sizeof(uint32_t) + sizeof(char *)) + library_bytes + 64;
     bytes += policy_entry == NULL ? 0 : text_length(policy_entry);
     bytes += padding_entry_bytes(padding_bytes(&state.region));
     for (uint32_t slot = 0; slot < slots; slot++) {
@@ -132,8 +133,12 @@ static void load_region(char *text) {
     keep_names(&storage);
     uint32_t *hints = cut(&storage, state.region.slot_count * sizeof *hints);
     environment_repoint(state.list, &state.region, hints);
+    state.hints = hints;
     if (state.region.slot_count > 0) {
-        struct name_place *places = cut(&storage, state.region.slot_count * sizeof *places);
+        struct name_place *places = own_copy_places(&state.region, state.rung == RUNG_MEMFD_SECRET);
+        if (places == NULL) {
+            fail_call("region", "mapping memory: ", -ENOMEM);
+        }
         name_index_fill(&state.index, places, &state.region, hints);
     }
 }
@@ -194,4 +199,8 @@ const struct state *state_load(char **envp) {
     }
     sys_sigprocmask(SIG_SETMASK, &before, NULL);
     return &state;
+}
+
+bool state_separate(void) {
+    return own_copy_make(&state.index, &state.region, state.hints);
 }

@@ -22,6 +22,7 @@ struct state {
     struct live live;       /* the image itself, where it can change */
     char **list;            /* the environment list in which placeholders were repointed */
     struct name_index index; /* the secrets that `list` points at */
+    const uint32_t *hints;  /* of environment_repoint() */
     char *const *placeholders; /* per slot: `NAME=`, for the environment of a child */
     const char *library;    /* this library as LD_PRELOAD names it; "" when it came another way */
     char *policy_entry;     /* `STRONGROOM_CHILDREN=...`, or NULL */
@@ -36,6 +37,9 @@ struct state {
  * set its own yet; NULL when the caller does not know one, and then the answer may be NULL: not loaded yet. A failure
  * to load ends the process (fail.h). */
 const struct state *state_load(char **envp);
+
+/* own_copy_make() for this process, which must have secrets. */
+bool state_separate(void);
 
 /* What state_load(NULL) returned when the state was loaded; NULL before. */
 extern const struct state *state_loaded;

@@ -52,6 +52,14 @@ def test_other_rungs(launcher: Launcher, programs: Programs, name: str, rung: st
     assert_ok(launcher.run([programs.build(name)], rung=rung))
 
 
+@pytest.mark.parametrize("rung", ["memfd-secret", "locked"])
+@pytest.mark.parametrize("way", ["fork", "clone", "grandchild", "changed", "early", "threads"])
+def test_worker_that_wipes_its_password_takes_it_from_nobody(
+    launcher: Launcher, programs: Programs, way: str, rung: str
+) -> None:
+    assert_ok(launcher.run([programs.build("wipe_in_child"), way], rung=rung))
+
+
 def test_names_of_every_length_that_differ_in_one_byte_are_told_apart(launcher: Launcher, programs: Programs) -> None:
     names = ["A" * at + "B" + "A" * (length - at - 1) for length in range(1, 34) for at in range(length)]
     absent = ["A" * at + "C" + "A" * (length - at - 1) for length in range(1, 34) for at in range(length)]
