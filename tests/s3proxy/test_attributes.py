@@ -40,6 +40,8 @@ def test_of_a_multipart_object(s3: Any, bucket: str) -> None:
     page = s3.get_object_attributes(**name, ObjectAttributes=ALL, MaxParts=1, PartNumberMarker=1)["ObjectParts"]
     assert (page["IsTruncated"], page["NextPartNumberMarker"]) == (True, 2)
     assert [part["PartNumber"] for part in page["Parts"]] == [2]
+    page = s3.get_object_attributes(**name, ObjectAttributes=ALL, MaxParts=100_000)["ObjectParts"]
+    assert (page["MaxParts"], len(page["Parts"])) == (1000, 3)
 
 
 def test_refusals(s3: Any, bucket: str) -> None:

@@ -216,6 +216,34 @@ def test_another_checksum(s3: Any) -> None:
     assert s3.head_object(**target, ChecksumMode="ENABLED")["ChecksumSHA1"] == expected
 
 
+def test_a_missing_bucket_and_a_missing_object_are_told_apart(proxy: ProxyProcess) -> None:
+    s3 = client_of(proxy.url, proxy.access_key, proxy.secret_key)
+    bucket = "copy-sources"
+    s3.create_bucket(Bucket=bucket)
+    upload = s3.create_multipart_upload(Bucket=bucket, Key="x")["UploadId"]
+    for source, code in (("no-such-bucket/x", "NoSuchBucket"), (f"{bucket}/missing", "NoSuchKey")):
+        assert code_of(s3.copy_object, Bucket=bucket, Key="x", CopySource=source) == code
+        part = {"UploadId": upload, "PartNumber": 1}
+        assert code_of(s3.upload_part_copy, Bucket=bucket, Key="x", CopySource=source, **part) == code
+
+
+@pytest.mark.parametrize("text", ["copy-one/k%2B1", "/copy-one/k%2B1", "copy-one%2Fk%2B1", "%2Fcopy-one%2Fk%2B1"])
+@pytest.mark.parametrize("version", ["", "?versionId="])
+def test_each_spelling_of_a_source_that_s3_takes(s3: Any, text: str, version: str) -> None:
+    s3.put_object(Bucket="copy-one", Key="k+1", Body=b"spelled")
+
+    def spell(params: dict[str, Any], **_: Any) -> None:
+        params["headers"]["x-amz-copy-source"] = text + version
+
+    s3.meta.events.register("before-call.s3.CopyObject", spell)  # boto3 has one spelling of its own
+    try:
+        s3.copy_object(Bucket="copy-two", Key="spelled", CopySource="copy-one/k+1")
+    finally:
+        s3.meta.events.unregister("before-call.s3.CopyObject", spell)
+    assert s3.get_object(Bucket="copy-two", Key="spelled")["Body"].read() == b"spelled"
+    s3.delete_object(Bucket="copy-two", Key="spelled")
+
+
 def test_what_may_not_be_a_source(s3: Any) -> None:
     for source, code in (("strongroom-system/x", "AccessDenied"), ("unknown-bucket/x", "AccessDenied")):
         assert code_of(s3.copy_object, Bucket="copy-one", Key="x", CopySource=source) == code

@@ -72,7 +72,8 @@ def test_range_without_a_byte_is_416(s3: Any, bucket: str, size: int, text: str)
     with pytest.raises(ClientError) as caught:
         s3.get_object(Bucket=bucket, Key="small", Range=f"bytes={text}")
     assert code_of(caught.value) == "InvalidRange"
-    assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 416
+    told = caught.value.response["ResponseMetadata"]
+    assert (told["HTTPStatusCode"], told["HTTPHeaders"]["content-range"]) == (416, f"bytes */{size}")
 
 
 @pytest.mark.parametrize("algorithm", ["CRC32", "CRC32C", "SHA1", "SHA256"])
@@ -102,6 +103,14 @@ def test_the_only_part_of_a_whole_object(s3: Any, bucket: str) -> None:
         with pytest.raises(ClientError) as caught:
             call(Bucket=bucket, Key="one-part", PartNumber=2)
         assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 416
+
+
+@pytest.mark.parametrize("name", ["..", "a/../b", "a/./b", "a\\..\\b", "a\x01b"])
+def test_names_that_a_store_could_resolve_are_refused(s3: Any, bucket: str, name: str) -> None:
+    for call, more in ((s3.put_object, {"Body": b"x"}), (s3.get_object, {}), (s3.delete_object, {})):
+        with pytest.raises(ClientError) as caught:
+            call(Bucket=bucket, Key=name, **more)
+        assert code_of(caught.value) == "InvalidArgument"
 
 
 def test_missing_object_and_bucket_are_told_apart(s3: Any, bucket: str) -> None:
