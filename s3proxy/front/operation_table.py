@@ -12,6 +12,8 @@ from typing import Final
 class Operation(enum.Enum):
     """An operation; the value is its name in the S3 API."""
 
+    __hash__ = object.__hash__  # of a member there is one; tables are asked by it several times for each request
+
     ABORT_MULTIPART_UPLOAD = "AbortMultipartUpload"
     COMPLETE_MULTIPART_UPLOAD = "CompleteMultipartUpload"
     COPY_OBJECT = "CopyObject"

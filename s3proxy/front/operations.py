@@ -30,8 +30,8 @@ from s3proxy.front.signature import VERSION_2_PARAMETERS
 from strongroom.sealed.sizes import MAX_PARTS
 
 _MAY_BE_EMPTY: Final = frozenset({"versionId", "partNumber", "x-id"})
-_PREFIXES: Final = ("continuation-token", "key-marker", "marker", "prefix", "start-after")
-_VERSION_IDS: Final = ("upload-id-marker", "version-id-marker", VERSION)
+_PREFIXES: Final = frozenset({"continuation-token", "key-marker", "marker", "prefix", "start-after"})
+_VERSION_IDS: Final = frozenset({"upload-id-marker", "version-id-marker", VERSION})
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +105,11 @@ def _counted(operation: Operation, named: str, query: Query) -> Query:
         return Query(())
     wanted = rule_of(operation).query
     values = {name: value for name, value in query.pairs if name in wanted}
-    for name in _PREFIXES:
-        require_prefix(name, values.get(name, ""))
-    for name in _VERSION_IDS:
-        require_version_id(name, values.get(name, ""))
+    for name, value in values.items():
+        if name in _PREFIXES:
+            require_prefix(name, value)
+        elif name in _VERSION_IDS:
+            require_version_id(name, value)
     if operation in {Operation.UPLOAD_PART, Operation.UPLOAD_PART_COPY}:
         _require_part_number(query.get("partNumber"))
     if named == "uploadId":

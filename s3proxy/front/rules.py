@@ -6,7 +6,9 @@ prefixes. S3 API reference, the page of each operation; docs/adr/0013-one-view-o
 """
 
 import enum
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 from s3proxy.front.credentials import Right
@@ -26,7 +28,23 @@ class On(enum.Enum):
     LATER = "what the body names, key by key; or nothing, as browsers send no credentials before CORS allows it"
 
 
-@dataclass(frozen=True, slots=True)
+class Names:
+    """Lower-case names; one that ends in ``*`` is a prefix. Asked for each header of each request."""
+
+    __slots__ = ("_exact", "_prefixes")
+
+    def __init__(self, names: Iterable[str]) -> None:
+        """Take the names."""
+        given = frozenset(names)
+        self._exact = frozenset(name for name in given if not name.endswith("*"))
+        self._prefixes = tuple(sorted(name[:-1] for name in given - self._exact))
+
+    def __contains__(self, name: str) -> bool:
+        """Return whether a name is one of these, or begins with a prefix among them."""
+        return name in self._exact or name.startswith(self._prefixes)
+
+
+@dataclass(frozen=True)
 class Rule:
     """A row of the table.
 
@@ -41,6 +59,11 @@ class Rule:
     on: On
     query: tuple[str, ...] = ()
     headers: tuple[str, ...] = ()
+
+    @cached_property
+    def sent(self) -> Names:
+        """The headers, to be asked."""
+        return Names(self.headers)
 
 
 CONTENT: Final = (
@@ -208,8 +231,3 @@ _NOT_OFFERED: Final = Rule((ADMIN,), On.BUCKET)
 def rule_of(operation: Operation) -> Rule:
     """Return the row of an operation. One that has none is not offered, and is not told to whoever may not ask."""
     return RULES.get(operation, _NOT_OFFERED)
-
-
-def matches(name: str, patterns: tuple[str, ...]) -> bool:
-    """Return whether a lower-case name is one of these, or begins with a prefix among them."""
-    return name in patterns or any(pattern[-1] == "*" and name.startswith(pattern[:-1]) for pattern in patterns)

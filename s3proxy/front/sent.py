@@ -4,7 +4,7 @@ The head must be the verified one: a presigned URL may carry ``x-amz-*`` headers
 """
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, NoReturn
 
 from s3proxy.front.body import stored_content_encoding
 from s3proxy.front.credentials import Principal, Right
@@ -12,7 +12,7 @@ from s3proxy.front.errors import S3Error
 from s3proxy.front.head import RequestHead
 from s3proxy.front.names import CopySource, refuse_argument
 from s3proxy.front.operation_table import Operation
-from s3proxy.front.rules import ACL, BYPASS, NEEDS_ADMIN, matches, rule_of
+from s3proxy.front.rules import ACL, BYPASS, NEEDS_ADMIN, rule_of
 from strongroom.sealed.entry import ENTRY_NAME
 
 COPIES: Final = frozenset({Operation.COPY_OBJECT, Operation.UPLOAD_PART_COPY})
@@ -20,12 +20,12 @@ ENTRY_HEADER: Final = f"x-amz-meta-{ENTRY_NAME}"
 # The default, and what stores whose objects have one owner (S3's since 2023) take for it: the owner of the bucket, who
 # holds all bytes of it anyway, may have the object.
 _HARMLESS_ACLS: Final = frozenset({"private", "bucket-owner-full-control"})
-_COPY_SOURCE: Final = ("x-amz-copy-source*",)
+_COPY_SOURCE: Final = "x-amz-copy-source"
 # Would make another operation of the request at a store that knows them, and is more than we could leave out in
 # silence: archives to be unpacked into other keys (MinIO), appending instead of replacing, renaming.
 _NOT_OFFERED: Final = (
-    "minio-snowball-*", "x-amz-meta-minio-snowball-*", "x-amz-meta-snowball-*", "x-amz-rename-source*",
-    "x-amz-snowball-*", "x-amz-write-offset-bytes",
+    "minio-snowball-", "x-amz-meta-minio-snowball-", "x-amz-meta-snowball-", "x-amz-rename-source", "x-amz-snowball-",
+    "x-amz-write-offset-bytes",
 )  # fmt: skip
 
 
@@ -41,18 +41,16 @@ def sent_headers(operation: Operation, head: RequestHead, source: CopySource | N
         S3Error: InvalidArgument for copy headers of what is no copy, and for the proxy's own metadata; NotImplemented
             for what would change the operation.
     """
-    wanted = rule_of(operation).headers
+    wanted = rule_of(operation).sent
+    refused = _NOT_OFFERED if operation in COPIES else (*_NOT_OFFERED, _COPY_SOURCE)
     sent = {}
     for name in head.names():
-        if matches(name, _COPY_SOURCE) and operation not in COPIES:
-            refuse_argument(f"{name} is not a header of {operation.value}", name, "")
-        if matches(name, _NOT_OFFERED):
-            code, msg = "NotImplemented", f"The header {name} is not implemented."
-            raise S3Error(code, msg)
-        if name == ENTRY_HEADER and "x-amz-meta-*" in wanted:
-            refuse_argument(f"The metadata {ENTRY_HEADER} is reserved.", name, "")
-        if matches(name, wanted):
+        if name.startswith(refused):
+            _refuse(operation, name)
+        if name in wanted:
             sent[name] = head.header(name)
+    if ENTRY_HEADER in sent:
+        refuse_argument(f"The metadata {ENTRY_HEADER} is reserved.", ENTRY_HEADER, "")
     if "content-encoding" in sent:
         sent["content-encoding"] = stored_content_encoding(head)  # without aws-chunked
         if not sent["content-encoding"]:
@@ -62,6 +60,13 @@ def sent_headers(operation: Operation, head: RequestHead, source: CopySource | N
     if source is not None:
         sent["x-amz-copy-source"] = source.header
     return sent
+
+
+def _refuse(operation: Operation, name: str) -> NoReturn:
+    if name.startswith(_COPY_SOURCE):
+        refuse_argument(f"{name} is not a header of {operation.value}", name, "")
+    code, msg = "NotImplemented", f"The header {name} is not implemented."
+    raise S3Error(code, msg)
 
 
 def require_set(principal: Principal, bucket: str, key: str, headers: Mapping[str, str]) -> None:

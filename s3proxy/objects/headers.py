@@ -8,7 +8,7 @@ from typing import Final
 
 from s3proxy.front.errors import S3Error
 from s3proxy.front.head import RequestHead
-from s3proxy.front.rules import CONTENT, KEPT, SSE_C, matches
+from s3proxy.front.rules import CONTENT, KEPT, SSE_C, Names
 from s3proxy.front.sent import ENTRY_HEADER
 from strongroom.sealed.entry import ENTRY_NAME
 
@@ -17,6 +17,8 @@ DEFAULT_CONTENT_TYPE: Final = "binary/octet-stream"  # S3's own
 MAX_METADATA_BYTES: Final = 2048  # S3 API limit of user metadata
 MAX_ENTRY_CHARACTERS: Final = 512  # with digests; docs/object-format.md, "Metadata entry"
 
+_KEPT: Final = Names(KEPT)
+_CUSTOMER_KEYS: Final = Names((SSE_C,))
 _SENT_WITH_READS: Final = ("origin", "x-amz-expected-bucket-owner", "x-amz-request-payer")
 _CROSS_ORIGIN: Final = (
     "access-control-allow-credentials", "access-control-allow-headers", "access-control-allow-methods",
@@ -45,10 +47,10 @@ def object_headers(headers: Mapping[str, str]) -> dict[str, str]:
     """
     kept: dict[str, str] = {}
     for name, value in headers.items():
-        if matches(name, (SSE_C,)):
+        if name in _CUSTOMER_KEYS:
             code, msg = "NotImplemented", "Encryption with customer-provided keys (SSE-C) is not implemented."
             raise S3Error(code, msg)
-        if matches(name, KEPT):
+        if name in _KEPT:
             kept[name] = _text(name, value)
     kept.setdefault("content-type", DEFAULT_CONTENT_TYPE)
     return kept
