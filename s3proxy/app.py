@@ -24,7 +24,7 @@ from strongroom.kept_files import KeptFiles
 from strongroom.logs import log_event
 from strongroom.service.connections import ConnectionLimits, Connections
 from strongroom.service.health import Health
-from strongroom.service.listening import Listener, addresses_of, listen, tell_parent
+from strongroom.service.listening import Listener, addresses_of, listen, parse_listen, tell_parent
 from strongroom.service.upkeep import repeat
 from strongroom.tls_reload import ReloadingServerContext
 
@@ -157,12 +157,25 @@ class Proxy:
             asyncio.create_task(repeat(work, interval_s=settings.reload_interval_s))
             for work in (self._follow_files, self._note_gauges, self._follow_openbao, self._backing.probe)
         ]
+        self._warn_of_open_ports()
         addresses = {"s3": addresses_of(self._server), "health": addresses_of(health_server)}
         fields = {name: ",".join(values) for name, values in addresses.items()}
         log_event(_log, logging.INFO, "listening", fields | {"pid": os.getpid()})
         if settings.ready_fd >= 0:
             tell_parent(settings.ready_fd, fields)
         return addresses
+
+    def _warn_of_open_ports(self) -> None:
+        """Say what whoever reaches the ports can see."""
+        settings = self._settings
+        if self._tls is None and not _is_loopback(settings.listen):
+            reason = f"listen={settings.listen}: plain HTTP, on which anyone on the way can read and change bodies"
+            hint = "set tls_cert_file and tls_key_file, or listen on 127.0.0.1 behind what ends TLS"
+            log_event(_log, logging.WARNING, "open_port", {"reason": reason, "hint": hint})
+        if not _is_loopback(settings.health_listen):
+            reason = f"health_listen={settings.health_listen}: tells what is wrong with store and keys to all who ask"
+            hint = "keep it from clients by a network policy, or listen on 127.0.0.1"
+            log_event(_log, logging.WARNING, "open_port", {"reason": reason, "hint": hint})
 
     async def drain(self) -> None:
         """Turn unready, accept no more, finish the requests at work within the drain timeout, close everything."""
@@ -200,6 +213,11 @@ class Proxy:
         self.metrics.connections.labels("known").set(self._connections.open - unknown)
         if self._backing.session is not None:
             self.metrics.token_ttl.set(self._backing.session.ttl_s)
+
+
+def _is_loopback(address: str) -> bool:
+    host, _ = parse_listen(address, "listen")
+    return host == "localhost" or (host or "").startswith("127.") or host == "::1"
 
 
 def _server_tls(settings: ProxySettings, kept: KeptFiles | None) -> ReloadingServerContext | None:

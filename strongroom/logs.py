@@ -8,12 +8,12 @@ in them; type and place remain. Records of other libraries show their template w
 import datetime as dt
 import json
 import logging
-import sys
 import traceback
 from collections.abc import Mapping
 from typing import TextIO
 
 from strongroom.errors import StrongroomError
+from strongroom.stderr import StderrHandler
 
 LogValue = str | int | float | bool | None
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
@@ -49,9 +49,9 @@ def configure_logging(component: str, *, level: str = "info", stream: TextIO | N
     Args:
         component: name that stands in each line.
         level: one of LEVELS.
-        stream: where to write; stderr by default.
+        stream: where to write; by default stderr, without waiting for its reader.
     """
-    handler = logging.StreamHandler(stream or sys.stderr)
+    handler = logging.StreamHandler(stream) if stream else StderrHandler()
     handler.setFormatter(JsonFormatter(component))
     root = logging.getLogger()
     root.handlers[:] = [handler]

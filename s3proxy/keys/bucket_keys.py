@@ -26,6 +26,7 @@ from strongroom.secret import Secret
 T = TypeVar("T")
 
 RENEW_AT = 0.75  # of the ttl: the last quarter bridges an outage of the KMS
+KEY_WAIT_S = 15.0  # three answers of a slow KMS; the work goes on for those who ask later
 RETRY_S = 5.0  # after a failed renewal, while the old key may still be used
 
 
@@ -191,7 +192,14 @@ class BucketKeys:
             task = asyncio.create_task(work())
             self._calls[name] = task
             task.add_done_callback(lambda done: self._forget(name, done))
-        return await asyncio.shield(task)
+        try:
+            async with asyncio.timeout(KEY_WAIT_S):
+                return await asyncio.shield(task)
+        except TimeoutError:
+            if task.done() and not task.cancelled():
+                raise
+            msg = f"no bucket key within {KEY_WAIT_S:g} s"
+            raise UnavailableError(msg, hint="KMS or keyring is slow; see their own log") from None
 
     def _forget(self, name: object, done: "asyncio.Task[Any]") -> None:
         del self._calls[name]
