@@ -64,6 +64,7 @@ class Call:
         query: the parameters that count.
         headers: that count, and go to the store where the request is passed on; ``x-amz-copy-source`` as it was read.
         copy_source: of a copy, else None.
+        is_virtual_hosted: whether the host names the bucket, for the URLs that clients are told.
     """
 
     operation: Operation
@@ -72,6 +73,7 @@ class Call:
     query: Query
     headers: Mapping[str, str] = field(repr=False)
     copy_source: CopySource | None = None
+    is_virtual_hosted: bool = False
 
 
 def classify(head: RequestHead, *, domains: tuple[str, ...] = ()) -> Call:
@@ -86,7 +88,7 @@ def classify(head: RequestHead, *, domains: tuple[str, ...] = ()) -> Call:
             other, names that a store could take for others), NoSuchUpload, MethodNotAllowed, or NotImplemented with
             the name of the operation.
     """
-    bucket, raw_key = _address(head, domains)
+    bucket, raw_key, is_virtual_hosted = _address(head, domains)
     key = decode_text(raw_key)
     require_key(key)
     query = decode_query(head.raw_query)
@@ -96,7 +98,7 @@ def classify(head: RequestHead, *, domains: tuple[str, ...] = ()) -> Call:
         refuse_unsupported(operation.value)
     source = parse_copy_source(head.header("x-amz-copy-source")) if operation in COPIES else None
     counted = _counted(operation, named, query)
-    return Call(operation, bucket, key, counted, sent_headers(operation, head, source), source)
+    return Call(operation, bucket, key, counted, sent_headers(operation, head, source), source, is_virtual_hosted)
 
 
 def _counted(operation: Operation, named: str, query: Query) -> Query:
@@ -182,19 +184,19 @@ def host_bucket(head: RequestHead, domains: tuple[str, ...]) -> str:
     return ""
 
 
-def _address(head: RequestHead, domains: tuple[str, ...]) -> tuple[str, str]:
-    """Return bucket and raw key."""
+def _address(head: RequestHead, domains: tuple[str, ...]) -> tuple[str, str, bool]:
+    """Return bucket, raw key, and whether the host names the bucket."""
     rest = head.raw_path[1:]
     bucket = host_bucket(head, domains)
     if bucket:
-        return bucket, rest
+        return bucket, rest, True
     raw_bucket, _, raw_key = rest.partition("/")
     if not raw_bucket:
         if raw_key:
             code, msg = "InvalidBucketName", "The specified bucket is not valid."
             raise S3Error(code, msg, details={"BucketName": ""})
-        return "", ""
-    return require_bucket(decode_text(raw_bucket)), raw_key
+        return "", "", False
+    return require_bucket(decode_text(raw_bucket)), raw_key, False
 
 
 def _without_port(host: str) -> str:

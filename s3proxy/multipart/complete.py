@@ -9,7 +9,6 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from s3proxy.front.canonical import encode_path
 from s3proxy.front.checksums import checksum_nodes
 from s3proxy.front.documents import CompletedPart, parse_complete_multipart_upload
 from s3proxy.front.errors import S3Error
@@ -174,10 +173,9 @@ class UploadCompleter:
 
 
 async def _answer(incoming: Incoming, completed: Completed) -> None:
-    call, request = incoming.call, incoming.request
-    path = encode_path(call.bucket, call.key)
+    call = incoming.call
     elements = [
-        node("Location", f"{request.scheme}://{request.host}{path}"),
+        node("Location", incoming.location(call.key)),
         node("Bucket", call.bucket),
         node("Key", call.key),
         node("ETag", opaque_etag(completed.etag)),

@@ -9,12 +9,12 @@ from collections.abc import AsyncIterator, Mapping
 from http import HTTPStatus
 
 from s3proxy.front.checksums import algorithm_of_header, checksum_header
+from s3proxy.front.documents import MAX_DOCUMENT_BYTES
 from s3proxy.front.errors import S3Error
 from s3proxy.front.operation_table import Operation
 from s3proxy.objects.headers import passed_back
 from s3proxy.objects.outgoing import Outcome, plain_of, read_plain, require_kept, verified_pieces
 from s3proxy.serving.incoming import Incoming
-from s3proxy.serving.memory import MAX_DOCUMENT_BYTES
 from s3proxy.store.client import Store, StoreRequest
 from s3proxy.store.connections import StoreAnswer
 from s3proxy.store.errors import store_error

@@ -14,7 +14,6 @@ from typing import Final, NoReturn
 from urllib.parse import urlencode, urlsplit
 
 from s3proxy.front.body import Body
-from s3proxy.front.canonical import encode_path
 from s3proxy.front.checksums import Running, algorithm_of_header, parse_checksum, parse_content_md5, running
 from s3proxy.front.credentials import Credentials, Right
 from s3proxy.front.documents import parse_tagging
@@ -187,7 +186,7 @@ def _headers(upload: PostUpload, head: RequestHead) -> dict[str, str]:
 
 async def _answer(incoming: Incoming, upload: PostUpload, etag: str, headers: dict[str, str]) -> None:
     bucket, key = incoming.call.bucket, upload.key
-    location = f"{incoming.request.scheme}://{incoming.head.header('host')}{encode_path(bucket, key)}"
+    location = incoming.location(key)
     answered = headers | {"Location": location}
     target = upload.fields.get("success_action_redirect") or upload.fields.get("redirect", "")
     url = urlsplit(target)

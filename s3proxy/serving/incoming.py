@@ -15,15 +15,17 @@ from aiohttp import web
 from aiohttp.http import HttpVersion11, StreamWriter
 
 from s3proxy.front.body import Body, open_body
+from s3proxy.front.canonical import encode_path, encode_text
+from s3proxy.front.documents import MAX_DOCUMENT_BYTES
 from s3proxy.front.errors import S3Error
 from s3proxy.front.head import RequestHead
 from s3proxy.front.operations import Call
 from s3proxy.front.sigv4 import Verified
-from s3proxy.serving.memory import MAX_DOCUMENT_BYTES
 from s3proxy.serving.pace import Patience, Sending, Taking
 from s3proxy.serving.places import Place
 
 XML_TYPE: Final = "application/xml"
+_ANNOUNCING: Final = ("content-length", "transfer-encoding", "x-amz-decoded-content-length")
 
 
 class BrokenOffError(Exception):
@@ -69,8 +71,14 @@ class Incoming:
 
     @property
     def has_body(self) -> bool:
-        """Whether the client announces a body."""
-        return any(self.head.header(name) for name in ("content-length", "x-amz-decoded-content-length"))
+        """Whether the client announces a body; one of unknown length is refused where it is opened."""
+        return any(self.head.header(name) for name in _ANNOUNCING)
+
+    def location(self, key: str) -> str:
+        """Return the URL of an object in the bucket of the request, by the host that the client knows it under."""
+        call = self.call
+        path = f"/{encode_text(key, safe='/')}" if call.is_virtual_hosted else encode_path(call.bucket, key)
+        return f"{self.request.scheme}://{self.request.host}{path}"
 
     def open_body(self, *, want_md5: bool = False) -> Body:
         """Return what verifies the body.

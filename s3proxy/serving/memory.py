@@ -10,12 +10,12 @@ from collections import deque
 from collections.abc import AsyncIterator
 from typing import Final
 
+from s3proxy.front.documents import MAX_DOCUMENT_BYTES
 from s3proxy.front.errors import S3Error
 from s3proxy.front.operation_table import Operation
 from strongroom.sealed.sizes import MAX_LOG2, MAX_PART_BYTES, STORE_MIN_PART_BYTES, part_log2
 
 WAIT_S: Final = 5.0  # SDKs come again after SlowDown; a place in line that lasts longer helps nobody
-MAX_DOCUMENT_BYTES: Final = 2 << 20  # a CompleteMultipartUpload of 10,000 parts with checksums has 1.5 MB
 STREAM_BYTES: Final = 768 << 10  # the buffers of both connections, twice filled, and a chunk on its way
 _COPIES: Final = 3  # as it came in, joined, sealed
 _CHUNK_COPIES: Final = 2  # plaintext and ciphertext

@@ -5,6 +5,7 @@ import http.client
 import json
 import os
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,7 +15,9 @@ from urllib3.filepost import encode_multipart_formdata
 
 from cli.dev.authority import write_private
 from cli.dev.s3proxy import ProxyProcess
-from cli.dev.seaweed import SeaweedServer
+from cli.dev.seaweed import REGION, SeaweedServer
+from s3proxy.front.signer import Signer, StoreCredential
+from strongroom.secret import Secret
 from tests.s3proxy.conftest import client_of
 
 POLICY = """\
@@ -196,6 +199,31 @@ def test_folders(s3: Any, bare: Any) -> None:
     assert (item["Key"], item["Size"]) == ("folder/", 0)
     assert code_of(s3.put_object, **name, Body=b"content") == "NotImplemented"
     s3.delete_object(**name)
+
+
+@pytest.mark.usefixtures("s3")
+@pytest.mark.parametrize("request_line", ["PUT /{}/unknown", "POST /{}?delete", "PUT /{}/k?tagging"])
+@pytest.mark.parametrize("bucket", ["modes-sealed", "modes-open"])
+def test_a_body_of_unknown_length_is_refused_and_never_taken_for_none(
+    modes: ProxyProcess, bare: Any, bucket: str, request_line: str
+) -> None:
+    method, path = request_line.format(bucket).split()
+    raw_path, _, query = path.partition("?")
+    signer = Signer(StoreCredential("owner", Secret(b"owner-secret-key")), region=REGION)
+    signed = signer.sign(
+        method,
+        host=modes.address,
+        raw_path=raw_path,
+        raw_query=f"{query}=" if query else "",
+        headers={},
+        now=datetime.now(UTC),
+    )
+    connection = http.client.HTTPConnection(modes.address, timeout=30)
+    with contextlib.closing(connection):
+        connection.request(method, path, iter([b"some ", b"bytes"]), signed, encode_chunked=True)
+        answer = connection.getresponse()
+        assert (answer.status, b"MissingContentLength" in answer.read()) == (411, True)
+    assert "unknown" not in [one["Key"] for one in bare.list_objects_v2(Bucket=bucket).get("Contents", [])]
 
 
 def test_too_much_metadata(s3: Any) -> None:

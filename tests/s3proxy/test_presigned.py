@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 import boto3
 import pytest
 from botocore.config import Config
+from urllib3.filepost import encode_multipart_formdata
 
 from cli.dev.s3proxy import ProxyProcess
 from cli.dev.seaweed import REGION, SeaweedServer
@@ -64,3 +65,49 @@ def test_another_host_does_not_lead_to_another_bucket(domain_proxy: ProxyProcess
     by_host = presigned(domain_proxy, version, "virtual")
     status, answer = got(domain_proxy, by_host, host=f"another.{DOMAIN}")
     assert (status, b"SignatureDoesNotMatch" in answer) == (403, True)
+
+
+@pytest.mark.parametrize("style", ["virtual", "path"])
+def test_the_location_of_an_upload_names_the_bucket_once(domain_proxy: ProxyProcess, style: str) -> None:
+    own = client_of(domain_proxy.url, domain_proxy.access_key, domain_proxy.secret_key)
+    name = {"Bucket": "presigned", "Key": "up/ä;b"}
+    upload = own.create_multipart_upload(**name)["UploadId"]
+    etag = own.upload_part(**name, UploadId=upload, PartNumber=1, Body=b"x")["ETag"]
+    s3 = boto3.client(
+        "s3",
+        endpoint_url=f"http://{DOMAIN}",
+        aws_access_key_id=domain_proxy.access_key,
+        aws_secret_access_key=domain_proxy.secret_key,
+        region_name=REGION,
+        config=Config(signature_version="s3v4", s3={"addressing_style": style}),
+    )
+    url = s3.generate_presigned_url("complete_multipart_upload", Params={**name, "UploadId": upload})
+    part = f"<Part><PartNumber>1</PartNumber><ETag>{etag}</ETag></Part>"
+    body = f"<CompleteMultipartUpload>{part}</CompleteMultipartUpload>"
+    status, answer = sent(domain_proxy, "POST", url, body.encode())
+    host = urlsplit(url).netloc
+    bucket = "" if style == "virtual" else "/presigned"
+    assert status == 200
+    assert f"<Location>http://{host}{bucket}/up/%C3%A4%3Bb</Location>".encode() in answer
+
+    post = s3.generate_presigned_post(
+        "presigned", "form/ä;b", Fields={"success_action_status": "201"}, Conditions=[{"success_action_status": "201"}]
+    )
+    form, content_type = encode_multipart_formdata([*post["fields"].items(), ("file", ("f", b"x"))])
+    status, answer = sent(domain_proxy, "POST", post["url"], form, content_type=content_type)
+    assert status == 201
+    assert f"<Location>http://{host}{bucket}/form/%C3%A4%3Bb</Location>".encode() in answer
+
+
+def sent(
+    proxy: ProxyProcess, method: str, url: str, body: bytes, *, content_type: str = "application/xml"
+) -> tuple[int, bytes]:
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(proxy.address, timeout=30)
+    try:
+        headers = {"Host": parts.netloc, "Content-Type": content_type}
+        connection.request(method, f"{parts.path or '/'}?{parts.query}".rstrip("?"), body, headers)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    finally:
+        connection.close()
