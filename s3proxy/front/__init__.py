@@ -3,17 +3,19 @@
 Nothing here opens a socket or looks at a clock; aiohttp is not imported. The app calls, in this order:
 
     from head:        head = make_head(request.method, request.raw_path, request.headers.items())
-    from operations:  call = classify(head, domains=("s3.example.com",))
-        call.operation: Operation          one name of the S3 API, Operation.GET_OBJECT.value == "GetObject"
-        call.bucket, call.key: str         decoded exactly once; "" where there is none
-        call.query: Query                  decoded (name, value) pairs without those of the signature;
-                                           call.query.get("versionId") -> "" when absent, "partNumber" in call.query
     from sigv4:       verified = Verifier(credentials, keys=SigningKeys()).verify(
-                          head, now=datetime.now(UTC), host_bucket=call.bucket if call.is_virtual_hosted else "")
+                          head, now=datetime.now(UTC), host_bucket=host_bucket(head, domains))
         verified.principal: Principal      .name for logs; "anonymous" without a signature
         verified.head: RequestHead         to be used from now on: presigned URLs may carry x-amz-* headers in the query
         verified.payload: Payload          what x-amz-content-sha256 says
-    from access:      require_access(verified.principal, call, verified.head)       covers the source of a copy, too
+    from operations:  call = classify(verified.head, domains=("s3.example.com",))
+        call.operation: Operation          one name of the S3 API, Operation.GET_OBJECT.value == "GetObject"
+        call.bucket, call.key: str         decoded exactly once; "" where there is none
+        call.query: Query                  decoded (name, value) pairs that count for the operation (``rules``);
+                                           call.query.get("versionId") -> "" when absent, "partNumber" in call.query
+        call.headers: Mapping              those that count, and go to the store where the request is passed on
+        call.copy_source: CopySource|None  of a copy
+    from access:      require_access(verified.principal, call)                      covers the source of a copy, too
         verified.principal.require(Right.DELETE, bucket, key)                       once per key of DeleteObjects
         verified.principal.visible_buckets(names)                                   to filter ListBuckets
 
@@ -37,7 +39,7 @@ Nothing here opens a socket or looks at a clock; aiohttp is not imported. The ap
     from checksums:   composite(algorithm, values) and full_object(algorithm, [(value, length), ...]) -> Checksum
                       checksum_header(checksum) -> (name, value); checksum_text; parse_checksum(algorithm, text);
                       parse_algorithm(text); parse_scope(text, algorithm) of x-amz-checksum-type
-    from operations:  copy_source(head) -> CopySource(bucket, key, version_id)
+    from names:       parse_copy_source(text) -> CopySource(bucket, key, version_id), with .header for the store
 
     from signer:      Signer(StoreCredential(access_key_id, secret_key, session_token), region).sign(method, host=...,
                       raw_path=..., raw_query=..., headers={...}, now=..., payload_sha256=UNSIGNED_PAYLOAD)
