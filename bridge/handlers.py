@@ -67,6 +67,7 @@ _CLASS_OF_CAUSE: dict[str, type[StrongroomError]] = {
 _COMMON_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Server": "strongroom"}
 
 _BYTES_OF_AN_ENTRY = 80  # in a request, about
+_SMALL_BODY_BYTES = 8 << 10  # of whatever form, it becomes some 200 KiB at most; most requests are smaller
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Operate = Callable[[Caller, BundleRequest], Awaitable[web.StreamResponse]]
@@ -209,7 +210,8 @@ def _capacity(settings: BridgeSettings) -> Capacity:
 
 
 def _decode(body: bytes) -> BundleRequest:
-    require_modest(body)
+    if len(body) > _SMALL_BODY_BYTES:
+        require_modest(body)
     return decode_request(body)
 
 
