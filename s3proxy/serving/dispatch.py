@@ -115,7 +115,7 @@ class Dispatcher:
                 response = incoming.response
             except BrokenOffError as error:
                 cause = error.__cause__ or error
-                if isinstance(cause, aiohttp.ClientError):  # the store's answer ended in the middle of its body
+                if isinstance(cause, aiohttp.ClientPayloadError):  # the store's answer ended in the middle of its body
                     cause = connection_broke()
                 if not isinstance(cause, OSError):  # or else the client is gone, or takes nothing
                     self._report(request_id, name, cause)
