@@ -1,6 +1,7 @@
 """The HTTPS front of the service: reads requests, calls the service, writes answers and problems (RFC 9457)."""
 
 import asyncio
+import contextlib
 import logging
 import math
 import secrets
@@ -11,6 +12,7 @@ from aiohttp import web
 
 from bridge.admission import Arrivals, Capacity, Places, SlowBodyError
 from bridge.callers import Callers
+from bridge.large_answer import InPieces, in_pieces
 from bridge.metrics import Metrics
 from bridge.offload import compute
 from bridge.record import Caller, Operation
@@ -131,9 +133,9 @@ class Front:
         if (request.content_length or 0) > self._settings.max_body_bytes:
             raise self._too_large()
         body = await self._arrivals.wait_for(identity, self._read(request))
-        with self._places.take(identity, len(body)):
-            asked = await compute(len(body) // _BYTES_OF_AN_ENTRY, lambda: _decode(body))
-            return await answer(caller, asked)
+        request["place"].enter_context(self._places.take(identity, len(body)))
+        asked = await compute(len(body) // _BYTES_OF_AN_ENTRY, lambda: _decode(body))
+        return await answer(caller, asked)
 
     async def _read(self, request: web.Request) -> bytes:
         try:
@@ -152,14 +154,17 @@ class Front:
         request["request_id"] = secrets.token_hex(8)
         response: web.StreamResponse | None = None
         try:
-            with self.requests.track(request):
+            # Its place is taken until the caller has its answer: one that is not read is in our memory.
+            with self.requests.track(request), contextlib.ExitStack() as request["place"]:
                 self._metrics.in_flight.set(len(self.requests))
-                response = await self._answer(request, handler)
-            response.headers.update(_COMMON_HEADERS)
-            response.headers["X-Request-Id"] = request["request_id"]
-            self.requests.answered(response)
-            if self._callers.is_over(request.transport):
-                response.force_close()
+                response = in_pieces(await self._answer(request, handler))
+                response.headers.update(_COMMON_HEADERS)
+                response.headers["X-Request-Id"] = request["request_id"]
+                self.requests.answered(response)
+                if self._callers.is_over(request.transport):
+                    response.force_close()
+                if isinstance(response, InPieces) and not await response.send(request):
+                    request["reason"] = "the caller takes its answer too slowly"
             return response
         finally:
             self._metrics.in_flight.set(len(self.requests))

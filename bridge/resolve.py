@@ -49,6 +49,8 @@ class Resolution:
         failures: what stops the bundle; if there are any, nothing may be handed over.
         records: one for each secret.
         unavailable: the error of a read that gave no answer, or None.
+        entry_sizes: bytes of each variable, its name included, and of those that were too many to be kept in entries.
+        file_sizes: bytes of each file, likewise.
     """
 
     entries: list[tuple[str, bytes]] = field(default_factory=list, repr=False)
@@ -56,6 +58,8 @@ class Resolution:
     failures: list[Failure] = field(default_factory=list)
     records: list[AuditRecord] = field(default_factory=list)
     unavailable: PeerError | None = None
+    entry_sizes: dict[str, int] = field(default_factory=dict)
+    file_sizes: dict[str, int] = field(default_factory=dict)
 
     def withheld_records(self) -> list[AuditRecord]:
         """Return the records for a bundle that is not handed over."""
@@ -83,15 +87,18 @@ class Absence(enum.Enum):
     FAILED = enum.auto()  # noted among the failures
 
 
-def resolve(request: BundleRequest, outcomes: Outcomes, require: Require) -> Resolution:
+def resolve(request: BundleRequest, outcomes: Outcomes, require: Require, *, kept_bytes: int) -> Resolution:
     """Make the variables of a request.
+
+    A request may refer to one large secret again and again, so values are only counted once they are too many.
 
     Args:
         request: what was asked for; the policy has allowed its references.
         outcomes: the reading or the error of each of ``places_of(request)``.
         require: the policy, for the keys of whole paths; raises DeniedError.
+        kept_bytes: of values, at least as many as are ever delivered.
     """
-    resolver = _Resolver(outcomes, require)
+    resolver = _Resolver(outcomes, require, kept_bytes)
     for entry in request.entries:
         resolver.add_entry(entry)
     taken = {entry.name for entry in request.entries} | request.exclude
@@ -101,9 +108,11 @@ def resolve(request: BundleRequest, outcomes: Outcomes, require: Require) -> Res
 
 
 class _Resolver:
-    def __init__(self, outcomes: Outcomes, require: Require) -> None:
+    def __init__(self, outcomes: Outcomes, require: Require, kept_bytes: int) -> None:
         self._outcomes = outcomes
         self._require = require
+        self._room = kept_bytes
+        self._made: dict[tuple[Place, str, bool, bool], bytes | StrongroomError | None] = {}
         self._origin: dict[str, str] = {}  # variable -> the whole path it came from
         self.result = Resolution()
 
@@ -111,7 +120,16 @@ class _Resolver:
         parts = [part.encode() if isinstance(part, str) else self._part(entry, part) for part in entry.parts]
         if Absence.FAILED in parts or (Absence.MISSING in parts and entry.may_be_absent):
             return
-        value = b"".join(part for part in parts if isinstance(part, bytes))
+        texts = [part for part in parts if isinstance(part, bytes)]
+        size = sum(map(len, texts))
+        if entry.as_file:
+            self.result.file_sizes[entry.name] = size
+        else:
+            self.result.entry_sizes[entry.name] = len(entry.name) + size
+        self._room -= size
+        if self._room < 0:
+            return  # too much for any answer, as the sizes say
+        value = b"".join(texts)
         if entry.as_file:
             self.result.files.append((entry.name, value))
             return
@@ -158,6 +176,7 @@ class _Resolver:
             self._record(Subject(name, path, key), reading.version, Decision.MISSING, "the value is null")
             return
         self._origin[name] = path
+        self.result.entry_sizes[name] = len(name) + len(value)
         self.result.entries.append((name, value))
         self._record(Subject(name, path, key), reading.version, Decision.ALLOWED)
 
@@ -184,11 +203,9 @@ class _Resolver:
             if isinstance(outcome, StrongroomError):
                 raise outcome
             version = outcome.version
-            value = value_bytes(outcome.data.get(ref.key), as_file=entry.as_file)
+            value = self._value(outcome, ref, as_file=entry.as_file, decode=entry.decode)
             if value is None:
                 raise NotFoundError(_NO_KEY.format(key=ref.key, path=ref.path))
-            if entry.decode:
-                value = decode_base64(value)
         except StrongroomError as error:
             self._note_error(subject, error, optional=ref.optional, version=version)
             if not ref.optional or not isinstance(error, NotFoundError):
@@ -196,6 +213,20 @@ class _Resolver:
             return Absence.MISSING if ref.default is None else ref.default.encode()
         self._record(subject, version, Decision.ALLOWED)
         return value
+
+    def _value(self, reading: Reading, ref: Reference, *, as_file: bool, decode: bool) -> bytes | None:
+        """Return the bytes of a key, made once for all who refer to it; None if it is not there."""
+        which = (Place(ref.path, ref.version), ref.key, as_file, decode)
+        if which not in self._made:
+            try:
+                value = value_bytes(reading.data.get(ref.key), as_file=as_file)
+                self._made[which] = decode_base64(value) if decode and value is not None else value
+            except UndeliverableError as error:
+                self._made[which] = error
+        made = self._made[which]
+        if isinstance(made, StrongroomError):
+            raise made
+        return made
 
     def _note_error(
         self, subject: Subject, error: StrongroomError, *, optional: bool = False, version: int = 0

@@ -4,7 +4,7 @@
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from secrets import randbits
 from typing import Protocol
@@ -159,7 +159,13 @@ class Service:
             raise RefusedError(denied)
         outcomes = await self._read_all(places_of(request))
         resolution = await compute(
-            size, lambda: resolve(request, outcomes, lambda path, key: policy.require(identity, path, key))
+            size,
+            lambda: resolve(
+                request,
+                outcomes,
+                lambda path, key: policy.require(identity, path, key),
+                kept_bytes=self._limits.region_bytes + self._limits.files_bytes,
+            ),
         )
         try:
             answer = await self._encode(resolution, with_files=request.has_files)
@@ -178,7 +184,7 @@ class Service:
             UnavailableError: the audit log does not work now.
         """
         policy, identity = self._policies.policy, parse_spiffe_id(caller.identity)
-        size = len(request.entries)
+        size = _weight(request)
         denied = await compute(size, lambda: denials(policy, identity, request))
         await self._record(caller, [_denial_record(failure) for failure in denied])
         return await compute(size, lambda: plan_of(policy, identity, request))
@@ -215,7 +221,7 @@ class Service:
             raise UnavailableError(lost.message, hint=lost.hint, retry_after_s=pause) from lost
         if resolution.failures:
             raise RefusedError(resolution.failures)
-        size = sum(len(name) + len(value) for name, value in resolution.entries)
+        size = sum(resolution.entry_sizes.values())
         largest = self._limits.region_bytes
         if size <= largest:
             image = await compute(
@@ -223,19 +229,19 @@ class Service:
             )
             size = len(image)
         if size > largest:
-            msg = f"{len(resolution.entries)} secrets need {size} bytes; at most {largest} are delivered"
+            msg = f"{len(resolution.entry_sizes)} secrets need {size} bytes; at most {largest} are delivered"
             raise UndeliverableError(msg, hint="ask for less, or raise max_region_bytes of the bridge")
         if not with_files:
             return image
-        self._check_files(resolution.files)
+        self._check_files(resolution.file_sizes)
         layout = Layout(len(image), {name: len(content) for name, content in resolution.files})
         return b"".join([encode_layout(layout), image, *(content for _, content in resolution.files)])
 
-    def _check_files(self, files: Sequence[tuple[str, bytes]]) -> None:
-        size, largest = sum(len(content) for _, content in files), self._limits.files_bytes
+    def _check_files(self, sizes: Mapping[str, int]) -> None:
+        size, largest = sum(sizes.values()), self._limits.files_bytes
         if size > largest:
-            name, content = max(files, key=lambda file: len(file[1]))
-            msg = f"{len(files)} files need {size} bytes, {name} alone {len(content)}; at most {largest} are delivered"
+            name = max(sizes, key=lambda name: sizes[name])
+            msg = f"{len(sizes)} files need {size} bytes, {name} alone {sizes[name]}; at most {largest} are delivered"
             raise UndeliverableError(msg, hint="ask for less, or raise max_files_bytes of the bridge")
 
     async def _record(self, caller: Caller, records: Sequence[AuditRecord]) -> None:
@@ -248,7 +254,7 @@ class Service:
 
 def _weight(request: BundleRequest) -> int:
     """Return how many items the work is worth; files may be large, and decoding them takes time."""
-    return len(request.entries) + (INLINE_ITEMS if request.has_files else 0)
+    return sum(len(entry.parts) for entry in request.entries) + (INLINE_ITEMS if request.has_files else 0)
 
 
 def _denial_record(failure: Failure) -> AuditRecord:

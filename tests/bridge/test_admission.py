@@ -1,5 +1,6 @@
 """What callers may take of the bridge: who costs what before it is known who asks, and who keeps others waiting."""
 
+import asyncio
 import contextlib
 import json
 import socket
@@ -7,9 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import RawTestServer
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bridge.large_answer import InPieces, in_pieces
 from bridge.shape import MAX_DEPTH, require_modest
 from cli.dev.authority import Authority
 from cli.dev.openbao import OpenBaoServer
@@ -135,6 +139,78 @@ def test_the_bytes_of_all_requests_at_work_are_bounded(
             bao.resume()
             assert first.result().status == 200
         assert bridge.bundle(large).status == 200
+
+
+def test_answers_that_are_not_read_keep_their_places(
+    make_bridge: MakeBridge, bao: OpenBaoServer, authority: Authority
+) -> None:
+    """Their memory is in use; so who does not read comes to its share, and not to all memory and connections."""
+    bao.admin.put_v2("kv", "shop/large", {"k": "x" * 900_000})
+    bridge = make_bridge(max_requests=8)
+    large = bundle_request({f"X{number}": "bao:kv/shop/large#k" for number in range(8)})
+    body = encode_request(large)
+    assert len(bridge.bundle(large).body) > 7_200_000
+    before = memory_kib(bridge.process.pid)
+    head = b"POST /v1/bundle HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body)
+    with contextlib.ExitStack() as stack:
+        for number in range(6):
+            stack.enter_context(bridge.connection()).sendall(head + body)
+            wait_for(lambda: len(bridge.audit()) == (number + 2) * 8, "it is answered")  # noqa: B023 - called here
+        for _ in range(20):
+            reply = bridge.bundle(large)
+            assert reply.status == 503
+            assert "of this identity, and takes 6" in reply.detail
+        assert bridge.metric("strongroom_bridge_requests_in_flight") == 6
+        assert memory_kib(bridge.process.pid) - before < 6 * 12 << 10
+        other = authority.issue_client("other", identities=(OTHER,))
+        assert bridge.bundle(REQUEST, client=other).status == 200
+    wait_for(lambda: not bridge.metric("strongroom_bridge_requests_in_flight"), "the places are free again")
+    assert bridge.bundle(large).status == 200
+
+
+def test_who_takes_a_large_answer_too_slowly_is_cut_off() -> None:
+    size = 64 << 20  # more than the kernel has room for
+
+    async def run() -> None:
+        sent: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+
+        async def answer(request: web.BaseRequest) -> web.StreamResponse:
+            response = in_pieces(web.Response(body=bytes(size)))
+            assert isinstance(response, InPieces)
+            sent.set_result(await response.send(request, grace_s=0.2, least_bytes_per_s=1 << 30))
+            return response
+
+        async with RawTestServer(answer) as server:
+            reader, writer = await asyncio.open_connection(server.host, server.port)
+            writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert not await sent
+            with contextlib.suppress(ConnectionError):
+                assert len(await reader.read(-1)) < size
+            writer.close()
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("url", ["/v1/bundle", "/v1/plan"])
+@pytest.mark.parametrize("as_file", [False, True])
+def test_a_large_secret_that_is_referred_to_again_and_again_costs_its_size_once(
+    make_bridge: MakeBridge, bao: OpenBaoServer, url: str, *, as_file: bool
+) -> None:
+    """64 parts in each of 400 entries are 21 GiB."""
+    bao.admin.put_v2("kv", "shop/large", {"k": "x" * 900_000})
+    bridge = make_bridge()
+    before = memory_kib(bridge.process.pid)
+    parts = [{"path": "kv/shop/large", "key": "k"}] * 64
+    kind = {"as": "file", "decode": "base64"} if as_file else {}
+    entries = [{"name": f"X{number}", "parts": parts} | kind for number in range(400)]
+    reply = bridge.post(url, json.dumps({"entries": entries}, separators=(",", ":")).encode())
+    assert memory_kib(bridge.process.pid) - before < 150 << 10
+    if url == "/v1/plan":
+        assert reply.status == 200
+        return
+    assert reply.status == 422
+    assert "; at most" in reply.detail
+    assert {record["decision"] for record in bridge.audit()} == {"withheld"}
 
 
 def test_a_policy_that_names_a_caller_lets_it_in_without_a_restart(
