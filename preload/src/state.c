@@ -81,8 +81,7 @@ static void keep_names(struct storage *storage) {
         }
         const char *string = region_string(&state.region, slot);
         placeholders[slot] = cut_copy(storage, string, used->name_bytes + 1);
-        unsigned bit = name_filter_bit(string);
-        state.name_filter[bit / 64] |= UINT64_C(1) << (bit % 64);
+        name_filter_add(&state, string, used->name_bytes);
     }
     state.placeholders = placeholders;
 }

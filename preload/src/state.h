@@ -55,6 +55,17 @@ static inline unsigned name_filter_bit(const char *name) {
     return ((unsigned char)name[0] ^ ((unsigned)(unsigned char)name[1] << 3)) % (NAME_FILTER_WORDS * 64);
 }
 
+/* Lets the name of `NAME=VALUE` through, as it is asked for and as it stands in an environment: behind a name of one
+ * letter the two differ. */
+static inline void name_filter_add(struct state *state, const char *string, size_t name_bytes) {
+    const char asked[] = {string[0], name_bytes > 1 ? string[1] : '\0'};
+    const char *const beginnings[] = {string, asked};
+    for (int i = 0; i < 2; i++) {
+        unsigned bit = name_filter_bit(beginnings[i]);
+        state->name_filter[bit / 64] |= UINT64_C(1) << (bit % 64);
+    }
+}
+
 /* False when no name in the region starts like `name`, which must not be empty. */
 static inline bool name_filter_has(const struct state *state, const char *name) {
     unsigned bit = name_filter_bit(name);

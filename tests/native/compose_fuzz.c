@@ -81,8 +81,7 @@ static struct state make_state(void) {
         if (state.region.slots[slot].offset != 0) {
             const char *string = region_string(&state.region, slot);
             placeholders[slot] = string[0] == 'O' ? "ONE=" : "TWO=";
-            unsigned bit = name_filter_bit(string);
-            state.name_filter[bit / 64] |= UINT64_C(1) << (bit % 64);
+            name_filter_add(&state, string, state.region.slots[slot].name_bytes);
         }
     }
     return state;

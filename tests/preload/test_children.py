@@ -157,6 +157,13 @@ def test_wiped_value_reaches_the_child_wiped(launcher: Launcher, programs: Progr
     assert result.stdout == b"DB_PASSWORD=\nAPI_KEY=k-0123456789\n"
 
 
+def test_secret_with_a_name_of_one_letter_stays_out_of_the_environ_of_children(launcher: Launcher) -> None:
+    secrets = {"X": b"one letter", "Y": b"another"}
+    shown = launcher.run(["bash", "-c", '"$@"; exit $?', "bash", "/usr/bin/cat", "/proc/self/environ"], secrets=secrets)
+    assert {b"X=", b"Y="} <= set(shown.stdout.split(b"\0"))
+    assert not any(value in shown.stdout for value in secrets.values())
+
+
 def test_empty_environment_stays_empty(launcher: Launcher) -> None:
     assert launcher.run(["env", "-i", "/usr/bin/env"]).stdout == b""
     assert launcher.run(["env", "-i", "A=1", "/usr/bin/env"]).stdout == b"A=1\n"

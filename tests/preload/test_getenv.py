@@ -60,6 +60,13 @@ def test_worker_that_wipes_its_password_takes_it_from_nobody(
     assert_ok(launcher.run([programs.build("wipe_in_child"), way], rung=rung))
 
 
+def test_worker_wipes_its_own_copy_whatever_the_name(launcher: Launcher, programs: Programs) -> None:
+    names = ["X" * length for length in range(1, 34)]
+    secrets = {name: f"value {name}".encode() for name in names}
+    result = launcher.run([programs.build("wipe_each"), *names], secrets=secrets)
+    assert result.stdout.decode().splitlines() == [f"{name}=value {name}" for name in names]
+
+
 def test_names_of_every_length_that_differ_in_one_byte_are_told_apart(launcher: Launcher, programs: Programs) -> None:
     names = ["A" * at + "B" + "A" * (length - at - 1) for length in range(1, 34) for at in range(length)]
     absent = ["A" * at + "C" + "A" * (length - at - 1) for length in range(1, 34) for at in range(length)]
