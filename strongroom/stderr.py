@@ -47,11 +47,13 @@ class StderrHandler(logging.Handler):
 
     def _write(self, data: bytes) -> bool:
         """Write, and keep what does not fit of a line that has begun; return whether any of it was taken."""
-        if not self._room.poll(0):
-            return False
-        try:
-            written = os.write(self._fd, data)
-        except OSError:  # it became full, its reader has gone, or the disk is full
-            return False
-        self._rest = data[written:]
-        return True
+        taken = 0
+        # What could not be opened anew waits when it is given more than there is room for. So much there always is.
+        while taken < len(data) and self._room.poll(0):
+            try:
+                taken += os.write(self._fd, data[taken : taken + select.PIPE_BUF])
+            except OSError:  # it became full, its reader has gone, or the disk is full
+                break
+        if taken:
+            self._rest = data[taken:]
+        return taken > 0

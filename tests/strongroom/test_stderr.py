@@ -42,6 +42,30 @@ def test_a_pipe_that_nobody_reads_stops_nothing_and_what_was_dropped_is_told() -
     assert lines[-1]["event"] == "last"
 
 
+LOG_LONG = """
+import logging, os
+from strongroom.logs import configure_logging, log_event
+os.setuid(65534)
+configure_logging("test")
+log = logging.getLogger("test")
+for number in range(200):
+    log_event(log, logging.INFO, "event", {"number": number, "text": "\U0001f511" * 2000})
+print("done", flush=True)
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs a second user")
+def test_long_lines_do_not_wait_in_a_pipe_that_belongs_to_another_user() -> None:
+    """As in a container whose program is not root: such a pipe cannot be opened anew. A line has 24 kB."""
+    with subprocess.Popen([sys.executable, "-c", LOG_LONG], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
+        assert child.stdout
+        assert child.stderr
+        assert child.stdout.readline() == b"done\n"  # although the pipe is full
+        assert child.wait() == 0
+        lines = child.stderr.read().splitlines()
+    assert [json.loads(line)["number"] for line in lines[:-1]] == list(range(len(lines) - 1))
+
+
 @pytest.mark.parametrize("target", ["/dev/full", "closed"])
 def test_a_full_disk_or_no_stderr_changes_no_exit_status(target: str, tmp_path: Path) -> None:
     command = f'exec "$0" -c "$1" 2>{"&-" if target == "closed" else target}'
