@@ -13,7 +13,7 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from typing import NoReturn
 
 _HELD = "--held="  # the signals that our starter holds back
@@ -75,10 +75,22 @@ def _end(received: int, _frame: object) -> "NoReturn":
     os._exit(128 + received)
 
 
-def unhidden(environ: "Mapping[str, str]") -> dict[str, str]:
-    """Return an environment as our starter was given it."""
+def starting_words() -> list[str]:
+    """Return the words that started this process, up to the verb."""
+    return sys.orig_argv[: len(sys.orig_argv) - len(sys.argv[1:])]
+
+
+def unhidden(environ: "Mapping[str, str]", starting: "Sequence[str]") -> dict[str, str]:
+    """Return the environment of a process as our starter was given it, or as it is if that has not started it.
+
+    Args:
+        environ: of the process.
+        starting: the words that started it, up to the verb.
+    """
+    if not starting or not starting[-1].startswith(_HELD):
+        return dict(environ)
     return {
-        name[len(_HIDDEN) :] if name.startswith(_HIDDEN) and name.startswith(_HIDES, len(_HIDDEN)) else name: value
+        name[len(_HIDDEN) :] if name.startswith(_HIDDEN) and name.lstrip(_HIDDEN).startswith(_HIDES) else name: value
         for name, value in environ.items()
     }
 

@@ -64,9 +64,9 @@ class Reference:
         if not 0 <= version <= MAX_VERSION:
             msg = f"{path}#{key}: the version is not one; versions count from 1"
             raise ConfigError(msg)
-        if default is not None and holds_reference(default):
+        if default is not None and (default.startswith(LITERAL) or holds_reference(default)):
             # It would be handed out as it stands, and no reference may ever reach an application.
-            msg = f"{path}#{key}: its default is a reference; a default is a text"
+            msg = f"{path}#{key}: its default is a reference, or begins with {LITERAL}; a default is a text as it is"
             raise ConfigError(msg)
         self.version = version
         self.optional = optional or default is not None
@@ -218,6 +218,10 @@ def parse_reference(text: str) -> Reference:
     if body is None:
         msg = f"{shown!r}: does not begin with bao: or vault:"
         raise ConfigError(msg)
+    if OPEN in text.partition("?")[0]:
+        msg = f"{shown!r}: a reference cannot have another one in it"
+        scheme = text.partition(":")[0]
+        raise ConfigError(msg, hint=f"for a text that begins with {scheme}: write ${{literal:{scheme}:}} there")
     if body.startswith("/"):
         msg = f"{shown!r}: a path does not begin with a slash"
         raise ConfigError(msg, hint=f"write bao:{body.partition('?')[0].lstrip('/')[:200]}, {_OR_LITERAL}")

@@ -48,7 +48,7 @@ def _split(value: str) -> list[str | Reference]:
         inside = start + len(OPEN)
         text += value[at:start]
         kind = next((kind for kind in _KINDS if value.startswith(kind, inside)), None)
-        if kind is None or _is_of_another_client(_first_closed(value, inside)):
+        if kind is None or _is_of_another_client(_inside_braces(value, inside)):
             text += OPEN  # a ${...} of somebody else
             at = inside
             continue
@@ -68,12 +68,16 @@ def _split(value: str) -> list[str | Reference]:
     return [*parts, text] if text or not parts else parts
 
 
-def _first_closed(value: str, start: int) -> str:
-    """Return what stands before the next closing brace, or "" where none is near: no longer than a reference can be.
+def _inside_braces(value: str, start: int) -> str:
+    """Return what stands before the closing brace, or "" where none is near: no longer than a reference can be.
 
-    Texts may have a million of these, so each look is short.
+    It ends where the reference would, so that all of it is looked at. Texts may have a million of these, so each look
+    is short.
     """
-    inside, closed, _ = value[start : start + _LONGEST].partition(_CLOSE)
+    near = value[start : start + _LONGEST]
+    inside, closed, _ = near.partition(_CLOSE)
+    if closed and "{" in inside:
+        inside = near[: max(_closing(near, 0), len(inside))]
     return inside if closed else ""
 
 

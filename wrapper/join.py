@@ -148,14 +148,15 @@ def launch_of_init(process: str = "/proc/1") -> "SavedLaunch | None":
         if _read(f"{process}/comm").strip() != _INIT:
             return None
         pairs = _read(f"{process}/environ").split("\0")
-        environ = unhidden(dict(pair.split("=", 1) for pair in pairs if "=" in pair))
         words = _read(f"{process}/cmdline").split("\0")[:-1]
     except PermissionError:
         msg = f"PID 1 is {_INIT}, and this user may not read its environment"
         raise ConfigError(msg, hint="run this as the user that the container runs as, or use --saved-launch") from None
     except OSError:
         return None
-    behind = words[words.index("run") + 1 :] if "run" in words else []
+    verb = words.index("run") if "run" in words else len(words)
+    behind = words[verb + 1 :]
+    environ = unhidden(dict(pair.split("=", 1) for pair in pairs if "=" in pair), words[:verb])
     try:
         flags, _ = split_arguments(behind)
     except ConfigError:  # not the command line of a launch

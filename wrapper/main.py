@@ -6,7 +6,7 @@ import sys
 from time import monotonic
 
 from strongroom.errors import ConfigError, StrongroomError
-from strongroom.isolation import unhidden
+from strongroom.isolation import starting_words, unhidden
 from strongroom.names import FOR_THE_CHILD, PIDS
 from wrapper.exit_status import status_of
 
@@ -200,7 +200,7 @@ def given_environment() -> dict[str, str]:
     Where no locale is set, CPython sets LC_CTYPE for itself (PEP 538). The application must not inherit that; the block
     that the kernel keeps tells whether it was there before.
     """
-    environ = unhidden(os.environ)
+    environ = unhidden(os.environ, starting_words())
     for name in PIDS:
         if environ.get(name) == FOR_THE_CHILD:
             environ[name] = str(os.getpid())

@@ -103,6 +103,39 @@ def test_a_setting_of_the_application_does_not_act_on_the_wrapper_and_reaches_th
     assert not [name for name in found if name.startswith(".")]
 
 
+LOOKS_HIDDEN = {
+    ".LD_PRELOAD": "/no/such.so",
+    ".LD_LIBRARY_PATH": "one",
+    ".LD_BIND_NOW": "two",
+    "LD_BIND_NOW": "1",
+    "..PYTHONHOME": "three",
+    ".PYTHONHOME": "four",
+    ".other": "five",
+}
+
+
+@pytest.mark.parametrize("more", [{}, {"STRONGROOM_SUPERVISE": "1"}], ids=["alone", "supervised"])
+def test_names_that_look_as_if_they_were_hidden_stay_what_they_are(
+    certificates: Certificates, more: dict[str, str]
+) -> None:
+    """Whoever keeps ``LD_PRELOAD`` out of an environment need not know that ``.LD_PRELOAD`` means something to us."""
+    done = launch(certificates, LOOKS_HIDDEN | more, "env")
+
+    assert done.returncode == 0, done.stderr
+    found = dict(line.split("=", 1) for line in done.stdout.splitlines() if "=" in line)
+    assert found["SECRET"] == "value"
+    assert LOOKS_HIDDEN.items() <= found.items()
+    assert found["LD_PRELOAD"].endswith("libstrongroom.so")
+    assert "PYTHONHOME" not in found
+
+
+def test_they_do_so_without_the_starter(tmp_path: Path) -> None:
+    result = run([sys.executable, "-m", "wrapper", "--", "env"], tmp_path, PYTHONPATH=str(tmp_path), **LOOKS_HIDDEN)
+    found = dict(line.split("=", 1) for line in result.stdout.splitlines() if "=" in line)
+    assert LOOKS_HIDDEN.items() <= found.items(), result.stderr
+    assert "PYTHONHOME" not in found
+
+
 @pytest.fixture(scope="module")
 def only_for_others(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Return a library that ends the process that loads it, if that is Python, as a false clock would in its way."""

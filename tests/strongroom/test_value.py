@@ -116,6 +116,32 @@ NEAR_MISSES = [
 ]
 
 
+@pytest.mark.parametrize("value", ["${vault:kv/x:{y}#k}", "a${vault:kv/x:{}#k}b", "${vault:kv/a:b}${vault:kv/x:{y}#k}"])
+def test_a_brace_in_a_path_does_not_make_it_that_of_another_client(value: str) -> None:
+    with pytest.raises(ConfigError, match="must be percent-encoded"):
+        parse_value(value)
+
+
+@pytest.mark.parametrize("value", ["vault:/etc/${bao:kv/x#k}", "vault:${bao:kv/x#k}/y", "bao:kv/${bao:kv/x#k}#k"])
+def test_a_text_that_begins_with_a_scheme_and_holds_a_reference_is_refused_with_a_way_that_resolves_it(
+    value: str,
+) -> None:
+    """Behind literal: it would be handed out as it stands."""
+    with pytest.raises(ConfigError, match="cannot have another one in it") as caught:
+        parse_value(value)
+
+    scheme, _, rest = value.partition(":")
+    spelled = f"${{literal:{scheme}:}}"
+    assert spelled in caught.value.hint
+    assert Reference("kv/x", "k") in parse_value(spelled + rest)
+
+
+@pytest.mark.parametrize("default", ["literal:${bao:kv/x#k}", "literal:bao:kv/x#k", "${bao:kv/x#k}", "literal:text"])
+def test_a_default_is_no_reference_and_has_nothing_to_escape(default: str) -> None:
+    with pytest.raises(ConfigError, match="a default is a text as it is"):
+        parse_value(f"bao:kv/db#k?default={default}")
+
+
 @pytest.mark.parametrize("value", NEAR_MISSES)
 def test_what_was_probably_meant_as_a_reference_is_refused_and_never_passed_on(value: str) -> None:
     with pytest.raises(ConfigError, match="looks like a reference") as caught:

@@ -102,7 +102,11 @@ static char **hide(char *const *environment) {
     char **hidden = allocate((variables + 1) * sizeof *hidden);
     char *to = allocate(bytes);
     for (size_t i = 0; i < variables; i++) {
-        if (!begins_with_one_of(environment[i], HIDES) || begins_with_one_of(environment[i], STAYS)) {
+        const char *name = environment[i];
+        while (*name == HIDDEN) {
+            name++; /* looks hidden already, and must be the same again when that is taken away */
+        }
+        if (!begins_with_one_of(name, HIDES) || begins_with_one_of(environment[i], STAYS)) {
             hidden[i] = environment[i];
             continue;
         }
