@@ -78,6 +78,7 @@ def explain(settings: WrapperSettings, command: list[str]) -> tuple[dict[str, ob
         msg = "STRONGROOM_BRIDGE is not set, and the environment refers to secrets"
         raise ConfigError(msg, hint="set it to the address of the bridge, for example https://bridge:8443")
     refuse_exposed(settings)
+    libc.set_not_dumpable()  # whatever came of the delivery: from here on this process has our private key
     body = Bridge(settings).fetch_document(PLAN_URL_PATH, plan.request)
     try:
         answer = json.loads(body)

@@ -5,7 +5,7 @@ reference are left alone, so ``file:///etc/hosts`` stays what it is.
 """
 
 from strongroom.errors import ConfigError
-from strongroom.reference import holds_reference
+from strongroom.reference import LITERAL, holds_reference
 
 OPTIONS = ("path", "mode", "owner", "decode", "template")
 DEFAULT_MODE = 0o400
@@ -52,9 +52,11 @@ def split_file_value(value: str) -> tuple[FileTarget, str] | None:
     """
     if value.startswith("file:"):
         text = value.removeprefix("file:")
+        _refuse_literal(text)
         return (FileTarget(), text) if holds_reference(text) else None
     options, closed, rest = value.removeprefix("file(").partition(")")
     text = rest.removeprefix(":")
+    _refuse_literal(text)
     from_template = rest == ":" and any(option.startswith("template=") for option in options.split(","))
     if not closed or not (holds_reference(text) or from_template):
         return None
@@ -66,6 +68,17 @@ def split_file_value(value: str) -> tuple[FileTarget, str] | None:
         msg = "there is a text behind file(template=...):"
         raise ConfigError(msg, hint="leave it out; the template holds the text")
     return target, text
+
+
+def _refuse_literal(text: str) -> None:
+    """Refuse references behind ``literal:``: where no file is made of them, they would be resolved into a variable.
+
+    Raises:
+        ConfigError: there are some.
+    """
+    if text.startswith(LITERAL) and holds_reference(text.removeprefix(LITERAL)):
+        msg = "a file whose text is literal: holds no reference"
+        raise ConfigError(msg, hint="for the value itself write literal:file:...; in a text, ${literal:TEXT}")
 
 
 def _parse_options(text: str) -> FileTarget:

@@ -44,6 +44,25 @@ def test_without_references_nothing_is_asked(launches: Launches) -> None:
     assert "nothing would be fetched" in done.stdout
 
 
+def test_it_cannot_be_dumped_while_it_has_the_private_key_whatever_the_delivery_comes_to(
+    launches: Launches, certificates: Certificates, tmp_path: Path
+) -> None:
+    program = tmp_path / "of-another-machine"
+    program.write_bytes(b"\x7fELF\x01" + bytes(100))
+    program.chmod(0o755)
+    code = (
+        "import ctypes, os, sys; from wrapper import explain\n"
+        "explain.render = lambda document: os._exit("
+        "(50 if document['delivery']['rung'] is None else 60) + ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))\n"
+        "explain.main(['--', sys.argv[1]])"
+    )
+    with FakeBridge(certificates.server(), answer(plan_of([ALLOWED]))) as bridge:
+        command = [sys.executable, "-c", code, str(program)]
+        done = subprocess.run(command, env=launches.environ(bridge.url, SECRET), cwd=ROOT, check=False, timeout=30)
+
+    assert done.returncode == 50
+
+
 def test_it_shows_source_and_verdict_and_no_default(launches: Launches, certificates: Certificates) -> None:
     variables = {**SECRET, "TOKEN": f"bao:kv/db#token?default={CANARY}", "STRONGROOM_FROM_PATH": "bao:kv/env?optional"}
     entries = [ALLOWED, {**ALLOWED, "name": "TOKEN", "key": "token", "version": None}]

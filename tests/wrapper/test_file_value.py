@@ -67,6 +67,15 @@ def test_a_value_without_a_reference_is_left_alone(value: str) -> None:
     assert (plan.plain, plan.files, plan.needs_bridge) == ({"A": value}, {}, False)
 
 
+@pytest.mark.parametrize("front", ["file:", "file(path=/run/x):", "file(path=/run/x)"])
+@pytest.mark.parametrize("text", ["literal:${bao:kv/a#b}", "literal:bao:kv/a#b"])
+def test_a_file_of_literal_text_is_refused_and_its_reference_not_resolved_into_the_variable(
+    front: str, text: str
+) -> None:
+    with pytest.raises(ConfigError, match="literal"):
+        plan_launch({"A": front + text})
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
