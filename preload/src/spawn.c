@@ -1,8 +1,8 @@
 /* posix_spawn() and posix_spawnp(), and pidfd_spawn() and pidfd_spawnp() of glibc 2.39.
  *
- * Contract: that of posix_spawn(3), done by the libc; ENOSYS where it has no such function; the environment is passed on as passing.h says. The descriptor of
- * the region is open, and inheritable, while the child is made: another thread that forks and execs in this moment hands
- * it to its child as well.
+ * Contract: that of posix_spawn(3), done by the libc; ENOSYS where it has no such function; the environment is passed on
+ * as passing.h says. The descriptor of the region is open, and inheritable, while the child is made: another thread that
+ * forks and execs in this moment hands it to its child as well.
  */
 #include "spawn.h"
 
