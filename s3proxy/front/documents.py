@@ -15,7 +15,7 @@ from s3proxy.front.xml_read import Element, malformed, parse_document
 from strongroom.sealed.digests import Checksum, ChecksumAlgorithm
 from strongroom.sealed.sizes import MAX_PARTS
 
-MAX_DOCUMENT_BYTES: Final = 4 * 1024 * 1024  # 10,000 parts or 1,000 keys of 1,024 escaped characters, and room
+MAX_DOCUMENT_BYTES: Final = 4 * 1024 * 1024  # 10,000 parts, or 1,000 keys of 1,000 characters like &lt;
 MAX_DELETED_KEYS: Final = 1000  # S3 API reference, DeleteObjects
 MAX_TAGS: Final = 50  # of a bucket; objects have at most ten, which the store checks
 _NUMBER: Final = re.compile(r"[0-9]{1,9}")

@@ -94,6 +94,13 @@ def test_several_under_conditions(s3: Any) -> None:
     assert keys_of(s3) & {"etag/1", "etag/2", "etag/3"} == {"etag/2", "etag/3"}
 
 
+def test_a_list_of_long_keys_that_are_escaped_is_within_the_limit(s3: Any) -> None:
+    # 1,000 keys of 1,000 bytes, as four bytes each in the document. None is there, which counts as deleted.
+    objects = [{"Key": f"long/{'/'.join(['<' * 197] * 5)}/{number:04}"} for number in range(1000)]
+    answer = s3.delete_objects(Bucket="delete", Delete={"Objects": objects})
+    assert (len(answer["Deleted"]), "Errors" in answer) == (1000, False)
+
+
 def test_each_key_needs_the_right(s3: Any, limited: Any) -> None:
     put(s3, "mine/1", "yours/1")
     answer = limited.delete_objects(Bucket="delete", Delete={"Objects": [{"Key": "mine/1"}, {"Key": "yours/1"}]})
