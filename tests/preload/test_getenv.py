@@ -150,6 +150,12 @@ def test_exported_value_wins_over_the_secret(launcher: Launcher, programs: Progr
     assert result.stdout == b"DB_PASSWORD=mine\nAPI_KEY=k-0123456789\n"
 
 
+def test_address_sanitizer_of_gcc_with_the_option_of_the_docs(launcher: Launcher, tmp_path: Path) -> None:
+    program = Programs("glibc", tmp_path).build("print", "-fsanitize=address")
+    result = launcher.run([program, "DB_PASSWORD"], extra={"ASAN_OPTIONS": "verify_asan_link_order=0"})
+    assert (result.stdout, result.stderr) == (b"DB_PASSWORD=s3cret\n", b"")
+
+
 def test_plaintext_copy_is_taken_over_and_wiped(launcher: Launcher, programs: Programs) -> None:
     # A parent that could not put placeholders back hands on the very secret.
     result = launcher.run([programs.build("own_environ")], extra={"DB_PASSWORD": PASSWORD.decode()})

@@ -105,7 +105,7 @@ def test_the_only_part_of_a_whole_object(s3: Any, bucket: str) -> None:
         assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 416
 
 
-@pytest.mark.parametrize("name", ["..", "a/../b", "a/./b", "a\\..\\b", "a\x01b"])
+@pytest.mark.parametrize("name", ["..", "a/../b", "a/./b", "a\\..\\b", "a\x01b", "a\x00b"])
 def test_names_that_a_store_could_resolve_are_refused(s3: Any, bucket: str, name: str) -> None:
     for call, more in ((s3.put_object, {"Body": b"x"}), (s3.get_object, {}), (s3.delete_object, {})):
         with pytest.raises(ClientError) as caught:
