@@ -1,5 +1,7 @@
 #include "delivery.h"
 
+#include <linux/stat.h>
+
 #include "bytes.h"
 #include "environment.h"
 #include "fail.h"
@@ -35,6 +37,23 @@ static bool in_directory(const struct target *target, const char *path) {
     return target->directory != AT_FDCWD && path[0] != '/';
 }
 
+/* What an older kernel is not asked about: flags of execveat(2), and a link that is not to be followed. */
+static long executable_by_parts(const struct target *target, const char *file) {
+    struct stat status;
+    if ((target->flags & ~(AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW)) != 0) {
+        return -EINVAL;
+    }
+    if (by_descriptor(target)) {
+        return 0;
+    }
+    if ((target->flags & AT_SYMLINK_NOFOLLOW) != 0 &&
+        SYSCALL4(__NR_newfstatat, target->directory, file, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+        S_ISLNK(status.st_mode)) {
+        return -ELOOP;
+    }
+    return SYSCALL3(__NR_faccessat, target->directory, file, EXECUTE);
+}
+
 /* What exec would say of the program: 0, or a negative errno value. */
 static long executable(const struct target *target, const char *path) {
     const char *const argv[] = {path, NULL};
@@ -44,7 +63,7 @@ static long executable(const struct target *target, const char *path) {
     long result =
         SYSCALL5(__NR_execveat, target->directory, file, argv, no_environment, flags | AT_EXECVE_CHECK);
     if (result == -EINVAL || result == -ENOSYS || result == -EPERM) { /* an older kernel, or a seccomp profile */
-        result = by_descriptor(target) ? 0 : SYSCALL3(__NR_faccessat, target->directory, file, EXECUTE);
+        result = executable_by_parts(target, file);
     }
     return result;
 }
@@ -110,10 +129,11 @@ static long open_program(const struct target *target, const char *path) {
     if (by_descriptor(target)) {
         return closes_on_exec(target->directory) ? sys_fcntl(target->directory, F_DUPFD, LOWEST_FD) : -1;
     }
-    if (!in_directory(target, path)) {
+    bool follows = (target->flags & AT_SYMLINK_NOFOLLOW) == 0;
+    if (!in_directory(target, path) && follows) {
         return -1;
     }
-    long fd = sys_openat(target->directory, path, O_PATH | O_CLOEXEC);
+    long fd = sys_openat(target->directory, path, O_PATH | O_CLOEXEC | (follows ? 0 : O_NOFOLLOW));
     if (fd < 0) {
         return fd;
     }

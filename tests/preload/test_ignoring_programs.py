@@ -1,5 +1,6 @@
 """Programs that ignore the library, started by programs that have it: they have the secrets all the same."""
 
+import errno
 import os
 import shutil
 import signal
@@ -14,6 +15,7 @@ from tests.preload.launch import (
     EXEC,
     NATIVE,
     PASSWORD,
+    ROOT,
     SECRETS,
     SH,
     WITHOUT_PRIVILEGES,
@@ -24,6 +26,9 @@ from tests.preload.launch import (
 from tests.preload.test_children import PYTHON, STARTERS, assert_ok
 from tests.wrapper.static_programs import COMMANDS
 
+SANDBOX = ROOT / "tests" / "support" / "sandbox.py"
+REFUSED_FLAGS = {0x100: b"Too many levels of symbolic links", 0x4000: b"Invalid argument"}  # AT_SYMLINK_NOFOLLOW, none
+EXECVEAT = {"x86_64": 322, "aarch64": 281}[os.uname().machine]
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="file capabilities, users and namespaces need root")
 
 
@@ -178,6 +183,28 @@ class TestStatic:
         result = launcher.run([build("execveat", "gcc"), tmp_path, "script"])
 
         assert result.stdout.startswith(b"DB_PASSWORD=s3cret\n"), result
+
+    # Before Linux 6.14 there is no AT_EXECVE_CHECK to ask by.
+    @pytest.mark.parametrize(
+        "sandbox", [[], [PYTHON, str(SANDBOX), f"refuse={EXECVEAT}:{errno.EINVAL}", "--"]], ids=len
+    )
+    @pytest.mark.parametrize("flags", REFUSED_FLAGS)
+    def test_flags_of_execveat_count(
+        self, launcher: Launcher, build: Build, tmp_path: Path, sandbox: list[str], flags: int
+    ) -> None:
+        link = tmp_path / "link"
+        link.symlink_to(build("print", "gcc", "-static"))
+        for name in (link, link.name):
+            command = [*sandbox, build("execveat", "gcc"), tmp_path, name, "DB_PASSWORD"]
+            result = launcher.run(command, extra={"FLAGS": str(flags)})
+            assert (result.stdout, result.stderr) == (b"", b"execveat: " + REFUSED_FLAGS[flags] + b"\n")
+
+    def test_program_that_must_be_no_link(self, launcher: Launcher, build: Build) -> None:
+        program = build("print", "gcc", "-static")
+        command: list[str | Path] = [build("execveat", "gcc"), program.parent, program, "DB_PASSWORD"]
+        result = launcher.run(command, extra={"FLAGS": "256"})
+
+        assert (result.stdout, result.stderr) == (b"DB_PASSWORD=s3cret\n", b"")
 
     def test_hands_on_what_its_caller_changed(self, launcher: Launcher, build: Build) -> None:
         script = 'DB_PASSWORD=changed; API_KEY=; unset EMPTY_SECRET; export NEW=new; "$@"'
