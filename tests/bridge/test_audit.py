@@ -121,6 +121,36 @@ def test_a_stuck_disk_fails_the_request_in_time(tmp_path: Path, monkeypatch: pyt
     asyncio.run(run())
 
 
+def test_records_of_requests_that_were_given_up_do_not_pile_up_behind_a_stuck_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The request has failed, so they would be records of what never happened."""
+    go_on = threading.Event()
+    real = os.write
+
+    def stuck(fd: int, data: bytes) -> int:
+        go_on.wait(20)
+        return real(fd, data)
+
+    async def run() -> None:
+        log = AuditLog(tmp_path / "audit", fsync=True, timeout_s=0.05)
+        monkeypatch.setattr(os, "write", stuck)
+        for _ in range(20):
+            with pytest.raises(UnavailableError):
+                await log.record(CALLER, [RECORD])
+        monkeypatch.setattr(os, "write", real)
+        go_on.set()
+        while log.error:
+            await log.probe()
+        await log.record(CALLER, [RECORD])
+        await log.close()
+
+    asyncio.run(run())
+    lines = [json.loads(line) for line in (tmp_path / "audit").read_text().splitlines()]
+    decisions = [line["decision"] for line in lines if "decision" in line]
+    assert len(decisions) == 2  # the one that was being written, and the last one
+
+
 def test_reopening_writes_to_the_new_file(tmp_path: Path) -> None:
     async def run() -> None:
         log = AuditLog(tmp_path / "audit", fsync=True, timeout_s=5)
