@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from wrapper.plan import LaunchPlan
+    from wrapper.program import Program
     from wrapper.settings import WrapperSettings
 
 _MAX_TEMPLATE_BYTES = 1 << 20  # of a file with references; what is longer is hardly a configuration
@@ -172,7 +173,19 @@ def start(
         count = len(environment.keys() - plan.plain.keys() - file_values.keys() - ADDED)
         in_files = f", {len(file_values)} in files" if files else ""
         say(f"{count} secrets in {memory.rung} memory by {rung}{in_files}, {(monotonic() - started) * 1000:.0f} ms")
+    _look_again(program, rung, environ, settings)
     become(program, environment, held)
+
+
+def _look_again(program: "Program", rung: str, environ: "Mapping[str, str]", settings: "WrapperSettings") -> None:
+    """Refuse what replaced the program while its secrets were fetched if they do not reach it by this rung."""
+    from wrapper.exit_status import ProtectionError
+    from wrapper.handoff import choose_rung
+    from wrapper.program import find_program
+
+    if choose_rung(find_program([program.path], environ), new_privileges=settings.new_privileges) != rung:
+        msg = f"{program.path}: was replaced by a program of another kind while its secrets were fetched"
+        raise ProtectionError(msg, hint="start it again when it is complete")
 
 
 def _refuse_to_fetch(environ: "Mapping[str, str]", settings: "WrapperSettings") -> None:

@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -28,6 +29,25 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> StaticPrograms:
 def bridge(certificates: Certificates) -> Iterator[str]:
     with FakeBridge(certificates.server(), bundle({"SECRET": PASSWORD.encode(), "LONG": b"x" * 200_000})) as serving:
         yield serving.url
+
+
+def test_dynamic_program_that_a_static_one_replaces_meanwhile_does_not_start_without_its_secrets(
+    certificates: Certificates, launches: Launches, tmp_path: Path
+) -> None:
+    program = tmp_path / "program"
+    program.symlink_to("/usr/bin/printenv")
+    send = bundle({"SECRET": PASSWORD.encode()})
+
+    def replace_and_send(connection: ssl.SSLSocket) -> None:
+        program.unlink()
+        program.symlink_to(busybox())
+        send(connection)
+
+    with FakeBridge(certificates.server(), replace_and_send) as bridge:
+        done = launches.run([str(program), "SECRET"], SECRET, bridge=bridge.url)
+
+    assert (done.returncode, done.stdout) == (117, b"")
+    assert b"was replaced by a program of another kind" in done.stderr
 
 
 class TestTheProgram:
