@@ -45,7 +45,8 @@ class CredentialsFile:
         self._path = path
         self._kept = kept or KeptFiles()
         self._observe = observe
-        self._stamps: dict[Path, Stamp] = {}  # of the file and those of secret keys, from before they were read
+        # Of the file and those of secret keys, from before they were first read: an edit between two readings is seen.
+        self._stamps: dict[Path, Stamp] = {}
         self.table, self.error = self._kept.start(self._read)
         self._changes = Changes(tuple(self._stamps.values()))
 
@@ -53,6 +54,7 @@ class CredentialsFile:
         """Read the file again if it or a secret key has changed; keep the old table if something is broken."""
         if not self._changes.are_due(tuple(stamp_of(path) for path in self._stamps)):
             return
+        self._stamps = {}
         try:
             self.table = self._kept.load(self._read)
         except ConfigError as error:
@@ -66,8 +68,6 @@ class CredentialsFile:
         self._changes = Changes(tuple(self._stamps.values()))
 
     def _read(self, read: Read) -> Credentials:
-        self._stamps = {}
-
         def read_secret(name: str) -> bytes:
             return self._read_file(self._path.parent / name, "secret key", read)
 
@@ -80,7 +80,8 @@ class CredentialsFile:
         return parse_credentials(text, origin=str(self._path), read_secret=read_secret)
 
     def _read_file(self, path: Path, what: str, read: Read) -> bytes:
-        self._stamps[path] = stamp_of(path)
+        if path not in self._stamps:
+            self._stamps[path] = stamp_of(path)
         try:
             return read(path)
         except FileNotFoundError:

@@ -9,6 +9,7 @@ from s3proxy.front.credentials_file import CredentialsFile
 from s3proxy.front.credentials_table import parse_credentials
 from s3proxy.front.errors import S3Error
 from strongroom.errors import ConfigError
+from strongroom.kept_files import KeptFiles
 from tests.support.looking import look_twice
 
 SECRET = "c2VjcmV0LW9mLXRoZS1zaG9w"
@@ -140,6 +141,28 @@ def test_edits_are_followed_and_broken_ones_keep_the_old_credentials(tmp_path: P
     look_twice(file.reload_if_changed)
     file.table.require("SHOP")
     assert (file.error, outcomes) == ("", [True, False, False, False, True])
+
+
+def test_an_edit_that_ends_while_a_successor_starts_is_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text("")  # whoever revokes SHOP has only emptied it yet
+    read_bytes = Path.read_bytes
+
+    def and_the_edit_ends(self: Path) -> bytes:
+        content = read_bytes(self)
+        path.write_text(GOOD.replace("SHOP", "BUREAU"))
+        return content
+
+    with monkeypatch.context() as edited:
+        edited.setattr(Path, "read_bytes", and_the_edit_ends)
+        file = CredentialsFile(path, kept=KeptFiles({str(path): GOOD.encode()}))
+    file.table.require("SHOP")
+    look_twice(file.reload_if_changed)
+    file.table.require("BUREAU")
+    with pytest.raises(S3Error):
+        file.table.require("SHOP")
 
 
 def test_a_changed_secret_file_is_followed(tmp_path: Path) -> None:
