@@ -83,7 +83,7 @@ class PostUploader:
         policy = self._policies.require(bucket, upload.key)
         incoming.whole_by = None
         size = needed_bytes(Operation.POST_OBJECT, body.length, buffered_bytes=self._buffered_bytes)
-        await incoming.place.become_known(upload.principal.name, size)
+        await incoming.place.go_on(None if upload.principal.is_anonymous else upload.principal.name, size)
         file = _File(form, body, upload, begun, arriving)
         await file.read_ahead(self._buffered_bytes)
         plain, name = file.plain(want_md5=policy.etag is EtagMode.MD5), Name(bucket, upload.key)

@@ -75,6 +75,21 @@ class Places:
         await self._hold(place, self._unknown_memory, wanted_bytes)
         return place
 
+    async def hold_anew(self, place: "Place", wanted_bytes: int) -> None:
+        """Change the memory of an unknown sender's place, which goes on to be one.
+
+        Raises:
+            S3Error: SlowDown, as there is none; the place is still to be given back.
+        """
+        # Given back first: a place that waits while it holds some could wait for itself.
+        self._unknown_memory.release(place.held_bytes)
+        place.held_bytes = 0
+        try:
+            place.held_bytes = await self._unknown_memory.acquire(wanted_bytes)
+        except S3Error:
+            self._count("memory")
+            raise
+
     def leave(self, principal: str | None) -> None:
         """Give a place back."""
         if principal is None:
@@ -123,12 +138,19 @@ class Place:
             self.budget.release(self.held_bytes)
         self._places.leave(self.principal)
 
-    async def become_known(self, principal: str, wanted_bytes: int) -> None:
-        """Change a place of an unknown sender for one of its own.
+    async def go_on(self, principal: str | None, wanted_bytes: int) -> None:
+        """Take what the rest of a request needs, now that its sender was looked at.
+
+        Args:
+            principal: who gets a place of its own for the one of an unknown sender; None for one that stays unknown.
+            wanted_bytes: from now on.
 
         Raises:
             S3Error: SlowDown, as there is none.
         """
+        if principal is None:
+            await self._places.hold_anew(self, wanted_bytes)
+            return
         theirs = await self._places.take(principal, wanted_bytes)
         self.give_back()
         self.principal, self.budget, self.held_bytes = principal, theirs.budget, theirs.held_bytes

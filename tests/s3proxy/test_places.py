@@ -55,13 +55,49 @@ def test_a_form_that_was_verified_changes_its_place_for_one_of_its_own() -> None
     async def work() -> None:
         places = make()
         form = await places.take_unknown(FIELDS_BYTES)
-        await form.become_known("a", 3 * MIB)
+        await form.go_on("a", 3 * MIB)
         assert places.taken_bytes == 3 * MIB
         both = [await places.take_unknown(0) for _ in range(2)]  # the place of the form is free again
         for place in [form, *both]:
             place.give_back()
         assert places.taken_bytes == 0
 
+    asyncio.run(work())
+
+
+def test_a_form_without_a_signature_stays_among_the_unknown() -> None:
+    async def work() -> None:
+        reasons: list[str] = []
+        places = make(reasons)
+        forms = [await places.take_unknown(FIELDS_BYTES) for _ in range(2)]
+        for form in forms:
+            await form.go_on(None, 3 * MIB)
+        assert places.taken_bytes == 6 * MIB
+        with pytest.raises(S3Error):
+            await places.take_unknown(0)
+        known = [await places.take(name, 8 * MIB) for name in "aabb"]
+        for place in forms + known:
+            place.give_back()
+        assert places.taken_bytes == 0
+
+    asyncio.run(work())
+
+
+def test_a_form_without_a_signature_that_finds_no_memory_gives_its_place_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def work() -> None:
+        reasons: list[str] = []
+        places = make(reasons)
+        first, second = [await places.take_unknown(FIELDS_BYTES) for _ in range(2)]
+        await first.go_on(None, 7 * MIB)
+        with pytest.raises(S3Error):
+            await second.go_on(None, 7 * MIB)
+        assert reasons == ["memory"]
+        second.give_back()
+        first.give_back()
+        assert places.taken_bytes == 0
+        await places.take_unknown(0)
+
+    monkeypatch.setattr("s3proxy.serving.memory.WAIT_S", 0.01)
     asyncio.run(work())
 
 
