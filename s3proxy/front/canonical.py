@@ -46,11 +46,13 @@ def decode_bytes(raw: str, *, plus_is_space: bool = False) -> bytes:
     Raises:
         S3Error: InvalidURI, as a percent sign is not followed by two hexadecimal digits.
     """
+    encoded = (raw.replace("+", " ") if plus_is_space else raw).encode("utf-8", "surrogateescape")
+    if "%" not in raw:  # a presigned URL has some thirty such pieces
+        return encoded
     if _BAD_ESCAPE.search(raw):
         code, msg = "InvalidURI", "Couldn't parse the specified URI."
         raise S3Error(code, msg)
-    encoded = raw.replace("+", " ") if plus_is_space else raw
-    return unquote_to_bytes(encoded.encode("utf-8", "surrogateescape"))
+    return unquote_to_bytes(encoded)
 
 
 def decode_text(raw: str, *, plus_is_space: bool = False) -> str:

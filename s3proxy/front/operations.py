@@ -176,6 +176,8 @@ def host_bucket(head: RequestHead, domains: tuple[str, ...]) -> str:
     Raises:
         S3Error: InvalidBucketName.
     """
+    if not domains:
+        return ""
     host = _without_port(head.header("host")).lower().rstrip(".")
     for domain in domains:
         bucket = host.removesuffix("." + domain)

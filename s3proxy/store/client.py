@@ -195,7 +195,7 @@ class Store:
         target = f"{raw_path}?{raw_query}" if raw_query else raw_path
         lines = [f"{request.method} {target} HTTP/1.1", f"Host: {self._host}"]
         lines += [f"{name}: {value}" for name, value in headers.items()]
-        if any(_NOT_IN_A_HEADER.search(line) for line in lines):
+        if _NOT_IN_A_HEADER.search("".join(lines)):
             code, msg = "InvalidRequest", "A header holds a line break or a NUL."
             raise S3Error(code, msg)
         return ("\r\n".join(lines) + "\r\n\r\n").encode("utf-8", "surrogateescape"), body
