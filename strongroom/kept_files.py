@@ -24,7 +24,7 @@ class KeptFiles:
 
         Args:
             contents: what an earlier process had in force.
-            changed: told all contents whenever some are new.
+            changed: told contents that are new, and no others: another process may have read newer ones of those.
         """
         self._contents = dict(contents or {})
         self._changed = changed
@@ -47,7 +47,7 @@ class KeptFiles:
             return value
         self._contents |= taken
         if self._changed is not None:
-            self._changed(dict(self._contents))
+            self._changed(taken)
         return value
 
     def start(self, make: Callable[[Read], Value]) -> tuple[Value, str]:

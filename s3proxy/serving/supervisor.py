@@ -36,6 +36,7 @@ _STEADY_S: Final = 60.0  # whoever has run for so long did not die of how it was
 _KILL_AFTER_S: Final = 5.0  # behind the drain timeout
 _ASK_TIMEOUT_S: Final = 3.0
 _ASK_EVERY_S: Final = 5.0
+_START_S: Final = 60.0
 _SHUTDOWN_S: Final = 1.0  # of the health port, behind the drain
 _METRICS_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"  # of prometheus_client; workers read it when they import that
 
@@ -118,10 +119,12 @@ class Supervisor:
         while True:
             await asyncio.sleep(min(_ASK_EVERY_S, self._settings.worker_timeout_s / 3))
             worker = self._workers[number]
-            if worker is not watched or not worker.health_address or await self._get(worker, "/healthz") is not None:
+            # One that does not listen yet may wait for OpenBao and the store, each with its own deadline.
+            timeout_s = self._settings.worker_timeout_s + (0 if worker.health_address else _START_S)
+            if worker is not watched or await self._get(worker, "/healthz") is not None:
                 answered_at, watched = time.monotonic(), worker
-            elif time.monotonic() - answered_at > self._settings.worker_timeout_s and worker.exit_status is None:
-                fields = {"number": number, "worker_pid": worker.pid, "timeout_s": self._settings.worker_timeout_s}
+            elif time.monotonic() - answered_at > timeout_s and worker.exit_status is None:
+                fields = {"number": number, "worker_pid": worker.pid, "timeout_s": timeout_s}
                 log_event(_log, logging.ERROR, "worker_silent", fields)
                 worker.kill()
 

@@ -45,6 +45,15 @@ def test_a_successor_starts_from_what_was_in_force(tmp_path: Path, broken: str |
     assert "holds no number" in error
 
 
+def test_only_what_was_read_is_told(tmp_path: Path) -> None:
+    """A process that lags behind with one file must not put its old content in the place of a newer one."""
+    told: list[dict[str, bytes]] = []
+    lagging = KeptFiles({str(tmp_path / "other"): b"old"}, changed=told.append)
+    (tmp_path / "n").write_text("1")
+    lagging.load(lambda read: number_in(tmp_path / "n", read))
+    assert told == [{str(tmp_path / "n"): b"1"}]
+
+
 def test_a_successor_prefers_files_that_are_good(tmp_path: Path) -> None:
     (tmp_path / "n").write_text("3")
     kept = KeptFiles({str(tmp_path / "n"): b"2"})
