@@ -75,6 +75,9 @@ def test_clients_follow_their_file_and_a_broken_edit_keeps_them(tmp_path: Path, 
         assert may_list(proxy, "second")
         assert readiness(proxy)["ready"]
         assert secret_of("planted") not in proxy.log_file.read_text() + json.dumps(readiness(proxy))
+        file.write_text("")
+        wait_for(lambda: "holds no" in str(readiness(proxy)["credentials"]["detail"]), "the empty file to be told")
+        assert may_list(proxy, "second")
 
 
 def test_policies_follow_their_file_and_a_broken_edit_keeps_them(tmp_path: Path, store: SeaweedServer) -> None:
