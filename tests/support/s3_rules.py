@@ -75,6 +75,22 @@ def content_of(exchange: Exchange) -> bytes:
     return content
 
 
+def content_so_far(exchange: Exchange) -> bytes:
+    """Return what came of the content of a request that may have been broken off, without its framing."""
+    raw = bytes(exchange.body)
+    if "x-amz-decoded-content-length" not in exchange.headers:
+        return raw
+    content, at = bytearray(), 0
+    while line := raw[at:].partition(b"\r\n")[0]:
+        size = int(line.partition(b";")[0], 16)
+        begin = at + len(line) + 2
+        content += raw[begin : begin + size]
+        at = begin + size + 2
+        if size == 0 or at > len(raw):
+            break
+    return bytes(content)
+
+
 def _without_signatures(raw: bytes) -> bytes:
     """Take signatures out; the store has verified them."""
     kept, at = bytearray(), 0
