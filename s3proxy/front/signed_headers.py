@@ -15,6 +15,7 @@ from s3proxy.front.scope import HEADER_NAME
 from s3proxy.front.signature import AUTH_PARAMETERS
 
 _AUTH_NAMES: Final = frozenset(name.lower() for name in AUTH_PARAMETERS)
+_PREFIX: Final = "x-amz-"  # of the headers that must be signed
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # RFC 9110, section 5.5
 
 
@@ -25,7 +26,7 @@ def headers_to_sign(head: RequestHead, names: Sequence[str], *, payload_text: st
     """
     # The value in the canonical request is signed, whether the header is named or not.
     free = {"x-amz-content-sha256"} if head.header("x-amz-content-sha256") == payload_text else set()
-    unsigned = [name for name in head.names() if _must_be_signed(name) and name not in names and name not in free]
+    unsigned = [name for name in head.names() if name.startswith(_PREFIX) and name not in names and name not in free]
     if "host" not in names:
         unsigned.append("host")
     if unsigned:
@@ -38,10 +39,6 @@ def headers_to_sign(head: RequestHead, names: Sequence[str], *, payload_text: st
     return [(name, head.header(name)) for name in names]
 
 
-def _must_be_signed(name: str) -> bool:
-    return name.startswith("x-amz-")
-
-
 def hoisted_headers(head: RequestHead, pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
     """Return the ``x-amz-*`` headers that a presigner moved into the query, where they are signed as well.
 
@@ -52,7 +49,7 @@ def hoisted_headers(head: RequestHead, pairs: Sequence[tuple[str, str]]) -> list
     hoisted: dict[str, str] = {}
     for raw_name, raw_value in pairs:
         name = decode_text(raw_name, plus_is_space=True).lower()
-        if not name.startswith("x-amz-") or name in _AUTH_NAMES:
+        if not name.startswith(_PREFIX) or name in _AUTH_NAMES:
             continue
         value = decode_text(raw_value, plus_is_space=True).strip(" \t")
         require_field(name, value)
