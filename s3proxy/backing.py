@@ -12,10 +12,10 @@ from s3proxy.objects.open import ObjectFinder
 from s3proxy.serving.metrics import Metrics
 from s3proxy.settings import ProxySettings, StorePayload
 from s3proxy.store.capabilities import Capabilities
-from s3proxy.store.client import Store
 from s3proxy.store.connections import Timeouts
 from s3proxy.store.credentials import StoreCredentials
 from s3proxy.store.findings import Findings
+from s3proxy.store.slash_store import SlashStore
 from s3proxy.store.system_bucket import SystemBucket
 from strongroom.kept_files import KeptFiles
 
@@ -52,7 +52,7 @@ class Backing:
         self.keks = KekTable(settings, self.session, kept=kept)
         self.policies = PolicyFile(settings.policy_file, check=self.keks.of, kept=kept)
         keks = self.keks.of(self.policies)
-        self.store = Store(
+        self.store = SlashStore(
             settings.store_address,
             lambda: self.store_credentials.current,
             region=settings.store_region,

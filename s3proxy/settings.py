@@ -184,7 +184,7 @@ class ProxySettings:
         Known.AUTO,
         Rule(
             "whether objects whose keys end in a slash keep their content at the store; without it such content is"
-            " refused, and such keys without content are read as empty",
+            " kept by the key with !!!!!!!! behind it, and such keys without content are read as empty",
             unit="auto, yes or no",
             why="auto asks the store with a small object",
         ),

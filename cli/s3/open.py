@@ -9,6 +9,7 @@ from pathlib import Path
 from cli.s3.config import read_settings, with_backing
 from s3proxy.backing import Backing
 from s3proxy.keys.kek import read_key_file
+from s3proxy.store.slash_keys import shown_key
 from strongroom.errors import ConfigError
 from strongroom.sealed.header import Header
 from strongroom.sealed.offline import Binding, StoredObject, Unwrap, file_unwrapper, open_object
@@ -34,7 +35,8 @@ async def run(options: argparse.Namespace) -> int:
     if bool(options.name) != bool(options.entry) or (options.name and not key):
         msg = "--name, --entry: one without the other, or no BUCKET/KEY"
         raise ConfigError(msg, hint="the name is bound in the metadata x-amz-meta-seg1; give both, or neither")
-    binding = Binding(options.entry, bucket, key) if options.name else None
+    # Content under a key that ends in a slash may be kept by another name; what is bound is the client's.
+    binding = Binding(options.entry, bucket, shown_key(key)) if options.name else None
     if options.kek_file:
         unwrap = file_unwrapper(read_key_file(options.kek_file))
         await asyncio.to_thread(_open, options, unwrap, binding)

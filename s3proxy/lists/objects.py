@@ -1,7 +1,7 @@
-"""ListObjects, ListObjectsV2 and ListObjectVersions: the store's own pages, with the sizes of the plaintext.
+"""Lists of objects, versions and uploads: the store's own pages, with the sizes of the plaintext.
 
 Names, markers, continuation tokens and counts are the store's, so a page has exactly the keys that the client asked
-for: the proxy keeps nothing of its own among the clients' objects that would have to be hidden. A page costs one
+for; only where the store drops content under keys that end in a slash a page may have fewer. A page costs one
 request to the store; where plaintext may stand among sealed objects, or ETags are MD5s, each object that is not known
 yet costs a HEAD.
 """
@@ -14,12 +14,14 @@ from urllib.parse import unquote_plus
 
 from s3proxy.keys.policies import EtagMode, Mode, Policies, Policy
 from s3proxy.lists.entries import Listed, Seen, entries_in, plaintext_shown, shown_page
+from s3proxy.lists.slash_names import has_kept_keys, shown_names
 from s3proxy.objects.etags import bare_etag
 from s3proxy.objects.headers import passed_back
 from s3proxy.objects.open import Found, Name, ObjectFinder
 from s3proxy.serving.incoming import XML_TYPE, Incoming
 from s3proxy.store.client import Store, StoreRequest, read_all
 from s3proxy.store.errors import store_error
+from s3proxy.store.slash_keys import asked_of_store, shown_keys
 from strongroom.errors import PeerError, StrongroomError, UnavailableError
 
 MAX_PAGE_BYTES: Final = 6 << 20  # 1,000 names of 1,024 bytes, each byte percent-encoded, and room
@@ -46,19 +48,50 @@ class ObjectLister:
             StrongroomError: it is refused, here or by the store.
         """
         call = incoming.call
-        request = StoreRequest(method="GET", bucket=call.bucket, query=call.query.pairs, headers=call.headers)
+        query = self._asked(incoming)
+        request = StoreRequest(method="GET", bucket=call.bucket, query=query, headers=call.headers)
         async with self._store.exchange(request) as response:
             if response.status != HTTPStatus.OK:
                 raise await store_error(response, bucket_asked=True)
             headers = passed_back(response.headers) | {"content-type": XML_TYPE}
             page = read_page(await read_all(response, MAX_PAGE_BYTES))
         is_encoded = "<EncodingType>url</EncodingType>" in page
+        if has_kept_keys(page) and not self._store.capabilities.keeps_slash_content():
+            page = shown_names(page, prefix=call.query.get("prefix"), is_encoded=is_encoded)
         entries = [self._placed(call.bucket, entry, is_encoded=is_encoded) for entry in entries_in(page)]
         await self._look_at(
             {place: policy for entry, place, policy in entries if policy and _is_unclear(entry, policy)}
         )
         shown = [(entry, plaintext_shown(entry, policy, self._seen.get(place))) for entry, place, policy in entries]
         await incoming.respond(HTTPStatus.OK, headers, shown_page(page, shown).encode())
+
+    async def uploads(self, incoming: Incoming) -> None:
+        """Serve ListMultipartUploads: the store's own page, by the keys that clients know.
+
+        Raises:
+            StrongroomError: it is refused, here or by the store.
+        """
+        call = incoming.call
+        query = self._asked(incoming)
+        request = StoreRequest(method="GET", bucket=call.bucket, query=query, headers=call.headers)
+        async with self._store.exchange(request) as response:
+            if response.status != HTTPStatus.OK:
+                raise await store_error(response, bucket_asked=True)
+            headers = passed_back(response.headers) | {"content-type": XML_TYPE}
+            page = read_page(await read_all(response, MAX_PAGE_BYTES))
+        if has_kept_keys(page) and not self._store.capabilities.keeps_slash_content():
+            page = shown_keys(page)
+        await incoming.respond(HTTPStatus.OK, headers, page.encode())
+
+    def _asked(self, incoming: Incoming) -> tuple[tuple[str, str], ...]:
+        """Return the query for the store.
+
+        Raises:
+            S3Error: NotImplemented, as the page could not be shown.
+        """
+        query, capabilities = incoming.call.query, self._store.capabilities
+        capabilities.require_delimiter(query.get("delimiter"))
+        return asked_of_store(query.pairs) if capabilities.slash_content is False else query.pairs
 
     def _placed(self, bucket: str, entry: Listed, *, is_encoded: bool) -> tuple[Listed, _Place, Policy | None]:
         name = Name(bucket, unquote_plus(entry.key) if is_encoded else entry.key, entry.version_id)

@@ -94,6 +94,8 @@ class MultipartUploads:
         elements = {part.number: element for part, element in listed.items()}
         shown = [_shown_part(part, elements[part.number]) for part in ClientParts(listed, kept).all]
         others = [_node_of(element) for element in page.children if _is_shown(element) and element.name != "Part"]
+        if upload.key.endswith("/"):  # which the store may have by another name
+            others = [node("Key", upload.key) if other.name == "Key" else other for other in others]
         answer = node("ListPartsResult", *others, *shown)
         await incoming.respond(200, headers | {"Content-Type": XML_TYPE}, to_xml(answer))
 

@@ -29,7 +29,7 @@ from s3proxy.objects.copy_wish import COPY, REPLACE, Wish, require_change, wish_
 from s3proxy.objects.etags import bare_etag, etag_of, opaque_etag
 from s3proxy.objects.headers import object_headers, passed_back, replaced_headers, require_metadata_room
 from s3proxy.objects.open import Found, Name, ObjectFinder, Plaintext
-from s3proxy.objects.outgoing import Plain, require_kept
+from s3proxy.objects.outgoing import Plain
 from s3proxy.objects.passthrough import pass_on
 from s3proxy.objects.write import ObjectWriter
 from s3proxy.serving.incoming import XML_TYPE, Incoming
@@ -83,7 +83,6 @@ class ObjectCopier:
         policy = self._policies.require(call.bucket, call.key)
         wish = wish_of(head, Name(call.bucket, call.key), policy)
         source = await self._sources.open(call, head)
-        require_kept(self._store, call.key, source.plaintext_bytes)
         if policy.mode is Mode.PASSTHROUGH:
             require_unsealed(source)
             await pass_on(incoming, self._store)

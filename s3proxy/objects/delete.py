@@ -2,10 +2,12 @@
 
 import base64
 import hashlib
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from http import HTTPStatus
 from typing import Final
 
+from s3proxy.at_once import for_each
 from s3proxy.front.credentials import Right
 from s3proxy.front.documents import ObjectToDelete, parse_delete
 from s3proxy.front.errors import S3Error
@@ -25,6 +27,10 @@ from s3proxy.store.errors import store_error
 from strongroom.errors import IntegrityError
 
 _MAX_RESULT_BYTES: Final = 8 << 20  # 1,000 names of 1,024 bytes, each of them escaped, with codes and messages
+_AT_ONCE: Final = 8
+_PASSED: Final = frozenset(
+    {"x-amz-bypass-governance-retention", "x-amz-expected-bucket-owner", "x-amz-mfa", "x-amz-request-payer"}
+)
 _SIZE_CONDITION: Final = "x-amz-if-match-size"
 
 
@@ -71,6 +77,10 @@ class ObjectDeleter:
             except S3Error as error:
                 results.append(_failure(item, error))
         headers: dict[str, str] = {}
+        if not self._store.capabilities.slash_content:  # or else they are like all others
+            apart = [item for item in allowed if item.key.endswith("/")]
+            allowed = [item for item in allowed if not item.key.endswith("/")]
+            results += await self._each(incoming, apart, quiet=asked.quiet)
         if allowed:
             document = to_xml(node("Delete", *map(_item, allowed), node("Quiet", asked.quiet)))
             md5 = base64.b64encode(hashlib.md5(document, usedforsecurity=False).digest()).decode()
@@ -90,6 +100,33 @@ class ObjectDeleter:
         await incoming.respond(
             HTTPStatus.OK, headers | {"content-type": XML_TYPE}, to_xml(node("DeleteResult", *results))
         )
+
+    async def _each(self, incoming: Incoming, items: list[ObjectToDelete], *, quiet: bool) -> list[Node]:
+        """Delete objects one by one: keys that end in a slash, where the store makes directories of such."""
+        results: list[Node] = []
+        passed = {name: value for name, value in incoming.call.headers.items() if name in _PASSED}
+
+        async def delete(item: ObjectToDelete) -> None:
+            request = StoreRequest(
+                method="DELETE",
+                bucket=incoming.call.bucket,
+                key=item.key,
+                query=(("versionId", item.version_id),) if item.version_id else (),
+                headers=passed | ({"if-match": item.etag} if item.etag else {}),
+            )
+            try:
+                async with self._store.exchange(request) as response:
+                    if response.status not in {HTTPStatus.NO_CONTENT, HTTPStatus.OK}:
+                        raise await store_error(response)
+                    told = response.headers
+            except S3Error as error:
+                results.append(_failure(item, error))
+                return
+            if not quiet:
+                results.append(_deleted(item, told))
+
+        await for_each(_all(items), delete, at_once=_AT_ONCE)
+        return results
 
     async def _admit(self, incoming: Incoming, item: ObjectToDelete) -> ObjectToDelete:
         """Return what is to be deleted as the store knows it.
@@ -126,6 +163,23 @@ def _item(item: ObjectToDelete) -> Node:
         "Size": item.size,
     }
     return node("Object", *(node(name, value) for name, value in fields.items() if value))
+
+
+async def _all(items: list[ObjectToDelete]) -> AsyncIterator[ObjectToDelete]:
+    for item in items:
+        yield item
+
+
+def _deleted(item: ObjectToDelete, told: Mapping[str, str]) -> Node:
+    version = told.get("x-amz-version-id", "")
+    is_marker = told.get("x-amz-delete-marker") == "true"
+    fields = {
+        "Key": item.key,
+        "VersionId": item.version_id,
+        "DeleteMarker": "true" if is_marker else "",
+        "DeleteMarkerVersionId": version if is_marker else "",
+    }
+    return node("Deleted", *(node(name, value) for name, value in fields.items() if value))
 
 
 def _failure(item: ObjectToDelete, error: S3Error) -> Node:

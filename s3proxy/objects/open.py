@@ -15,7 +15,7 @@ from s3proxy.objects.etags import FOLDER_ETAG, bare_etag, etag_of, opaque_etag
 from s3proxy.objects.known_digests import KnownDigests
 from s3proxy.store.client import Store, StoreRequest, read_all
 from s3proxy.store.errors import reread_error, store_error
-from strongroom.errors import PeerError, UnavailableError
+from strongroom.errors import PeerError
 from strongroom.sealed.attributes import Attributes
 from strongroom.sealed.digests import Digests
 from strongroom.sealed.entry import open_entry, parse_entry
@@ -178,11 +178,7 @@ class ObjectFinder:
             return Plaintext(bare_etag(told.get("ETag", "")), stored_bytes_of(told), told)
         if not (name.key.endswith("/") and is_plaintext(told)) or stored_bytes_of(told):
             return None
-        keeps = self._store.capabilities.slash_content
-        if keeps is None:
-            msg = "what the store makes of a key that ends in a slash is not known yet"
-            raise UnavailableError(msg, hint="it is asked again until it answers; /readyz shows what is not known")
-        if keeps:  # then it was not the store that dropped what was sealed
+        if self._store.capabilities.keeps_slash_content():  # then it was not the store that dropped what was sealed
             return None
         modified = told.get("Last-Modified", "")
         return Folder(bare_etag(FOLDER_ETAG), 0, {"Last-Modified": modified} if modified else {})

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from s3proxy.front.body import Body
 from s3proxy.serving.incoming import Incoming
-from s3proxy.store.client import Store
 from strongroom.sealed.digests import Digests
 from strongroom.sealed.sealer import SegmentSealer
 
@@ -96,14 +95,3 @@ async def read_plain(plain: Plain) -> tuple[bytes, Digests]:
     """
     whole = b"".join([bytes(piece) async for piece in plain.pieces])
     return whole, plain.finish()
-
-
-def require_kept(store: Store, key: str, length: int) -> None:
-    """Return if the store keeps so much content under a key: some make a directory of one that ends in a slash.
-
-    Raises:
-        S3Error: NotImplemented.
-        UnavailableError: it is not known yet.
-    """
-    if length and key.endswith("/"):
-        store.capabilities.require_slash_content()

@@ -13,15 +13,17 @@ from s3proxy.front.documents import MAX_DOCUMENT_BYTES
 from s3proxy.front.errors import S3Error
 from s3proxy.front.operation_table import Operation
 from s3proxy.objects.headers import passed_back
-from s3proxy.objects.outgoing import Outcome, plain_of, read_plain, require_kept, verified_pieces
+from s3proxy.objects.outgoing import Outcome, plain_of, read_plain, verified_pieces
 from s3proxy.serving.incoming import Incoming
-from s3proxy.store.client import Store, StoreRequest
+from s3proxy.store.client import Store, StoreRequest, read_all
 from s3proxy.store.connections import StoreAnswer
 from s3proxy.store.errors import store_error
+from s3proxy.store.slash_keys import shown_keys
 from strongroom.errors import StrongroomError
 
 _CHECKSUM = "x-amz-checksum-"
 _WITH_BODY = {"PUT", "POST"}
+_TELL_KEYS = {Operation.CREATE_MULTIPART_UPLOAD, Operation.COMPLETE_MULTIPART_UPLOAD, Operation.LIST_PARTS}
 _NO_BODY = {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}
 
 
@@ -45,7 +47,6 @@ async def pass_on(
     length = None
     if body is None and incoming.has_body and incoming.request.method in _WITH_BODY:
         plain = plain_of(incoming, incoming.open_body())
-        require_kept(store, call.key, plain.length if call.operation is Operation.PUT_OBJECT else 0)
         if plain.length > MAX_DOCUMENT_BYTES:
             sent_body, length = verified_pieces(plain, outcome), plain.length
             sent |= {name: incoming.head.header(name) for name in incoming.head.names() if _is_digest(name)}
@@ -65,6 +66,7 @@ async def pass_on(
         headers=sent | dict(headers or {}),
         body=sent_body or None,
         length=length,
+        is_empty=call.operation is Operation.PUT_OBJECT and not sent_body,
     )
     try:
         async with store.exchange(request) as response:
@@ -97,6 +99,9 @@ async def relay(incoming: Incoming, response: StoreAnswer) -> None:
     length = response.headers.get("Content-Length", "")
     if incoming.request.method == "HEAD" or response.status in _NO_BODY:
         await incoming.respond(response.status, headers, length=int(length or 0))
+    elif incoming.call.operation in _TELL_KEYS and incoming.call.key.endswith("/"):
+        told = (await read_all(response, MAX_DOCUMENT_BYTES)).decode("utf-8", "surrogateescape")
+        await incoming.respond(response.status, headers, shown_keys(told).encode("utf-8", "surrogateescape"))
     elif length:
         await incoming.respond_stream(response.status, headers, int(length), response.content.iter_any())
     else:

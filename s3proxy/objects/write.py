@@ -23,7 +23,6 @@ from s3proxy.objects.outgoing import (
     Plain,
     plain_of,
     read_plain,
-    require_kept,
     sealed_pieces,
     verified_pieces,
 )
@@ -91,10 +90,9 @@ class ObjectWriter:
         """
         if policy.mode is not Mode.PASSTHROUGH:
             return await self.write(name, policy, headers, plain)
-        require_kept(self._store, name.key, plain.length)
         outcome = Outcome()
         pieces = verified_pieces(plain, outcome)
-        answered = await self._send(name, headers, pieces, plain.length, outcome)
+        answered = await self._send(name, headers, pieces, plain.length, outcome, is_empty=not plain.length)
         etag = answered["ETag"] = answered.pop("etag")
         return Written(etag, outcome.digests or Digests(), answered)
 
@@ -113,7 +111,6 @@ class ObjectWriter:
         if plain.length > MAX_WHOLE_BYTES:
             code, msg = "EntityTooLarge", "Your proposed upload exceeds the maximum allowed size"
             raise S3Error(code, msg, details={"MaxSizeAllowed": str(MAX_WHOLE_BYTES)})
-        require_kept(self._store, name.key, plain.length)
         require_metadata_room(headers)
         key = await self._keys.to_seal(policy.name)
         segment = begin_segment(
@@ -133,7 +130,12 @@ class ObjectWriter:
         nonce, attributes = os.urandom(ENTRY_NONCE_BYTES), Attributes(outcome.digests)
         entry = seal_entry(segment, attributes, bucket=name.bucket, key=name.key, nonce=nonce)
         answered = await self._send(
-            name, {**headers, ENTRY_HEADER: entry}, payload, segment.header.stored_bytes, outcome
+            name,
+            {**headers, ENTRY_HEADER: entry},
+            payload,
+            segment.header.stored_bytes,
+            outcome,
+            is_empty=not plain.length,
         )
         digests = outcome.digests or Digests()
         self._known.keep(segment, digests)
@@ -144,17 +146,25 @@ class ObjectWriter:
             answered |= {header: value, "x-amz-checksum-type": "FULL_OBJECT"}
         return Written(etag, digests, answered)
 
-    async def _send(
+    async def _send(  # noqa: PLR0913 - what there is to say of it
         self,
         name: Name,
         headers: Mapping[str, str],
         payload: bytes | AsyncIterator[bytes],
         length: int,
         outcome: Outcome,
+        *,
+        is_empty: bool,
     ) -> dict[str, str]:
         """Send what is to be stored; return what the store answers, with its ETag."""
         request = StoreRequest(
-            method="PUT", bucket=name.bucket, key=name.key, headers=headers, body=payload, length=length
+            method="PUT",
+            bucket=name.bucket,
+            key=name.key,
+            headers=headers,
+            body=payload,
+            length=length,
+            is_empty=is_empty,
         )
         try:
             async with self._store.exchange(request) as response:

@@ -11,6 +11,7 @@ from s3proxy.front.errors import S3Error
 from s3proxy.front.head import RequestHead
 from s3proxy.front.operation_table import Operation
 from s3proxy.store.names import ALL_TITLES, changed_shape
+from s3proxy.store.slash_keys import SEGMENT, is_kept_key, is_told_apart
 from strongroom.errors import UnavailableError
 
 _MULTIPART: Final = frozenset({Operation.CREATE_MULTIPART_UPLOAD, Operation.COMPLETE_MULTIPART_UPLOAD})
@@ -56,14 +57,25 @@ class Capabilities:
             lacking = "decide conditions of writes"
             _require(self.conditional_writes, lacking, "store_conditional_writes")
 
-    def require_slash_content(self) -> None:
-        """Return if content under a key that ends in a slash is kept.
+    def keeps_slash_content(self) -> bool:
+        """Return whether content under a key that ends in a slash is kept there.
 
         Raises:
-            S3Error: NotImplemented, before anything is sent.
-            UnavailableError: it is not known yet.
+            UnavailableError: it is not known yet, so it is not known either where such content stands.
         """
-        _require(self.slash_content, "keep content under a key that ends in a slash", "store_slash_content")
+        if self.slash_content is None:
+            raise _not_known()
+        return self.slash_content
+
+    def require_delimiter(self, delimiter: str) -> None:
+        """Return if listings can be grouped by a delimiter.
+
+        Raises:
+            S3Error: NotImplemented, as it would cut through the segment that content under ``name/`` is kept by.
+        """
+        if not is_told_apart(delimiter):
+            lacking = f"keep content under a key that ends in a slash, so lists cannot be grouped by {delimiter}"
+            _require(self.keeps_slash_content(), lacking, "store_slash_content")
 
     def require_name(self, key: str, *, method: str) -> None:
         """Return if the store keeps a name as it is. What it would keep under another name does not exist.
@@ -76,6 +88,11 @@ class Capabilities:
             S3Error: NoSuchKey for a read, NotImplemented for anything else.
             UnavailableError: it is not known yet.
         """
+        if is_kept_key(key) and not self.keeps_slash_content():
+            if method in _READS:
+                raise no_such_key(hint=f"the last segment {SEGMENT} is the proxy's own on this store")
+            lacking = f"keep content under a key that ends in a slash, for which the proxy needs the segment {SEGMENT}"
+            _require(False, lacking, "store_slash_content")  # noqa: FBT003 - the answer
         titles = self.changed_names
         if titles is None:
             if method not in _READS and changed_shape(key, ALL_TITLES):
@@ -85,8 +102,7 @@ class Capabilities:
         if not title:
             return
         if method in _READS:
-            code, msg = "NoSuchKey", "The specified key does not exist."
-            raise S3Error(code, msg, hint=f"the store keeps no name with {title} as it is")
+            raise no_such_key(hint=f"the store keeps no name with {title} as it is")
         _require(False, f"keep a name with {title} as it is", "store_keeps_names")  # noqa: FBT003 - the answer
 
     def describe(self) -> str:
@@ -118,6 +134,12 @@ def _require(known: bool | None, lacking: str, setting: str) -> None:  # noqa: F
     if not known:
         code, msg = "NotImplemented", f"The store behind this endpoint does not {lacking}."
         raise S3Error(code, msg, hint=f"if it does, set {setting} to yes")
+
+
+def no_such_key(*, hint: str) -> S3Error:
+    """Return the refusal to read what cannot be there."""
+    code, msg = "NoSuchKey", "The specified key does not exist."
+    return S3Error(code, msg, hint=hint)
 
 
 def _not_known() -> UnavailableError:

@@ -50,7 +50,8 @@ class StoreRequest:
         headers: to send and to sign; nothing else goes out.
         body: all of it, or its pieces.
         length: of a body in pieces.
-        is_trial: whether it finds out what the store does with names: nothing is refused then.
+        is_trial: whether it finds out what the store does with names: nothing is refused or kept elsewhere then.
+        is_empty: whether it writes an object without content: under a key that ends in a slash that is a folder.
         has_checksum: whether it carries a checksum that the store may not know; None for what is known of the store.
     """
 
@@ -62,6 +63,7 @@ class StoreRequest:
     body: Body = None
     length: int | None = None
     is_trial: bool = False
+    is_empty: bool = False
     has_checksum: bool | None = None
 
 
@@ -124,18 +126,25 @@ class Store:
         """Close all connections."""
         await self._connections.close()
 
-    @contextlib.asynccontextmanager
-    async def exchange(self, request: StoreRequest) -> AsyncIterator[StoreAnswer]:
+    def exchange(self, request: StoreRequest) -> contextlib.AbstractAsyncContextManager[StoreAnswer]:
         """Send a request and give the answer, whatever its status. What is not read of it closes its connection.
 
         Raises:
+            S3Error: the store does not keep such a name.
             UnavailableError: the store cannot be reached, or is too slow, or all connections to it are in use.
             PeerError: its answer is nonsense, or ends early.
         """
         if request.key and not request.is_trial:
             self.capabilities.require_name(request.key, method=request.method)
-            if request.key.endswith("/") and _BEGIN_UPLOAD in request.query:
-                self.capabilities.require_slash_content()
+        return self.send(request)
+
+    @contextlib.asynccontextmanager
+    async def send(self, request: StoreRequest) -> AsyncIterator[StoreAnswer]:
+        """Do what ``exchange`` does with a name that was looked at.
+
+        Raises:
+            StrongroomError: as ``exchange``.
+        """
         head, body = self._message(request)
         begin = time.perf_counter()
         try:

@@ -1,7 +1,7 @@
 """Going through all objects of a bucket at the store, page by page, for the proxy's own work and not for a client."""
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Final
 from urllib.parse import unquote_plus
@@ -9,6 +9,7 @@ from urllib.parse import unquote_plus
 from s3proxy.front.xml_read import Element, parse_document
 from s3proxy.store.client import Store, StoreRequest, read_all
 from s3proxy.store.errors import store_error
+from s3proxy.store.slash_keys import is_kept_key, shown_key
 from strongroom.errors import PeerError, StrongroomError
 
 _MAX_PAGE_BYTES: Final = 6 << 20  # 1,000 names of 1,024 bytes, each byte percent-encoded, and room
@@ -46,6 +47,7 @@ async def list_objects(
     """
     base = [("list-type", "2"), ("encoding-type", "url"), ("prefix", prefix)]
     place = [("start-after", start_after)] if start_after else []
+    folders: list[str] = []  # in which the listing is
     while True:
         request = StoreRequest(method="GET", bucket=bucket, query=(*base, *place))
         async with store.exchange(request) as response:
@@ -53,7 +55,16 @@ async def list_objects(
                 raise await store_error(response, bucket_asked=True)
             page = _parse(await read_all(response, _MAX_PAGE_BYTES))
         for item in page.all("Contents"):
-            yield _entry(item)
+            entry = _entry(item)
+            while folders and not entry.key.startswith(folders[-1]):
+                folders.pop()
+            if store.capabilities.slash_content is False and is_kept_key(entry.key):
+                entry = replace(entry, key=shown_key(entry.key))
+                if entry.key in folders:  # a folder of this name was given: what is read under it is this
+                    continue
+            elif entry.key.endswith("/"):
+                folders.append(entry.key)
+            yield entry
         token = page.get("NextContinuationToken")
         if page.get("IsTruncated") != "true":
             return

@@ -134,7 +134,8 @@ class StoreProbe:
         key = f"{place}folder/"
         if not await self._put(key, {_META: "1"}):
             return False
-        async with self._store.exchange(StoreRequest(method="HEAD", bucket=self._bucket.name, key=key)) as response:
+        request = StoreRequest(method="HEAD", bucket=self._bucket.name, key=key, is_trial=True)
+        async with self._store.exchange(request) as response:
             if response.status == HTTPStatus.NOT_FOUND:
                 return False
             if response.status != HTTPStatus.OK:

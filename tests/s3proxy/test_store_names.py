@@ -82,17 +82,6 @@ def test_a_name_that_the_store_would_change_is_refused_everywhere(s3: Any, bare:
     assert s3.get_object(Bucket=bucket, Key="a/b")["Body"].read() == b"first"
 
 
-@pytest.mark.parametrize("bucket", [BUCKET, f"{BUCKET}-open"])
-def test_content_that_the_store_would_drop_is_refused_before_it_is_sent(s3: Any, bare: Any, bucket: str) -> None:
-    name = {"Bucket": bucket, "Key": "folder/"}
-    s3.put_object(Bucket=bucket, Key="full", Body=b"x")
-    assert code_of(s3.put_object, **name, Body=b"x") == "NotImplemented"
-    assert code_of(s3.put_object, **name, Body=b"x" * (3 << 20)) == "NotImplemented"
-    assert code_of(s3.copy_object, **name, CopySource=f"{bucket}/full") == "NotImplemented"
-    assert code_of(s3.create_multipart_upload, **name) == "NotImplemented"
-    assert "folder/" not in [one["Key"] for one in bare.list_objects_v2(Bucket=bucket)["Contents"]]
-
-
 def test_a_folder_is_an_empty_object(s3: Any) -> None:
     name = {"Bucket": BUCKET, "Key": "empty/"}
     s3.put_object(**name, Body=b"")
@@ -145,8 +134,8 @@ def test_nothing_that_a_store_says_of_a_folder_is_served(tmp_path: Path, store: 
             )
             assert "ContentDisposition" not in answer
             assert "VersionId" not in answer
-            (only,) = [one for one in relay.exchanges if one.target.startswith(f"/{BUCKET}/")]
-            assert only.status == 200
+            asked = [one for one in relay.exchanges if one.target.startswith(f"/{BUCKET}/")]
+            assert [one.status for one in asked] == [404, 200]  # content, and then the folder
 
 
 def test_a_folder_is_damage_where_the_store_keeps_what_was_sealed(

@@ -12,6 +12,7 @@ import pytest
 
 from cli.dev.s3proxy import ProxyProcess
 from cli.dev.seaweed import SeaweedServer
+from s3proxy.store.slash_keys import kept_key
 from tests.s3proxy.conftest import client_of
 
 MIB = 1 << 20
@@ -90,6 +91,27 @@ def test_a_bucket_is_sealed_in_place_and_nothing_of_it_is_lost(world: World) -> 
     verified = call(world, "verify", bucket)
     assert verified.returncode == 0
     assert verified.stdout.startswith(b"6 sealed and whole\n6 objects, ")
+
+
+def test_the_verbs_know_content_under_a_key_that_ends_in_a_slash(world: World, tmp_path: Path) -> None:
+    bucket = "verbs-slash"
+    world.bare.create_bucket(Bucket=bucket)
+    world.bare.put_object(
+        Bucket=bucket, Key=kept_key("plain/"), Body=b"plain"
+    )  # as a policy that seals nothing left it
+    world.bare.put_object(Bucket=bucket, Key="plain/", Body=b"")
+    world.s3.put_object(Bucket=bucket, Key="sealed/", Body=b"sealed")
+    result = call(world, "seal-bucket", bucket)
+    assert result.stdout == b"1 sealed now, 1 sealed before, 0 left\n", result.stderr
+    assert world.s3.get_object(Bucket=bucket, Key="plain/")["Body"].read() == b"plain"
+    verified = call(world, "verify", bucket)
+    assert verified.stdout.startswith(b"2 sealed and whole\n2 objects, "), verified.stderr
+    for key in ("plain/", "sealed/"):
+        stored = world.bare.get_object(Bucket=bucket, Key=kept_key(key))
+        (tmp_path / "raw").write_bytes(stored["Body"].read())
+        for name in (key, kept_key(key)):
+            words = ("--name", f"{bucket}/{name}", "--entry", stored["Metadata"]["seg1"], str(tmp_path / "raw"))
+            assert call(world, "open", *words).stdout == key.removesuffix("/").encode()
 
 
 def test_a_terminal_sees_how_far_it_is_and_a_pipe_does_not(world: World) -> None:
