@@ -97,6 +97,8 @@ class ObjectDeleter:
                 headers = passed_back(response.headers)
                 answer = parse_answer(await read_all(response, _MAX_RESULT_BYTES), "DeleteResult")
             results += [as_node(child) for child in answer.children]
+        places = {item.key: place for place, item in enumerate(asked.objects)}
+        results.sort(key=lambda result: places.get(_key_of(result), len(places)))
         await incoming.respond(
             HTTPStatus.OK, headers | {"content-type": XML_TYPE}, to_xml(node("DeleteResult", *results))
         )
@@ -168,6 +170,10 @@ def _item(item: ObjectToDelete) -> Node:
 async def _all(items: list[ObjectToDelete]) -> AsyncIterator[ObjectToDelete]:
     for item in items:
         yield item
+
+
+def _key_of(result: Node) -> str:
+    return next((child.text for child in result.children if child.name == "Key"), "")
 
 
 def _deleted(item: ObjectToDelete, told: Mapping[str, str]) -> Node:

@@ -91,6 +91,10 @@ class SlashStore(Store):
                 yield answer
                 return
             await read_all(answer, _MAX_ERROR_BYTES)
+        if not _reads_object(request):  # whose answer does not tell what the directory is
+            directory = await self._head(request.bucket, request.key)
+            if directory.status != HTTPStatus.OK or not _was_put(directory):
+                raise no_such_key(hint="a directory that only holds others is no object")
         async with self.send(request) as answer:
             if answer.status == HTTPStatus.OK and not _was_put(answer):
                 raise no_such_key(hint="a directory that only holds others is no object")
@@ -131,12 +135,16 @@ class SlashStore(Store):
                 yield answer
             return
         async with self.send(_kept(request)) as first:
-            if first.status != HTTPStatus.NO_CONTENT or not _may_be_directory(request):
+            if first.status not in {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_FOUND} or not _may_be_directory(request):
                 yield first
                 return
-        status = await self._drop_directory(request.bucket, request.key)
-        if status.status not in {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_FOUND}:
-            raise _refused(status)
+        if first.status == HTTPStatus.NOT_FOUND:  # some stores say so
+            async with self.send(request) as answer:
+                yield answer
+            return
+        then = await self._drop_directory(request.bucket, request.key)
+        if then.status not in {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_FOUND}:
+            raise _refused(then)
         yield first  # which has no body
 
     async def _drop_directory(self, bucket: str, key: str) -> StoreAnswer:
@@ -173,6 +181,11 @@ def _was_put(directory: StoreAnswer) -> bool:
     which nobody can make.
     """
     return not directory.headers.get("ETag", "").strip('"').endswith("-0")
+
+
+def _reads_object(request: StoreRequest) -> bool:
+    names = {name for name, _ in request.query if not name.startswith("response-")}
+    return request.method in {"GET", "HEAD"} and names <= _OF_OBJECTS
 
 
 def _may_be_directory(request: StoreRequest) -> bool:

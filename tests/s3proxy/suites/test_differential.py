@@ -21,6 +21,7 @@ from tests.s3proxy.conftest import client_of
 from tests.support.s3_multipart_operations import MultipartOperations
 from tests.support.s3_operations import Operations, keys
 from tests.support.s3_pair import Answer, Pair, Side, etag_view, object_view
+from tests.support.s3_slash import KeepingSide, SlashOperations
 
 LONG = "STRONGROOM_TEST_DIFFERENTIAL" in os.environ
 EXAMPLES = int(os.environ.get("STRONGROOM_TEST_DIFFERENTIAL", "30"))
@@ -108,6 +109,17 @@ def test_random_operations_with_etags_of_the_plaintext(bare: Any, md5_s3: Any) -
         pair = _pair(bare, md5_s3, "differential-md5", md5=True)
 
     _run(Machine, EXAMPLES)
+
+
+@pytest.mark.timeout(0 if LONG else 120)
+def test_random_operations_on_a_key_that_ends_in_a_slash(bare: Any, md5_s3: Any) -> None:
+    names = ("differential-slash-store", "differential-slash-proxy")
+
+    class Machine(SlashOperations):
+        pair = Pair(KeepingSide(bare, names[0], sealed=False), Side(md5_s3, names[1], sealed=True))
+
+    assert Machine.pair.call("create_bucket", lambda _: {})
+    _run(Machine, EXAMPLES // 2)
 
 
 @pytest.mark.timeout(0 if LONG else 120)
