@@ -10,7 +10,7 @@ enum {
 };
 
 /* What an entry is to us. Those from the region on are ours, and count once in an environment. */
-enum role { ROLE_PLAIN, ROLE_SECRET, ROLE_REGION, ROLE_PRELOAD, ROLE_POLICY, ROLE_PADDING, ROLES };
+enum role { ROLE_PLAIN, ROLE_SECRET, ROLE_REGION, ROLE_PRELOAD, ROLE_POLICY, ROLE_DUMPABLE, ROLE_PADDING, ROLES };
 
 uint32_t compose_secret(const struct state *state, const char *entry) {
     if (entry[0] == '\0' || !name_filter_has(state, entry)) {
@@ -43,6 +43,9 @@ static enum role role_of(const struct state *state, const char *entry, uint32_t 
     }
     if (is_variable(entry, CHILDREN_VARIABLE)) {
         return ROLE_POLICY;
+    }
+    if (is_variable(entry, DUMPABLE_VARIABLE)) {
+        return ROLE_DUMPABLE;
     }
     return is_variable(entry, PADDING_VARIABLE) ? ROLE_PADDING : ROLE_PLAIN;
 }
@@ -117,6 +120,12 @@ static bool translate(struct composition *composition, const struct state *state
         /* Whoever got the secrets under a policy may not hand them on without it. */
         if (audience == AUDIENCE_TRUSTED && state->policy_entry != NULL) {
             *entry = state->policy_entry;
+        }
+        return true;
+    case ROLE_DUMPABLE:
+        /* Whoever may add to the environment of a child must not open it to others: only the operator of the launch. */
+        if (audience == AUDIENCE_TRUSTED && !state->dumpable) {
+            *entry = NULL;
         }
         return true;
     case ROLE_PADDING:

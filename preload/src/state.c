@@ -149,7 +149,8 @@ static void close_to_others(char *const *list) {
     if (open != NULL && !text_equal(open, "1")) {
         fail(DUMPABLE_VARIABLE, "not 1");
     }
-    if (open != NULL) {
+    state.dumpable = open != NULL;
+    if (state.dumpable) {
         return; /* its operator wants a debugger, /proc/PID/fd or user namespaces more */
     }
     long result = sys_set_dumpable(0);

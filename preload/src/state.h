@@ -17,6 +17,7 @@ enum { NAME_FILTER_WORDS = 4 };
 struct state {
     bool has_region;
     int process;            /* which loaded the library; a child before exec has another number */
+    bool dumpable;          /* it was started with STRONGROOM_DUMPABLE=1; only then its children may be */
     bool is_secure;         /* AT_SECURE: secure_getenv() answers nothing */
     struct region region;   /* this process's own copy */
     struct live live;       /* the image itself, where it can change */

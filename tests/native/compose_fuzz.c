@@ -18,10 +18,10 @@ enum { ENTRIES_MAX = 64, SECRETS = 4 };
 static const char LIBRARY[] = "/opt/libstrongroom.so";
 static char REGION[] = "STRONGROOM_REGION=memfd-secret:101";
 static const char *const NAMES[] = {
-    "LD_PRELOAD", "STRONGROOM_REGION", "STRONGROOM_CHILDREN", "STRONGROOM_PADDING", "ONE", "TWO", "PLAIN", "",
-    "LD_PRELOADED",
+    "LD_PRELOAD", "STRONGROOM_REGION", "STRONGROOM_CHILDREN", "STRONGROOM_PADDING", "STRONGROOM_DUMPABLE", "ONE", "TWO",
+    "PLAIN", "", "LD_PRELOADED",
 };
-enum { OURS = 4 };
+enum { OURS = 5 };
 static const char *const PIECES[] = {
     LIBRARY, ":", " ", "\t", "/other/libstrongroom.so", "a", "1", "memfd-secret:100", "=", "inherit",
 };
@@ -122,6 +122,7 @@ static void check(const struct state *state, char *const *list, enum audience au
     }
     if (audience == AUDIENCE_TRUSTED) {
         require(strcmp(list[0], REGION) == 0);
+        require(state->dumpable || count_of(list, "STRONGROOM_DUMPABLE") == 0);
     }
     for (; *list != NULL; list++) {
         require(compose_secret(state, *list) == REGION_NO_SLOT || strchr(*list, '=')[1] == '\0');
@@ -141,6 +142,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     state.library = (options & 1) != 0 ? LIBRARY : "";
     state.policy_entry = (options & 2) != 0 ? "STRONGROOM_CHILDREN=deny" : NULL;
     state.padding_entry = (options & 32) != 0 ? "STRONGROOM_PADDING=...." : NULL;
+    state.dumpable = (options & 16) != 0;
     enum audience audience = (options >> 2) % 3;
     char *list[ENTRIES_MAX + 1];
     size_t count = 0;

@@ -1,5 +1,5 @@
-/* Starts env(1) as a server does whose client may add to the environment of its helper: LD_PRELOAD, STRONGROOM_REGION and
- * STRONGROOM_CHILDREN stand in it several times, and each later value is long. The first argument says by which call, the
+/* Starts env(1) as a server does whose client may add to the environment of its helper: LD_PRELOAD, STRONGROOM_REGION,
+ * STRONGROOM_CHILDREN and STRONGROOM_DUMPABLE stand in it several times, and each later value is long. The first argument says by which call, the
  * second how many bytes the later values have. Prints "alive" when the call returns to a frame that is whole. */
 #include <spawn.h>
 
@@ -23,12 +23,13 @@ int main(int argc, char **argv) {
     const char *library = getenv("LD_PRELOAD");
     char password[64];
     snprintf(password, sizeof password, "DB_PASSWORD=%s", getenv("DB_PASSWORD"));
-    char *list[4 + 3 * COPIES] = {password, "LD_PRELOAD=", "STRONGROOM_REGION="};
+    char *list[4 + 4 * COPIES] = {password, "LD_PRELOAD=", "STRONGROOM_REGION="};
     size_t count = 3;
     for (int i = 0; i < COPIES; i++) {
         list[count++] = variable("LD_PRELOAD", library, filling);
         list[count++] = variable("STRONGROOM_REGION", "memfd-secret", filling);
         list[count++] = variable("STRONGROOM_CHILDREN", "inherit", filling);
+        list[count++] = variable("STRONGROOM_DUMPABLE", "1", filling);
     }
     list[count] = NULL;
 

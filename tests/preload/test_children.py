@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.preload.launch import PASSWORD, ROOT, SECRETS, WITHOUT_PRIVILEGES, Launcher, Programs
+from tests.preload.launch import COMPILERS, PASSWORD, ROOT, SECRETS, WITHOUT_PRIVILEGES, Build, Launcher, Programs
 
 PYTHON = os.path.realpath(sys.executable)
 
@@ -243,7 +243,8 @@ class TestPolicy:
         program = programs.build("start_with_duplicates")
         result = launcher.run([program, call, str(filling)], extra={"STRONGROOM_CHILDREN": "deny"})
         filled = b":" + b"A" * filling
-        lines = [b"LD_PRELOAD=", b"STRONGROOM_CHILDREN=inherit" + filled] + [b"alive"] * (call != "execve")
+        lines = [b"LD_PRELOAD=", b"STRONGROOM_CHILDREN=inherit" + filled, b"STRONGROOM_DUMPABLE=1" + filled]
+        lines += [b"alive"] * (call != "execve")
         assert (result.returncode, result.stdout.splitlines(), result.stderr) == (0, lines, b"")
 
     @pytest.mark.parametrize("call", ["execve", "posix_spawn", "vfork"])
@@ -268,6 +269,37 @@ class TestPolicy:
         command: list[str | Path] = ["bash", "-c", script, "bash", f"{programs.build('print')} DB_PASSWORD"]
         result = launcher.run(command, extra={"STRONGROOM_CHILDREN": "allow:env,bash"})
         assert result.stdout == b"DB_PASSWORD\n"
+
+
+@pytest.mark.parametrize("linkage", [[], ["-static"]], ids=["dynamic", "static"])
+class TestDumpable:
+    """STRONGROOM_DUMPABLE, which is for the operator of the launch, and not for whoever may add to an environment."""
+
+    def seen(self, launcher: Launcher, program: Path, given: str, extra: dict[str, str]) -> bytes:
+        """Return what a child says to which the variable was given, and which may have secrets."""
+        result = launcher.run(["env", *given.split(), program, "DB_PASSWORD", "STRONGROOM_DUMPABLE"], extra=extra)
+        assert (result.returncode, result.stderr) == (42, b""), result
+        assert b"getenv\tDB_PASSWORD=s3cret\n" in result.stdout
+        return result.stdout
+
+    @pytest.mark.parametrize("policy", ["inherit", "allow:{}"])
+    def test_child_is_not_opened_by_what_is_added_for_it(
+        self, launcher: Launcher, programs: Programs, build: Build, linkage: list[str], policy: str
+    ) -> None:
+        program = build("static/report", COMPILERS[programs.libc], *linkage)
+        extra = {"STRONGROOM_CHILDREN": policy.format(program)}
+        for given in ("1", "yes"):
+            seen = self.seen(launcher, program, f"STRONGROOM_DUMPABLE={given}", extra)
+            assert b"\ndumpable\t0\n" in seen
+            assert b"getenv\tSTRONGROOM_DUMPABLE=(none)\n" in seen
+
+    def test_child_of_a_program_that_was_launched_so_stays_open(
+        self, launcher: Launcher, programs: Programs, build: Build, linkage: list[str]
+    ) -> None:
+        program = build("static/report", COMPILERS[programs.libc], *linkage)
+        extra = {"STRONGROOM_DUMPABLE": "1"}
+        assert b"\ndumpable\t1\n" in self.seen(launcher, program, "PLAIN=1", extra)
+        assert b"\ndumpable\t0\n" in self.seen(launcher, program, "-u STRONGROOM_DUMPABLE", extra)
 
 
 def test_static_program_in_between(launcher: Launcher, programs: Programs) -> None:

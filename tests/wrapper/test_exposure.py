@@ -89,7 +89,7 @@ class TestDumpable:
     ) -> None:
         shell = ["sh", "-c", 'STRONGROOM_DUMPABLE="$1" "$0" --version; echo $?', sys.executable, text]
 
-        assert launch(launches, certificates, shell)[1] == "120\n"
+        assert launch(launches, certificates, shell, "--dumpable")[1] == "120\n"
 
 
 SHOW_NO_NEW_PRIVILEGES = ["grep", "NoNewPrivs", "/proc/self/status"]
