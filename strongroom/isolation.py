@@ -22,6 +22,9 @@ _HELD = "--held="  # the signals that our starter holds back
 _HIDDEN = "."
 _HIDES = ("PYTHON", "LD_", "GLIBC_TUNABLES", "MALLOC_", "OPENSSL_", "SSLKEYLOGFILE")
 
+_LOCALE = "LC_CTYPE"
+_LOCALES_OF_PYTHON = ("C.UTF-8", "C.utf8", "UTF-8")  # what CPython may set it to
+
 
 def start() -> int:
     """Run the ``strongroom`` command; what ``strongroom-start`` calls."""
@@ -45,7 +48,8 @@ def isolate(module: str) -> None:
     if sys.flags.isolated:
         return
     if "PYTHONPATH" in os.environ:
-        os.execv(sys.executable, [sys.executable, "-I", "-m", module, *sys.argv[1:]])  # noqa: S606 - ourselves
+        command = [sys.executable, "-I", "-m", module, *sys.argv[1:]]
+        os.execve(sys.executable, command, with_given_locale(os.environ))  # noqa: S606 - ourselves
     if not sys.flags.safe_path and sys.path[0] != _home():
         del sys.path[0]  # the launcher's own directory, or with -m the current one
 
@@ -93,6 +97,28 @@ def unhidden(environ: "Mapping[str, str]", starting: "Sequence[str]") -> dict[st
         name[len(_HIDDEN) :] if name.startswith(_HIDDEN) and name.lstrip(_HIDDEN).startswith(_HIDES) else name: value
         for name, value in environ.items()
     }
+
+
+def with_given_locale(environ: "Mapping[str, str]") -> dict[str, str]:
+    """Return the environment of this process with the LC_CTYPE that it was started with, or without one.
+
+    Where the locale is C, CPython sets LC_CTYPE for itself and its children (PEP 538). No application must inherit
+    that; the block that the kernel keeps tells what was there before.
+    """
+    given = dict(environ)
+    if given.get(_LOCALE) not in _LOCALES_OF_PYTHON:
+        return given
+    try:
+        with open("/proc/self/environ", "rb") as file:  # noqa: PTH123 - pathlib is slow to import
+            block = file.read()
+    except OSError:  # no /proc here: nothing can be told, so nothing is taken away
+        return given
+    _, found, rest = (b"\0" + block).partition(b"\0" + _LOCALE.encode() + b"=")
+    if found:
+        given[_LOCALE] = os.fsdecode(rest.partition(b"\0")[0])
+    else:
+        del given[_LOCALE]
+    return given
 
 
 def _home() -> str:

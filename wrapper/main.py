@@ -6,7 +6,7 @@ import sys
 from time import monotonic
 
 from strongroom.errors import ConfigError, StrongroomError
-from strongroom.isolation import starting_words, unhidden
+from strongroom.isolation import starting_words, unhidden, with_given_locale
 from strongroom.names import FOR_THE_CHILD, PIDS
 from wrapper.exit_status import status_of
 
@@ -208,23 +208,11 @@ def _refuse_to_fetch(environ: "Mapping[str, str]", settings: "WrapperSettings") 
 
 
 def given_environment() -> dict[str, str]:
-    """Return the environment as this process was given it.
-
-    Where no locale is set, CPython sets LC_CTYPE for itself (PEP 538). The application must not inherit that; the block
-    that the kernel keeps tells whether it was there before.
-    """
-    environ = unhidden(os.environ, starting_words())
+    """Return the environment as this process was given it."""
+    environ = unhidden(with_given_locale(os.environ), starting_words())
     for name in PIDS:
         if environ.get(name) == FOR_THE_CHILD:
             environ[name] = str(os.getpid())
-    if environ.get("LC_CTYPE", "").lower() in {"c.utf-8", "c.utf8", "utf-8"}:
-        try:
-            with open("/proc/self/environ", "rb") as file:
-                given = file.read()
-        except OSError:  # no /proc here: nothing can be told, so nothing is taken away
-            return environ
-        if not given.startswith(b"LC_CTYPE=") and b"\0LC_CTYPE=" not in given:
-            del environ["LC_CTYPE"]
     return environ
 
 

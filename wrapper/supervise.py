@@ -8,6 +8,7 @@ checked by init. Imports next to nothing: what comes before init is the one stre
 import os
 import sys
 
+from strongroom.isolation import with_given_locale
 from strongroom.names import FOR_THE_CHILD, PIDS
 
 TYPE_CHECKING = False
@@ -100,7 +101,7 @@ def start_init(arguments: "Sequence[str]") -> None:
 
     try:
         path = init_path()
-        os.execve(path, command, environment_for_init(os.environ))  # noqa: S606 - it takes our place
+        os.execve(path, command, environment_for_init(with_given_locale(os.environ)))  # noqa: S606 - it takes our place
     except (LibraryError, OSError) as error:
         from wrapper.exit_status import CannotExecError
 

@@ -14,6 +14,7 @@ from strongroom.errors import ConfigError
 from tests.init.conftest import ROOT
 from tests.init.container import Running, name_of, wait_for
 from tests.support.certificates import Certificates
+from tests.support.launches import LOCALES
 from wrapper.supervise import VARIABLES, command_for_init, environment_for_init, own_command
 
 OWN = ("python3", "-m", "cli", "run")
@@ -193,6 +194,17 @@ class TestLaunch:
             output, errors = running.process.communicate(timeout=10)
         assert (running.process.returncode, errors) == (4, b"")
         assert b"STRONGROOM" not in output
+
+    @pytest.mark.parametrize("given", LOCALES, ids=str)
+    def test_locale_is_that_of_the_container(
+        self, driver: list[str], environ: dict[str, str], given: dict[str, str]
+    ) -> None:
+        # Where it is C, CPython sets LC_CTYPE for itself (PEP 538).
+        with Running([*driver, "--supervise", "--", "env", "-0"], environ={**environ, **given}) as running:
+            output, errors = running.process.communicate(timeout=10)
+        assert (running.process.returncode, errors) == (0, b"")
+        found = dict(entry.split("=", 1) for entry in output.decode().split("\0") if entry)
+        assert found == {**environ, **given}
 
     def test_sockets_that_were_handed_to_it_are_the_child_s(self, driver: list[str], environ: dict[str, str]) -> None:
         environ = {**environ, "LISTEN_FDS": "1", "LISTEN_PID": "1", "WATCHDOG_PID": "77"}

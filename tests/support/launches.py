@@ -13,6 +13,17 @@ ROOT = Path(__file__).parents[2]
 SANDBOX = ROOT / "tests" / "support" / "sandbox.py"
 TIMEOUT_S = 30.0
 
+# With each but the last two, CPython sets LC_CTYPE for itself and its children (PEP 538).
+LOCALES: list[dict[str, str]] = [
+    {},
+    {"LANG": "C"},
+    {"LC_CTYPE": ""},
+    {"LC_CTYPE": "C"},
+    {"LC_CTYPE": "POSIX", "MY_LC_CTYPE": "x"},
+    {"LC_CTYPE": "C.UTF-8"},
+    {"LC_CTYPE": "C", "LC_ALL": "C"},
+]
+
 
 class Launches:
     """Starts commands through ``python -m wrapper`` in an environment of its own."""

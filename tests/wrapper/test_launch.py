@@ -19,7 +19,7 @@ from strongroom.region import encode
 from tests.support.certificates import Certificates
 from tests.support.elf_layout import with_table_at_end
 from tests.support.fake_bridge import FakeBridge, Script, answer, bundle, problem, response
-from tests.support.launches import ROOT, Launches
+from tests.support.launches import LOCALES, ROOT, Launches
 from wrapper import exit_status
 
 CANARY = b"canary-Gh51xQ"
@@ -125,11 +125,14 @@ class TestWhatTheApplicationFinds:
         assert found.keys() == expected
         assert {name: os.fsdecode(found[name.encode()]) for name in given} == given
 
-    def test_a_locale_only_where_one_was_given(self, launches: Launches) -> None:
-        # Where none is set, CPython sets LC_CTYPE for itself (PEP 538).
-        assert b"LC_CTYPE" not in environment_of(launches.run(["env", "-0"], {}).stdout)
-        given = {"LC_CTYPE": "C.UTF-8"}
-        assert environment_of(launches.run(["env", "-0"], given).stdout)[b"LC_CTYPE"] == b"C.UTF-8"
+    @pytest.mark.parametrize("more", [{}, {"PYTHONPATH": "/no/such"}], ids=["at once", "begun again"])
+    @pytest.mark.parametrize("locale", LOCALES, ids=str)
+    def test_a_locale_only_where_one_was_given(
+        self, launches: Launches, locale: dict[str, str], more: dict[str, str]
+    ) -> None:
+        found = environment_of(launches.run(["env", "-0"], locale | more).stdout)
+        found.pop(b"PATH")
+        assert found == {name.encode(): value.encode() for name, value in (locale | more).items()}
 
     def test_no_library_and_no_region_when_there_is_nothing_to_fetch(self, launches: Launches) -> None:
         done = launches.run(["env", "-0"], {"A": "a", "LD_PRELOAD": ""})
