@@ -13,7 +13,7 @@ BUILD_INPUTS := requirements.lock pyproject.toml scripts/sync-venv \
 # The machine code is looked at every time: it is built again if the compiler is another one, too.
 define prepare
 @scripts/need $(1)
-@$(MAKE) --no-print-directory .venv/synced
+@$(MAKE) --no-print-directory -s .venv/synced
 @$(MAKE) --no-print-directory -s -C preload
 endef
 
