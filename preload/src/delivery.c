@@ -130,8 +130,12 @@ static long open_program(const struct target *target, const char *path) {
         return closes_on_exec(target->directory) ? sys_fcntl(target->directory, F_DUPFD, LOWEST_FD) : -1;
     }
     bool follows = (target->flags & AT_SYMLINK_NOFOLLOW) == 0;
-    if (!in_directory(target, path) && follows) {
-        return -1;
+    if (!in_directory(target, path)) {
+        /* The interpreter of a script opens its path anew, whatever is opened here, and its name is an argument. */
+        struct program program;
+        if (follows || (program_look(target->directory, path, &program) == 0 && program.is_script)) {
+            return -1;
+        }
     }
     long fd = sys_openat(target->directory, path, O_PATH | O_CLOEXEC | (follows ? 0 : O_NOFOLLOW));
     if (fd < 0) {
