@@ -125,7 +125,8 @@ RULES: Final[dict[Operation, Rule]] = {
         (DELETE,), On.KEY, (VERSION,),
         (*_ALL, BYPASS, "if-match", "x-amz-if-match-last-modified-time", "x-amz-if-match-size", "x-amz-mfa"),
     ),
-    Operation.DELETE_OBJECTS: Rule((DELETE,), On.LATER, (), (*_ALL, BYPASS, "x-amz-mfa")),
+    # Then key by key; but a list of strangers is not read.
+    Operation.DELETE_OBJECTS: Rule((DELETE,), On.ANY_OF_BUCKET, (), (*_ALL, BYPASS, "x-amz-mfa")),
     Operation.RESTORE_OBJECT: Rule((WRITE,), On.KEY),
     # Their sub-resources.
     Operation.GET_OBJECT_TAGGING: Rule((READ,), On.KEY, (VERSION,), _ALL),

@@ -21,7 +21,7 @@ from s3proxy.front.operations import Call, classify, host_bucket
 from s3proxy.front.signing_keys import SigningKeys
 from s3proxy.front.sigv4 import Verified, Verifier
 from s3proxy.serving.incoming import XML_TYPE, BrokenOffError, Incoming, close_if_unread
-from s3proxy.serving.memory import needed_bytes
+from s3proxy.serving.memory import announced_bytes, needed_bytes
 from s3proxy.serving.metrics import Metrics
 from s3proxy.serving.pace import Patience, Taking
 from s3proxy.serving.places import FIELDS_BYTES, Place, Places
@@ -145,7 +145,7 @@ class Dispatcher:
 
     async def _place(self, request: web.BaseRequest, verified: Verified, call: Call) -> Place:
         """Take a place for a request."""
-        body_bytes = request.content_length or 0
+        body_bytes = announced_bytes(request.content_length, verified.head.header("x-amz-decoded-content-length"))
         wanted = needed_bytes(call.operation, body_bytes, buffered_bytes=self._buffered_bytes)
         if verified.principal.is_anonymous:
             # Of a form nobody is known before its fields have come.

@@ -19,6 +19,7 @@ WAIT_S: Final = 5.0  # SDKs come again after SlowDown; a place in line that last
 STREAM_BYTES: Final = 768 << 10  # the buffers of both connections, twice filled, and a chunk on its way
 _COPIES: Final = 3  # as it came in, joined, sealed
 _CHUNK_COPIES: Final = 2  # plaintext and ciphertext
+_LENGTH_DIGITS: Final = 18  # more than any number of bytes has
 _PARSED: Final = 10  # what a document is in memory, for each of its bytes
 
 
@@ -95,6 +96,17 @@ class MemoryBudget:
             if not turn.done():
                 self.taken_bytes += wanted
                 turn.set_result(None)
+
+
+def announced_bytes(content_length: int | None, decoded_length: str) -> int:
+    """Return how long the body of a request may be.
+
+    Args:
+        content_length: as HTTP announces it, None for chunks of HTTP.
+        decoded_length: the header x-amz-decoded-content-length, or "": what a framed body is read by.
+    """
+    is_number = decoded_length.isascii() and decoded_length.isdigit()
+    return max(content_length or 0, int(decoded_length[:_LENGTH_DIGITS]) if is_number else 0)
 
 
 def needed_bytes(operation: Operation, body_bytes: int, *, buffered_bytes: int) -> int:

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import socket
 from collections.abc import Iterator
 from typing import Any
 
@@ -142,3 +143,17 @@ def test_a_body_that_is_not_what_it_claims_deletes_nothing(s3: Any) -> None:
 def test_too_many_keys_are_malformed(s3: Any) -> None:
     objects = [{"Key": str(number)} for number in range(1001)]
     assert code_of(s3.delete_objects, Bucket="delete", Delete={"Objects": objects}) == "MalformedXML"
+
+
+def test_a_list_of_a_stranger_is_refused_before_it_is_read(proxy: ProxyProcess) -> None:
+    head = (
+        "POST /sealed?delete HTTP/1.1\r\nHost: x\r\nContent-Length: 4194304\r\n"
+        "x-amz-content-sha256: STREAMING-UNSIGNED-PAYLOAD-TRAILER\r\nx-amz-trailer: x-amz-checksum-crc32\r\n"
+        "x-amz-decoded-content-length: 4000000\r\n\r\n"
+    )
+    host, _, port = proxy.address.rpartition(":")
+    with socket.create_connection((host, int(port)), timeout=30) as connection:
+        connection.sendall(head.encode())  # and nothing of the body
+        answer = connection.recv(1 << 16)
+    assert answer.startswith(b"HTTP/1.1 403 ")
+    assert b"AccessDenied" in answer

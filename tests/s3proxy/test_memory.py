@@ -16,7 +16,7 @@ from cli.dev.seaweed import SeaweedServer
 from s3proxy.front.errors import S3Error
 from s3proxy.front.operation_table import Operation
 from s3proxy.serving import memory
-from s3proxy.serving.memory import STREAM_BYTES, MemoryBudget, needed_bytes
+from s3proxy.serving.memory import STREAM_BYTES, MemoryBudget, announced_bytes, needed_bytes
 from tests.s3proxy.conftest import client_of
 from tests.support.bridge import wait_for
 
@@ -170,3 +170,14 @@ def reserved(proxy: ProxyProcess) -> float:
     found = re.search(r"^strongroom_s3proxy_memory_reserved_bytes ([0-9.e+]+)$", text, re.MULTILINE)
     assert found
     return float(found[1])
+
+
+@pytest.mark.parametrize(
+    ("content_length", "decoded", "expected"),
+    [(None, "", 0), (7, "", 7), (None, "5000000", 5_000_000), (5, "5000000", 5_000_000), (9, "5", 9), (9, "x", 9)],
+)
+def test_what_is_reserved_goes_by_the_longer_of_both_lengths(
+    content_length: int | None, decoded: str, expected: int
+) -> None:
+    """Chunks of HTTP announce no length, and a framed body is read by that of its content."""
+    assert announced_bytes(content_length, decoded) == expected
