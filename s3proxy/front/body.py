@@ -26,6 +26,7 @@ from s3proxy.front.sigv4 import Verified
 from strongroom.sealed.digests import Checksum, ChecksumAlgorithm, ChecksumScope
 
 _LENGTH: Final = re.compile(r"[0-9]{1,15}")
+_ANNOUNCING: Final = ("content-length", "transfer-encoding", "x-amz-decoded-content-length")
 AWS_CHUNKED: Final = "aws-chunked"
 
 
@@ -55,11 +56,15 @@ class Body:
         length: of the plaintext in bytes.
     """
 
-    def __init__(self, verified: Verified, *, want_md5: bool, of_body: bool = True) -> None:
+    def __init__(
+        self, verified: Verified, *, want_md5: bool, of_body: bool = True, absent_is_empty: bool = False
+    ) -> None:
         """Read what the head says about the body; see ``open_body``."""
         head = verified.head
         chunked = verified.payload.is_chunked
-        self.length = _length_of(head, "x-amz-decoded-content-length" if chunked else "content-length")
+        self.length = 0
+        if not absent_is_empty or any(head.header(name) for name in _ANNOUNCING):
+            self.length = _length_of(head, "x-amz-decoded-content-length" if chunked else "content-length")
         self._received = 0
         self._failed = False
         self._claims = _claimed_checksums(head) if of_body else []
@@ -138,18 +143,20 @@ class Body:
         return computed
 
 
-def open_body(verified: Verified, *, want_md5: bool, of_body: bool = True) -> Body:
+def open_body(verified: Verified, *, want_md5: bool, of_body: bool = True, absent_is_empty: bool = False) -> Body:
     """Begin to receive a body.
 
     Args:
         verified: the request.
         want_md5: whether the MD5 is needed for an ETag, even if the client claims none.
         of_body: whether checksum headers are of this body; those of CompleteMultipartUpload are of the object.
+        absent_is_empty: whether a request that announces no body has an empty one. The length is not signed, so what
+            is claimed of the body must hold all the same: otherwise a signed body could be taken away on its way.
 
     Raises:
         S3Error: MissingContentLength; InvalidRequest or InvalidDigest for malformed or contradicting claims.
     """
-    return Body(verified, want_md5=want_md5, of_body=of_body)
+    return Body(verified, want_md5=want_md5, of_body=of_body, absent_is_empty=absent_is_empty)
 
 
 def _length_of(head: RequestHead, name: str) -> int:

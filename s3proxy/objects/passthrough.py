@@ -23,6 +23,7 @@ from strongroom.errors import StrongroomError
 
 _CHECKSUM = "x-amz-checksum-"
 _WITH_BODY = {"PUT", "POST"}
+_CONTENT = {Operation.PUT_OBJECT, Operation.UPLOAD_PART}
 _TELL_KEYS = {Operation.CREATE_MULTIPART_UPLOAD, Operation.COMPLETE_MULTIPART_UPLOAD, Operation.LIST_PARTS}
 _NO_BODY = {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}
 
@@ -45,8 +46,9 @@ async def pass_on(
     sent = dict(call.headers)
     sent_body: bytes | AsyncIterator[bytes] | None = body
     length = None
-    if body is None and incoming.has_body and incoming.request.method in _WITH_BODY:
-        plain = plain_of(incoming, incoming.open_body())
+    if body is None and incoming.request.method in _WITH_BODY:
+        is_content = call.operation in _CONTENT
+        plain = plain_of(incoming, incoming.open_body() if is_content else incoming.open_document())
         if plain.length > MAX_DOCUMENT_BYTES:
             sent_body, length = verified_pieces(plain, outcome), plain.length
             sent |= {name: incoming.head.header(name) for name in incoming.head.names() if _is_digest(name)}

@@ -25,7 +25,6 @@ from s3proxy.serving.pace import Patience, Sending, Taking
 from s3proxy.serving.places import Place
 
 XML_TYPE: Final = "application/xml"
-_ANNOUNCING: Final = ("content-length", "transfer-encoding", "x-amz-decoded-content-length")
 
 
 class BrokenOffError(Exception):
@@ -69,11 +68,6 @@ class Incoming:
         """The request's head."""
         return self.verified.head
 
-    @property
-    def has_body(self) -> bool:
-        """Whether the client announces a body; one of unknown length is refused where it is opened."""
-        return any(self.head.header(name) for name in _ANNOUNCING)
-
     def location(self, key: str) -> str:
         """Return the URL of an object in the bucket of the request, by the host that the client knows it under."""
         call = self.call
@@ -87,6 +81,22 @@ class Incoming:
             S3Error: what the head says about it does not hold together.
         """
         return open_body(self.verified, want_md5=want_md5)
+
+    def open_document(self, *, of_body: bool = True) -> Body:
+        """Return what verifies a short body, which has to come within its time; one that is not announced is empty.
+
+        Args:
+            of_body: whether checksum headers are of this body, see ``open_body``.
+
+        Raises:
+            S3Error: as ``open_body``, or it is too long.
+        """
+        body = open_body(self.verified, want_md5=False, of_body=of_body, absent_is_empty=True)
+        if body.length > MAX_DOCUMENT_BYTES:
+            code, msg = "MaxMessageLengthExceeded", "Your request was too large."
+            raise S3Error(code, msg)
+        self.expect_short()
+        return body
 
     async def plaintext(self, body: Body) -> AsyncIterator[memoryview]:
         """Give the plaintext of the body as it comes. A piece is valid until the next one is asked for.
@@ -149,18 +159,12 @@ class Incoming:
         """Return a short body, verified.
 
         Args:
-            of_body: whether checksum headers are of this body, see ``open_body``.
+            of_body: as of ``open_document``.
 
         Raises:
-            S3Error: as ``plaintext``, or it is too long.
+            S3Error: as ``open_document``, or as ``plaintext``.
         """
-        if not self.has_body:
-            return b""
-        body = open_body(self.verified, want_md5=False, of_body=of_body)
-        if body.length > MAX_DOCUMENT_BYTES:
-            code, msg = "MaxMessageLengthExceeded", "Your request was too large."
-            raise S3Error(code, msg)
-        self.expect_short()
+        body = self.open_document(of_body=of_body)
         document = b"".join([bytes(piece) async for piece in self.plaintext(body)])
         self.whole_by = None
         body.finish()
