@@ -7,7 +7,8 @@ https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-streaming-trailers.html (t
 
 Data is handed out before the signature of its chunk has come, as a chunk may have the size of the object; whoever
 takes it commits nothing before ``finish`` has returned. After an error nothing more is handed out. Each chunk signature
-covers the one before it, so chunks cannot be reordered, left out or cut off.
+covers the one before it, so chunks cannot be reordered, left out or cut off. Only the last chunk may be short: the work
+for a body is bounded by its bytes then, however it is cut.
 """
 
 import enum
@@ -21,6 +22,7 @@ from s3proxy.front.errors import S3Error
 from s3proxy.front.signing_keys import sign
 from s3proxy.front.sigv4 import ChunkSigning
 
+MIN_CHUNK_BYTES: Final = 8192  # S3, sigv4-streaming.html: of all chunks but the last
 MAX_LINE_BYTES: Final = 1024
 MAX_TRAILER_BYTES: Final = 16_384
 _CHUNK_LINE: Final = re.compile(rb"([0-9A-Fa-f]{1,16})(?:;chunk-signature=([0-9a-f]{64}))?")
@@ -43,21 +45,31 @@ class AwsChunkedDecoder:
         trailers: fields behind the last chunk (lower-case names); complete when ``finish`` has returned.
     """
 
-    def __init__(self, *, length: int, signing: ChunkSigning | None, trailer_names: frozenset[str]) -> None:
+    def __init__(
+        self,
+        *,
+        length: int,
+        signing: ChunkSigning | None,
+        trailer_names: frozenset[str],
+        min_chunk_bytes: int = MIN_CHUNK_BYTES,
+    ) -> None:
         """Prepare for a body.
 
         Args:
             length: ``x-amz-decoded-content-length``.
             signing: what chunks and trailer are signed with, or None.
             trailer_names: what ``x-amz-trailer`` announces (lower case); exactly these must come.
+            min_chunk_bytes: of all chunks but the last.
         """
         self.trailers: dict[str, str] = {}
         self._length = length
         self._signing = signing
         self._names = trailer_names
+        self._min_chunk_bytes = min_chunk_bytes
         self._state = _State.LINE
         self._line = bytearray()
         self._left = 0  # bytes of this chunk still to come
+        self._chunks = 0  # begun so far
         self._received = 0  # bytes of plaintext announced by chunks so far
         self._previous = signing.seed if signing else ""
         self._claimed = ""  # the signature of the chunk being read
@@ -68,7 +80,7 @@ class AwsChunkedDecoder:
         self._trailer_signature = ""
 
     def feed(self, data: bytes | bytearray | memoryview) -> list[memoryview]:
-        """Take the next bytes of the body; return the plaintext in them, as views of ``data``.
+        """Take the next bytes of the body; return the plaintext in them, as views.
 
         Raises:
             S3Error: the framing is malformed, a limit is passed or a signature is wrong.
@@ -76,7 +88,7 @@ class AwsChunkedDecoder:
         if self._state is _State.FAILED:
             self._refuse("InvalidRequest", "The body was refused before.")
         try:
-            return self._read(memoryview(data).cast("B"))
+            return self._read(data if isinstance(data, bytes | bytearray) else bytes(data))
         except S3Error:
             self._state = _State.FAILED
             raise
@@ -91,12 +103,12 @@ class AwsChunkedDecoder:
             expected, self._state = self._state, _State.FAILED
             self._refuse("IncompleteBody", f"The request body terminated unexpectedly; expected {expected.value}.")
 
-    def _read(self, data: memoryview) -> list[memoryview]:
-        pieces: list[memoryview] = []
+    def _read(self, data: bytes | bytearray) -> list[memoryview]:
+        view, pieces = memoryview(data), list[memoryview]()
         at = 0
         while at < len(data):
             if self._state is _State.DATA:
-                piece = data[at : at + self._left]
+                piece = view[at : at + self._left]
                 at += len(piece)
                 self._left -= len(piece)
                 if self._signing:
@@ -110,15 +122,15 @@ class AwsChunkedDecoder:
                 at = self._take_line(data, at)
         return pieces
 
-    def _take_line(self, data: memoryview, at: int) -> int:
+    def _take_line(self, data: bytes | bytearray, at: int) -> int:
         """Collect bytes until a line feed, then act on the line; return the place behind what was taken."""
-        window = bytes(data[at : at + MAX_LINE_BYTES + 1 - len(self._line)])
-        end = window.find(b"\n")
-        self._line += window if end < 0 else window[: end + 1]
-        if len(self._line) > MAX_LINE_BYTES:
+        limit = at + MAX_LINE_BYTES - len(self._line)
+        end = data.find(b"\n", at, limit) + 1
+        if not end and limit < len(data):
             self._refuse("InvalidRequest", "A line of the chunked body is too long.")
-        if end < 0:
-            return at + len(window)
+        self._line += data[at : end or len(data)]
+        if not end:
+            return len(data)
         line = bytes(self._line)
         self._line.clear()
         if self._state is _State.TRAILER:
@@ -131,7 +143,7 @@ class AwsChunkedDecoder:
             self._refuse("InvalidRequest", "A chunk is longer than it says.")
         else:
             self._end_chunk()
-        return at + end + 1
+        return end
 
     def _begin_chunk(self, line: bytes) -> None:
         match = _CHUNK_LINE.fullmatch(line)
@@ -142,13 +154,16 @@ class AwsChunkedDecoder:
         self._received += self._left
         if self._received > self._length:
             self._refuse("InvalidRequest", "The chunks are longer than x-amz-decoded-content-length.")
-        if self._left:
+        if self._signing:
             self._hash = hashlib.sha256()
+        self._chunks += 1
+        if self._left:
+            if self._left < self._min_chunk_bytes and self._received < self._length:
+                self._refuse_short_chunk()
             self._state = _State.DATA
             return
         if self._received != self._length:
             self._refuse("IncompleteBody", "The chunks are shorter than x-amz-decoded-content-length.")
-        self._hash = hashlib.sha256()
         self._verify_chunk()
         self._state = _State.TRAILER
 
@@ -202,6 +217,11 @@ class AwsChunkedDecoder:
         if not hmac.compare_digest(expected.encode(), claimed.encode("latin-1")):
             self._refuse("SignatureDoesNotMatch", "The signature of a chunk or of the trailer does not match.")
         self._previous = expected
+
+    def _refuse_short_chunk(self) -> NoReturn:
+        code = "InvalidChunkSizeError"
+        msg = f"Only the last chunk is allowed to have a size less than {self._min_chunk_bytes} bytes"
+        raise S3Error(code, msg, details={"Chunk": str(self._chunks), "BadChunkSize": str(self._left)})
 
     @staticmethod
     def _refuse(code: str, message: str) -> NoReturn:

@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Final
+from typing import Any, Final
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from s3proxy.front.aws_chunked import MAX_LINE_BYTES, AwsChunkedDecoder
+from s3proxy.front.aws_chunked import MAX_LINE_BYTES, MIN_CHUNK_BYTES, AwsChunkedDecoder
 from s3proxy.front.errors import S3Error
 from s3proxy.front.sigv4 import ChunkSigning
 from strongroom.secret import Secret
@@ -26,9 +26,12 @@ def write(chunks: Sequence[bytes], fields: Sequence[tuple[str, str]] = (), *, si
     return ChunkWriter(**keys).body(chunks, fields)  # type: ignore[arg-type]
 
 
-def decoder(length: int, fields: Sequence[tuple[str, str]] = (), *, signed: bool) -> AwsChunkedDecoder:
+def decoder(
+    length: int, fields: Sequence[tuple[str, str]] = (), *, signed: bool, min_chunk_bytes: int = 1
+) -> AwsChunkedDecoder:
     signing = ChunkSigning(Secret(KEY), STAMP, SCOPE, SEED) if signed else None
-    return AwsChunkedDecoder(length=length, signing=signing, trailer_names=frozenset(name for name, _ in fields))
+    names = frozenset(name for name, _ in fields)
+    return AwsChunkedDecoder(length=length, signing=signing, trailer_names=names, min_chunk_bytes=min_chunk_bytes)
 
 
 def decode(one: AwsChunkedDecoder, body: bytes, *, step: int = 0) -> bytes:
@@ -200,6 +203,55 @@ def test_a_signed_trailer_without_its_signature_is_refused() -> None:
     body = write([b"abc"], TRAILER, signed=True)
     start = body.index(b"x-amz-trailer-signature")
     assert refused(decoder(3, TRAILER, signed=True), body[:start] + b"\r\n\r\n") == "SignatureDoesNotMatch"
+
+
+@pytest.mark.parametrize("signed", [False, True])
+def test_a_short_chunk_is_refused_before_its_data_unless_it_is_the_last(*, signed: bool) -> None:
+    whole = b"a" * MIN_CHUNK_BYTES
+    for chunks in ([whole, whole, b"z"], [whole], [b"z"], [whole + b"z", b"z"]):
+        plain = b"".join(chunks)
+        body = write(chunks, signed=signed)
+        for step in (0, 1000):
+            one = decoder(len(plain), signed=signed, min_chunk_bytes=MIN_CHUNK_BYTES)
+            assert decode(one, body, step=step) == plain
+    one = decoder(2 * MIN_CHUNK_BYTES, signed=signed, min_chunk_bytes=MIN_CHUNK_BYTES)
+    body = write([whole, whole[1:], b"z"], signed=signed)
+    second = len(ChunkWriter(**({"signing_key": KEY} if signed else {})).chunk(whole))  # type: ignore[arg-type]
+    assert b"".join(one.feed(body[:second])) == whole
+    with pytest.raises(S3Error) as caught:
+        one.feed(body[second : second + 200])
+    assert caught.value.code == "InvalidChunkSizeError"
+    assert caught.value.details == {"Chunk": "2", "BadChunkSize": str(MIN_CHUNK_BYTES - 1)}
+
+
+def test_requests_are_decoded_with_the_least_chunk_of_s3() -> None:
+    one = AwsChunkedDecoder(length=1 << 20, signing=None, trailer_names=frozenset())
+    with pytest.raises(S3Error, match="Only the last chunk is allowed to have a size less than 8192 bytes"):
+        one.feed(b"2\r\naa\r\n" * (1 << 19))
+
+
+class Counting(bytes):
+    """Bytes that count how many of them were looked at or copied; what takes a view takes no copy."""
+
+    touched = 0
+
+    def find(self, part: Any, start: Any = 0, end: Any = None) -> int:
+        found = super().find(part, start, end)
+        self.touched += (found if found >= 0 else min(end, len(self))) - start
+        return found
+
+    def __getitem__(self, place: Any) -> Any:
+        taken = super().__getitem__(place)
+        self.touched += len(taken)
+        return taken
+
+
+@pytest.mark.parametrize("signed", [False, True])
+def test_no_more_than_the_framing_is_searched_and_copied(*, signed: bool) -> None:
+    chunks = [b"a" * 16] * 1000
+    body = Counting(write(chunks, signed=signed))
+    assert b"".join(decoder(16_000, signed=signed).feed(body)) == b"a" * 16_000
+    assert 0 < body.touched <= 2 * (len(body) - 16_000)
 
 
 @given(noise=st.binary(max_size=200), signed=st.booleans())

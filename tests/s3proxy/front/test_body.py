@@ -19,7 +19,7 @@ from s3proxy.front.sigv4 import Verified
 from strongroom.sealed.digests import Checksum, ChecksumAlgorithm
 from tests.support.s3_requests import ChunkWriter, crc32_base64
 
-PLAIN = b"0123456789" * 7
+PLAIN = bytes(range(250)) * 36  # more than the least chunk
 TRAILER_PAYLOAD = "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
 
 
@@ -83,7 +83,7 @@ def test_every_algorithm_is_verified_from_a_header(algorithm: ChecksumAlgorithm,
 def test_every_algorithm_is_verified_from_a_trailer(algorithm: ChecksumAlgorithm, step: int) -> None:
     name = checksum_name(algorithm)
     text = value_of(algorithm)
-    data = ChunkWriter().body([PLAIN[:50], PLAIN[50:]], [(name, text)])
+    data = ChunkWriter().body([PLAIN[:8192], PLAIN[8192:]], [(name, text)])
     body = open_body(trailing({"x-amz-trailer": name}), want_md5=False)
     assert receive(body, data, step=step).checksum == parse_checksum(algorithm, text)
     wrong = ChunkWriter().body([PLAIN], [(name, value_of(algorithm, b""))])
