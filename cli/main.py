@@ -9,24 +9,21 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_HELP = """\
-usage: strongroom VERB [ARG...]
-
-  run      start a command with the secrets its environment refers to
-  exec     start a command in a running container, with the same secrets
-  plan     show what run would fetch, from where, and whether it would be allowed
-  bridge   serve secrets from OpenBao to wrappers
-  s3proxy  serve S3 in front of a store that sees ciphertext only
-  s3       work on sealed buckets: change keys, migrate, verify, open
-  dev      start OpenBao, a bridge, an S3 store and a proxy on this machine, to try things out
-  demo     show the main job from end to end
-  doctor   probe this machine, or attack a running program, and say what is protected
-  bench    measure what all this costs here, beside its peers, and write a report
-  bundle   make a directory with an interpreter of its own, for images without Python
-  version  print the version
-
-strongroom VERB --help tells more. Data goes to stdout, everything else to stderr.
-"""
+VERBS = {
+    "run": "start a command with the secrets its environment refers to",
+    "exec": "start a command in a running container, with the same secrets",
+    "plan": "show what run would fetch, from where, and whether it would be allowed",
+    "bridge": "serve secrets from OpenBao to wrappers",
+    "s3proxy": "serve S3 in front of a store that sees ciphertext only",
+    "s3": "work on sealed buckets: change keys, migrate, verify, open",
+    "dev": "start OpenBao, a bridge, an S3 store and a proxy on this machine, to try things out",
+    "demo": "show the main job from end to end",
+    "doctor": "probe this machine, or attack a running program, and say what is protected",
+    "bench": "measure what all this costs here, beside its peers, and write a report",
+    "bundle": "make a directory with an interpreter of its own, for images without Python",
+    "version": "print the version",
+}
+"""Every verb with a line about it, in the order in which they are shown."""
 
 # Verbs of components that an installation may lack: where each one's main() is, and the extra that brings its needs.
 _COMPONENTS = {
@@ -41,17 +38,22 @@ _COMPONENTS = {
 }
 
 
-def main(argv: list[str] | None = None) -> int:
+def main(argv: list[str] | None = None, *, lacking: frozenset[str] = frozenset()) -> int:
     """Run one verb and return its exit status.
 
     Args:
         argv: the words after ``strongroom``; those of the process when None.
+        lacking: verbs that this Strongroom does not have, because it is a bundle.
     """
     words = sys.argv[1:] if argv is None else argv
     verb = words[0] if words else "--help"
     if verb in {"--help", "-h", "help"}:
-        sys.stdout.write(_HELP)
+        sys.stdout.write(_help(lacking))
         return 0 if words else 2
+    if verb in lacking:
+        sys.stderr.write(f"strongroom: error: {verb}: is not part of a bundle\n")
+        sys.stderr.write(f"strongroom: hint: install strongroom where this is to run, and use {verb} there\n")
+        return 2
     if verb in {"--version", "version"}:
         from importlib.metadata import version
 
@@ -62,6 +64,16 @@ def main(argv: list[str] | None = None) -> int:
         sys.stderr.write(f"strongroom: error: {verb}: no such verb\nstrongroom: hint: strongroom --help lists them\n")
         return 2
     return run(words[1:])
+
+
+def _help(lacking: frozenset[str]) -> str:
+    lines = "".join(f"  {verb:<7}  {says}\n" for verb, says in VERBS.items() if verb not in lacking)
+    return f"""\
+usage: strongroom VERB [ARG...]
+
+{lines}
+strongroom VERB --help tells more. Data goes to stdout, everything else to stderr.
+"""
 
 
 def _find(verb: str) -> "Callable[[list[str]], int] | None":

@@ -21,12 +21,14 @@ OWN_PACKAGES = ("cli", "preload", "strongroom", "wrapper")
 
 START = "cli.bundle.start"
 
-# What a bundle can do: everything of the wrapper, and copying itself. The first of these finds the verbs.
+# Where the code of start.VERBS begins, beside the wrapper's. The first of these finds the verbs.
 _ROOTS = ("cli.main", START, "cli.bundle.install", "cli.doctor.main")
 
-# Imported by name while running, so no source shows them: codecs (idna for host names, RFC 3490), and what prints
-# warnings and errors.
+# Imported while running, so that importing everything does not show them: codecs (idna for host names, RFC 3490), what
+# prints warnings and errors, and what functions of the standard library import when they are called.
 _HIDDEN_IMPORTS = (
+    "_strptime",
+    "calendar",
     "encodings.aliases",
     "encodings.ascii",
     "encodings.idna",

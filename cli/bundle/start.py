@@ -17,7 +17,8 @@ _NOT_HIDDEN = b"LC_CTYPE"
 # What the C library of the bundle shall know of the environment: how names are resolved (resolv.conf(5)).
 _FOR_THE_RESOLVER = (b"LOCALDOMAIN", b"RES_OPTIONS")
 
-_NOT_IN_A_BUNDLE = ("bridge", "cli")
+VERBS = ("run", "exec", "plan", "doctor", "bundle", "version")
+"""What a bundle can do; modules.py names where their code is."""
 
 
 def main() -> int:
@@ -38,16 +39,9 @@ def main() -> int:
         from cli.bundle.install import main as install
 
         return install(words[1:], directory)
-    from cli.main import main as command
+    from cli import main as command
 
-    try:
-        return command(words)
-    except ModuleNotFoundError as error:
-        if str(error.name).partition(".")[0] not in _NOT_IN_A_BUNDLE:
-            raise
-        sys.stderr.write(f"strongroom: error: {words[0]}: is not part of a bundle\n")
-        sys.stderr.write("strongroom: hint: use an installed strongroom for it\n")
-        return 1
+    return command.main(words, lacking=frozenset(command.VERBS).difference(VERBS))
 
 
 def take_signals(held: list[int]) -> None:

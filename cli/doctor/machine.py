@@ -5,6 +5,7 @@ import mmap
 import os
 import resource
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -98,6 +99,8 @@ def _failure(function: Callable[[], object]) -> str:
         return errno.errorcode.get(error.errno or 0, "failed")
     except KilledError as error:
         return error.signal
+    except RuntimeError as error:
+        return str(error)
     return ""
 
 
@@ -105,7 +108,7 @@ def _room(name: str, kind: str, require: str) -> Finding:
     enough = _ENOUGH_BYTES if kind == REQUIRE_MEMFD_SECRET else _ENOUGH_LOCKED_BYTES
     try:
         size = in_child(lambda: largest_region(kind, enough))
-    except (OSError, KilledError) as error:
+    except (OSError, KilledError, RuntimeError) as error:
         return Finding(name, Status.NOTE, f"cannot be tried: {error}")
     assert isinstance(size, int)  # noqa: S101 - an int comes back as one
     limit = resource.getrlimit(resource.RLIMIT_MEMLOCK)[0]
@@ -171,11 +174,15 @@ def _ptrace() -> Finding:
 def _trace_through_exec() -> None:
     """Seize a child, have it exec, and end it before the new program's first instruction."""
     read, write = os.pipe()
+    program = sys.executable or "/proc/self/exe"  # the former is there without /proc, too
     child = os.fork()
     if child == 0:
-        os.close(write)
-        os.read(read, 1)
-        os.execv("/proc/self/exe", ["strongroom-doctor"])  # noqa: S606 - it never runs
+        try:
+            os.close(write)
+            os.read(read, 1)
+            os.execv(program, ["strongroom-doctor"])  # noqa: S606 - it never runs
+        finally:
+            os._exit(1)  # whoever called has one answer to give, and its parent gives it
     try:
         libc.ptrace(_PTRACE_SEIZE, child, 0, _PTRACE_O_TRACEEXEC | _PTRACE_O_EXITKILL)
         os.write(write, b".")

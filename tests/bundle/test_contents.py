@@ -1,6 +1,8 @@
 """What is in a bundle: the same each time, small, readable, complete, and what its manifest says."""
 
+import ast
 import hashlib
+import importlib.util
 import json
 import os
 import re
@@ -19,6 +21,11 @@ MAX_BYTES = 40_000_000
 
 def files_of(directory: Path) -> dict[str, Path]:
     return {str(path.relative_to(directory)): path for path in directory.rglob("*") if not path.is_dir()}
+
+
+def test_its_init_is_as_small_as_is_promised(directory: Path) -> None:
+    (init,) = directory.rglob("strongroom-init")
+    assert init.stat().st_size < 32_000, "built without musl"
 
 
 def test_its_size_is_printed_and_small(made: Made) -> None:
@@ -138,6 +145,50 @@ def test_every_import_of_the_wrapper_succeeds_in_the_bundle(directory: Path) -> 
         capture_output=True, text=True, check=False, env={},
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
+
+
+# What functions of the standard library import when they are called, and no verb calls: for other systems, programs
+# (`python -m base64`), archives, and what is tried and done without.
+_NEVER_IMPORTED = {
+    "_md5", "_sha1", "_sha256", "_sha3",  # hashlib without OpenSSL
+    "_winapi", "argparse", "doctest", "encodings.mbcs", "getopt", "grp", "importlib.readers", "nt", "statistics",
+    "tarfile", "tracemalloc", "zipfile",
+}  # fmt: skip
+
+
+def test_what_the_standard_library_imports_late_is_there_too(directory: Path) -> None:
+    """As ssl.cert_time_to_seconds does with calendar."""
+    there = {
+        ".".join(path.relative_to(folder).with_suffix("").parts).removesuffix(".__init__"): path
+        for folder in directory.glob("lib/python3.*")
+        for path in folder.rglob("*.pyc")
+    }
+    natives = {path.name.partition(".")[0] for path in directory.glob("lib/python3.*/lib-dynload/*")}
+    late = {
+        (name, wanted)
+        for name in there
+        if name.partition(".")[0] in sys.stdlib_module_names
+        for wanted in _late_imports(name)
+        if wanted not in there and wanted not in natives and wanted not in sys.builtin_module_names
+    }
+    assert {wanted for _, wanted in late} <= _NEVER_IMPORTED, sorted(late)
+
+
+def _late_imports(name: str) -> set[str]:
+    spec = importlib.util.find_spec(name)
+    assert spec is not None
+    origin = getattr(spec.loader_state, "filename", None) or spec.origin
+    source = Path(str(origin)).read_text()
+    functions = [
+        node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+    return {wanted for function in functions for node in ast.walk(function) for wanted in _imported(node)}
+
+
+def _imported(node: ast.AST) -> list[str]:
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    return [node.module] if isinstance(node, ast.ImportFrom) and node.module and not node.level else []
 
 
 def test_nothing_of_a_launch_names_the_machine_it_was_made_on(directory: Path) -> None:

@@ -202,12 +202,6 @@ class TestVerbs:
         assert result.returncode == 114
         assert "127.0.0.1:9: Connection refused" in result.stderr
 
-    @pytest.mark.parametrize("verb", ["bridge", "dev", "demo"])
-    def test_what_is_not_part_of_a_bundle_says_so(self, directory: Path, verb: str) -> None:
-        result = run(directory / "strongroom", verb)
-        assert result.returncode == 1
-        assert result.stderr.startswith(f"strongroom: error: {verb}: is not part of a bundle\n")
-
     def test_the_same_version_as_the_installation(self, directory: Path) -> None:
         assert run(directory / "strongroom", "version").stdout == f"strongroom {version('strongroom')}\n"
 

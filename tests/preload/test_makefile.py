@@ -46,4 +46,5 @@ def test_glibc_is_not_taken_in_the_place_of_musl(tmp_path: Path) -> None:
     result = subprocess.run(command, env={"PATH": str(tools)}, capture_output=True, text=True, check=False)
     assert result.returncode != 0
     assert "strongroom: error: no C compiler: musl-gcc" in result.stderr
+    assert "strongroom: hint: install musl-tools; or build with INIT_CC=gcc" in result.stderr
     assert not (tmp_path / "strongroom-init").exists()

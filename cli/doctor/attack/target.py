@@ -97,10 +97,10 @@ def look_at(pid: int) -> Target:
         thread_of = int(status_field(pid, "Tgid"))
     except (OSError, IndexError, ValueError):
         msg = f"there is no process {pid}"
-        raise ConfigError(msg) from None
+        raise ConfigError(msg, hint="numbers are those of this PID namespace: run doctor in the container") from None
     if fields[0] in {"Z", "X"} or not is_program:
         msg = f"process {pid} has ended, or is a thread of the kernel"
-        raise ConfigError(msg)
+        raise ConfigError(msg, hint="name the process of an application that runs")
     if thread_of != pid:
         msg = f"{pid} is a thread of process {thread_of}"
         raise ConfigError(msg, hint=f"name {thread_of}")
@@ -119,6 +119,17 @@ def look_at(pid: int) -> Target:
         descriptors=_descriptors(pid),
         descendants=descendants(pid),
     )
+
+
+def require_proc() -> None:
+    """Refuse to attack where processes cannot be looked at.
+
+    Raises:
+        ConfigError: there is no /proc.
+    """
+    if not Path(f"/proc/{os.getpid()}").is_dir():
+        msg = "/proc is not mounted here, and attacks look at the program there"
+        raise ConfigError(msg, hint="mount it: mount -t proc proc /proc")
 
 
 def refuse_own(pid: int) -> None:

@@ -7,7 +7,7 @@ from cli.doctor.attack.attack import Result, not_stopped, stopped
 from cli.doctor.attack.launch import Launched
 from cli.doctor.attack.needles import Needles
 from cli.doctor.attack.run import Row, attack_all, is_root
-from cli.doctor.attack.target import Target, look_at, refuse_own
+from cli.doctor.attack.target import Target, look_at, refuse_own, require_proc
 from cli.doctor.page import Page
 from strongroom.bundle import BUNDLE_URL_PATH, BundleRequest
 from strongroom.errors import ConfigError
@@ -105,6 +105,7 @@ def attack_process(pid: int, settings: WrapperSettings, environ: Mapping[str, st
     Raises:
         StrongroomError: it must not or cannot be attacked, or the values of the references cannot be had.
     """
+    require_proc()
     refuse_own(pid)
     keep_memory_private()
     target = look_at(pid)
@@ -134,6 +135,7 @@ def attack_command(
     Raises:
         StrongroomError: it did not start, or the values of its references cannot be had.
     """
+    require_proc()
     if not plan_launch(environ, read_template).request.entries and "STRONGROOM_FROM_PATH" not in environ:
         msg = "the environment refers to no secrets, so there is nothing to attack"
         raise ConfigError(msg, hint="set a reference, such as DB_PASSWORD=bao:kv/shop/db#password")
