@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from bridge.audit_file import AuditFile, FileThread
-from bridge.offload import compute
+from bridge.offload import INLINE_ITEMS, compute, items_of
 from bridge.record import AuditRecord, Caller, encode_records
 from strongroom.errors import ConfigError, UnavailableError
 from strongroom.logs import log_event
@@ -66,7 +66,8 @@ class AuditLog:
         """
         if records:
             now = time.time()
-            await self._write(await compute(len(records), lambda: encode_records(caller, records, now=now)))
+            weight = items_of(len(records), sum(record.size for record in records[:INLINE_ITEMS]))
+            await self._write(await compute(weight, lambda: encode_records(caller, records, now=now)))
 
     async def probe(self) -> None:
         """After a failure, try to write a line that says so; clears ``error`` when it succeeds. Never fails."""

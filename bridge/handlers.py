@@ -115,7 +115,7 @@ class Front:
 
     async def _plan(self, request: web.Request) -> web.StreamResponse:
         async def answer(caller: Caller, asked: BundleRequest) -> web.StreamResponse:
-            return web.json_response(await self._service.plan(caller, asked))
+            return web.Response(body=await self._service.plan(caller, asked), content_type="application/json")
 
         return await self._admit(request, Operation.PLAN, answer)
 

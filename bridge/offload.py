@@ -7,6 +7,12 @@ from typing import TypeVar
 T = TypeVar("T")
 
 INLINE_ITEMS = 500  # a few milliseconds of work; less than that is cheaper done at once than handed to a thread
+BYTES_OF_AN_ITEM = 200  # so many bytes are as much work as an item
+
+
+def items_of(count: int, size: int) -> int:
+    """Return as how many items some things count that have some bytes together."""
+    return count + size // BYTES_OF_AN_ITEM
 
 
 async def compute(items: int, work: Callable[[], T]) -> T:

@@ -2,9 +2,12 @@
 
 import datetime as dt
 import enum
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+MAX_DENIED_RECORDS = 100  # of one request or path; more are not one mistake, and asking costs less than recording
 
 
 class Decision(enum.Enum):
@@ -53,6 +56,7 @@ class AuditRecord:
         version: that was read, 0 where there is none.
         decision: what became of it.
         reason: one line, or "".
+        count: of secrets that it stands for.
     """
 
     name: str
@@ -61,6 +65,30 @@ class AuditRecord:
     version: int
     decision: Decision
     reason: str = ""
+    count: int = 1
+
+    @property
+    def size(self) -> int:
+        """Characters in all of its texts."""
+        return len(self.name) + len(self.path) + len(self.key) + len(self.reason)
+
+
+def summed_up(denied: Sequence[AuditRecord]) -> list[AuditRecord]:
+    """Return the records of what was denied at once: at most MAX_DENIED_RECORDS, and one that stands for the rest.
+
+    Its reason has a digest of their names, paths and keys, in their order, with a NUL byte behind each: what a caller
+    is suspected to have asked for can be proved.
+    """
+    rest = denied[MAX_DENIED_RECORDS:]
+    if not rest:
+        return list(denied)
+    digest = hashlib.sha256()
+    for record in rest:
+        digest.update(f"{record.name}\0{record.path}\0{record.key}\0".encode())
+    path = rest[0].path if len({record.path for record in rest}) == 1 else ""
+    reason = f"{len(rest)} more of this request are denied; SHA-256 of their list: {digest.hexdigest()}"
+    more = AuditRecord("", path, "", rest[0].version, Decision.DENIED, reason, count=len(rest))
+    return [*denied[:MAX_DENIED_RECORDS], more]
 
 
 def encode_records(caller: Caller, records: Sequence[AuditRecord], *, now: float) -> bytes:
@@ -91,6 +119,7 @@ def encode_records(caller: Caller, records: Sequence[AuditRecord], *, now: float
                 "decision": record.decision.value,
                 "reason": record.reason,
             }
+            | ({"count": record.count} if record.count > 1 else {})
         )[1:]
         + "\n"
         for record in records

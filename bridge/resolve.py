@@ -5,11 +5,12 @@ Lists what failed and what to record.
 
 import dataclasses
 import enum
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from bridge.record import AuditRecord, Decision
-from strongroom.bundle import BundleRequest, Entry, FromPath
+from bridge.record import AuditRecord, Decision, summed_up
+from strongroom.bundle import MAX_NAME_CHARS, BundleRequest, Entry, FromPath
 from strongroom.errors import DeniedError, NotFoundError, PeerError, StrongroomError, UndeliverableError
 from strongroom.names import steers_the_process
 from strongroom.openbao.kv import Reading, decode_base64, value_bytes
@@ -20,8 +21,7 @@ _DECISIONS = {DENIED: Decision.DENIED, MISSING: Decision.MISSING, UNDELIVERABLE:
 _NO_KEY = "there is no key {key!r} in {path}"
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(NamedTuple):
     """One thing to read: a path and a version, 0 for the newest."""
 
     path: str
@@ -147,29 +147,33 @@ class _Resolver:
             return
         named = [(key, source.variable_of(key)) for key in outcome.data]
         wanted = [(key, name) for key, name in named if name is not None and name not in taken]
-        granted = [(key, name) for key, name in wanted if self._is_granted(source.path, key, name, outcome)]
-        for key, name in granted:
-            self._add_key(source.path, key, name, outcome)
-        others = len(wanted) - len(granted)
-        if others:  # their number only: the caller may not even know their names
-            detail = f"the policy does not grant {others} of its {len(wanted)} keys; the bridge's audit log names them"
+        denied = self._denied(source.path, wanted, outcome.version)
+        self.result.records += summed_up(list(denied.values()))
+        for key, name in wanted:
+            if key not in denied:
+                self._add_key(source.path, key, name, outcome)
+        if denied:  # their number only: the caller may not even know their names
+            count = len(denied)
+            detail = f"the policy does not grant {count} of its {len(wanted)} keys; the bridge's audit log names them"
             self._fail(Subject("", source.path, ""), DENIED, detail)
 
-    def _is_granted(self, path: str, key: str, name: str, reading: Reading) -> bool:
-        try:
-            self._require(path, key)
-        except DeniedError as error:
-            subject = Subject(name if is_env_name(name) else "", path, key)
-            self._record(subject, reading.version, Decision.DENIED, error.message)
-            return False
-        return True
+    def _denied(self, path: str, wanted: Sequence[tuple[str, str]], version: int) -> dict[str, AuditRecord]:
+        """Return the keys that the policy does not grant, with their records."""
+        denied: dict[str, AuditRecord] = {}
+        for key, name in wanted:
+            try:
+                self._require(path, key)
+            except DeniedError as error:
+                shown = name if _is_legal(name) else ""
+                denied[key] = AuditRecord(shown, path, key, version, Decision.DENIED, error.message)
+        return denied
 
     def _add_key(self, path: str, key: str, name: str, reading: Reading) -> None:
         try:
             value = value_bytes(reading.data[key])
             self._check_name(path, key, name)
         except UndeliverableError as error:
-            subject = Subject(name if is_env_name(name) else "", path, key)
+            subject = Subject(name if _is_legal(name) else "", path, key)
             self._note_error(subject, error, version=reading.version)
             return
         if value is None:  # null: the key is there, but it has no value
@@ -182,7 +186,7 @@ class _Resolver:
 
     def _check_name(self, path: str, key: str, name: str) -> None:
         hint = "rename the key, or refer to it from a variable with a legal name"
-        if not is_env_name(name):
+        if not _is_legal(name):
             hint += "; ?names=skip leaves such keys out, ?names=convert puts _ for what is not legal"
             msg = f"the key {key[:100]!r} of {path} cannot be the name of a variable"
             raise UndeliverableError(msg, hint=hint)
@@ -248,6 +252,11 @@ class _Resolver:
 
     def _record(self, about: Subject, version: int, decision: Decision, reason: str = "") -> None:
         self.result.records.append(AuditRecord(about.name, about.path, about.key, version, decision, reason))
+
+
+def _is_legal(name: str) -> bool:
+    """Return whether a key of a whole path may be the name of a variable."""
+    return len(name) <= MAX_NAME_CHARS and is_env_name(name)
 
 
 def _cause(error: StrongroomError) -> str:

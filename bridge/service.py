@@ -4,15 +4,16 @@
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from secrets import randbits
 from typing import Protocol
 
-from bridge.decide import denials, plan_of
-from bridge.offload import INLINE_ITEMS, compute
+from bridge.decide import denials, encode_plan
+from bridge.offload import INLINE_ITEMS, compute, items_of
 from bridge.policy import Policy
-from bridge.record import AuditRecord, Caller, Decision
+from bridge.record import AuditRecord, Caller, Decision, summed_up
 from bridge.resolve import Place, Resolution, places_of, resolve
 from strongroom import region
 from strongroom.answer import Layout, encode_layout
@@ -25,9 +26,10 @@ from strongroom.errors import (
     UnavailableError,
     UndeliverableError,
 )
-from strongroom.identity import parse_spiffe_id
+from strongroom.identity import SpiffeId, parse_spiffe_id
 from strongroom.openbao.kv import Reading
 from strongroom.problem import DENIED, MISSING, UNDELIVERABLE, Failure
+from strongroom.reference import Reference
 
 
 class RefusedError(StrongroomError):
@@ -153,13 +155,13 @@ class Service:
         policy = self._policies.policy  # one policy for the whole request, even if it is replaced meanwhile
         identity = parse_spiffe_id(caller.identity)
         size = _weight(request)
-        denied = await compute(size, lambda: denials(policy, identity, request))
+        denied, records = await compute(size, lambda: _denied(policy, identity, request))
         if denied:
-            await self._record(caller, [_denial_record(failure) for failure in denied])
+            await self._record(caller, records)
             raise RefusedError(denied)
-        outcomes = await self._read_all(places_of(request))
+        outcomes = await self._read_all(await compute(size, lambda: places_of(request)))
         resolution = await compute(
-            size,
+            size + _weight_of_readings(outcomes.values()),
             lambda: resolve(
                 request,
                 outcomes,
@@ -170,13 +172,13 @@ class Service:
         try:
             answer = await self._encode(resolution, with_files=request.has_files)
         except StrongroomError:
-            await self._record(caller, resolution.withheld_records())
+            await self._record(caller, await compute(len(resolution.records), resolution.withheld_records))
             raise
         await self._record(caller, resolution.records)
         return answer
 
-    async def plan(self, caller: Caller, request: BundleRequest) -> dict[str, object]:
-        """Return what the policy says about each reference of ``request``; nothing is read.
+    async def plan(self, caller: Caller, request: BundleRequest) -> bytes:
+        """Return what the policy says about each reference of ``request``, as JSON; nothing is read.
 
         What it refuses is recorded as for a bundle: nobody can find out what the policy says unnoticed.
 
@@ -185,31 +187,38 @@ class Service:
         """
         policy, identity = self._policies.policy, parse_spiffe_id(caller.identity)
         size = _weight(request)
-        denied = await compute(size, lambda: denials(policy, identity, request))
-        await self._record(caller, [_denial_record(failure) for failure in denied])
-        return await compute(size, lambda: plan_of(policy, identity, request))
+        _, records = await compute(size, lambda: _denied(policy, identity, request))
+        await self._record(caller, records)
+        return await compute(size, lambda: encode_plan(policy, identity, request))
 
     async def _read_all(self, places: Sequence[Place]) -> dict[Place, Reading | StrongroomError]:
         """Read all places within the deadline; what is not there by then counts as unavailable."""
         if not places:
             return {}
-        turns = asyncio.Semaphore(self._limits.reads_at_once)
-        tasks = {place: asyncio.create_task(self._read(place, turns)) for place in places}
+        left = iter(places)
+        found: dict[Place, Reading | StrongroomError] = {}
+
+        async def read_some() -> None:
+            for place in left:
+                found[place] = await self._read(place)
+
+        tasks = [asyncio.create_task(read_some()) for _ in range(min(len(places), self._limits.reads_at_once))]
         try:
-            await asyncio.wait(tasks.values(), timeout=self._limits.reading_s)
+            done, _ = await asyncio.wait(tasks, timeout=self._limits.reading_s)
+            for task in done:
+                task.result()
         finally:
-            for task in tasks.values():
+            for task in tasks:
                 task.cancel()
         late = UnavailableError(
             f"reading {len(places)} paths from OpenBao took longer than {self._limits.reading_s:g} s",
             hint="OpenBao is slow or overloaded, or this is too much for one request",
         )
-        return {place: task.result() if task.done() else late for place, task in tasks.items()}
+        return dict.fromkeys(places, late) | found
 
-    async def _read(self, place: Place, turns: asyncio.Semaphore) -> Reading | StrongroomError:
+    async def _read(self, place: Place) -> Reading | StrongroomError:
         try:
-            async with turns:
-                return await self._secrets.read(place.path, place.version)
+            return await self._secrets.read(place.path, place.version)
         except (NotFoundError, DeniedError, UndeliverableError, PeerError) as error:
             return error
 
@@ -225,7 +234,8 @@ class Service:
         largest = self._limits.region_bytes
         if size <= largest:
             image = await compute(
-                len(resolution.entries), lambda: region.encode(resolution.entries, first_seed=randbits(32))
+                items_of(len(resolution.entries), size),
+                lambda: region.encode(resolution.entries, first_seed=randbits(32)),
             )
             size = len(image)
         if size > largest:
@@ -235,7 +245,8 @@ class Service:
             return image
         self._check_files(resolution.file_sizes)
         layout = Layout(len(image), {name: len(content) for name, content in resolution.files})
-        return b"".join([encode_layout(layout), image, *(content for _, content in resolution.files)])
+        parts = [encode_layout(layout), image, *(content for _, content in resolution.files)]
+        return await compute(items_of(len(parts), sum(map(len, parts))), lambda: b"".join(parts))
 
     def _check_files(self, sizes: Mapping[str, int]) -> None:
         size, largest = sum(sizes.values()), self._limits.files_bytes
@@ -246,16 +257,41 @@ class Service:
 
     async def _record(self, caller: Caller, records: Sequence[AuditRecord]) -> None:
         await self._audit.record(caller, records)
-        for decision in Decision:
-            count = sum(record.decision is decision for record in records)
-            if count:
-                self._count(decision.value, count)
+        for decision, count in (await compute(len(records), lambda: _tally(records))).items():
+            self._count(decision.value, count)
 
 
 def _weight(request: BundleRequest) -> int:
     """Return how many items the work is worth; files may be large, and decoding them takes time."""
-    return sum(len(entry.parts) for entry in request.entries) + (INLINE_ITEMS if request.has_files else 0)
+    count = len(request.entries)
+    if count <= INLINE_ITEMS:  # weighing is no more work than that itself
+        count = sum(len(entry.parts) for entry in request.entries)
+    if count > INLINE_ITEMS or request.has_files:
+        return INLINE_ITEMS + 1
+    return items_of(count, sum(len(entry.name) + _size(part) for entry in request.entries for part in entry.parts))
 
 
-def _denial_record(failure: Failure) -> AuditRecord:
-    return AuditRecord(failure.name, failure.path, failure.key, 0, Decision.DENIED, failure.detail)
+def _size(part: str | Reference) -> int:
+    return len(part) if isinstance(part, str) else len(part.path) + len(part.key) + len(part.default or "")
+
+
+def _weight_of_readings(outcomes: Collection[Reading | StrongroomError]) -> int:
+    if len(outcomes) > INLINE_ITEMS:
+        return len(outcomes)
+    return sum(items_of(len(found.data), found.size_bytes) for found in outcomes if isinstance(found, Reading))
+
+
+def _denied(policy: Policy, identity: SpiffeId, request: BundleRequest) -> tuple[list[Failure], list[AuditRecord]]:
+    """Return what the policy denies, and the records of it."""
+    denied = denials(policy, identity, request)
+    records = [
+        AuditRecord(failure.name, failure.path, failure.key, 0, Decision.DENIED, failure.detail) for failure in denied
+    ]
+    return denied, summed_up(records)
+
+
+def _tally(records: Sequence[AuditRecord]) -> dict[Decision, int]:
+    counts: Counter[Decision] = Counter()
+    for record in records:
+        counts[record.decision] += record.count
+    return counts

@@ -36,7 +36,10 @@ FILES_MEDIA_TYPE = "application/vnd.strongroom.files"  # strongroom/answer.py
 REFUSE, SKIP, CONVERT = "refuse", "skip", "convert"
 NAMES = (REFUSE, SKIP, CONVERT)
 
-MAX_ENTRIES = 65_535  # the region's own limit
+# A reference of 25 bytes becomes an audit record that says the name again, too: what one request costs is to stay in
+# proportion to its size. The most that is in use anywhere is some hundreds of references, with names of 100 characters.
+MAX_NAME_CHARS = 256
+MAX_REFERENCES = 8_000
 MAX_PARTS = 64
 MAX_FROM_PATHS = 64
 
@@ -57,11 +60,15 @@ class Entry:
         """Check the name and that there is at least one reference.
 
         Raises:
-            ConfigError: the name cannot be a variable, the parts hold no reference or too many, or a text is not UTF-8.
+            ConfigError: the name cannot be a variable or is too long, the parts hold no reference or are too many, or a
+                text is not UTF-8.
         """
         if not is_env_name(name):
             msg = f"{name[:100]!r}: is not the name of a variable"
             raise ConfigError(msg)
+        if len(name) > MAX_NAME_CHARS:
+            msg = f"{name[:100]}…: has {len(name)} characters; the name of a secret has at most {MAX_NAME_CHARS}"
+            raise ConfigError(msg, hint="give the variable a shorter name, or have a file made of its template")
         if not any(isinstance(part, Reference) for part in parts) or len(parts) > MAX_PARTS:
             msg = f"{name}: must have 1 to {MAX_PARTS} parts and a reference among them"
             raise ConfigError(msg)
@@ -157,7 +164,7 @@ class BundleRequest:
         """Check that no variable is asked for twice and that it is not too much.
 
         Raises:
-            ConfigError: a name occurs twice, or there are too many entries or paths.
+            ConfigError: a name occurs twice, or there are too many references or paths.
         """
         names: set[str] = set()
         for entry in entries:
@@ -165,9 +172,11 @@ class BundleRequest:
                 msg = f"{entry.name}: asked for twice"
                 raise ConfigError(msg)
             names.add(entry.name)
-        if len(entries) > MAX_ENTRIES or len(from_paths) > MAX_FROM_PATHS:
-            msg = f"{len(entries)} entries and {len(from_paths)} paths: at most {MAX_ENTRIES} and {MAX_FROM_PATHS}"
-            raise ConfigError(msg)
+        references = sum(isinstance(part, Reference) for entry in entries for part in entry.parts)
+        if references > MAX_REFERENCES or len(from_paths) > MAX_FROM_PATHS:
+            msg = f"{references} references and {len(from_paths)} whole paths in one launch; at most "
+            msg += f"{MAX_REFERENCES} and {MAX_FROM_PATHS} are taken"
+            raise ConfigError(msg, hint="take all keys of a path at once with STRONGROOM_FROM_PATH")
         self.entries = entries
         self.from_paths = from_paths
         self.exclude = exclude

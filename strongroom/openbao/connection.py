@@ -55,10 +55,11 @@ class Call:
 
 @dataclass(frozen=True)
 class Answer:
-    """What OpenBao answered: 200, 204, 400, 403 or 404, and its document, which is never shown."""
+    """What OpenBao answered: 200, 204, 400, 403 or 404, its document, which is never shown, and the bytes of that."""
 
     status: int
     document: Mapping[str, object] = field(repr=False)
+    size_bytes: int = 0
 
     @property
     def reason(self) -> str:
@@ -138,7 +139,8 @@ class OpenBao:
             if response.status_code not in _ANSWERED:
                 raise _unavailable(response)
             content = response.content
-            return Answer(response.status_code, parse_document(content) if len(content) >= _SHORTEST_BODY_BYTES else {})
+            document = parse_document(content) if len(content) >= _SHORTEST_BODY_BYTES else {}
+            return Answer(response.status_code, document, len(content))
         except requests.Timeout as error:
             outcome = "timeout"
             msg = f"OpenBao did not answer within {time.monotonic() - begin:.1f} s"

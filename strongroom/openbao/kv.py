@@ -35,10 +35,12 @@ class Reading:
     Attributes:
         version: of the secret, 0 where the engine has no versions.
         data: keys and values as JSON has them, numbers as ``RawNumber``. Never shown.
+        size_bytes: of the answer that it was read from.
     """
 
     version: int
     data: Mapping[str, object] = field(repr=False)
+    size_bytes: int = field(default=0, compare=False)
 
 
 class RawNumber(str):
@@ -83,8 +85,8 @@ def mount_of(document: Mapping[str, object], path: str) -> Mount:
     return Mount(path=mount, version=2 if versioned else 1)
 
 
-def reading_of_v1(status: int, document: Mapping[str, object], path: str) -> Reading:
-    """Read the answer of a version 1 engine.
+def reading_of_v1(status: int, document: Mapping[str, object], path: str, *, size_bytes: int = 0) -> Reading:
+    """Read the answer of a version 1 engine, which has some bytes.
 
     Raises:
         NotFoundError: there is no secret at ``path``.
@@ -93,10 +95,12 @@ def reading_of_v1(status: int, document: Mapping[str, object], path: str) -> Rea
     if status == STATUS_NOT_FOUND or not isinstance(data, dict):
         msg = f"there is no secret at {path}"
         raise NotFoundError(msg)
-    return Reading(version=0, data=data)
+    return Reading(version=0, data=data, size_bytes=size_bytes)
 
 
-def reading_of_v2(status: int, document: Mapping[str, object], path: str, version: int) -> Reading:
+def reading_of_v2(
+    status: int, document: Mapping[str, object], path: str, version: int, *, size_bytes: int = 0
+) -> Reading:
     """Read the answer of a version 2 engine.
 
     Args:
@@ -104,6 +108,7 @@ def reading_of_v2(status: int, document: Mapping[str, object], path: str, versio
         document: the answer.
         path: of the secret, for messages.
         version: that was asked for, 0 for the newest.
+        size_bytes: of the answer.
 
     Raises:
         NotFoundError: there is no such secret or version, or the version was deleted or destroyed.
@@ -113,7 +118,7 @@ def reading_of_v2(status: int, document: Mapping[str, object], path: str, versio
     found = int(str(metadata.get("version", "0")))
     data = outer.get("data")
     if status != STATUS_NOT_FOUND and isinstance(data, dict):
-        return Reading(version=found, data=data)
+        return Reading(version=found, data=data, size_bytes=size_bytes)
     if metadata.get("destroyed") is True:
         msg = f"version {found} of {path} was destroyed"
         raise NotFoundError(msg)

@@ -75,13 +75,13 @@ class SecretStore:
                 raise NotFoundError(msg, hint="leave the version out")
             answer = self._openbao.exchange(_get("read", path, token=token, deadline=deadline))
             self._refuse(answer, path)
-            return reading_of_v1(answer.status, answer.document, path)
+            return reading_of_v1(answer.status, answer.document, path, size_bytes=answer.size_bytes)
         url = f"{mount.path}data/{rest}"
         query = {"version": str(version)} if version else None
         answer = self._openbao.exchange(_get("read", url, token=token, deadline=deadline, query=query))
         self._refuse(answer, path)
         try:
-            return reading_of_v2(answer.status, answer.document, path, version)
+            return reading_of_v2(answer.status, answer.document, path, version, size_bytes=answer.size_bytes)
         except NotFoundError:
             if not version or answer.document.get("data"):
                 raise

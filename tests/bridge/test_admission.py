@@ -17,7 +17,7 @@ from bridge.large_answer import InPieces, in_pieces
 from bridge.shape import MAX_DEPTH, require_modest
 from cli.dev.authority import Authority
 from cli.dev.openbao import OpenBaoServer
-from strongroom.bundle import Entry, encode_request
+from strongroom.bundle import MAX_REFERENCES, Entry, encode_request
 from strongroom.errors import ConfigError
 from strongroom.value import parse_value
 from tests.bridge.conftest import MakeBridge
@@ -196,13 +196,13 @@ def test_who_takes_a_large_answer_too_slowly_is_cut_off() -> None:
 def test_a_large_secret_that_is_referred_to_again_and_again_costs_its_size_once(
     make_bridge: MakeBridge, bao: OpenBaoServer, url: str, *, as_file: bool
 ) -> None:
-    """64 parts in each of 400 entries are 21 GiB."""
+    """As many references as a request may have are 7 GB."""
     bao.admin.put_v2("kv", "shop/large", {"k": "x" * 900_000})
     bridge = make_bridge()
     before = memory_kib(bridge.process.pid)
     parts = [{"path": "kv/shop/large", "key": "k"}] * 64
     kind = {"as": "file", "decode": "base64"} if as_file else {}
-    entries = [{"name": f"X{number}", "parts": parts} | kind for number in range(400)]
+    entries = [{"name": f"X{number}", "parts": parts} | kind for number in range(MAX_REFERENCES // 64)]
     reply = bridge.post(url, json.dumps({"entries": entries}, separators=(",", ":")).encode())
     assert memory_kib(bridge.process.pid) - before < 150 << 10
     if url == "/v1/plan":

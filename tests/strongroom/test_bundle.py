@@ -4,7 +4,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from strongroom.bundle import MAX_FROM_PATHS, MAX_PARTS, BundleRequest, Entry, FromPath, decode_request, encode_request
+from strongroom.bundle import (
+    MAX_FROM_PATHS,
+    MAX_NAME_CHARS,
+    MAX_PARTS,
+    MAX_REFERENCES,
+    BundleRequest,
+    Entry,
+    FromPath,
+    decode_request,
+    encode_request,
+)
 from strongroom.bundle import NAMES as NAMES_RULES
 from strongroom.errors import ConfigError
 from strongroom.reference import Reference, is_env_name
@@ -275,6 +285,25 @@ def test_an_entry_may_have_as_many_parts_as_the_limit_says() -> None:
 def test_a_text_without_a_utf8_form_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"A: .*UTF-8"):
         Entry("A", ["\udcff", REFERENCE])
+
+
+def test_a_name_may_be_so_long_and_no_longer() -> None:
+    assert Entry("A" * MAX_NAME_CHARS, [REFERENCE]).name
+    with pytest.raises(
+        ConfigError, match=f"has {MAX_NAME_CHARS + 1} characters; .* at most {MAX_NAME_CHARS}"
+    ) as caught:
+        Entry("A" * (MAX_NAME_CHARS + 1), [REFERENCE])
+    assert "shorter name" in caught.value.hint
+    assert "at most" in refusal(encoded({"entries": [{"name": "A" * 300, "parts": [{"path": "kv/db", "key": "k"}]}]}))
+
+
+def test_a_launch_may_have_so_many_references_and_no_more() -> None:
+    parts: list[str | Reference] = [REFERENCE] * 50
+    entries = [Entry(f"A{number}", parts) for number in range(MAX_REFERENCES // 50)]
+    assert BundleRequest(entries, [], frozenset()).entries == entries
+    with pytest.raises(ConfigError, match=f"{MAX_REFERENCES + 1} references .* at most {MAX_REFERENCES}") as caught:
+        BundleRequest([*entries, Entry("B", [REFERENCE])], [], frozenset())
+    assert "STRONGROOM_FROM_PATH" in caught.value.hint
 
 
 def test_too_many_whole_paths_are_refused() -> None:

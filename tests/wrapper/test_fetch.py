@@ -380,7 +380,7 @@ def test_the_whole_timeout_bounds_all_attempts(certificates: Certificates, load:
 
 
 def test_a_bridge_that_does_not_read_the_request_ends_at_the_deadline(certificates: Certificates, load: Load) -> None:
-    entries = [Entry(f"V{number}", [Reference("kv/db" + "x" * 900, "key")]) for number in range(20_000)]
+    entries = [Entry(f"V{number}", [Reference("kv/db" + "x" * 900, "key")]) for number in range(8_000)]
 
     with FakeBridge(certificates.server(), lambda _: bridge.until_stopped()) as bridge:
         started = time.monotonic()

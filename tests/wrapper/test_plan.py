@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from strongroom.bundle import encode_request
 from strongroom.errors import ConfigError, IntegrityError
 from strongroom.names import is_read_early, is_service_link, steers_the_process
 from strongroom.reference import Reference
@@ -283,3 +284,19 @@ def test_an_error_hint_survives() -> None:
 def test_more_references_than_a_value_may_hold_are_refused() -> None:
     with pytest.raises(ConfigError, match="A: "):
         plan_launch({"A": "${bao:kv/a#k}" * 65})
+
+
+def test_a_secret_in_a_variable_with_too_long_a_name_is_refused_before_the_bridge_is_asked() -> None:
+    plain = "P" * 300
+    assert plan_launch({plain: "x", "A" * 256: "bao:kv/db#k"}).names == {plain: False, "A" * 256: True}
+    with pytest.raises(ConfigError, match=r"A…: has 257 characters; .* at most 256") as caught:
+        plan_launch({"A" * 257: "bao:kv/db#k"})
+    assert "shorter name" in caught.value.hint
+
+
+def test_plain_variables_do_not_count_among_references() -> None:
+    environ = {f"PLAIN_{number}": "x" for number in range(10_000)}
+    plan = plan_launch(environ | {"A": "bao:kv/db#k", "STRONGROOM_FROM_PATH": "bao:kv/env"})
+    assert len(plan.request.entries) == 1
+    assert environ.keys() <= plan.request.exclude
+    assert len(encode_request(plan.request)) < 1 << 20

@@ -1,0 +1,192 @@
+"""What one request of a granted identity may cost: answer, audit and the event loop, in proportion to what it sends."""
+
+import asyncio
+import contextlib
+import hashlib
+import json
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from types import FrameType
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bridge.audit import AuditLog
+from bridge.handlers import problem_of
+from bridge.offload import INLINE_ITEMS
+from bridge.policy import Policy, make_grant
+from bridge.record import MAX_DENIED_RECORDS, AuditRecord, Caller, encode_records
+from bridge.service import AuditTrail, Limits, SecretSource, Service
+from strongroom.bundle import (
+    MAX_NAME_CHARS,
+    MAX_PARTS,
+    MAX_REFERENCES,
+    BundleRequest,
+    Entry,
+    FromPath,
+    encode_request,
+)
+from strongroom.errors import StrongroomError
+from strongroom.openbao.kv import Reading
+from strongroom.problem import encode_problem
+from strongroom.reference import Reference
+from tests.bridge.conftest import MakeBridge
+from tests.bridge.test_service import FakePolicies
+from tests.support.bridge import SHOP, bundle_request
+from tests.support.secret_source import FakeSecretSource
+
+CALLER = Caller(SHOP, "192.0.2.1", "0123456789abcdef")
+FACTOR = 50  # records say who asked, from where and when, and a name again for each of 64 parts of its value
+CONSTANT = 100_000  # a hundred records of denials, fifty failures in a problem
+
+
+class Records:
+    """An audit trail that keeps what a file would hold."""
+
+    def __init__(self) -> None:
+        self.content = b""
+
+    async def record(self, caller: Caller, records: Sequence[AuditRecord]) -> None:
+        self.content += encode_records(caller, records, now=1.7e9)
+
+    @property
+    def lines(self) -> list[dict[str, object]]:
+        return [json.loads(line) for line in self.content.splitlines()]
+
+
+def service(audit: AuditTrail, source: SecretSource | None = None) -> Service:
+    grant = make_grant(identities=[SHOP], paths=["kv/shop/**"], keys=["k*"])
+    secrets = source or FakeSecretSource({"kv/shop/a": [{"k": "value"}]})
+    return Service(policies=FakePolicies(Policy((grant,))), secrets=secrets, audit=audit, limits=Limits())
+
+
+async def answer_of(work: Awaitable[bytes]) -> bytes:
+    try:
+        return await work
+    except StrongroomError as error:
+        return encode_problem(problem_of(error))
+
+
+paths = st.sampled_from(["kv/shop/a", "kv/shop/none", "kv/a", "kv/" + "p" * 1021])
+references = st.builds(Reference, paths, st.sampled_from(["k", "x", "k" * 512]), optional=st.booleans())
+names = st.sampled_from([1, 20, MAX_NAME_CHARS])
+
+
+@st.composite
+def requests(draw: st.DrawFn) -> BundleRequest:
+    """Requests of few kinds of entries, each again and again: what is multiplied shows by its number."""
+    kinds = draw(st.lists(st.tuples(names, references, st.integers(1, MAX_PARTS)), min_size=1, max_size=3))
+    often = draw(st.integers(1, MAX_REFERENCES // (len(kinds) * max(parts for *_, parts in kinds))))
+    entries = [
+        Entry(f"V{number}_{which}".ljust(length, "_"), [reference] * parts)
+        for which, (length, reference, parts) in enumerate(kinds)
+        for number in range(often)
+    ]
+    return BundleRequest(entries, draw(st.lists(st.builds(FromPath, paths), max_size=3)), frozenset())
+
+
+@settings(max_examples=25, deadline=None)
+@given(requests(), st.sampled_from(["bundle", "plan"]))
+def test_answer_and_audit_of_any_request_are_in_proportion_to_it(request: BundleRequest, operation: str) -> None:
+    audit = Records()
+    asked: Callable[[Caller, BundleRequest], Awaitable[bytes]] = getattr(service(audit), operation)
+    answer = asyncio.run(answer_of(asked(CALLER, request)))
+    assert answer
+    assert len(answer) + len(audit.content) <= FACTOR * len(encode_request(request)) + CONSTANT
+
+
+def test_thousands_of_denied_references_are_some_records_and_one_that_proves_the_rest() -> None:
+    audit = Records()
+    request = bundle_request({f"V{number}": f"bao:kv/other/{number}#k" for number in range(3000)})
+    asyncio.run(answer_of(service(audit).bundle(CALLER, request)))
+    *each, last = audit.lines
+    assert [(line["name"], line["path"]) for line in each] == [
+        (f"V{number}", f"kv/other/{number}") for number in range(MAX_DENIED_RECORDS)
+    ]
+    assert {line["decision"] for line in (*each, last)} == {"denied"}
+    asked = "".join(f"V{number}\0kv/other/{number}\0k\0" for number in range(MAX_DENIED_RECORDS, 3000))
+    assert last["count"] == 3000 - MAX_DENIED_RECORDS
+    assert hashlib.sha256(asked.encode()).hexdigest() in str(last["reason"])
+
+
+def test_a_path_of_thousands_of_denied_keys_is_some_records_and_one() -> None:
+    audit = Records()
+    source = FakeSecretSource({"kv/shop/many": [{f"other{number}": "x" for number in range(3000)}]})
+    answer = asyncio.run(
+        answer_of(service(audit, source).bundle(CALLER, bundle_request(from_path=("bao:kv/shop/many",))))
+    )
+    assert b"does not grant 3000 of its 3000 keys" in answer
+    assert len(audit.lines) == MAX_DENIED_RECORDS + 1
+    assert audit.lines[-1]["path"] == "kv/shop/many"
+
+
+def test_denied_secrets_are_counted_one_by_one(make_bridge: MakeBridge) -> None:
+    bridge = make_bridge()
+    reply = bridge.bundle(bundle_request({f"V{number}": f"bao:kv/other/{number}#k" for number in range(500)}))
+    assert reply.status == 403
+    assert "(and 499 more)" in reply.detail
+    assert bridge.metric('strongroom_bridge_secrets_total{decision="denied"}') == 500
+
+
+def longest_turn(directory: Path, source: SecretSource, work: Callable[[Service], Awaitable[object]]) -> int:
+    """Return the most calls that the event loop's thread makes between two of its turns, with a real audit log."""
+    most = now = 0
+
+    def count(frame: FrameType, event: str, _: object) -> None:
+        nonlocal most, now
+        if event == "call" and frame.f_code.co_name == "_run" and frame.f_code.co_filename.endswith("events.py"):
+            now = 0
+        now += event in {"call", "c_call"}
+        most = max(most, now)
+
+    async def run() -> None:
+        audit = AuditLog(directory / "audit", fsync=False, timeout_s=20)
+        asked = service(audit, source)
+        sys.setprofile(count)
+        try:
+            with contextlib.suppress(StrongroomError):
+                await work(asked)
+        finally:
+            sys.setprofile(None)
+            await audit.close()
+
+    asyncio.run(run())
+    return most
+
+
+class OneReading:
+    """A source that has one reading for all paths, and lets others run meanwhile."""
+
+    def __init__(self, value: object, size_bytes: int) -> None:
+        self._reading = Reading(1, {"k": value}, size_bytes=size_bytes)
+
+    async def read(self, path: str, version: int) -> Reading:  # noqa: ARG002 - the port's names
+        await asyncio.sleep(0)
+        return self._reading
+
+
+@pytest.mark.parametrize("operation", ["bundle", "plan"])
+@pytest.mark.parametrize("path", ["kv/shop/a", "kv/shop/{}", "kv/other/a"], ids=["one path", "many paths", "denied"])
+def test_a_large_request_takes_the_event_loop_no_longer_than_a_small_one(
+    tmp_path: Path, operation: str, path: str
+) -> None:
+    """What is done per item is done in a thread; what is left counts items, without a look into them."""
+
+    def turn_of(count: int) -> int:
+        request = bundle_request({f"V{number}": f"bao:{path.format(number)}#k" for number in range(count)})
+        return longest_turn(tmp_path, OneReading("x", 9), lambda asked: getattr(asked, operation)(CALLER, request))
+
+    assert turn_of(MAX_REFERENCES) < 2 * turn_of(INLINE_ITEMS)
+
+
+def test_a_large_value_of_many_parts_is_not_worked_on_by_the_event_loop(tmp_path: Path) -> None:
+    request = bundle_request(A="bao:kv/shop/a#k")
+    value = {f"m{number}": ["x"] * 10 for number in range(5000)}
+
+    def turn_of(value: object) -> int:
+        source = OneReading(value, len(json.dumps(value)))
+        return longest_turn(tmp_path, source, lambda asked: asked.bundle(CALLER, request))
+
+    assert turn_of(value) < 2 * turn_of("x")
