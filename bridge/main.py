@@ -1,6 +1,7 @@
 """Starts a bridge: reads the settings, runs until a signal."""
 
 import asyncio
+import os
 import signal
 from asyncio.sslproto import SSLProtocol
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ from bridge.settings import PREFIX, BridgeSettings
 from strongroom.errors import ConfigError
 from strongroom.logs import configure_logging
 from strongroom.service.command import run_command
+from strongroom.service.notify import Notifier
 from strongroom.service.upkeep import report_loop_error
 
 # asyncio gives each connection 256 KiB to read into, before it is known who connects. Requests are small.
@@ -28,10 +30,10 @@ def main(arguments: Sequence[str]) -> int:
 def _run(settings: BridgeSettings) -> None:
     configure_logging("bridge", level=settings.log_level.value)
     SSLProtocol.max_size = _TLS_BUFFER_BYTES
-    asyncio.run(_serve(settings))
+    asyncio.run(_serve(settings, Notifier(os.environ)))
 
 
-async def _serve(settings: BridgeSettings) -> None:
+async def _serve(settings: BridgeSettings, systemd: Notifier) -> None:
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(report_loop_error)
     stop = asyncio.Event()
@@ -40,16 +42,21 @@ async def _serve(settings: BridgeSettings) -> None:
     bridge = Bridge(settings)
     tasks: set[asyncio.Task[None]] = set()
 
-    def reload() -> None:
-        task = loop.create_task(bridge.reload())
+    async def reload() -> None:
+        with systemd.reloading():
+            await bridge.reload()
+
+    def begin_reload() -> None:
+        task = loop.create_task(reload())
         tasks.add(task)
         task.add_done_callback(tasks.discard)
 
-    loop.add_signal_handler(signal.SIGHUP, reload)
+    loop.add_signal_handler(signal.SIGHUP, begin_reload)
     try:
         await bridge.start()
     except ConfigError:
         await bridge.close()
         raise
-    await stop.wait()
+    async with systemd.serving():
+        await stop.wait()
     await bridge.drain()

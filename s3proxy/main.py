@@ -1,6 +1,7 @@
 """Starts a proxy: reads the settings, and runs it in one process or several until a signal."""
 
 import asyncio
+import os
 from collections.abc import Sequence
 
 from s3proxy.serving.process import run_proxy
@@ -8,6 +9,7 @@ from s3proxy.serving.supervisor import Supervisor
 from s3proxy.settings import PREFIX, ProxySettings
 from strongroom.logs import configure_logging
 from strongroom.service.command import run_command
+from strongroom.service.notify import Notifier
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -21,4 +23,5 @@ def main(arguments: Sequence[str]) -> int:
 
 def _run(settings: ProxySettings) -> None:
     configure_logging("s3proxy", level=settings.log_level.value)
-    asyncio.run(Supervisor(settings).run() if settings.processes > 1 else run_proxy(settings))
+    systemd = Notifier(os.environ)
+    asyncio.run(Supervisor(settings, systemd).run() if settings.processes > 1 else run_proxy(settings, systemd=systemd))

@@ -1,6 +1,7 @@
 """A proxy in one process, running until a signal."""
 
 import asyncio
+import contextlib
 import gc
 import signal
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from s3proxy.app import Proxy
 from s3proxy.settings import ProxySettings
 from strongroom.errors import ConfigError
 from strongroom.kept_files import KeptFiles
+from strongroom.service.notify import Notifier
 from strongroom.service.upkeep import report_loop_error
 
 _GC_THRESHOLDS = 10_000, 20, 20  # a request makes some hundred objects and hardly a cycle
@@ -20,6 +22,7 @@ async def run_proxy(
     on_listening: Callable[[dict[str, list[str]]], None] = lambda _: None,
     ends_with: int | None = None,
     kept: KeptFiles | None = None,
+    systemd: Notifier | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT, then drain.
 
@@ -28,6 +31,7 @@ async def run_proxy(
         on_listening: told the addresses of both ports.
         ends_with: a descriptor; when it can be read from, that is a signal to end, too.
         kept: what was in force in the process that this one replaces.
+        systemd: is told of this process, unless it is one of several.
 
     Raises:
         ConfigError: a setting or a file that it names is wrong.
@@ -46,7 +50,8 @@ async def run_proxy(
     except ConfigError:
         await proxy.close()
         raise
-    await stop.wait()
+    async with systemd.serving() if systemd else contextlib.nullcontext():
+        await stop.wait()
     if ends_with is not None:
         loop.remove_reader(ends_with)
     await proxy.drain()

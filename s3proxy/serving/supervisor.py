@@ -27,6 +27,7 @@ from strongroom.errors import ConfigError
 from strongroom.logs import log_event
 from strongroom.service.health import Health, Part
 from strongroom.service.listening import addresses_of, listen, parse_listen, tell_parent
+from strongroom.service.notify import Notifier
 from strongroom.service.upkeep import report_loop_error
 
 _log = logging.getLogger(__name__)
@@ -44,9 +45,10 @@ _METRICS_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"  # of prometheus_client; w
 class Supervisor:
     """Looks after the workers. ``run`` is all of it."""
 
-    def __init__(self, settings: ProxySettings) -> None:
-        """Take the settings; nothing is started yet."""
+    def __init__(self, settings: ProxySettings, systemd: Notifier) -> None:
+        """Take the settings, and what is told of the service as a whole; nothing is started yet."""
         self._settings = settings
+        self._systemd = systemd
         self._workers: dict[int, Worker] = {}
         self._kept: Kept = {}
         self._stop = asyncio.Event()
@@ -88,7 +90,8 @@ class Supervisor:
                 tell_parent(self._settings.ready_fd, fields)
             care = [asyncio.create_task(self._look_after(number, settings)) for number in self._workers]
             care += [asyncio.create_task(self._replace_silent(number)) for number in self._workers]
-            await self._stop.wait()
+            async with self._systemd.serving():
+                await self._stop.wait()
             await self._drain(care)
 
     def _share(self, stack: contextlib.ExitStack | contextlib.AsyncExitStack) -> tuple[ProxySettings, str]:

@@ -1,0 +1,37 @@
+"""What systemd is told of a proxy."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cli.dev.s3proxy import ProxyProcess
+from tests.support.launcher import ROOT
+from tests.support.systemd import PATIENCE_S, Systemd
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_one_process_of_a_proxy_speaks_for_all(proxy: ProxyProcess, tmp_path: Path, processes: int) -> None:
+    with contextlib.closing(Systemd(f"{tmp_path}/n")) as systemd:
+        command = [sys.executable, "-m", "s3proxy", "--config", str(proxy.config_file), "--processes", str(processes)]
+        environ = {"PATH": os.defpath, "NOTIFY_SOCKET": systemd.address, "WATCHDOG_USEC": "200000"}
+        with subprocess.Popen(command, env=environ, cwd=ROOT, stderr=subprocess.DEVNULL) as started:
+            try:
+                assert systemd.next() == ("READY=1", started.pid)
+                assert systemd.next() == ("WATCHDOG=1", started.pid)
+                with socket.create_connection(_address(proxy), timeout=PATIENCE_S):
+                    pass
+            finally:
+                started.send_signal(signal.SIGTERM)
+            assert systemd.until("STOPPING")[-1] == "STOPPING=1"
+        assert started.returncode == 0
+
+
+def _address(proxy: ProxyProcess) -> tuple[str, int]:
+    host, _, port = proxy.address.rpartition(":")
+    return host, int(port)
