@@ -22,8 +22,15 @@ from s3proxy.objects.etags import FOLDER_ETAG, opaque_etag
 from strongroom.errors import PeerError
 from strongroom.sealed.sizes import listed_plaintext_bytes
 
-_ENTRY: Final = re.compile(r"<(Contents|Version)>")
-_ANY_ENTRY: Final = re.compile(r"<(?:[^<>\s/:]*:)?(?:Contents|Version)(?=[\s/>])")
+_Tags = tuple[re.Pattern[str], re.Pattern[str]]  # of an entry as stores write it, and in any other way
+
+
+def _tags(names: str) -> _Tags:
+    return re.compile(rf"<({names})>"), re.compile(rf"<(?:[^<>\s/:]*:)?(?:{names})(?=[\s/>])")
+
+
+_WITH_SIZE: Final = _tags("Contents|Version")
+WITH_KEY: Final = _tags("Contents|Version|DeleteMarker|Upload")
 _LEAF: Final = re.compile(r"<(Key|VersionId|ETag|Size)>([^<]*)</\1>")
 _REPLACED: Final = re.compile(r"<(ETag|Size|ChecksumAlgorithm|ChecksumType)>[^<]*</\1>")  # these describe ciphertext
 _DIGITS: Final = re.compile(r"[0-9]{1,19}")
@@ -65,16 +72,20 @@ class Listed(NamedTuple):
     end: int
 
 
-def entries_in(page: str) -> list[Listed]:
+def entries_in(page: str, tags: _Tags = _WITH_SIZE) -> list[Listed]:
     """Find the entries of a page.
+
+    Args:
+        page: of the store.
+        tags: of which kinds: objects and versions, or all that have a key (``WITH_KEY``).
 
     Raises:
         PeerError: the page is written in another way than stores write it.
     """
     if page.count("<") > _MAX_TAGS:
         _refuse()
-    found = list(islice(_entries(page), MAX_ENTRIES + 1))
-    if len(found) > MAX_ENTRIES or len(found) != len(_ANY_ENTRY.findall(page)) or "<!" in page:
+    found = list(islice(_entries(page, tags[0]), MAX_ENTRIES + 1))
+    if len(found) > MAX_ENTRIES or len(found) != len(tags[1].findall(page)) or "<!" in page:
         _refuse()
     return found
 
@@ -113,9 +124,9 @@ def plaintext_shown(entry: Listed, policy: Policy | None, seen: Seen | None) -> 
     return size, seen.etag if seen else opaque_etag(entry.etag)
 
 
-def _entries(page: str) -> Iterator[Listed]:
+def _entries(page: str, opening: re.Pattern[str]) -> Iterator[Listed]:
     at = 0
-    while match := _ENTRY.search(page, at):
+    while match := opening.search(page, at):
         closing = f"</{match[1]}>"
         end = page.find(closing, match.end())
         if end < 0:

@@ -14,14 +14,13 @@ from urllib.parse import unquote_plus
 
 from s3proxy.keys.policies import EtagMode, Mode, Policies, Policy
 from s3proxy.lists.entries import Listed, Seen, entries_in, plaintext_shown, shown_page
-from s3proxy.lists.slash_names import has_kept_keys, shown_names
+from s3proxy.lists.slash_names import after_in, has_kept_keys, shown_names
 from s3proxy.objects.etags import bare_etag
 from s3proxy.objects.headers import passed_back
 from s3proxy.objects.open import Found, Name, ObjectFinder
 from s3proxy.serving.incoming import XML_TYPE, Incoming
 from s3proxy.store.client import Store, StoreRequest, read_all
 from s3proxy.store.errors import store_error
-from s3proxy.store.slash_keys import asked_of_store, shown_keys
 from strongroom.errors import PeerError, StrongroomError, UnavailableError
 
 MAX_PAGE_BYTES: Final = 6 << 20  # 1,000 names of 1,024 bytes, each byte percent-encoded, and room
@@ -47,18 +46,9 @@ class ObjectLister:
         Raises:
             StrongroomError: it is refused, here or by the store.
         """
-        call = incoming.call
-        query = self._asked(incoming)
-        request = StoreRequest(method="GET", bucket=call.bucket, query=query, headers=call.headers)
-        async with self._store.exchange(request) as response:
-            if response.status != HTTPStatus.OK:
-                raise await store_error(response, bucket_asked=True)
-            headers = passed_back(response.headers) | {"content-type": XML_TYPE}
-            page = read_page(await read_all(response, MAX_PAGE_BYTES))
-        is_encoded = "<EncodingType>url</EncodingType>" in page
-        if has_kept_keys(page) and not self._store.capabilities.keeps_slash_content():
-            page = shown_names(page, prefix=call.query.get("prefix"), is_encoded=is_encoded)
-        entries = [self._placed(call.bucket, entry, is_encoded=is_encoded) for entry in entries_in(page)]
+        bucket = incoming.call.bucket
+        headers, page, is_encoded = await self._page(incoming)
+        entries = [self._placed(bucket, entry, is_encoded=is_encoded) for entry in entries_in(page)]
         await self._look_at(
             {place: policy for entry, place, policy in entries if policy and _is_unclear(entry, policy)}
         )
@@ -71,27 +61,28 @@ class ObjectLister:
         Raises:
             StrongroomError: it is refused, here or by the store.
         """
-        call = incoming.call
-        query = self._asked(incoming)
-        request = StoreRequest(method="GET", bucket=call.bucket, query=query, headers=call.headers)
+        headers, page, _ = await self._page(incoming)
+        await incoming.respond(HTTPStatus.OK, headers, page.encode())
+
+    async def _page(self, incoming: Incoming) -> tuple[dict[str, str], str, bool]:
+        """Return headers and page of the store, by the keys that clients know, and whether these are percent-encoded.
+
+        Raises:
+            StrongroomError: it is refused, as the page could not be shown, or the store refuses.
+        """
+        call, capabilities = incoming.call, self._store.capabilities
+        capabilities.require_delimiter(call.query.get("delimiter"))
+        request = StoreRequest(method="GET", bucket=call.bucket, query=call.query.pairs, headers=call.headers)
         async with self._store.exchange(request) as response:
             if response.status != HTTPStatus.OK:
                 raise await store_error(response, bucket_asked=True)
             headers = passed_back(response.headers) | {"content-type": XML_TYPE}
             page = read_page(await read_all(response, MAX_PAGE_BYTES))
-        if has_kept_keys(page) and not self._store.capabilities.keeps_slash_content():
-            page = shown_keys(page)
-        await incoming.respond(HTTPStatus.OK, headers, page.encode())
-
-    def _asked(self, incoming: Incoming) -> tuple[tuple[str, str], ...]:
-        """Return the query for the store.
-
-        Raises:
-            S3Error: NotImplemented, as the page could not be shown.
-        """
-        query, capabilities = incoming.call.query, self._store.capabilities
-        capabilities.require_delimiter(query.get("delimiter"))
-        return asked_of_store(query.pairs) if capabilities.slash_content is False else query.pairs
+        is_encoded = "<EncodingType>url</EncodingType>" in page
+        if has_kept_keys(page) and not capabilities.keeps_slash_content():
+            prefix, after = call.query.get("prefix"), after_in(call.query)
+            page = shown_names(page, prefix=prefix, after=after, is_encoded=is_encoded)
+        return headers, page, is_encoded
 
     def _placed(self, bucket: str, entry: Listed, *, is_encoded: bool) -> tuple[Listed, _Place, Policy | None]:
         name = Name(bucket, unquote_plus(entry.key) if is_encoded else entry.key, entry.version_id)

@@ -18,7 +18,7 @@ from s3proxy.serving.incoming import Incoming
 from s3proxy.store.client import Store, StoreRequest, read_all
 from s3proxy.store.connections import StoreAnswer
 from s3proxy.store.errors import store_error
-from s3proxy.store.slash_keys import shown_keys
+from s3proxy.store.slash_keys import shown_answer
 from strongroom.errors import StrongroomError
 
 _CHECKSUM = "x-amz-checksum-"
@@ -103,7 +103,8 @@ async def relay(incoming: Incoming, response: StoreAnswer) -> None:
         await incoming.respond(response.status, headers, length=int(length or 0))
     elif incoming.call.operation in _TELL_KEYS and incoming.call.key.endswith("/"):
         told = (await read_all(response, MAX_DOCUMENT_BYTES)).decode("utf-8", "surrogateescape")
-        await incoming.respond(response.status, headers, shown_keys(told).encode("utf-8", "surrogateescape"))
+        shown = shown_answer(told, incoming.call.key)
+        await incoming.respond(response.status, headers, shown.encode("utf-8", "surrogateescape"))
     elif length:
         await incoming.respond_stream(response.status, headers, int(length), response.content.iter_any())
     else:

@@ -11,7 +11,7 @@ from s3proxy.front.errors import S3Error
 from s3proxy.front.head import RequestHead
 from s3proxy.front.operation_table import Operation
 from s3proxy.store.names import ALL_TITLES, changed_shape
-from s3proxy.store.slash_keys import SEGMENT, is_kept_key, is_told_apart
+from s3proxy.store.slash_keys import SEGMENT, has_segment, is_told_apart
 from strongroom.errors import UnavailableError
 
 _MULTIPART: Final = frozenset({Operation.CREATE_MULTIPART_UPLOAD, Operation.COMPLETE_MULTIPART_UPLOAD})
@@ -88,9 +88,9 @@ class Capabilities:
             S3Error: NoSuchKey for a read, NotImplemented for anything else.
             UnavailableError: it is not known yet.
         """
-        if is_kept_key(key) and not self.keeps_slash_content():
+        if has_segment(key) and not self.keeps_slash_content():
             if method in _READS:
-                raise no_such_key(hint=f"the last segment {SEGMENT} is the proxy's own on this store")
+                raise no_such_key(hint=f"the segment {SEGMENT} is the proxy's own on this store")
             lacking = f"keep content under a key that ends in a slash, for which the proxy needs the segment {SEGMENT}"
             _require(False, lacking, "store_slash_content")  # noqa: FBT003 - the answer
         titles = self.changed_names

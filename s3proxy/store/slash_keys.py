@@ -1,17 +1,21 @@
 """Where content under a key that ends in a slash is kept by stores that make a directory of such a key. Pure.
 
 It stands beside what is in the directory, under a last segment that no client may use (ADR 0020). Of the printable
-names below the same slash it is the first, so that listings keep their order; and as it has a slash where the key has
-one, they are grouped alike.
+names below the same slash it is among the first, so that listings nearly keep their order; and as it has a slash where
+the key has one, they are grouped alike.
 """
 
 import re
+from html import unescape
 from typing import Final
+from urllib.parse import unquote
+
+from s3proxy.front.xml_write import escape
 
 SEGMENT: Final = "!!!!!!!!"
-_TOLD: Final = "Key|Location|Marker|NextMarker|StartAfter|KeyMarker|NextKeyMarker"
-_LISTED: Final = re.compile(rf"(?<=/|F)(?:!|%21){{8}}(?=</(?:{_TOLD})>)")
-_MARKERS: Final = frozenset({"marker", "start-after", "key-marker"})
+_CUTTING: Final = re.compile(r"(?:\A|/)!{1,8}\Z")
+_TOLD: Final = re.compile(r"<(Key|Location)>([^<]*)</\1>")
+_ENCODED_SEGMENT: Final = re.compile(r"(?:!|%21){8}\Z")
 
 
 def kept_key(key: str) -> str:
@@ -20,8 +24,13 @@ def kept_key(key: str) -> str:
 
 
 def is_kept_key(key: str) -> bool:
-    """Say whether a key at the store is that of content under a key that ends in a slash."""
+    """Return whether a key at the store is that of content under a key that ends in a slash."""
     return key.endswith("/" + SEGMENT)
+
+
+def has_segment(key: str) -> bool:
+    """Return whether a key is one of our own, or would make a directory of one."""
+    return SEGMENT in key and SEGMENT in key.split("/")[1:]
 
 
 def shown_key(key: str) -> str:
@@ -29,27 +38,20 @@ def shown_key(key: str) -> str:
     return key.removesuffix(SEGMENT) if is_kept_key(key) else key
 
 
-def shown_keys(page: str) -> str:
-    """Return a document of the store with the keys that clients know."""
-    return _LISTED.sub("", page)
+def shown_answer(document: str, key: str) -> str:
+    """Return what the store answers about one key that ends in a slash, with the key and the URL that clients know."""
+
+    def shown(match: re.Match[str]) -> str:
+        name, text = match[1], unescape(match[2])
+        if name == "Key":
+            text = key if text == kept_key(key) else text
+        elif unquote(text).endswith("/" + kept_key(key)):
+            text = _ENCODED_SEGMENT.sub("", text)
+        return f"<{name}>{escape(text)}</{name}>"
+
+    return _TOLD.sub(shown, document)
 
 
 def is_told_apart(delimiter: str) -> bool:
-    """Say whether a listing can be grouped by a delimiter: not where that would cut through our own segment."""
-    return not delimiter or delimiter not in SEGMENT
-
-
-def asked_of_store(query: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
-    """Return the query of a listing as the store is to have it.
-
-    What goes on behind a key that ends in a slash goes on behind its content; but not where that key is a group, all of
-    which was listed.
-    """
-    asked = dict(query)
-    prefix, delimiter = asked.get("prefix", ""), asked.get("delimiter", "")
-
-    def marker(value: str) -> str:
-        is_group = bool(delimiter) and value.startswith(prefix) and delimiter in value[len(prefix) :]
-        return kept_key(value) if value.endswith("/") and not is_group else value
-
-    return tuple((name, marker(value) if name in _MARKERS else value) for name, value in query)
+    """Return whether a listing can be grouped by a delimiter: not where that would end within our own segment."""
+    return _CUTTING.search(delimiter) is None

@@ -13,7 +13,7 @@ from cli.dev.seaweed import SeaweedServer
 from s3proxy.front.errors import S3Error
 from s3proxy.lists.slash_names import shown_names
 from s3proxy.store.capabilities import Capabilities
-from s3proxy.store.slash_keys import SEGMENT, asked_of_store, kept_key, shown_key
+from s3proxy.store.slash_keys import SEGMENT, kept_key, shown_key
 from strongroom.errors import UnavailableError
 from tests.s3proxy.conftest import client_of
 
@@ -231,20 +231,13 @@ def test_the_segment_that_the_proxy_needs_is_no_name_of_clients(s3: Any, bucket:
     assert body(s3, bucket, "d/") == b"content"
 
 
-def test_a_marker_goes_on_behind_content_but_not_into_a_group() -> None:
-    assert asked_of_store((("marker", "d/"),)) == (("marker", kept_key("d/")),)
-    assert asked_of_store((("start-after", "d/a"),)) == (("start-after", "d/a"),)
-    grouped = (("delimiter", "/"), ("prefix", ""), ("marker", "d/"))
-    assert asked_of_store(grouped) == grouped
-    below = (("delimiter", "/"), ("prefix", "d/"), ("marker", "d/"))
-    assert asked_of_store(below) == (*below[:2], ("marker", kept_key("d/")))
-
-
 def test_only_stores_that_drop_content_have_a_segment_of_the_proxy() -> None:
     key = kept_key("d/")
-    Capabilities(slash_content=True, changed_names=frozenset()).require_name(key, method="PUT")
-    with pytest.raises(S3Error, match="segment"):
-        Capabilities(slash_content=False).require_name(key, method="PUT")
+    for name in (key, key + "/", key + "/a"):  # below it, it would be a directory where content is to be
+        Capabilities(slash_content=True, changed_names=frozenset()).require_name(name, method="PUT")
+        with pytest.raises(S3Error, match="segment"):
+            Capabilities(slash_content=False).require_name(name, method="PUT")
+    Capabilities(slash_content=False).require_name(f"{SEGMENT}/{SEGMENT}a", method="GET")
     with pytest.raises(UnavailableError):
         Capabilities().require_name(key, method="GET")
     assert (shown_key(key), shown_key(SEGMENT)) == ("d/", SEGMENT)
@@ -255,5 +248,5 @@ def test_a_page_has_one_entry_for_each_key(segment: str) -> None:
     slash = "/" if segment == SEGMENT else "%2F"
     entries = [f"<Contents><Key>d{slash}{tail}</Key><Size>1</Size></Contents>" for tail in ("", segment, "a")]
     page = f"<ListBucketResult><KeyCount>3</KeyCount>{''.join(entries)}</ListBucketResult>"
-    shown = shown_names(page, prefix="d/", is_encoded=segment != SEGMENT)
+    shown = shown_names(page, prefix="d/", after="", is_encoded=segment != SEGMENT)
     assert shown == page.replace(entries[0], "").replace(segment, "").replace("<KeyCount>3", "<KeyCount>2")
