@@ -46,6 +46,7 @@ _log = logging.getLogger(__name__)
 Handler = Callable[[Incoming], Awaitable[None]]
 _UNKNOWN: Final = "unknown"
 _DISCARD_S: Final = 5.0
+_DISCARD_BYTES: Final = 16 << 20  # two parts of most SDKs; for longer bodies they wait for 100 Continue
 _FORMS: Final = frozenset({Operation.POST_OBJECT})
 
 
@@ -192,6 +193,7 @@ class Dispatcher:
         response = web.Response(status=told.status, body=body, headers=headers)
         close_if_unread(request, response)
         self.requests.answered(response)
+        self._connections.refuse(request)
         with Taking(request, self._patience):
             await response.prepare(request)
             await response.write_eof()
@@ -239,9 +241,10 @@ def _end_connection(response: web.StreamResponse) -> None:
 
 async def _discard(request: web.BaseRequest) -> None:
     """Read on for a while: a client that is still sending when its connection is reset never reads the answer."""
+    read = 0
     try:
         async with asyncio.timeout(_DISCARD_S):
-            while await request.content.readany():
-                pass
+            while read < _DISCARD_BYTES and (data := await request.content.readany()):
+                read += len(data)
     except (OSError, TimeoutError, web.RequestPayloadError):
         return

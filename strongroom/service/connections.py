@@ -8,6 +8,8 @@ Anyone who can reach a port can open connections, so those of unknown clients ar
   place of the one that has waited longest, among those of the address that has most of them: who opens many
   connections mostly displaces its own. One that has waited for a moment only stays, and newcomers stay in the kernel's
   queue: a rollout comes as a crowd, too.
+- One that has had its answer, or a refusal that its client is still to read, has had its turn. There are as many places
+  for these, and they make room first and at once, again the oldest of the address with most.
 
 A client becomes known by what the service takes for proof (``know``). Its connections are bounded in number only, and
 leave room for the places of the unknown.
@@ -30,7 +32,7 @@ class ConnectionLimits:
 
     Attributes:
         connections: open at once.
-        unknown: of these, those that wait for something of an unknown client.
+        unknown: of these, those that wait for something of an unknown client; and as many that have had an answer.
         handshake_s: seconds for the first byte of a connection and for TLS.
         head_s: seconds for a whole head of a request of an unknown client, from TLS or the answer before on.
     """
@@ -44,7 +46,7 @@ class ConnectionLimits:
 class Connection:
     """One connection, as ``Connections`` counts it."""
 
-    __slots__ = ("deadline", "drop", "handler", "is_known", "is_waiting", "origin", "since")
+    __slots__ = ("deadline", "drop", "handler", "is_known", "line", "origin", "since")
 
     def __init__(self, origin: str) -> None:
         """Take where it comes from."""
@@ -52,9 +54,42 @@ class Connection:
         self.drop: Callable[[], object] = lambda: None  # closes it at once
         self.handler: web.RequestHandler | None = None  # aiohttp's
         self.is_known = False
-        self.is_waiting = False
-        self.since = 0.0  # it waits
+        self.line: _Line | None = None  # that it stands in
+        self.since = 0.0  # it stands there
         self.deadline: asyncio.TimerHandle | None = None
+
+
+class _Line:
+    """Connections that can be displaced.
+
+    Attributes:
+        count: of them.
+    """
+
+    def __init__(self) -> None:
+        """Begin without any."""
+        self.count = 0
+        self._by_origin: dict[str, dict[Connection, None]] = {}  # the longest wait first
+
+    def add(self, connection: Connection) -> None:
+        """Put one at the end."""
+        self._by_origin.setdefault(connection.origin, {})[connection] = None
+        self.count += 1
+
+    def remove(self, connection: Connection) -> None:
+        """Take one out."""
+        of_origin = self._by_origin[connection.origin]
+        del of_origin[connection]
+        if not of_origin:
+            del self._by_origin[connection.origin]
+        self.count -= 1
+
+    def first(self) -> Connection | None:
+        """Return the one that has waited longest, of the address with most."""
+        if not self._by_origin:
+            return None
+        crowd = max(self._by_origin, key=lambda origin: len(self._by_origin[origin]))
+        return next(iter(self._by_origin[crowd]))
 
 
 class Connections:
@@ -72,8 +107,8 @@ class Connections:
         self._count = count
         self._open: set[Connection] = set()
         self._known = 0
-        self._waiting: dict[str, dict[Connection, None]] = {}  # by origin; the longest wait first
-        self._waiting_count = 0
+        self._waiting = _Line()
+        self._answered = _Line()
         self._served: dict[web.RequestHandler | None, Connection] = {}  # by what serves it
 
     @property
@@ -96,14 +131,12 @@ class Connections:
             self.make_room(PATIENCE_S)
         connection = Connection(origin)
         self._open.add(connection)
-        self._wait(connection, self.limits.handshake_s, "handshake")
+        self._stand(connection, self._waiting, self.limits.handshake_s, "handshake")
         return connection
 
     def make_room(self, patience_s: float = 0.0) -> None:
-        """Close the connection that has waited longest, of the address with most, if it has waited for so long."""
-        longest = self._to_displace(patience_s)
-        if longest is not None:
-            self._cut(longest, "displaced")
+        """Close one that has had its answer, or else the one that has waited longest, if it has waited for so long."""
+        self._displace(self._to_displace(patience_s))
 
     def serve(self, connection: Connection, handler: web.RequestHandler) -> None:
         """Note what is to serve a connection."""
@@ -113,8 +146,8 @@ class Connections:
     def opened(self, connection: Connection, drop: Callable[[], None]) -> None:
         """Note that a connection has begun, and what closes it from now on; its first head is waited for."""
         connection.drop = drop
-        if connection.is_waiting:  # its first request may have come with the end of TLS
-            self._wait(connection, self.limits.head_s, "head")
+        if connection.line is self._waiting:  # its first request may have come with the end of TLS
+            self._stand(connection, self._waiting, self.limits.head_s, "head")
 
     def know(self, request: web.BaseRequest) -> bool:
         """Note that whoever sends a request is known.
@@ -130,6 +163,12 @@ class Connections:
         connection.is_known = True
         self._known += 1
         return True
+
+    def refuse(self, request: web.BaseRequest) -> None:
+        """Note that an unknown client is being told a refusal; its connection may be displaced from now on."""
+        connection = self._served.get(request.protocol)
+        if connection is not None and not connection.is_known:
+            self._stand(connection, self._answered)
 
     def leave(self, connection: Connection) -> None:
         """Count a connection no longer, because it has ended; once is enough."""
@@ -149,11 +188,13 @@ class Connections:
             if connection is None or connection.is_known:
                 return await handle(request)
             self._wait_no_longer(connection)
+            if request.transport is not None:  # it is served, even where what opens it has not come to its end
+                connection.drop = request.transport.abort
             try:
                 return await handle(request)
             finally:
                 if not connection.is_known and request.protocol in self._served:
-                    self._wait(connection, self.limits.head_s, "head")
+                    self._stand(connection, self._answered, self.limits.head_s, "head")
 
         def connection_lost(handler: web.RequestHandler, exc: BaseException | None = None) -> None:
             lost(handler, exc)
@@ -165,35 +206,40 @@ class Connections:
         server.connection_lost = connection_lost  # type: ignore[method-assign]  # aiohttp has no signal for it
 
     def _is_full(self) -> bool:
-        return len(self._open) >= self.limits.connections or self._waiting_count >= self.limits.unknown
+        return len(self._open) >= self.limits.connections or self._waiting.count >= self.limits.unknown
 
     def _to_displace(self, patience_s: float) -> Connection | None:
-        if not self._waiting:
+        """Return what makes room; one that has had its answer does not where those that wait have no place left."""
+        if self._answered.count and self._waiting.count < self.limits.unknown:
+            return self._answered.first()
+        longest = self._waiting.first()
+        if longest is None or asyncio.get_running_loop().time() - longest.since < patience_s:
             return None
-        crowd = max(self._waiting, key=lambda origin: len(self._waiting[origin]))
-        longest = next(iter(self._waiting[crowd]))
-        return longest if asyncio.get_running_loop().time() - longest.since >= patience_s else None
+        return longest
 
-    def _wait(self, connection: Connection, limit_s: float, reason: str) -> None:
+    def _stand(self, connection: Connection, line: _Line, limit_s: float = 0.0, reason: str = "") -> None:
+        """Put a connection into a line, where it is cut after a time if there is one."""
         self._wait_no_longer(connection)
         loop = asyncio.get_running_loop()
         connection.since = loop.time()
-        connection.deadline = loop.call_later(limit_s, self._cut, connection, reason)
-        connection.is_waiting = True
-        self._waiting.setdefault(connection.origin, {})[connection] = None
-        self._waiting_count += 1
+        if limit_s:
+            connection.deadline = loop.call_later(limit_s, self._cut, connection, reason)
+        connection.line = line
+        line.add(connection)
+        if self._answered.count > self.limits.unknown:
+            self._displace(self._answered.first())
 
     def _wait_no_longer(self, connection: Connection) -> None:
         if connection.deadline is not None:
             connection.deadline.cancel()
             connection.deadline = None
-        if connection.is_waiting:
-            connection.is_waiting = False
-            self._waiting_count -= 1
-            of_origin = self._waiting[connection.origin]
-            del of_origin[connection]
-            if not of_origin:
-                del self._waiting[connection.origin]
+        if connection.line is not None:
+            connection.line.remove(connection)
+            connection.line = None
+
+    def _displace(self, connection: Connection | None) -> None:
+        if connection is not None:
+            self._cut(connection, "displaced")
 
     def _cut(self, connection: Connection, reason: str) -> None:
         self._wait_no_longer(connection)

@@ -224,6 +224,17 @@ def test_silent_connections_are_displaced_and_cut_off(start: Start, held: list[s
     assert all(until_closed(one) == b"" for one in held)
 
 
+def test_strangers_that_stay_after_their_refusal_make_room_at_once(start: Start, held: list[socket.socket]) -> None:
+    """They are read from for a while, so that those that still send a body can read what they are told."""
+    proxy = start(max_connections=16, max_unknown_connections=8)
+    head = b"PUT /%s/key HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n" % BUCKET.encode()
+    for _ in range(60):
+        stranger = connect(proxy, held, head)
+        assert stranger.recv(12) == b"HTTP/1.1 403"
+    assert shed(proxy, "displaced") >= 30
+    require_others_served(proxy)
+
+
 def test_readiness_blames_the_connections_and_not_the_store_when_all_are_in_use(
     tmp_path: Path, store: SeaweedServer, held: list[socket.socket]
 ) -> None:

@@ -19,6 +19,7 @@ from tests.support.certificates import tls_pair
 
 ENOUGH_S = 20.0
 REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
+REFUSED = b"POST / HTTP/1.1\r\nHost: localhost\r\nX-Refused: yes\r\nContent-Length: 5\r\n\r\n"
 KNOWN = b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Known: yes\r\n\r\n"
 Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 Contexts = tuple[ssl.SSLContext | None, ssl.SSLContext | None]  # of a server and its clients
@@ -38,12 +39,25 @@ class Port:
         self._client_tls = client_tls
         self._streams: list[Stream] = []
 
-    async def _answer(self, request: web.BaseRequest) -> web.Response:
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        if request.headers.get("X-Refused"):
+            return await self._refuse(request)
         await self.hold.wait()
         keep = not request.headers.get("X-Known") or self.connections.know(request)
         response = web.Response(text="kept" if keep else "last")
         if not keep:
             response.force_close()
+        return response
+
+    async def _refuse(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer, and read on until the client has sent everything, or goes."""
+        self.connections.refuse(request)
+        response = web.Response(text="none")
+        response.force_close()
+        await response.prepare(request)
+        await response.write_eof()
+        with contextlib.suppress(OSError):
+            await request.content.read()
         return response
 
     async def connect(self, *, tls: bool = True) -> Stream:
@@ -201,6 +215,56 @@ def test_newcomers_are_served_while_many_connections_wait_and_known_ones_keep_th
         assert set(port.reasons) == {"displaced"}
 
     serve(ConnectionLimits(connections=10, unknown=8, handshake_s=ENOUGH_S), test)
+
+
+def test_refused_clients_that_stay_make_room_at_once(serve: Serve) -> None:
+    """Each of them has had its answer by then, and whoever still sends may take its time while there is room."""
+
+    async def test(port: Port) -> None:
+        sending = await port.connect()
+        assert await port.ask(sending, REFUSED) == "none"
+        sending[1].write(b"12345")
+        await until_cut(sending)
+        assert not port.reasons
+        for _ in range(30):
+            assert await port.ask(await port.connect(), REFUSED) == "none"
+        assert await port.ask(await port.connect(), KNOWN) == "kept"
+        assert port.connections.unknown <= 4
+        assert port.reasons == {"displaced": 30 - 4}
+
+    serve(ConnectionLimits(connections=10, unknown=4, handshake_s=ENOUGH_S, head_s=ENOUGH_S), test)
+
+
+def test_refused_clients_make_room_where_known_ones_have_the_rest(serve: Serve) -> None:
+    async def test(port: Port) -> None:
+        known = [await port.connect() for _ in range(4)]
+        for stream in known:
+            assert await port.ask(stream, KNOWN) == "kept"
+        for _ in range(20):
+            assert await port.ask(await port.connect(), REFUSED) == "none"
+        assert port.connections.open <= 8
+        assert [await port.ask(stream, KNOWN) for stream in known] == ["kept"] * 4
+
+    serve(ConnectionLimits(connections=8, unknown=4, handshake_s=ENOUGH_S, head_s=ENOUGH_S), test)
+
+
+def test_unknown_clients_that_ask_again_and_again_do_not_keep_newcomers_out(serve: Serve) -> None:
+    async def test(port: Port) -> None:
+        asking = [await port.connect() for _ in range(4)]
+        stop = asyncio.Event()
+
+        async def ask_on(stream: Stream) -> None:
+            with contextlib.suppress(OSError, EOFError):
+                while not stop.is_set():
+                    await port.ask(stream)
+
+        tasks = [asyncio.create_task(ask_on(stream)) for stream in asking]
+        for _ in range(10):
+            assert await port.ask(await port.connect()) == "kept"
+        stop.set()
+        await asyncio.gather(*tasks)
+
+    serve(ConnectionLimits(connections=8, unknown=2, handshake_s=ENOUGH_S, head_s=ENOUGH_S), test)
 
 
 def test_a_crowd_that_has_only_begun_is_served_to_the_last_one(serve: Serve) -> None:
