@@ -279,8 +279,8 @@ class ProxySettings:
         256,
         Rule(
             "of these, connections on which nothing but silence, TLS or a part of a head has come of an unknown client;"
-            " when there are more, the oldest of the address with most of them makes room; as many may be open that have"
-            " had an answer",
+            " when there are more, the oldest of the address with most of them makes room; as many more may"
+            " be open that were refused",
             unit="number",
             why="a crowd of new clients gets through in a moment",
             minimum=1,

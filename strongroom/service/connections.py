@@ -8,8 +8,8 @@ Anyone who can reach a port can open connections, so those of unknown clients ar
   place of the one that has waited longest, among those of the address that has most of them: who opens many
   connections mostly displaces its own. One that has waited for a moment only stays, and newcomers stay in the kernel's
   queue: a rollout comes as a crowd, too.
-- One that has had its answer, or a refusal that its client is still to read, has had its turn. There are as many places
-  for these, and they make room first and at once, again the oldest of the address with most.
+- One that was refused stays open for its client to read that, and to do better. There are as many places for these, and
+  they make room first and at once, again the oldest of the address with most.
 
 A client becomes known by what the service takes for proof (``know``). Its connections are bounded in number only, and
 leave room for the places of the unknown.
@@ -32,7 +32,7 @@ class ConnectionLimits:
 
     Attributes:
         connections: open at once.
-        unknown: of these, those that wait for something of an unknown client; and as many that have had an answer.
+        unknown: of these, those that wait for something of an unknown client; and as many that were refused.
         handshake_s: seconds for the first byte of a connection and for TLS.
         head_s: seconds for a whole head of a request of an unknown client, from TLS or the answer before on.
     """
@@ -46,16 +46,17 @@ class ConnectionLimits:
 class Connection:
     """One connection, as ``Connections`` counts it."""
 
-    __slots__ = ("deadline", "drop", "handler", "is_known", "line", "origin", "since")
+    __slots__ = ("deadline", "drop", "handler", "is_answered", "is_known", "line", "origin", "since")
 
     def __init__(self, origin: str) -> None:
         """Take where it comes from."""
         self.origin = origin
         self.drop: Callable[[], object] = lambda: None  # closes it at once
         self.handler: web.RequestHandler | None = None  # aiohttp's
+        self.is_answered = False
         self.is_known = False
         self.line: _Line | None = None  # that it stands in
-        self.since = 0.0  # it stands there
+        self.since = 0.0  # its patience counts
         self.deadline: asyncio.TimerHandle | None = None
 
 
@@ -108,7 +109,7 @@ class Connections:
         self._open: set[Connection] = set()
         self._known = 0
         self._waiting = _Line()
-        self._answered = _Line()
+        self._refused = _Line()
         self._served: dict[web.RequestHandler | None, Connection] = {}  # by what serves it
 
     @property
@@ -135,7 +136,7 @@ class Connections:
         return connection
 
     def make_room(self, patience_s: float = 0.0) -> None:
-        """Close one that has had its answer, or else the one that has waited longest, if it has waited for so long."""
+        """Close one that was refused, or else the one that has waited longest, if it has waited for so long."""
         self._displace(self._to_displace(patience_s))
 
     def serve(self, connection: Connection, handler: web.RequestHandler) -> None:
@@ -168,7 +169,7 @@ class Connections:
         """Note that an unknown client is being told a refusal; its connection may be displaced from now on."""
         connection = self._served.get(request.protocol)
         if connection is not None and not connection.is_known:
-            self._stand(connection, self._answered)
+            self._stand(connection, self._refused)
 
     def leave(self, connection: Connection) -> None:
         """Count a connection no longer, because it has ended; once is enough."""
@@ -194,7 +195,7 @@ class Connections:
                 return await handle(request)
             finally:
                 if not connection.is_known and request.protocol in self._served:
-                    self._stand(connection, self._answered, self.limits.head_s, "head")
+                    self._wait_for_next(connection)
 
         def connection_lost(handler: web.RequestHandler, exc: BaseException | None = None) -> None:
             lost(handler, exc)
@@ -205,13 +206,21 @@ class Connections:
         server.request_handler = request_handler
         server.connection_lost = connection_lost  # type: ignore[method-assign]  # aiohttp has no signal for it
 
+    def _wait_for_next(self, connection: Connection) -> None:
+        """Wait for the next head of an unknown client, in the line that it is in if that one was refused."""
+        since = connection.since
+        self._stand(connection, connection.line or self._waiting, self.limits.head_s, "head")
+        if connection.is_answered:  # or it could keep newcomers out by asking again and again
+            connection.since = since
+        connection.is_answered = True
+
     def _is_full(self) -> bool:
         return len(self._open) >= self.limits.connections or self._waiting.count >= self.limits.unknown
 
     def _to_displace(self, patience_s: float) -> Connection | None:
-        """Return what makes room; one that has had its answer does not where those that wait have no place left."""
-        if self._answered.count and self._waiting.count < self.limits.unknown:
-            return self._answered.first()
+        """Return what makes room; a refused one does not where those that wait have no place left."""
+        if self._refused.count and self._waiting.count < self.limits.unknown:
+            return self._refused.first()
         longest = self._waiting.first()
         if longest is None or asyncio.get_running_loop().time() - longest.since < patience_s:
             return None
@@ -226,8 +235,8 @@ class Connections:
             connection.deadline = loop.call_later(limit_s, self._cut, connection, reason)
         connection.line = line
         line.add(connection)
-        if self._answered.count > self.limits.unknown:
-            self._displace(self._answered.first())
+        if self._refused.count > self.limits.unknown:
+            self._displace(self._refused.first())
 
     def _wait_no_longer(self, connection: Connection) -> None:
         if connection.deadline is not None:

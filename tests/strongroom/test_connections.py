@@ -248,7 +248,11 @@ def test_refused_clients_make_room_where_known_ones_have_the_rest(serve: Serve) 
     serve(ConnectionLimits(connections=8, unknown=4, handshake_s=ENOUGH_S, head_s=ENOUGH_S), test)
 
 
-def test_unknown_clients_that_ask_again_and_again_do_not_keep_newcomers_out(serve: Serve) -> None:
+def test_unknown_clients_that_ask_again_and_again_do_not_keep_newcomers_out(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections_module, "PATIENCE_S", 0.2)
+
     async def test(port: Port) -> None:
         asking = [await port.connect() for _ in range(4)]
         stop = asyncio.Event()
