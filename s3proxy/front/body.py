@@ -14,9 +14,11 @@ from s3proxy.front.aws_chunked import AwsChunkedDecoder
 from s3proxy.front.checksums import (
     Running,
     algorithm_of_header,
-    parse_algorithm,
+    checksum_name,
+    claimed_checksum,
     parse_checksum,
     parse_content_md5,
+    require_named,
     running,
 )
 from s3proxy.front.errors import S3Error
@@ -67,9 +69,12 @@ class Body:
             self.length = _length_of(head, "x-amz-decoded-content-length" if chunked else "content-length")
         self._received = 0
         self._failed = False
-        self._claims = _claimed_checksums(head) if of_body else []
+        claim = claimed_checksum(head)
+        if of_body and claim is not None and claim.scope is ChecksumScope.COMPOSITE:
+            _refuse("InvalidRequest", f"Value for {checksum_name(claim.algorithm)} header is invalid.")
         trailers = _announced_trailers(head, verified.payload)
-        algorithm = _algorithm_of(head, self._claims, trailers)
+        algorithm = _algorithm_of(head, claim, trailers, of_body=of_body)
+        self._claims = [claim] if of_body and claim is not None else []
         self._checksum = None if algorithm is None else running(algorithm)
         self._algorithm = algorithm
         self._content_md5 = parse_content_md5(head.header("content-md5")) if head.has("content-md5") else None
@@ -168,19 +173,6 @@ def _length_of(head: RequestHead, name: str) -> int:
     return int(text)
 
 
-def _claimed_checksums(head: RequestHead) -> list[Checksum]:
-    claims = [
-        parse_checksum(algorithm, head.header(name))
-        for name in head.names()
-        if (algorithm := algorithm_of_header(name)) is not None
-    ]
-    if len(claims) > 1:
-        _refuse("InvalidRequest", "Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed.")
-    if any(claim.scope is ChecksumScope.COMPOSITE for claim in claims):
-        _refuse("InvalidRequest", f"Value for x-amz-checksum-{claims[0].algorithm.name.lower()} header is invalid.")
-    return claims
-
-
 def _announced_trailers(head: RequestHead, payload: Payload) -> frozenset[str]:
     names = frozenset(name.strip().lower() for name in head.header("x-amz-trailer").split(",") if name.strip())
     if names and not payload.has_trailer:
@@ -190,16 +182,16 @@ def _announced_trailers(head: RequestHead, payload: Payload) -> frozenset[str]:
     return names
 
 
-def _algorithm_of(head: RequestHead, claims: list[Checksum], trailers: frozenset[str]) -> ChecksumAlgorithm | None:
-    """Return the one algorithm that headers and trailers claim a checksum by."""
-    algorithms = {claim.algorithm for claim in claims}
-    algorithms |= {algorithm for name in trailers if (algorithm := algorithm_of_header(name)) is not None}
-    if len(algorithms) > 1 or (claims and trailers):
+def _algorithm_of(
+    head: RequestHead, claim: Checksum | None, trailers: frozenset[str], *, of_body: bool
+) -> ChecksumAlgorithm | None:
+    """Return the one algorithm that headers and trailers claim a checksum of the body by."""
+    trailing = {algorithm for name in trailers if (algorithm := algorithm_of_header(name)) is not None}
+    given = {claim.algorithm} if claim is not None else set()
+    if len(trailing) > 1 or (of_body and given and trailing):
         _refuse("InvalidRequest", "Expecting a single x-amz-checksum- header or trailer.")
-    named = head.header("x-amz-sdk-checksum-algorithm")
-    if named and algorithms and {parse_algorithm(named)} != algorithms:
-        _refuse("InvalidRequest", "Value for x-amz-sdk-checksum-algorithm header is invalid.")
-    return next(iter(algorithms), None)
+    require_named(head, given | trailing)
+    return next(iter(trailing | given if of_body else trailing), None)
 
 
 def _refuse(code: str, message: str) -> NoReturn:

@@ -7,16 +7,19 @@ import base64
 import binascii
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
-from typing import Final, Protocol
+from collections.abc import Collection, Iterable, Sequence
+from typing import Final, NoReturn, Protocol
 
 from s3proxy.front.crc import COMBINING, RUNNING
 from s3proxy.front.errors import S3Error
+from s3proxy.front.head import RequestHead
 from s3proxy.front.xml_write import Node, node
 from strongroom.sealed.digests import CHECKSUM_BYTES, Checksum, ChecksumAlgorithm, ChecksumScope
 from strongroom.sealed.sizes import MAX_PARTS
 
 HEADER_PREFIX: Final = "x-amz-checksum-"
+_NOT_A_VALUE: Final = frozenset({"x-amz-checksum-algorithm", "x-amz-checksum-mode", "x-amz-checksum-type"})
+_NAMED: Final = "x-amz-sdk-checksum-algorithm"
 _COMPOSITE: Final = re.compile(r"(?P<value>[A-Za-z0-9+/=]+)-(?P<parts>[1-9][0-9]{0,4})")
 _HASHES: Final = {ChecksumAlgorithm.SHA1: "sha1", ChecksumAlgorithm.SHA256: "sha256"}
 
@@ -93,10 +96,71 @@ def checksum_name(algorithm: ChecksumAlgorithm) -> str:
 
 
 def algorithm_of_header(name: str) -> ChecksumAlgorithm | None:
-    """Return the algorithm of a header (lower-case name), or None when it carries no checksum."""
-    if not name.startswith(HEADER_PREFIX):
+    """Return the algorithm of a header (lower-case name), or None when it carries no checksum.
+
+    Raises:
+        S3Error: InvalidRequest for an algorithm that is not known: what cannot be verified must not be ignored.
+    """
+    if not name.startswith(HEADER_PREFIX) or name in _NOT_A_VALUE:
         return None
-    return ChecksumAlgorithm.__members__.get(name.removeprefix(HEADER_PREFIX).upper())
+    algorithm = ChecksumAlgorithm.__members__.get(name.removeprefix(HEADER_PREFIX).upper())
+    if algorithm is None:
+        _refuse("The algorithm type you specified in x-amz-checksum- header is invalid.")
+    return algorithm
+
+
+def claimed_checksum(head: RequestHead) -> Checksum | None:
+    """Return the one checksum that headers claim, or None.
+
+    Raises:
+        S3Error: InvalidRequest for several, for an algorithm that is not known, and for a malformed value.
+    """
+    claims = [
+        parse_checksum(algorithm, head.header(name))
+        for name in head.names()
+        if (algorithm := algorithm_of_header(name)) is not None
+    ]
+    if len(claims) > 1:
+        _refuse("Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed.")
+    return claims[0] if claims else None
+
+
+def require_known_algorithms(head: RequestHead) -> None:
+    """Return if all algorithms that a request names are known, whether it has a body or not.
+
+    Raises:
+        S3Error: InvalidRequest.
+    """
+    for name in head.names():
+        algorithm_of_header(name)
+    if head.has(_NAMED):
+        _named_algorithm(head)
+
+
+def require_named(head: RequestHead, given: Collection[ChecksumAlgorithm]) -> None:
+    """Return if a request comes with a checksum by the algorithm that it names, or names none.
+
+    Args:
+        head: of the request.
+        given: the algorithms of its checksums.
+
+    Raises:
+        S3Error: InvalidRequest.
+    """
+    if not head.has(_NAMED):
+        return
+    named = _named_algorithm(head)
+    if not given:
+        _refuse(f"{_NAMED} specified, but no corresponding x-amz-checksum-* or x-amz-trailer headers were found.")
+    if named not in given:
+        _refuse(f"Value for {_NAMED} header is invalid.")
+
+
+def _named_algorithm(head: RequestHead) -> ChecksumAlgorithm:
+    algorithm = ChecksumAlgorithm.__members__.get(head.header(_NAMED).upper())
+    if algorithm is None:
+        _refuse(f"Value for {_NAMED} header is invalid.")
+    return algorithm
 
 
 def parse_checksum(algorithm: ChecksumAlgorithm, text: str) -> Checksum:
@@ -109,8 +173,7 @@ def parse_checksum(algorithm: ChecksumAlgorithm, text: str) -> Checksum:
     parts = int(match["parts"]) if match else 0
     value = _decode_base64(match["value"] if match else text)
     if value is None or len(value) != CHECKSUM_BYTES[algorithm] or parts > MAX_PARTS:
-        code, msg = "InvalidRequest", f"Value for {checksum_name(algorithm)} header is invalid."
-        raise S3Error(code, msg)
+        _refuse(f"Value for {checksum_name(algorithm)} header is invalid.")
     if parts:
         return Checksum(algorithm, value, ChecksumScope.COMPOSITE, parts)
     return Checksum(algorithm, value)
@@ -177,3 +240,8 @@ def full_object(algorithm: ChecksumAlgorithm, parts: Iterable[tuple[bytes, int]]
 
 def _names() -> str:
     return ", ".join(algorithm.name for algorithm in ChecksumAlgorithm)
+
+
+def _refuse(message: str) -> NoReturn:
+    code = "InvalidRequest"
+    raise S3Error(code, message)

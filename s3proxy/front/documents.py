@@ -1,7 +1,8 @@
 """The request documents whose content the proxy must know; all others are the store's business.
 
 S3 API reference: CompleteMultipartUpload, DeleteObjects, PutObjectTagging, CreateBucket. Documents are refused for
-what is missing or stands twice, not for elements that are unknown: those come with new versions of S3.
+what is missing or stands twice, and for checksums by unknown algorithms; not for other elements that are unknown: those
+come with new versions of S3.
 """
 
 import re
@@ -82,14 +83,18 @@ def _part(element: Element) -> CompletedPart:
     if not 1 <= number <= MAX_PARTS:
         code, msg = "InvalidArgument", f"PartNumber must be an integer between 1 and {MAX_PARTS}, inclusive"
         raise S3Error(code, msg, details={"ArgumentName": "partNumber", "ArgumentValue": str(number)})
-    checksums = [
-        parse_checksum(algorithm, text)
-        for name, algorithm in _CHECKSUMS.items()
-        if (text := element.get(name)) is not None
-    ]
+    checksums = [parse_checksum(_CHECKSUMS[name], element.require(name)) for name in _checksum_names(element)]
     if len(checksums) > 1:
         malformed()
     return CompletedPart(number, element.require("ETag").strip('"'), checksums[0] if checksums else None)
+
+
+def _checksum_names(part: Element) -> set[str]:
+    """Return which checksums a part has; one that nobody could verify must not be ignored."""
+    names = {child.name for child in part.children if child.name.startswith("Checksum")}
+    if not names <= _CHECKSUMS.keys():
+        malformed()
+    return names
 
 
 def parse_delete(body: bytes) -> DeleteRequest:

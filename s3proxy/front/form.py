@@ -53,10 +53,11 @@ class FormReader:
             _malformed("its Content-Type has too many parameters")
         message = Message()
         message["content-type"] = content_type
-        boundary = message.get_boundary("")
-        if message.get_content_type() != "multipart/form-data" or not _BOUNDARY.fullmatch(boundary):
+        boundary = message.get_param("boundary", "")
+        named = isinstance(boundary, str) and _BOUNDARY.fullmatch(boundary.rstrip())
+        if not named or message.get_content_type() != "multipart/form-data":
             _malformed("its Content-Type names no boundary")
-        self._delimiter = b"\r\n--" + boundary.encode("ascii")
+        self._delimiter = b"\r\n--" + named[0].encode("ascii")
         self._state = _State.PREAMBLE
         self._kept = bytearray(_CRLF)  # so that the first delimiter is like the others
         self._consumed = -len(_CRLF)
@@ -118,12 +119,10 @@ class FormReader:
             return self._after_delimiter()
         if self._state is _State.HEAD:
             return self._head()
-        at = self._kept.find(self._delimiter, self._searched)
-        if at < 0:  # a field that comes byte by byte is searched once
-            self._searched = max(0, len(self._kept) - len(self._delimiter) + 1)
-        if self._state is _State.PREAMBLE and at > 0:
+        if self._state is _State.PREAMBLE and not self._delimiter.startswith(self._kept[: len(self._delimiter)]):
             _malformed("something stands before its first field")
-        if self._state is _State.FIELD and at < 0:
+        at = self._find(self._delimiter)
+        if self._state in {_State.PREAMBLE, _State.FIELD} and at < 0:
             return False  # a field is taken whole
         body = self._take(at if at >= 0 else max(0, len(self._kept) - len(self._delimiter) + 1))
         if self._state is _State.FILE and body:
@@ -131,7 +130,7 @@ class FormReader:
         if at < 0:
             return False
         if self._state is _State.FIELD:
-            self.fields.append((self._name, body.decode("utf-8", "surrogateescape")))
+            self.fields.append((self._name, _text(body)))
         self.file_ended = self.file_ended or self._state is _State.FILE
         self._take(len(self._delimiter))
         self._state = _State.AFTER_DELIMITER
@@ -147,7 +146,7 @@ class FormReader:
         return True
 
     def _head(self) -> bool:
-        at = self._kept.find(_HEAD_END)
+        at = self._find(_HEAD_END)
         if at < 0:
             if len(self._kept) > MAX_FIELDS_BYTES:
                 _malformed("a field has too long a head")
@@ -161,7 +160,7 @@ class FormReader:
         if self.file_begun:
             self._state = _State.DROPPED
         elif name.lower() == FILE_FIELD:
-            self.filename = head.get_filename("") or ""
+            self.filename = _filename(head)
             self.file_type = head["content-type"] or ""
             self.file_begun = True
             self._file_at = self._consumed
@@ -169,6 +168,13 @@ class FormReader:
         else:
             self._state = _State.FIELD
         return True
+
+    def _find(self, part: bytes) -> int:
+        """Find what ends what is being read; what comes byte by byte is searched once."""
+        at = self._kept.find(part, self._searched)
+        if at < 0:
+            self._searched = max(0, len(self._kept) - len(part) + 1)
+        return at
 
     def _take(self, length: int) -> bytes:
         taken = bytes(self._kept[:length])
@@ -184,11 +190,26 @@ def _parse_head(raw: bytes) -> Message:
         _malformed("a field has a malformed head")
     head = Message()
     for line in lines:
-        name, colon, value = line.decode("utf-8", "surrogateescape").partition(":")
+        name, colon, value = _text(line).partition(":")
         if not colon or name.lower() in head:
             _malformed("a field has a malformed head")
         head[name.strip()] = value.strip()
     return head
+
+
+def _filename(head: Message) -> str:
+    """Return what the client calls the file. A name in a charset of its own choice must not be (RFC 7578, 4.2)."""
+    name = head.get_param("filename", "", header="content-disposition")
+    if not isinstance(name, str):
+        _malformed("its file has a filename* instead of a filename")
+    return name
+
+
+def _text(raw: bytes) -> str:
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        _malformed("a field is not UTF-8")
 
 
 def _malformed(what: str) -> NoReturn:

@@ -65,10 +65,10 @@ def require_key(key: str) -> None:
     """Return if a key may name an object.
 
     Raises:
-        S3Error: KeyTooLongError; InvalidArgument for a segment ``.`` or ``..`` and for control characters but tab and
-            the ends of lines.
+        S3Error: KeyTooLongError; InvalidURI for half a surrogate pair, which is not UTF-8; InvalidArgument for a
+            segment ``.`` or ``..`` and for control characters but tab and the ends of lines.
     """
-    size = len(key.encode("utf-8", "surrogateescape"))
+    size = len(_utf_8(key))
     if size > MAX_KEY_BYTES:
         code, msg = "KeyTooLongError", "Your key is too long"
         raise S3Error(code, msg, details={"Size": str(size), "MaxSizeAllowed": str(MAX_KEY_BYTES)})
@@ -79,12 +79,22 @@ def require_prefix(name: str, value: str) -> None:
     """Return if keys may begin with this. Its last segment is not whole: ``a/..`` is also the beginning of ``a/..b``.
 
     Raises:
-        S3Error: InvalidArgument, as ``require_key``.
+        S3Error: InvalidURI or InvalidArgument, as ``require_key``.
     """
     _require_literal(name, value, _SEGMENT.split(value)[:-1])
 
 
+def _utf_8(value: str) -> bytes:
+    """Return the bytes of a name as the store gets it. What is decoded with an error handler may have none."""
+    try:
+        return value.encode()
+    except UnicodeEncodeError:
+        code, msg = "InvalidURI", "Couldn't parse the specified URI."
+        raise S3Error(code, msg) from None
+
+
 def _require_literal(name: str, value: str, segments: list[str]) -> None:
+    _utf_8(value)
     if _CONTROL.search(value):
         refuse_argument(f"The {name} must not hold control characters", name, "")
     if not _DOTS.isdisjoint(segments):

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Final, NoReturn
 
 from s3proxy.front.body import stored_content_encoding
+from s3proxy.front.checksums import require_known_algorithms
 from s3proxy.front.credentials import Principal, Right
 from s3proxy.front.errors import S3Error
 from s3proxy.front.head import RequestHead
@@ -38,11 +39,12 @@ def sent_headers(operation: Operation, head: RequestHead, source: CopySource | N
         source: of a copy.
 
     Raises:
-        S3Error: InvalidArgument for copy headers of what is no copy, and for the proxy's own metadata; NotImplemented
-            for what would change the operation.
+        S3Error: InvalidArgument for copy headers of what is no copy, and for the proxy's own metadata; InvalidRequest
+            for a checksum by an unknown algorithm; NotImplemented for what would change the operation.
     """
     wanted = rule_of(operation).sent
     refused = _NOT_OFFERED if operation in COPIES else (*_NOT_OFFERED, _COPY_SOURCE)
+    require_known_algorithms(head)
     sent = {}
     for name in head.names():
         if name.startswith(refused):

@@ -9,7 +9,7 @@ https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity-
 from collections.abc import Sequence
 from typing import NoReturn
 
-from s3proxy.front.checksums import algorithm_of_header, composite, full_object, parse_checksum, parse_scope
+from s3proxy.front.checksums import claimed_checksum, composite, full_object, parse_scope
 from s3proxy.front.documents import CompletedPart
 from s3proxy.front.errors import S3Error
 from s3proxy.front.head import RequestHead
@@ -28,7 +28,7 @@ def checksum_of_object(head: RequestHead, parts: Sequence[CompletedPart], length
         S3Error: BadDigest for a claim that does not hold; InvalidRequest for one that cannot be checked, or for
             checksums that do not go together.
     """
-    claim = _claimed(head)
+    claim = claimed_checksum(head)
     given = [part.checksum for part in parts if part.checksum is not None]
     algorithms = {checksum.algorithm for checksum in given} | ({claim.algorithm} if claim else set())
     if len(algorithms) > 1:
@@ -50,17 +50,6 @@ def checksum_of_object(head: RequestHead, parts: Sequence[CompletedPart], length
     if claim is not None and (claim.scope, claim.value) != (computed.scope, computed.value):
         _refuse("BadDigest", f"The {algorithm.name} you specified did not match the calculated checksum.")
     return computed
-
-
-def _claimed(head: RequestHead) -> Checksum | None:
-    claims = [
-        parse_checksum(algorithm, head.header(name))
-        for name in head.names()
-        if (algorithm := algorithm_of_header(name)) is not None
-    ]
-    if len(claims) > 1:
-        _refuse("InvalidRequest", "Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed.")
-    return claims[0] if claims else None
 
 
 def _refuse(code: str, message: str) -> NoReturn:

@@ -14,7 +14,7 @@ from typing import Final, NoReturn
 from urllib.parse import urlencode, urlsplit
 
 from s3proxy.front.body import Body
-from s3proxy.front.checksums import Running, algorithm_of_header, parse_checksum, parse_content_md5, running
+from s3proxy.front.checksums import Running, claimed_checksum, parse_content_md5, require_named, running
 from s3proxy.front.credentials import Credentials, Right
 from s3proxy.front.documents import parse_tagging
 from s3proxy.front.errors import S3Error
@@ -36,6 +36,7 @@ from s3proxy.serving.incoming import XML_TYPE, Incoming
 from s3proxy.serving.memory import needed_bytes
 from strongroom.sealed.digests import Checksum, Digests
 
+_PIECE_BYTES: Final = 1 << 17  # that the event loop is busy with at a time
 _STATUSES: Final = {"200": HTTPStatus.OK, "201": HTTPStatus.CREATED}
 
 
@@ -61,9 +62,9 @@ class PostUploader:
         form, body = FormReader(incoming.head.header("content-type")), incoming.open_body()
         incoming.expect_short()
         arriving = incoming.plaintext(body)
-        begun: list[bytes] = []
+        begun = bytearray()
         async for piece in arriving:
-            begun += form.feed(bytes(piece))
+            begun += b"".join(form.feed(bytes(piece)))
             if form.file_begun:
                 break
         bucket = incoming.call.bucket
@@ -78,13 +79,15 @@ class PostUploader:
         require_key(upload.key)
         incoming.verified = replace(incoming.verified, principal=upload.principal)  # who is told in the log
         upload.principal.require(Right.WRITE, bucket, upload.key)
-        headers = _headers(upload, incoming.head)
+        described = _described(upload, incoming.head)
+        headers, claimed = _headers(described), claimed_checksum(described)
+        require_named(described, [] if claimed is None else [claimed.algorithm])
         require_set(upload.principal, bucket, upload.key, headers)
         policy = self._policies.require(bucket, upload.key)
         incoming.whole_by = None
         size = needed_bytes(Operation.POST_OBJECT, body.length, buffered_bytes=self._buffered_bytes)
         await incoming.place.go_on(None if upload.principal.is_anonymous else upload.principal.name, size)
-        file = _File(form, body, upload, begun, arriving)
+        file = _File(form, body, upload, claimed, begun, arriving)
         await file.read_ahead(self._buffered_bytes)
         plain, name = file.plain(want_md5=policy.etag is EtagMode.MD5), Name(bucket, upload.key)
         written = await self._writer.write_anywhere(name, policy, object_headers(headers), plain)
@@ -93,38 +96,31 @@ class PostUploader:
 
 @dataclass
 class _File:
-    """The file of a form, in the pieces that are there and those to come."""
+    """The file of a form: what is there of it, and the pieces to come."""
 
     form: FormReader
     body: Body
     upload: PostUpload
-    begun: list[bytes]
+    claimed: Checksum | None
+    begun: bytearray  # joined as it comes: a small piece costs as much memory as many bytes
     arriving: AsyncIterator[memoryview]
     received: int = 0
 
     async def read_ahead(self, limit_bytes: int) -> None:
         """Read on until the form has ended, or more of its file is there than is to be kept."""
         async for piece in self.arriving:
-            self.begun += self.form.feed(bytes(piece))
-            if sum(map(len, self.begun)) > limit_bytes and not self.form.file_ended:
+            self.begun += b"".join(self.form.feed(bytes(piece)))
+            if len(self.begun) > limit_bytes and not self.form.file_ended:
                 return
 
     def plain(self, *, want_md5: bool) -> Plain:
         """Return the plaintext, with the digests that the form claims, and its MD5 if that is wanted."""
-        ended, there = self.form.file_ended, sum(map(len, self.begun))
-        length = there if ended else self.form.file_bytes_expected(self.body.length)
+        length = len(self.begun) if self.form.file_ended else self.form.file_bytes_expected(self.body.length)
         self.upload.require_size(length)
-        fields = self.upload.fields
-        claimed = [
-            parse_checksum(algorithm, value)
-            for name, value in fields.items()
-            if (algorithm := algorithm_of_header(name)) is not None
-        ]
-        if len(claimed) > 1:
-            _refuse("InvalidRequest", "Expecting a single x-amz-checksum- field.")
+        fields, claimed = self.upload.fields, self.claimed
         claimed_md5 = parse_content_md5(fields["content-md5"]) if "content-md5" in fields else None
         md5 = hashlib.md5(usedforsecurity=False) if want_md5 or claimed_md5 is not None else None
-        summing = running(claimed[0].algorithm) if claimed else None
+        summing = running(claimed.algorithm) if claimed is not None else None
 
         def finish() -> Digests:
             self.form.finish()
@@ -134,8 +130,8 @@ class _File:
             found_md5 = md5.digest() if md5 else None
             if claimed_md5 is not None and claimed_md5 != found_md5:
                 _refuse("BadDigest", "The Content-MD5 you specified did not match what we received.")
-            checksum = Checksum(claimed[0].algorithm, summing.digest()) if summing else None
-            if claimed and claimed[0] != checksum:
+            checksum = Checksum(claimed.algorithm, summing.digest()) if claimed and summing else None
+            if claimed != checksum:
                 _refuse("BadDigest", "The checksum you specified did not match what we received.")
             return Digests(found_md5, checksum)
 
@@ -146,22 +142,22 @@ class _File:
             self.received += len(piece)
             if self.received > length:
                 _refuse("MalformedPOSTRequest", "The file is longer than the form has room for.")
-            view = memoryview(piece)
             for one in digesting:
-                one.update(view)
-            yield view
-
-    async def _all(self) -> AsyncIterator[bytes]:
-        for piece in self.begun:
+                one.update(piece)
             yield piece
-        self.begun.clear()
+
+    async def _all(self) -> AsyncIterator[memoryview]:
+        begun, self.begun = memoryview(self.begun), bytearray()
+        for at in range(0, len(begun), _PIECE_BYTES):
+            yield begun[at : at + _PIECE_BYTES]
+        del begun
         async for data in self.arriving:
             for piece in self.form.feed(bytes(data)):
-                yield piece
+                yield memoryview(piece)
 
 
-def _headers(upload: PostUpload, head: RequestHead) -> dict[str, str]:
-    """Return what the fields of a form say as headers of a PUT would, by the same table.
+def _described(upload: PostUpload, head: RequestHead) -> RequestHead:
+    """Return what the fields of a form say as the head of a PUT would.
 
     Raises:
         S3Error: InvalidArgument for a field that is there under two names, or cannot be a header.
@@ -173,11 +169,20 @@ def _headers(upload: PostUpload, head: RequestHead) -> dict[str, str]:
     if "acl" in fields:
         fields["x-amz-acl"] = fields.pop("acl")
     if "tagging" in fields:
-        fields["x-amz-tagging"] = urlencode(parse_tagging(fields.pop("tagging").encode("utf-8", "surrogateescape")))
+        fields["x-amz-tagging"] = urlencode(parse_tagging(fields.pop("tagging").encode()))
     described = make_head("POST", head.raw_path, ((name, value.strip(" \t")) for name, value in fields.items()))
     for name in described.names():
         if name.startswith("x-amz-"):
             require_field(name, described.header(name))
+    return described
+
+
+def _headers(described: RequestHead) -> dict[str, str]:
+    """Return the headers that count, by the same table as those of a PUT.
+
+    Raises:
+        S3Error: InvalidArgument for what cannot be a header, and what ``sent_headers`` refuses.
+    """
     headers = sent_headers(Operation.POST_OBJECT, described)
     for name, value in headers.items():
         require_field(name, value)

@@ -1,4 +1,4 @@
-"""Bodies cut into the smallest pieces that a framing allows, while another client is served."""
+"""Bodies cut into the smallest pieces that a framing allows, while another client is served; and what they claim."""
 
 import contextlib
 import socket
@@ -96,3 +96,24 @@ def test_a_body_in_http_chunks_of_one_byte_is_stored_and_holds_nobody_up(
     assert s3.get_object(Bucket="sealed", Key="one-by-one")["Body"].read() == b"a" * 0x10000
     served.clear()
     assert served.wait(60)
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {"x-amz-checksum-sha512": "wrong"},
+        {"x-amz-checksum-crc32": "g9zvtw==", "x-amz-checksum-crc32c": "kPWZ4w=="},
+        {"x-amz-trailer": "x-amz-checksum-sha512"},
+        {"x-amz-trailer": "x-amz-checksum-crc32", "x-amz-checksum-crc32": "g9zvtw=="},
+        {"x-amz-sdk-checksum-algorithm": "SHA512"},
+    ],
+)
+def test_what_cannot_be_verified_is_refused_and_not_stored(
+    proxy: ProxyProcess, s3: Any, claims: dict[str, str]
+) -> None:
+    body = b"1\r\n1\r\n0\r\n\r\n"
+    headers = {"content-length": str(len(body)), "x-amz-decoded-content-length": "1"} | claims
+    answer = put(proxy, "claims", [body], headers, Payload.STREAMING_UNSIGNED_TRAILER)
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"<Code>InvalidRequest</Code>" in answer
+    assert "claims" not in {item["Key"] for item in s3.list_objects_v2(Bucket="sealed").get("Contents", [])}

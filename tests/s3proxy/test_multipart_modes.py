@@ -82,6 +82,19 @@ def test_passthrough_completes_with_checksums_that_only_the_proxy_knows(modes: A
         assert b"CRC32" not in exchange.body
 
 
+@pytest.mark.parametrize("claim", [{"ChecksumCRC32": "AAAAAQ=="}, {"ChecksumSHA256": "A" * 43 + "="}])
+def test_a_checksum_of_the_object_is_held_against_its_parts_in_passthrough_too(modes: Any, claim: Any) -> None:
+    uploading = begin(modes, "mode-plain", "claimed", ChecksumAlgorithm="CRC32")
+    answer = modes.upload_part(**uploading.names, PartNumber=1, Body=b"x", ChecksumAlgorithm="CRC32")
+    parts = {"Parts": [{"PartNumber": 1, "ETag": answer["ETag"], "ChecksumCRC32": "jNIAkg=="}]}
+    with pytest.raises(ClientError) as caught:
+        modes.complete_multipart_upload(**uploading.names, MultipartUpload=parts, **claim)
+    assert code_of(caught.value) == ("BadDigest" if "ChecksumCRC32" in claim else "InvalidRequest")
+    with pytest.raises(ClientError):
+        modes.head_object(Bucket="mode-plain", Key="claimed")
+    uploading.abort()
+
+
 def test_wrong_part_is_not_taken_in_passthrough_either(modes: Any, bare: Any) -> None:
     uploading = begin(modes, "mode-plain", "wrong")
     for size in (10, LEAST):

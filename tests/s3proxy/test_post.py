@@ -3,6 +3,7 @@
 import contextlib
 import http.client
 import os
+import socket
 from collections.abc import Iterator, Sequence
 from http.client import HTTPResponse
 from typing import Any
@@ -133,3 +134,65 @@ def test_who_may_not(s3: Any, connection: http.client.HTTPConnection) -> None:
     assert (answer.status, b"is reserved" in body) == (400, True)
     with pytest.raises(ClientError):
         s3.head_object(Bucket="post", Key="forged")
+
+
+def refused(s3: Any, connection: http.client.HTTPConnection, fields: dict[str, str]) -> str:
+    """Return the code that a form is refused with; nothing is stored of it."""
+    answer, body = send(connection, fields, b"1")
+    assert answer.status == 400, body
+    with pytest.raises(ClientError):
+        s3.head_object(Bucket="post", Key="claims")
+    return body.partition(b"<Code>")[2].partition(b"</Code>")[0].decode()
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {"x_amz_checksum_sha512": "wrong"},
+        {"x_amz_checksum_crc32": "g9zvtw==", "x_amz_checksum_sha512": "wrong"},
+        {"x_amz_checksum_crc32": "g9zvtw==", "x_amz_checksum_crc32c": "kPWZ4w=="},
+        {"x_amz_sdk_checksum_algorithm": "SHA512"},
+        {"x_amz_sdk_checksum_algorithm": "CRC32"},
+        {"x_amz_checksum_crc32": "g9zvtw==", "x_amz_sdk_checksum_algorithm": "SHA1"},
+    ],
+)
+def test_a_checksum_that_cannot_be_verified_is_refused(
+    s3: Any, connection: http.client.HTTPConnection, claims: dict[str, str]
+) -> None:
+    assert refused(s3, connection, fields_of(s3, "claims", **claims)) == "InvalidRequest"
+
+
+def test_the_named_algorithm_may_be_that_of_the_checksum(s3: Any, connection: http.client.HTTPConnection) -> None:
+    claims = {"x_amz_checksum_crc32": "g9zvtw==", "x_amz_sdk_checksum_algorithm": "CRC32"}
+    assert send(connection, fields_of(s3, "claimed", **claims), b"1")[0].status == 204
+
+
+@pytest.mark.parametrize("size", [100_000, (3 << 20) + 17])
+def test_a_file_that_comes_in_small_pieces_is_kept_as_one(s3: Any, proxy: ProxyProcess, size: int) -> None:
+    file = os.urandom(size)
+    parts: Any = [*fields_of(s3, "pieces").items(), ("file", ("a", file, "image/jpeg"))]
+    body, content_type = encode_multipart_formdata(parts)
+    head = f"POST /post HTTP/1.1\r\nHost: x\r\nContent-Type: {content_type}\r\nContent-Length: {len(body)}\r\n"
+    host, _, port = proxy.address.rpartition(":")
+    with socket.create_connection((host, int(port)), timeout=60) as one:
+        one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        one.sendall(head.encode() + b"Connection: close\r\n\r\n")
+        for at in range(0, len(body), 400):
+            one.sendall(body[at : at + 400])
+        assert one.recv(1000).startswith(b"HTTP/1.1 204 ")
+    assert s3.get_object(Bucket="post", Key="pieces")["Body"].read() == file
+
+
+@pytest.mark.parametrize("name", ["key", "x-amz-meta-colour", "success_action_redirect"])
+@pytest.mark.parametrize("value", [b"a\xff", b"\xed\xa0\x80", b"\xed\xb3\xbf"])
+def test_fields_that_are_not_utf_8_are_refused(proxy: ProxyProcess, bare: Any, name: str, value: bytes) -> None:
+    body = (
+        f'--b\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n'.encode()
+        + value
+        + b'\r\n--b\r\nContent-Disposition: form-data; name="file"\r\n\r\n1\r\n--b--\r\n'
+    )
+    with contextlib.closing(http.client.HTTPConnection(urlsplit(proxy.url).netloc, timeout=60)) as connection:
+        connection.request("POST", "/post", body, {"Content-Type": "multipart/form-data; boundary=b"})
+        answer = connection.getresponse()
+        assert (answer.status, b"<Code>MalformedPOSTRequest</Code>" in answer.read()) == (400, True)
+    assert all(item["Key"].isascii() for item in bare.list_objects_v2(Bucket="post").get("Contents", []))

@@ -125,6 +125,23 @@ def test_a_long_body_is_refused_as_soon_as_it_is() -> None:
         body.finish()
 
 
+def test_the_named_algorithm_may_be_that_of_a_header_or_of_a_trailer_in_any_case() -> None:
+    text = value_of(ChecksumAlgorithm.CRC32)
+    for named in ("CRC32", "crc32"):
+        given = {"x-amz-checksum-crc32": text, "x-amz-sdk-checksum-algorithm": named}
+        assert receive(plain_body(given), PLAIN).checksum is not None
+    given = {"x-amz-trailer": "x-amz-checksum-crc32", "x-amz-sdk-checksum-algorithm": "CRC32"}
+    data = ChunkWriter().body([PLAIN], [("x-amz-checksum-crc32", text)])
+    assert receive(open_body(trailing(given), want_md5=False), data).checksum is not None
+
+
+def test_the_checksum_of_an_object_is_not_that_of_the_document_which_completes_it() -> None:
+    given = {"content-length": str(len(PLAIN)), "x-amz-checksum-crc32": "AAAAAA==-2"}
+    assert receive(open_body(verified(given), want_md5=False, of_body=False), PLAIN).checksum is None
+    with pytest.raises(S3Error, match="algorithm type"):
+        open_body(verified({"x-amz-checksum-sha512": "AAAA"}), want_md5=False, of_body=False, absent_is_empty=True)
+
+
 @pytest.mark.parametrize(
     ("headers", "payload", "code"),
     [
@@ -164,6 +181,33 @@ def test_a_long_body_is_refused_as_soon_as_it_is() -> None:
         (
             {"content-length": "1", "x-amz-checksum-crc32": "AAAAAA==", "x-amz-sdk-checksum-algorithm": "MD4"},
             "UNSIGNED-PAYLOAD",
+            "InvalidRequest",
+        ),
+        ({"content-length": "1", "x-amz-sdk-checksum-algorithm": "MD4"}, "UNSIGNED-PAYLOAD", "InvalidRequest"),
+        ({"content-length": "1", "x-amz-sdk-checksum-algorithm": "CRC32"}, "UNSIGNED-PAYLOAD", "InvalidRequest"),
+        ({"content-length": "1", "x-amz-checksum-sha512": "AAAA"}, "UNSIGNED-PAYLOAD", "InvalidRequest"),
+        (
+            {"content-length": "1", "x-amz-checksum-sha512": "AAAA", "x-amz-checksum-crc32": "AAAAAA=="},
+            "UNSIGNED-PAYLOAD",
+            "InvalidRequest",
+        ),
+        (
+            {"x-amz-decoded-content-length": "1", "x-amz-trailer": "x-amz-checksum-sha512"},
+            TRAILER_PAYLOAD,
+            "InvalidRequest",
+        ),
+        (
+            {"x-amz-decoded-content-length": "1", "x-amz-trailer": "x-amz-checksum-type"},
+            TRAILER_PAYLOAD,
+            "InvalidRequest",
+        ),
+        (
+            {
+                "x-amz-decoded-content-length": "1",
+                "x-amz-trailer": "x-amz-checksum-crc32",
+                "x-amz-sdk-checksum-algorithm": "SHA1",
+            },
+            TRAILER_PAYLOAD,
             "InvalidRequest",
         ),
     ],

@@ -52,7 +52,14 @@ def test_every_form_that_is_cut_short_is_refused() -> None:
 
 @pytest.mark.parametrize(
     "content_type",
-    ["", "multipart/form-data", "text/plain; boundary=x", "multipart/form-data; boundary=", f"{TYPE}{'x' * 70}"],
+    [
+        "",
+        "multipart/form-data",
+        "text/plain; boundary=x",
+        "multipart/form-data; boundary=",
+        f"{TYPE}{'x' * 70}",
+        "multipart/form-data; boundary*=unicode_escape''x",
+    ],
 )
 def test_a_form_without_boundary_is_refused(content_type: str) -> None:
     with pytest.raises(S3Error) as caught:
@@ -69,11 +76,19 @@ def test_a_form_without_boundary_is_refused(content_type: str) -> None:
         b'--x-boundary\r\nContent-Disposition: attachment; name="a"\r\n\r\n',
         b"--x-boundary\r\nContent-Disposition: form-data\r\n\r\n",
         b'--x-boundary\r\nContent-Disposition: form-data; name="a"\r\nContent-Disposition: b\r\n\r\n',
+        b"a preamble longer than the boundary\r\n--x-boundary\r\n",
+        b'--x-boundary\r\nContent-Disposition: form-data; name="key"\r\n\r\n\xff\r\n--x-boundary',
+        b'--x-boundary\r\nContent-Disposition: form-data; name="key"\r\n\r\n\xed\xa0\x80\r\n--x-boundary',
+        b'--x-boundary\r\nContent-Disposition: form-data; name="\xff"\r\n\r\n',
+        b'--x-boundary\r\nContent-Disposition: form-data; name="file"; filename="\xff"\r\n\r\n',
+        b"--x-boundary\r\nContent-Disposition: form-data; name=file; filename*=unicode_escape''%5Cud800\r\n\r\n",
+        b"--x-boundary\r\nContent-Disposition: form-data; name*=utf-8''key\r\n\r\n",
     ],
 )
-def test_a_malformed_form_is_refused(body: bytes) -> None:
+@pytest.mark.parametrize("step", [1, 1000])
+def test_a_malformed_form_is_refused(body: bytes, step: int) -> None:
     with pytest.raises(S3Error) as caught:
-        FormReader(TYPE).feed(body)
+        read(body, step=step)
     assert caught.value.code == "MalformedPOSTRequest"
 
 

@@ -1,6 +1,7 @@
 """Which operation a request is: compared with botocore's model of the S3 API, and the hostile cases."""
 
 import re
+from functools import partial
 
 import pytest
 from hypothesis import given
@@ -11,7 +12,7 @@ from s3proxy.front.canonical import encode_path
 from s3proxy.front.credentials import ANONYMOUS, Grant, Principal, Right
 from s3proxy.front.errors import S3Error
 from s3proxy.front.head import make_head
-from s3proxy.front.names import parse_copy_source
+from s3proxy.front.names import parse_copy_source, require_key, require_prefix
 from s3proxy.front.operation_table import UNSUPPORTED, Operation
 from s3proxy.front.operations import Call, classify, host_bucket
 from tests.support.s3_api import API, example_of
@@ -362,3 +363,26 @@ def test_every_refusal_of_a_right_says_to_the_operator_what_was_missing() -> Non
         require_access(Principal("some"), classify(head))
     assert caught.value.hint == "no grant of the credentials file gives some read on shop/key"
     assert re.search("some|shop", caught.value.message) is None
+
+
+@pytest.mark.parametrize("code_point", [0xD800, 0xDBFF, 0xDC80, 0xDCFF, 0xDFFF])
+@pytest.mark.parametrize("where", ["{}", "a/{}/b", "a{}"])
+def test_half_a_surrogate_pair_is_in_no_name(code_point: int, where: str) -> None:
+    name = where.format(chr(code_point))
+    for require in (require_key, partial(require_prefix, "prefix")):
+        with pytest.raises(S3Error) as caught:
+            require(name)
+        assert (caught.value.code, caught.value.status) == ("InvalidURI", 400)
+
+
+@pytest.mark.parametrize("raw", ["%ff", "%ED%A0%80", "\udcff", "%C0%AF"])
+def test_names_that_are_not_utf_8_are_refused_wherever_they_come_from(raw: str) -> None:
+    for target, headers in (
+        (f"/bucket/{raw}", {}),
+        (f"/bucket?prefix={raw}", {}),
+        (f"/bucket/k?versionId={raw}", {}),
+        ("/bucket/k", {"x-amz-copy-source": f"/bucket/{raw}"}),
+    ):
+        with pytest.raises(S3Error) as caught:
+            classify(make_head("PUT" if headers else "GET", target, headers.items()))
+        assert caught.value.code in {"InvalidURI", "InvalidArgument"}

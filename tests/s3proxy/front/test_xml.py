@@ -53,6 +53,7 @@ def test_parts_are_read_with_their_checksums() -> None:
         (upload("<Part><PartNumber>1</PartNumber></Part>"), "MalformedXML"),
         (upload(PART.format(1, 1, "<ETag>b</ETag>")), "MalformedXML"),
         (upload(PART.format(1, 1, "<ChecksumCRC32>AAAA</ChecksumCRC32>")), "InvalidRequest"),
+        (upload(PART.format(1, 1, "<ChecksumSHA512>AAAA</ChecksumSHA512>")), "MalformedXML"),
         (b"<Other/>", "MalformedXML"),
         (b"", "MalformedXML"),
         (b"x" * (MAX_DOCUMENT_BYTES + 1), "MaxMessageLengthExceeded"),
