@@ -121,10 +121,7 @@ RULES: Final[dict[Operation, Rule]] = {
         (WRITE,), On.KEY, (),
         (*KEPT, *_WRITE_IF, *_ENCRYPTED, *_FROM, "x-amz-metadata-directive", "x-amz-tagging-directive"),
     ),
-    Operation.DELETE_OBJECT: Rule(
-        (DELETE,), On.KEY, (VERSION,),
-        (*_ALL, BYPASS, "if-match", "x-amz-if-match-last-modified-time", "x-amz-if-match-size", "x-amz-mfa"),
-    ),
+    Operation.DELETE_OBJECT: Rule((DELETE,), On.KEY, (VERSION,), (*_ALL, BYPASS, "if-match", "x-amz-mfa")),
     # Then key by key; but a list of strangers is not read.
     Operation.DELETE_OBJECTS: Rule((DELETE,), On.ANY_OF_BUCKET, (), (*_ALL, BYPASS, "x-amz-mfa")),
     Operation.RESTORE_OBJECT: Rule((WRITE,), On.KEY),
@@ -150,7 +147,7 @@ RULES: Final[dict[Operation, Rule]] = {
     Operation.COMPLETE_MULTIPART_UPLOAD: Rule(
         (WRITE,), On.KEY, (), (*_DOCUMENT, *_WRITE_IF, SSE_C, "x-amz-mp-object-size"),
     ),
-    Operation.ABORT_MULTIPART_UPLOAD: Rule((WRITE,), On.KEY, (), (*_ALL, "x-amz-if-match-initiated-time")),
+    Operation.ABORT_MULTIPART_UPLOAD: Rule((WRITE,), On.KEY, (), _ALL),
     # Listings.
     Operation.LIST_BUCKETS: Rule(
         (), On.SIGNED, ("bucket-region", "continuation-token", "max-buckets", "prefix"),

@@ -23,10 +23,11 @@ ENTRY_HEADER: Final = f"x-amz-meta-{ENTRY_NAME}"
 _HARMLESS_ACLS: Final = frozenset({"private", "bucket-owner-full-control"})
 _COPY_SOURCE: Final = "x-amz-copy-source"
 # Would make another operation of the request at a store that knows them, and is more than we could leave out in
-# silence: archives to be unpacked into other keys (MinIO), appending instead of replacing, renaming.
+# silence: archives to be unpacked into other keys (MinIO), appending instead of replacing, renaming; conditions on size
+# and times, which only directory buckets obey and other stores drop (SeaweedFS deletes all the same).
 _NOT_OFFERED: Final = (
-    "minio-snowball-", "x-amz-meta-minio-snowball-", "x-amz-meta-snowball-", "x-amz-rename-source", "x-amz-snowball-",
-    "x-amz-write-offset-bytes",
+    "minio-snowball-", "x-amz-if-match-", "x-amz-meta-minio-snowball-", "x-amz-meta-snowball-", "x-amz-rename-source",
+    "x-amz-snowball-", "x-amz-write-offset-bytes",
 )  # fmt: skip
 
 

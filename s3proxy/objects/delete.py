@@ -31,7 +31,6 @@ _AT_ONCE: Final = 8
 _PASSED: Final = frozenset(
     {"x-amz-bypass-governance-retention", "x-amz-expected-bucket-owner", "x-amz-mfa", "x-amz-request-payer"}
 )
-_SIZE_CONDITION: Final = "x-amz-if-match-size"
 
 
 class ObjectDeleter:
@@ -58,8 +57,6 @@ class ObjectDeleter:
         if head.has("if-match"):
             name = Name(call.bucket, call.key, call.query.get("versionId"))
             headers["if-match"] = await matching_store_etag(head.header("if-match"), name, policy, self._finder)
-        if head.has(_SIZE_CONDITION):
-            refuse_unsupported(_SIZE_CONDITION)
         await pass_on(incoming, self._store, headers=headers)
 
     async def several(self, incoming: Incoming) -> None:
@@ -137,6 +134,8 @@ class ObjectDeleter:
             S3Error: the client may not, or the object is not what the client takes it for.
         """
         bucket = incoming.call.bucket
+        if item.size or item.last_modified_time:  # no store but of directory buckets obeys these
+            refuse_unsupported("Size or LastModifiedTime as a condition of DeleteObjects")
         require_key(item.key)
         require_version_id("VersionId", item.version_id)
         incoming.verified.principal.require(Right.DELETE, bucket, item.key)
@@ -144,8 +143,6 @@ class ObjectDeleter:
         policy = self._policies.find(bucket, item.key)
         if policy is None or policy.mode is Mode.PASSTHROUGH:
             return item
-        if item.size:
-            refuse_unsupported("Size as a condition of DeleteObjects")
         if not item.etag:
             return item
         try:
@@ -157,13 +154,7 @@ class ObjectDeleter:
 
 
 def _item(item: ObjectToDelete) -> Node:
-    fields = {
-        "Key": item.key,
-        "VersionId": item.version_id,
-        "ETag": item.etag,
-        "LastModifiedTime": item.last_modified_time,
-        "Size": item.size,
-    }
+    fields = {"Key": item.key, "VersionId": item.version_id, "ETag": item.etag}
     return node("Object", *(node(name, value) for name, value in fields.items() if value))
 
 

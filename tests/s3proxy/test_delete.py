@@ -67,6 +67,7 @@ def test_one_under_a_condition(s3: Any) -> None:
     etag = s3.head_object(Bucket="delete", Key="conditional")["ETag"]
     assert code_of(s3.delete_object, Bucket="delete", Key="conditional", IfMatch='"0123"') == "PreconditionFailed"
     assert code_of(s3.delete_object, Bucket="delete", Key="conditional", IfMatchSize=1) == "NotImplemented"
+    assert code_of(s3.delete_object, Bucket="delete", Key="conditional", IfMatchLastModifiedTime=0) == "NotImplemented"
     assert "conditional" in keys_of(s3)
     s3.delete_object(Bucket="delete", Key="conditional", IfMatch=etag)
     assert "conditional" not in keys_of(s3)

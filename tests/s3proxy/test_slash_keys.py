@@ -201,6 +201,27 @@ def test_conditions_are_those_of_what_clients_see(s3: Any, bucket: str) -> None:
     assert body(s3, bucket, "d/") == b"second"
 
 
+@pytest.mark.parametrize("key", ["d/", "plain"])
+@pytest.mark.parametrize("content", [b"", b"content"])
+def test_no_condition_of_a_deletion_is_dropped(s3: Any, bucket: str, key: str, content: bytes) -> None:
+    name = {"Bucket": bucket, "Key": key}
+    s3.put_object(**name, Body=content)
+    for wish, code in (
+        ({"ETag": '"0123"'}, "PreconditionFailed"),
+        ({"Size": 99}, "NotImplemented"),
+        ({"LastModifiedTime": 0}, "NotImplemented"),
+    ):
+        (error,) = s3.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": key, **wish}]})["Errors"]
+        assert (error["Key"], error["Code"]) == (key, code)
+    assert code_of(s3.delete_object, **name, IfMatch='"0123"') == "PreconditionFailed"
+    for more in ({"IfMatchSize": 99}, {"IfMatchLastModifiedTime": 0}):
+        assert code_of(s3.delete_object, **name, **more) == "NotImplemented"
+    assert body(s3, bucket, key) == content
+    upload = name | {"UploadId": s3.create_multipart_upload(**name)["UploadId"]}
+    assert code_of(s3.abort_multipart_upload, **upload, IfMatchInitiatedTime=0) == "NotImplemented"
+    s3.abort_multipart_upload(**upload)
+
+
 def test_versions_of_such_a_key(s3: Any, bare: Any, bucket: str) -> None:
     bare.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
     name = {"Bucket": bucket, "Key": "d/"}

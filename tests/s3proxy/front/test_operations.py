@@ -332,6 +332,12 @@ def test_headers_that_would_make_another_operation_of_a_write_are_refused(name: 
     assert code_of("PUT", "/shop/key", **{name: "true"}) == "NotImplemented"
 
 
+@pytest.mark.parametrize("name", ["size", "last-modified-time", "initiated-time", "of-next-year"])
+def test_conditions_that_stores_drop_are_refused(name: str) -> None:
+    for target in ("/shop/key", "/shop/key?uploadId=1"):
+        assert code_of("DELETE", target, **{f"x-amz-if-match-{name}": "1"}) == "NotImplemented"
+
+
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 def test_nobody_may_change_the_headers_of_an_answer_by_a_link_alone(method: str) -> None:
     reader = Principal(ANONYMOUS, (Grant(("shop",), ("",), frozenset({Right.READ})),))
