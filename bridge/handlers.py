@@ -10,7 +10,8 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from bridge.admission import Arrivals, Capacity, Places, SlowBodyError
+from bridge.admission import Capacity, Places
+from bridge.arrivals import Arrivals, SlowBodyError
 from bridge.callers import Callers
 from bridge.large_answer import InPieces, in_pieces
 from bridge.metrics import Metrics
@@ -132,7 +133,10 @@ class Front:
             raise
         if (request.content_length or 0) > self._settings.max_body_bytes:
             raise self._too_large()
-        body = await self._arrivals.wait_for(identity, self._read(request))
+        if request.content.is_eof():  # it has come with the head, and is in memory
+            body = await self._read(request)
+        else:
+            body = await self._arrivals.wait_for(identity, lambda: self._read(request))
         request["place"].enter_context(self._places.take(identity, len(body)))
         asked = await compute(len(body) // _BYTES_OF_AN_ENTRY, lambda: _decode(body))
         return await answer(caller, asked)

@@ -111,9 +111,10 @@ def test_callers_beyond_the_limit_are_told_to_come_back(
             openbao_address=bao.address, openbao_token_file=tmp_path / "root", max_requests=2, retry_after_s=7
         )
         assert bridge.bundle(REQUEST).status == 200
+        other = authority.issue_client("other", identities=("spiffe://example.org/ns/shop/sa/other",))
         bao.pause()
         with ThreadPoolExecutor(2) as pool:
-            waiting = [pool.submit(bridge.bundle, REQUEST) for _ in range(2)]
+            waiting = [pool.submit(bridge.bundle, REQUEST, client=client) for client in (None, other)]
             wait_for(lambda: bridge.metric("strongroom_bridge_requests_in_flight") == 2, "two requests at work")
             reply = bridge.bundle(REQUEST)
             assert (reply.status, reply.headers["Retry-After"]) == (503, "7")
