@@ -42,3 +42,14 @@ def require_access(principal: Principal, call: Call) -> None:
         # A link could make a script of what was stored as text (S3 API reference, GetObject).
         code, msg = "InvalidRequest", "Request specific response headers cannot be used for anonymous GET requests."
         raise S3Error(code, msg)
+
+
+def require_visible(bucket: str, *, hidden_bucket: str) -> None:
+    """Return unless a bucket is the proxy's own. To be asked of those only who may do what they ask for elsewhere.
+
+    Raises:
+        S3Error: AccessDenied.
+    """
+    if bucket == hidden_bucket:
+        code, msg = "AccessDenied", "Access Denied"
+        raise S3Error(code, msg, hint="the proxy's own bucket is not for clients")

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from http import HTTPStatus
 
+from s3proxy.front.access import require_visible
 from s3proxy.front.errors import S3Error
 from s3proxy.front.head import RequestHead
 from s3proxy.front.operations import Call
@@ -58,9 +59,7 @@ class SourceReader:
         """
         source = call.copy_source
         assert source is not None  # noqa: S101 - of a copy
-        if source.bucket == self._hidden_bucket:
-            code, msg = "AccessDenied", "Access Denied"
-            raise S3Error(code, msg, hint="the proxy's own bucket is not for clients")
+        require_visible(source.bucket, hidden_bucket=self._hidden_bucket)
         policy = self._policies.require(source.bucket, source.key)
         name = Name(source.bucket, source.key, source.version_id)
         found = await self._look(name, policy)

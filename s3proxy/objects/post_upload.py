@@ -13,6 +13,7 @@ from http import HTTPStatus
 from typing import Final, NoReturn
 from urllib.parse import urlencode, urlsplit
 
+from s3proxy.front.access import require_visible
 from s3proxy.front.body import Body
 from s3proxy.front.checksums import Running, claimed_checksum, parse_content_md5, require_named, running
 from s3proxy.front.credentials import Credentials, Right
@@ -44,13 +45,20 @@ class PostUploader:
     """Takes uploads by form."""
 
     def __init__(
-        self, policies: Policies, credentials: Callable[[], Credentials], writer: ObjectWriter, *, buffered_bytes: int
+        self,
+        policies: Policies,
+        credentials: Callable[[], Credentials],
+        writer: ObjectWriter,
+        *,
+        hidden_bucket: str,
+        buffered_bytes: int,
     ) -> None:
-        """Take what is sealed, who may sign forms, what writes, and up to which size files are read first."""
+        """Take what is sealed, who may sign forms, what writes, where nobody may, and how much is read first."""
         self._policies = policies
         self._credentials = credentials
         self._keys = SigningKeys()
         self._writer = writer
+        self._hidden_bucket = hidden_bucket
         self._buffered_bytes = buffered_bytes
 
     async def serve(self, incoming: Incoming) -> None:
@@ -79,6 +87,7 @@ class PostUploader:
         require_key(upload.key)
         incoming.verified = replace(incoming.verified, principal=upload.principal)  # who is told in the log
         upload.principal.require(Right.WRITE, bucket, upload.key)
+        require_visible(bucket, hidden_bucket=self._hidden_bucket)
         described = _described(upload, incoming.head)
         headers, claimed = _headers(described), claimed_checksum(described)
         require_named(described, [] if claimed is None else [claimed.algorithm])

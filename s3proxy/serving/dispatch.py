@@ -12,7 +12,7 @@ from typing import Final
 import aiohttp
 from aiohttp import web
 
-from s3proxy.front.access import require_access
+from s3proxy.front.access import require_access, require_visible
 from s3proxy.front.credentials import Credentials
 from s3proxy.front.errors import S3Error, error_document
 from s3proxy.front.head import make_head
@@ -48,6 +48,9 @@ _UNKNOWN: Final = "unknown"
 _DISCARD_S: Final = 5.0
 _DISCARD_BYTES: Final = 16 << 20  # two parts of most SDKs; for longer bodies they wait for 100 Continue
 _FORMS: Final = frozenset({Operation.POST_OBJECT})
+# Asked by whoever comes: an answer that other buckets do not get would tell strangers which one is the proxy's own. The
+# uploader asks once it is known who signed the form; a preflight tells nothing of what a bucket holds.
+_VISIBLE_ANYWAY: Final = _FORMS | {Operation.CORS_PREFLIGHT}
 
 
 class Dispatcher:
@@ -165,17 +168,13 @@ class Dispatcher:
         verified = verifier.verify(head, now=datetime.now(UTC), host_bucket=host_bucket(head, self._domains))
         call = classify(verified.head, domains=self._domains)
         require_access(verified.principal, call)
-        self._require_visible(call)
+        if call.operation not in _VISIBLE_ANYWAY:
+            require_visible(call.bucket, hidden_bucket=self._hidden_bucket)
         if call.operation not in self._handlers:
             code, msg = "NotImplemented", f"{call.operation.value} is not implemented."
             raise S3Error(code, msg)
         self._capabilities().require(call.operation, verified.head)
         return verified, call
-
-    def _require_visible(self, call: Call) -> None:
-        if call.bucket == self._hidden_bucket:
-            code, msg = "AccessDenied", "Access Denied"
-            raise S3Error(code, msg, hint="the proxy's own bucket is not for clients")
 
     async def _refuse(
         self, request: web.BaseRequest, request_id: str, name: str, error: Exception

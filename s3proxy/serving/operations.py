@@ -99,7 +99,13 @@ def handlers_of(parts: Parts) -> dict[Operation, Handler]:
     multipart = parts.multipart_reader
     sources = SourceReader(store, policies, parts.finder, multipart, hidden_bucket=parts.hidden_bucket)
     copier = ObjectCopier(store, policies, finder=parts.finder, sources=sources, multipart=multipart, writer=writer)
-    uploader = PostUploader(policies, parts.credentials, writer, buffered_bytes=parts.buffered_bytes)
+    uploader = PostUploader(
+        policies,
+        parts.credentials,
+        writer,
+        hidden_bucket=parts.hidden_bucket,
+        buffered_bytes=parts.buffered_bytes,
+    )
 
     def by_policy(serve: _ByPolicy) -> Handler:
         async def handle(incoming: Incoming) -> None:

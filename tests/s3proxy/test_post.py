@@ -32,6 +32,18 @@ def connection(proxy: ProxyProcess) -> Iterator[http.client.HTTPConnection]:
         yield made
 
 
+def test_whoever_may_write_everywhere_may_not_write_to_the_proxys_own_bucket(
+    s3: Any, bare: Any, connection: http.client.HTTPConnection
+) -> None:
+    fields = s3.generate_presigned_post("strongroom-system", "mine")["fields"]
+    body, content_type = encode_multipart_formdata([*fields.items(), ("file", ("a", b"1", "text/plain"))])
+    connection.request("POST", "/strongroom-system", body, {"Content-Type": content_type})
+    answer = connection.getresponse()
+    assert (answer.status, b"<Code>AccessDenied</Code>" in answer.read()) == (403, True)
+    with pytest.raises(ClientError):
+        bare.head_object(Bucket="strongroom-system", Key="mine")
+
+
 def fields_of(s3: Any, key: str, conditions: Sequence[Any] = (), **fields: str) -> dict[str, str]:
     own = {name if "action" in name else name.replace("_", "-"): value for name, value in fields.items()}
     allowed = [{name: value} for name, value in own.items()]
