@@ -11,7 +11,7 @@ from wrapper import exit_status, libc
 from wrapper.exposure import protections_given_up, refuse_exposed
 from wrapper.fetch import Bridge
 from wrapper.handoff import RUNG_PTRACE, choose_rung, end_on_signal, usable_library
-from wrapper.main import given_environment, read_template, report
+from wrapper.main import given_environment, read_template, refuse_within_a_launch, report
 from wrapper.memory import SecretMemory
 from wrapper.plan import LaunchPlan, plan_launch
 from wrapper.program import Program, find_program
@@ -62,6 +62,7 @@ def explain(settings: WrapperSettings, command: list[str]) -> tuple[dict[str, ob
         StrongroomError: the plan cannot be made: a malformed reference, no such command, no bridge.
     """
     environ = given_environment()
+    refuse_within_a_launch(environ)
     plan = plan_launch(environ, read_template)
     if plan.files:
         from wrapper.files import Files

@@ -1,5 +1,6 @@
 """The last steps of a launch: check the region, build the environment, give up privileges, become the application."""
 
+import errno
 import os
 import resource
 import signal
@@ -196,4 +197,13 @@ def become(program: Program, environment: dict[str, str], held: "Iterable[int]" 
         end_on_signal()
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         msg = f"{program.path}: {error.strerror}"
-        raise CannotExecError(msg) from None
+        raise CannotExecError(msg, hint=_hint_on_exec(error.errno)) from None
+
+
+def _hint_on_exec(number: int | None) -> str:
+    """Return what is behind an error of execve(2) for a program that is there and has an interpreter that is there."""
+    if number == errno.ENOENT:
+        return "its dynamic loader is not there (readelf -l names it): programs for glibc do not start on plain Alpine"
+    if number == errno.E2BIG:
+        return "arguments and environment, with as much room as the secrets take, do not fit; raise ulimit -s"
+    return ""

@@ -11,7 +11,7 @@ from time import monotonic
 
 from strongroom.errors import ConfigError, StrongroomError
 from strongroom.isolation import unhidden
-from wrapper.main import clean_up, given_environment, read_template, report, start
+from wrapper.main import clean_up, given_environment, is_within_a_launch, read_template, report, start
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def join(arguments: list[str], started: float) -> "NoReturn":
     end_on_signal()
     from wrapper.libc import set_not_dumpable
     from wrapper.plan import plan_launch
-    from wrapper.settings import REGION, SAVED_LAUNCH, load_settings, split_arguments
+    from wrapper.settings import SAVED_LAUNCH, load_settings, split_arguments
 
     named, rest = take_saved_launch(arguments)
     flags, command = split_arguments(rest)
@@ -66,8 +66,8 @@ def join(arguments: list[str], started: float) -> "NoReturn":
         raise ConfigError(msg, hint=USAGE)
     own = given_environment()
     set_not_dumpable()
-    if REGION in own:
-        # The library has put the application's secrets into this very process already.
+    if is_within_a_launch(own):
+        # The application's secrets are in this very process already.
         msg = "this is started by an application that has its secrets, and passes on what it may"
         raise ConfigError(
             msg, hint="start the command itself; or `env -i strongroom exec -- ...`, to fetch anew from a saved launch"

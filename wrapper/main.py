@@ -25,6 +25,9 @@ _MAX_TEMPLATE_BYTES = 1 << 20  # of a file with references; what is longer is ha
 _SUPERVISE = "STRONGROOM_SUPERVISE"
 _SUPERVISE_FLAGS = ("--supervise", "--signal-group", "-g", "--remap", "--stop-")
 
+# What a launch hands over with secrets. A program that may not have them finds neither.
+_HANDED_OVER = ("STRONGROOM_REGION", "STRONGROOM_PADDING")
+
 USAGE = "usage: strongroom run [OPTIONS] [--] COMMAND [ARG...]"
 
 
@@ -42,6 +45,7 @@ def main(arguments: list[str]) -> int:
         sys.stdout.write(run_help())
         return 0
     try:
+        refuse_within_a_launch(os.environ)
         if _SUPERVISE in os.environ or any(word.startswith(_SUPERVISE_FLAGS) for word in arguments):
             from wrapper.supervise import start_init
 
@@ -130,7 +134,7 @@ def start(
     if not plan.needs_bridge:
         harden(settings)
         become(program, dict(plan.plain))
-    _refuse_to_fetch(environ, settings)
+    _refuse_to_fetch(settings)
     rung = choose_rung(program, new_privileges=settings.new_privileges)
     files = None
     if plan.files:
@@ -188,23 +192,37 @@ def _look_again(program: "Program", rung: str, environ: "Mapping[str, str]", set
         raise ProtectionError(msg, hint="start it again when it is complete")
 
 
-def _refuse_to_fetch(environ: "Mapping[str, str]", settings: "WrapperSettings") -> None:
+def _refuse_to_fetch(settings: "WrapperSettings") -> None:
     """Refuse what would make it wrong to ask for a secret.
 
     Raises:
-        StrongroomError: there is no bridge to ask, this is a launch within another, or others could learn the secrets.
+        StrongroomError: there is no bridge to ask, or others could learn the secrets.
     """
     from wrapper.exposure import refuse_exposed
-    from wrapper.settings import REGION
 
-    if REGION in environ:
-        msg = "this process already runs under strongroom"
-        raise ConfigError(msg, hint="put all references into the environment of the outer launch")
     if not settings.bridge:
         msg = "STRONGROOM_BRIDGE is not set, and the environment refers to secrets"
         raise ConfigError(msg, hint="set it to the address of the bridge, for example https://bridge:8443")
 
     refuse_exposed(settings)
+
+
+def is_within_a_launch(environ: "Mapping[str, str]") -> bool:
+    """Return whether this process was started with secrets."""
+    return any(name in environ for name in _HANDED_OVER)
+
+
+def refuse_within_a_launch(environ: "Mapping[str, str]") -> None:
+    """Refuse to start a command from a program that has secrets: it would find them in plain variables, as all would.
+
+    Raises:
+        ConfigError: this process was started with secrets.
+    """
+    if is_within_a_launch(environ):
+        msg = "this process already runs under strongroom, and a launch within another would show its secrets"
+        raise ConfigError(
+            msg, hint="start the command itself, which gets what it may have; more references go to the outer launch"
+        )
 
 
 def given_environment() -> dict[str, str]:

@@ -71,7 +71,7 @@ def _with_linkage(path: str, argv: list[str]) -> Program:
         interpreter = interpreter_of(head)
         if interpreter is None:
             break
-        if not os.access(interpreter, os.X_OK):
+        if not os.path.isfile(interpreter) or not os.access(interpreter, os.X_OK):
             shown = interpreter if interpreter.isprintable() else repr(interpreter)
             msg = f"{binary}: its interpreter {shown} cannot be executed"
             returns = interpreter.endswith("\r")

@@ -60,6 +60,20 @@ class TestWhatTheApplicationFinds:
         assert {name: found[name.encode()] for name in values} == values
         assert found[b"PLAIN"] == b"p"
 
+    @pytest.mark.parametrize("policy", ["inherit", "deny"])
+    @pytest.mark.parametrize("verb", ["run", "plan", "exec"])
+    def test_nothing_by_a_launch_within_a_launch(
+        self, launches: Launches, certificates: Certificates, policy: str, verb: str
+    ) -> None:
+        """The installed command is static, so it has the secrets, and what it starts would show them."""
+        within = [str(Path(sys.executable).with_name("strongroom")), verb, "--", "cat", "/proc/self/environ"]
+        with FakeBridge(certificates.server(), bundle({"SECRET": CANARY})) as bridge:
+            done = launches.run(within, SECRET, bridge=bridge.url, options=["--children", policy])
+
+        assert done.returncode == exit_status.CONFIG
+        assert done.stdout == b""
+        assert CANARY not in done.stderr
+
     @pytest.mark.parametrize("linking", [[], ["-static-pie"]], ids=["dynamic", "static"])
     def test_in_a_program_whose_header_table_lies_at_its_end(
         self, launches: Launches, certificates: Certificates, tmp_path: Path, linking: list[str]
@@ -375,6 +389,8 @@ class TestHowALaunchEnds:
                 exit_status.CONFIG,
                 "already runs under strongroom",
             ),
+            ({"STRONGROOM_REGION": "memfd-secret:---"}, [], exit_status.CONFIG, "already runs under strongroom"),
+            ({"STRONGROOM_PADDING": ""}, ["--supervise"], exit_status.CONFIG, "already runs under strongroom"),
         ],
     )
     def test_with_111_and_one_line_when_a_setting_is_wrong(
@@ -392,6 +408,36 @@ class TestHowALaunchEnds:
 
         assert done.returncode == exit_status.CONFIG
         assert b"usage: strongroom run" in done.stderr
+
+    def test_with_126_and_the_reason_where_the_program_s_loader_is_not_there(
+        self, launches: Launches, certificates: Certificates, tmp_path: Path
+    ) -> None:
+        source, program = tmp_path / "show.c", tmp_path / "show"
+        source.write_text("int main(void) { return 0; }\n")
+        linking = "-Wl,--dynamic-linker=/lib/ld-of-another-distribution.so.1"
+        subprocess.run(["gcc", linking, "-o", program, source], check=True, timeout=60)
+
+        with FakeBridge(certificates.server(), bundle({"SECRET": CANARY})) as bridge:
+            done = launches.run([str(program)], SECRET, bridge=bridge.url)
+
+        assert done.returncode == exit_status.CANNOT_EXEC
+        assert b"show: No such file or directory" in done.stderr
+        assert b"hint: its dynamic loader is not there" in done.stderr
+
+    def test_with_126_and_the_reason_where_the_secrets_do_not_fit_on_the_stack(
+        self, launches: Launches, certificates: Certificates
+    ) -> None:
+        with FakeBridge(certificates.server(), bundle({"SECRET": b"x" * 130_000})) as bridge:
+            command = launches.command(["echo", "started"])
+            done = subprocess.run(
+                ["sh", "-c", 'ulimit -s 512 && exec "$@"', "sh", *command],
+                env=launches.environ(bridge.url, SECRET | {"MORE": "y" * 1000}),
+                cwd=ROOT, capture_output=True, check=False, timeout=60,
+            )  # fmt: skip
+
+        assert (done.returncode, done.stdout) == (exit_status.CANNOT_EXEC, b"")
+        assert b"Argument list too long" in done.stderr
+        assert b"raise ulimit -s" in done.stderr
 
     def test_with_114_when_nobody_is_at_the_address(self, launches: Launches) -> None:
         with socket.create_server(("127.0.0.1", 0)) as listener:

@@ -230,6 +230,14 @@ def test_a_script_whose_interpreter_cannot_run_is_refused_as_the_kernel_does(tmp
         find_program([str(script)], {})
 
 
+def test_a_pipe_as_interpreter_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe", 0o755)
+    script = write(tmp_path / "script", f"#!{tmp_path}/pipe\n".encode())
+
+    with pytest.raises(CannotExecError, match="cannot be executed"):
+        find_program([str(script)], {})
+
+
 def test_a_static_interpreter_makes_its_scripts_static(tmp_path: Path, build: Callable[..., Path]) -> None:
     static = build("gcc", "-static")
     script = write(tmp_path / "script", f"#!{static}\n".encode())
