@@ -16,7 +16,7 @@ from s3proxy.objects.headers import passed_back
 from s3proxy.objects.outgoing import Outcome, plain_of, read_plain, verified_pieces
 from s3proxy.serving.incoming import Incoming
 from s3proxy.store.client import Store, StoreRequest, read_all
-from s3proxy.store.connections import StoreAnswer
+from s3proxy.store.connections import READ_BYTES, StoreAnswer
 from s3proxy.store.errors import store_error
 from s3proxy.store.slash_keys import shown_answer
 from strongroom.errors import StrongroomError
@@ -108,5 +108,24 @@ async def relay(incoming: Incoming, response: StoreAnswer) -> None:
     elif length:
         await incoming.respond_stream(response.status, headers, int(length), response.content.iter_any())
     else:
-        body = await response.content.read()
-        await incoming.respond(response.status, headers, body)
+        await _relay_unknown_length(incoming, response, headers)
+
+
+async def _relay_unknown_length(incoming: Incoming, response: StoreAnswer, headers: Mapping[str, str]) -> None:
+    """Pass an answer back whose length the store does not tell; of one that is short the client is told it."""
+    begun, pieces = bytearray(), response.content.iter_any()
+    async for piece in pieces:
+        begun += piece
+        if len(begun) > READ_BYTES:
+            break
+    else:
+        await incoming.respond(response.status, headers, bytes(begun))
+        return
+
+    async def all_pieces() -> AsyncIterator[bytes]:
+        yield bytes(begun)
+        begun.clear()
+        async for piece in pieces:
+            yield piece
+
+    await incoming.respond_stream(response.status, headers, None, all_pieces())

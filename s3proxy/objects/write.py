@@ -91,8 +91,12 @@ class ObjectWriter:
         if policy.mode is not Mode.PASSTHROUGH:
             return await self.write(name, policy, headers, plain)
         outcome = Outcome()
-        pieces = verified_pieces(plain, outcome)
-        answered = await self._send(name, headers, pieces, plain.length, outcome, is_empty=not plain.length)
+        payload: bytes | AsyncIterator[bytes]
+        if plain.length <= self._buffered_bytes:  # and so what is empty: the store would have all of it at once
+            payload, outcome.digests = await read_plain(plain)
+        else:
+            payload = verified_pieces(plain, outcome)
+        answered = await self._send(name, headers, payload, plain.length, outcome, is_empty=not plain.length)
         etag = answered["ETag"] = answered.pop("etag")
         return Written(etag, outcome.digests or Digests(), answered)
 

@@ -190,9 +190,15 @@ class Incoming:
         self.sent_bytes = 0 if self.request.method == "HEAD" else len(body)
 
     async def respond_stream(
-        self, status: int, headers: Mapping[str, str], length: int, pieces: AsyncIterator[memoryview | bytes]
+        self, status: int, headers: Mapping[str, str], length: int | None, pieces: AsyncIterator[memoryview | bytes]
     ) -> None:
         """Answer with a body that comes in pieces. The first one is awaited before anything is sent.
+
+        Args:
+            status: of the answer.
+            headers: of the answer.
+            length: of all pieces; None if that is not known.
+            pieces: the body.
 
         Raises:
             BrokenOffError: an error came after the beginning; its cause is that error.
@@ -215,7 +221,7 @@ class Incoming:
                 async for piece in pieces:
                     # The buffer behind a view is used again, and a slow client's transport would still point into it.
                     await self._write(bytes(piece))
-                if self.sent_bytes != length:
+                if length is not None and self.sent_bytes != length:
                     msg = "the answer has another length than was announced"
                     raise AssertionError(msg)  # noqa: TRY301 - caught below, like anything else
                 await response.write_eof()
@@ -235,12 +241,16 @@ class Incoming:
         if self.request.transport is not None:
             self.request.transport.abort()
 
-    def _begin(self, response: web.StreamResponse, headers: Mapping[str, str], length: int) -> None:
+    def _begin(self, response: web.StreamResponse, headers: Mapping[str, str], length: int | None) -> None:
         for name, value in headers.items():
             response.headers[name] = value
         response.headers["x-amz-request-id"] = self.request_id
         response.headers.setdefault("Server", "strongroom")
-        if response.status not in {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}:
+        if length is None:  # of HTTP/1.0 the end of the connection is the end, and it is reset where it is not
+            response.force_close()
+            if self.request.version >= HttpVersion11:
+                response.enable_chunked_encoding()
+        elif response.status not in {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}:
             response.headers["Content-Length"] = str(length)
         close_if_unread(self.request, response)
         self.on_answer(response)

@@ -1,0 +1,116 @@
+"""What passes between proxy and store for names that are not sealed: nothing unverified, and nothing is held whole."""
+
+import contextlib
+import http.client
+import os
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from urllib3.filepost import encode_multipart_formdata
+
+from cli.dev.s3proxy import ProxyProcess
+from cli.dev.seaweed import SeaweedServer
+from tests.s3proxy.conftest import client_of
+from tests.support.store_relay import Exchange, Fault, Harm, StoreRelay
+
+BUCKET = "wire-open"
+POLICY = f"""\
+[[policy]]
+name = "open"
+kek = "file"
+buckets = ["{BUCKET}"]
+mode = "passthrough"
+"""
+BIG = os.urandom((3 << 20) + 5)
+ALL = 1 << 40
+
+
+@pytest.fixture(scope="module")
+def relay(store: SeaweedServer) -> Iterator[StoreRelay]:
+    with StoreRelay(store.address) as relay:
+        yield relay
+
+
+@pytest.fixture(scope="module", params=["no", "yes"], ids=["without checksums", "with checksums"])
+def proxy(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, store: SeaweedServer, relay: StoreRelay
+) -> Iterator[ProxyProcess]:
+    settings = {"store_address": relay.address, "store_checksums": request.param}
+    with ProxyProcess(tmp_path_factory.mktemp("wire"), store, policy=POLICY, settings=settings) as running:
+        yield running
+
+
+@pytest.fixture
+def s3(proxy: ProxyProcess, relay: StoreRelay) -> Iterator[Any]:
+    relay.plan, relay.rewrite = lambda _: None, lambda _, head: head
+    with contextlib.closing(client_of(proxy.url, proxy.access_key, proxy.secret_key, signature_version="s3v4")) as s3:
+        with contextlib.suppress(s3.exceptions.BucketAlreadyExists, s3.exceptions.BucketAlreadyOwnedByYou):
+            s3.create_bucket(Bucket=BUCKET)
+        yield s3
+
+
+@pytest.mark.parametrize("body", [b"", b"hello", BIG], ids=["empty", "small", "big"])
+@pytest.mark.parametrize("wrong", ["checksum", "end"])
+def test_a_form_whose_file_is_not_what_it_claims_leaves_what_was_there(
+    s3: Any, proxy: ProxyProcess, relay: StoreRelay, body: bytes, wrong: str
+) -> None:
+    s3.put_object(Bucket=BUCKET, Key="there", Body=b"before")
+    claims = {"x-amz-checksum-crc32": "AAAAAQ=="} if wrong == "checksum" else {}
+    post = s3.generate_presigned_post(
+        BUCKET, "there", Fields=dict(claims), Conditions=[{name: value} for name, value in claims.items()]
+    )
+    parts: Any = [*post["fields"].items(), ("file", ("x", body, "text/plain"))]
+    form, content_type = encode_multipart_formdata(parts)
+    if wrong == "end":
+        form = form[:-4]
+    before = len(relay.exchanges)
+    with contextlib.closing(http.client.HTTPConnection(proxy.address, timeout=30)) as connection:
+        connection.request("POST", f"/{BUCKET}", form, {"Content-Type": content_type})
+        assert connection.getresponse().status == 400
+    assert s3.get_object(Bucket=BUCKET, Key="there")["Body"].read() == b"before"
+    if body is not BIG:
+        assert not [one for one in relay.exchanges[before:] if one.method == "PUT"]
+
+
+def without_length(exchange: Exchange, head: bytes) -> bytes:
+    if exchange.method != "GET":
+        return head
+    return b"\r\n".join(line for line in head.split(b"\r\n") if not line.lower().startswith(b"content-length:"))
+
+
+@pytest.mark.parametrize("body", [b"", b"hello", BIG], ids=["empty", "small", "big"])
+def test_an_answer_of_unknown_length_reads_as_it_is(s3: Any, relay: StoreRelay, body: bytes) -> None:
+    s3.put_object(Bucket=BUCKET, Key="there", Body=body)
+    relay.rewrite = without_length
+    relay.plan = lambda exchange: Fault(Harm.END_ANSWER, ALL) if exchange.method == "GET" else None
+    answer = s3.get_object(Bucket=BUCKET, Key="there")
+    assert answer["Body"].read() == body
+    assert answer["ResponseMetadata"]["HTTPHeaders"].get("content-length") == (None if body is BIG else str(len(body)))
+
+
+def test_an_answer_of_unknown_length_reaches_the_client_while_the_store_still_sends(s3: Any, relay: StoreRelay) -> None:
+    s3.put_object(Bucket=BUCKET, Key="there", Body=BIG)
+    relay.rewrite = without_length
+    relay.plan = lambda exchange: Fault(Harm.STALL_ANSWER, 1 << 20) if exchange.method == "GET" else None
+    body = s3.get_object(Bucket=BUCKET, Key="there")["Body"]
+    assert body.read(100_000) == BIG[:100_000]
+    relay.release()
+    body.close()
+
+
+def test_an_answer_of_unknown_length_to_http_1_0_ends_with_the_connection(
+    s3: Any, relay: StoreRelay, proxy: ProxyProcess
+) -> None:
+    s3.put_object(Bucket=BUCKET, Key="there", Body=BIG)
+    relay.rewrite = without_length
+    relay.plan = lambda exchange: Fault(Harm.END_ANSWER, ALL) if exchange.method == "GET" else None
+    url = urlsplit(s3.generate_presigned_url("get_object", Params={"Bucket": BUCKET, "Key": "there"}))
+    connection = http.client.HTTPConnection(proxy.address, timeout=30)
+    connection._http_vsn, connection._http_vsn_str = 10, "HTTP/1.0"  # type: ignore[attr-defined]
+    with contextlib.closing(connection):
+        connection.request("GET", f"{url.path}?{url.query}", headers={"Host": proxy.address})
+        answer = connection.getresponse()
+        assert answer.getheader("Transfer-Encoding") is None
+        assert answer.read() == BIG
