@@ -2,7 +2,7 @@
 #
 #   make tracer          lib/ARCH/strongroom-tracer
 
-tracer_parts := region handover environment fail program
+tracer_parts := region handover environment fail program target executable children preload_list
 tracer_sources := $(wildcard $(here)src/tracer/*.c) $(tracer_parts:%=$(here)src/%.c)
 tracer_headers := $(wildcard $(here)src/tracer/*.h)
 tracer := $(OUT)/strongroom-tracer

@@ -8,6 +8,7 @@
 #include "handover.h"
 #include "region_write.h"
 #include "syscalls.h"
+#include "tracer_call.h"
 
 /* How much of the stack is used for working memory. Threads of musl have 128 KiB of it, signal stacks may have a tenth
  * of that. A child of vfork() may use more: it shares its parent's memory, and a mapping would stay there when it execs. */
@@ -91,9 +92,17 @@ static long make_region(const struct passing *passing) {
  * is needed. */
 __attribute__((noinline)) static long call_by_tracer(struct passing *passing) {
     char path[TARGET_PATH_BYTES];
-    target_resolve(passing->target, environment_value(environment_now(), "PATH"), path);
-    return delivery_by_tracer(passing->state, passing->target, path, passing->delivery,
-                              passing->composition.entries, passing->call, passing->context);
+    const char *search_path = environment_value(environment_now(), "PATH");
+    target_resolve(passing->target, search_path, path);
+    const struct tracer_call call = {
+        .state = passing->state,
+        .target = passing->target,
+        .path = path,
+        .search_path = search_path,
+        .delivery = passing->delivery,
+        .list = passing->composition.entries,
+    };
+    return tracer_call(&call, passing->call, passing->context);
 }
 
 /* Composes and calls. `region` is the STRONGROOM_REGION entry for a program that may have the secrets. */
@@ -101,7 +110,7 @@ static long call_with(struct passing *passing, enum audience audience, char *reg
     if (!compose(&passing->composition, passing->state, passing->list, audience, region)) {
         return -EAGAIN; /* another thread added to the list since it was measured */
     }
-    if (passing->delivery == DELIVERY_TRACER || passing->delivery == DELIVERY_SHELL) {
+    if (passing->delivery != DELIVERY_LIBRARY && passing->delivery != DELIVERY_NONE) {
         return call_by_tracer(passing);
     }
     const struct command command = {.list = passing->composition.entries};
@@ -126,8 +135,10 @@ static long call_with_region(struct passing *passing) {
  * stack is given back before the working memory is taken. */
 __attribute__((noinline)) static long choose(const struct state *state, const struct target *target) {
     char path[TARGET_PATH_BYTES];
-    target_resolve(target, environment_value(environment_now(), "PATH"), path);
-    return children_policy_allows(state->policy, path) ? delivery_choose(state, target, path) : DELIVERY_NONE;
+    const char *search_path = environment_value(environment_now(), "PATH");
+    target_resolve(target, search_path, path);
+    return children_policy_allows(state->policy, path) ? delivery_choose(state, target, search_path, path)
+                                                       : DELIVERY_NONE;
 }
 
 /* Cuts the working memory at `block` into its parts: pointers, marks, strings. */

@@ -20,6 +20,17 @@ enum {
 #endif
 };
 
+/* <linux/openat2.h>, since Linux 5.6; kernel headers of older build hosts do not have it. */
+#ifndef __NR_openat2
+#define __NR_openat2 437
+#endif
+struct open_request {
+    uint64_t flags;
+    uint64_t mode;
+    uint64_t resolve;
+};
+enum { NO_MAGIC_LINKS = 2 }; /* RESOLVE_NO_MAGICLINKS */
+
 static const char DESCRIPTOR_LINK[] = "/proc/self/fd/";
 
 static bool is_blank(char c) {
@@ -86,22 +97,36 @@ static void look_at_privileges(int fd, const struct stat *status, struct program
                                 SYSCALL4(__NR_fgetxattr, fd, "security.capability", NULL, 0) > 0;
 }
 
-/* A descriptor to read the file with, or a negative errno value. */
-static long open_to_read(int directory, const char *path) {
-    /* Not to wait for the other end of a FIFO, nor to take a terminal. */
-    const int flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
-    if (path[0] != '\0' || directory < 0) {
-        return sys_openat(directory, path, flags);
-    }
-    long fd = sys_fcntl(directory, F_DUPFD_CLOEXEC, 0);
+/* Not to wait for the other end of a FIFO, nor to take a terminal. */
+enum { READ_FLAGS = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY };
+
+/* A descriptor to read the file with that another one leads to, or a negative errno value. */
+static long open_descriptor(int descriptor) {
+    long fd = sys_fcntl(descriptor, F_DUPFD_CLOEXEC, 0);
     char nothing;
     if (fd >= 0 && SYSCALL4(__NR_pread64, fd, &nothing, 0, 0) == -EBADF) { /* open with O_PATH, or for writing */
         sys_close((int)fd);
         char link[sizeof DESCRIPTOR_LINK + 10];
-        text_number(bytes_copy(link, DESCRIPTOR_LINK, sizeof DESCRIPTOR_LINK - 1), (unsigned)directory);
-        fd = sys_openat(AT_FDCWD, link, flags);
+        text_number(bytes_copy(link, DESCRIPTOR_LINK, sizeof DESCRIPTOR_LINK - 1), (unsigned)descriptor);
+        fd = sys_openat(AT_FDCWD, link, READ_FLAGS);
     }
     return fd;
+}
+
+/* A descriptor to read the file with, or a negative errno value. Notes in `program` what the name depends on. */
+static long open_to_read(int directory, const char *path, struct program *program) {
+    if (path[0] == '\0' && directory >= 0) {
+        return open_descriptor(directory);
+    }
+    const struct open_request request = {.flags = READ_FLAGS, .resolve = NO_MAGIC_LINKS};
+    long fd = SYSCALL4(__NR_openat2, directory, path, &request, sizeof request);
+    if (fd >= 0) {
+        program->may_move |= path[0] != '/';
+        return fd;
+    }
+    program->may_move = true; /* it is not there yet, or behind such a link, or an older kernel cannot tell */
+    program->is_by_link |= fd == -ELOOP && !program->is_script;
+    return sys_openat(directory, path, READ_FLAGS);
 }
 
 static bool may_be_executed(int directory, const char *path) {
@@ -137,7 +162,7 @@ long program_look(int directory, const char *path, struct program *program) {
     _Alignas(Elf64_Ehdr) char head[HEAD_BYTES + 1];
     char name[HEAD_BYTES];
     for (int level = 0; level <= INTERPRETERS_MAX; level++) {
-        long fd = open_to_read(directory, path);
+        long fd = open_to_read(directory, path, program);
         if (fd < 0) {
             if (fd == -EACCES && may_be_executed(directory, path)) {
                 program->kind = PROGRAM_UNREADABLE;
@@ -164,6 +189,10 @@ bool program_runs_secure(const struct program *program) {
         return true;
     }
     /* For ids that differ already, too (security/commoncap.c, cap_bprm_creds_from_file). */
+    return program_ids_differ();
+}
+
+bool program_ids_differ(void) {
     return SYSCALL0(__NR_getuid) != SYSCALL0(__NR_geteuid) || SYSCALL0(__NR_getgid) != SYSCALL0(__NR_getegid);
 }
 

@@ -15,6 +15,10 @@ enum program_kind {
 struct program {
     enum program_kind kind;
     bool is_script;        /* what the file names runs it */
+    bool is_by_link;       /* a link like /proc/self/exe or /proc/self/fd/3 leads to it: the kernel follows it in the process
+                              that asks */
+    bool may_move;         /* in another directory, or with other descriptors, its name or that of an interpreter may lead
+                              elsewhere; also where that is not known */
     bool raises_ids;       /* a set-ID bit that gives it another user or group than this process has */
     bool has_capabilities; /* file capabilities that count for this user */
 };
@@ -27,6 +31,9 @@ long program_look(int directory, const char *path, struct program *program);
 /* Whether the kernel starts such a program in secure-execution mode, in which its loader ignores LD_PRELOAD (ld.so(8)).
  * Bits that a mount option takes away are counted all the same. */
 bool program_runs_secure(const struct program *program);
+
+/* Whether real and effective user, or group, of this process differ. */
+bool program_ids_differ(void);
 
 /* Whether execve() may raise what this process may do; false under no_new_privs. */
 bool program_may_gain(void);

@@ -6,9 +6,16 @@
  */
 #include "spawn.h"
 
+#include <linux/wait.h>
+
 #include "export.h"
 #include "passing.h"
 #include "syscalls.h"
+
+/* Since Linux 5.4; kernel headers of older build hosts do not have it. */
+#ifndef P_PIDFD
+#define P_PIDFD 3
+#endif
 
 EXPORT int posix_spawn(int *pid, const char *path, const void *actions, const void *attributes, char *const argv[],
                        char *const envp[]);
@@ -31,6 +38,7 @@ struct request {
     struct target target;
     const void *actions;
     const void *attributes;
+    int unnamed; /* child, where the caller does not want to know */
     int result;
 };
 
@@ -62,8 +70,30 @@ static void run(void *context, const struct command *command) {
                                             named ? request->target.argv : command->argv, command->list);
 }
 
+/* Waits for a child that the caller is not to know of; it has ended, or is about to. */
+static void reap(const struct request *request) {
+    const bool by_pidfd = request->handle == HANDLE_PIDFD;
+    long result;
+    do {
+        result = SYSCALL5(__NR_waitid, by_pidfd ? P_PIDFD : P_PID, *request->child, NULL, WEXITED, NULL);
+    } while (result == -EINTR);
+    if (by_pidfd) {
+        sys_close(*request->child);
+    }
+}
+
 static int start(struct request *request, char *const *list) {
+    request->target.spawned = true;
+    request->target.acts = request->actions != NULL;
+    request->target.resets_ids = request->attributes != NULL; /* POSIX_SPAWN_RESETIDS */
+    request->result = -1; /* nothing was started yet */
+    if (request->child == NULL) {
+        request->child = &request->unnamed;
+    }
     long result = passing_call(&request->target, list, run, request);
+    if (result < 0 && request->result == 0) {
+        reap(request);
+    }
     return result < 0 ? (int)-result : request->result;
 }
 
@@ -72,7 +102,7 @@ int spawn_child(int *pid, const char *path, bool search, const void *actions, co
     struct request request = {
         .handle = HANDLE_PID,
         .child = pid,
-        .target = {.directory = AT_FDCWD, .path = path, .search = search, .spawned = true, .argv = argv},
+        .target = {.directory = AT_FDCWD, .path = path, .search = search, .argv = argv},
         .actions = actions,
         .attributes = attributes,
     };
@@ -94,7 +124,7 @@ int pidfd_spawn(int *pidfd, const char *path, const void *actions, const void *a
     struct request request = {
         .handle = HANDLE_PIDFD,
         .child = pidfd,
-        .target = {.directory = AT_FDCWD, .path = path, .spawned = true, .argv = argv},
+        .target = {.directory = AT_FDCWD, .path = path, .argv = argv},
         .actions = actions,
         .attributes = attributes,
     };
@@ -106,7 +136,7 @@ int pidfd_spawnp(int *pidfd, const char *file, const void *actions, const void *
     struct request request = {
         .handle = HANDLE_PIDFD,
         .child = pidfd,
-        .target = {.directory = AT_FDCWD, .path = file, .search = true, .spawned = true, .argv = argv},
+        .target = {.directory = AT_FDCWD, .path = file, .search = true, .argv = argv},
         .actions = actions,
         .attributes = attributes,
     };

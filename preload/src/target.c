@@ -69,16 +69,34 @@ static void descriptor_path(int fd, char *path) {
     path[length > 0 ? length : 0] = '\0';
 }
 
+bool target_is_searched(const struct target *target) {
+    return target->search && target->path[0] != '\0' && !has_slash(target->path);
+}
+
+bool target_search_moves(const char *search_path) {
+    const char *at = search_path == NULL ? DEFAULT_SEARCH_PATH : search_path;
+    for (;; at++) {
+        if (*at != '/' || text_starts_with(at, "/proc/") || text_starts_with(at, "/dev/")) {
+            return true;
+        }
+        while (*at != '\0' && *at != ':') {
+            at++;
+        }
+        if (*at == '\0') {
+            return false;
+        }
+    }
+}
+
 void target_resolve(const struct target *target, const char *search_path, char *path) {
-    if (target->path[0] == '\0' && target->directory >= 0) {
+    if (target_is_descriptor(target)) {
         descriptor_path(target->directory, path);
         return;
     }
-    if (target->search && !has_slash(target->path) && target->path[0] != '\0') {
+    if (target_is_searched(target)) {
         if (search_in(search_path == NULL ? DEFAULT_SEARCH_PATH : search_path, target->path, path)) {
             return;
         }
     }
     copy_text(path, target->path);
 }
-

@@ -12,9 +12,22 @@ struct target {
     const char *path;   /* "" together with AT_EMPTY_PATH stands for `directory` itself */
     bool search;        /* look for a path without a slash in the directories of PATH */
     int flags;          /* those of execveat() */
-    bool spawned;       /* a new process becomes the program, not this one */
+    bool spawned;       /* a new process becomes the program, not this one; before that, */
+    bool acts;          /* it may change its directory and descriptors: what a name leads to */
+    bool resets_ids;    /* it may take its real user for the effective one: what it may search */
     char *const *argv;
 };
+
+/* Whether the program is what `directory` itself leads to. */
+static inline bool target_is_descriptor(const struct target *target) {
+    return target->path[0] == '\0' && target->directory >= 0;
+}
+
+/* Whether the program is searched for in the directories of PATH. */
+bool target_is_searched(const struct target *target);
+
+/* Whether one of these directories is another one in another working directory or process. */
+bool target_search_moves(const char *search_path);
 
 /* Writes the path of the program into `path`, of TARGET_PATH_BYTES: found in `search_path` (the PATH of this process,
  * or NULL) when it is to be searched, else as named; for a descriptor, what /proc says it is. A program that cannot be

@@ -1,10 +1,7 @@
 /* strongroom-tracer: starts a program that ignores the library, and gives it its secrets all the same.
  *
- *     strongroom-tracer DESCRIPTOR PATH ARG...
- *
  * The library hands over to it in place of such a program (src/delivery.h), with placeholders and STRONGROOM_REGION in
- * the environment. DESCRIPTOR is `-`, or the number of one that leads to the program, behind `=` if the program is to
- * find it open; PATH names it. The tracer has a child of its own trace it, and executes the program: so the program is the
+ * the environment, and with the words of src/tracer_words.h. The tracer has a child of its own trace it, and executes the program: so the program is the
  * process that its parent started. The child has it map its secrets and points its placeholders there (attend.h), and is
  * gone before its first instruction.
  *
@@ -20,13 +17,11 @@
 #include "../fail.h"
 #include "../program.h"
 #include "attend.h"
+#include "look.h"
 #include "tracee.h"
 
 enum {
-    NOT_FOUND = 127, /* as shells have it */
-    CANNOT_EXEC = 126,
     ATTACH_TICKS = 200, /* of TICK_NS: 10 s, for a seizure that takes microseconds */
-    BUSY_TICKS = 20,    /* 1 s: a program that is being written, as compilers and Go's exec meet it for a moment */
     TICK_NS = 50 * 1000 * 1000,
 };
 
@@ -165,36 +160,6 @@ static void plan_signals(struct orders *orders, kernel_sigset mask) {
     orders->consumed = bit(SIGCHLD) & mask & ~pending;
 }
 
-static long execute(int descriptor, const char *path, char *const *argv, char *const *envp) {
-    if (descriptor < 0) {
-        return SYSCALL3(__NR_execve, path, argv, envp);
-    }
-    return SYSCALL5(__NR_execveat, descriptor, "", argv, envp, AT_EMPTY_PATH);
-}
-
-/* Executes the program; what comes back is an error. */
-static long execute_patiently(int descriptor, const char *path, char *const *argv, char *const *envp) {
-    long result = execute(descriptor, path, argv, envp);
-    for (int tick = 0; result == -ETXTBSY && tick < BUSY_TICKS; tick++) {
-        SYSCALL2(__NR_nanosleep, &TICK, NULL);
-        result = execute(descriptor, path, argv, envp);
-    }
-    return result;
-}
-
-/* The library has looked before it handed over, so what fails here has changed since then. */
-__attribute__((noreturn)) static void end_without_program(const char *program, long result) {
-    if (result == -ENOENT || result == -ENOTDIR) {
-        fail_say(program, "is not there (any more), or its interpreter is not");
-        sys_exit_group(NOT_FOUND);
-    }
-    fail_say(program, result == -ETXTBSY  ? "is open for writing"
-                      : result == -E2BIG  ? "its arguments and its environment are too long"
-                      : result == -EACCES ? "permission denied"
-                                          : "cannot be executed");
-    sys_exit_group(CANNOT_EXEC);
-}
-
 /* Ends the process where the program cannot have its secrets. Returns whether it is a script. */
 static bool require_native(int descriptor, const char *path) {
     struct program program;
@@ -221,19 +186,6 @@ static bool stays_dumpable(char *const *envp) {
     return open != NULL;
 }
 
-/* The number of the descriptor, or -1. */
-static int parse_descriptor(const char *text) {
-    int descriptor = 0;
-    text += *text == '=';
-    if (*text < '0' || *text > '9') {
-        return -1;
-    }
-    for (; *text >= '0' && *text <= '9' && descriptor < 100 * 1000 * 1000; text++) {
-        descriptor = descriptor * 10 + (*text - '0');
-    }
-    return descriptor;
-}
-
 /* Called with the stack as the kernel leaves it: argc, argv, NULL, envp, NULL, auxv. */
 __attribute__((noreturn, used)) void tracer(char **stack);
 
@@ -247,12 +199,14 @@ void tracer(char **stack) {
         fail("strongroom-tracer", "is started by the library of Strongroom in the place of programs that ignore it, "
                                   "not by hand");
     }
-    int descriptor = parse_descriptor(words[1]);
-    const char *path = words[2];
-    char **argv = words + 3;
-    bool is_script = require_native(descriptor, path);
-    if (descriptor >= 0 && words[1][0] != '=' && !is_script) { /* an interpreter opens a script by its descriptor */
-        sys_fcntl(descriptor, F_SETFD, FD_CLOEXEC);
+    struct start start = {parse_descriptor(words[1]), words[2], words + 3, envp};
+    if (look_is_asked(words + 1, count - 1)) {
+        look(words + 1, envp, &start);
+    }
+    const char *path = start.path;
+    bool is_script = require_native(start.descriptor, path);
+    if (start.descriptor >= 0 && words[1][0] != '=' && !is_script) { /* an interpreter opens a script by its descriptor */
+        sys_fcntl(start.descriptor, F_SETFD, FD_CLOEXEC);
     }
     struct orders orders = {.program = path, .dumpable = stays_dumpable(envp)};
     handover_copy(&handover, &orders.copy);
@@ -265,7 +219,7 @@ void tracer(char **stack) {
     sys_set_dumpable(0);
     kernel_sigset held = mask | orders.fatal;
     sys_sigprocmask(SIG_SETMASK, &held, NULL);
-    end_without_program(path, execute_patiently(descriptor, path, argv, envp));
+    start_failed(path, start_program(&start));
 }
 
 #if defined(__x86_64__)
