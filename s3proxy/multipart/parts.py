@@ -5,7 +5,8 @@ manifest behind it. If the store then refuses or is lost, they stay, and the cli
 what it sent: a part of 5 MiB or more as the store lists it, and a smaller one if and only if a copy of it is kept.
 """
 
-from collections.abc import Collection, Iterable
+from bisect import bisect_right
+from collections.abc import Iterable
 from typing import Final
 
 from s3proxy.multipart.upload import StoredPart
@@ -35,7 +36,7 @@ def needs_copies(listed: Iterable[StoredPart]) -> bool:
 
 
 class ClientParts:
-    """The parts that the client sent.
+    """The parts that the client sent. Attempts may be many, so each is looked at once.
 
     Attributes:
         all: each of them, in the order of the store's list.
@@ -48,15 +49,23 @@ class ClientParts:
             listed: by the store; some stores list several attempts at a part.
             kept: of which parts there are copies.
         """
-        copies = _by_number(kept)
-        self._meant: dict[tuple[int, str], StoredPart] = {}
+        copies = _Copies(kept)
+        self._copies = copies
+        self._sent: dict[tuple[int, str], StoredPart] = {}
+        self._carriers: dict[int, set[int]] = {}  # lengths of what may have a manifest behind it, by part number
         shown: dict[tuple[int, str], StoredPart] = {}
         for part in listed:
-            meant = _meant_by(part, copies.get(part.number, []))
-            for one in meant:
-                self._meant.setdefault((one.number, one.shown_etag), one)
-            for one in meant[-1:]:
-                shown.setdefault((one.number, one.etag), one)
+            is_copied, carried = part in copies, None
+            # By its length alone, a large one may be as the client sent it, or a small one with a manifest behind it.
+            is_sent = is_copied or part.stored_bytes >= SMALL_STORED_BYTES
+            if is_sent:
+                self._sent.setdefault((part.number, part.shown_etag), part)
+            if not is_copied:
+                self._carriers.setdefault(part.number, set()).add(part.stored_bytes)
+                carried = copies.carried_by(part)
+            meant = carried or (part if is_sent else None)
+            if meant is not None:
+                shown.setdefault((meant.number, meant.etag), meant)
         self.all = list(shown.values())
 
     def find(self, number: int, etag: str) -> StoredPart | None:
@@ -64,22 +73,39 @@ class ClientParts:
 
         The store's own ETag counts, too: uploads that were begun before this release go on with what they were told.
         """
-        return self._meant.get((number, opaque_etag(etag)))
+        name = number, opaque_etag(etag)
+        if name in self._sent:
+            return self._sent[name]
+        copy = self._copies.find(*name)
+        if copy is None:
+            return None
+        carriers = self._carriers.get(number, ())
+        return copy if any(length - copy.stored_bytes in _MANIFESTS for length in carriers) else None
 
 
-def _by_number(parts: Iterable[StoredPart]) -> dict[int, list[StoredPart]]:
-    found: dict[int, list[StoredPart]] = {}
-    for part in parts:
-        found.setdefault(part.number, []).append(part)
-    return found
+class _Copies:
+    """The kept copies, by what they are looked for."""
 
+    def __init__(self, kept: Iterable[StoredPart]) -> None:
+        self._all = frozenset(kept)
+        self._by_etag = {(part.number, part.shown_etag): part for part in self._all}
+        lengths: dict[tuple[int, int], dict[int, StoredPart]] = {}
+        for part in self._all:
+            place = part.number, part.stored_bytes % MANIFEST_RECORD_BYTES
+            lengths.setdefault(place, {})[part.stored_bytes] = part
+        self._by_length = {place: sorted(parts.items(), key=lambda item: item[0]) for place, parts in lengths.items()}
 
-def _meant_by(part: StoredPart, copies: Collection[StoredPart]) -> list[StoredPart]:
-    """Return what the client may mean by a stored part, the most likely last.
+    def __contains__(self, part: StoredPart) -> bool:
+        return part in self._all
 
-    By its length alone, a large one may be as the client sent it, or be a small one with a manifest behind it.
-    """
-    if part in copies:
-        return [part]
-    carried = [copy for copy in copies if part.stored_bytes - copy.stored_bytes in _MANIFESTS]
-    return [part, *carried] if part.stored_bytes >= SMALL_STORED_BYTES else carried
+    def find(self, number: int, shown_etag: str) -> StoredPart | None:
+        return self._by_etag.get((number, shown_etag))
+
+    def carried_by(self, part: StoredPart) -> StoredPart | None:
+        """Return a copy that with a manifest behind it is as long as a part: the longest, or None."""
+        most = part.stored_bytes - _MANIFESTS[0]
+        found = self._by_length.get((part.number, most % MANIFEST_RECORD_BYTES), [])
+        at = bisect_right(found, most, key=lambda item: item[0])
+        if not at or part.stored_bytes - found[at - 1][0] not in _MANIFESTS:
+            return None
+        return found[at - 1][1]

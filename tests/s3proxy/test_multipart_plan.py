@@ -1,6 +1,8 @@
 """Which parts are the client's, and what completing an upload comes to: decisions without a store."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from s3proxy.front.checksums import full_object
 from s3proxy.front.documents import CompletedPart
@@ -49,6 +51,45 @@ def test_client_sees_what_it_sent(listed: list[StoredPart], kept: list[StoredPar
     assert parts.all == shown
     assert [parts.find(one.number, one.etag) for one in shown] == shown
     assert needs_copies(listed) or parts.all == ClientParts(listed, []).all
+
+
+def test_many_attempts_at_a_part_cost_no_more_than_each_of_them() -> None:
+    """Looking at each copy for each attempt would take minutes of a process that serves others, too."""
+    attempts = [part(1, f"{number:032x}", number % 1000) for number in range(30_000)]
+    carriers = [part(1, f"c{number}", number % 1000, behind=manifest_stored_bytes(3)) for number in range(30_000)]
+    parts = ClientParts([*attempts, *carriers], reversed(attempts))
+    assert parts.all[: len(attempts)] == attempts
+    assert parts.find(1, attempts[7].etag) == attempts[7]
+    carried = ClientParts(carriers, attempts)
+    assert {one.stored_bytes for one in carried.all} <= {one.stored_bytes for one in attempts}
+    assert carried.find(1, attempts[7].etag) == attempts[7]
+    assert carried.find(1, "c7") is None
+
+
+@given(
+    sizes=st.lists(st.integers(0, 40), max_size=6),
+    kept=st.sets(st.integers(0, 5)),
+    carriers=st.lists(st.tuples(st.integers(0, 40), st.integers(1, 3)), max_size=4),
+)
+def test_an_attempt_is_found_if_it_is_listed_or_carried_and_a_copy_is_kept(
+    sizes: list[int], kept: set[int], carriers: list[tuple[int, int]]
+) -> None:
+    attempts = [part(1, f"a{number}", size) for number, size in enumerate(sizes)]
+    copies = [attempt for number, attempt in enumerate(attempts) if number in kept]
+    behind = [
+        part(1, f"c{number}", size, behind=manifest_stored_bytes(count))
+        for number, (size, count) in enumerate(carriers)
+    ]
+    lengths = {manifest_stored_bytes(count) for count in range(1, MAX_PARTS + 1)}
+    for listed in (attempts, []):
+        parts = ClientParts([*listed, *behind], copies)
+        for attempt in attempts:
+            others = [one for one in [*listed, *behind] if one not in copies]
+            is_carried = any(one.stored_bytes - attempt.stored_bytes in lengths for one in others)
+            expected = attempt in copies and (attempt in listed or is_carried)
+            assert parts.find(1, attempt.etag) == (attempt if expected else None)
+        assert set(parts.all) <= set(copies)
+        assert {one for one in listed if one in copies} <= set(parts.all)
 
 
 def test_carrier_is_found_by_the_etag_of_what_it_carries_only() -> None:
