@@ -17,14 +17,16 @@ from s3proxy.multipart.upload import StoredPart, Upload
 from s3proxy.store.client import Store, StoreRequest, read_all
 from s3proxy.store.errors import store_error
 from s3proxy.store.listing import list_objects
+from s3proxy.store.numbers import number_in
 from s3proxy.store.system_bucket import SystemBucket
-from strongroom.errors import StrongroomError
+from strongroom.errors import PeerError, StrongroomError
 from strongroom.logs import log_event
 
 _log = logging.getLogger(__name__)
 
 PREFIX: Final = "uploads/"  # what a lifecycle rule of the store may expire
 _REMOVED_AT_ONCE: Final = 16
+_MAX_COPIES: Final = 100_000  # of 10,000 parts; a store whose list does not end is not followed for ever
 
 
 class KeptParts:
@@ -53,9 +55,13 @@ class KeptParts:
         kept: list[StoredPart] = []
         try:
             async for item in list_objects(self._store, self._bucket.name, prefix=prefix):
-                number, _, etag = item.key.removeprefix(prefix).partition("/")
-                if number.isascii() and number.isdigit() and etag:
-                    kept.append(StoredPart(int(number), etag, item.stored_bytes))
+                text, _, etag = item.key.removeprefix(prefix).partition("/")
+                number = number_in(text)
+                if number is not None and etag:
+                    kept.append(StoredPart(number, etag, item.stored_bytes))
+                if len(kept) > _MAX_COPIES:
+                    msg = f"more than {_MAX_COPIES} attempts at the parts of an upload"
+                    raise PeerError(msg, hint="abort the upload and begin anew")
         except S3Error as error:
             if error.code != "NoSuchBucket":
                 raise

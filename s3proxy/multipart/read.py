@@ -14,6 +14,7 @@ from s3proxy.recent import Recent
 from s3proxy.serving.incoming import Incoming
 from s3proxy.store.client import Store
 from s3proxy.store.errors import reread_error
+from s3proxy.store.numbers import number_in
 from strongroom.sealed.digests import ChecksumScope, Digests
 from strongroom.sealed.header import Kind, parse_header
 from strongroom.sealed.manifest import Manifest, PartRange, open_manifest, require_binding
@@ -215,10 +216,11 @@ def _part_count(found: Found) -> int:
     header = found.segment.header
     if header.kind is Kind.MANIFEST:
         return (header.plaintext_bytes - MANIFEST_FIXED_BYTES) // MANIFEST_RECORD_BYTES
-    _, dash, number = found.store_etag.rpartition("-")
-    if not dash or not (number.isascii() and number.isdigit()) or not 1 <= int(number) <= MAX_PARTS:
+    _, dash, text = found.store_etag.rpartition("-")
+    number = number_in(text) if dash else None
+    if number is None or not 1 <= number <= MAX_PARTS:
         refuse(13, "a marker on a body that is no multipart object")
-    return int(number)
+    return number
 
 
 def _part_bounds(manifest: Manifest, text: str) -> tuple[int, int]:

@@ -12,8 +12,10 @@ from s3proxy.objects.open import Name
 from s3proxy.serving.incoming import Incoming
 from s3proxy.store.client import Store, StoreRequest, read_all
 from s3proxy.store.errors import store_error
+from s3proxy.store.numbers import number_in
 from strongroom.errors import PeerError, StrongroomError
 from strongroom.sealed.names import upload_tag
+from strongroom.sealed.sizes import MAX_PARTS
 
 MAX_ANSWER_BYTES: Final = 4 << 20  # a page of 10,000 parts, more than S3 has in one
 _PIECE_BYTES: Final = 1 << 18
@@ -137,18 +139,18 @@ async def list_stored_parts(store: Store, upload: Upload) -> list[StoredPart]:
         StrongroomError: the store cannot be reached, or refuses (NoSuchUpload).
     """
     parts: list[StoredPart] = []
-    marker = ""
+    marker = 0
     while True:
-        place = (("part-number-marker", marker),) if marker else ()
+        place = (("part-number-marker", str(marker)),) if marker else ()
         async with store.exchange(upload.request("GET", query=place)) as response:
             if response.status != HTTPStatus.OK:
                 raise await store_error(response)
             page = parse_answer(await read_all(response, MAX_ANSWER_BYTES), "ListPartsResult")
         parts += [stored_part(element) for element in page.all("Part")]
-        following = page.get("NextPartNumberMarker") or ""
         if page.get("IsTruncated") != "true":
             return parts
-        if not following or following == marker:
+        following = number_in(page.get("NextPartNumberMarker") or "")
+        if following is None or not marker < following <= MAX_PARTS:  # or else it would never end
             msg = "the store's list of parts does not go on"
             raise PeerError(msg)
         marker = following
@@ -160,11 +162,12 @@ def stored_part(element: Element) -> StoredPart:
     Raises:
         PeerError: it has no number, size or ETag.
     """
-    number, size, etag = (element.get(name) or "" for name in ("PartNumber", "Size", "ETag"))
-    if not (number.isascii() and number.isdigit() and size.isascii() and size.isdigit() and etag):
+    number, size = (number_in(element.get(name) or "") for name in ("PartNumber", "Size"))
+    etag = element.get("ETag")
+    if number is None or size is None or not etag:
         msg = "the store lists a part without its number, size or ETag"
         raise PeerError(msg)
-    return StoredPart(int(number), bare_etag(etag), int(size))
+    return StoredPart(number, bare_etag(etag), size)
 
 
 def parse_answer(raw: bytes, root: str) -> Element:

@@ -10,7 +10,7 @@ from s3proxy.front.head import RequestHead
 from s3proxy.front.xml_write import Node, node, to_xml
 from s3proxy.keys.policies import Policy
 from s3proxy.multipart.read import MultipartReader
-from s3proxy.objects.headers import answer_headers
+from s3proxy.objects.headers import answer_headers, read_headers
 from s3proxy.objects.open import Folder, Name, ObjectFinder, Plaintext
 from s3proxy.objects.passthrough import pass_on
 from s3proxy.serving.incoming import XML_TYPE, Incoming
@@ -21,6 +21,7 @@ from strongroom.sealed.manifest import Manifest
 _ALL: Final = frozenset({"ETag", "Checksum", "ObjectParts", "StorageClass", "ObjectSize"})
 _MAX_PARTS: Final = 1000  # S3 API reference, GetObjectAttributes: the default and the most
 _MAX_NUMBER: Final = (1 << 31) - 1  # what S3 reads as a number; of parts it shows no more than it would without
+_MAX_DIGITS: Final = 32
 _KEPT: Final = ("last-modified", "x-amz-version-id", "x-amz-delete-marker", "x-amz-request-charged")
 
 
@@ -41,7 +42,7 @@ class AttributesReader:
         """
         wanted = _wanted(incoming.head)
         name = Name(incoming.call.bucket, incoming.call.key, incoming.call.query.get("versionId"))
-        found = await self._finder.look(name, policy)
+        found = await self._finder.look(name, policy, headers=read_headers(incoming.head))
         if isinstance(found, Plaintext) and not isinstance(found, Folder):
             await pass_on(incoming, self._store)
             return
@@ -100,7 +101,7 @@ def _number(head: RequestHead, name: str, default: int) -> int:
     text = head.header(name)
     if not text:
         return default
-    if not (text.isascii() and text.isdigit() and int(text[:11]) <= _MAX_NUMBER):
+    if not (text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS and int(text) <= _MAX_NUMBER):
         code, msg = "InvalidArgument", f"{name} must be a number."
         raise S3Error(code, msg, details={"ArgumentName": name, "ArgumentValue": text[:100]})
     return int(text)

@@ -6,6 +6,7 @@ What is read is the very object whose conditions were checked: each request to t
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from http import HTTPStatus
+from typing import Final
 
 from s3proxy.front.access import require_visible
 from s3proxy.front.errors import S3Error
@@ -19,6 +20,9 @@ from s3proxy.objects.read import opened_pieces
 from s3proxy.store.client import Store, StoreRequest
 from s3proxy.store.errors import reread_error, store_error
 from strongroom.sealed.ranges import RangePlan, plan_range
+
+_OWNER: Final = "x-amz-expected-bucket-owner"
+_SOURCE_OWNER: Final = "x-amz-source-expected-bucket-owner"
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,7 @@ class SourceReader:
         require_visible(source.bucket, hidden_bucket=self._hidden_bucket)
         policy = self._policies.require(source.bucket, source.key)
         name = Name(source.bucket, source.key, source.version_id)
-        found = await self._look(name, policy)
+        found = await self._look(name, policy, head.header(_SOURCE_OWNER))
         etag = await self._finder.etag(name, found, policy)
         modified = found.store_headers.get("Last-Modified", "")
         require_conditions(head, etag=etag, last_modified=modified, prefix="x-amz-copy-source-")
@@ -74,9 +78,9 @@ class SourceReader:
             size = found.segment.header.plaintext_bytes
         return Source(name, found, size, etag)
 
-    async def _look(self, name: Name, policy: Policy) -> Found | Plaintext:
+    async def _look(self, name: Name, policy: Policy, owner: str) -> Found | Plaintext:
         try:
-            return await self._finder.look(name, policy)
+            return await self._finder.look(name, policy, headers={_OWNER: owner} if owner else None)
         except S3Error as error:
             if error.code != "NoSuchKey":
                 raise

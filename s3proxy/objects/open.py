@@ -15,6 +15,7 @@ from s3proxy.objects.etags import FOLDER_ETAG, bare_etag, etag_of, opaque_etag
 from s3proxy.objects.known_digests import KnownDigests
 from s3proxy.store.client import Store, StoreRequest, read_all
 from s3proxy.store.errors import reread_error, store_error
+from s3proxy.store.numbers import number_in
 from strongroom.errors import PeerError
 from strongroom.sealed.attributes import Attributes
 from strongroom.sealed.digests import Digests
@@ -278,10 +279,11 @@ def stored_bytes_of(headers: Mapping[str, str]) -> int:
         PeerError: they do not say.
     """
     text = headers.get("Content-Range", "").rpartition("/")[2] or headers.get("Content-Length", "")
-    if not (text.isascii() and text.isdigit()):
+    size = number_in(text)
+    if size is None:
         msg = "the store does not say how long the object is"
         raise PeerError(msg)
-    return int(text)
+    return size
 
 
 def range_begin_of(headers: Mapping[str, str]) -> int:
@@ -293,11 +295,11 @@ def range_begin_of(headers: Mapping[str, str]) -> int:
     text = headers.get("Content-Range", "")
     if not text:
         return 0
-    first = text.removeprefix("bytes").strip().partition("-")[0]
-    if not (first.isascii() and first.isdigit()):
+    first = number_in(text.removeprefix("bytes").strip().partition("-")[0])
+    if first is None:
         msg = "the store answers with a range that cannot be read"
         raise PeerError(msg)
-    return int(first)
+    return first
 
 
 def is_plaintext(headers: Mapping[str, str]) -> bool:

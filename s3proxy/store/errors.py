@@ -27,6 +27,7 @@ _OURS = {
     "InvalidAccessKeyId",
     "RequestTimeTooSkewed",
     "ExpiredToken",
+    "InvalidToken",
     "AuthorizationHeaderMalformed",
 }
 
@@ -76,7 +77,10 @@ def error_in(body: bytes, status: int, *, bucket_asked: bool = False) -> S3Error
         hint = f"the store answers {name}: check store_credentials, store_region and the clock"
         return S3Error("InternalError", "The store does not accept the proxy.", hint=hint)
     text = unescape(message[1].decode("utf-8", "replace")) if message else _WORDS.get(name, "The store refuses it.")
-    error = S3Error(name, text)
+    hint = ""
+    if name == "AccessDenied":  # S3 tells whom it has refused: us, by account and role, which is not for clients
+        hint, text = f"the store refuses the proxy: {text}", "Access Denied"
+    error = S3Error(name, text, hint=hint)
     inside_of_200 = status < HTTPStatus.MULTIPLE_CHOICES
     error.status = HTTPStatus.INTERNAL_SERVER_ERROR if inside_of_200 else status
     return error

@@ -9,6 +9,7 @@ from urllib.parse import unquote_plus
 from s3proxy.front.xml_read import Element, parse_document
 from s3proxy.store.client import Store, StoreRequest, read_all
 from s3proxy.store.errors import store_error
+from s3proxy.store.numbers import number_in
 from s3proxy.store.slash_keys import is_kept_key, shown_key
 from strongroom.errors import PeerError, StrongroomError
 
@@ -83,8 +84,8 @@ def _parse(raw: bytes) -> Element:
 
 
 def _entry(item: Element) -> StoredName:
-    size = item.get("Size") or ""
-    if not (size.isascii() and size.isdigit()):
-        msg = "the store lists an object without its size"
+    key, size = item.get("Key"), number_in(item.get("Size") or "")
+    if not key or size is None:
+        msg = "the store lists an object without its name or size"
         raise PeerError(msg)
-    return StoredName(unquote_plus(item.require("Key")), (item.get("ETag") or "").strip('"'), int(size))
+    return StoredName(unquote_plus(key), (item.get("ETag") or "").strip('"'), size)

@@ -6,6 +6,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from cli.dev.s3proxy import ProxyProcess
+from tests.support.s3_raw import RawClient
+
 ALL = ["ETag", "Checksum", "ObjectParts", "StorageClass", "ObjectSize"]
 
 
@@ -42,6 +45,18 @@ def test_of_a_multipart_object(s3: Any, bucket: str) -> None:
     assert [part["PartNumber"] for part in page["Parts"]] == [2]
     page = s3.get_object_attributes(**name, ObjectAttributes=ALL, MaxParts=100_000)["ObjectParts"]
     assert (page["MaxParts"], len(page["Parts"])) == (1000, 3)
+
+
+@pytest.mark.parametrize("number", ["x", "-1", "0" * 11 + "9" * 5000, "9" * 5000, "\u0663"])
+@pytest.mark.parametrize("header", ["x-amz-max-parts", "x-amz-part-number-marker"])
+def test_what_is_no_number_is_refused(proxy: ProxyProcess, s3: Any, bucket: str, header: str, number: str) -> None:
+    name = {"Bucket": bucket, "Key": "attributes-number"}
+    upload = name | {"UploadId": s3.create_multipart_upload(**name)["UploadId"]}
+    etag = s3.upload_part(**upload, PartNumber=1, Body=b"x")["ETag"]
+    s3.complete_multipart_upload(**upload, MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": etag}]})
+    headers = {"x-amz-object-attributes": "ObjectParts", header: number}
+    answer = RawClient(proxy).send("GET", bucket, name["Key"], query=(("attributes", ""),), headers=headers)
+    assert (answer.status, b"<Code>InvalidArgument</Code>" in answer.body) == (400, True)
 
 
 def test_refusals(s3: Any, bucket: str) -> None:

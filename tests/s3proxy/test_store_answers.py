@@ -1,0 +1,99 @@
+"""Answers of a store that are nonsense, never end, or tell what is not for clients: refused, or told otherwise."""
+
+import asyncio
+from itertools import count
+
+import pytest
+
+from s3proxy.front.signer import StoreCredential
+from s3proxy.front.xml_read import Element
+from s3proxy.multipart.upload import Upload, list_stored_parts, stored_part
+from s3proxy.objects.open import range_begin_of, stored_bytes_of
+from s3proxy.store.client import Store
+from s3proxy.store.connections import Timeouts
+from s3proxy.store.errors import error_in
+from s3proxy.store.listing import list_objects
+from s3proxy.store.numbers import number_in
+from strongroom.errors import PeerError
+from strongroom.secret import Secret
+from tests.s3proxy.test_store_connections import Serve, Server, in_a_loop, serving
+
+LONG = "9" * 5000  # more digits than Python makes a number of
+ARN = "arn:aws:iam::123456789012:user/strongroom"
+
+
+def store_at(server: Server) -> Store:
+    credential = StoreCredential("key", Secret(b"secret"), None)
+    timeouts = Timeouts(connect_s=20.0, idle_s=20.0)
+    return Store(f"http://127.0.0.1:{server.port}", lambda: credential, region="r", timeouts=timeouts, connections=4)
+
+
+def answering(*documents: str) -> Serve:
+    """Return what answers with one document after the other, and from the last on with the first again."""
+    place = count()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            await reader.readuntil(b"\r\n\r\n")
+            body = documents[next(place) % len(documents)].encode()
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+
+    return serve
+
+
+def page_of_parts(following: str) -> str:
+    part = "<Part><PartNumber>1</PartNumber><Size>1</Size><ETag>e</ETag></Part>"
+    told = f"<IsTruncated>true</IsTruncated><NextPartNumberMarker>{following}</NextPartNumberMarker>"
+    return f"<ListPartsResult>{part}{told}</ListPartsResult>"
+
+
+@pytest.mark.parametrize("markers", [("1", "2"), ("1",), ("",), ("x",), ("10001",), (LONG,), ("-1",)])
+@in_a_loop
+async def test_a_list_of_parts_that_does_not_go_on_comes_to_an_end(markers: tuple[str, ...]) -> None:
+    async with serving(answering(*map(page_of_parts, markers))) as server:
+        store = store_at(server)
+        with pytest.raises(PeerError, match="does not go on"):
+            await list_stored_parts(store, Upload("b", "k", "id"))
+        await store.close()
+
+
+@pytest.mark.parametrize("size", ["", "x", "-1", "\u0663", LONG])
+@in_a_loop
+async def test_a_list_of_objects_without_sizes_is_refused(size: str) -> None:
+    page = f"<ListBucketResult><Contents><Key>k</Key><Size>{size}</Size></Contents></ListBucketResult>"
+    async with serving(answering(page, page.replace("<Key>k</Key>", ""))) as server:
+        store = store_at(server)
+        for _ in range(2):
+            with pytest.raises(PeerError, match="without its name or size"):
+                _ = [one async for one in list_objects(store, "b")]
+        await store.close()
+
+
+@pytest.mark.parametrize("text", ["", "x", "-1", "+1", "1_0", "\u0663", "\u00b2", LONG])
+def test_what_is_no_number_of_a_store(text: str) -> None:
+    assert number_in(text) is None
+    with pytest.raises(PeerError):
+        stored_bytes_of({"Content-Length": text})
+    if text:
+        with pytest.raises(PeerError):
+            range_begin_of({"Content-Range": f"bytes {text}-5/9"})
+    for number, size in ((text, "1"), ("1", text)):
+        children = [Element("PartNumber", number), Element("Size", size), Element("ETag", "e")]
+        with pytest.raises(PeerError):
+            stored_part(Element("Part", "", children))
+    assert number_in("9" * 19) == 10**19 - 1
+
+
+def test_a_client_is_not_told_whom_the_store_has_refused() -> None:
+    body = f"<Error><Code>AccessDenied</Code><Message>User: {ARN} is not authorized to do this</Message></Error>"
+    error = error_in(body.encode(), 403)
+    assert (error.code, error.status, error.message) == ("AccessDenied", 403, "Access Denied")
+    assert ARN in error.hint
+
+
+@pytest.mark.parametrize("code", ["SignatureDoesNotMatch", "InvalidAccessKeyId", "InvalidToken", "ExpiredToken"])
+def test_the_credentials_of_the_proxy_are_not_those_of_the_client(code: str) -> None:
+    body = f"<Error><Code>{code}</Code><Message>AKIAEXAMPLE</Message></Error>"
+    error = error_in(body.encode(), 403)
+    assert (error.code, error.status) == ("InternalError", 500)
+    assert "AKIA" not in error.message
