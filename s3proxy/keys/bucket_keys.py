@@ -26,7 +26,6 @@ from strongroom.secret import Secret
 T = TypeVar("T")
 
 RENEW_AT = 0.75  # of the ttl: the last quarter bridges an outage of the KMS
-KEY_WAIT_S = 15.0  # three answers of a slow KMS; the work goes on for those who ask later
 RETRY_S = 5.0  # after a failed renewal, while the old key may still be used
 
 
@@ -39,12 +38,14 @@ class KeyLimits:
         seal_uses: for so many new objects.
         open_ttl_s: for reading, since the key was unwrapped.
         open_keys: so many unwrapped keys are kept.
+        wait_s: that a request waits for a key; the work goes on for those who ask later.
     """
 
     seal_ttl_s: float = 3600.0
     seal_uses: int = 1 << 20
     open_ttl_s: float = 900.0
     open_keys: int = 10_000
+    wait_s: float = 15.0  # three answers of a slow KMS
 
 
 class Records(Protocol):
@@ -193,12 +194,12 @@ class BucketKeys:
             self._calls[name] = task
             task.add_done_callback(lambda done: self._forget(name, done))
         try:
-            async with asyncio.timeout(KEY_WAIT_S):
+            async with asyncio.timeout(self._limits.wait_s):
                 return await asyncio.shield(task)
         except TimeoutError:
             if task.done() and not task.cancelled():
                 raise
-            msg = f"no bucket key within {KEY_WAIT_S:g} s"
+            msg = f"no bucket key within {self._limits.wait_s:g} s"
             raise UnavailableError(msg, hint="KMS or keyring is slow; see their own log") from None
 
     def _forget(self, name: object, done: "asyncio.Task[Any]") -> None:

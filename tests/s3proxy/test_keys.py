@@ -4,6 +4,7 @@ import asyncio
 import base64
 import os
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,8 @@ class CountingKek:
         self._kek = FileKek(path)
         self.calls: list[str] = []
         self.called = asyncio.Event()
+        self.may_answer = asyncio.Event()
+        self.may_answer.set()
         self.away = False
 
     async def wrap(self, key: Secret, *, policy: str, key_id: bytes) -> WrappedKey:
@@ -44,6 +47,7 @@ class CountingKek:
         self.calls.append(call)
         self.called.set()
         await asyncio.sleep(0)
+        await self.may_answer.wait()
         if self.away:
             msg = "the KMS is away"
             raise UnavailableError(msg)
@@ -54,12 +58,15 @@ class Records:
 
     def __init__(self) -> None:
         self.kept: dict[tuple[str, bytes], KeyRecord] = {}
+        self.may_answer = asyncio.Event()
+        self.may_answer.set()
         self.away = False
 
     async def find(self, policy: str, key_id: bytes) -> KeyRecord | None:
         return self.kept.get((policy, key_id))
 
     async def keep(self, policy: str, key_id: bytes, wrapped: WrappedKey) -> None:
+        await self.may_answer.wait()
         if self.away:
             msg = "the store is away"
             raise UnavailableError(msg)
@@ -200,6 +207,33 @@ def test_callers_share_one_call_and_one_that_goes_away_does_not_take_it(world: W
         found = await asyncio.gather(*callers[1:])
         assert all(len(secret) == 32 for secret in found)
         assert world.kek.calls == ["wrap", "unwrap"]
+
+    run(work)
+
+
+@pytest.mark.parametrize("silent", ["kek", "records"])
+def test_who_waits_for_a_key_is_answered_in_time_and_the_work_goes_on(tmp_path: Path, silent: str) -> None:
+    world = World(tmp_path, replace(LIMITS, wait_s=0.05))
+    may_answer: asyncio.Event = getattr(world, silent).may_answer
+
+    async def work() -> None:
+        may_answer.clear()
+        for _ in range(2):
+            with pytest.raises(UnavailableError, match="no bucket key within"):
+                await world.keys.to_seal("main")
+        asked = asyncio.create_task(world.keys.to_seal("main"))
+        await asyncio.sleep(0)
+        may_answer.set()
+        key = await asked
+        assert world.kek.calls == ["wrap"]  # once for all three
+        if silent == "kek":
+            may_answer.clear()
+            another = world.another_process()
+            with pytest.raises(UnavailableError, match="no bucket key within"):
+                await another.to_open(header_of(key), MAIN)
+            may_answer.set()
+            await another.to_open(header_of(key), MAIN)
+            assert world.kek.calls == ["wrap", "unwrap"]
 
     run(work)
 

@@ -225,3 +225,42 @@ def test_a_worker_that_starts_when_its_parent_is_killed_ends_without_a_traceback
 def test_what_a_worker_cannot_start_with_stops_the_start(tmp_path: Path, store: SeaweedServer) -> None:
     with pytest.raises(PeerError, match="kek_file is not set"):
         ProxyProcess(tmp_path / "proxy", store, settings={"processes": 2, "kek_file": ""})
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_log_that_nobody_reads_stops_no_request_and_what_was_dropped_is_told(
+    tmp_path: Path, store: SeaweedServer, processes: int
+) -> None:
+    directory = tmp_path / "proxy"
+    directory.mkdir(mode=0o700)
+    log = directory / "s3proxy.log"
+    os.mkfifo(log, 0o600)
+    reader, writer = os.open(log, os.O_RDONLY | os.O_NONBLOCK), os.open(log, os.O_WRONLY | os.O_NONBLOCK)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(writer, b"." * 4096)
+    os.close(writer)
+    read = bytearray()
+
+    def told(event: bytes) -> bool:
+        with contextlib.suppress(BlockingIOError):
+            read.extend(os.read(reader, 1 << 20))
+        return event in read
+
+    try:
+        with (
+            ProxyProcess(directory, store, settings={"processes": processes}) as proxy,
+            contextlib.closing(client_of(proxy.url, proxy.access_key, proxy.secret_key)) as client,
+        ):
+            with contextlib.suppress(client.exceptions.BucketAlreadyOwnedByYou):
+                client.create_bucket(Bucket=BUCKET)
+            for number in range(20):
+                client.put_object(Bucket=BUCKET, Key=f"unread/{number}", Body=b"x")
+                with pytest.raises(client.exceptions.NoSuchKey):
+                    client.get_object(Bucket=BUCKET, Key=f"unread/not-{number}")
+            assert readiness(proxy)["ready"]
+            while not told(b"log_lines_dropped"):
+                client.list_buckets()
+        assert proxy.process.returncode == 0
+    finally:
+        os.close(reader)

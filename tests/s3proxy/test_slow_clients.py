@@ -129,6 +129,29 @@ def test_forms_of_unknown_senders_take_neither_places_nor_memory_from_known_ones
     require_others_served(proxy)
 
 
+def test_a_form_without_a_signature_is_refused_when_its_fields_have_come_and_takes_no_place_of_known_ones(
+    start: Start, held: list[socket.socket]
+) -> None:
+    """The anonymous principal may be given READ and LIST only: with these, too, its forms stay those of nobody."""
+    proxy = start(max_unknown_requests=4, max_requests=2, short_body_timeout_s=LONG_S, reload_interval_s=0.05)
+    with (proxy.directory / "credentials.toml").open("a") as file:
+        file.write(f'\n[[anonymous]]\nbuckets = ["{BUCKET}"]\nrights = ["read", "list"]\n')
+    get = b"GET /%s/small HTTP/1.1\r\nHost: x\r\n\r\n" % BUCKET.encode()
+    wait_for(lambda: connect(proxy, held, get).recv(12) == b"HTTP/1.1 200", "the grant to be in force")
+    field = b'--bb\r\nContent-Disposition: form-data; name="%s"\r\n\r\n'
+    for _ in range(4):
+        connect(proxy, held, FORM % (BUCKET.encode(), 100 * MIB))
+    wait_for(lambda: in_flight(proxy) == 4, "all places of unknown senders to be taken")
+    require_others_served(proxy)
+    assert metric(proxy, "strongroom_s3proxy_memory_reserved_bytes") <= 8 * MIB
+    for form in held[-4:]:
+        form.sendall(b"b\r\n" + field % b"key" + b"k\r\n" + field % b"file" + b"the file begins")
+    for form in held[-4:]:
+        assert form.recv(1000).startswith(b"HTTP/1.1 403 ")
+    wait_for(lambda: in_flight(proxy) == 0, "their places to be free")
+    assert metric(proxy, "strongroom_s3proxy_memory_reserved_bytes") == 0
+
+
 def test_the_fields_of_a_form_have_one_deadline_however_they_drip(start: Start, held: list[socket.socket]) -> None:
     proxy = start(short_body_timeout_s=0.5)
     form = connect(proxy, held, FORM % (BUCKET.encode(), 80_000))
