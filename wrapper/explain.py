@@ -10,7 +10,7 @@ from strongroom.reference import Reference, spell_path
 from wrapper import exit_status, libc
 from wrapper.exposure import protections_given_up, refuse_exposed
 from wrapper.fetch import Bridge
-from wrapper.handoff import RUNG_PTRACE, choose_rung, end_on_signal, usable_library
+from wrapper.handoff import RUNG_PTRACE, choose_rung, end_on_signal, usable_library, without_effect
 from wrapper.main import given_environment, read_template, refuse_within_a_launch, report
 from wrapper.memory import SecretMemory
 from wrapper.plan import LaunchPlan, plan_launch
@@ -73,6 +73,9 @@ def explain(settings: WrapperSettings, command: list[str]) -> tuple[dict[str, ob
     document: dict[str, object] = {"command": program.argv, "program": program.path, "delivery": delivery}
     if given_up := protections_given_up(settings):
         document["gives_up"] = given_up
+    lost = "" if settings.new_privileges else without_effect(program.binary)
+    if lost:
+        document["without_effect"] = lost
     if not plan.needs_bridge:
         return document | {"secrets": []}, 0
     if not settings.bridge:
@@ -173,6 +176,8 @@ def render(document: dict[str, object]) -> str:
     given_up = document.get("gives_up", {})
     assert isinstance(given_up, dict)  # noqa: S101
     lines += [f"gives up  --{name}: {text}" for name, text in given_up.items()]
+    if "without_effect" in document:
+        lines.append(f"loses     what its {document['without_effect']} would give it (--new-privileges)")
     if "bridge" in document:
         lines += [f"bridge    {document['bridge']}", f"identity  {document['identity']}"]
     secrets = document["secrets"]

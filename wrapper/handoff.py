@@ -78,6 +78,36 @@ def gains_privileges(binary: str) -> bool:
     return bool(other_user or other_group) or runs_secure(binary)
 
 
+def without_effect(binary: str) -> str:
+    """Return what a program has to gain privileges by, and will not gain them by where these are given up, or ""."""
+    try:
+        found = os.stat(binary)
+    except OSError:  # gone by now, and whoever executes it says so
+        return ""
+    if found.st_mode & stat.S_ISUID and found.st_uid != os.geteuid():
+        return "set-user-ID bit"
+    if found.st_mode & stat.S_ISGID and found.st_mode & stat.S_IXGRP and found.st_gid != os.getegid():
+        return "set-group-ID bit"
+    given = _capabilities_of_file(binary) if os.getuid() else 0
+    return "file capabilities" if given and given & ~_own_capabilities() else ""
+
+
+def _capabilities_of_file(binary: str) -> int:
+    """Return which capabilities a file gives, as a set of bits (struct vfs_cap_data of linux/capability.h)."""
+    try:
+        value = os.getxattr(binary, "security.capability")
+    except OSError:  # none
+        return 0
+    # 32 bits of what it permits, and of what may be inherited, and the same again, behind the revision
+    return int.from_bytes(value[4:8], "little") | int.from_bytes(value[12:16], "little") << 32
+
+
+def _own_capabilities() -> int:
+    """Return which capabilities this process has, and a program keeps, for example by the ambient set."""
+    with open("/proc/self/status", "rb") as file:
+        return next((int(line[7:], 16) for line in file if line.startswith(b"CapPrm:")), 0)
+
+
 def usable_library() -> str:
     """Return the path of the library, checked for what would make the dynamic loader skip it.
 

@@ -131,6 +131,7 @@ def start(
     from wrapper.program import find_program
 
     program = find_program(command, environ)
+    _warn_of_privileges(program, settings)
     if not plan.needs_bridge:
         harden(settings)
         become(program, dict(plan.plain))
@@ -179,6 +180,18 @@ def start(
         say(f"{count} secrets in {memory.rung} memory by {rung}{in_files}, {(monotonic() - started) * 1000:.0f} ms")
     _look_again(program, rung, environ, settings)
     become(program, environment, held)
+
+
+def _warn_of_privileges(program: "Program", settings: "WrapperSettings") -> None:
+    """Say beforehand what the program itself can only report as a failure of its own."""
+    if settings.new_privileges or settings.quiet:
+        return
+    from wrapper.handoff import without_effect
+
+    what = without_effect(program.binary)
+    if what:
+        way = "give ambient ones (setpriv --ambient-caps)" if what == "file capabilities" else "see --new-privileges"
+        say(f"warning: {program.binary}: its {what} will have no effect, since nothing gains privileges here; {way}")
 
 
 def _look_again(program: "Program", rung: str, environ: "Mapping[str, str]", settings: "WrapperSettings") -> None:

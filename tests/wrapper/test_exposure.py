@@ -120,6 +120,26 @@ class TestNewPrivileges:
         assert "ambient" in errors
         assert launch(launches, certificates, [str(program), "SECRET"])[:2] == (0, "value\n")
 
+    @needs_root
+    @pytest.mark.parametrize("value", ["plain", SECRET["SECRET"]])
+    def test_a_program_that_would_gain_them_is_named_beforehand(
+        self, launches: Launches, certificates: Certificates, tmp_path: Path, value: str
+    ) -> None:
+        """What it says itself when it fails (`sudo: ... must be owned by uid 0 ...`) does not tell why."""
+        program = tmp_path / "true"
+        shutil.copy("/usr/bin/true", program)
+        os.chown(program, 65534, 65534)
+
+        for mode, what in ((0o4755, "set-user-ID bit"), (0o2755, "set-group-ID bit"), (0o755, "")):
+            program.chmod(mode)
+            status, _, errors = launch(launches, certificates, [str(program)], SECRET=value)
+            assert status == 0
+            assert (f"{program}: its {what} will have no effect" in errors) == bool(what)
+            assert ("no effect" in errors) == bool(what)
+            assert "no effect" not in launch(launches, certificates, [str(program)], "--quiet", SECRET=value)[2]
+        program.chmod(0o4755)
+        assert launch(launches, certificates, [str(program)], "--new-privileges", SECRET="plain")[0::2] == (0, "")
+
 
 class TestYama:
     @pytest.mark.parametrize(("content", "scope"), [(b"1\n", 1), (b"0\n", 0), (b"3", 3), (b"", None), (b"x", None)])
@@ -256,3 +276,17 @@ def test_plan_says_what_the_settings_give_up(launches: Launches) -> None:
     assert [line.split()[2] for line in done.stdout.splitlines() if line.startswith("gives up")] == [
         f"{option}:" for option in options
     ]
+
+
+@needs_root
+def test_plan_says_what_a_program_will_not_gain(launches: Launches, tmp_path: Path) -> None:
+    program = tmp_path / "true"
+    shutil.copy("/usr/bin/true", program)
+    os.chown(program, 65534, 65534)
+    program.chmod(0o4755)
+    for options, lost in ([], True), (["--new-privileges"], False):
+        done = subprocess.run(
+            [sys.executable, "-m", "cli", "plan", *options, "--", str(program)],
+            env=launches.environ("", {}), cwd=ROOT, capture_output=True, text=True, check=True, timeout=30,
+        )  # fmt: skip
+        assert ("loses     what its set-user-ID bit would give it" in done.stdout) == lost

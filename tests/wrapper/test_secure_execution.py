@@ -5,7 +5,7 @@ import shutil
 import struct
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -46,10 +46,10 @@ def launch(folder: Path) -> Iterator[Callable[..., subprocess.CompletedProcess[s
     launches = Launches(certificates)
     with FakeBridge(certificates.server(), bundle({"SECRET": PASSWORD.encode()})) as bridge:
 
-        def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
+        def run(*command: str | Path, more: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
             words = launches.command([str(word) for word in command])
             return subprocess.run(
-                [*AS_NOBODY, *words],
+                [*AS_NOBODY, *more, *words],
                 env=launches.environ(bridge.url, SECRET),
                 cwd=ROOT,
                 capture_output=True,
@@ -92,3 +92,19 @@ def test_a_script_whose_interpreter_has_file_capabilities_has_its_secret(
     done = launch(script)
 
     assert (done.returncode, done.stdout) == (0, f"{PASSWORD}\n"), done.stderr
+
+
+def test_that_its_capabilities_have_no_effect_is_said_unless_the_process_has_them(
+    folder: Path, launch: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    program = folder / "true"
+    shutil.copy("/usr/bin/true", program)
+    give_capability(program)
+    ambient = ["--inh-caps=+net_bind_service", "--ambient-caps=+net_bind_service"]
+
+    done, kept = launch(program), launch(program, more=ambient)
+
+    assert (done.returncode, kept.returncode) == (0, 0)
+    assert f"{program}: its file capabilities will have no effect" in done.stderr
+    assert "setpriv --ambient-caps" in done.stderr
+    assert "no effect" not in kept.stderr
