@@ -84,6 +84,16 @@ class ProxySettings:
             minimum=0.3,
         ),
     )
+    worker_start_timeout_s: float = setting(
+        60.0,
+        Rule(
+            "end and replace one of several processes that does not serve for so long after its start; if it is the first"
+            " start, give up",
+            unit="seconds",
+            why="what it asks OpenBao and the store at its start has deadlines of its own",
+            minimum=0.3,
+        ),
+    )
     share_port: bool = setting(
         False,  # noqa: FBT003 - the default
         Rule("whether several processes listen on one port", unit="true or false", why="SO_REUSEPORT"),

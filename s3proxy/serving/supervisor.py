@@ -37,7 +37,6 @@ _STEADY_S: Final = 60.0  # whoever has run for so long did not die of how it was
 _KILL_AFTER_S: Final = 5.0  # behind the drain timeout
 _ASK_TIMEOUT_S: Final = 3.0
 _ASK_EVERY_S: Final = 5.0
-_START_S: Final = 60.0
 _SHUTDOWN_S: Final = 1.0  # of the health port, behind the drain
 _METRICS_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"  # of prometheus_client; workers read it when they import that
 
@@ -83,7 +82,9 @@ class Supervisor:
             server = await listen(runner, self._settings.health_listen, name="health_listen", share_port=False)
             for number in range(1, self._settings.processes + 1):
                 self._workers[number] = self._begin(settings, number)
-            await asyncio.gather(*(worker.listening() for worker in self._workers.values()))
+            if not await self._all_listen():
+                await self._drain([])
+                return
             fields = {"s3": address, "health": ",".join(addresses_of(server))}
             log_event(_log, logging.INFO, "serving", fields | {"pid": os.getpid(), "processes": len(self._workers)})
             if self._settings.ready_fd >= 0:
@@ -93,6 +94,27 @@ class Supervisor:
             async with self._systemd.serving():
                 await self._stop.wait()
             await self._drain(care)
+
+    async def _all_listen(self) -> bool:
+        """Wait until all workers listen; return whether they do before the end was asked for.
+
+        Raises:
+            ConfigError: one cannot start, or does not come to it in time.
+        """
+        stopped = asyncio.create_task(self._stop.wait())
+        listening = asyncio.gather(*(worker.listening() for worker in self._workers.values()))
+        timeout_s = self._settings.worker_start_timeout_s
+        try:
+            await asyncio.wait({listening, stopped}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+            if listening.done():
+                await listening
+            elif not stopped.done():
+                msg = f"a process does not serve {timeout_s:g} seconds after its start"
+                raise ConfigError(msg, hint="see the log above; set worker_start_timeout_s higher if it is only slow")
+            return listening.done()
+        finally:
+            stopped.cancel()
+            listening.cancel()
 
     def _share(self, stack: contextlib.ExitStack | contextlib.AsyncExitStack) -> tuple[ProxySettings, str]:
         """Return the settings of a worker, and the address that all of them listen on.
@@ -118,12 +140,13 @@ class Supervisor:
 
     async def _replace_silent(self, number: int) -> None:
         """End a worker that does not answer for too long; connections of the kernel's choice would wait for it."""
+        settings = self._settings
         answered_at, watched = time.monotonic(), self._workers[number]
         while True:
-            await asyncio.sleep(min(_ASK_EVERY_S, self._settings.worker_timeout_s / 3))
+            await asyncio.sleep(min(_ASK_EVERY_S, settings.worker_timeout_s / 3))
             worker = self._workers[number]
             # One that does not listen yet may wait for OpenBao and the store, each with its own deadline.
-            timeout_s = self._settings.worker_timeout_s + (0 if worker.health_address else _START_S)
+            timeout_s = settings.worker_timeout_s if worker.health_address else settings.worker_start_timeout_s
             if worker is not watched or await self._get(worker, "/healthz") is not None:
                 answered_at, watched = time.monotonic(), worker
             elif time.monotonic() - answered_at > timeout_s and worker.exit_status is None:

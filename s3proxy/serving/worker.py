@@ -107,9 +107,8 @@ class Worker:
             self._process.terminate()
 
     def kill(self) -> None:
-        """End it at once."""
+        """End it at once. Its end is not waited for: what hangs in the kernel takes its time."""
         self._process.kill()
-        self._note_end()
 
     def _receive(self) -> None:
         """Hand on what the worker tells until it has ended."""

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -170,6 +170,49 @@ def test_a_worker_that_does_not_answer_is_replaced(tmp_path: Path, store: Seawee
         assert not gone(other)
         assert [event["worker_pid"] for event in events(proxy, "worker_silent")] == [stopped]
         wait_for(lambda: readiness(proxy)["workers"]["detail"] == "2 of 2 processes serve", "both to serve")
+
+
+def test_a_worker_that_hangs_before_it_listens_is_replaced(tmp_path: Path, store: SeaweedServer) -> None:
+    settings = {"processes": 2, "worker_start_timeout_s": 8.0}
+    with ProxyProcess(tmp_path / "proxy", store, settings=settings) as proxy:
+        victim, other = workers_of(proxy)
+        os.kill(victim, signal.SIGKILL)
+        wait_for(lambda: set(proxy.workers()) - {victim, other}, "a successor to begin")
+        (hanging,) = set(proxy.workers()) - {victim, other}
+        os.kill(hanging, signal.SIGSTOP)
+        wait_for(lambda: [event["worker_pid"] for event in events(proxy, "worker_silent")] == [hanging], "its end")
+        wait_for(lambda: readiness(proxy)["workers"]["detail"] == "2 of 2 processes serve", "another in its place")
+        assert hanging not in workers_of(proxy)
+        assert gone(hanging)
+        assert not gone(other)
+
+
+def begin_and_hang(proxy: ProxyProcess, log: IO[bytes]) -> "subprocess.Popen[bytes]":
+    """Begin a proxy whose workers are all stopped before they listen."""
+    command = [sys.executable, "-m", "s3proxy", f"--config={proxy.config_file}"]
+    proxy.process = subprocess.Popen(command, stdout=log, stderr=log)
+    wait_for(lambda: len(proxy.workers()) == 2, "both to begin")
+    for pid in proxy.workers():
+        os.kill(pid, signal.SIGSTOP)
+    return proxy.process
+
+
+@pytest.mark.parametrize("way", ["signal", "deadline"])
+def test_a_first_start_that_hangs_comes_to_an_end(tmp_path: Path, store: SeaweedServer, way: str) -> None:
+    wait_s = 3.0 if way == "deadline" else 600.0
+    settings = {"processes": 2, "worker_start_timeout_s": 60.0, "drain_timeout_s": 0.1}
+    with ProxyProcess(tmp_path / "proxy", store, settings=settings) as proxy:
+        proxy.stop()
+        config = proxy.config_file.read_text()
+        proxy.config_file.write_text(config.replace("start_timeout_s = 60.0", f"start_timeout_s = {wait_s}"))
+        with proxy.log_file.open("ab") as log:
+            parent = begin_and_hang(proxy, log)
+            workers = proxy.workers()
+            if way == "signal":
+                parent.terminate()
+            assert parent.wait(60) == (0 if way == "signal" else 2)
+        assert all(gone(pid) for pid in workers)
+        assert ("does not serve 3 seconds after its start" in proxy.log_file.read_text()) == (way == "deadline")
 
 
 def test_sigterm_drains_all(proxy: ProxyProcess, s3: Any) -> None:
