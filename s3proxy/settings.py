@@ -87,8 +87,8 @@ class ProxySettings:
     worker_start_timeout_s: float = setting(
         60.0,
         Rule(
-            "end and replace one of several processes that does not serve for so long after its start; if it is the first"
-            " start, give up",
+            "end and replace one of several processes that does not serve for so long after its start; give up if it is"
+            " the first start",
             unit="seconds",
             why="what it asks OpenBao and the store at its start has deadlines of its own",
             minimum=0.3,

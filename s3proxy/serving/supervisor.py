@@ -14,7 +14,7 @@ import socket
 import tempfile
 import time
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 import aiohttp
 from aiohttp import web
@@ -101,11 +101,12 @@ class Supervisor:
         Raises:
             ConfigError: one cannot start, or does not come to it in time.
         """
-        stopped = asyncio.create_task(self._stop.wait())
+        stopped = asyncio.ensure_future(self._stop.wait())
         listening = asyncio.gather(*(worker.listening() for worker in self._workers.values()))
         timeout_s = self._settings.worker_start_timeout_s
         try:
-            await asyncio.wait({listening, stopped}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+            both: set[asyncio.Future[Any]] = {listening, stopped}
+            await asyncio.wait(both, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
             if listening.done():
                 await listening
             elif not stopped.done():
