@@ -29,6 +29,7 @@ from s3proxy.front.sent import COPIES, sent_headers
 from s3proxy.front.signature import VERSION_2_PARAMETERS
 from strongroom.sealed.sizes import MAX_PARTS
 
+_PART_NUMBER: Final = re.compile(r"[1-9][0-9]{0,4}")  # one spelling of each: it is used, and sent on, as it came
 _MAY_BE_EMPTY: Final = frozenset({"versionId", "partNumber", "x-id"})
 _PREFIXES: Final = frozenset({"continuation-token", "key-marker", "marker", "prefix", "start-after"})
 _VERSION_IDS: Final = frozenset({"upload-id-marker", "version-id-marker", VERSION})
@@ -124,7 +125,7 @@ def _counted(operation: Operation, named: str, query: Query) -> Query:
 
 
 def _require_part_number(text: str) -> None:
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MAX_PARTS):
+    if _PART_NUMBER.fullmatch(text) is None or int(text) > MAX_PARTS:
         refuse_argument(f"Part number must be an integer between 1 and {MAX_PARTS}, inclusive", "partNumber", text)
 
 

@@ -131,6 +131,15 @@ def require_recent(signed_at: datetime, *, now: datetime) -> None:
         raise S3Error(code, msg, details=details)
 
 
+def http_date(text: str) -> datetime | None:
+    """Return a date as HTTP has it (RFC 9110, section 5.6.7) in UTC, or None if it is none."""
+    try:
+        date = parsedate_to_datetime(text)
+        return (date if date.tzinfo else date.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):  # the latter for what is beyond all calendars
+        return None
+
+
 def date_of(head: RequestHead) -> str:
     """Return when a request says it was made, as it is signed: ``x-amz-date``, or else ``Date``.
 
@@ -142,9 +151,8 @@ def date_of(head: RequestHead) -> str:
         text = head.header("x-amz-date")
         parse_timestamp(text, code=code)
         return text
-    try:  # RFC 9110, section 5.6.7
-        date = parsedate_to_datetime(head.header("date"))
-        return (date if date.tzinfo else date.replace(tzinfo=UTC)).astimezone(UTC).strftime(DATE_FORMAT)
-    except (ValueError, OverflowError):
+    date = http_date(head.header("date"))
+    if date is None:
         msg = "AWS authentication requires a valid Date or x-amz-date header"
-        raise S3Error(code, msg) from None
+        raise S3Error(code, msg)
+    return date.strftime(DATE_FORMAT)

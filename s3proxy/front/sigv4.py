@@ -149,12 +149,12 @@ class Verifier:
         require_same_day(given.signed.timestamp, given.signed.scope, code=QUERY_MALFORMED)
         _refuse_session_token(given.session_token + head.header("x-amz-security-token"))
         code = "AccessDenied"
-        if now > signed_at + timedelta(seconds=given.expires_s):
+        if now - signed_at > timedelta(seconds=given.expires_s):  # a sum could be beyond all calendars
             msg = "Request has expired"
             expiry = (signed_at + timedelta(seconds=given.expires_s)).strftime("%Y-%m-%dT%H:%M:%SZ")
             details = {"X-Amz-Expires": str(given.expires_s), "Expires": expiry}
             raise S3Error(code, msg, details=details)
-        if now < signed_at - MAX_SKEW:
+        if signed_at - now > MAX_SKEW:
             msg = "Request is not yet valid"
             raise S3Error(code, msg)
         in_header = "x-amz-content-sha256" in given.signed.signed_headers

@@ -3,10 +3,9 @@
 RFC 9110, section 13.2.2 gives the order; S3 compares strongly where it says so.
 """
 
-from email.utils import parsedate_to_datetime
-
 from s3proxy.front.errors import S3Error
 from s3proxy.front.head import RequestHead
+from s3proxy.front.scope import http_date
 
 
 def require_conditions(head: RequestHead, *, etag: str, last_modified: str, prefix: str = "") -> None:
@@ -32,7 +31,7 @@ def require_conditions(head: RequestHead, *, etag: str, last_modified: str, pref
         unchanged = _names(head.header(prefix + "if-none-match"), etag)
     else:
         since = head.header(prefix + "if-modified-since")
-        unchanged = bool(since) and _known(since) and not _after(last_modified, since)
+        unchanged = http_date(since) is not None and not _after(last_modified, since)
     if unchanged:
         if prefix:
             _failed("x-amz-copy-source-If-None-Match")
@@ -63,19 +62,10 @@ def _names(value: str, etag: str) -> bool:
     return "*" in candidates or etag in candidates or etag.strip('"') in candidates
 
 
-def _known(date: str) -> bool:
-    try:
-        parsedate_to_datetime(date)
-    except ValueError:
-        return False
-    return True
-
-
 def _after(date: str, other: str) -> bool:
-    try:
-        return parsedate_to_datetime(date) > parsedate_to_datetime(other)
-    except (ValueError, TypeError):
-        return False
+    """Return whether a date is after another; a malformed one counts for nothing."""
+    one, two = http_date(date), http_date(other)
+    return one is not None and two is not None and one > two
 
 
 def _failed(condition: str) -> None:

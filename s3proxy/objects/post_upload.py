@@ -6,12 +6,12 @@ stored.
 """
 
 import hashlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Final, NoReturn
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import SplitResult, urlencode, urlsplit
 
 from s3proxy.front.access import require_visible
 from s3proxy.front.body import Body
@@ -202,9 +202,8 @@ async def _answer(incoming: Incoming, upload: PostUpload, etag: str, headers: di
     bucket, key = incoming.call.bucket, upload.key
     location = incoming.location(key)
     answered = headers | {"Location": location}
-    target = upload.fields.get("success_action_redirect") or upload.fields.get("redirect", "")
-    url = urlsplit(target)
-    if url.scheme in {"http", "https"} and url.netloc:  # S3: what is no URL counts as nothing
+    url = _redirect_of(upload.fields)
+    if url is not None:
         query = urlencode({"bucket": bucket, "key": key, "etag": etag})
         whole = url._replace(query=f"{url.query}&{query}" if url.query else query).geturl()
         await incoming.respond(HTTPStatus.SEE_OTHER, answered | {"Location": whole})
@@ -216,6 +215,16 @@ async def _answer(incoming: Incoming, upload: PostUpload, etag: str, headers: di
         document = to_xml(node("PostResponse", *(node(name, text) for name, text in elements.items())), namespace="")
         answered["content-type"] = XML_TYPE
     await incoming.respond(status, answered, document)
+
+
+def _redirect_of(fields: Mapping[str, str]) -> SplitResult | None:
+    """Return where the client is sent afterwards. S3: what is no URL counts as nothing."""
+    target = fields.get("success_action_redirect") or fields.get("redirect", "")
+    try:
+        url = urlsplit(target)
+    except ValueError:
+        return None
+    return url if url.scheme in {"http", "https"} and url.netloc and target.isprintable() else None
 
 
 def _refuse(code: str, message: str) -> NoReturn:

@@ -75,3 +75,12 @@ def test_a_match_takes_the_etag_that_clients_know_and_no_other() -> None:
         require_match(value, ETAG)
     with pytest.raises(S3Error, match="did not hold"):
         require_match(OTHER, ETAG)
+
+
+@pytest.mark.parametrize("name", ["if-modified-since", "if-unmodified-since"])
+@pytest.mark.parametrize(
+    "date", ["Mon, 01 Jan 99999999999999999999 00:00:00 GMT", "Mon, 01 Jan 2024 00:00:00 +99999999999999999999", "x"]
+)
+def test_a_date_that_is_none_counts_for_nothing(name: str, date: str) -> None:
+    head = make_head("GET", "/bucket/key", [(name, date)])
+    require_conditions(head, etag='"e"', last_modified="Mon, 01 Jan 2024 00:00:00 GMT")

@@ -102,6 +102,17 @@ def test_answers(s3: Any, connection: http.client.HTTPConnection, proxy: ProxyPr
     assert (location.netloc, query["x"], query["bucket"], query["key"]) == ("example.com", ["1"], ["post"], ["answer"])
 
 
+@pytest.mark.parametrize(
+    "target", ["http://[", "http://\u2100/", "https://a.example/\x01", "https://a.example/\r\nX: y", "x"]
+)
+def test_what_is_no_url_to_go_on_to_counts_for_nothing(
+    s3: Any, connection: http.client.HTTPConnection, target: str
+) -> None:
+    answer, _ = send(connection, fields_of(s3, "no-url", success_action_redirect=target), b"1")
+    assert (answer.status, answer.getheader("X")) == (204, None)
+    assert s3.get_object(Bucket="post", Key="no-url")["Body"].read() == b"1"
+
+
 def test_tags_and_checksums(s3: Any, connection: http.client.HTTPConnection) -> None:
     tagging = "<Tagging><TagSet><Tag><Key>a</Key><Value>b c</Value></Tag></TagSet></Tagging>"
     sha256 = s3.put_object(Bucket="post", Key="same", Body=b"1", ChecksumAlgorithm="SHA256")["ChecksumSHA256"]

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from s3proxy.front.access import require_access
-from s3proxy.front.canonical import encode_path
+from s3proxy.front.canonical import encode_path, encode_text
 from s3proxy.front.credentials import ANONYMOUS, Grant, Principal, Right
 from s3proxy.front.errors import S3Error
 from s3proxy.front.head import make_head
@@ -392,3 +392,11 @@ def test_names_that_are_not_utf_8_are_refused_wherever_they_come_from(raw: str) 
         with pytest.raises(S3Error) as caught:
             classify(make_head("PUT" if headers else "GET", target, headers.items()))
         assert caught.value.code in {"InvalidURI", "InvalidArgument"}
+
+
+@pytest.mark.parametrize(
+    "text", ["0", "01", "10001", "100000", "00000000110001", "9" * 5000, "1 ", "+1", "1_0", "¹", ""]
+)
+def test_a_part_number_has_one_spelling(text: str) -> None:
+    assert code_of("PUT", f"/bucket/k?uploadId=u&partNumber={encode_text(text)}") == "InvalidArgument"
+    assert call_of("PUT", "/bucket/k?uploadId=u&partNumber=10000").query.get("partNumber") == "10000"

@@ -12,6 +12,7 @@ from s3proxy.front.credentials import Credential, Credentials, Principal
 from s3proxy.front.errors import S3Error
 from s3proxy.front.head import RequestHead, make_head
 from s3proxy.front.payload import Payload
+from s3proxy.front.scope import http_date
 from s3proxy.front.signing_keys import Scope, SigningKeys, derive_key
 from s3proxy.front.sigv4 import Verifier
 from strongroom.secret import Secret
@@ -366,3 +367,26 @@ def test_a_target_that_is_no_path_is_refused(target: str) -> None:
     with pytest.raises(S3Error) as caught:
         make_head("GET", target, [])
     assert caught.value.code == "InvalidURI"
+
+
+@pytest.mark.parametrize("date", ["99991231T235959Z", "00010101T000000Z"])
+def test_a_presigned_date_at_the_end_of_all_calendars_is_refused(date: str) -> None:
+    query = (
+        f"X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential={ACCESS_KEY_ID}%2F{date[:8]}%2Fus-east-1%2Fs3%2Faws4_request"
+        f"&X-Amz-Date={date}&X-Amz-Expires=604800&X-Amz-SignedHeaders=host&X-Amz-Signature={'0' * 64}"
+    )
+    with pytest.raises(S3Error) as caught:
+        verifier().verify(make_head("GET", f"/bucket/key?{query}", [("Host", HOST)]), now=NOW)
+    assert caught.value.code == "AccessDenied"
+
+
+@pytest.mark.parametrize(
+    "date",
+    ["Mon, 01 Jan 99999999999999999999 00:00:00 GMT", "Fri, 24 May 2013 00:00:00 +99999999999999999999", "", "x"],
+)
+def test_a_date_that_is_beyond_all_calendars_is_none(date: str) -> None:
+    assert http_date(date) is None
+    signed = sign_with_botocore("GET", "/bucket/key", headers={})
+    headers = [(name, value) for name, value in signed.headers if name != "x-amz-date"]
+    with pytest.raises(S3Error, match="valid Date"):
+        verifier().verify(make_head("GET", "/bucket/key", [*headers, ("Date", date)]), now=NOW)
