@@ -13,6 +13,7 @@ from s3proxy.store.numbers import number_in
 from s3proxy.store.slash_keys import is_kept_key, shown_key
 from strongroom.errors import PeerError, StrongroomError
 
+_MAX_EMPTY_PAGES: Final = 1000  # one after the other; S3 has some behind many deleted versions
 _MAX_PAGE_BYTES: Final = 6 << 20  # 1,000 names of 1,024 bytes, each byte percent-encoded, and room
 
 
@@ -49,13 +50,16 @@ async def list_objects(
     base = [("list-type", "2"), ("encoding-type", "url"), ("prefix", prefix)]
     place = [("start-after", start_after)] if start_after else []
     folders: list[str] = []  # in which the listing is
+    empty_pages = 0
     while True:
         request = StoreRequest(method="GET", bucket=bucket, query=(*base, *place))
         async with store.exchange(request) as response:
             if response.status != HTTPStatus.OK:
                 raise await store_error(response, bucket_asked=True)
             page = _parse(await read_all(response, _MAX_PAGE_BYTES))
-        for item in page.all("Contents"):
+        entries = page.all("Contents")
+        empty_pages = 0 if entries else empty_pages + 1
+        for item in entries:
             entry = _entry(item)
             while folders and not entry.key.startswith(folders[-1]):
                 folders.pop()
@@ -69,7 +73,7 @@ async def list_objects(
         token = page.get("NextContinuationToken")
         if page.get("IsTruncated") != "true":
             return
-        if not token or place == [("continuation-token", token)]:
+        if not token or place == [("continuation-token", token)] or empty_pages > _MAX_EMPTY_PAGES:
             msg = f"the store's list of {bucket} does not go on"
             raise PeerError(msg)
         place = [("continuation-token", token)]

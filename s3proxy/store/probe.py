@@ -28,6 +28,7 @@ _PREFIX: Final = "probe/"
 _CONTENT: Final = b"probe"
 _META: Final = "x-amz-meta-probe"
 _MAX_BYTES: Final = 1 << 16
+_MAX_LISTED: Final = 1000  # about twenty are written
 _OTHER_ETAG: Final = '"00000000000000000000000000000000"'
 _SAID: Final = {Known.YES: True, Known.NO: False, Known.AUTO: None}
 _WRONG: Final = "AAAAAAAAAAA="
@@ -171,7 +172,13 @@ class StoreProbe:
         return frozenset(title for title, key in samples.items() if key not in listed)
 
     async def _listed(self, prefix: str) -> set[str]:
-        return {item.key async for item in list_objects(self._store, self._bucket.name, prefix=prefix)}
+        listed: set[str] = set()
+        async for item in list_objects(self._store, self._bucket.name, prefix=prefix):
+            listed.add(item.key)
+            if len(listed) > _MAX_LISTED:
+                msg = "the store lists more than was written"
+                raise PeerError(msg)
+        return listed
 
     async def _put(self, key: str, headers: dict[str, str] | None = None) -> bool:
         """Write, and return whether the store has taken it.

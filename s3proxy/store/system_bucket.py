@@ -4,7 +4,7 @@ from http import HTTPStatus
 
 from s3proxy.store.client import Store, StoreRequest
 from s3proxy.store.errors import store_error
-from strongroom.errors import PeerError
+from strongroom.errors import PeerError, UnavailableError
 
 
 class SystemBucket:
@@ -19,13 +19,22 @@ class SystemBucket:
         """Write an object; make the bucket if there is none.
 
         Raises:
-            StrongroomError: the store cannot be reached, or refuses.
+            StrongroomError: the store cannot be reached, refuses, or has not got the bucket even then.
         """
         headers = {"content-type": content_type}
         request = StoreRequest(method="PUT", bucket=self.name, key=key, headers=headers, body=body)
-        if await self._send(request) == HTTPStatus.NOT_FOUND:
-            await self.make()
-            await self._send(request)
+        async with self._store.exchange(request) as response:
+            if response.status == HTTPStatus.OK:
+                return
+            if response.status != HTTPStatus.NOT_FOUND:
+                raise await store_error(response)
+        await self.make()
+        async with self._store.exchange(request) as response:
+            if response.status == HTTPStatus.NOT_FOUND:  # what is not there must not count as kept
+                msg = f"the store has no bucket {self.name} yet, which was just made"
+                raise UnavailableError(msg, hint="make it, or set system_bucket to one that exists")
+            if response.status != HTTPStatus.OK:
+                raise await store_error(response)
 
     async def make(self) -> None:
         """Make the bucket, if another proxy has not.
@@ -40,9 +49,3 @@ class SystemBucket:
             error = await store_error(response)
         msg = f"the store has no bucket {self.name} for the proxy's own objects, and does not let it make one"
         raise PeerError(msg, hint=f"make it, or set system_bucket to one that exists ({error.code})")
-
-    async def _send(self, request: StoreRequest) -> int:
-        async with self._store.exchange(request) as response:
-            if response.status not in {HTTPStatus.OK, HTTPStatus.NOT_FOUND}:
-                raise await store_error(response)
-            return response.status

@@ -14,7 +14,8 @@ from s3proxy.store.connections import Timeouts
 from s3proxy.store.errors import error_in
 from s3proxy.store.listing import list_objects
 from s3proxy.store.numbers import number_in
-from strongroom.errors import PeerError
+from s3proxy.store.system_bucket import SystemBucket
+from strongroom.errors import PeerError, UnavailableError
 from strongroom.secret import Secret
 from tests.s3proxy.test_store_connections import Serve, Server, in_a_loop, serving
 
@@ -28,15 +29,17 @@ def store_at(server: Server) -> Store:
     return Store(f"http://127.0.0.1:{server.port}", lambda: credential, region="r", timeouts=timeouts, connections=4)
 
 
-def answering(*documents: str) -> Serve:
-    """Return what answers with one document after the other, and from the last on with the first again."""
+def answering(*documents: str, statuses: tuple[int, ...] = (200,)) -> Serve:
+    """Return what answers with one document and status after the other, and from the last on with the first again."""
     place = count()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while True:
-            await reader.readuntil(b"\r\n\r\n")
-            body = documents[next(place) % len(documents)].encode()
-            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+            head = (await reader.readuntil(b"\r\n\r\n")).lower()
+            await reader.readexactly(int(head.partition(b"content-length: ")[2].partition(b"\r")[0] or b"0"))
+            turn = next(place)
+            body, status = documents[turn % len(documents)].encode(), statuses[turn % len(statuses)]
+            writer.write(b"HTTP/1.1 %d Told\r\nContent-Length: %d\r\n\r\n%s" % (status, len(body), body))
 
     return serve
 
@@ -66,6 +69,34 @@ async def test_a_list_of_objects_without_sizes_is_refused(size: str) -> None:
         for _ in range(2):
             with pytest.raises(PeerError, match="without its name or size"):
                 _ = [one async for one in list_objects(store, "b")]
+        await store.close()
+
+
+@pytest.mark.timeout(60)
+@in_a_loop
+async def test_a_list_of_empty_pages_comes_to_an_end() -> None:
+    pages = [
+        f"<ListBucketResult><IsTruncated>true</IsTruncated><NextContinuationToken>{token}</NextContinuationToken>"
+        "</ListBucketResult>"
+        for token in "ab"
+    ]
+    async with serving(answering(*pages)) as server:
+        store = store_at(server)
+        with pytest.raises(PeerError, match="does not go on"):
+            _ = [one async for one in list_objects(store, "b")]
+        await store.close()
+
+
+@in_a_loop
+async def test_what_the_store_has_no_bucket_for_does_not_count_as_kept() -> None:
+    async with serving(answering("", statuses=(404, 200, 404))) as server:  # the object, its bucket, the object again
+        store = store_at(server)
+        with pytest.raises(UnavailableError, match="just made"):
+            await SystemBucket(store, "system").put("k", b"x")
+        await store.close()
+    async with serving(answering("", statuses=(404, 200, 200))) as server:
+        store = store_at(server)
+        await SystemBucket(store, "system").put("k", b"x")
         await store.close()
 
 
