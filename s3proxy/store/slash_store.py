@@ -106,12 +106,16 @@ class SlashStore(Store):
         goal, conditional = _kept(request), _is_conditional(request)
         if (request.is_empty or conditional) and not await self._has_content(request.bucket, request.key):
             goal = await self._onto_directory(request) if conditional else request
+        # Of copies 200 is not the end.
+        is_last = request.method == "PUT" and goal.key != request.key and _SOURCE not in (request.headers or {})
         async with self.send(goal) as answer:
-            yield answer
-        done = answer.status == HTTPStatus.OK and request.method == "PUT"
-        if done and goal.key != request.key and _SOURCE not in (request.headers or {}):  # of copies 200 is not the end
-            with contextlib.suppress(StrongroomError):  # reads do not see it any more, lists could
-                await self._drop_directory(request.bucket, request.key)
+            if not is_last or answer.status != HTTPStatus.OK:
+                yield answer
+                return
+            await read_all(answer, _MAX_ERROR_BYTES)
+        with contextlib.suppress(StrongroomError):  # reads do not see it any more, lists could
+            await self._drop_directory(request.bucket, request.key)
+        yield answer  # not before: what the client puts there next must not be dropped
 
     async def _onto_directory(self, request: StoreRequest) -> StoreRequest:
         """Return a conditional write of content where there is none: what it is compared with is the directory.

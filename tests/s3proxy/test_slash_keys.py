@@ -3,6 +3,7 @@
 import contextlib
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from s3proxy.store.capabilities import Capabilities
 from s3proxy.store.slash_keys import SEGMENT, kept_key, shown_key
 from strongroom.errors import UnavailableError
 from tests.s3proxy.conftest import client_of
+from tests.support.store_relay import StoreRelay
 
 POLICY = """
 [[policy]]
@@ -91,6 +93,19 @@ def test_content_takes_the_place_of_a_folder_and_the_reverse(s3: Any, bare: Any,
     assert (body(s3, bucket, "d/"), listed(s3, bucket)) == (b"content", [("d/", 7)])
     s3.put_object(**name, Body=b"")
     assert (body(s3, bucket, "d/"), listed(s3, bucket)) == (b"", [("d/", 0)])
+
+
+def test_a_write_is_answered_after_the_directory_is_gone(tmp_path: Path, store: SeaweedServer, bucket: str) -> None:
+    """Or else what the client has put there by then would go with it."""
+    with StoreRelay(store.address) as relay:
+        settings = {"store_address": relay.address}
+        with ProxyProcess(tmp_path, store, policy=POLICY, settings=settings) as proxy:
+            client = client_of(proxy.url, proxy.access_key, proxy.secret_key)
+            relay.exchanges.clear()
+            client.put_object(Bucket=bucket, Key="d/", Body=b"content")
+            asked = [one for one in relay.exchanges if one.target.startswith(f"/{bucket}/d/")]
+            assert [(one.method, one.status) for one in asked] == [("PUT", 200), ("DELETE", 204)]
+            client.close()
 
 
 def test_what_a_program_beside_the_proxy_makes_of_the_directory_is_no_second_entry(
