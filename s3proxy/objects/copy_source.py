@@ -15,10 +15,12 @@ from s3proxy.front.operations import Call
 from s3proxy.keys.policies import Policies, Policy
 from s3proxy.multipart.read import MultipartReader
 from s3proxy.objects.conditions import require_conditions
-from s3proxy.objects.open import Found, Name, ObjectFinder, Plaintext
+from s3proxy.objects.open import Found, Name, ObjectFinder, Plaintext, range_begin_of
 from s3proxy.objects.read import opened_pieces
 from s3proxy.store.client import Store, StoreRequest
+from s3proxy.store.connections import StoreAnswer
 from s3proxy.store.errors import reread_error, store_error
+from strongroom.errors import PeerError
 from strongroom.sealed.ranges import RangePlan, plan_range
 
 _OWNER: Final = "x-amz-expected-bucket-owner"
@@ -115,11 +117,28 @@ class SourceReader:
             if response.status not in {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT}:
                 raise await reread_error(response)
             if isinstance(found, Plaintext):
-                async for data in response.content.iter_any():
-                    yield memoryview(data)
+                async for piece in _exactly(response, first, last - first + 1):
+                    yield piece
             else:
                 async for piece in opened_pieces(found, plan, response):
                     yield piece
+
+
+async def _exactly(response: StoreAnswer, first: int, length: int) -> AsyncIterator[memoryview]:
+    """Give the bytes that were asked for of what no seal tells the place and the end of.
+
+    Raises:
+        PeerError: the store answers with others, or with more or fewer.
+    """
+    left = length if range_begin_of(response.headers) == first else -1
+    async for data in response.content.iter_any():
+        left -= len(data)
+        if left < 0:
+            break
+        yield memoryview(data)
+    if left:
+        msg = "the store answers with another range than was asked for"
+        raise PeerError(msg)
 
 
 def require_unsealed(source: Source) -> None:
