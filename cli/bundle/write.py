@@ -13,6 +13,9 @@ from strongroom.errors import ConfigError
 # 1980-01-01, the first day that zip archives know. Which files are newer says nothing: Python does not ask here.
 _TIME_S = 315_532_800
 
+# What is in the temporary place: the bundle, and what it takes the place of.
+_NEW, _OLD = "new", "old"
+
 
 def write(files: Mapping[str, File], directory: Path, *, force: bool, check: Callable[[Path], None]) -> None:
     """Write a bundle.
@@ -32,15 +35,18 @@ def write(files: Mapping[str, File], directory: Path, *, force: bool, check: Cal
     directory = Path(os.path.abspath(directory))  # noqa: PTH100 - no link is to be resolved here
     is_mounted = os.path.ismount(directory)
     try:
-        _require_fit(directory, force=force)
+        unfinished = _unfinished(directory) if is_mounted else []
+        _require_fit(directory, files, unfinished, force=force)
         beside = directory if is_mounted else directory.parent
         beside.mkdir(parents=True, exist_ok=True)
         with _temporary(beside, f".{directory.name}-") as place:
-            whole = place / "new"
+            whole = place / _NEW
             _write_tree(files, whole)
             check(whole)
             if is_mounted:
                 _move_in(whole, directory, place)
+                for left in unfinished:
+                    shutil.rmtree(left, ignore_errors=True)
             else:
                 _take_place(whole, directory, place)
     except OSError as error:
@@ -48,22 +54,39 @@ def write(files: Mapping[str, File], directory: Path, *, force: bool, check: Cal
         raise ConfigError(msg, hint="choose a directory that can be written") from None
 
 
-def _require_fit(directory: Path, *, force: bool) -> None:
+def _require_fit(directory: Path, files: Mapping[str, File], unfinished: list[Path], *, force: bool) -> None:
     if not directory.exists():
         return
     if not directory.is_dir():
         msg = f"{directory}: is not a directory"
         raise ConfigError(msg)
-    present = {path.name for path in directory.iterdir()} - {"lost+found"}
-    if not present:
+    present = {path.name for path in directory.iterdir()} - {"lost+found"} - {path.name for path in unfinished}
+    if not present and not unfinished:
         return
     if {LAUNCHER, MANIFEST} <= present:
         if not force:
             msg = f"{directory}: holds a bundle already"
             raise ConfigError(msg, hint="--force replaces it")
         return
+    if unfinished and present <= {Path(path).parts[0] for path in files}:
+        if not force:
+            msg = f"{directory}: holds a bundle of which the writing was interrupted, or still goes on"
+            raise ConfigError(msg, hint="--force replaces it")
+        return
     msg = f"{directory}: is not empty, and holds no bundle that could be replaced"
     raise ConfigError(msg, hint="choose another directory")
+
+
+def _unfinished(directory: Path) -> list[Path]:
+    """Return the places in a volume where somebody wrote a bundle and was killed; nothing else is in them."""
+    return [
+        path
+        for path in directory.iterdir()
+        if path.name.startswith(f".{directory.name}-")
+        and path.is_dir()
+        and not path.is_symlink()
+        and {inner.name for inner in path.iterdir()} <= {_NEW, _OLD}
+    ]
 
 
 @contextlib.contextmanager
@@ -95,7 +118,7 @@ def _take_place(whole: Path, directory: Path, place: Path) -> None:
     if not directory.exists() or not any(directory.iterdir()):
         whole.rename(directory)  # over an empty directory too (rename(2))
         return
-    old = place / "old"
+    old = place / _OLD
     directory.rename(old)
     try:
         whole.rename(directory)
@@ -105,7 +128,7 @@ def _take_place(whole: Path, directory: Path, place: Path) -> None:
 
 
 def _move_in(whole: Path, directory: Path, place: Path) -> None:
-    old = place / "old"
+    old = place / _OLD
     old.mkdir()
     names = sorted(path.name for path in whole.iterdir())
     names.sort(key=lambda name: name == LAUNCHER)  # the last to come

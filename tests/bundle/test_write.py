@@ -99,29 +99,87 @@ def test_a_bundle_that_fails_its_check_leaves_what_was_there(tmp_path: Path) -> 
     assert contents(tmp_path) == before
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
-def test_a_volume_is_filled_without_replacing_it(tmp_path: Path) -> None:
-    script = """
-import sys
-from pathlib import Path
-from tests.bundle.test_write import FILES, no_check, write
-from cli.bundle.manifest import File
-volume = Path(sys.argv[1])
-write({**FILES, "lib/old": File(b"old")}, volume, force=False, check=no_check)
-write(FILES, volume, force=True, check=no_check)
-print(sorted(str(path.relative_to(volume)) for path in volume.rglob("*")))
-"""
+def in_a_volume(tmp_path: Path, script: str) -> "subprocess.CompletedProcess[str]":
+    """Run Python code with ``volume`` as the path of a directory on which a volume is mounted."""
     root = Path(__file__).resolve().parents[2]
     (tmp_path / "volume").mkdir()
     mounted = 'mount -t tmpfs none "$1" && exec "$2" -c "$3" "$1"'
-    python = root / ".venv/bin/python"
-    result = subprocess.run(
-        ["unshare", "--mount", "sh", "-c", mounted, "sh", tmp_path / "volume", python, script],
-        cwd=root,
-        capture_output=True,
-        text=True,
-        check=False,
+    begin = """
+import os, sys
+from pathlib import Path
+from tests.bundle.test_write import FILES, ConfigError, no_check, write
+from cli.bundle.manifest import File
+volume = Path(sys.argv[1])
+"""
+    end = "\nprint(sorted(str(path.relative_to(volume)) for path in volume.rglob('*')))\n"
+    return subprocess.run(
+        ["unshare", "--mount", "sh", "-c", mounted, "sh", tmp_path / "volume", root / ".venv/bin/python",
+         begin + script + end],
+        cwd=root, capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+
+
+WHOLE = "['lib', 'lib/python3', 'lib/python3/a.pyc', 'manifest.json', 'strongroom']\n"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
+def test_a_volume_is_filled_without_replacing_it(tmp_path: Path) -> None:
+    result = in_a_volume(
+        tmp_path,
+        """
+write({**FILES, "lib/old": File(b"old")}, volume, force=False, check=no_check)
+write(FILES, volume, force=True, check=no_check)
+""",
     )
-    assert result.stdout == "['lib', 'lib/python3', 'lib/python3/a.pyc', 'manifest.json', 'strongroom']\n", (
-        result.stderr
+    assert result.stdout == WHOLE, result.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
+@pytest.mark.parametrize("moved", range(4), ids=lambda moved: f"{moved} names were in place")
+@pytest.mark.parametrize("earlier", [False, True], ids=["empty", "replacing"])
+def test_a_volume_whose_filling_was_killed_is_filled_by_force(tmp_path: Path, moved: int, *, earlier: bool) -> None:
+    """An init container that ran out of memory is started again with the same volume."""
+    result = in_a_volume(
+        tmp_path,
+        f"""
+if {earlier}:
+    write({{**FILES, "lib/old": File(b"old")}}, volume, force=False, check=no_check)
+if os.fork() == 0:
+    rename, left = Path.rename, [{moved} + ({earlier} and 3)]
+    def dies(self, target):
+        if not left[0]:
+            os._exit(9)
+        left[0] -= 1
+        return rename(self, target)
+    Path.rename = dies
+    write(FILES, volume, force=True, check=no_check)
+    os._exit(1)
+_, status = os.wait()
+assert {moved} == 3 or os.waitstatus_to_exitcode(status) == 9, status
+if {moved} < 3:
+    try:
+        write(FILES, volume, force=False, check=no_check)
+    except ConfigError as error:
+        assert "interrupted" in error.message or "already" in error.message, error.message
+    else:
+        raise AssertionError("it was not asked for by --force")
+write(FILES, volume, force=True, check=no_check)
+""",
     )
+    assert result.stdout == WHOLE, result.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
+def test_a_volume_with_something_of_others_beside_is_left_alone(tmp_path: Path) -> None:
+    result = in_a_volume(
+        tmp_path,
+        """
+(volume / ".volume-x" / "new").mkdir(parents=True)
+(volume / "mine").mkdir()
+try:
+    write(FILES, volume, force=True, check=no_check)
+except ConfigError as error:
+    assert "is not empty" in error.message
+""",
+    )
+    assert result.stdout == "['.volume-x', '.volume-x/new', 'mine']\n", result.stderr
