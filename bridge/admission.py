@@ -1,54 +1,25 @@
-"""What callers may take of the bridge: places and bytes. Who wants more is refused at once.
-
-However many identities there are, they leave something for another one: each may have three quarters of what the
-others leave, and an eighth of all is for those who have nothing yet.
-"""
+"""What callers may take of the bridge: places and bytes. Who wants more than its share is refused at once."""
 
 import contextlib
-import math
-from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 
-from strongroom.errors import UnavailableError
-
-_SHARE_OF_ONE = 0.75  # of what the others leave: a rollout is one identity, and others must get in beside it
-_KEPT_SHARE = 0.125  # for the first request of an identity, of whatever size
-
-
-class BusyError(UnavailableError):
-    """More is asked of the bridge than it takes at once."""
-
-
-@dataclass(frozen=True)
-class Capacity:
-    """What all requests together may take.
-
-    Attributes:
-        requests: at work at once.
-        bodies_bytes: of their bodies.
-        body_s: seconds for one body to arrive.
-        retry_after_s: the pause asked of callers for whom there is no room.
-    """
-
-    requests: int
-    bodies_bytes: int
-    body_s: float
-    retry_after_s: float
+from bridge.room import Room, Rooms
+from bridge.shares import Capacity, Shares
 
 
 class Places:
-    """The requests at work and the bytes of their bodies."""
+    """The requests at work, the bytes of their bodies, and the room for their answers."""
 
     def __init__(self, capacity: Capacity) -> None:
         """Begin with none."""
         pause_s = capacity.retry_after_s
         self._requests = Shares(capacity.requests, "requests", retry_after_s=pause_s)
         self._bytes = Shares(capacity.bodies_bytes, "bytes of requests", retry_after_s=pause_s)
+        self._rooms = Rooms(capacity)
 
     @contextlib.contextmanager
-    def take(self, identity: str, size: int) -> Iterator[None]:
-        """Hold a place and some bytes for an identity.
+    def take(self, identity: str, size: int) -> Iterator[Room]:
+        """Hold a place and some bytes for an identity; gives the room for what is read and answered.
 
         Raises:
             BusyError: there is no room, or the identity has its share.
@@ -58,59 +29,10 @@ class Places:
         self._bytes.require(identity, size, is_first=is_first)
         self._requests.add(identity, 1)
         self._bytes.add(identity, size)
+        room = Room(self._rooms, identity, lambda: self._requests.of(identity) == 1)
         try:
-            yield
+            yield room
         finally:
+            room.close()
             self._requests.add(identity, -1)
             self._bytes.add(identity, -size)
-
-
-class Shares:
-    """An amount of something that identities share."""
-
-    def __init__(self, most: int, what: str, *, retry_after_s: float) -> None:
-        """Begin with nothing taken.
-
-        Args:
-            most: that there is.
-            what: it is, for messages.
-            retry_after_s: the pause asked of callers for whom there is nothing.
-        """
-        self._most = most
-        self._what = what
-        self._retry_after_s = retry_after_s
-        self._taken = 0
-        self._of: Counter[str] = Counter()
-
-    def of(self, identity: str) -> int:
-        """Return how much an identity has."""
-        return self._of[identity]
-
-    def require(self, identity: str, wanted: int, *, is_first: bool) -> None:
-        """Return if an identity may have so much more.
-
-        Args:
-            identity: that wants it.
-            wanted: how much.
-            is_first: whether it is for the only request of this identity.
-
-        Raises:
-            BusyError: there is not so much left, or the identity has its share.
-        """
-        if self._taken + wanted > self._most:
-            msg = f"the bridge is at work on {self._taken} {self._what}, and takes {self._most}"
-            raise BusyError(msg, hint="come back later", retry_after_s=self._retry_after_s)
-        own = self._of[identity]
-        others = self._taken - own
-        kept = math.ceil(self._most * _KEPT_SHARE)
-        share = max(0, min(math.ceil((self._most - others) * _SHARE_OF_ONE), self._most - others - kept))
-        if own + wanted > share and not is_first:
-            msg = f"the bridge is at work on {own} {self._what} of this identity, and takes {share}"
-            raise BusyError(msg, hint="come back later; the rest is kept for others", retry_after_s=self._retry_after_s)
-
-    def add(self, identity: str, amount: int) -> None:
-        """Count an amount that was taken, or a negative one that was given back."""
-        self._taken += amount
-        self._of[identity] += amount
-        if not self._of[identity]:
-            del self._of[identity]

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from bridge.admission import BusyError, Capacity
+from bridge.shares import BusyError, Capacity
 from strongroom.errors import StrongroomError
 
 _SHARE = 0.25  # of the places for requests

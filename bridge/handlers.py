@@ -10,16 +10,18 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from bridge.admission import Capacity, Places
+from bridge.admission import Places
 from bridge.arrivals import Arrivals, SlowBodyError
 from bridge.callers import Callers
 from bridge.large_answer import InPieces, in_pieces
 from bridge.metrics import Metrics
 from bridge.offload import compute
 from bridge.record import Caller, Operation
+from bridge.room import Room
 from bridge.service import RefusedError, Service
 from bridge.settings import BridgeSettings
 from bridge.shape import require_modest
+from bridge.shares import Capacity
 from strongroom.bundle import (
     BUNDLE_URL_PATH,
     FILES_MEDIA_TYPE,
@@ -73,7 +75,7 @@ _BYTES_OF_AN_ENTRY = 80  # in a request, about
 _SMALL_BODY_BYTES = 8 << 10  # of whatever form, it becomes some 200 KiB at most; most requests are smaller
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-Operate = Callable[[Caller, BundleRequest], Awaitable[web.StreamResponse]]
+Operate = Callable[[Caller, BundleRequest, Room], Awaitable[web.StreamResponse]]
 
 
 def problem_of(error: StrongroomError) -> Problem:
@@ -107,15 +109,15 @@ class Front:
         return app
 
     async def _bundle(self, request: web.Request) -> web.StreamResponse:
-        async def answer(caller: Caller, asked: BundleRequest) -> web.StreamResponse:
-            body = await self._service.bundle(caller, asked)
+        async def answer(caller: Caller, asked: BundleRequest, room: Room) -> web.StreamResponse:
+            body = await self._service.bundle(caller, asked, room)
             media_type = FILES_MEDIA_TYPE if asked.has_files else REGION_MEDIA_TYPE
             return web.Response(body=body, content_type=media_type)  # a bytes body sets Content-Length
 
         return await self._admit(request, Operation.BUNDLE, answer)
 
     async def _plan(self, request: web.Request) -> web.StreamResponse:
-        async def answer(caller: Caller, asked: BundleRequest) -> web.StreamResponse:
+        async def answer(caller: Caller, asked: BundleRequest, _: Room) -> web.StreamResponse:
             return web.Response(body=await self._service.plan(caller, asked), content_type="application/json")
 
         return await self._admit(request, Operation.PLAN, answer)
@@ -137,9 +139,9 @@ class Front:
             body = await self._read(request)
         else:
             body = await self._arrivals.wait_for(identity, lambda: self._read(request))
-        request["place"].enter_context(self._places.take(identity, len(body)))
+        room = request["place"].enter_context(self._places.take(identity, len(body)))
         asked = await compute(len(body) // _BYTES_OF_AN_ENTRY, lambda: _decode(body))
-        return await answer(caller, asked)
+        return await answer(caller, asked, room)
 
     async def _read(self, request: web.Request) -> bytes:
         try:
@@ -213,6 +215,9 @@ def _capacity(settings: BridgeSettings) -> Capacity:
     return Capacity(
         requests=settings.max_requests,
         bodies_bytes=settings.max_bodies_bytes,
+        answers_bytes=settings.most_answers_bytes,
+        answer_bytes=settings.most_read_bytes,
+        room_s=settings.request_timeout_s / 2,  # before the deadline of all reads, so that the caller hears the reason
         body_s=settings.body_timeout_s,
         retry_after_s=settings.retry_after_s,
     )

@@ -5,6 +5,7 @@ Lists what failed and what to record.
 
 import dataclasses
 import enum
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -18,6 +19,7 @@ from strongroom.problem import DENIED, MISSING, UNDELIVERABLE, Failure
 from strongroom.reference import Reference, is_env_name
 
 _DECISIONS = {DENIED: Decision.DENIED, MISSING: Decision.MISSING, UNDELIVERABLE: Decision.UNDELIVERABLE}
+_UTF8_BYTES = 2  # of a text, at most, for each of its bytes in memory
 _NO_KEY = "there is no key {key!r} in {path}"
 
 
@@ -32,11 +34,31 @@ Outcomes = Mapping[Place, Reading | StrongroomError]
 Require = Callable[[str, str], None]
 
 
-def places_of(request: BundleRequest) -> list[Place]:
-    """Return what must be read, each once."""
-    places = [Place(ref.path, ref.version) for entry in request.entries for ref in entry.references]
-    places += [Place(source.path, 0) for source in request.from_paths]
-    return list(dict.fromkeys(places))
+def reads_of(request: BundleRequest) -> dict[Place, frozenset[str] | None]:
+    """Return what must be read, each once, and the keys that are wanted of it, or None for all."""
+    wanted: dict[Place, set[str]] = {}
+    for entry in request.entries:
+        for ref in entry.references:
+            wanted.setdefault(Place(ref.path, ref.version), set()).add(ref.key)
+    whole = dict.fromkeys(Place(source.path, 0) for source in request.from_paths)
+    return {place: frozenset(keys) for place, keys in wanted.items()} | whole
+
+
+def most_bytes(request: BundleRequest, outcomes: Outcomes) -> int:
+    """Return what the values of a request may have together, at most."""
+    size = 0
+    for entry in request.entries:
+        for part in entry.parts:
+            if isinstance(part, str):
+                size += len(part.encode())
+                continue
+            found = outcomes[Place(part.path, part.version)]
+            value = found.data.get(part.key) if isinstance(found, Reading) else None
+            size += _UTF8_BYTES * sys.getsizeof(value if value is not None else part.default)
+    for source in request.from_paths:
+        found = outcomes[Place(source.path, 0)]
+        size += _UTF8_BYTES * found.size_bytes if isinstance(found, Reading) else 0
+    return size
 
 
 @dataclass
@@ -94,7 +116,7 @@ def resolve(request: BundleRequest, outcomes: Outcomes, require: Require, *, kep
 
     Args:
         request: what was asked for; the policy has allowed its references.
-        outcomes: the reading or the error of each of ``places_of(request)``.
+        outcomes: the reading or the error of each of ``reads_of(request)``.
         require: the policy, for the keys of whole paths; raises DeniedError.
         kept_bytes: of values, at least as many as are ever delivered.
     """

@@ -3,7 +3,6 @@
 ``bundle``: decide on every reference, and only if none is denied read, resolve, record, answer. ``plan``: decide only.
 """
 
-import asyncio
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,17 +10,17 @@ from secrets import randbits
 from typing import Protocol
 
 from bridge.decide import denials, encode_plan
+from bridge.gather import SecretSource, read_all
 from bridge.offload import INLINE_ITEMS, compute, items_of
 from bridge.policy import Policy
 from bridge.record import AuditRecord, Caller, Decision, summed_up
-from bridge.resolve import Place, Resolution, places_of, resolve
+from bridge.resolve import Place, Resolution, most_bytes, reads_of, resolve
+from bridge.room import Room
 from strongroom import region
 from strongroom.answer import Layout, encode_layout
 from strongroom.bundle import BundleRequest
 from strongroom.errors import (
     DeniedError,
-    NotFoundError,
-    PeerError,
     StrongroomError,
     UnavailableError,
     UndeliverableError,
@@ -51,20 +50,6 @@ class RefusedError(StrongroomError):
         """The cause that counts most: a denial, then something missing, then something undeliverable."""
         causes = {failure.cause for failure in self.failures}
         return next(cause for cause in (DENIED, MISSING, UNDELIVERABLE) if cause in causes)
-
-
-class SecretSource(Protocol):
-    """Where secrets are read."""
-
-    async def read(self, path: str, version: int) -> Reading:
-        """Read one path, version 0 for the newest.
-
-        Raises:
-            NotFoundError: there is no such mount, path or version.
-            DeniedError: the source's own rules do not let the bridge read it.
-            UndeliverableError: the path is not a key-value secret.
-            UnavailableError: the source cannot be reached or is too slow.
-        """
 
 
 class AuditTrail(Protocol):
@@ -107,6 +92,11 @@ class Limits:
     reading_s: float = 8.0
     reads_at_once: int = 8
 
+    @property
+    def answer_bytes(self) -> int:
+        """Most that all values of one answer may have."""
+        return self.region_bytes + self.files_bytes
+
 
 class Service:
     """The operations."""
@@ -143,13 +133,18 @@ class Service:
         """
         await self._record(caller, [AuditRecord("", "", "", 0, Decision.DENIED, refusal.message)])
 
-    async def bundle(self, caller: Caller, request: BundleRequest) -> bytes:
+    async def bundle(self, caller: Caller, request: BundleRequest, room: Room) -> bytes:
         """Return all that ``request`` asks for: the region image, or, if it has files, all of ``strongroom.answer``.
+
+        Args:
+            caller: who asks.
+            request: for what.
+            room: for what is read and answered; the caller of this method closes it when the answer is taken.
 
         Raises:
             RefusedError: some references are denied, missing or undeliverable; nothing is handed over.
             UndeliverableError: all together is too much for a region, or for files.
-            UnavailableError: OpenBao or the audit log does not work now.
+            UnavailableError: OpenBao or the audit log does not work now, or others hold all room for answers.
             PeerError: OpenBao answers nonsense.
         """
         policy = self._policies.policy  # one policy for the whole request, even if it is replaced meanwhile
@@ -159,22 +154,16 @@ class Service:
         if denied:
             await self._record(caller, records)
             raise RefusedError(denied)
-        outcomes = await self._read_all(await compute(size, lambda: places_of(request)))
-        resolution = await compute(
-            size + _weight_of_readings(outcomes.values()),
-            lambda: resolve(
-                request,
-                outcomes,
-                lambda path, key: policy.require(identity, path, key),
-                kept_bytes=self._limits.region_bytes + self._limits.files_bytes,
-            ),
-        )
+        resolution = await self._resolve(policy, identity, request, room)
         try:
             answer = await self._encode(resolution, with_files=request.has_files)
         except StrongroomError:
             await self._record(caller, await compute(len(resolution.records), resolution.withheld_records))
             raise
-        await self._record(caller, resolution.records)
+        records = resolution.records
+        del resolution  # and with it the values, which are in the answer
+        room.keep(len(answer))
+        await self._record(caller, records)
         return answer
 
     async def plan(self, caller: Caller, request: BundleRequest) -> bytes:
@@ -191,36 +180,31 @@ class Service:
         await self._record(caller, records)
         return await compute(size, lambda: encode_plan(policy, identity, request))
 
-    async def _read_all(self, places: Sequence[Place]) -> dict[Place, Reading | StrongroomError]:
-        """Read all places within the deadline; what is not there by then counts as unavailable."""
-        if not places:
-            return {}
-        left = iter(places)
-        found: dict[Place, Reading | StrongroomError] = {}
-
-        async def read_some() -> None:
-            for place in left:
-                found[place] = await self._read(place)
-
-        tasks = [asyncio.create_task(read_some()) for _ in range(min(len(places), self._limits.reads_at_once))]
-        try:
-            done, _ = await asyncio.wait(tasks, timeout=self._limits.reading_s)
-            for task in done:
-                task.result()
-        finally:
-            for task in tasks:
-                task.cancel()
-        late = UnavailableError(
-            f"reading {len(places)} paths from OpenBao took longer than {self._limits.reading_s:g} s",
-            hint="OpenBao is slow or overloaded, or this is too much for one request",
+    async def _resolve(self, policy: Policy, identity: SpiffeId, request: BundleRequest, room: Room) -> Resolution:
+        size = _weight(request)
+        outcomes = await self._read(await compute(size, lambda: reads_of(request)), request, room)
+        return await compute(
+            size + _weight_of_readings(outcomes.values()),
+            lambda: resolve(
+                request,
+                outcomes,
+                lambda path, key: policy.require(identity, path, key),
+                kept_bytes=self._limits.answer_bytes,
+            ),
         )
-        return dict.fromkeys(places, late) | found
 
-    async def _read(self, place: Place) -> Reading | StrongroomError:
+    async def _read(
+        self, reads: Mapping[Place, frozenset[str] | None], request: BundleRequest, room: Room
+    ) -> Mapping[Place, Reading | StrongroomError]:
+        """Read, and find room for what is made of it: the values, and beside them the answer."""
+        limits = self._limits
+        outcomes = await read_all(self._secrets, reads, room, at_once=limits.reads_at_once, within_s=limits.reading_s)
+        size = await compute(_weight(request), lambda: most_bytes(request, outcomes))
         try:
-            return await self._secrets.read(place.path, place.version)
-        except (NotFoundError, DeniedError, UndeliverableError, PeerError) as error:
-            return error
+            await room.take(2 * min(size, limits.answer_bytes))
+        except (UnavailableError, UndeliverableError) as error:
+            return dict.fromkeys(reads, error)
+        return outcomes
 
     async def _encode(self, resolution: Resolution, *, with_files: bool) -> bytes:
         if resolution.unavailable is not None:

@@ -12,6 +12,7 @@ from strongroom.settings import REQUIRED, Rule, setting
 
 PREFIX = "STRONGROOM_BRIDGE_"
 STDOUT = Path("-")
+_ANSWERS_BYTES = 256 << 20
 
 
 class Durability(enum.Enum):
@@ -161,12 +162,21 @@ class BridgeSettings:
             maximum=1 << 30,
         ),
     )
+    max_answers_bytes: int = setting(
+        0,
+        Rule(
+            "what was read for requests at work, and their answers; others wait, and are told to come back",
+            unit="bytes",
+            why="bounds memory; 0 is 256 MiB, or what two of the largest answers need if that is more",
+            minimum=0,
+        ),
+    )
     max_requests: int = setting(
         256,
         Rule(
             "requests at work at once; more are told to come back",
             unit="number",
-            why="bounds memory: each may hold max_region_bytes and max_files_bytes; one identity gets three quarters",
+            why="bounds memory: one identity gets at most three quarters",
             minimum=1,
         ),
     )
@@ -254,6 +264,22 @@ class BridgeSettings:
         Rule("how much to log to stderr", unit="debug, info, warning or error", why="one line per request"),
     )
 
+    @property
+    def most_read_bytes(self) -> int:
+        """What may be read for one request; a file may be stored as base64, and that broken into lines."""
+        return self.max_region_bytes + 2 * self.max_files_bytes
+
+    @property
+    def most_answers_bytes(self) -> int:
+        """The bytes that are meant by ``max_answers_bytes``."""
+        needed = self._bytes_of_one_answer
+        return self.max_answers_bytes or max(_ANSWERS_BYTES, 2 * needed)
+
+    @property
+    def _bytes_of_one_answer(self) -> int:
+        """What one request may hold: what was read, the values made of it, and the answer with them."""
+        return self.most_read_bytes + 2 * (self.max_region_bytes + self.max_files_bytes)
+
     def __post_init__(self) -> None:
         """Check settings against each other.
 
@@ -264,5 +290,8 @@ class BridgeSettings:
         if bool(self.openbao_token_file) == any(approle) or any(approle) != all(approle):
             msg = "openbao_token_file, openbao_role_id_file, openbao_secret_id_file: there must be one way to log in"
             raise ConfigError(msg, hint="set the token file, or both files of an AppRole")
+        if self.max_answers_bytes and self.max_answers_bytes < self._bytes_of_one_answer:
+            msg = f"max_answers_bytes={self.max_answers_bytes}: one answer may need {self._bytes_of_one_answer}"
+            raise ConfigError(msg, hint="raise it, or lower max_region_bytes or max_files_bytes")
         for name in ("listen", "health_listen"):
             parse_listen(getattr(self, name), name)

@@ -4,7 +4,9 @@ It knows HTTP and tokens' place in it, not what the paths mean. Errors that mean
 403 and 404 are the caller's to read. The token of a call comes in as an argument and is never logged.
 """
 
+import contextlib
 import ssl
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -15,7 +17,7 @@ import hvac.adapters
 import requests
 from requests.adapters import HTTPAdapter
 
-from strongroom.errors import ConfigError, PeerError, UnavailableError
+from strongroom.errors import ConfigError, PeerError, UnavailableError, UndeliverableError
 from strongroom.filestamp import stamp_of
 from strongroom.openbao.kv import parse_document
 from strongroom.secret import Secret
@@ -24,6 +26,9 @@ _ANSWERED = frozenset({200, 204, 400, 403, 404})
 _SEALED_STATUS = 503
 _LEAST_TIMEOUT_S = 0.001
 _SHORTEST_BODY_BYTES = 2
+_PIECE_BYTES = 64 << 10
+_LARGE_BYTES = 1 << 20  # what each thread may hold; it becomes some 20 times as much, at worst, until it is parsed
+_MOST_BYTES = 34 << 20  # the largest request that OpenBao takes, max_request_size, has 32 MiB by default
 
 Observe = Callable[[str, str, float], None]
 
@@ -41,6 +46,7 @@ class Call:
         query: parameters of the URL.
         body: document to send; never shown.
         repeatable: whether it means the same when it is sent twice; a GET always does.
+        keep: returns what is wanted of the answer's document; the rest goes before others have a large one.
     """
 
     operation: str
@@ -51,15 +57,15 @@ class Call:
     query: Mapping[str, str] | None = None
     body: Mapping[str, object] | None = field(default=None, repr=False)
     repeatable: bool = False
+    keep: Callable[[dict[str, object]], Mapping[str, object]] = field(default=lambda document: document, repr=False)
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What OpenBao answered: 200, 204, 400, 403 or 404, its document, which is never shown, and the bytes of that."""
+    """What OpenBao answered: 200, 204, 400, 403 or 404, and its document, which is never shown."""
 
     status: int
     document: Mapping[str, object] = field(repr=False)
-    size_bytes: int = 0
 
     @property
     def reason(self) -> str:
@@ -112,6 +118,7 @@ class OpenBao:
         self._observe = observe
         self._stamp = stamp_of(endpoint.ca_file)
         self._session = _session(endpoint)
+        self._large = threading.Semaphore()  # one large answer at a time, however many threads there are
 
     def reload_if_changed(self) -> None:
         """Connect anew if the file of authorities has changed; keep the old connections if it cannot be used.
@@ -130,17 +137,19 @@ class OpenBao:
         Raises:
             UnavailableError: the server is down, sealed, busy or too slow.
             PeerError: its certificate is not trusted, or its answer is nonsense.
+            UndeliverableError: its answer is larger than any should be.
         """
         begin = time.monotonic()
         outcome = "error"
         try:
-            response = self._send(call)
-            outcome = str(response.status_code)
-            if response.status_code not in _ANSWERED:
-                raise _unavailable(response)
-            content = response.content
-            document = parse_document(content) if len(content) >= _SHORTEST_BODY_BYTES else {}
-            return Answer(response.status_code, document, len(content))
+            with contextlib.ExitStack() as held:
+                response = held.enter_context(self._send(call))
+                outcome = str(response.status_code)
+                if response.status_code not in _ANSWERED:
+                    raise _unavailable(response)
+                content = self._content(response, call, held)
+                document = parse_document(content) if len(content) >= _SHORTEST_BODY_BYTES else {}
+                return Answer(response.status_code, call.keep(document))
         except requests.Timeout as error:
             outcome = "timeout"
             msg = f"OpenBao did not answer within {time.monotonic() - begin:.1f} s"
@@ -161,6 +170,25 @@ class OpenBao:
         finally:
             self._observe(call.operation, outcome, time.monotonic() - begin)
 
+    def _content(self, response: requests.Response, call: Call, held: contextlib.ExitStack) -> bytes:
+        """Return the bytes of an answer, counted as they come; holds a turn for a large one."""
+        pieces: list[bytes] = []
+        size = 0
+        for piece in response.iter_content(_PIECE_BYTES):
+            if size <= _LARGE_BYTES < size + len(piece):
+                if not self._large.acquire(timeout=max(0.0, call.deadline - time.monotonic())):
+                    msg = "another large secret is read from OpenBao, and there was no turn for this one in time"
+                    raise UnavailableError(msg, hint="keep large files elsewhere, or come back later")
+                held.callback(self._large.release)
+            pieces.append(piece)
+            size += len(piece)
+            if size > _MOST_BYTES:
+                msg = f"OpenBao answers with more than {_MOST_BYTES >> 20} MiB"
+                raise UndeliverableError(msg, hint="divide the secret")
+            if time.monotonic() > call.deadline:
+                raise requests.Timeout
+        return b"".join(pieces)
+
     def _send(self, call: Call) -> requests.Response:
         adapter = hvac.adapters.RawAdapter(
             base_uri=self._endpoint.address,
@@ -175,7 +203,12 @@ class OpenBao:
             timeout = (min(self._endpoint.connect_timeout_s, left), min(self._endpoint.read_timeout_s, left))
             try:
                 response: requests.Response = adapter.request(
-                    call.method, f"v1/{quote(call.path)}", params=call.query, json=call.body, timeout=timeout
+                    call.method,
+                    f"v1/{quote(call.path)}",
+                    params=call.query,
+                    json=call.body,
+                    timeout=timeout,
+                    stream=True,
                 )
             except (requests.Timeout, requests.exceptions.SSLError):
                 raise

@@ -6,12 +6,14 @@ deleted or destroyed version the status 404 with that metadata (https://openbao.
 
 import base64
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from strongroom.errors import NotFoundError, PeerError, UndeliverableError
 
 STATUS_OK = 200
+_NO_TEXT = "\ud800"  # a text without a UTF-8 form, which ``value_bytes`` refuses
 STATUS_NOT_FOUND = 404
 
 
@@ -34,13 +36,16 @@ class Reading:
 
     Attributes:
         version: of the secret, 0 where the engine has no versions.
-        data: keys and values as JSON has them, numbers as ``RawNumber``. Never shown.
-        size_bytes: of the answer that it was read from.
+        data: keys and values as JSON has them, numbers as ``RawNumber``, or as ``keep_keys`` leaves them. Never shown.
     """
 
     version: int
     data: Mapping[str, object] = field(repr=False)
-    size_bytes: int = field(default=0, compare=False)
+
+    @property
+    def size_bytes(self) -> int:
+        """Of memory that it takes, if its values are texts."""
+        return sum(map(sys.getsizeof, self.data)) + sum(map(sys.getsizeof, self.data.values()))
 
 
 class RawNumber(str):
@@ -85,8 +90,8 @@ def mount_of(document: Mapping[str, object], path: str) -> Mount:
     return Mount(path=mount, version=2 if versioned else 1)
 
 
-def reading_of_v1(status: int, document: Mapping[str, object], path: str, *, size_bytes: int = 0) -> Reading:
-    """Read the answer of a version 1 engine, which has some bytes.
+def reading_of_v1(status: int, document: Mapping[str, object], path: str) -> Reading:
+    """Read the answer of a version 1 engine.
 
     Raises:
         NotFoundError: there is no secret at ``path``.
@@ -95,12 +100,10 @@ def reading_of_v1(status: int, document: Mapping[str, object], path: str, *, siz
     if status == STATUS_NOT_FOUND or not isinstance(data, dict):
         msg = f"there is no secret at {path}"
         raise NotFoundError(msg)
-    return Reading(version=0, data=data, size_bytes=size_bytes)
+    return Reading(version=0, data=data)
 
 
-def reading_of_v2(
-    status: int, document: Mapping[str, object], path: str, version: int, *, size_bytes: int = 0
-) -> Reading:
+def reading_of_v2(status: int, document: Mapping[str, object], path: str, version: int) -> Reading:
     """Read the answer of a version 2 engine.
 
     Args:
@@ -108,7 +111,6 @@ def reading_of_v2(
         document: the answer.
         path: of the secret, for messages.
         version: that was asked for, 0 for the newest.
-        size_bytes: of the answer.
 
     Raises:
         NotFoundError: there is no such secret or version, or the version was deleted or destroyed.
@@ -118,7 +120,7 @@ def reading_of_v2(
     found = int(str(metadata.get("version", "0")))
     data = outer.get("data")
     if status != STATUS_NOT_FOUND and isinstance(data, dict):
-        return Reading(version=found, data=data, size_bytes=size_bytes)
+        return Reading(version=found, data=data)
     if metadata.get("destroyed") is True:
         msg = f"version {found} of {path} was destroyed"
         raise NotFoundError(msg)
@@ -127,6 +129,33 @@ def reading_of_v2(
         raise NotFoundError(msg, hint="store a new version, or undelete this one")
     msg = f"there is no version {version} of {path}" if version else f"there is no secret at {path}"
     raise NotFoundError(msg)
+
+
+def keep_keys(document: Mapping[str, object], mount: Mount, *, keys: frozenset[str] | None) -> Mapping[str, object]:
+    """Return the answer of an engine with only some keys of its secret, or with all for None, their values as texts.
+
+    Many small objects, as JSON can have them, take up to 30 times the bytes of their text.
+    """
+    data = document.get("data")
+    if not isinstance(data, dict):
+        return document
+    if mount.version == 1:
+        return {**document, "data": _kept(data, keys)}
+    inner = data.get("data")
+    return {**document, "data": {**data, "data": _kept(inner, keys)}} if isinstance(inner, dict) else document
+
+
+def _kept(data: Mapping[str, object], keys: frozenset[str] | None) -> dict[str, str | None]:
+    return {key: _text(value) for key, value in data.items() if keys is None or key in keys}
+
+
+def _text(value: object) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    try:
+        return compact_json(value)
+    except RecursionError:
+        return _NO_TEXT
 
 
 def value_bytes(value: object, *, as_file: bool = False) -> bytes | None:

@@ -6,7 +6,8 @@ per mount and remembered for a while. Values are remembered nowhere.
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Protocol
 
 from strongroom.errors import DeniedError, NotFoundError, UnavailableError
@@ -16,6 +17,8 @@ from strongroom.secret import Secret
 
 MOUNT_TTL_S = 60.0  # how long an engine may be believed to be what it was; a miss asks earlier
 MOUNT_DOUBT_S = 1.0  # after a miss, an older knowledge of the mount is checked once more
+
+Keep = Callable[[Mapping[str, object], Mount], Mapping[str, object]]
 
 _BAD_REQUEST, _FORBIDDEN, _NOT_FOUND = 400, 403, 404
 
@@ -37,7 +40,9 @@ class SecretStore:
         self._lock = threading.Lock()
         self._mounts: dict[str, tuple[Mount, float]] = {}
 
-    def read(self, path: str, version: int, *, token: Secret, deadline: float) -> Reading:
+    def read(
+        self, path: str, version: int, *, token: Secret, deadline: float, keep: Keep = lambda document, _: document
+    ) -> Reading:
         """Read one path.
 
         Args:
@@ -45,6 +50,7 @@ class SecretStore:
             version: 0 for the newest.
             token: to read with.
             deadline: of ``time.monotonic``.
+            keep: returns what is wanted of the answer of an engine.
 
         Raises:
             NotFoundError: there is no such mount, path or version, or the version is deleted or destroyed.
@@ -54,17 +60,18 @@ class SecretStore:
             PeerError: OpenBao's answer is nonsense.
         """
         mount, age_s = self._mount_of(path, token=token, deadline=deadline)
+        call = _get("read", path, token=token, deadline=deadline)
         try:
-            return self._read_in(mount, path, version, token=token, deadline=deadline)
+            return self._read_in(mount, path, version, replace(call, keep=lambda document: keep(document, mount)))
         except (NotFoundError, DeniedError):
             if age_s < MOUNT_DOUBT_S:
                 raise
         # The mount may have been replaced since; an engine of another version answers 404 or 403 to our URL.
         self._forget(mount)
         again, _ = self._mount_of(path, token=token, deadline=deadline)
-        return self._read_in(again, path, version, token=token, deadline=deadline)
+        return self._read_in(again, path, version, replace(call, keep=lambda document: keep(document, again)))
 
-    def _read_in(self, mount: Mount, path: str, version: int, *, token: Secret, deadline: float) -> Reading:
+    def _read_in(self, mount: Mount, path: str, version: int, call: Call) -> Reading:
         rest = path.removeprefix(mount.path)
         if mount.path.rstrip("/") == path:
             msg = f"{path} is a mount and not a secret"
@@ -73,20 +80,20 @@ class SecretStore:
             if version:
                 msg = f"{path} is in a version 1 engine, which keeps no versions"
                 raise NotFoundError(msg, hint="leave the version out")
-            answer = self._openbao.exchange(_get("read", path, token=token, deadline=deadline))
+            answer = self._openbao.exchange(call)
             self._refuse(answer, path)
-            return reading_of_v1(answer.status, answer.document, path, size_bytes=answer.size_bytes)
+            return reading_of_v1(answer.status, answer.document, path)
         url = f"{mount.path}data/{rest}"
         query = {"version": str(version)} if version else None
-        answer = self._openbao.exchange(_get("read", url, token=token, deadline=deadline, query=query))
+        answer = self._openbao.exchange(replace(call, path=url, query=query))
         self._refuse(answer, path)
         try:
-            return reading_of_v2(answer.status, answer.document, path, version, size_bytes=answer.size_bytes)
+            return reading_of_v2(answer.status, answer.document, path, version)
         except NotFoundError:
             if not version or answer.document.get("data"):
                 raise
         # OpenBao says the same for a missing path and a missing version; the newest version tells them apart.
-        newest = self._openbao.exchange(_get("read", url, token=token, deadline=deadline))
+        newest = self._openbao.exchange(replace(call, path=url))
         if newest.status == _NOT_FOUND and not newest.document.get("data"):
             msg = f"there is no secret at {path}"
             raise NotFoundError(msg)
@@ -138,5 +145,5 @@ class SecretStore:
             raise UnavailableError(msg)
 
 
-def _get(operation: str, path: str, *, token: Secret, deadline: float, query: Mapping[str, str] | None = None) -> Call:
-    return Call(operation=operation, method="GET", path=path, deadline=deadline, token=token, query=query)
+def _get(operation: str, path: str, *, token: Secret, deadline: float) -> Call:
+    return Call(operation=operation, method="GET", path=path, deadline=deadline, token=token)

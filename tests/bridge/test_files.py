@@ -20,6 +20,7 @@ from strongroom.value import parse_value
 from tests.bridge.conftest import MakeBridge
 from tests.bridge.test_service import CALLER, FakeAudit, FakePolicies
 from tests.support.bridge import SHOP, BridgeProcess
+from tests.support.rooms import ample_room
 from tests.support.secret_source import FakeSecretSource
 
 
@@ -52,7 +53,7 @@ def ask(
         audit=audit or FakeAudit(),
         limits=limits or Limits(),
     )
-    return parts_of(asyncio.run(service.bundle(CALLER, request)))
+    return parts_of(asyncio.run(service.bundle(CALLER, request, ample_room())))
 
 
 def test_files_and_variables_come_in_one_answer_with_a_record_for_each() -> None:

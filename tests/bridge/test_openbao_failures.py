@@ -161,7 +161,7 @@ def test_a_revoked_token_of_a_file_is_replaced_by_a_new_file(
 
 
 def test_a_short_token_is_renewed_in_time(own_bao: OpenBaoServer, make_bridge: MakeBridge, tmp_path: Path) -> None:
-    (tmp_path / "token").write_text(own_bao.admin.create_token(policies=["all"], ttl="4s"))
+    (tmp_path / "token").write_text(own_bao.admin.create_token(policies=["all"], ttl="12s"))
     bridge = make_bridge(openbao_address=own_bao.address, openbao_token_file=tmp_path / "token")
     wait_for(lambda: bridge.events("token_renewed"), "a renewal")
     assert bridge.bundle(REQUEST).status == 200

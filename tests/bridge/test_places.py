@@ -8,12 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.admission import BusyError, Capacity, Places
+from bridge.admission import Places
 from bridge.arrivals import Arrivals, SlowBodyError
-
-
-def capacity(requests: int = 256, body_s: float = 30.0) -> Capacity:
-    return Capacity(requests=requests, bodies_bytes=1 << 24, body_s=body_s, retry_after_s=1.0)
+from bridge.shares import BusyError
+from tests.support.rooms import capacity
 
 
 def test_two_identities_that_take_all_they_get_leave_places_for_many_others() -> None:
@@ -30,7 +28,7 @@ def test_two_identities_that_take_all_they_get_leave_places_for_many_others() ->
 @given(st.integers(1, 300), st.lists(st.tuples(st.integers(0, 20), st.integers(1, 1 << 20)), max_size=400))
 def test_whoever_has_nothing_gets_in_while_anything_is_kept(requests: int, takes: list[tuple[int, int]]) -> None:
     """However the places were taken: only other newcomers, one place each, can come to what is kept."""
-    places = Places(capacity(requests))
+    places = Places(capacity(requests=requests))
     taken: Counter[int] = Counter()
     with contextlib.ExitStack() as stack:
         for identity, size in takes:
@@ -43,7 +41,7 @@ def test_whoever_has_nothing_gets_in_while_anything_is_kept(requests: int, takes
 
 
 def test_what_was_taken_comes_back() -> None:
-    places = Places(capacity(8))
+    places = Places(capacity(requests=8))
     for _ in range(3):
         with contextlib.ExitStack() as stack:
             for _ in range(6):

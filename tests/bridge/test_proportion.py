@@ -5,6 +5,7 @@ import contextlib
 import hashlib
 import json
 import sys
+import threading
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from types import FrameType
@@ -14,11 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge.audit import AuditLog
+from bridge.gather import SecretSource
 from bridge.handlers import problem_of
 from bridge.offload import INLINE_ITEMS
 from bridge.policy import Policy, make_grant
 from bridge.record import MAX_DENIED_RECORDS, AuditRecord, Caller, encode_records
-from bridge.service import AuditTrail, Limits, SecretSource, Service
+from bridge.service import AuditTrail, Limits, Service
 from strongroom.bundle import (
     MAX_NAME_CHARS,
     MAX_PARTS,
@@ -35,6 +37,7 @@ from strongroom.reference import Reference
 from tests.bridge.conftest import MakeBridge
 from tests.bridge.test_service import FakePolicies
 from tests.support.bridge import SHOP, bundle_request
+from tests.support.rooms import ample_room
 from tests.support.secret_source import FakeSecretSource
 
 CALLER = Caller(SHOP, "192.0.2.1", "0123456789abcdef")
@@ -60,6 +63,10 @@ def service(audit: AuditTrail, source: SecretSource | None = None) -> Service:
     grant = make_grant(identities=[SHOP], paths=["kv/shop/**"], keys=["k*"])
     secrets = source or FakeSecretSource({"kv/shop/a": [{"k": "value"}]})
     return Service(policies=FakePolicies(Policy((grant,))), secrets=secrets, audit=audit, limits=Limits())
+
+
+def ask(asked: Service, operation: str, request: BundleRequest) -> Awaitable[bytes]:
+    return asked.bundle(CALLER, request, ample_room()) if operation == "bundle" else asked.plan(CALLER, request)
 
 
 async def answer_of(work: Awaitable[bytes]) -> bytes:
@@ -91,8 +98,7 @@ def requests(draw: st.DrawFn) -> BundleRequest:
 @given(requests(), st.sampled_from(["bundle", "plan"]))
 def test_answer_and_audit_of_any_request_are_in_proportion_to_it(request: BundleRequest, operation: str) -> None:
     audit = Records()
-    asked: Callable[[Caller, BundleRequest], Awaitable[bytes]] = getattr(service(audit), operation)
-    answer = asyncio.run(answer_of(asked(CALLER, request)))
+    answer = asyncio.run(answer_of(ask(service(audit), operation, request)))
     assert answer
     assert len(answer) + len(audit.content) <= FACTOR * len(encode_request(request)) + CONSTANT
 
@@ -100,7 +106,7 @@ def test_answer_and_audit_of_any_request_are_in_proportion_to_it(request: Bundle
 def test_thousands_of_denied_references_are_some_records_and_one_that_proves_the_rest() -> None:
     audit = Records()
     request = bundle_request({f"V{number}": f"bao:kv/other/{number}#k" for number in range(3000)})
-    asyncio.run(answer_of(service(audit).bundle(CALLER, request)))
+    asyncio.run(answer_of(ask(service(audit), "bundle", request)))
     *each, last = audit.lines
     assert [(line["name"], line["path"]) for line in each] == [
         (f"V{number}", f"kv/other/{number}") for number in range(MAX_DENIED_RECORDS)
@@ -115,7 +121,7 @@ def test_a_path_of_thousands_of_denied_keys_is_some_records_and_one() -> None:
     audit = Records()
     source = FakeSecretSource({"kv/shop/many": [{f"other{number}": "x" for number in range(3000)}]})
     answer = asyncio.run(
-        answer_of(service(audit, source).bundle(CALLER, bundle_request(from_path=("bao:kv/shop/many",))))
+        answer_of(ask(service(audit, source), "bundle", bundle_request(from_path=("bao:kv/shop/many",))))
     )
     assert b"does not grant 3000 of its 3000 keys" in answer
     assert len(audit.lines) == MAX_DENIED_RECORDS + 1
@@ -159,10 +165,10 @@ def longest_turn(directory: Path, source: SecretSource, work: Callable[[Service]
 class OneReading:
     """A source that has one reading for all paths, and lets others run meanwhile."""
 
-    def __init__(self, value: object, size_bytes: int) -> None:
-        self._reading = Reading(1, {"k": value}, size_bytes=size_bytes)
+    def __init__(self, value: object) -> None:
+        self._reading = Reading(1, {"k": value})
 
-    async def read(self, path: str, version: int) -> Reading:  # noqa: ARG002 - the port's names
+    async def read(self, path: str, version: int, keys: frozenset[str] | None = None) -> Reading:  # noqa: ARG002
         await asyncio.sleep(0)
         return self._reading
 
@@ -176,17 +182,24 @@ def test_a_large_request_takes_the_event_loop_no_longer_than_a_small_one(
 
     def turn_of(count: int) -> int:
         request = bundle_request({f"V{number}": f"bao:{path.format(number)}#k" for number in range(count)})
-        return longest_turn(tmp_path, OneReading("x", 9), lambda asked: getattr(asked, operation)(CALLER, request))
+        return longest_turn(tmp_path, OneReading("x"), lambda asked: ask(asked, operation, request))
 
     assert turn_of(MAX_REFERENCES) < 2 * turn_of(INLINE_ITEMS)
 
 
-def test_a_large_value_of_many_parts_is_not_worked_on_by_the_event_loop(tmp_path: Path) -> None:
-    request = bundle_request(A="bao:kv/shop/a#k")
-    value = {f"m{number}": ["x"] * 10 for number in range(5000)}
+def test_a_large_value_is_not_worked_on_by_the_event_loop(tmp_path: Path) -> None:
+    request = bundle_request({f"A{number}": "bao:kv/shop/a#k" for number in range(100)})
+    loop_threads = []
 
-    def turn_of(value: object) -> int:
-        source = OneReading(value, len(json.dumps(value)))
-        return longest_turn(tmp_path, source, lambda asked: asked.bundle(CALLER, request))
+    class Noted(str):
+        """A text that notes where it is encoded."""
 
-    assert turn_of(value) < 2 * turn_of("x")
+        __slots__ = ()
+
+        def encode(self, *arguments: str) -> bytes:
+            loop_threads.append(threading.current_thread() is threading.main_thread())
+            return super().encode(*arguments)
+
+    for text in ("x", "x" * 1_000_000):
+        longest_turn(tmp_path, OneReading(Noted(text)), lambda asked: ask(asked, "bundle", request))
+    assert loop_threads == [True, False]

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from bridge.gather import SecretSource
 from bridge.reads import CoalescingReader
-from bridge.service import SecretSource
 from cli.dev.authority import Authority
 from cli.dev.openbao import OpenBaoServer
 from strongroom.errors import ConfigError, DeniedError, NotFoundError, StrongroomError, UnavailableError
@@ -62,6 +62,15 @@ def test_the_newest_and_an_older_version_are_read(ask: Ask) -> None:
         newest = await source.read("kv/shop/db", 0)
         assert (newest.version, dict(newest.data)) == (2, {"password": "second", "user": "app", "host": "db"})
         assert (await source.read("kv/shop/db", 1)).data["password"] == "first"
+
+    ask(check)
+
+
+def test_only_the_keys_that_are_wanted_are_kept(ask: Ask) -> None:
+    async def check(source: SecretSource) -> None:
+        reading = await source.read("kv/shop/db", 0, frozenset({"user", "nothing"}))
+        assert dict(reading.data) == {"user": "app"}
+        assert reading.size_bytes < 200
 
     ask(check)
 

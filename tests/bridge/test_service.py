@@ -6,14 +6,16 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from bridge.gather import SecretSource
 from bridge.policy import Policy, make_grant
 from bridge.record import AuditRecord, Caller
-from bridge.service import Limits, RefusedError, SecretSource, Service
+from bridge.service import Limits, RefusedError, Service
 from strongroom.bundle import BundleRequest
 from strongroom.errors import DeniedError, StrongroomError, UnavailableError, UndeliverableError
 from strongroom.openbao.kv import Reading
 from strongroom.region import read_values
 from tests.support.bridge import SHOP, bundle_request
+from tests.support.rooms import ample_room
 from tests.support.secret_source import FakeSecretSource
 
 CALLER = Caller(SHOP, "192.0.2.1", "r1")
@@ -46,7 +48,7 @@ def service(
 
 
 def ask(asked: Service, request: BundleRequest) -> dict[str, bytes]:
-    return read_values(asyncio.run(asked.bundle(CALLER, request)))
+    return read_values(asyncio.run(asked.bundle(CALLER, request, ample_room())))
 
 
 def test_each_path_and_version_is_read_once() -> None:
@@ -94,7 +96,7 @@ def test_one_policy_holds_for_the_whole_request() -> None:
     policies = FakePolicies(Policy((make_grant(identities=[SHOP], paths=["kv/shop/a"]),)))
 
     class Edits:
-        async def read(self, path: str, version: int) -> Reading:
+        async def read(self, path: str, version: int, keys: frozenset[str] | None = None) -> Reading:  # noqa: ARG002
             assert (path, version) == ("kv/shop/a", 0)
             policies.policy = empty
             return Reading(1, {"K": "1"})
@@ -113,7 +115,7 @@ class Slow:
         self.now = self.most = 0
         self._pause_s = pause_s
 
-    async def read(self, path: str, version: int) -> Reading:
+    async def read(self, path: str, version: int, keys: frozenset[str] | None = None) -> Reading:  # noqa: ARG002
         self.now += 1
         self.most = max(self.most, self.now)
         try:
@@ -161,4 +163,4 @@ def test_large_requests_are_computed_the_same_way(count: int) -> None:
 def test_a_caller_without_identity_has_no_say() -> None:
     asked = service(FakeSecretSource({}), FakeAudit())
     with pytest.raises(DeniedError):
-        asyncio.run(asked.bundle(Caller("https://example.org", "", ""), bundle_request()))
+        asyncio.run(asked.bundle(Caller("https://example.org", "", ""), bundle_request(), ample_room()))

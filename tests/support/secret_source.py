@@ -21,7 +21,7 @@ class FakeSecretSource:
         self._failing = failing or {}
         self.reads: list[tuple[str, int]] = []
 
-    async def read(self, path: str, version: int) -> Reading:
+    async def read(self, path: str, version: int, keys: frozenset[str] | None = None) -> Reading:
         self.reads.append((path, version))
         if path in self._failing:
             raise self._failing[path]
@@ -40,4 +40,4 @@ class FakeSecretSource:
         if data is None:
             msg = f"version {number} of {path} was deleted"
             raise NotFoundError(msg)
-        return Reading(number, data)
+        return Reading(number, {key: value for key, value in data.items() if keys is None or key in keys})

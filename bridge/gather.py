@@ -1,0 +1,78 @@
+"""Reading all that one request needs, within its deadline and its room in memory."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Protocol
+
+from bridge.resolve import Place
+from bridge.room import Room
+from strongroom.errors import (
+    DeniedError,
+    NotFoundError,
+    PeerError,
+    StrongroomError,
+    UnavailableError,
+    UndeliverableError,
+)
+from strongroom.openbao.kv import Reading
+
+_DEPOSIT_BYTES = 16 << 10  # more than most secrets have
+
+
+class SecretSource(Protocol):
+    """Where secrets are read."""
+
+    async def read(self, path: str, version: int, keys: frozenset[str] | None = None) -> Reading:
+        """Read some keys of one path, None for all, of a version, 0 for the newest.
+
+        Raises:
+            NotFoundError: there is no such mount, path or version.
+            DeniedError: the source's own rules do not let the bridge read it.
+            UndeliverableError: the path is not a key-value secret.
+            UnavailableError: the source cannot be reached or is too slow.
+        """
+
+
+async def read_all(
+    secrets: SecretSource,
+    reads: Mapping[Place, frozenset[str] | None],
+    room: Room,
+    *,
+    at_once: int,
+    within_s: float,
+) -> dict[Place, Reading | StrongroomError]:
+    """Read all places and their keys; what is not there by the deadline counts as unavailable."""
+    if not reads:
+        return {}
+    left = iter(reads.items())
+    found: dict[Place, Reading | StrongroomError] = {}
+
+    async def read_some() -> None:
+        for place, keys in left:
+            found[place] = await _read(secrets, place, keys, room)
+
+    tasks = [asyncio.create_task(read_some()) for _ in range(min(len(reads), at_once))]
+    try:
+        done, _ = await asyncio.wait(tasks, timeout=within_s)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+    late = UnavailableError(
+        f"reading {len(reads)} paths from OpenBao took longer than {within_s:g} s",
+        hint="OpenBao is slow or overloaded, or this is too much for one request",
+    )
+    return dict.fromkeys(reads, late) | found
+
+
+async def _read(
+    secrets: SecretSource, place: Place, keys: frozenset[str] | None, room: Room
+) -> Reading | StrongroomError:
+    try:
+        await room.take(_DEPOSIT_BYTES)
+        reading = await secrets.read(place.path, place.version, keys)
+    except (NotFoundError, DeniedError, UndeliverableError, PeerError) as error:
+        return error
+    room.add(reading.size_bytes - _DEPOSIT_BYTES)
+    return reading

@@ -1,0 +1,211 @@
+"""What readings and answers take of memory, all requests together."""
+
+import asyncio
+import dataclasses
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from bridge.admission import Places
+from bridge.gather import read_all
+from bridge.resolve import Place
+from bridge.room import Room
+from bridge.settings import BridgeSettings
+from bridge.shares import BusyError
+from cli.dev.authority import Authority
+from cli.dev.openbao import OpenBaoServer
+from strongroom.bundle import encode_request
+from strongroom.errors import ConfigError, StrongroomError, UnavailableError, UndeliverableError
+from strongroom.openbao.connection import Call, Endpoint, OpenBao
+from strongroom.openbao.kv import Mount, Reading, keep_keys, reading_of_v1, reading_of_v2
+from tests.bridge.conftest import MakeBridge
+from tests.support.bridge import bundle_request, wait_for
+from tests.support.rooms import capacity
+
+MIB = 1 << 20
+OTHER = "spiffe://example.org/ns/shop/sa/other"
+
+
+class Large:
+    """A source in which every secret has a mebibyte; counts what it has handed out and nobody let go of yet."""
+
+    def __init__(self) -> None:
+        self.reads = 0
+
+    async def read(self, path: str, version: int, keys: frozenset[str] | None = None) -> Reading:  # noqa: ARG002
+        self.reads += 1
+        await asyncio.sleep(0)
+        return Reading(1, {"k": "x" * MIB})
+
+
+async def read_many(source: Large, room: Room, count: int) -> list[Reading | StrongroomError]:
+    reads = {Place(f"kv/{number}", 0): frozenset({"k"}) for number in range(count)}
+    return list((await read_all(source, reads, room, at_once=4, within_s=20)).values())
+
+
+def test_readings_beyond_the_room_of_all_requests_wait_for_those_before() -> None:
+    async def run() -> None:
+        places, source = Places(capacity(answers_bytes=32 * MIB)), Large()
+        with places.take("one", 1) as first:
+            found = await read_many(source, first, 20)
+            assert all(isinstance(reading, Reading) for reading in found)
+            with places.take("two", 1) as second:
+                waiting = asyncio.create_task(read_many(source, second, 20))
+                for _ in range(200):
+                    await asyncio.sleep(0)
+                assert 20 < source.reads <= 20 + 12 + 4  # what there is room for, and the reads under way
+                first.close()
+                assert all(isinstance(reading, Reading) for reading in await waiting)
+                assert source.reads == 40
+
+    asyncio.run(run())
+
+
+def test_who_waits_too_long_for_room_is_told_to_come_back_and_reads_no_more() -> None:
+    async def run() -> None:
+        limits = capacity(answers_bytes=32 * MIB)
+        places, source = Places(dataclasses.replace(limits, room_s=0.05)), Large()
+        with places.take("one", 1) as first, places.take("two", 1) as second:
+            await read_many(source, first, 30)
+            before = source.reads
+            errors = [found for found in await read_many(source, second, 20) if not isinstance(found, Reading)]
+            assert {type(error) for error in errors} == {BusyError}
+            assert len(errors) >= 15
+            assert source.reads - before <= 5
+
+    asyncio.run(run())
+
+
+def test_one_request_reads_no_more_than_an_answer_can_need() -> None:
+    async def run() -> None:
+        places, source = Places(capacity(answer_bytes=8 * MIB)), Large()
+        with places.take("one", 1) as room:
+            errors = [found for found in await read_many(source, room, 100) if not isinstance(found, Reading)]
+        assert {type(error) for error in errors} == {UndeliverableError}
+        assert source.reads <= 8 + 4 + 1
+
+    asyncio.run(run())
+
+
+def test_many_small_objects_are_kept_as_their_text() -> None:
+    data: dict[str, object] = {"k": [[]] * 10_000, "number": True, "none": None, "other": "x" * MIB}
+    wanted = frozenset({"k", "number", "none"})
+    texts = {"k": "[" + ",".join(["[]"] * 10_000) + "]", "number": "true", "none": None}
+    v1 = reading_of_v1(200, keep_keys({"data": data}, Mount("old/", 1), keys=wanted), "old/a")
+    document = {"data": {"data": data, "metadata": {"version": 3}}}
+    v2 = reading_of_v2(200, keep_keys(document, Mount("kv/", 2), keys=wanted), "kv/a", 0)
+    assert (v1.data, v2.data) == (texts, texts)
+    assert v1.size_bytes < 50_000
+    looks_like_v2 = {"data": {"data": {"k": "x"}, "metadata": {"version": 1}}}
+    assert reading_of_v1(200, keep_keys(looks_like_v2, Mount("old/", 1), keys=frozenset({"data"})), "old/a").data == {
+        "data": '{"k":"x"}'
+    }
+
+
+class Sizes(BaseHTTPRequestHandler):
+    """Answers ``/v1/N`` with N bytes in all, the last of them when the test lets it."""
+
+    protocol_version = "HTTP/1.1"
+    let = threading.Event()
+    begun = threading.Semaphore(0)
+
+    def do_GET(self) -> None:
+        size = int(self.path.rpartition("/")[2])
+        self.send_response(200)
+        self.send_header("Content-Length", str(size))
+        self.end_headers()
+        body = b'{"k":"' + b"x" * (size - 8) + b'"}'
+        try:
+            self.wfile.write(body[:-1])
+            self.begun.release()
+            if size > MIB:
+                self.let.wait(20)
+            self.wfile.write(body[-1:])
+        except OSError:
+            return
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def openbao() -> Iterator[OpenBao]:
+    Sizes.let.clear()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Sizes)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield OpenBao(Endpoint(f"http://127.0.0.1:{server.server_port}"))
+    finally:
+        Sizes.let.set()
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def get(openbao: OpenBao, size: int, *, within_s: float = 20.0) -> int:
+    call = Call(operation="read", method="GET", path=str(size), deadline=time.monotonic() + within_s)
+    return len(str(openbao.exchange(call).document["k"])) + 8
+
+
+def test_an_answer_of_openbao_that_never_ends_is_not_taken(openbao: OpenBao) -> None:
+    Sizes.let.set()
+    with pytest.raises(UndeliverableError, match="more than 34 MiB"):
+        get(openbao, 64 * MIB)
+    assert get(openbao, 100) == 100
+
+
+def test_large_answers_of_openbao_come_one_at_a_time_and_small_ones_beside_them(openbao: OpenBao) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(get, openbao, 3 * MIB)
+        assert Sizes.begun.acquire(timeout=20)
+        assert get(openbao, MIB // 2) == MIB // 2
+        wait_for(lambda: not openbao._large._value, "the first one has its turn")
+        with pytest.raises(UnavailableError, match="another large secret"):
+            get(openbao, 3 * MIB, within_s=0.3)
+        Sizes.let.set()
+        assert first.result() == 3 * MIB
+    assert get(openbao, 3 * MIB) == 3 * MIB
+
+
+def test_who_does_not_read_its_answers_keeps_its_own_share_of_memory(
+    make_bridge: MakeBridge, bao: OpenBaoServer, authority: Authority
+) -> None:
+    bao.admin.put_v2("kv", "shop/large", {"k": "x" * 900_000})
+    bridge = make_bridge(max_region_bytes=8 * MIB, max_files_bytes=64, max_answers_bytes=34 * MIB, request_timeout_s=1)
+    request = bundle_request({f"X{number}": "bao:kv/shop/large#k" for number in range(8)})
+    body = encode_request(request)
+    head = b"POST /v1/bundle HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body)
+    with bridge.connection() as one, bridge.connection() as two:
+        for number, tls in enumerate((one, two)):
+            tls.sendall(head + body)
+            wait_for(lambda: len(bridge.audit()) >= (number + 1) * 8, "it is answered")  # noqa: B023 - called here
+        reply = bridge.bundle(request)
+        assert (reply.status, reply.headers["Retry-After"]) == (503, "1")
+        assert "bytes of answers of this identity" in reply.detail
+        assert {record["decision"] for record in bridge.audit(reply.headers["X-Request-Id"])} == {"unavailable"}
+        other = authority.issue_client("other", identities=(OTHER,))
+        assert bridge.bundle(bundle_request(A="bao:kv/shop/db#user"), client=other).status == 200
+    wait_for(lambda: bridge.bundle(request).status == 200, "their memory is free again")
+
+
+def test_room_that_is_too_small_for_one_answer_is_refused_at_the_start() -> None:
+    made = partial(
+        BridgeSettings,
+        tls_cert_file=Path("/x"),
+        tls_key_file=Path("/x"),
+        client_ca_file="/x",
+        policy_file=Path("/x"),
+        openbao_address="https://a",
+        openbao_token_file=Path("/x"),
+    )
+    with pytest.raises(ConfigError, match=r"max_answers_bytes=1000000: one answer may need \d+"):
+        made(max_answers_bytes=1_000_000)
+    assert made().most_answers_bytes == 256 * MIB
+    assert made(max_region_bytes=1 << 30).most_answers_bytes > 3 << 30
