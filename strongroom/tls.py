@@ -46,7 +46,7 @@ def server_context(authorities: str | bytes, cert_file: str, key_file: str) -> s
     # could go on (RFC 8446, section 2.2: resumption carries the identity over).
     context.num_tickets = 0
     if isinstance(authorities, bytes):
-        context.load_verify_locations(cadata=authorities)
+        _load_certificates(context, authorities)
     else:
         _load_authorities(context, authorities)
     _load_identity(context, cert_file, key_file)
@@ -78,6 +78,14 @@ def _load_authorities(context: ssl.SSLContext, ca_file: str) -> None:
         raise ConfigError(
             msg, hint="it must hold the authorities to trust, each in a BEGIN CERTIFICATE block"
         ) from None
+
+
+def _load_certificates(context: ssl.SSLContext, der: bytes) -> None:
+    try:
+        context.load_verify_locations(cadata=der)
+    except ssl.SSLError as error:
+        msg = f"the authorities of the clients: OpenSSL does not take one of them ({error.reason})"
+        raise ConfigError(msg, hint="`openssl x509 -noout -text -in FILE` says what is wrong with it") from None
 
 
 def _load_identity(context: ssl.SSLContext, cert_file: str, key_file: str) -> None:

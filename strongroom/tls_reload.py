@@ -109,7 +109,11 @@ class ReloadingServerContext:
                 raise ConfigError(message, hint=error.hint) from None
             content = Path(cert_file).read_bytes()
         cert_file = self._cert_file
-        end = x509.load_pem_x509_certificates(content)[0].not_valid_after_utc
+        try:
+            end = x509.load_pem_x509_certificates(content)[0].not_valid_after_utc
+        except ValueError:  # OpenSSL takes some that this does not
+            msg = f"{cert_file}: is not a PEM file with certificates"
+            raise ConfigError(msg, hint="it must hold BEGIN CERTIFICATE blocks, not BEGIN TRUSTED") from None
         if end < dt.datetime.now(dt.UTC):
             msg = f"{cert_file}: the certificate expired at {end.isoformat()}"
             raise ConfigError(msg, hint="no client would accept it; issue a new one")

@@ -231,6 +231,26 @@ def test_a_new_certificate_is_shown_and_a_broken_one_is_not(
     assert outcomes == [True, False, True]
 
 
+def test_a_certificate_in_a_form_that_only_openssl_takes_is_a_broken_edit(
+    authority: Authority, server_files: IssuedFiles, client_files: IssuedFiles
+) -> None:
+    outcomes: list[bool] = []
+    server = reloading(authority, server_files, outcomes)
+    client = context(client_context, authority.ca_file, client_files)
+    plain = server_files.cert.read_text()
+    server_files.cert.write_text(
+        plain.replace("-----BEGIN ", "-----BEGIN TRUSTED ").replace("-----END ", "-----END TRUSTED ")
+    )
+
+    look_twice(server.reload_if_changed)
+
+    assert "server.crt: is not a PEM file with certificates" in server.error
+    assert outcomes == [False]
+    talk(server.front, client)
+    with pytest.raises(ConfigError, match="is not a PEM file"):
+        reloading(authority, server_files, [])
+
+
 def test_an_expired_certificate_is_not_taken(
     authority: Authority, server_files: IssuedFiles, client_files: IssuedFiles
 ) -> None:
