@@ -23,44 +23,42 @@ __attribute__((constructor)) static void on_load(int argc, char **argv, char **e
 
 /* The answer for a name that is not answered from the region. glibc is asked itself: it is quicker where many names
  * begin alike, and since 2.41 safe against setenv() in another thread. musl is slower than the search here. */
-static char *search(const struct state *state, char **list, const char *name) {
-    if (state == NULL || state->libc.getenv == NULL || state->libc.gnu_version == NULL) {
+static inline char *search(const struct state *state, char **list, const char *name) {
+    if (state == NULL || state->glibc_getenv == NULL) {
         return environment_value(list, name);
     }
-    char *value = state->libc.getenv(name);
+    char *value = state->glibc_getenv(name);
     /* glibc finds "A=B" in an entry "A=B=C". */
     return value != NULL && environment_is_name(name) ? value : NULL;
 }
 
-/* The answer for a name that may be that of a secret, in a list that is not the one we know or where it was changed; or
- * the first answer in a child of fork(), which must have a copy of its own before. */
-__attribute__((noinline)) static char *look_closer(const struct state *state, char **list, const char *name);
+/* The first answer in a child of fork(), which must have a copy of its own before, for a name that may be that of a secret. */
+__attribute__((noinline)) static char *lookup_with_own_copy(const struct state *state, char **list, const char *name);
 
-static char *lookup(const struct state *state, const char *name) {
+static inline char *lookup(const struct state *state, const char *name) {
     char **list = environment_now();
     if (list == NULL) {
         return NULL;
     }
-    if (state == NULL || list != state->list) {
-        return look_closer(state, list, name);
-    }
-    if (!name_filter_has(state, name)) {
-        return search(state, list, name);
-    }
-    const struct name_place *place = name_index_find(&state->index, name);
-    /* The list is the one we know, so it is long enough to look into; `*environ = NULL` empties it in place. */
-    if (place != NULL && list[0] != NULL && list[place->hint] == place->string) {
-        const char *newer = state->live.base != NULL ? live_value(&state->live, &state->region, place->slot) : NULL;
-        return newer != NULL ? (char *)(uintptr_t)newer : place->string + place->name_bytes + 1;
-    }
-    return look_closer(state, list, name);
-}
-
-static char *look_closer(const struct state *state, char **list, const char *name) {
-    if (state != NULL && name_filter_has(state, name) && own_copy_is_missing(&state->index) && state_separate()) {
-        return lookup(state, name); /* once: the copy is there now */
+    if (state != NULL && name_filter_has(state, name)) {
+        if (list == state->list) {
+            const struct name_place *place = name_index_find(&state->index, name);
+            /* The list is the one we know, so it is long enough to look into; `*environ = NULL` empties it in place. */
+            if (place != NULL && list[0] != NULL && list[place->hint] == place->string) {
+                const char *newer =
+                    state->live.base != NULL ? live_value(&state->live, &state->region, place->slot) : NULL;
+                return newer != NULL ? (char *)(uintptr_t)newer : place->string + place->name_bytes + 1;
+            }
+        }
+        if (own_copy_is_missing(&state->index)) {
+            return lookup_with_own_copy(state, list, name);
+        }
     }
     return search(state, list, name);
+}
+
+static char *lookup_with_own_copy(const struct state *state, char **list, const char *name) {
+    return state_separate() ? lookup(state, name) : search(state, list, name);
 }
 
 char *getenv(const char *name) {

@@ -171,6 +171,7 @@ static void load(char **list) {
     }
     state.process = (int)SYSCALL0(__NR_getpid);
     libc_find(&state.libc);
+    state.glibc_getenv = state.libc.gnu_version != NULL ? state.libc.getenv : NULL;
     if (takes_over) {
         load_region(text);
     }

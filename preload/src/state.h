@@ -31,6 +31,7 @@ struct state {
     char *padding_entry;    /* `STRONGROOM_PADDING=...` for a child, or NULL */
     enum rung rung;
     struct libc libc;
+    char *(*glibc_getenv)(const char *); /* NULL where the libc is not glibc */
     uint64_t name_filter[NAME_FILTER_WORDS]; /* one bit per pair of first bytes of the names in the region */
 };
 
