@@ -29,7 +29,7 @@ def after_in(query: Query) -> str:
     """Return the key after which a listing is to begin, "" where it begins at the first or within a key."""
     if query.get("version-id-marker") or query.get("upload-id-marker"):
         return ""
-    return query.get("start-after") if "list-type" in query else query.get("marker") or query.get("key-marker")
+    return query.get("start-after") or query.get("marker") or query.get("key-marker")  # each counts for one operation
 
 
 def shown_names(page: str, *, prefix: str, after: str, is_encoded: bool) -> str:
