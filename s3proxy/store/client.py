@@ -4,6 +4,7 @@ What fails is not repeated, since SDKs do that: only what met an idle connection
 more, if it may be. Bodies of answers are as the store sent them, never decompressed. Nothing here knows what is sealed.
 """
 
+import asyncio
 import contextlib
 import hashlib
 import re
@@ -32,6 +33,7 @@ from strongroom.errors import ConfigError, PeerError, UnavailableError
 _NOT_IN_A_HEADER: Final = re.compile(r"[\r\n\0]")  # RFC 9110, section 5.5
 _BEGIN_UPLOAD: Final = ("uploads", "")
 _OF_CONTENT: Final = frozenset({"partNumber", "uploadId", "x-id"})
+WHOLE_ANSWER_S: Final = 120.0  # for a document of some MiB
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 Pairs = Iterable[tuple[str, str]]
@@ -265,19 +267,21 @@ def _length_header(request: StoreRequest, framing: Framing | None) -> dict[str, 
     return {"Content-Length": "0"} if request.method in {"PUT", "POST"} else {}
 
 
-async def read_all(response: StoreAnswer, limit_bytes: int) -> bytes:
+async def read_all(response: StoreAnswer, limit_bytes: int, *, within_s: float = WHOLE_ANSWER_S) -> bytes:
     """Return the body of an answer.
 
     Raises:
         PeerError: it is longer than it may be.
+        TimeoutError: it is not there in time, however steadily it comes; ``exchange`` makes an UnavailableError of it.
     """
     pieces, size = [], 0
-    async for piece in response.content.iter_chunked(READ_BYTES):
-        size += len(piece)
-        if size > limit_bytes:
-            msg = f"the store answers more than {limit_bytes} bytes where less is expected"
-            raise PeerError(msg)
-        pieces.append(piece)
+    async with asyncio.timeout(within_s):
+        async for piece in response.content.iter_chunked(READ_BYTES):
+            size += len(piece)
+            if size > limit_bytes:
+                msg = f"the store answers more than {limit_bytes} bytes where less is expected"
+                raise PeerError(msg)
+            pieces.append(piece)
     return b"".join(pieces)
 
 

@@ -29,6 +29,7 @@ from strongroom.errors import UnavailableError
 READ_BYTES: Final = 1 << 17  # what is read ahead of an answer: half of it, then TCP holds the store back
 KEEP_ALIVE_S: Final = 15.0  # shorter than stores keep idle connections, so a request rarely meets a closed one
 MAX_HEADER_BYTES: Final = 1 << 14
+_MAX_INTERIM: Final = 16
 _HAPPY_EYEBALLS_S: Final = 0.25  # RFC 8305, section 8
 _GONE: Final = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionError)
 
@@ -214,7 +215,9 @@ class _Connection(ResponseHandler):
                 message, content = await self.read()
             else:
                 message, content = await self._stream(head, body)
+            interim = 0
             while message.code < HTTPStatus.OK:  # interim answers (RFC 9110, section 15.2)
+                _require_end(interim := interim + 1)
                 message, content = await self.read()
         except BaseException:
             self.abort()
@@ -259,6 +262,12 @@ class _Connection(ResponseHandler):
         if self.transport is None:
             raise aiohttp.ServerDisconnectedError
         self.transport.write(data)
+
+
+def _require_end(interim: int) -> None:
+    if interim > _MAX_INTERIM:
+        msg = "too many interim answers"
+        raise aiohttp.ClientPayloadError(msg)
 
 
 def _is_short(answer: StoreAnswer) -> bool:

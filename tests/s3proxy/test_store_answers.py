@@ -9,7 +9,7 @@ from s3proxy.front.signer import StoreCredential
 from s3proxy.front.xml_read import Element
 from s3proxy.multipart.upload import Upload, list_stored_parts, stored_part
 from s3proxy.objects.open import range_begin_of, stored_bytes_of
-from s3proxy.store.client import Store
+from s3proxy.store.client import Store, StoreRequest, read_all
 from s3proxy.store.connections import Timeouts
 from s3proxy.store.errors import error_in
 from s3proxy.store.listing import list_objects
@@ -84,6 +84,42 @@ async def test_a_list_of_empty_pages_comes_to_an_end() -> None:
         store = store_at(server)
         with pytest.raises(PeerError, match="does not go on"):
             _ = [one async for one in list_objects(store, "b")]
+        await store.close()
+
+
+@in_a_loop
+async def test_an_answer_that_comes_byte_by_byte_has_an_end() -> None:
+    async def trickling(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
+        while not writer.is_closing():
+            writer.write(b" ")
+            await writer.drain()
+            await asyncio.sleep(0.01)
+
+    async with serving(trickling) as server:
+        store = store_at(server)
+        with pytest.raises(UnavailableError, match="in time"):
+            async with store.exchange(StoreRequest(method="GET", bucket="b")) as answer:
+                await read_all(answer, 1 << 20, within_s=0.2)
+        assert store.connections_in_use[0] == 0
+        await store.close()
+
+
+@in_a_loop
+async def test_interim_answers_without_an_end_are_no_answer() -> None:
+    async def interim(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        while not writer.is_closing():
+            writer.write(b"HTTP/1.1 103 Early Hints\r\n\r\n")
+            await writer.drain()
+            await asyncio.sleep(0)
+
+    async with serving(interim) as server:
+        store = store_at(server)
+        with pytest.raises(UnavailableError):
+            async with store.exchange(StoreRequest(method="GET", bucket="b")):
+                pass
         await store.close()
 
 
