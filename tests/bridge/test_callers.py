@@ -15,7 +15,9 @@ from cli.dev.openbao import OpenBaoServer
 from strongroom.bundle import encode_request
 from tests.bridge.conftest import MakeBridge
 from tests.support.bridge import SHOP, BridgeProcess, bundle_request, wait_for
+from tests.support.silence import wait_for_the_end
 
+PLAN = b"POST /v1/plan HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}"
 REQUEST = bundle_request(X="bao:kv/shop/db#user")
 REFUSED = (ssl.SSLError, ConnectionResetError, BrokenPipeError, http.client.RemoteDisconnected)
 
@@ -168,3 +170,17 @@ def test_one_connection_may_ask_twice(bridge: BridgeProcess) -> None:
         connection.request("POST", "/v1/plan", encode_request(REQUEST))
         assert json.loads(connection.getresponse().read())["identity"] == SHOP
     connection.close()
+
+
+@pytest.mark.parametrize("sent", [b"", b"POST /v1/plan HT", PLAN], ids=["nothing", "half a head", "a whole request"])
+def test_a_client_that_falls_silent_after_the_handshake_is_gone_at_the_deadline(
+    make_bridge: MakeBridge, sent: bytes
+) -> None:
+    """It takes no part in the end of TLS either, for which asyncio would wait another 30 s."""
+    bridge = make_bridge(handshake_timeout_s=10, keepalive_timeout_s=0.5)
+    with bridge.connection() as tls:
+        tls.sendall(sent)
+        if sent == PLAN:
+            assert tls.recv(12) == b"HTTP/1.1 200"
+        wait_for_the_end(tls)
+    assert bridge.bundle(REQUEST).status == 200

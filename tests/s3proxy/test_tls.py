@@ -20,6 +20,7 @@ from cli.dev.authority import Authority, IssuedFiles
 from cli.dev.s3proxy import ProxyProcess
 from cli.dev.seaweed import REGION, SeaweedServer
 from tests.support.bridge import wait_for
+from tests.support.silence import wait_for_the_end
 
 
 class Secured(NamedTuple):
@@ -139,3 +140,22 @@ def test_who_does_not_speak_tls_is_dropped_at_once(secured: Secured, spoken: byt
         with contextlib.suppress(ConnectionResetError):
             while connection.recv(4096):
                 pass
+
+
+@pytest.mark.parametrize(
+    "sent", [b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"], ids=["nothing", "half", "whole"]
+)
+def test_a_stranger_that_falls_silent_after_the_handshake_is_gone_at_the_deadline(
+    tmp_path: Path, store: SeaweedServer, sent: bytes
+) -> None:
+    """It takes no part in the end of TLS either, for which asyncio would wait another 30 s."""
+    authority = Authority(tmp_path / "tls")
+    files = authority.issue_server("s3")
+    settings = {"tls_cert_file": str(files.cert), "tls_key_file": str(files.key), "head_timeout_s": 0.5}
+    with ProxyProcess(tmp_path / "proxy", store, settings=settings) as proxy:
+        host, _, port = proxy.address.rpartition(":")
+        context = ssl.create_default_context(cafile=str(authority.ca_file))
+        with socket.create_connection((host, int(port)), 30) as plain:
+            tls = context.wrap_socket(plain, server_hostname="localhost")
+            tls.sendall(sent)
+            wait_for_the_end(tls)
