@@ -324,7 +324,7 @@ def _failure_line(failure: "Failure", status: str, problem: "Problem") -> str:
 
 
 def _failure_hint(failure: "Failure", problem: "Problem") -> str:
-    if "/data/" in failure.path:  # as the API and other clients have it
+    if "/data/" in failure.path and failure.cause != "undeliverable":  # as the API and other clients have it
         without = spell_path(failure.path.replace("/data/", "/", 1))
-        return f"paths are written as `bao kv get` takes them, without data/: bao:{without}#KEY"
+        return f"if its /data/ is that of OpenBao's API, write the path without data/: bao:{without}#KEY"
     return "strongroom plan -- COMMAND shows every reference" if len(problem.failures) > 1 else ""

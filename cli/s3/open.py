@@ -73,7 +73,7 @@ def _open(options: argparse.Namespace, unwrap: Unwrap, binding: Binding | None) 
 
 def _write(opened: StoredObject, output: Path) -> None:
     """Put the plaintext in place once all of it held."""
-    scratch = output.with_name(f".{output.name}.part")
+    scratch = output.with_name(f".{output.name}.{os.urandom(4).hex()}")  # several may write to one output
     try:
         with os.fdopen(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             for piece in opened.pieces():

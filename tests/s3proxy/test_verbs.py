@@ -192,8 +192,10 @@ def test_a_stored_object_opens_without_its_store(world: World, tmp_path: Path, s
     assert b"the name was not checked" in opened.stderr
 
     out = ["--output", str(tmp_path / "out")]
+    (tmp_path / ".out.part").write_text("of another call, which is under way")
     named = call(world, "open", *kek, *out, "--name", f"{bucket}/{key}", "--entry", entry, str(tmp_path / "raw"))
     assert (tmp_path / "out").read_bytes() == body
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".out.part", "out", "raw"]
     assert f"the name {bucket}/{key} holds".encode() in named.stderr
     (tmp_path / "out").unlink()
     other = call(world, "open", *kek, *out, "--name", f"{bucket}/other", "--entry", entry, str(tmp_path / "raw"))

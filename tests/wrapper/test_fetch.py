@@ -279,6 +279,15 @@ def test_the_data_of_the_api_in_a_path_is_pointed_out(
 
     assert error.message.startswith("A: kv/data/shop/My%20App#k: ")
     assert error.hint.endswith("without data/: bao:kv/shop/My%20App#KEY")
+    assert error.hint.startswith("if ")  # a folder may have that name
+
+
+def test_a_folder_that_is_called_data_is_none_where_the_secret_was_found(
+    certificates: Certificates, load: Load
+) -> None:
+    failure = {"name": "A", "path": "kv/shop/data/app", "key": "k", "cause": "undeliverable", "detail": "binary"}
+    with FakeBridge(certificates.server(), answer(problem(422, failures=[failure]))) as bridge:
+        assert "data/" not in refused(load(bridge=bridge.url)).hint
 
 
 @pytest.mark.parametrize("status", [401, 403])
