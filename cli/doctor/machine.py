@@ -233,7 +233,7 @@ def _swap() -> Finding:
     devices = _text("/proc/swaps").splitlines()[1:]
     if not devices:
         return Finding("swap", Status.NOTE, "none")
-    says = f"{len(devices)} in use; locked and secret memory never goes there, copies of the application may"
+    says = f"{len(devices)} in use; secret memory never goes there; copies of the application may, some of locked too"
     return Finding("swap", Status.NOTE, says)
 
 

@@ -134,7 +134,7 @@ static void load_region(char *text) {
     environment_repoint(state.list, &state.region, hints);
     state.hints = hints;
     if (state.region.slot_count > 0) {
-        struct name_place *places = own_copy_places(&state.region, state.rung == RUNG_MEMFD_SECRET);
+        struct name_place *places = own_copy_places(&state.region, state.rung);
         if (places == NULL) {
             fail_call("region", "mapping memory: ", -ENOMEM);
         }
@@ -203,5 +203,5 @@ const struct state *state_load(char **envp) {
 }
 
 bool state_separate(void) {
-    return own_copy_make(&state.index, &state.region, state.hints);
+    return own_copy_make(&state.index, &state.region, state.rung, state.hints);
 }
