@@ -5,6 +5,7 @@ on its way, the store has a part more or a longer one, which ``parts`` knows to 
 """
 
 import asyncio
+import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,7 +31,7 @@ from s3proxy.serving.incoming import XML_TYPE, Incoming
 from s3proxy.store.client import Store
 from strongroom.sealed.digests import Checksum, Digests
 from strongroom.sealed.header import SALT_BYTES, Kind, parse_header
-from strongroom.sealed.manifest import Manifest, PartRecord, seal_manifest
+from strongroom.sealed.manifest import Manifest, seal_manifest
 from strongroom.sealed.names import name_tag
 from strongroom.sealed.opener import SegmentOpener
 from strongroom.sealed.refusal import refuse
@@ -38,6 +39,7 @@ from strongroom.sealed.sealer import seal
 from strongroom.sealed.segment import admit_segment, begin_segment
 from strongroom.sealed.wrapping import BucketKey
 
+_MEANT_BYTES = 16
 _OVER = {"NoSuchUpload", "InvalidPart"}  # what a request may meet when the same one was, or is just being, served
 
 
@@ -114,15 +116,17 @@ class UploadCompleter:
         conditions = await conditions_of_write(head, upload.name, policy, self._finder)
         manifest = Manifest(completion.records, name_tag(upload.bucket, upload.key), Digests(checksum=checksum))
         key = await self._keys.to_seal(policy.name)
-        carrier = await self._upload_carrier(upload, completion, manifest, key)
+        salt = os.urandom(SALT_BYTES - _MEANT_BYTES) + _meant_by(asked)
+        sealed = seal_manifest(key, manifest, upload_tag=upload.tag, salt=salt)
+        carrier = await self._upload_carrier(upload, completion, sealed, key)
         etag, headers = await finish_upload(self._store, upload, completion.stored(carrier), conditions)
         await self._kept.remove(upload, kept)
         return Completed(etag, checksum, headers)
 
     async def _upload_carrier(
-        self, upload: Upload, completion: Completion, manifest: Manifest, key: BucketKey
+        self, upload: Upload, completion: Completion, manifest: bytes, key: BucketKey
     ) -> StoredPart:
-        """Upload the part that ends in the manifest."""
+        """Upload the part that ends in the sealed manifest."""
         if completion.small is not None:
             sealed = await self._kept.read(upload, completion.small)
             await self._require_copy(upload, completion.small, sealed)
@@ -136,7 +140,7 @@ class UploadCompleter:
                 part_number=completion.number,
             )
             sealed = seal(segment, b"")
-        body = sealed + seal_manifest(key, manifest, upload_tag=upload.tag, salt=os.urandom(SALT_BYTES))
+        body = sealed + manifest
         return await send_part(self._store, upload, completion.number, body, len(body))
 
     async def _require_copy(self, upload: Upload, part: StoredPart, sealed: bytes) -> None:
@@ -165,7 +169,8 @@ class UploadCompleter:
         if isinstance(found, Plaintext) or not found.is_multipart:
             return None
         segment, manifest = await self._reader.manifest(upload.name, found)
-        if segment.header.object_id != upload.tag or not _same_parts(asked, manifest.client_parts):
+        found_parts = segment.header.object_id, segment.header.salt[-_MEANT_BYTES:]
+        if found_parts != (upload.tag, _meant_by(asked)):
             return None
         version = found.store_headers.get("x-amz-version-id")
         headers = {"x-amz-version-id": version} if version else {}
@@ -186,8 +191,14 @@ async def _answer(incoming: Incoming, completed: Completed) -> None:
     await incoming.respond(200, completed.headers | {"Content-Type": XML_TYPE}, answer)
 
 
-def _same_parts(asked: Sequence[CompletedPart], records: Sequence[PartRecord]) -> bool:
-    return [part.number for part in asked] == [record.number for record in records]
+def _meant_by(asked: Sequence[CompletedPart]) -> bytes:
+    """Return what tells the attempts at parts of which an object is made from all others.
+
+    It is a part of the manifest's salt, which readers take as it is: nothing else of a finished object tells its
+    attempts, and who completes an upload with other ones must not be told that this object is of those.
+    """
+    meant = "".join(f"{part.number} {opaque_etag(part.etag)}\n" for part in asked)
+    return hashlib.sha256(meant.encode("utf-8", "surrogateescape")).digest()[:_MEANT_BYTES]
 
 
 def _require_size(head: RequestHead, size: int) -> None:

@@ -228,6 +228,27 @@ def test_abort_leaves_nothing(s3: Any, bare: Any, bucket: str) -> None:
     assert not kept_copies(bare)
 
 
+@pytest.mark.parametrize("size", [5, LEAST])
+def test_completing_with_another_attempt_than_the_object_is_made_of_is_refused(s3: Any, bucket: str, size: int) -> None:
+    """Two clients of one upload: the second would otherwise be told that its attempt is stored, which is lost."""
+    name = {"Bucket": bucket, "Key": "attempts"}
+    upload = name | {"UploadId": s3.create_multipart_upload(**name)["UploadId"]}
+    first, second = (s3.upload_part(**upload, PartNumber=1, Body=body * size)["ETag"] for body in (b"1", b"2"))
+
+    def complete(etag: str) -> str:
+        parts = {"Parts": [{"PartNumber": 1, "ETag": etag}]}
+        return str(s3.complete_multipart_upload(**upload, MultipartUpload=parts)["ETag"])
+
+    made = complete(first)
+    assert complete(first) == made
+    for other in (second, '"0123"'):
+        with pytest.raises(ClientError) as caught:
+            complete(other)
+        assert caught.value.response["Error"]["Code"] in {"NoSuchUpload", "InvalidPart"}
+    assert complete(first.removesuffix('-1"') + '"') == made, "the store's own ETag, as earlier versions told it"
+    assert s3.get_object(**name)["Body"].read() == b"1" * size
+
+
 def test_completing_again_answers_the_same(s3: Any, bucket: str) -> None:
     up = begin(s3, bucket, "again")
     etags = {1: up.put(1, b"whole")}
