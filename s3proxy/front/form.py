@@ -6,7 +6,6 @@ but forms with a named submit button.
 """
 
 import re
-from email.message import Message
 from enum import Enum
 from typing import Final, NoReturn
 
@@ -18,7 +17,12 @@ _BOUNDARY: Final = re.compile(r"[0-9A-Za-z'()+_,./:=? -]{0,69}[0-9A-Za-z'()+_,./
 _CRLF: Final = b"\r\n"
 _HEAD_END: Final = b"\r\n\r\n"
 _MAX_HEAD_LINES: Final = 16  # a field has two or three
-_MAX_PARAMETERS: Final = 64  # of a header; what reads them takes the square of their number
+_MAX_PARAMETERS: Final = 64  # of a header
+# RFC 9110, section 5.6.6; but what is not quoted may hold more, as browsers send it.
+_PARAMETER: Final = re.compile(
+    r""";[ \t]*([!#$%&'*+.^_`|~0-9A-Za-z-]+)=(?:"([^"\\]*(?:\\.[^"\\]*)*)"|([^";]*))[ \t]*""", re.DOTALL
+)
+_ESCAPED: Final = re.compile(r'\\([\\"])')
 _POLICY_BYTES: Final = 64 * 1024  # a policy may be longer than all other fields together
 
 
@@ -49,13 +53,9 @@ class FormReader:
         Raises:
             S3Error: MalformedPOSTRequest, as it names no boundary.
         """
-        if content_type.count(";") > _MAX_PARAMETERS:
-            _malformed("its Content-Type has too many parameters")
-        message = Message()
-        message["content-type"] = content_type
-        boundary = message.get_param("boundary", "")
-        named = isinstance(boundary, str) and _BOUNDARY.fullmatch(boundary.rstrip())
-        if not named or message.get_content_type() != "multipart/form-data":
+        kind, parameters = _parse_header(content_type)
+        named = _BOUNDARY.fullmatch(parameters.get("boundary", ""))
+        if named is None or kind != "multipart/form-data":
             _malformed("its Content-Type names no boundary")
         self._delimiter = b"\r\n--" + named[0].encode("ascii")
         self._state = _State.PREAMBLE
@@ -153,15 +153,16 @@ class FormReader:
             return False
         head = _parse_head(self._take(at))
         self._take(len(_HEAD_END))
-        name = head.get_param("name", "", header="content-disposition")
-        if head.get_content_disposition() != "form-data" or not isinstance(name, str) or not name:
+        kind, parameters = _parse_header(head.get("content-disposition", ""))
+        name = parameters.get("name", "")
+        if kind != "form-data" or not name:
             _malformed("a field has no name")
         self._name = name
         if self.file_begun:
             self._state = _State.DROPPED
         elif name.lower() == FILE_FIELD:
-            self.filename = _filename(head)
-            self.file_type = head["content-type"] or ""
+            self.filename = parameters.get("filename", "")
+            self.file_type = head.get("content-type", "")
             self.file_begun = True
             self._file_at = self._consumed
             self._state = _State.FILE
@@ -184,25 +185,39 @@ class FormReader:
         return taken
 
 
-def _parse_head(raw: bytes) -> Message:
+def _parse_head(raw: bytes) -> dict[str, str]:
     lines = raw.split(_CRLF)
     if len(lines) > _MAX_HEAD_LINES or raw.count(b";") > _MAX_PARAMETERS:
         _malformed("a field has a malformed head")
-    head = Message()
+    head: dict[str, str] = {}
     for line in lines:
         name, colon, value = _text(line).partition(":")
-        if not colon or name.lower() in head:
+        name = name.strip().lower()
+        if not colon or name in head:
             _malformed("a field has a malformed head")
-        head[name.strip()] = value.strip()
+        head[name] = value.strip()
     return head
 
 
-def _filename(head: Message) -> str:
-    """Return what the client calls the file. A name in a charset of its own choice must not be (RFC 7578, 4.2)."""
-    name = head.get_param("filename", "", header="content-disposition")
-    if not isinstance(name, str):
-        _malformed("its file has a filename* instead of a filename")
-    return name
+def _parse_header(text: str) -> tuple[str, dict[str, str]]:
+    """Return value and parameters of a header; names in lower case.
+
+    A parameter in a charset of its own choice is refused, as ``filename*`` must not be sent (RFC 7578, section 4.2).
+    """
+    if text.count(";") > _MAX_PARAMETERS:
+        _malformed("a header has too many parameters")
+    text = text.rstrip("; \t")
+    value = text.partition(";")[0]
+    parameters: dict[str, str] = {}
+    at = len(value)
+    while at < len(text):
+        match = _PARAMETER.match(text, at)
+        if match is None or "*" in match[1] or match[1].lower() in parameters:
+            _malformed("a header has malformed parameters")
+        quoted = match[2]
+        parameters[match[1].lower()] = match[3].strip() if quoted is None else _ESCAPED.sub(r"\1", quoted)
+        at = match.end()
+    return value.strip().lower(), parameters
 
 
 def _text(raw: bytes) -> str:

@@ -83,6 +83,10 @@ def test_a_form_without_boundary_is_refused(content_type: str) -> None:
         b'--x-boundary\r\nContent-Disposition: form-data; name="file"; filename="\xff"\r\n\r\n',
         b"--x-boundary\r\nContent-Disposition: form-data; name=file; filename*=unicode_escape''%5Cud800\r\n\r\n",
         b"--x-boundary\r\nContent-Disposition: form-data; name*=utf-8''key\r\n\r\n",
+        b"--x-boundary\r\nContent-Disposition: form-data; name=key; name*0=a; name*=utf-8''b\r\n\r\n",
+        b"--x-boundary\r\nContent-Disposition: form-data; name=key; name=other\r\n\r\n",
+        b'--x-boundary\r\nContent-Disposition: form-data; name="key\r\n\r\n',
+        b'--x-boundary\r\nContent-Disposition: form-data; name="key"other\r\n\r\n',
     ],
 )
 @pytest.mark.parametrize("step", [1, 1000])
@@ -90,6 +94,23 @@ def test_a_malformed_form_is_refused(body: bytes, step: int) -> None:
     with pytest.raises(S3Error) as caught:
         read(body, step=step)
     assert caught.value.code == "MalformedPOSTRequest"
+
+
+@pytest.mark.parametrize(
+    ("written", "filename"),
+    [
+        (b'"a;b=c"', "a;b=c"),
+        (b'"a\\"b\\\\c"', 'a"b\\c'),
+        (b'"C:\\dir\\a.txt"', "C:\\dir\\a.txt"),
+        (b"a b.txt ;", "a b.txt"),
+        ('"ü%22"'.encode(), "ü%22"),
+        (b'""', ""),
+    ],
+)
+def test_the_name_of_a_file_is_read_as_browsers_write_it(written: bytes, filename: str) -> None:
+    form = FormReader('Multipart/Form-Data; charset=utf-8; Boundary="x-boundary";')
+    form.feed(b"--x-boundary\r\ncontent-disposition: Form-Data; Name=file; filename=" + written + b"\r\n\r\n")
+    assert (form.file_begun, form.filename) == (True, filename)
 
 
 def test_a_form_without_file_is_refused() -> None:
