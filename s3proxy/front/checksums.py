@@ -118,7 +118,7 @@ def claimed_checksum(head: RequestHead) -> Checksum | None:
     claims = [
         parse_checksum(algorithm, head.header(name))
         for name in head.names()
-        if (algorithm := algorithm_of_header(name)) is not None
+        if name.startswith(HEADER_PREFIX) and (algorithm := algorithm_of_header(name)) is not None
     ]
     if len(claims) > 1:
         _refuse("Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed.")
@@ -132,7 +132,8 @@ def require_known_algorithms(head: RequestHead) -> None:
         S3Error: InvalidRequest.
     """
     for name in head.names():
-        algorithm_of_header(name)
+        if name.startswith(HEADER_PREFIX):
+            algorithm_of_header(name)
     if head.has(_NAMED):
         _named_algorithm(head)
 

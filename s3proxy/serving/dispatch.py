@@ -193,7 +193,7 @@ class Dispatcher:
         close_if_unread(request, response)
         self.requests.answered(response)
         self._connections.refuse(request)
-        with Taking(request, self._patience):
+        with Taking(request, self._patience, len(body)):
             await response.prepare(request)
             await response.write_eof()
         return response

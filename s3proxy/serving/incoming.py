@@ -178,7 +178,7 @@ class Incoming:
         """
         response = web.Response(status=status, body=body)  # head and body in one packet
         self._begin(response, headers, len(body) if length < 0 else length)
-        taking = Taking(self.request, self.patience)
+        taking = Taking(self.request, self.patience, len(body))
         try:
             with taking:
                 await response.prepare(self.request)

@@ -6,11 +6,13 @@ Only the time that the proxy waits for the client counts: a client that the stor
 import asyncio
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from aiohttp import web
 
 from strongroom.service.draining import unsent_bytes
+
+_AT_ONCE_BYTES: Final = 32 << 10  # asyncio has writers wait from 64 KiB on; the rest is for the head
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,17 +74,29 @@ class Sending:
 class Taking:
     """Cuts a client off that does not take its answer fast enough; a context manager around all of the answer.
 
-    It looks once an interval. A client is slow if it has not even taken what waited for it at the look before.
+    It looks once an interval. A client is slow if it has not even taken what waited for it at the look before. What
+    the connection takes at once is not looked after: nobody waits for its client.
 
     Attributes:
         is_cut: whether it was cut off.
     """
 
-    __slots__ = ("_interval_s", "_least_bytes", "_loop", "_request", "_taken", "_timer", "_untaken", "is_cut")
+    __slots__ = (
+        "_interval_s",
+        "_least_bytes",
+        "_loop",
+        "_request",
+        "_size_bytes",
+        "_taken",
+        "_timer",
+        "_untaken",
+        "is_cut",
+    )
 
-    def __init__(self, request: web.BaseRequest, patience: Patience) -> None:
-        """Take whose answer it is."""
+    def __init__(self, request: web.BaseRequest, patience: Patience, size_bytes: int | None = None) -> None:
+        """Take whose answer it is, and how long its body is if all of it is there."""
         self._request = request
+        self._size_bytes = size_bytes
         self._interval_s = min(patience.interval_s, patience.idle_s)
         self._least_bytes = max(1.0, patience.least_bytes_s * self._interval_s)
         self._loop = asyncio.get_running_loop()
@@ -92,6 +106,9 @@ class Taking:
 
     def __enter__(self) -> Self:
         """Begin to look."""
+        transport, size = self._request.transport, self._size_bytes
+        if size is not None and transport is not None and size + unsent_bytes(transport) <= _AT_ONCE_BYTES:
+            return self
         self._timer = self._loop.call_later(self._interval_s, self._look)
         return self
 

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Final
 
 from s3proxy.front.canonical import EMPTY_SHA256
-from s3proxy.front.checksums import algorithm_of_header, checksum_header, checksum_name, running
+from s3proxy.front.checksums import HEADER_PREFIX, algorithm_of_header, checksum_header, checksum_name, running
 from s3proxy.front.payload import Payload
 from s3proxy.front.signing_keys import sign
 from s3proxy.front.sigv4 import ChunkSigning
@@ -30,7 +30,9 @@ _CRLF: Final = b"\r\n"
 
 def has_checksum(headers: Mapping[str, str]) -> bool:
     """Say whether headers vouch for a body already."""
-    return any(name == "content-md5" or algorithm_of_header(name) is not None for name in headers)
+    return "content-md5" in headers or any(
+        name.startswith(HEADER_PREFIX) and algorithm_of_header(name) is not None for name in headers
+    )
 
 
 def checksum_of(body: bytes) -> dict[str, str]:

@@ -21,6 +21,8 @@ _DIGESTS: Final = Struct(">BBBBI16s32s40s")
 class ChecksumAlgorithm(IntEnum):
     """The checksum algorithms of S3."""
 
+    __hash__ = int.__hash__  # Enum's own hashes the name; tables are asked by it several times for each request
+
     CRC32 = 1
     CRC32C = 2
     CRC64NVME = 3
