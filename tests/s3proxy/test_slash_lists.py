@@ -149,7 +149,8 @@ def test_an_answer_about_one_key_has_that_key() -> None:
 
 WRITTEN = {
     "d/": b"content", "d/ a": b"1", "d/!": b"1", "d/!a": b"1", "d/a": b"1", "d/sub/": b"content", "xF" + SEGMENT: b"1",
-    "e/": b"", "e/b": b"1", "f!" + SEGMENT: b"1", SEGMENT: b"1", "&/": b"content",
+    "e/": b"", "e/b": b"1", "f!" + SEGMENT: b"1", SEGMENT: b"1", "&/": b"content", "p/" + "%21" * 8: b"1",
+    "p%2F" + SEGMENT: b"1", "p+q/": b"content",
 }  # fmt: skip
 
 
