@@ -143,6 +143,8 @@ def test_one_in_use_is_left_alone_by_the_next(machines: Machines) -> None:
 def test_packages_are_kept_for_the_next_and_the_lock_on_them_is_not_shared(machines: Machines) -> None:
     archives = "/var/cache/apt/archives"
     machines.run("sh", "-c", f"touch {archives}/lock; echo whole >{archives}/hello_1_all.deb")
+    (machines.cache / "archives/partial").mkdir(exist_ok=True)
+    (machines.cache / "archives/partial/cut_1_all.deb").write_text("cu")
 
     done = machines.run("sh", "-c", f"ls {archives}; cat {archives}/hello_1_all.deb")
 
