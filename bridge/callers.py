@@ -45,7 +45,8 @@ class Callers:
             raise UnavailableError(msg, hint="open a new one")
         known = self._of(request.transport)
         if known.peer is None:
-            known.peer = peer_of(connection, authorities)
+            decoded = request.get_extra_info("peercert")  # asyncio's, of this handshake
+            known.peer = peer_of(connection, authorities, decoded=decoded)
         if known.peer.expires_at <= time.time():
             msg = f"the certificate of {known.peer.identity} has ended since this connection began"
             raise DeniedError(msg, hint="open a new connection with the workload's newest certificate")

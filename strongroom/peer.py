@@ -5,7 +5,9 @@ OpenSSL has verified the chain. What is looked at here is what it does not know:
 from what the peer sent.
 """
 
+import functools
 import ssl
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,23 +31,31 @@ class Peer:
     expires_at: float
 
 
-def peer_of(connection: ssl.SSLObject | ssl.SSLSocket, authorities: Authorities) -> Peer:
+def peer_of(
+    connection: ssl.SSLObject | ssl.SSLSocket, authorities: Authorities, *, decoded: Mapping[str, object] | None
+) -> Peer:
     """Return who is at the other end of a connection whose handshake is done.
 
     Args:
         connection: with a verified certificate.
         authorities: those of its context.
+        decoded: what ``connection.getpeercert()`` returns, if it was called already: it is the dearest step of all.
 
     Raises:
         DeniedError: there is no certificate, it is not that of a workload, it has not exactly one SPIFFE identity, or
             its authority may not name that.
     """
-    identity = identity_of(connection.getpeercert())
+    identity = identity_of(decoded or connection.getpeercert())
     chain = _verified_chain(connection)
-    certificates = [x509.load_der_x509_certificate(der) for der in chain]
-    _require_leaf(certificates[0])
+    leaf = x509.load_der_x509_certificate(chain[0])
+    _require_leaf(leaf)
     authorities.require(chain[-1], identity)
-    return Peer(identity, min(certificate.not_valid_after_utc.timestamp() for certificate in certificates))
+    return Peer(identity, min([leaf.not_valid_after_utc.timestamp(), *map(_end_of_authority, chain[1:])]))
+
+
+@functools.lru_cache(maxsize=64)  # few authorities sign all workloads
+def _end_of_authority(der: bytes) -> float:
+    return x509.load_der_x509_certificate(der).not_valid_after_utc.timestamp()
 
 
 def _require_leaf(certificate: x509.Certificate) -> None:
