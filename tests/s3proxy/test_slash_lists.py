@@ -192,7 +192,7 @@ def test_a_real_store_lists_what_was_written(lister: Any, bucket: str, listing: 
 
 @pytest.mark.parametrize("listing", LISTINGS)
 def test_a_real_store_lists_keys_with_percent_signs(s3: Any, lister: Any, listing: str) -> None:
-    """On one page: SeaweedFS does not encode its NextMarker where it encodes keys, so it goes round there, bare, too."""
+    """On one page: SeaweedFS does not encode its NextMarker where it encodes keys, and goes round there, bare, too."""
     name = f"slash-lists-{listing.replace('_', '-')}"
     keys = {"p/", "p/" + "%21" * 8, "p%2F" + SEGMENT, "p/%", "%2F/", "p+q/"}
     with contextlib.suppress(s3.exceptions.BucketAlreadyOwnedByYou, s3.exceptions.BucketAlreadyExists):
