@@ -53,7 +53,7 @@ class Side:
             answer = getattr(self.client, operation)(Bucket=self.bucket, **parameters)
         except ClientError as error:
             found = error.response
-            return found["ResponseMetadata"]["HTTPStatusCode"], str(found["Error"]["Code"]), {}
+            return found["ResponseMetadata"]["HTTPStatusCode"], str(found["Error"]["Code"]), found["Error"]
         if "Body" in answer:
             answer["Body"] = answer["Body"].read()
         return answer["ResponseMetadata"]["HTTPStatusCode"], "", answer
@@ -88,13 +88,15 @@ class Pair:
             view: what of a good answer must be the same.
             instead: refusals of the store, each with the one that the proxy may give in its place.
         """
-        told = []
+        told, answers = [], []
         for side in (self.bare, self.proxy):
             status, code, answer = side.call(operation, **parameters(side))
             told.append((status, code, None if code else view(side, answer)))
+            answers.append(answer if code else {})
         if (told[0][:2], told[1][:2]) in instead:
             return False
-        assert told[0] == told[1], f"{operation} {parameters(self.proxy)}:\nstore: {told[0]}\nproxy: {told[1]}"
+        store, proxy = (f"{one} {answer.get('Message', '')}" for one, answer in zip(told, answers, strict=True))
+        assert told[0] == told[1], f"{operation} {parameters(self.proxy)}:\nstore: {store}\nproxy: {proxy}"
         return not told[0][1]
 
 
