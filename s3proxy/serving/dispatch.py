@@ -95,6 +95,7 @@ class Dispatcher:
             return web.Response()  # of which nothing can go out any more; an error would be reported as ours
         self.requests.answered(response)  # again: its head may have gone out before the end began
         if not request.content.is_eof():
+            self._connections.refuse(request)
             await _discard(request)  # not counted as at work: whoever sends it may not even be known
         return response
 

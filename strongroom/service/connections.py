@@ -166,7 +166,7 @@ class Connections:
         return True
 
     def refuse(self, request: web.BaseRequest) -> None:
-        """Note that an unknown client is being told a refusal; its connection may be displaced from now on."""
+        """Note that an unknown client is told a refusal, or sends what nobody wants; its connection makes room."""
         connection = self._served.get(request.protocol)
         if connection is not None and not connection.is_known:
             self._stand(connection, self._refused)

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from cli.dev.authority import write_private
 from cli.dev.s3proxy import ProxyProcess
 from cli.dev.seaweed import SeaweedServer
 from tests.s3proxy.conftest import client_of
@@ -247,15 +248,44 @@ def test_silent_connections_are_displaced_and_cut_off(start: Start, held: list[s
     assert all(until_closed(one) == b"" for one in held)
 
 
-def test_strangers_that_stay_after_their_refusal_make_room_at_once(start: Start, held: list[socket.socket]) -> None:
+OPEN_FOR_ALL = """\
+[[credential]]
+access_key_id = "owner"
+secret_key = "owner-secret-key"
+
+[[credential.grant]]
+buckets = ["*"]
+rights = ["read", "write", "list", "delete", "admin"]
+
+[[anonymous]]
+buckets = ["*"]
+rights = ["read"]
+"""
+
+
+@pytest.mark.parametrize(("method", "status"), [("PUT", b"403"), ("GET", b"200")], ids=["refused", "served"])
+def test_strangers_that_announce_a_body_and_send_none_make_room_at_once(
+    tmp_path: Path, store: SeaweedServer, held: list[socket.socket], method: str, status: bytes
+) -> None:
     """They are read from for a while, so that those that still send a body can read what they are told."""
-    proxy = start(max_connections=16, max_unknown_connections=8)
-    head = b"PUT /%s/key HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n" % BUCKET.encode()
-    for _ in range(60):
-        stranger = connect(proxy, held, head)
-        assert stranger.recv(12) == b"HTTP/1.1 403"
-    assert shed(proxy, "displaced") >= 30
-    require_others_served(proxy)
+    write_private(tmp_path / "open.toml", OPEN_FOR_ALL.encode())
+    settings = {
+        "max_connections": 16,
+        "max_unknown_connections": 8,
+        "credentials_file": str(tmp_path / "open.toml"),
+    }
+    with ProxyProcess(tmp_path / "proxy", store, settings=settings) as proxy:
+        with contextlib.closing(client_of(proxy.url, "owner", "owner-secret-key")) as s3:
+            with contextlib.suppress(s3.exceptions.BucketAlreadyOwnedByYou, s3.exceptions.BucketAlreadyExists):
+                s3.create_bucket(Bucket=BUCKET)
+            s3.put_object(Bucket=BUCKET, Key="small", Body=SMALL)
+        head = f"{method} /{BUCKET}/small HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n".encode()
+        for _ in range(60):
+            stranger = connect(proxy, held, head)
+            assert stranger.recv(12) == b"HTTP/1.1 " + status
+        assert shed(proxy, "displaced") >= 30
+        with contextlib.closing(client_of(proxy.url, "owner", "owner-secret-key")) as s3:
+            assert s3.get_object(Bucket=BUCKET, Key="small")["Body"].read() == SMALL
 
 
 def test_readiness_blames_the_connections_and_not_the_store_when_all_are_in_use(
