@@ -64,7 +64,7 @@ def make_head(method: str, raw_target: str, headers: Iterable[tuple[str, str]]) 
 
     Raises:
         S3Error: InvalidURI when the target is not in origin form (RFC 9112, section 3.2.1) or has a fragment;
-            InvalidRequest when a header that must be single is repeated.
+            InvalidRequest when a header that must be single is repeated, or Host is none (RFC 9112, section 3.2).
     """
     if not raw_target.startswith("/") or "#" in raw_target:
         code, msg = "InvalidURI", "Couldn't parse the specified URI."
@@ -83,4 +83,7 @@ def _assemble(method: str, path: str, query: str, headers: tuple[tuple[str, str]
             raise S3Error(code, msg)
         else:
             by_name[name] += "," + value
+    if not by_name.get("host", "").isascii():  # it is told in Location
+        code, msg = "InvalidRequest", "The header host is malformed."
+        raise S3Error(code, msg)
     return RequestHead(method, path, query, headers, by_name)

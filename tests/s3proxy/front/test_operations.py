@@ -400,3 +400,10 @@ def test_names_that_are_not_utf_8_are_refused_wherever_they_come_from(raw: str) 
 def test_a_part_number_has_one_spelling(text: str) -> None:
     assert code_of("PUT", f"/bucket/k?uploadId=u&partNumber={encode_text(text)}") == "InvalidArgument"
     assert call_of("PUT", "/bucket/k?uploadId=u&partNumber=10000").query.get("partNumber") == "10000"
+
+
+@pytest.mark.parametrize("code_point", [0xE9, 0xDCFF])
+def test_a_host_that_no_answer_could_name_is_refused(code_point: int) -> None:
+    with pytest.raises(S3Error) as caught:
+        make_head("POST", "/bucket", [("Host", f"a{chr(code_point)}.example")])
+    assert (caught.value.code, caught.value.status) == ("InvalidRequest", 400)
