@@ -164,6 +164,9 @@ bool compose(struct composition *composition, const struct state *state, char *c
     for (; *list != NULL; list++) {
         uint32_t slot;
         enum role role = role_of(state, *list, &slot);
+        if (role == ROLE_SECRET && composition->included != NULL && !slot_is_marked(composition->included, slot)) {
+            return false;
+        }
         if (role == ROLE_SECRET || role == ROLE_PLAIN) {
             if (!append(composition, role == ROLE_PLAIN ? *list : translate_secret(state, slot, audience, *list))) {
                 return false;

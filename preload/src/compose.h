@@ -27,7 +27,16 @@ struct composition {
     size_t count;
     char *text; /* where the next new string goes */
     size_t text_left;
+    const uint8_t *included; /* one bit per slot: the secrets that the program will find; NULL for all */
 };
+
+static inline bool slot_is_marked(const uint8_t *marks, uint32_t slot) {
+    return (marks[slot / 8] >> (slot % 8)) & 1;
+}
+
+static inline void slot_mark(uint8_t *marks, uint32_t slot) {
+    marks[slot / 8] |= (uint8_t)(1 << (slot % 8));
+}
 
 /* The slot of a secret whose text `entry` is, or REGION_NO_SLOT. One of our own strings counts whatever the program has
  * written over its value: what it holds now is what the program passes on. */
@@ -37,7 +46,8 @@ uint32_t compose_secret(const struct state *state, const char *entry);
 struct composition_size compose_measure(const struct state *state, char *const *list);
 
 /* Composes the environment into `composition`, whose pointers and sizes are set and which is otherwise zero. `region` is
- * the STRONGROOM_REGION entry for AUDIENCE_TRUSTED, and is not copied. Returns false when the room was not enough.
+ * the STRONGROOM_REGION entry for AUDIENCE_TRUSTED, and is not copied. Returns false when the room was not enough,
+ * or there is a secret that is not included: its placeholder would stay empty.
  *
  * Of LD_PRELOAD and our own variables only the first entry counts, and later ones are left out:
  * getenv() and musl's loader take the first of duplicates, glibc's loader the last, and a program must not be given two

@@ -21,8 +21,9 @@ struct passing {
     enum delivery delivery;
     char *const *list;
     struct composition composition;
-    uint8_t *marks; /* one bit per slot: planned and not yet written */
-    size_t mark_bytes;
+    uint8_t *planned; /* one bit per slot: to be written to the region; */
+    uint8_t *written; /* and there */
+    size_t mark_bytes; /* of each */
     passing_function *call;
     void *context;
 };
@@ -46,22 +47,18 @@ static bool is_launch(char *const *list) {
     return text != NULL && handover_parse(text, &handover);
 }
 
-static bool is_marked(const uint8_t *marks, uint32_t slot) {
-    return (marks[slot / 8] >> (slot % 8)) & 1;
-}
-
 /* Makes the region that holds the secrets of the list; returns its descriptor or a negative errno value. */
 static long make_region(const struct passing *passing) {
     const struct state *state = passing->state;
-    uint8_t *marks = passing->marks;
+    uint8_t *planned = passing->planned;
     for (size_t i = 0; i < passing->mark_bytes; i++) {
-        marks[i] = 0;
+        planned[i] = passing->written[i] = 0;
     }
     struct region_plan plan = {0, 0};
     for (char *const *entry = passing->list; *entry != NULL; entry++) {
         uint32_t slot = compose_secret(state, *entry);
-        if (slot != REGION_NO_SLOT && !is_marked(marks, slot)) {
-            marks[slot / 8] |= (uint8_t)(1 << (slot % 8));
+        if (slot != REGION_NO_SLOT && !slot_is_marked(planned, slot)) {
+            slot_mark(planned, slot);
             region_plan_add(&plan, text_length(*entry));
         }
     }
@@ -75,15 +72,21 @@ static long make_region(const struct passing *passing) {
         return result;
     }
     struct region_writer writer = region_begin(shared.memory, &plan, &state->region);
+    uint32_t left = plan.entries;
     for (char *const *entry = passing->list; *entry != NULL; entry++) {
         uint32_t slot = compose_secret(state, *entry);
-        if (slot != REGION_NO_SLOT && is_marked(marks, slot)) {
-            marks[slot / 8] &= (uint8_t) ~(1 << (slot % 8));
+        if (slot != REGION_NO_SLOT && slot_is_marked(planned, slot) && !slot_is_marked(passing->written, slot)) {
+            slot_mark(passing->written, slot);
+            left--;
             if (!region_append(&writer, &state->region.slots[slot], *entry)) {
                 handover_drop(&shared);
                 return -EAGAIN;
             }
         }
+    }
+    if (left > 0) { /* another thread took one from the list */
+        handover_drop(&shared);
+        return -EAGAIN;
     }
     return handover_finish(&shared);
 }
@@ -107,8 +110,9 @@ __attribute__((noinline)) static long call_by_tracer(struct passing *passing) {
 
 /* Composes and calls. `region` is the STRONGROOM_REGION entry for a program that may have the secrets. */
 static long call_with(struct passing *passing, enum audience audience, char *region) {
+    passing->composition.included = audience == AUDIENCE_TRUSTED ? passing->written : NULL;
     if (!compose(&passing->composition, passing->state, passing->list, audience, region)) {
-        return -EAGAIN; /* another thread added to the list since it was measured */
+        return -EAGAIN; /* another thread changed the list since it was measured */
     }
     if (passing->delivery != DELIVERY_LIBRARY && passing->delivery != DELIVERY_NONE) {
         return call_by_tracer(passing);
@@ -145,8 +149,9 @@ __attribute__((noinline)) static long choose(const struct state *state, const st
 static void cut(struct passing *passing, char *block, const struct composition_size *size) {
     passing->composition = (struct composition){.entries = (char **)(void *)block, .entries_left = size->entries};
     block += size->entries * sizeof(char *);
-    passing->marks = (uint8_t *)block;
-    passing->composition.text = block + passing->mark_bytes;
+    passing->planned = (uint8_t *)block;
+    passing->written = passing->planned + passing->mark_bytes;
+    passing->composition.text = block + 2 * passing->mark_bytes;
     passing->composition.text_left = size->text_bytes;
 }
 
@@ -173,7 +178,7 @@ long passing_call(const struct target *target, char *const *list, passing_functi
         .context = context,
     };
     passing.mark_bytes = (state->region.slot_count + 7) / 8;
-    size_t bytes = size.entries * sizeof(char *) + passing.mark_bytes + size.text_bytes;
+    size_t bytes = size.entries * sizeof(char *) + 2 * passing.mark_bytes + size.text_bytes;
     bool in_child = SYSCALL0(__NR_getpid) != state->process;
     bool mapped = bytes > (in_child ? STACK_BYTES_IN_CHILD : STACK_BYTES);
     char *block;

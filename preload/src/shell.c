@@ -58,34 +58,39 @@ static struct {
     struct kernel_action quit;
 } shared;
 
-/* A lock, taken with all signals blocked for a few system calls. */
-static void lock_shared(void) {
+/* A lock, taken with all signals blocked for a few system calls. Returns which were blocked before. */
+static kernel_sigset lock_shared(void) {
+    kernel_sigset all = ~(kernel_sigset)0;
+    kernel_sigset before;
+    sys_sigprocmask(SIG_SETMASK, &all, &before);
     while (__atomic_exchange_n(&shared.lock, 1, __ATOMIC_ACQUIRE) != 0) {
         sys_sched_yield();
     }
+    return before;
 }
 
-static void unlock_shared(void) {
+static void unlock_shared(kernel_sigset before) {
     __atomic_store_n(&shared.lock, 0, __ATOMIC_RELEASE);
+    sys_sigprocmask(SIG_SETMASK, &before, NULL);
 }
 
 static void ignore_interrupts(void) {
     static const struct kernel_action ignore = {.handler = (void *)1}; /* SIG_IGN */
-    lock_shared();
+    kernel_sigset before = lock_shared();
     if (shared.users++ == 0) {
         set_action(SIGINT, &ignore, &shared.interrupt);
         set_action(SIGQUIT, &ignore, &shared.quit);
     }
-    unlock_shared();
+    unlock_shared(before);
 }
 
 static void restore_interrupts(void) {
-    lock_shared();
+    kernel_sigset before = lock_shared();
     if (--shared.users == 0) {
         set_action(SIGINT, &shared.interrupt, NULL);
         set_action(SIGQUIT, &shared.quit, NULL);
     }
-    unlock_shared();
+    unlock_shared(before);
 }
 
 /* Starts the shell for system(). The child gets the signal mask from before, and the dispositions of SIGINT and SIGQUIT

@@ -267,3 +267,9 @@ def test_many_threads_start_programs_at_once(launcher: Launcher, programs: Progr
     result = launcher.run([programs.build("start_in_threads"), programs.build("hit")])
     assert (result.returncode, result.stderr) == (0, b"")
     assert result.stdout.splitlines()[-1] == b"all ok"
+
+
+def test_starting_while_another_thread_changes_the_environment(launcher: Launcher, programs: Programs) -> None:
+    result = launcher.run([programs.build("start_while_changing"), programs.build("print")])
+    assert (result.returncode, result.stderr) == (0, b"")
+    assert set(result.stdout.splitlines()) <= {b"DB_PASSWORD", b"DB_PASSWORD=s3cret"}

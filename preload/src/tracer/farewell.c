@@ -12,9 +12,10 @@
 #define PAGE_BYTES "56"
 #define ENTRY "64"
 #define GADGET "72"
+#define CODE_BYTES_MAX "432"
 
 _Static_assert(offsetof(struct farewell, no_time) == 32 && offsetof(struct farewell, gadget) == 72 &&
-                   sizeof(struct farewell) == 80,
+                   sizeof(struct farewell) == 80 && FAREWELL_BYTES_MAX == 432 + 80,
                "the offsets above");
 
 #if defined(__x86_64__)
@@ -68,6 +69,7 @@ __asm__(".pushsection .rodata.farewell, \"a\"\n"
         "2:  ret\n"
         ".balign 8\n"
         "farewell_end:\n"
+        ".org farewell_begin + " CODE_BYTES_MAX "\n" /* an error where there is more */
         ".popsection\n");
 #elif defined(__aarch64__)
 /* Takes one pending signal of the set at `set`; its number, or an error, is in x0. */
@@ -119,6 +121,7 @@ __asm__(".pushsection .rodata.farewell, \"a\"\n"
         "    ret\n"
         ".balign 8\n"
         "farewell_end:\n"
+        ".org farewell_begin + " CODE_BYTES_MAX "\n" /* an error where there is more */
         ".popsection\n");
 #endif
 
