@@ -259,12 +259,9 @@ class Connections:
 def origin_of(address: object) -> str:
     """Return what counts as one sender among addresses of sockets: an address of IPv4, a network of IPv6."""
     host = str(address[0]) if isinstance(address, tuple) and address else ""
-    try:
-        ip = ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
+    if ":" not in host:  # IPv4, as the kernel writes it
         return host
-    if isinstance(ip, ipaddress.IPv4Address):
-        return host
+    ip = ipaddress.IPv6Address(host.partition("%")[0])
     if ip.ipv4_mapped is not None:
         return str(ip.ipv4_mapped)
     return str(ipaddress.ip_network((ip, _IPV6_NETWORK_BITS), strict=False))
