@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 _MAX_DOCUMENT_BYTES = 64 << 20  # of plans and problems
 _FILES_PAUSE_S = 0.1
 _JUST_CHANGED_S = 2.0
+_PROBLEM_MEDIA_TYPE = "application/problem+json"  # strongroom.problem has it, too, and imports json
 _BUSY_STATUSES = frozenset({429, 502, 503, 504})
 
 
@@ -141,6 +142,7 @@ class Bridge:
                 if head.status == 200:  # noqa: PLR2004
                     receive(connection, head, deadline)
                     return
+                self._require_bridge(head)
                 body = _receive_document(connection, head, deadline)
             except TimeoutError:
                 msg = f"bridge {self._url}: no complete answer within {self._settings.attempt_timeout_s:g} s"
@@ -152,6 +154,17 @@ class Bridge:
                 msg = f"bridge {self._url}: connection lost: {error.strerror or error}"
                 raise LostError(msg) from None
         raise _refusal(head, body)
+
+    def _require_bridge(self, head: ResponseHead) -> None:
+        """Refuse an error that no bridge would put so; what stands before one may say in any way that it is busy.
+
+        Raises:
+            PeerError: something else answers.
+        """
+        found = head.headers.get("content-type", "nothing").partition(";")[0].strip()
+        if head.status not in _BUSY_STATUSES and found != _PROBLEM_MEDIA_TYPE:
+            msg = f"what answers at {self._url} is not a Strongroom bridge ({head.status}, {found[:100]})"
+            raise PeerError(msg, hint="does STRONGROOM_BRIDGE lead to the bridge's HTTPS port?")
 
     def _connect(self, deadline: float) -> ssl.SSLSocket:
         limit = f"within {self._settings.attempt_timeout_s:g} s"
@@ -170,20 +183,9 @@ class Bridge:
             raise NotUpError(msg, hint="is the bridge up, and STRONGROOM_BRIDGE right?") from None
 
     def _refused(self, error: ssl.SSLError) -> StrongroomError:
-        if isinstance(error, ssl.SSLCertVerificationError):
-            return PeerError(
-                f"bridge {self._url}: its certificate does not hold: {error.verify_message}",
-                hint=f"check --ca {self._settings.ca} and the name in STRONGROOM_BRIDGE",
-            )
-        reason = (error.reason or "").lower().replace("_", " ")
-        if "alert" in reason and ("certificate" in reason or "unknown ca" in reason):
-            return PeerError(
-                f"bridge {self._url}: refuses our certificate: {reason}",
-                hint=f"check --cert {self._settings.cert}: its issuer, its dates, its key usage",
-            )
-        if isinstance(error, ssl.SSLEOFError) or not reason:
-            return LostError(f"bridge {self._url}: connection lost")
-        return PeerError(f"bridge {self._url}: TLS: {reason}", hint="does the address lead to the bridge's HTTPS port?")
+        from wrapper.tls_refusal import refusal_of
+
+        return refusal_of(error, str(self._url), self._settings) or LostError(f"bridge {self._url}: connection lost")
 
 
 def _own_context(settings: "WrapperSettings") -> ssl.SSLContext:
@@ -270,8 +272,10 @@ def _receive_head(connection: ssl.SSLSocket, deadline: float) -> ResponseHead:
 def _require_type(head: ResponseHead, media_type: str, what: str) -> None:
     found = head.headers.get("content-type", "nothing")
     if found != media_type:
-        msg = f"the bridge answered {found!r} instead of {what}"
-        raise PeerError(msg, hint="are wrapper and bridge of the same version?")
+        msg = f"what answers is not a Strongroom bridge of this version: {found[:100]!r} instead of {what}"
+        raise PeerError(
+            msg, hint="does STRONGROOM_BRIDGE lead to the bridge's HTTPS port, and to a bridge as new as this?"
+        )
 
 
 def _receive_into(connection: ssl.SSLSocket, buffer: memoryview, deadline: float) -> None:

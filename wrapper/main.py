@@ -162,6 +162,7 @@ def start(
     harden(settings)
     memory = SecretMemory(settings.require)
     bridge = Bridge(settings)
+    _warn_of_end(settings)
     if files:
         bridge.fetch_with_files(BUNDLE_URL_PATH, plan.request, files.receiver(memory.allocate))
     else:
@@ -192,6 +193,17 @@ def _warn_of_privileges(program: "Program", settings: "WrapperSettings") -> None
     if what:
         way = "give ambient ones (setpriv --ambient-caps)" if what == "file capabilities" else "see --new-privileges"
         say(f"warning: {program.binary}: its {what} will have no effect, since nothing gains privileges here; {way}")
+
+
+def _warn_of_end(settings: "WrapperSettings") -> None:
+    """Say that our certificate ends soon, while launches still succeed."""
+    if settings.quiet:
+        return
+    from wrapper.own_certificate import warning_of_end
+
+    warning = warning_of_end(settings.cert)
+    if warning:
+        say(f"warning: {warning}")
 
 
 def _look_again(program: "Program", rung: str, environ: "Mapping[str, str]", settings: "WrapperSettings") -> None:

@@ -4,7 +4,7 @@ import datetime as dt
 import ssl
 from pathlib import Path
 
-from cli.dev.authority import Authority
+from cli.dev.authority import Authority, IssuedFiles
 
 IDENTITY = "spiffe://example.org/ns/shop/sa/api"
 
@@ -30,6 +30,13 @@ class Certificates:
         self.other_ca = str(stranger.ca_file)
         self.stranger_cert = str(strange.cert)
         self.stranger_key = str(strange.key)
+
+    def client(self, *, begins: dt.timedelta, ends: dt.timedelta) -> IssuedFiles:
+        """Issue a certificate with the same identity, valid between two moments that are told from now."""
+        self._serial += 1
+        now = dt.datetime.now(dt.UTC)
+        name = f"client{self._serial}"
+        return self._authority.issue_client(name, identities=(IDENTITY,), not_before=now + begins, not_after=now + ends)
 
     def server(self, *names: str, expired: bool = False) -> ssl.SSLContext:
         """Return the context of a server with a certificate for these names; 127.0.0.1 and ::1 if none are given."""

@@ -1,5 +1,6 @@
 """One request to the bridge, against real TLS servers that behave in every way a peer can."""
 
+import datetime as dt
 import mmap
 import socket
 import ssl
@@ -20,6 +21,7 @@ from strongroom.errors import (
     UnavailableError,
     UndeliverableError,
 )
+from strongroom.problem import PROBLEM_MEDIA_TYPE
 from strongroom.reference import Reference
 from tests.support.certificates import Certificates
 from tests.support.fake_bridge import FakeBridge, answer, full_backlog, problem, read_request, response
@@ -227,7 +229,9 @@ def test_a_length_that_no_region_has_is_refused_before_anything_is_received(
 
 
 def test_a_document_has_a_limit_too(certificates: Certificates, load: Load) -> None:
-    head = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 99999999999\r\n\r\n"
+    head = (
+        f"HTTP/1.1 403 Forbidden\r\nContent-Type: {PROBLEM_MEDIA_TYPE}\r\nContent-Length: 99999999999\r\n\r\n".encode()
+    )
     with FakeBridge(certificates.server(), answer(head)) as bridge:
         assert "too long" in refused(load(bridge=bridge.url)).message
 
@@ -448,6 +452,7 @@ def test_a_server_of_another_name_is_no_bridge(certificates: Certificates, load:
 
     assert "its certificate does not hold" in error.message
     assert "127.0.0.1" in error.message
+    assert "STRONGROOM_BRIDGE" in error.hint
     assert bridge.connections == 1
 
 
@@ -456,7 +461,58 @@ def test_an_expired_server_is_no_bridge(certificates: Certificates, load: Load) 
         error = refused(load(bridge=bridge.url, retries="3", wait="5"))
 
     assert "expired" in error.message
+    assert error.hint.startswith("renew the bridge's certificate")
     assert bridge.connections == 1
+
+
+HOUR = dt.timedelta(hours=1)
+
+
+@pytest.mark.parametrize(
+    ("begins", "ends", "words"), [(-2 * HOUR, -HOUR, "it ended on 20"), (HOUR, 2 * HOUR, "not valid until 20")]
+)
+def test_a_bridge_that_refuses_our_certificate_for_its_dates(
+    certificates: Certificates, load: Load, begins: dt.timedelta, ends: dt.timedelta, words: str
+) -> None:
+    own = certificates.client(begins=begins, ends=ends)
+    with FakeBridge(certificates.server(), answer(response(200, BODY))) as bridge:
+        error = refused(load(bridge=bridge.url, cert=str(own.cert), key=str(own.key)))
+
+    assert status_of(error) == UNREACHABLE
+    assert "refuses our certificate: " in error.message
+    assert words in error.message
+    assert error.hint.startswith(f"renew --cert {own.cert}")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        response(403, b'{"errors":["permission denied"]}', media_type="application/json"),
+        response(404, b"no such page", media_type="text/plain; charset=utf-8"),
+        response(500, b"<html>", media_type="text/html"),
+        b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n",
+    ],
+    ids=["OpenBao", "text", "page", "nothing"],
+)
+def test_another_server_with_a_good_certificate_is_no_bridge(
+    certificates: Certificates, load: Load, data: bytes
+) -> None:
+    with FakeBridge(certificates.server(), answer(data)) as bridge:
+        error = refused(load(bridge=bridge.url, retries="3", wait="5"))
+
+    assert status_of(error) == UNREACHABLE
+    assert error.message.startswith(f"what answers at 127.0.0.1:{bridge.port} is not a Strongroom bridge (")
+    assert "STRONGROOM_BRIDGE" in error.hint
+    assert bridge.connections == 1
+
+
+def test_a_balancer_in_front_of_a_busy_bridge_is_asked_again(certificates: Certificates, load: Load) -> None:
+    busy = answer(response(503, b"<html>no server is available", media_type="text/html"))
+    with FakeBridge(certificates.server(), busy, answer(response(200, BODY))) as bridge:
+        memory = Memory()
+        Bridge(load(bridge=bridge.url, retries="1")).fetch_region(BUNDLE_URL_PATH, REQUEST, memory.allocate)
+
+    assert memory.sizes == [len(BODY)]
 
 
 def test_a_bridge_that_does_not_trust_our_certificate_says_so(certificates: Certificates, load: Load) -> None:

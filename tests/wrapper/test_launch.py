@@ -1,6 +1,8 @@
 """Whole launches: ``python -m wrapper`` as a process, up to what the application finds."""
 
+import datetime as dt
 import os
+import re
 import shlex
 import signal
 import socket
@@ -589,3 +591,27 @@ def test_the_request_is_made_with_our_identity(launches: Launches, certificates:
         assert launches.run(["true"], SECRET, bridge=bridge.url).returncode == 0
 
     assert identities == [(("URI", "spiffe://example.org/ns/shop/sa/api"),)]
+
+
+class TestOwnCertificate:
+    """A launch whose certificate ends soon says so, and goes on."""
+
+    def launch(self, launches: Launches, certificates: Certificates, ends: dt.timedelta, quiet: str = "0") -> str:
+        own = certificates.client(begins=-dt.timedelta(days=80), ends=ends)
+        settings = {"STRONGROOM_CERT": str(own.cert), "STRONGROOM_KEY": str(own.key), "STRONGROOM_QUIET": quiet}
+        with FakeBridge(certificates.server(), bundle({"SECRET": CANARY})) as bridge:
+            done = launches.run(["true"], SECRET | settings, bridge=bridge.url)
+        assert done.returncode == 0, done.stderr
+        return done.stderr.decode()
+
+    def test_ends_soon(self, launches: Launches, certificates: Certificates) -> None:
+        said = self.launch(launches, certificates, dt.timedelta(days=2))
+        assert re.search(
+            r"strongroom: warning: our certificate /\S+ ends on 20\d\d-\d\d-\d\d \d\d:\d\d UTC; renew", said
+        )
+
+    def test_has_time(self, launches: Launches, certificates: Certificates) -> None:
+        assert "certificate" not in self.launch(launches, certificates, dt.timedelta(days=12))
+
+    def test_ends_soon_quietly(self, launches: Launches, certificates: Certificates) -> None:
+        assert self.launch(launches, certificates, dt.timedelta(days=2), quiet="1") == ""
