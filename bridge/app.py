@@ -190,7 +190,7 @@ class Bridge:
             "openbao": await self._state_of_openbao(),
             # A broken edit is reported but does not take the bridge out of service: the older policy works.
             "policy": Part(ok=True, detail=stale or f"read {age_s:.0f} s ago"),
-            "tls": Part(ok=True, detail=f"older files are in use: {self._tls.error}" if self._tls.error else ""),
+            "tls": Part(*self._tls.state()),
             "audit": Part(ok=not self._audit.error, detail=self._audit.error),
         }
 
@@ -214,7 +214,7 @@ class Bridge:
     def _render_metrics(self) -> bytes:
         self.metrics.token_ttl.set(self._login.ttl_s)
         self.metrics.policy_loaded_at.set(self._policy.loaded_at)
-        self.metrics.certificate_expires_at.set(self._tls.expires_at)
+        self.metrics.certificate_expires_at.set(self._tls.certificate.not_after)
         self.metrics.policy_stale.set(bool(self._policy.error))
         return self.metrics.expose()
 

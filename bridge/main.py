@@ -12,6 +12,7 @@ from strongroom.errors import ConfigError
 from strongroom.logs import configure_logging
 from strongroom.service.command import run_command
 from strongroom.service.notify import Notifier
+from strongroom.service.open_files import warn_of_open_files
 from strongroom.service.upkeep import report_loop_error
 
 # asyncio gives each connection 256 KiB to read into, before it is known who connects. Requests are small.
@@ -30,6 +31,10 @@ def main(arguments: Sequence[str]) -> int:
 def _run(settings: BridgeSettings) -> None:
     configure_logging("bridge", level=settings.log_level.value)
     SSLProtocol.max_size = _TLS_BUFFER_BYTES
+    warn_of_open_files(
+        {name: getattr(settings, name) for name in ("tls_key_file", "openbao_token_file", "openbao_secret_id_file")},
+        {name: getattr(settings, name) for name in ("tls_cert_file", "policy_file", "openbao_ca_file")},
+    )
     asyncio.run(_serve(settings, Notifier(os.environ)))
 
 

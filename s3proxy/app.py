@@ -211,6 +211,8 @@ class Proxy:
         unknown = self._connections.unknown
         self.metrics.connections.labels("unknown").set(unknown)
         self.metrics.connections.labels("known").set(self._connections.open - unknown)
+        if self._tls is not None:
+            self.metrics.certificate_expires_at.set(self._tls.certificate.not_after)
         if self._backing.session is not None:
             self.metrics.token_ttl.set(self._backing.session.ttl_s)
 

@@ -10,6 +10,17 @@ from s3proxy.settings import PREFIX, ProxySettings
 from strongroom.logs import configure_logging
 from strongroom.service.command import run_command
 from strongroom.service.notify import Notifier
+from strongroom.service.open_files import warn_of_open_files
+
+_SECRET_FILES = (
+    "tls_key_file",
+    "kek_file",
+    "store_credentials_file",
+    "credentials_file",
+    "openbao_token_file",
+    "openbao_secret_id_file",
+)
+_BELIEVED_FILES = ("tls_cert_file", "policy_file", "store_ca_file", "openbao_ca_file")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -23,5 +34,9 @@ def main(arguments: Sequence[str]) -> int:
 
 def _run(settings: ProxySettings) -> None:
     configure_logging("s3proxy", level=settings.log_level.value)
+    warn_of_open_files(
+        {name: getattr(settings, name) for name in _SECRET_FILES},
+        {name: getattr(settings, name) for name in _BELIEVED_FILES},
+    )
     systemd = Notifier(os.environ)
     asyncio.run(Supervisor(settings, systemd).run() if settings.processes > 1 else run_proxy(settings, systemd=systemd))

@@ -65,8 +65,8 @@ def _require_leaf(certificate: x509.Certificate) -> None:
         DeniedError: it may sign, or its extensions cannot be read.
     """
     try:
-        constraints = _extension(certificate, x509.BasicConstraints)
-        usage = _extension(certificate, x509.KeyUsage)
+        constraints = extension_of(certificate, x509.BasicConstraints)
+        usage = extension_of(certificate, x509.KeyUsage)
     except (ValueError, x509.DuplicateExtension) as error:
         msg = "the extensions of the client certificate are malformed"
         raise DeniedError(msg, hint="issue a certificate for the workload anew") from error
@@ -75,7 +75,12 @@ def _require_leaf(certificate: x509.Certificate) -> None:
         raise DeniedError(msg, hint="issue it with CA:FALSE and without keyCertSign and cRLSign")
 
 
-def _extension(certificate: x509.Certificate, kind: Any) -> Any:  # noqa: ANN401 - one of theirs
+def extension_of(certificate: x509.Certificate, kind: Any) -> Any:  # noqa: ANN401 - one of theirs
+    """Return an extension of a certificate, None where it has none.
+
+    Raises:
+        ValueError, x509.DuplicateExtension: its extensions are malformed.
+    """
     try:
         return certificate.extensions.get_extension_for_class(kind).value
     except x509.ExtensionNotFound:

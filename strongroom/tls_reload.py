@@ -6,23 +6,22 @@ use. Established connections keep theirs, and ``authorities_of`` says whether th
 """
 
 import contextlib
-import datetime as dt
 import logging
 import os
 import ssl
+import time
 import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
-
-from cryptography import x509
 
 from strongroom.authorities import Authorities, parse_sources, read_authorities
 from strongroom.errors import ConfigError
 from strongroom.filestamp import Changes, stamp_of
 from strongroom.kept_files import KeptFiles, Read
 from strongroom.logs import log_event
+from strongroom.served_certificate import EndWatch, ServedCertificate, moment, read_served, warn_of_faults
 from strongroom.tls import public_server_context, server_context
-from strongroom.tls_alert import send_alerts
+from strongroom.tls_alert import note_certificates, send_alerts
 
 _log = logging.getLogger(__name__)
 
@@ -33,7 +32,7 @@ class ReloadingServerContext:
     Attributes:
         front: the context to give to the server; it never changes.
         error: why the newest files could not be used, or "".
-        expires_at: end of the certificate in use, seconds of the epoch.
+        certificate: what is in use.
     """
 
     def __init__(
@@ -67,31 +66,48 @@ class ReloadingServerContext:
         self._changes = Changes(stamp_of(*self._files))
         self._authorities: Authorities | None = None
         self._trusted: weakref.WeakSet[ssl.SSLContext] = weakref.WeakSet()  # that have the authorities of now
+        self._end = EndWatch()
         (self.front, _), _ = self._kept.start(self._load)
-        (self._newest, self.expires_at), self.error = self._kept.start(self._load)
+        (self._newest, self.certificate), self.error = self._kept.start(self._load)
+        warn_of_faults(self.certificate)
         self.front.sni_callback = self._hand_over
         send_alerts(self.front)
 
     def reload_if_changed(self) -> None:
-        """Load the files again if one of them has changed; keep the old context if they cannot be used."""
+        """Load the files again if one of them has changed; keep the old context if they cannot be used.
+
+        Tells, too, that the certificate in use ends.
+        """
+        self._reload()
+        self._end.look(self.certificate, time.time())
+
+    def state(self) -> tuple[bool, str]:
+        """Return whether clients can use the certificate now, and a line about it for a person."""
+        now = time.time()
+        stale = f"older files are in use: {self.error}; " if self.error else ""
+        return not self.certificate.has_ended(now), stale + self.certificate.describe(now)
+
+    def _reload(self) -> None:
         if not self._changes.are_due(stamp_of(*self._files)):
             return
         try:
-            self._newest, self.expires_at = self._kept.load(self._load)
+            self._newest, self.certificate = self._kept.load(self._load)
         except ConfigError as error:
             self.error = error.message
             log_event(_log, logging.ERROR, "tls_reload_failed", {"reason": error.message, "hint": error.hint})
             self._observe(False)  # noqa: FBT003 - the one argument of an observer
         else:
             self.error = ""
-            log_event(_log, logging.INFO, "tls_reloaded", {"certificate": self._cert_file})
+            until = moment(self.certificate.not_after)
+            log_event(_log, logging.INFO, "tls_reloaded", {"certificate": self._cert_file, "not_after": until})
+            warn_of_faults(self.certificate)
             self._observe(True)  # noqa: FBT003 - the one argument of an observer
 
     def authorities_of(self, connection: ssl.SSLObject) -> Authorities | None:
         """Return the authorities that verified the client of a connection, None if others are in use by now."""
         return self._authorities if connection.context in self._trusted else None
 
-    def _load(self, read: Read) -> tuple[ssl.SSLContext, float]:
+    def _load(self, read: Read) -> tuple[ssl.SSLContext, ServedCertificate]:
         authorities = read_authorities(self._sources, read) if self._sources else None
         with contextlib.ExitStack() as stack:
             # OpenSSL reads files by path, and those that were kept are in memory.
@@ -100,6 +116,7 @@ class ReloadingServerContext:
             try:
                 if authorities is not None:
                     context = server_context(authorities.der, cert_file, key_file)
+                    note_certificates(context)
                 else:
                     context = public_server_context(cert_file, key_file)
             except ConfigError as error:
@@ -108,20 +125,19 @@ class ReloadingServerContext:
                     message = message.replace(place, path)
                 raise ConfigError(message, hint=error.hint) from None
             content = Path(cert_file).read_bytes()
-        cert_file = self._cert_file
         try:
-            end = x509.load_pem_x509_certificates(content)[0].not_valid_after_utc
+            certificate = read_served(self._cert_file, content, time.time())
         except ValueError:  # OpenSSL takes some that this does not
-            msg = f"{cert_file}: is not a PEM file with certificates"
+            msg = f"{self._cert_file}: is not a PEM file with certificates"
             raise ConfigError(msg, hint="it must hold BEGIN CERTIFICATE blocks, not BEGIN TRUSTED") from None
-        if end < dt.datetime.now(dt.UTC):
-            msg = f"{cert_file}: the certificate expired at {end.isoformat()}"
+        if certificate.has_ended(time.time()):
+            msg = f"{self._cert_file}: the certificate expired at {moment(certificate.not_after)}"
             raise ConfigError(msg, hint="no client would accept it; issue a new one")
         if authorities != self._authorities:
             self._authorities = authorities
             self._trusted.clear()
         self._trusted.add(context)
-        return context, end.timestamp()
+        return context, certificate
 
     def _hand_over(self, connection: ssl.SSLSocket | ssl.SSLObject, _name: str | None, _front: ssl.SSLContext) -> None:
         # SSL_set_SSL_CTX takes over the certificate and the store of authorities; the demand for a client certificate

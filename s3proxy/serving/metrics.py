@@ -79,6 +79,12 @@ class Metrics:
             multiprocess_mode="livemin",
             registry=self.registry,
         )
+        self.certificate_expires_at = Gauge(
+            "strongroom_s3proxy_tls_certificate_expiry_timestamp_seconds",
+            "End of the proxy's own certificate; 0 where it serves plain HTTP",
+            multiprocess_mode="livemin",
+            registry=self.registry,
+        )
         self._kms = Histogram(
             "strongroom_s3proxy_kms_seconds",
             "Calls of the KMS by operation and outcome",

@@ -30,14 +30,14 @@ class Readiness:
             "policy": self._backing.policies.error,
             "credentials": self._credentials.error,
             "store_credentials": self._backing.store_credentials.error,
-            "tls": self._tls.error if self._tls else "",
         }
         told = {
             name: Part(ok=True, detail=f"what was read before is in force: {error}" if error else "")
             for name, error in edits.items()
         }
         capabilities = Part(ok=True, detail=self._backing.capabilities.describe())
-        return {"store": store, "kms": kms, "capabilities": capabilities, **told}
+        tls = Part(*self._tls.state()) if self._tls else Part(ok=True, detail="plain HTTP")
+        return {"store": store, "kms": kms, "capabilities": capabilities, **told, "tls": tls}
 
     async def _store(self) -> Part:
         request = StoreRequest(method="GET", query=(("max-buckets", "1"),))

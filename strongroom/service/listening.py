@@ -13,6 +13,7 @@ from aiohttp import web
 from strongroom.errors import ConfigError
 from strongroom.logs import log_event
 from strongroom.service.connections import Connection, ConnectionLimits, Connections, origin_of
+from strongroom.tls_alert import PEER_ADDRESS
 
 _log = logging.getLogger(__name__)
 _BACKLOG = 1024  # connections that wait to be accepted: a rollout starts hundreds of pods at once
@@ -124,6 +125,7 @@ class Listener:
             return handler
 
         try:
+            PEER_ADDRESS.set(str(accepted.getpeername()[0]))
             await _readable(accepted)
             if not accepted.recv(1, socket.MSG_PEEK):
                 return False  # a probe of a load balancer

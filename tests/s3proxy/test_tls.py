@@ -105,11 +105,11 @@ def test_a_new_certificate_is_shown_and_established_connections_go_on(secured: S
 def test_a_broken_certificate_leaves_the_old_one_and_is_told(secured: Secured) -> None:
     before = shown_certificate(secured)
     secured.files.cert.write_text("no certificate")
-    wait_for(lambda: readiness(secured.proxy)[1]["tls"]["detail"], "the broken file to be told")
+    wait_for(lambda: "is not a PEM file" in readiness(secured.proxy)[1]["tls"]["detail"], "the broken file to be told")
     status, state = readiness(secured.proxy)
     assert status == 200
     assert "no certificate" not in state["tls"]["detail"]
-    assert "is not a PEM file" in state["tls"]["detail"]
+    assert "the certificate holds until 20" in state["tls"]["detail"]
     assert shown_certificate(secured) == before
 
 

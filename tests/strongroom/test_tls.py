@@ -256,7 +256,7 @@ def test_an_expired_certificate_is_not_taken(
 ) -> None:
     outcomes: list[bool] = []
     server = reloading(authority, server_files, outcomes)
-    assert server.expires_at > dt.datetime.now(dt.UTC).timestamp()
+    assert server.certificate.not_after > dt.datetime.now(dt.UTC).timestamp()
     first = talk(server.front, context(client_context, authority.ca_file, client_files))[0]
     yesterday = dt.datetime.now(dt.UTC) - dt.timedelta(days=1)
     authority.issue_server("server", not_before=yesterday - dt.timedelta(days=1), not_after=yesterday)
