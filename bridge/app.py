@@ -204,7 +204,7 @@ class Bridge:
                 answer = await self._pool.exchange(self._openbao, call)
                 if answer.status != _HEALTH_STATUS_OK:
                     return Part(ok=False, detail=f"OpenBao answers {answer.status} to sys/health")
-                await self._login.token()
+                await self._login.require_live()
         except PeerError as error:
             return Part(ok=False, detail=error.message)
         except TimeoutError:

@@ -123,6 +123,7 @@ class Proxy:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_PROBE_S):
                 await self._backing.probe()
+                await self._backing.follow_keys()
         front = web.ServerRunner(
             web.Server(
                 self.front.handle,
@@ -155,7 +156,14 @@ class Proxy:
         # Apart, because a login may wait for OpenBao and an edit of a file must not.
         self._care = [
             asyncio.create_task(repeat(work, interval_s=settings.reload_interval_s))
-            for work in (self._follow_files, self._note_gauges, self._follow_openbao, self._backing.probe)
+            for work in (
+                self._follow_files,
+                self._note_gauges,
+                self._follow_openbao,
+                self._backing.probe,
+                self._backing.follow_keys,
+                self._backing.confirm_keys,
+            )
         ]
         self._warn_of_open_ports()
         addresses = {"s3": addresses_of(self._server), "health": addresses_of(health_server)}
@@ -213,6 +221,9 @@ class Proxy:
         self.metrics.connections.labels("known").set(self._connections.open - unknown)
         if self._tls is not None:
             self.metrics.certificate_expires_at.set(self._tls.certificate.not_after)
+        missing = {"missing": len(self._backing.missing.names)}
+        for state, count in (self._backing.guard.counts() | missing).items():
+            self.metrics.policies.labels(state).set(count)
         if self._backing.session is not None:
             self.metrics.token_ttl.set(self._backing.session.ttl_s)
 

@@ -3,10 +3,13 @@
 from typing import Self
 
 from s3proxy.keys.bucket_keys import BucketKeys, KeyLimits
+from s3proxy.keys.guard import KeyGuard
 from s3proxy.keys.kek_table import KekTable
 from s3proxy.keys.keyring import Keyring
+from s3proxy.keys.missing_policies import MissingPolicies
 from s3proxy.keys.openbao_login import session_of
 from s3proxy.keys.policy_file import PolicyFile
+from s3proxy.keys.sample import Sampler
 from s3proxy.objects.known_digests import KnownDigests
 from s3proxy.objects.open import ObjectFinder
 from s3proxy.serving.metrics import Metrics
@@ -31,6 +34,8 @@ class Backing:
         keks: of the policies.
         system_bucket: where the proxy keeps what is not its clients'.
         keyring: the records of bucket keys.
+        missing: policies that objects depend on, and that the policy file does not have.
+        guard: whether the key of each policy is the one that it was.
         keys: bucket keys in use.
         known: digests of objects that were lately seen.
         finder: opens entries.
@@ -64,7 +69,13 @@ class Backing:
         )
         self.system_bucket = SystemBucket(self.store, settings.system_bucket)
         self.keyring = Keyring(self.store, self.system_bucket)
-        self.keys = BucketKeys(keks, _limits(settings), keyring=self.keyring, count=metrics.bucket_key)
+        samples = Sampler(self.store, hidden_bucket=settings.system_bucket)
+        self.guard = KeyGuard(self.keyring, samples, on_revoked=self._revoke)
+        self.guard.use({policy.name: policy for policy in self.policies}, keks)
+        self.keys = BucketKeys(
+            keks, _limits(settings), keyring=self.keyring, guard=self.guard, count=metrics.bucket_key
+        )
+        self.missing = MissingPolicies(self.keyring)
         self._findings = Findings(settings, self.store, self.system_bucket)
         self.known = KnownDigests()
         self.finder = ObjectFinder(self.store, self.keys, self.policies, self.known)
@@ -81,7 +92,10 @@ class Backing:
     def follow_files(self) -> None:
         """Read again what has changed; broken edits leave the old in force. Never fails."""
         if self.policies.reload_if_changed():
-            self.keys.use(self.keks.of(self.policies))
+            keks = self.keks.of(self.policies)
+            self.keys.use(keks)
+            self.missing.look_again()
+            self.guard.use({policy.name: policy for policy in self.policies}, keks)
         self.store_credentials.follow_file()
 
     async def follow_openbao(self) -> None:
@@ -89,6 +103,18 @@ class Backing:
         if self.session is not None:
             await self.session.tick()
             await self.store_credentials.follow_secret()
+
+    def _revoke(self, policy: str) -> None:
+        self.keys.revoke(policy)
+
+    async def follow_keys(self) -> None:
+        """Try the key of each policy whose time it is, and look for policies that are missing. Never fails."""
+        await self.missing.follow(self.policies)
+        await self.guard.check()
+
+    async def confirm_keys(self) -> None:
+        """Confirm the bucket keys in use whose time it is. Never fails."""
+        await self.keys.follow()
 
     @property
     def capabilities(self) -> Capabilities:
@@ -116,4 +142,5 @@ def _limits(settings: ProxySettings) -> KeyLimits:
         seal_uses=settings.bucket_key_uses,
         open_ttl_s=settings.unwrap_cache_s,
         open_keys=settings.unwrap_cache_keys,
+        grace_s=settings.unwrap_grace_s,
     )

@@ -248,7 +248,19 @@ class ProxySettings:
     unwrap_cache_s: float = setting(
         900.0,
         Rule(
-            "keep an unwrapped bucket key for reading", unit="seconds", why="revoking takes effect after it", minimum=0
+            "keep an unwrapped bucket key for reading; those in use are confirmed at half of it",
+            unit="seconds",
+            why="0 asks OpenBao for each read",
+            minimum=0,
+        ),
+    )
+    unwrap_grace_s: float = setting(
+        3600.0,
+        Rule(
+            "use bucket keys for so much longer while OpenBao is unreachable; what it refuses is forgotten at once",
+            unit="seconds",
+            why="an hour to bring it back; revoking takes effect no later than this behind unwrap_cache_s",
+            minimum=0,
         ),
     )
     unwrap_cache_keys: int = setting(

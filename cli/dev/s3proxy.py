@@ -1,6 +1,7 @@
 """An S3 proxy as a child process on loopback, for development, the demo and tests."""
 
 import base64
+import hashlib
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
@@ -59,7 +60,8 @@ class ProxyProcess(ServiceProcess):
         self.access_key = "client-" + secrets.token_hex(6)
         self.secret_key = secrets.token_urlsafe(24)
         documents = {
-            "kek": base64.b64encode(secrets.token_bytes(32)).decode(),
+            # One for all proxies in front of a store: they share its keyring, in which each policy has one key.
+            "kek": base64.b64encode(hashlib.sha256(store.secret_key.encode()).digest()).decode(),
             "policy.toml": policy,
             "store.toml": to_toml({"access_key_id": store.access_key, "secret_access_key": store.secret_key}),
         }

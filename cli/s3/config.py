@@ -1,5 +1,6 @@
 """The settings of a proxy, for the tools that work beside it: the same file, environment and defaults."""
 
+import logging
 import os
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -30,5 +31,6 @@ async def with_backing(settings: ProxySettings, work: Callable[[Backing], Awaita
     Raises:
         StrongroomError: as the work.
     """
+    logging.getLogger().addHandler(logging.NullHandler())  # what is wrong ends the verb, which says it in its own words
     async with Backing(settings, Metrics()) as backing:
         return await work(backing)

@@ -5,7 +5,8 @@ import asyncio
 import sys
 from importlib import import_module
 
-from strongroom.errors import ConfigError, StrongroomError
+from cli.s3.status import MEANINGS, status_of
+from strongroom.errors import StrongroomError
 from strongroom.linux.process import keep_memory_private
 
 _VERBS = {
@@ -17,13 +18,19 @@ _VERBS = {
 
 
 def main(arguments: list[str]) -> int:
-    """Run one verb and return its exit status: 0 done, 1 something is left or damaged, 2 a wrong call or setting.
+    """Run one verb and return its exit status, one of ``cli.s3.status``.
 
     Args:
         arguments: what follows ``strongroom s3``.
     """
     keep_memory_private()
-    parser = argparse.ArgumentParser(prog="strongroom s3", description="Work on sealed buckets, without a proxy.")
+    statuses = "\n".join(f"  {status.value}  {meaning}" for status, meaning in MEANINGS.items())
+    parser = argparse.ArgumentParser(
+        prog="strongroom s3",
+        description="Work on sealed buckets, without a proxy.",
+        epilog=f"exit status:\n{statuses}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     for verb, meaning in _VERBS.items():
         sub = verbs.add_parser(verb, help=meaning, description=f"{meaning[0].upper()}{meaning[1:]}.")
@@ -39,7 +46,7 @@ def main(arguments: list[str]) -> int:
         sys.stderr.write(f"strongroom: error: {error.message}\n")
         if error.hint:
             sys.stderr.write(f"strongroom: hint: {error.hint}\n")
-        return 2 if isinstance(error, ConfigError) else 1
+        return status_of(error)
     except KeyboardInterrupt:
         sys.stderr.write("strongroom: stopped; what was done is done, and the same command goes on from there\n")
         return 130

@@ -51,7 +51,7 @@ async def run(options: argparse.Namespace) -> int:
 
 def _unwrapper(backing: Backing, loop: asyncio.AbstractEventLoop) -> Unwrap:
     """Return what unwraps by the KEKs of the settings, from a thread beside the loop."""
-    policies = frozenset(policy.name for policy in backing.policies)
+    policies = frozenset(name for policy in backing.policies for name in policy.names)
 
     def unwrap(header: Header) -> Secret:
         return asyncio.run_coroutine_threadsafe(backing.keys.to_open(header, policies), loop).result()

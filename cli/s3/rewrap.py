@@ -2,10 +2,13 @@
 
 import argparse
 import sys
+from collections.abc import Container
 
 from cli.s3.config import read_settings, with_backing
 from cli.s3.progress import Progress
+from cli.s3.status import Status, tell_hints
 from s3proxy.backing import Backing
+from s3proxy.keys.not_available import KeyNotAvailableError
 from s3proxy.keys.rewrap import Rewrapper, RewrapReport
 
 
@@ -15,34 +18,45 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 async def run(options: argparse.Namespace) -> int:
-    """Rewrap the keyring; 1 if a record could not be.
+    """Rewrap the keyring.
 
     Raises:
         StrongroomError: it could not be carried through.
     """
+    formers: set[str] = set()
 
     async def work(backing: Backing) -> RewrapReport:
+        formers.update(name for policy in backing.policies for name in policy.formerly)
         with Progress("records") as progress:
 
             def show(report: RewrapReport) -> None:
                 progress.show(report.current.total() + report.rewrapped.total() + len(report.failed))
 
             keks = backing.keks.of(backing.policies)
-            return await Rewrapper(backing.keyring, keks, dry_run=options.dry_run, progress=show).run()
+            rewrapper = Rewrapper(backing.keyring, keks, guard=backing.guard, dry_run=options.dry_run, progress=show)
+            return await rewrapper.run()
 
     report = await with_backing(read_settings(options.config), work)
-    sys.stdout.write(describe(report, dry_run=options.dry_run))
-    for name, reason in sorted(report.failed.items()):
-        sys.stderr.write(f"strongroom: error: {name}: {reason}\n")
-    return 1 if report.failed else 0
+    sys.stdout.write(describe(report, dry_run=options.dry_run, formers=formers))
+    for name, error in sorted(report.failed.items()):
+        sys.stderr.write(f"strongroom: error: {name}: {error.message}\n")
+    for _, error in sorted(report.lost.items()):
+        sys.stderr.write(f"strongroom: error: {error.message}\n")
+    wrong = [*report.failed.values(), *report.lost.values()]
+    tell_hints(wrong)
+    if not wrong:
+        return Status.DONE
+    return Status.NO_KEY if all(isinstance(error, KeyNotAvailableError) for error in wrong) else Status.LEFT
 
 
-def describe(report: RewrapReport, *, dry_run: bool) -> str:
-    """Return the report, one line for each policy."""
+def describe(report: RewrapReport, *, dry_run: bool, formers: Container[str] = ()) -> str:
+    """Return the report, one line for each policy, and for each of its former names that has records."""
     verb = "would be rewrapped" if dry_run else "rewrapped"
     lines = []
     for policy, (form, version) in sorted(report.newest.items()):
         done, current = report.rewrapped[policy], report.current[policy]
+        if policy in formers and not done + current:
+            continue
         lines.append(f"{policy}: {done} {verb}, {current} already under {form} version {version}\n")
     if report.failed:
         lines.append(f"{len(report.failed)} records failed\n")

@@ -5,6 +5,7 @@ import sys
 
 from cli.s3.config import read_settings, with_backing
 from cli.s3.progress import Progress
+from cli.s3.status import Status, tell_hints
 from s3proxy.backing import Backing
 from s3proxy.tools.survey import State, Survey, Surveyor
 
@@ -16,7 +17,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 async def run(options: argparse.Namespace) -> int:
-    """Verify a bucket; 1 if an object is damaged or cannot be read.
+    """Verify a bucket.
 
     Raises:
         StrongroomError: it could not be carried through.
@@ -34,4 +35,7 @@ async def run(options: argparse.Namespace) -> int:
         if survey.counts[state]:
             sys.stdout.write(f"{survey.counts[state]} {state.value}\n")
     sys.stdout.write(f"{survey.done} objects, {survey.plaintext_bytes} bytes of plaintext read\n")
-    return 1 if survey.complaints else 0
+    tell_hints(survey.keyless)
+    if survey.counts[State.DAMAGED] or survey.counts[State.UNREADABLE]:
+        return Status.LEFT
+    return Status.NO_KEY if survey.keyless else Status.DONE

@@ -1,32 +1,41 @@
 """Bucket keys in use: one per policy for new objects, and those that were unwrapped to read.
 
-Both are kept for a bounded time, so that a lost KMS is not noticed within it. Callers that ask for the same key at the
-same time share one call of the KMS. Each header carries its wrapped bucket key; the keyring has it, too, and that copy
-is what a change of the KEK replaces.
+Both are kept for a bounded time. Keys in use are confirmed ahead in the background (``follow``), so that no request
+waits for it, and while the KMS is *unreachable* they serve for a grace longer. What it *refuses* is forgotten at once.
+Callers that ask for the same key at the same time share one call of the KMS.
+
+Each header carries its wrapped bucket key; the keyring has it, too, and that copy is what a change of the KEK replaces.
 """
 
 import asyncio
-import contextlib
+import logging
 import os
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Protocol
 
 from s3proxy.front.errors import S3Error
 from s3proxy.keys.kek import Kek
-from strongroom.errors import PeerError, UnavailableError
+from s3proxy.keys.not_available import REVOKED, KeyNotAvailableError
+from s3proxy.keys.opened_keys import KeyName, OpenedKeys
+from s3proxy.keys.shared_calls import SharedCalls
+from s3proxy.keys.unwrapping import Records, no_policy, unwrap_key
+from strongroom.errors import StrongroomError, UnavailableError
+from strongroom.logs import log_event
+from strongroom.openbao.login import LoginRefusedError
 from strongroom.sealed.header import ID_BYTES, Header
-from strongroom.sealed.keyring import KeyRecord
-from strongroom.sealed.refusal import RefusedError, refuse
-from strongroom.sealed.wrapping import BUCKET_KEY_BYTES, BucketKey, WrappedKey, parse_wrapped
+from strongroom.sealed.keyring import record_name
+from strongroom.sealed.refusal import RefusedError
+from strongroom.sealed.wrapping import BUCKET_KEY_BYTES, BucketKey
 from strongroom.secret import Secret
 
-T = TypeVar("T")
+_log = logging.getLogger(__name__)
 
-RENEW_AT = 0.75  # of the ttl: the last quarter bridges an outage of the KMS
-RETRY_S = 5.0  # after a failed renewal, while the old key may still be used
+RENEW_AT = 0.75  # of the ttl
+RETRY_S = 5.0  # an unreachable KMS is asked again after it, in the background
+AWAY_S = 60.0  # so long nobody else waits for a KMS that was unreachable; the background finds out sooner
+_AT_ONCE = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +47,7 @@ class KeyLimits:
         seal_uses: for so many new objects.
         open_ttl_s: for reading, since the key was unwrapped.
         open_keys: so many unwrapped keys are kept.
+        grace_s: longer than these times while the KMS is unreachable.
         wait_s: that a request waits for a key; the work goes on for those who ask later.
     """
 
@@ -45,17 +55,21 @@ class KeyLimits:
     seal_uses: int = 1 << 20
     open_ttl_s: float = 900.0
     open_keys: int = 10_000
+    grace_s: float = 3600.0
     wait_s: float = 15.0  # three answers of a slow KMS
 
 
-class Records(Protocol):
-    """What this module needs of ``s3proxy.keys.keyring.Keyring``."""
+class Guard(Protocol):
+    """What this module needs of ``s3proxy.keys.guard.KeyGuard``."""
 
-    async def find(self, policy: str, key_id: bytes) -> KeyRecord | None:
-        """Return the record of a bucket key, or None."""
+    async def require(self, name: str) -> None:
+        """Return if something may be sealed under a policy."""
 
-    async def keep(self, policy: str, key_id: bytes, wrapped: WrappedKey) -> None:
-        """Write the record of a new bucket key."""
+    def doubt(self, name: str) -> None:
+        """Have a policy tried anew before anything is sealed under it."""
+
+    async def replaced(self, name: str) -> KeyNotAvailableError | None:
+        """Return the refusal of what does not unwrap, if the policy's key is known to be another one by now."""
 
 
 @dataclass
@@ -63,18 +77,18 @@ class _Current:
     key: BucketKey
     made: float
     uses: int = 0
-    retry_at: float = 0.0
 
 
 class BucketKeys:
     """The bucket keys of one process."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what there is to know
         self,
         keks: Mapping[str, Kek],
         limits: KeyLimits,
         *,
         keyring: Records,
+        guard: Guard,
         clock: Callable[[], float] = time.monotonic,
         count: Callable[[str], None] = lambda _: None,
     ) -> None:
@@ -84,44 +98,53 @@ class BucketKeys:
             keks: by name of the policy.
             limits: of time and use.
             keyring: where records of bucket keys are kept.
+            guard: asked before a new bucket key is made.
             clock: seconds.
-            count: told ``hit``, ``miss`` or ``shared`` for each key that is asked for.
+            count: told ``hit``, ``miss`` or ``kept`` (used while the KMS was unreachable) for each key asked for.
         """
         self._keks = keks
         self._limits = limits
         self._keyring = keyring
+        self._guard = guard
         self._clock = clock
         self._count = count
         self._current: dict[str, _Current] = {}
-        self._opened: OrderedDict[tuple[str, bytes, bytes], tuple[float, Secret]] = OrderedDict()
-        self._calls: dict[object, asyncio.Task[Any]] = {}
+        self._opened = OpenedKeys(fresh_s=limits.open_ttl_s, grace_s=limits.grace_s, most=limits.open_keys)
+        self._calls = SharedCalls(limits.wait_s)
+        self._away_until = self._retry_at = float("-inf")
 
     def use(self, keks: Mapping[str, Kek]) -> None:
         """Go on with other KEKs: keys of a policy whose KEK is another one now are forgotten."""
-        kept = {name for name, kek in keks.items() if self._keks.get(name) is kek}
+        gone = {name for name, kek in self._keks.items() if keks.get(name) is not kek}
         self._keks = keks
-        self._current = {name: current for name, current in self._current.items() if name in kept}
-        for name in [name for name in self._opened if name[0] not in kept]:
-            del self._opened[name]
+        self._forget(gone)
+
+    def revoke(self, policy: str) -> None:
+        """Forget what was unwrapped by the KEK of a policy: the KMS refuses it."""
+        kek = self._keks.get(policy)
+        self._guard.doubt(policy)
+        self._forget({name for name, other in self._keks.items() if other is kek})
+
+    def _forget(self, policies: set[str]) -> None:
+        self._current = {name: current for name, current in self._current.items() if name not in policies}
+        self._opened.forget(policies)
 
     async def to_seal(self, policy: str) -> BucketKey:
         """Return the key that new objects of a policy are sealed under.
 
         Raises:
-            UnavailableError: there is none, and the KMS cannot wrap another or the keyring cannot take it.
+            UnavailableError: there is none, and the KMS cannot be reached, or the keyring.
+            KeyNotAvailableError: the policy's key is refused, or is not the one of its keyring.
         """
         now = self._clock()
         current = self._current.get(policy)
-        if current is None or self._spent(current, now, self._limits.seal_ttl_s):
-            self._count("miss")
-            current = await self._shared(("seal", policy), lambda: self._make(policy))
-        elif self._spent(current, now, self._limits.seal_ttl_s * RENEW_AT) and now >= current.retry_at:
-            current.retry_at = now + RETRY_S
-            self._count("miss")
-            with contextlib.suppress(PeerError, S3Error):  # the old key serves until it is spent
-                current = await self._shared(("seal", policy), lambda: self._make(policy))
-        else:
+        if current is not None and not self._spent(current, now, self._limits.seal_ttl_s):
             self._count("hit")
+        elif current is not None and self._is_away and self._may_outlive(current, now):
+            self._count("kept")
+        else:
+            self._count("miss")
+            current = await self._replaced(policy, current)
         current.uses += 1
         return current.key
 
@@ -133,76 +156,177 @@ class BucketKeys:
             readable: names of the policies that are configured for the object's name.
 
         Raises:
-            UnavailableError: the KMS cannot unwrap it now.
+            UnavailableError: the KMS cannot be reached.
+            KeyNotAvailableError: the key cannot be had until somebody brings it back.
             RefusedError: rule 6.
         """
-        if header.policy not in readable or header.policy not in self._keks:
-            refuse(6, f"policy {header.policy} is not configured for this name")
-        name = header.policy, header.key_id, header.wrapped_key
-        found = self._opened.get(name)
-        if found is not None and self._clock() < found[0]:
-            self._opened.move_to_end(name)
+        policy, name = header.policy, (header.policy, header.key_id)
+        if policy not in readable or policy not in self._keks:
+            raise no_policy(policy)
+        found = self._opened.fresh(name, self._clock())
+        if found is not None:
             self._count("hit")
-            return found[1]
+            return found
+        if self._is_away and (kept := self._opened.kept(name, self._clock())):
+            self._count("kept")
+            return kept
         self._count("miss")
-        return await self._shared(name, lambda: self._unwrap(name))
+        try:
+            return await self._calls.share(name, lambda: self._unwrap(name, header.wrapped_key))
+        except UnavailableError as error:
+            self._note_outage(error)
+            if self._is_away and (kept := self._opened.kept(name, self._clock())):
+                return kept
+            raise
+
+    @property
+    def without_kms_s(self) -> float:
+        """For how long keys that are here may be used while the KMS is unreachable; 0 if there are none."""
+        now, limits = self._clock(), self._limits
+        seal_s = limits.seal_ttl_s + limits.grace_s if limits.seal_ttl_s else 0.0
+        seals = (current.made + seal_s - now for current in self._current.values())
+        return max([0.0, self._opened.left_s(now), *seals])
+
+    @property
+    def _is_away(self) -> bool:
+        """Whether the KMS was unreachable when it was last asked."""
+        return self._clock() < self._away_until
+
+    async def follow(self) -> None:
+        """Replace and confirm the keys in use whose time it is; call it every second or so. Never fails."""
+        if self._clock() < self._retry_at:
+            return
+        try:
+            for policy, current in list(self._current.items()):
+                if current.uses and self._spent(current, self._clock(), self._limits.seal_ttl_s * RENEW_AT):
+                    await self._confirm_seal(policy)
+            await self._confirm(self._opened.due(self._clock()))
+        except UnavailableError as error:
+            self._note_outage(error)
+
+    async def warm(self, names: Iterable[tuple[KeyName, bytes]]) -> None:
+        """Unwrap keys that others use and that are not here. Never fails."""
+        try:
+            await self._confirm([item for item in names if item[0] not in self._opened and item[0][0] in self._keks])
+        except UnavailableError as error:
+            self._note_outage(error)
+
+    def in_use(self) -> list[tuple[KeyName, bytes]]:
+        """Return the keys in use, each with what it was unwrapped from: no secret, every header has that."""
+        return self._opened.in_use(self._clock())
+
+    async def _confirm(self, names: list[tuple[KeyName, bytes]]) -> None:
+        """Unwrap keys again; what is refused is forgotten.
+
+        Raises:
+            UnavailableError: the KMS, or the keyring, cannot be reached; the rest waits.
+        """
+        for at in range(0, len(names), _AT_ONCE):
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(self._confirm_one(*item)) for item in names[at : at + _AT_ONCE]]
+            for task in tasks:
+                if error := task.result():
+                    raise error
+
+    async def _confirm_one(self, name: KeyName, wrapped: bytes) -> UnavailableError | None:
+        """Unwrap a key again; return the outage that kept it from being confirmed."""
+        try:
+            await self._calls.share(name, lambda: self._unwrap(name, wrapped, used=False))
+        except UnavailableError as error:
+            return error
+        except StrongroomError as error:
+            self._opened.drop(name)
+            fields = {"key": record_name(*name), "reason": error.message, "hint": error.hint}
+            log_event(_log, logging.WARNING, "bucket_key_refused", fields)
+        return None
+
+    async def _confirm_seal(self, policy: str) -> None:
+        try:
+            await self._calls.share(("seal", policy), lambda: self._make(policy))
+        except UnavailableError:
+            raise
+        except StrongroomError as error:  # the present key serves until it is spent, unless it was revoked
+            self._retry_at = self._clock() + RETRY_S
+            fields = {"policy": policy, "reason": error.message, "hint": error.hint}
+            log_event(_log, logging.WARNING, "bucket_key_not_replaced", fields)
 
     def _spent(self, current: _Current, now: float, ttl_s: float) -> bool:
         return now - current.made >= ttl_s or current.uses >= self._limits.seal_uses
+
+    def _may_outlive(self, current: _Current, now: float) -> bool:
+        """Whether a spent key may be used while the KMS is unreachable."""
+        ttl_s = self._limits.seal_ttl_s
+        return bool(ttl_s) and not self._spent(current, now, ttl_s + self._limits.grace_s)
+
+    async def _replaced(self, policy: str, current: _Current | None) -> _Current:
+        """Return a new key, or the spent one while the KMS is unreachable.
+
+        Raises:
+            StrongroomError: there is none.
+        """
+        try:
+            return await self._calls.share(("seal", policy), lambda: self._make(policy))
+        except UnavailableError as error:
+            self._note_outage(error)
+            if current is not None and self._is_away and self._may_outlive(current, self._clock()):
+                return current
+            raise
+
+    def _note_outage(self, error: UnavailableError) -> None:
+        """Remember that the KMS is unreachable. A refused login is an answer: nothing is kept longer for it."""
+        now = self._clock()
+        self._retry_at = now + RETRY_S
+        if isinstance(error, LoginRefusedError):
+            self._away_until = float("-inf")
+            return
+        if not self._is_away:
+            fields: dict[str, str | int] = {"reason": error.message, "hint": error.hint}
+            log_event(_log, logging.WARNING, "key_service_away", fields | {"keys_kept_s": round(self.without_kms_s)})
+        self._away_until = now + AWAY_S
+
+    def _note_answer(self) -> None:
+        if self._is_away:
+            log_event(_log, logging.INFO, "key_service_back")
+        self._away_until = self._retry_at = float("-inf")
 
     async def _make(self, policy: str) -> _Current:
         secret, key_id = Secret(os.urandom(BUCKET_KEY_BYTES)), os.urandom(ID_BYTES)
         kek = self._keks.get(policy)
         if kek is None:
             msg = f"policy {policy} was taken out of the policy file just now"
-            raise UnavailableError(msg)
-        fresh = await kek.wrap(secret, policy=policy, key_id=key_id)
-        await self._keyring.keep(policy, key_id, fresh)  # before anything is sealed under it
+            raise UnavailableError(msg, hint="the client may come again")
+        await self._guard.require(policy)
+        try:
+            fresh = await kek.wrap(secret, policy=policy, key_id=key_id)
+        except KeyNotAvailableError:
+            self._guard.doubt(policy)
+            raise
+        try:
+            await self._keyring.keep(policy, key_id, fresh)  # before anything is sealed under it
+        except S3Error as error:
+            raise UnavailableError(error.message, hint=error.hint) from error
+        self._note_answer()
         wrapped = fresh.encode()
         current = _Current(BucketKey(key_id, policy, secret, wrapped), self._clock())
         if self._keks.get(policy) is kek:  # else it was replaced meanwhile, and this key serves its request only
             self._current[policy] = current
-            self._keep((policy, key_id, wrapped), secret)
+            self._opened.keep((policy, key_id), secret, wrapped, now=self._clock())
         return current
 
-    async def _unwrap(self, name: tuple[str, bytes, bytes]) -> Secret:
-        policy, key_id, wrapped = name
+    async def _unwrap(self, name: KeyName, wrapped: bytes, *, used: bool = True) -> Secret:
+        policy, _ = name
+        kek = self._keks.get(policy)
+        if kek is None:
+            raise no_policy(policy)
         try:
-            if not wrapped:
-                refuse(6, f"its bucket key {key_id.hex()} stands in the keyring only, and is not there")
-            secret = await self._keks[policy].unwrap(parse_wrapped(wrapped), policy=policy, key_id=key_id)
-        except RefusedError:
-            # Of an older KEK, perhaps: then it was rewrapped since, and the record has it as it is opened now.
-            record = await self._keyring.find(policy, key_id)
-            if record is None or record.wrapped.encode() == wrapped:
-                raise
-            secret = await self._keks[policy].unwrap(record.wrapped, policy=policy, key_id=key_id)
-        self._keep(name, secret)
+            secret, opened = await unwrap_key(self._keyring, kek, name, wrapped)
+        except KeyNotAvailableError as error:
+            if error.cause in REVOKED and self._keks.get(policy) is kek:
+                self.revoke(policy)
+            raise
+        except RefusedError as error:
+            raise await self._guard.replaced(policy) or error from error
+        self._note_answer()
+        if self._keks.get(policy) is kek:
+            self._opened.keep(name, secret, opened, now=self._clock(), used=used)
         return secret
-
-    def _keep(self, name: tuple[str, bytes, bytes], secret: Secret) -> None:
-        self._opened[name] = self._clock() + self._limits.open_ttl_s, secret
-        self._opened.move_to_end(name)
-        while len(self._opened) > self._limits.open_keys:
-            self._opened.popitem(last=False)
-
-    async def _shared(self, name: object, work: Callable[[], Coroutine[None, None, T]]) -> T:
-        """Do the work once for all who ask for it now; one who goes away does not take it from the others."""
-        task: asyncio.Task[T] | None = self._calls.get(name)
-        if task is None:
-            task = asyncio.create_task(work())
-            self._calls[name] = task
-            task.add_done_callback(lambda done: self._forget(name, done))
-        try:
-            async with asyncio.timeout(self._limits.wait_s):
-                return await asyncio.shield(task)
-        except TimeoutError:
-            if task.done() and not task.cancelled():
-                raise
-            msg = f"no bucket key within {self._limits.wait_s:g} s"
-            raise UnavailableError(msg, hint="KMS or keyring is slow; see their own log") from None
-
-    def _forget(self, name: object, done: "asyncio.Task[Any]") -> None:
-        del self._calls[name]
-        if not done.cancelled():
-            done.exception()  # whoever still waits gets it; if nobody does, it is no event

@@ -27,7 +27,8 @@ class Kek(Protocol):
         """Wrap a bucket key.
 
         Raises:
-            UnavailableError: the KMS cannot be reached, or refuses.
+            UnavailableError: the KMS cannot be reached.
+            KeyNotAvailableError: it refuses the KEK.
         """
         ...
 
@@ -35,7 +36,8 @@ class Kek(Protocol):
         """Unwrap a bucket key.
 
         Raises:
-            UnavailableError: the KMS cannot be reached, or refuses.
+            UnavailableError: the KMS cannot be reached.
+            KeyNotAvailableError: it refuses the KEK, or its version.
             RefusedError: rule 6: this is not what it wrapped.
         """
         ...
@@ -105,7 +107,8 @@ class KekByForm:
         """Wrap a bucket key under the KMS.
 
         Raises:
-            UnavailableError: it cannot be reached, or refuses.
+            UnavailableError: it cannot be reached.
+            KeyNotAvailableError: it refuses the KEK.
         """
         return await self._kms.wrap(key, policy=policy, key_id=key_id)
 
@@ -113,7 +116,8 @@ class KekByForm:
         """Unwrap a bucket key under the one that its form names.
 
         Raises:
-            UnavailableError: the KMS cannot be reached, or refuses.
+            UnavailableError: the KMS cannot be reached.
+            KeyNotAvailableError: it refuses the KEK, or its version.
             RefusedError: rule 6.
         """
         kek = self._file if wrapped.form is Form.KEY_FILE else self._kms

@@ -26,12 +26,12 @@ class KekTable:
         self._transit: dict[str, Kek] = {}
 
     def of(self, policies: Iterable[Policy]) -> dict[str, Kek]:
-        """Return the KEK of each policy, by its name.
+        """Return the KEK of each policy, by its name and by those that it had before.
 
         Raises:
             ConfigError: the settings do not say where a KEK is.
         """
-        return {policy.name: self._find(policy) for policy in policies}
+        return {name: self._find(policy) for policy in policies for name in policy.names}
 
     def _find(self, policy: Policy) -> Kek:
         if policy.kek == KEK_FILE:

@@ -13,15 +13,18 @@ import base64
 from http import HTTPStatus
 
 from s3proxy.keys.kek import Kek
-from strongroom.errors import PeerError, UnavailableError
+from s3proxy.keys.not_available import Cause, KeyNotAvailableError
+from strongroom.errors import PeerError
 from strongroom.openbao.connection import Answer
 from strongroom.openbao.session import Session
 from strongroom.sealed.refusal import refuse
 from strongroom.sealed.wrapping import Form, WrappedKey, associated_data, checked_bucket_key, from_transit
 from strongroom.secret import Secret
 
-_RETRY_AFTER_S = 5.0  # what OpenBao refuses, somebody must first put right
+# The words of OpenBao's transit engine (builtin/logical/transit, sdk/helper/keysutil/policy.go).
 _NO_SUCH_KEY = "encryption key not found"
+_TOO_OLD = "(too old)"
+_TOO_NEW = "version is too new"
 
 
 class TransitKek(Kek):
@@ -37,33 +40,37 @@ class TransitKek(Kek):
         """Wrap a bucket key under the newest version of the transit key.
 
         Raises:
-            UnavailableError: OpenBao cannot be reached, or refuses.
+            UnavailableError: OpenBao cannot be reached, or refuses the login.
+            KeyNotAvailableError: it refuses the key.
             PeerError: its answer is nonsense, or the key is of a type that takes no associated data.
         """
         body = {"plaintext": _base64(key.reveal()), "associated_data": _base64(associated_data(policy, key_id))}
         path = f"{self._mount}/encrypt/{self._key}"
         answer = await self._session.call("wrap", path, body)
+        self._require_key(path, answer)
         if answer.status != HTTPStatus.OK:
-            raise self._refused(path, answer)
+            msg = f"OpenBao answers {answer.status} to {path}: {answer.reason or 'no reason given'}"
+            raise PeerError(msg, hint="the policy's transit key must be of type aes256-gcm96")
         return from_transit(_text(answer, "ciphertext"))
 
     async def unwrap(self, wrapped: WrappedKey, *, policy: str, key_id: bytes) -> Secret:
         """Unwrap a bucket key.
 
         Raises:
-            UnavailableError: OpenBao cannot be reached, or refuses the login or the right to decrypt.
+            UnavailableError: OpenBao cannot be reached, or refuses the login.
+            KeyNotAvailableError: it refuses the key, or the version of it.
             PeerError: its answer is nonsense.
-            RefusedError: rule 6: another key, policy or id, damage, or a version that may not be decrypted any more.
+            RefusedError: rule 6: another key, policy or id, or damage.
         """
         if wrapped.form is not Form.TRANSIT:
             refuse(6, "its bucket key is not wrapped by a transit key")
         body = {"ciphertext": wrapped.to_transit(), "associated_data": _base64(associated_data(policy, key_id))}
         path = f"{self._mount}/decrypt/{self._key}"
         answer = await self._session.call("unwrap", path, body)
-        if answer.status == HTTPStatus.BAD_REQUEST and answer.reason != _NO_SUCH_KEY:
-            refuse(6, f"its bucket key does not unwrap under the transit key {self._key}: {answer.reason}")
+        self._require_key(path, answer)
+        self._require_version(wrapped.version, policy, answer)
         if answer.status != HTTPStatus.OK:
-            raise self._refused(path, answer)
+            refuse(6, f"its bucket key does not unwrap under the transit key {self._key}: {answer.reason}")
         try:
             value = base64.b64decode(_text(answer, "plaintext"), validate=True)
         except ValueError:
@@ -71,16 +78,55 @@ class TransitKek(Kek):
             raise PeerError(msg) from None
         return checked_bucket_key(value)
 
-    def _refused(self, path: str, answer: Answer) -> UnavailableError:
+    def _require_key(self, path: str, answer: Answer) -> None:
+        """Return unless OpenBao refuses the key as such.
+
+        Raises:
+            KeyNotAvailableError: it does.
+        """
         if answer.status == HTTPStatus.FORBIDDEN:
-            msg = f"OpenBao does not let the proxy use {path}"
+            msg = f"OpenBao does not let the proxy use {path}: {answer.reason or 'permission denied'}"
+            right = f'give its OpenBao policy: path "{path}" {{ capabilities = ["update"] }}'
+            hint = f"{right}; if it has that, restore the key from OpenBao's backup, and do not make a new one"
+            raise KeyNotAvailableError(Cause.FORBIDDEN, msg, hint=hint, when_new=f"{right}; {self._making}")
+        if answer.status == HTTPStatus.NOT_FOUND or answer.reason == _NO_SUCH_KEY:
+            msg = f"OpenBao answers {answer.status} to {path}: {answer.reason or 'nothing is there'}"
             hint = (
-                f'give its OpenBao policy: path "{path}" {{ capabilities = ["update"] }}; make the key if there is none'
+                f"restore the transit key {self._key} from OpenBao's backup, and do not make a new one: what was sealed"
+                " before opens under no other; or correct kek, openbao_transit_mount or openbao_namespace"
             )
-        else:
-            msg = f"OpenBao answers {answer.status} to {path}: {answer.reason or 'no reason given'}"
-            hint = f"make the key with: bao write -f {self._mount}/keys/{self._key} type=aes256-gcm96"
-        return UnavailableError(msg, hint=hint, retry_after_s=_RETRY_AFTER_S)
+            raise KeyNotAvailableError(Cause.GONE, msg, hint=hint, when_new=self._making)
+
+    def _require_version(self, version: int, policy: str, answer: Answer) -> None:
+        """Return unless OpenBao refuses the version of the key that wrapped something.
+
+        Raises:
+            KeyNotAvailableError: it does.
+        """
+        if answer.status != HTTPStatus.BAD_REQUEST:
+            return
+        config = f"{self._mount}/keys/{self._key}/config"
+        if _TOO_OLD in answer.reason:
+            msg = f"version {version} of the transit key {self._key} is retired, and a bucket key is wrapped under it"
+            hint = (
+                f"lower it again: bao write {config} min_decryption_version={version}; then run strongroom"
+                f" s3 rewrap until nothing of {policy} is left, before it is retired again"
+            )
+            raise KeyNotAvailableError(Cause.RETIRED, msg, hint=hint)
+        if _TOO_NEW in answer.reason:
+            msg = f"the transit key {self._key} has no version {version}, under which a bucket key is wrapped"
+            hint = (
+                f"restore the newest backup of OpenBao: this {self._key} is an older state, or another key of that"
+                " name; make and rotate nothing until it opens"
+            )
+            raise KeyNotAvailableError(Cause.TOO_NEW, msg, hint=hint)
+
+    @property
+    def _making(self) -> str:
+        return (
+            "if there is no key, make it, as nothing is known to be sealed under it yet: bao write -f"
+            f" {self._mount}/keys/{self._key} type=aes256-gcm96"
+        )
 
 
 def _text(answer: Answer, member: str) -> str:

@@ -8,17 +8,25 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Final
+from urllib.parse import unquote_plus
 
 from s3proxy.front.errors import S3Error
+from s3proxy.front.xml_read import parse_document
+from s3proxy.keys.not_available import Cause, KeyNotAvailableError
 from s3proxy.store.client import Store, StoreRequest, read_all
 from s3proxy.store.errors import store_error
 from s3proxy.store.listing import list_objects
-from s3proxy.store.system_bucket import SystemBucket
+from s3proxy.store.system_bucket import SystemBucket, SystemBucketError
+from strongroom.errors import PeerError, UnavailableError
+from strongroom.sealed.header import ID_BYTES
 from strongroom.sealed.keyring import KeyRecord, parse_record, record_name
 from strongroom.sealed.wrapping import WrappedKey
 
 PREFIX: Final = "keyring/"
+WITNESS_ID: Final = bytes(ID_BYTES)
+"""The id of a record that nothing is sealed under: it tells, for each policy, whether the KEK is the one it was."""
 _MAX_RECORD_BYTES: Final = 1 << 16  # a record of this version has 300 bytes; others may have put more into it
+_MAX_PAGE_BYTES: Final = 6 << 20
 
 
 class Keyring:
@@ -28,6 +36,10 @@ class Keyring:
         """Take where records are kept."""
         self._store = store
         self._bucket = bucket
+
+    def where(self, name: str) -> str:
+        """Return where the record of a name is, for people."""
+        return f"{PREFIX}{name} in {self._bucket.name}"
 
     async def find(self, policy: str, key_id: bytes) -> KeyRecord | None:
         """Return the record of a bucket key, or None.
@@ -50,7 +62,7 @@ class Keyring:
             if response.status == HTTPStatus.NOT_FOUND:
                 return None
             if response.status != HTTPStatus.OK:
-                raise await store_error(response)
+                raise self._refusal(await store_error(response), f"GET {PREFIX}{name}")
             raw = await read_all(response, _MAX_RECORD_BYTES)
         return parse_record(raw, name=name)
 
@@ -69,17 +81,58 @@ class Keyring:
         Raises:
             StrongroomError: the store cannot be reached, or refuses.
         """
-        await self._bucket.put(PREFIX + record.name, record.encode(), content_type="application/json")
+        try:
+            await self._bucket.put(PREFIX + record.name, record.encode(), content_type="application/json")
+        except S3Error as error:
+            raise self._refusal(error, f"PUT {PREFIX}{record.name}") from None
+        except SystemBucketError as error:
+            raise KeyNotAvailableError(Cause.KEYRING, error.message, hint=error.hint) from None
 
-    async def names(self) -> AsyncIterator[str]:
-        """Give the names of all records.
+    async def names(self, policy: str = "") -> AsyncIterator[str]:
+        """Give the names of all records, or of those of one policy.
 
         Raises:
             StrongroomError: the store cannot be reached, or refuses.
         """
+        prefix = f"{PREFIX}{policy}/" if policy else PREFIX
         try:
-            async for entry in list_objects(self._store, self._bucket.name, prefix=PREFIX):
+            async for entry in list_objects(self._store, self._bucket.name, prefix=prefix):
                 yield entry.key.removeprefix(PREFIX)
         except S3Error as error:
-            if error.code != "NoSuchBucket":  # then nothing was ever sealed
-                raise
+            if error.code != "NoSuchBucket":
+                raise self._refusal(error, f"a list of {prefix}") from None
+
+    async def policies(self) -> set[str]:
+        """Return the names of the policies that have records.
+
+        Raises:
+            StrongroomError: the store cannot be reached, or refuses.
+        """
+        base = (("list-type", "2"), ("encoding-type", "url"), ("prefix", PREFIX), ("delimiter", "/"))
+        found: set[str] = set()
+        token = ""
+        while True:
+            query = (*base, ("continuation-token", token)) if token else base
+            async with self._store.exchange(
+                StoreRequest(method="GET", bucket=self._bucket.name, query=query)
+            ) as response:
+                if response.status == HTTPStatus.NOT_FOUND:
+                    return found
+                if response.status != HTTPStatus.OK:
+                    raise self._refusal(await store_error(response, bucket_asked=True), f"a list of {PREFIX}")
+                page = parse_document(await read_all(response, _MAX_PAGE_BYTES), root="ListBucketResult")
+            prefixes = [unquote_plus(item.get("Prefix") or "") for item in page.all("CommonPrefixes")]
+            found |= {prefix.removeprefix(PREFIX).rstrip("/") for prefix in prefixes}
+            before, token = token, page.get("NextContinuationToken") or ""
+            if page.get("IsTruncated") != "true" or token in {"", before}:
+                return found
+
+    def _refusal(self, error: S3Error, request: str) -> PeerError | KeyNotAvailableError:
+        """Return what the store's refusal of a request of the proxy's own is: no refusal of what a client asked for."""
+        msg = f"the store answers {error.status} {error.code} to {request} in {self._bucket.name}: {error.message}"
+        if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR and not error.hint:
+            return UnavailableError(msg, hint="see the log of the store")
+        hint = error.hint or (
+            f"give the store credentials of the proxy the right to list, read and write {self._bucket.name}"
+        )
+        return KeyNotAvailableError(Cause.KEYRING, msg, hint=hint)

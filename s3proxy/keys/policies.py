@@ -3,6 +3,7 @@
     [[policy]]
     name = "orders"                # stands in the header of every object sealed under it
     kek = "transit:orders"         # a transit key, or "file" for the key file
+    formerly = ["sales"]           # names that it had before: what was sealed under them is read
     buckets = ["orders", "eu-*"]
     prefixes = ["2026/"]           # default: every key
     mode = "sealed"                # sealed: plaintext objects are an error; migrate: they are read; passthrough
@@ -26,7 +27,7 @@ from strongroom.sealed.names import POLICY_NAME
 KEK_FILE = "file"
 TRANSIT_PREFIX = "transit:"
 _TRANSIT = re.compile(re.escape(TRANSIT_PREFIX) + r"[A-Za-z0-9_.-]{1,100}")
-_MEMBERS = {"name", "kek", "buckets", "prefixes", "mode", "etag", "list_etag"}
+_MEMBERS = {"name", "kek", "buckets", "prefixes", "mode", "etag", "list_etag", "formerly"}
 
 
 class Mode(enum.Enum):
@@ -49,6 +50,7 @@ class Policy:
     """One policy of the file.
 
     Attributes:
+        formerly: names that it had before. A name is bound into each object that was sealed under it.
         advice: what of it should be written in another way by now, and how; "" for nothing.
     """
 
@@ -59,6 +61,12 @@ class Policy:
     mode: Mode = Mode.SEALED
     etag: EtagMode = EtagMode.OPAQUE
     advice: str = ""
+    formerly: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All names that its objects may have been sealed under, the present one first."""
+        return (self.name, *self.formerly)
 
     def fits(self, bucket: str, key: str) -> bool:
         """Say whether a name is under this policy."""
@@ -94,7 +102,7 @@ class Policies:
 
     def readable(self, bucket: str, key: str) -> frozenset[str]:
         """Return the names of the policies whose objects may stand under a name."""
-        return frozenset(policy.name for policy in self._policies if policy.fits(bucket, key))
+        return frozenset(name for policy in self._policies if policy.fits(bucket, key) for name in policy.names)
 
 
 def parse_policies(content: bytes, *, origin: str) -> Policies:
@@ -122,14 +130,40 @@ def parse_policies(content: bytes, *, origin: str) -> Policies:
         if keks.setdefault(policy.name, policy.kek) != policy.kek:
             msg = f"{origin}: policy {policy.name}: is given two keys"
             raise ConfigError(msg, hint="a name stands for one key; take another name")
+    _require_former_names(policies, keks, origin)
     return Policies(policies)
+
+
+def _require_former_names(policies: Sequence[Policy], keks: Mapping[str, str], origin: str) -> None:
+    """Return if each former name stands for one key, too.
+
+    Raises:
+        ConfigError: it is in use, or two policies with different keys had it.
+    """
+    former: dict[str, str] = {}
+    for policy in policies:
+        for name in policy.formerly:
+            if name in keks:
+                msg = f"{origin}: policy {policy.name}: formerly {name}, which is a policy of this file"
+                hint = (
+                    "to move a bucket to another policy put the new one before the old, and have both name the bucket"
+                )
+                raise ConfigError(msg, hint=hint)
+            if former.setdefault(name, policy.kek) != policy.kek:
+                msg = f"{origin}: policy {policy.name}: formerly {name}, which another policy with another key was, too"
+                raise ConfigError(msg, hint="name it at the policy whose key its objects were sealed under")
 
 
 def _policy(entry: object, place: str) -> Policy:
     if not isinstance(entry, dict) or not set(entry) <= _MEMBERS or not {"name", "kek", "buckets"} <= set(entry):
-        msg = f"{place}: must have name, kek and buckets, and may have prefixes, mode and etag"
+        msg = f"{place}: must have name, kek and buckets, and may have prefixes, mode, etag and formerly"
         raise ConfigError(msg, hint="nothing else is known")
     name, kek = entry["name"], entry["kek"]
+    formerly = _texts(entry["formerly"], f"{place}: formerly") if "formerly" in entry else ()
+    for former in formerly:
+        if not POLICY_NAME.fullmatch(former):
+            msg = f"{place}: formerly {former!r}: cannot have been the name of a policy"
+            raise ConfigError(msg, hint="1 to 32 of a-z, 0-9 and ._- may stand in it, letter or digit first")
     if not isinstance(name, str) or not POLICY_NAME.fullmatch(name):
         msg = f"{place}: name {name!r}: 1 to 32 of a-z, 0-9 and ._- may stand in it, letter or digit first"
         raise ConfigError(msg)
@@ -150,6 +184,7 @@ def _policy(entry: object, place: str) -> Policy:
         mode=mode,
         etag=etag,
         advice=_advice(etag) if "list_etag" in entry else "",
+        formerly=formerly,
     )
 
 

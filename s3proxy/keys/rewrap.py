@@ -8,18 +8,26 @@ import os
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 
 from s3proxy.at_once import for_each
 from s3proxy.keys.kek import Kek
-from s3proxy.keys.keyring import Keyring
-from strongroom.errors import ConfigError, StrongroomError, UnavailableError
+from s3proxy.keys.keyring import WITNESS_ID, Keyring
+from s3proxy.keys.not_available import Cause, KeyNotAvailableError
+from strongroom.errors import StrongroomError, UnavailableError
 from strongroom.sealed.header import ID_BYTES
 from strongroom.sealed.keyring import KeyRecord
 from strongroom.sealed.wrapping import BUCKET_KEY_BYTES, WrappedKey
 from strongroom.secret import Secret
 
 _AT_ONCE: Final = 8
+
+
+class Lost(Protocol):
+    """What this module needs of ``s3proxy.keys.guard.KeyGuard``."""
+
+    async def lost(self, name: str) -> StrongroomError | None:
+        """Return why a policy without records should have some, None if it is new."""
 
 
 @dataclass
@@ -31,12 +39,14 @@ class RewrapReport:
         current: records that were wrapped so before, by policy.
         rewrapped: records that are now; in a dry run: that would be.
         failed: why the others are not, by name.
+        lost: why a policy without records should have some, by its name.
     """
 
     newest: dict[str, tuple[str, int]] = field(default_factory=dict)
     current: Counter[str] = field(default_factory=Counter)
     rewrapped: Counter[str] = field(default_factory=Counter)
-    failed: dict[str, str] = field(default_factory=dict)
+    failed: dict[str, StrongroomError] = field(default_factory=dict)
+    lost: dict[str, StrongroomError] = field(default_factory=dict)
 
 
 class Rewrapper:
@@ -47,14 +57,17 @@ class Rewrapper:
         keyring: Keyring,
         keks: dict[str, Kek],
         *,
+        guard: Lost,
         dry_run: bool,
         progress: Callable[[RewrapReport], None] = lambda _: None,
     ) -> None:
-        """Take the records, the KEK of each policy, and who is told after each record."""
+        """Take the records, the KEK of each policy, what knows a lost keyring, and who is told after each record."""
         self._keyring = keyring
         self._keks = keks
+        self._guard = guard
         self._dry_run = dry_run
         self._progress = progress
+        self._found: Counter[str] = Counter()
         self.report = RewrapReport()
 
     async def run(self) -> RewrapReport:
@@ -62,12 +75,16 @@ class Rewrapper:
 
         Raises:
             UnavailableError: store or KMS are away; what was done is done.
+            KeyNotAvailableError: OpenBao refuses a key.
             StrongroomError: the store refuses to list the records.
         """
         for policy, kek in self._keks.items():
             trial = await kek.wrap(Secret(bytes(BUCKET_KEY_BYTES)), policy=policy, key_id=os.urandom(ID_BYTES))
             self.report.newest[policy] = _place(trial)
         await for_each(self._keyring.names(), self._one, at_once=_AT_ONCE)
+        for policy in self._keks:
+            if not self._found[policy] and (lost := await self._guard.lost(policy)):
+                self.report.lost[policy] = lost
         return self.report
 
     async def _one(self, name: str) -> None:
@@ -78,21 +95,27 @@ class Rewrapper:
         except UnavailableError:
             raise
         except StrongroomError as error:
-            self.report.failed[name] = error.message
+            self.report.failed[name] = error
         self._progress(self.report)
 
     async def _rewrap(self, record: KeyRecord) -> None:
         policy, kek = record.policy, self._keks.get(record.policy)
         if kek is None:
             msg = f"policy {policy} is not in the policy file"
-            raise ConfigError(msg, hint="name it there, or delete its records if nothing is sealed under it any more")
+            hint = (
+                f'if it was renamed, add formerly = ["{policy}"] where its new name is; if not, name it again. Its'
+                " records are worth keeping: without them what is sealed under it may never open again"
+            )
+            raise KeyNotAvailableError(Cause.NO_POLICY, msg, hint=hint)
+        counts = record.key_id != WITNESS_ID  # which is rewrapped like all others, and is nobody's key
+        self._found[policy] += counts
         secret = await kek.unwrap(record.wrapped, policy=policy, key_id=record.key_id)
         if _place(record.wrapped) == self.report.newest[policy]:
-            self.report.current[policy] += 1
+            self.report.current[policy] += counts
             return
         if not self._dry_run:
             await self._keyring.write(record.rewrapped(await kek.wrap(secret, policy=policy, key_id=record.key_id)))
-        self.report.rewrapped[policy] += 1
+        self.report.rewrapped[policy] += counts
 
 
 def _place(wrapped: WrappedKey) -> tuple[str, int]:

@@ -20,6 +20,7 @@ from s3proxy.front.operation_table import Operation
 from s3proxy.front.operations import Call, classify, host_bucket
 from s3proxy.front.signing_keys import SigningKeys
 from s3proxy.front.sigv4 import Verified, Verifier
+from s3proxy.keys.not_available import Cause, KeyNotAvailableError
 from s3proxy.serving.incoming import XML_TYPE, BrokenOffError, Incoming, close_if_unread
 from s3proxy.serving.memory import announced_bytes, needed_bytes
 from s3proxy.serving.metrics import Metrics
@@ -37,6 +38,7 @@ from strongroom.errors import (
     UnavailableError,
 )
 from strongroom.logs import log_event
+from strongroom.openbao.connection import OpenBaoUnavailableError
 from strongroom.sealed.refusal import RefusedError
 from strongroom.service.connections import Connections
 from strongroom.service.draining import RequestsAtWork
@@ -202,24 +204,49 @@ class Dispatcher:
     def _report(self, request_id: str, name: str, error: BaseException, told: S3Error | None = None) -> None:
         if isinstance(error, RefusedError):
             self._metrics.refused(error.rule)
+        if isinstance(error, KeyNotAvailableError):
+            self._metrics.key_not_available(error.cause.value)
         fields = {"operation": name, "request_id": request_id, "code": told.code if told else "broken off"}
         if isinstance(error, StrongroomError):
             fields |= {"reason": error.message, "hint": error.hint}
         own = not isinstance(error, StrongroomError)
-        damage = isinstance(error, IntegrityError)
-        if own or damage:
+        damage, no_key = isinstance(error, IntegrityError), isinstance(error, KeyNotAvailableError)
+        if own or damage or no_key:
             level = logging.ERROR
         else:
             failed = told is None or told.status >= HTTPStatus.INTERNAL_SERVER_ERROR
             level = logging.WARNING if failed else logging.INFO
-        event = "object_refused" if damage else "request_failed"
+        event = "object_refused" if damage else "key_not_available" if no_key else "request_failed"
         log_event(_log, level, event, fields, error=error if own else None)
+
+
+_GONE_KEY: Final = "KMS.NotFoundException", "The key of this object is not available."
+_DISABLED_KEY: Final = "KMS.DisabledException", "The key of this object may not be used."
+_WRONG_STATE: Final = (
+    "KMS.KMSInvalidStateException",
+    "The keys of this bucket are in a state in which they cannot be used.",
+)
+_KEY_CODES: Final = {  # what S3 answers of keys of its own KMS: 400, which no SDK tries again
+    Cause.GONE: _GONE_KEY,
+    Cause.NO_POLICY: _GONE_KEY,
+    Cause.NO_RECORD: _GONE_KEY,
+    Cause.TOO_NEW: _GONE_KEY,
+    Cause.RETIRED: _DISABLED_KEY,
+    Cause.FORBIDDEN: _DISABLED_KEY,
+    Cause.OTHER_KEY: _WRONG_STATE,
+    Cause.KEYRING: _WRONG_STATE,
+}
 
 
 def told_as(error: Exception) -> S3Error:  # noqa: PLR0911 - one for each kind of operation
     """Return what the client is told of an error: the one table from our classes to S3 codes."""
     if isinstance(error, S3Error):
         return error
+    if isinstance(error, KeyNotAvailableError):
+        return S3Error(*_KEY_CODES[error.cause])
+    if isinstance(error, OpenBaoUnavailableError):
+        msg = "The key service cannot be reached. Please try again."
+        return S3Error("ServiceUnavailable", msg, retry_after_s=error.retry_after_s)
     if isinstance(error, UnavailableError):
         return S3Error("SlowDown", "Please reduce your request rate.", retry_after_s=error.retry_after_s)
     if isinstance(error, IntegrityError):

@@ -50,6 +50,19 @@ class Metrics:
         self._refused = Counter(
             "strongroom_s3proxy_refused_objects", "Stored objects refused, by rule", ["rule"], registry=self.registry
         )
+        self._not_available = Counter(
+            "strongroom_s3proxy_keys_not_available",
+            "Requests whose bucket key could not be had until somebody brings it back, by cause",
+            ["cause"],
+            registry=self.registry,
+        )
+        self.policies = Gauge(
+            "strongroom_s3proxy_policies",
+            "Policies: well, refused (a key that cannot be used), missing (in the keyring and not in the policy file)",
+            ["state"],
+            multiprocess_mode="livemax",
+            registry=self.registry,
+        )
         self._shed = Counter(
             "strongroom_s3proxy_shed",
             "Connections and requests that were cut off or refused a place, by reason",
@@ -71,7 +84,10 @@ class Metrics:
             registry=self.registry,
         )
         self._keys = Counter(
-            "strongroom_s3proxy_bucket_keys", "Bucket keys asked for: hit or miss", ["result"], registry=self.registry
+            "strongroom_s3proxy_bucket_keys",
+            "Bucket keys asked for: hit, miss, or kept (used while the KMS was unreachable)",
+            ["result"],
+            registry=self.registry,
         )
         self.token_ttl = Gauge(
             "strongroom_s3proxy_openbao_token_ttl_seconds",
@@ -118,6 +134,10 @@ class Metrics:
     def refused(self, rule: int) -> None:
         """Count a stored object that broke a rule of the format."""
         self._refused.labels(str(rule)).inc()
+
+    def key_not_available(self, cause: str) -> None:
+        """Count a request whose bucket key could not be had."""
+        self._not_available.labels(cause).inc()
 
     def shed(self, reason: str) -> None:
         """Count a connection or a request that was cut off, or that there was no place for."""

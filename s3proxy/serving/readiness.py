@@ -6,7 +6,8 @@ from http import HTTPStatus
 from s3proxy.backing import Backing
 from s3proxy.serving.client_credentials import ClientCredentials
 from s3proxy.store.client import StoreRequest
-from strongroom.errors import StrongroomError
+from strongroom.errors import StrongroomError, UnavailableError
+from strongroom.openbao.login import LoginRefusedError
 from strongroom.service.health import Part
 from strongroom.tls_reload import ReloadingServerContext
 
@@ -35,9 +36,25 @@ class Readiness:
             name: Part(ok=True, detail=f"what was read before is in force: {error}" if error else "")
             for name, error in edits.items()
         }
+        if missing := self._backing.missing.detail:
+            told["policy"] = Part(ok=True, detail="; ".join(filter(None, (told["policy"].detail, missing))))
         capabilities = Part(ok=True, detail=self._backing.capabilities.describe())
         tls = Part(*self._tls.state()) if self._tls else Part(ok=True, detail="plain HTTP")
-        return {"store": store, "kms": kms, "capabilities": capabilities, **told, "tls": tls}
+        return {"store": store, "kms": kms, "capabilities": capabilities, **self._policies(), **told, "tls": tls}
+
+    def _policies(self) -> dict[str, Part]:
+        """Return the key of each policy. One that cannot be used leaves the others in service, if there are any."""
+        guard = self._backing.guard
+        states = {name: guard.states.get(name) for name in guard.names}
+        serves = any(state is not None and state.is_well for state in states.values())
+        return {
+            f"policy {name}": Part(
+                ok=state is not None and state.is_well,
+                detail=state.detail if state else "its key was not tried yet",
+                vital=not serves,
+            )
+            for name, state in states.items()
+        }
 
     async def _store(self) -> Part:
         request = StoreRequest(method="GET", query=(("max-buckets", "1"),))
@@ -60,7 +77,18 @@ class Readiness:
             async with asyncio.timeout(_TIMEOUT_S):
                 await session.require_ready()
         except TimeoutError:
-            return Part(ok=False, detail=f"OpenBao did not answer within {_TIMEOUT_S:g} s")
+            return self._away(f"OpenBao did not answer within {_TIMEOUT_S:g} s")
+        except LoginRefusedError as error:
+            return Part(ok=False, detail=error.message)
+        except UnavailableError as error:
+            return self._away(error.message)
         except StrongroomError as error:
             return Part(ok=False, detail=error.message)
         return Part(ok=True, detail="OpenBao is active, and the proxy logged in")
+
+    def _away(self, reason: str) -> Part:
+        """Return the state of a KMS that is unreachable: keys in use serve on for a while."""
+        left_s = self._backing.keys.without_kms_s
+        if not left_s:
+            return Part(ok=False, detail=reason)
+        return Part(ok=False, detail=f"{reason}; keys in use serve for {left_s:.0f} s more", vital=False)

@@ -205,7 +205,7 @@ class Supervisor:
         parts = {"workers": Part(ok=bool(answers), detail=detail)}
         for answer in answers:
             for name, part in answer.items():
-                if name not in parts or parts[name].ok > part.ok:
+                if name not in parts or _standing(part) < _standing(parts[name]):
                     parts[name] = part
         return parts
 
@@ -216,7 +216,10 @@ class Supervisor:
             return None
         document = json.loads(answer)
         document.pop("ready")
-        return {name: Part(ok=part["ok"], detail=part["detail"]) for name, part in document.items()}
+        return {
+            name: Part(ok=part["ok"], detail=part["detail"], vital=part.get("vital", True))
+            for name, part in document.items()
+        }
 
     async def _get(self, worker: Worker, path: str) -> bytes | None:
         """Return what the health port of a worker answers, None if it does not."""
@@ -230,3 +233,8 @@ class Supervisor:
                 return await response.read()
         except (aiohttp.ClientError, TimeoutError, OSError):
             return None
+
+
+def _standing(part: Part) -> tuple[bool, bool]:
+    """Return how well off a part is: not at all, well enough to serve, or well."""
+    return part.ok or not part.vital, part.ok

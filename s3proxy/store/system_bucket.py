@@ -7,6 +7,10 @@ from s3proxy.store.errors import store_error
 from strongroom.errors import PeerError, UnavailableError
 
 
+class SystemBucketError(PeerError):
+    """The proxy's own bucket is not there and cannot be made."""
+
+
 class SystemBucket:
     """Where the proxy keeps what is not its clients'."""
 
@@ -47,5 +51,11 @@ class SystemBucket:
             if response.status in {HTTPStatus.OK, HTTPStatus.CONFLICT}:
                 return
             error = await store_error(response)
+        if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            raise error
         msg = f"the store has no bucket {self.name} for the proxy's own objects, and does not let it make one"
-        raise PeerError(msg, hint=f"make it, or set system_bucket to one that exists ({error.code})")
+        hint = (
+            f"make it, or set system_bucket to one that exists (the store answers {error.status} {error.code}); if"
+            " there was one, restore it from a backup instead: it has the keyring"
+        )
+        raise SystemBucketError(msg, hint=hint)

@@ -16,6 +16,7 @@ from s3proxy.at_once import for_each
 from s3proxy.backing import Backing
 from s3proxy.front.documents import parse_tagging
 from s3proxy.front.errors import S3Error
+from s3proxy.keys.not_available import KeyNotAvailableError
 from s3proxy.keys.policies import EtagMode, Mode
 from s3proxy.objects.headers import META, answer_headers
 from s3proxy.objects.open import Name, is_plaintext, stored_bytes_of
@@ -83,6 +84,7 @@ class Migration:
         Raises:
             ConfigError: the store does not decide conditions of writes: what a client writes meanwhile would be lost.
             UnavailableError: store or KMS are away; what was done is done.
+            KeyNotAvailableError: nothing may be sealed under a policy now.
             StrongroomError: the store refuses to list the bucket.
         """
         await self._backing.probe()
@@ -97,7 +99,7 @@ class Migration:
     async def _one(self, listed: StoredName) -> None:
         try:
             await self._seal(Name(self._bucket, listed.key))
-        except UnavailableError:
+        except (UnavailableError, KeyNotAvailableError):
             raise
         except StrongroomError as error:
             code = error.code if isinstance(error, S3Error) else ""

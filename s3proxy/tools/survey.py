@@ -8,6 +8,7 @@ from typing import Final
 from s3proxy.at_once import for_each
 from s3proxy.backing import Backing
 from s3proxy.front.errors import S3Error
+from s3proxy.keys.not_available import Cause, KeyNotAvailableError
 from s3proxy.multipart.read import MultipartReader
 from s3proxy.objects.copy_source import Source, SourceReader
 from s3proxy.objects.open import Name, Plaintext
@@ -23,6 +24,7 @@ class State(enum.Enum):
     WHOLE = "sealed and whole"
     PLAIN = "plaintext, as the policy allows"
     DAMAGED = "damaged"
+    KEYLESS = "sealed, and the key is not available"
     UNREADABLE = "unreadable"
     GONE = "deleted meanwhile"
 
@@ -35,11 +37,13 @@ class Survey:
         counts: objects by state.
         plaintext_bytes: that were read.
         complaints: why objects are damaged or unreadable, by key.
+        keyless: one error for each way in which keys are not available.
     """
 
     counts: dict[State, int] = field(default_factory=lambda: dict.fromkeys(State, 0))
     plaintext_bytes: int = 0
     complaints: dict[str, str] = field(default_factory=dict)
+    keyless: list[StrongroomError] = field(default_factory=list)
 
     @property
     def done(self) -> int:
@@ -81,6 +85,11 @@ class Surveyor:
             state = await self._read(Name(self._bucket, listed.key))
         except UnavailableError:
             raise
+        except KeyNotAvailableError as error:
+            state = State.KEYLESS
+            self.survey.complaints[listed.key] = error.message
+            if error.hint not in {other.hint for other in self.survey.keyless}:
+                self.survey.keyless.append(error)
         except IntegrityError as error:
             state = State.DAMAGED
             self.survey.complaints[listed.key] = error.message
@@ -98,7 +107,10 @@ class Surveyor:
         Raises:
             StrongroomError: it is damaged, unreadable or gone.
         """
-        policy = self._backing.policies.require(name.bucket, name.key)
+        try:
+            policy = self._backing.policies.require(name.bucket, name.key)
+        except S3Error as error:
+            raise KeyNotAvailableError(Cause.NO_POLICY, error.message, hint=error.hint) from None
         found = await self._backing.finder.look(name, policy)
         if isinstance(found, Plaintext):
             return State.PLAIN

@@ -30,7 +30,14 @@ _PIECE_BYTES = 64 << 10
 _LARGE_BYTES = 1 << 20  # what each thread may hold; it becomes some 20 times as much, at worst, until it is parsed
 _MOST_BYTES = 34 << 20  # the largest request that OpenBao takes, max_request_size, has 32 MiB by default
 
+_CAUSES_DEEP = 8
+_PLAIN_TO_TLS = b"Client sent an HTTP request to an HTTPS server"  # Go's net/http
+
 Observe = Callable[[str, str, float], None]
+
+
+class OpenBaoUnavailableError(UnavailableError):
+    """OpenBao is down, sealed, busy, too slow, or lets nobody in."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,6 +122,7 @@ class OpenBao:
             msg = f"openbao_address={endpoint.address}: must be https://HOST[:PORT]; http is for this host only"
             raise ConfigError(msg, hint="secrets would cross the network in the clear")
         self._endpoint = endpoint
+        self._shown = f"{url.scheme}://{url.hostname}{f':{url.port}' if url.port else ''}"
         self._observe = observe
         self._stamp = stamp_of(endpoint.ca_file)
         self._session = _session(endpoint)
@@ -135,7 +143,7 @@ class OpenBao:
         """Make one API call.
 
         Raises:
-            UnavailableError: the server is down, sealed, busy or too slow.
+            OpenBaoUnavailableError: the server is down, sealed, busy or too slow.
             PeerError: its certificate is not trusted, or its answer is nonsense.
             UndeliverableError: its answer is larger than any should be.
         """
@@ -148,20 +156,27 @@ class OpenBao:
                 if response.status_code not in _ANSWERED:
                     raise _unavailable(response)
                 content = self._content(response, call, held)
+                if content.startswith(_PLAIN_TO_TLS):
+                    raise self._speaks_tls()
                 document = parse_document(content) if len(content) >= _SHORTEST_BODY_BYTES else {}
                 return Answer(response.status_code, call.keep(document))
         except requests.Timeout as error:
             outcome = "timeout"
-            msg = f"OpenBao did not answer within {time.monotonic() - begin:.1f} s"
-            raise UnavailableError(msg, hint="it is overloaded, stopped, or the network drops packets") from error
+            msg = f"OpenBao did not answer within {time.monotonic() - begin:.1f} s ({self._shown})"
+            raise OpenBaoUnavailableError(
+                msg, hint="it is overloaded, stopped, or the network drops packets"
+            ) from error
         except requests.exceptions.SSLError as error:
             outcome = "tls"
-            msg = "the certificate of OpenBao is not trusted, or TLS fails"
-            raise UnavailableError(msg, hint="check openbao_ca_file and the names in OpenBao's certificate") from error
+            msg = f"the certificate of OpenBao is not trusted, or TLS fails ({self._shown}{_because(error)})"
+            hint = (
+                "check openbao_ca_file, the names and the dates of OpenBao's certificate, and that the port speaks TLS"
+            )
+            raise OpenBaoUnavailableError(msg, hint=hint) from error
         except requests.RequestException as error:
             outcome = "unreachable"
-            msg = "OpenBao cannot be reached"
-            raise UnavailableError(msg, hint="check that it runs and that openbao_address is right") from error
+            msg = f"OpenBao cannot be reached ({self._shown}{_because(error)})"
+            raise OpenBaoUnavailableError(msg, hint="check that it runs and that openbao_address is right") from error
         except UnavailableError:
             raise
         except PeerError:
@@ -188,6 +203,10 @@ class OpenBao:
             if time.monotonic() > call.deadline:
                 raise requests.Timeout
         return b"".join(pieces)
+
+    def _speaks_tls(self) -> OpenBaoUnavailableError:
+        msg = f"OpenBao at {self._shown} speaks TLS, and openbao_address is http"
+        return OpenBaoUnavailableError(msg, hint="let openbao_address begin with https://, and set openbao_ca_file")
 
     def _send(self, call: Call) -> requests.Response:
         adapter = hvac.adapters.RawAdapter(
@@ -256,8 +275,27 @@ class _ContextAdapter(HTTPAdapter):
         conn.ca_certs = conn.ca_cert_dir = None
 
 
-def _unavailable(response: requests.Response) -> UnavailableError:
+def _because(error: BaseException) -> str:
+    """Return what the system said behind an error of the libraries, behind a colon; "" if it said nothing."""
+    seen: list[object] = [error]
+    for _ in range(_CAUSES_DEEP):
+        found = [one for one in seen if isinstance(one, OSError) and not isinstance(one, requests.RequestException)]
+        for one in found:
+            text = getattr(one, "verify_message", "") or one.strerror
+            if text:
+                return f": {text}"
+        seen = [
+            inner
+            for one in seen
+            if isinstance(one, BaseException)
+            for inner in (getattr(one, "reason", None), one.__cause__, one.__context__, *one.args)
+            if isinstance(inner, BaseException) and inner is not one
+        ]
+    return ""
+
+
+def _unavailable(response: requests.Response) -> OpenBaoUnavailableError:
     if response.status_code == _SEALED_STATUS:
-        return UnavailableError("OpenBao is sealed or starting", hint="unseal it", retry_after_s=5.0)
+        return OpenBaoUnavailableError("OpenBao is sealed or starting", hint="unseal it", retry_after_s=5.0)
     msg = f"OpenBao answers with status {response.status_code}"
-    return UnavailableError(msg, hint="see the log of OpenBao", retry_after_s=2.0)
+    return OpenBaoUnavailableError(msg, hint="see the log of OpenBao", retry_after_s=2.0)

@@ -2,26 +2,33 @@
 
 Two ways: a token in a file, which is read again when it changes, or AppRole with role id and secret id in files. The
 token is never logged; nothing here reads a secret.
+
+What OpenBao has refused is not tried again unchanged for a while. OpenBao counts the refused logins of a role, whoever
+sends them, and locks it for all who use it: by default after 5 within 15 minutes.
 """
 
 import asyncio
+import hmac
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
 
-from strongroom.errors import ConfigError, PeerError, UnavailableError
+from strongroom.errors import ConfigError, PeerError
 from strongroom.filestamp import stamp_of
 from strongroom.logs import log_event
-from strongroom.openbao.connection import Answer, Call
+from strongroom.openbao.connection import Answer, Call, OpenBaoUnavailableError
 from strongroom.openbao.lease import Lease, Step, next_step
 from strongroom.secret import Secret
 
 _log = logging.getLogger(__name__)
 
 ATTEMPT_TIMEOUT_S = 5.0  # of one login or renewal
-RETRY_S = 1.0  # after a failed one; callers meanwhile get the same answer at once
+RETRY_S = 1.0  # after one that met nobody; callers meanwhile get the same answer at once
+LOCKED_RETRY_S = 15.0  # after a 403: of a locked role nothing is counted, and whoever unlocks it is served soon
+REFUSED_RETRY_S = 1200.0  # for the same ids: more than the 15 minutes over which OpenBao counts refusals
 _OK, _FORBIDDEN = 200, 403
 
 
@@ -41,6 +48,21 @@ class Credentials:
 
 
 Exchange = Callable[[Call], Awaitable[Answer]]  # ``strongroom.openbao.connection.OpenBao.exchange`` off the event loop
+
+
+class LoginRefusedError(OpenBaoUnavailableError):
+    """OpenBao can be reached and does not let this process in. That is an answer, and no outage.
+
+    Args:
+        message: what it refuses.
+        hint: what to do about it.
+        pause_s: after which the same ids are tried again.
+    """
+
+    def __init__(self, message: str, *, hint: str, pause_s: float) -> None:
+        """Keep the pause for the next attempt; clients are told to come again sooner, as new ids are tried at once."""
+        super().__init__(message, hint=hint)
+        self.pause_s = pause_s
 
 
 class Login:
@@ -65,10 +87,11 @@ class Login:
         for path in credentials.files:
             _read(path)
         self._stamp = stamp_of(*credentials.files)
+        self._looks = True
         self._lock = asyncio.Lock()
         self._token: Secret | None = None
         self._lease: Lease | None = None
-        self._failure: tuple[float, LoginFailure] | None = None
+        self._failure: LoginFailure | None = None
         self._renew_after = 0.0
 
     @property
@@ -79,7 +102,7 @@ class Login:
     @property
     def error(self) -> str:
         """Why there is no token, or ""."""
-        return "" if self._token else (self._failure[1].message if self._failure else "not logged in yet")
+        return "" if self._token else (self._failure.message if self._failure else "not logged in yet")
 
     async def token(self) -> Secret:
         """Return a token, logging in if there is none.
@@ -87,10 +110,23 @@ class Login:
         Raises:
             UnavailableError: OpenBao cannot be reached or refuses the login.
         """
-        if self._token is not None:
+        if self._token is not None and self.ttl_s > 0:
             return self._token
         async with self._lock:
-            return self._token or await self._log_in()
+            return self._token if self._token is not None and self.ttl_s > 0 else await self._log_in()
+
+    async def require_live(self) -> None:
+        """Return if there is a token that OpenBao knows; one that it does not know any more is replaced.
+
+        Raises:
+            UnavailableError: OpenBao cannot be reached or refuses the login.
+        """
+        token = await self.token()
+        if not self._looks or (await self._look_up(token)).status != _FORBIDDEN:
+            return
+        fresh = await self.replace(token)
+        if fresh is not None and (await self._look_up(fresh)).status == _FORBIDDEN:
+            self._looks = False  # a token without OpenBao's default policy: it says nothing, and a login each time less
 
     async def replace(self, refused: Secret) -> Secret | None:
         """Find out about a token that was answered with 403.
@@ -104,7 +140,7 @@ class Login:
         async with self._lock:
             if self._token is not refused:
                 return self._token or await self._log_in()
-            answer = await self._ask("lookup", "GET", "auth/token/lookup-self", refused)
+            answer = await self._look_up(refused)
             if answer.status != _FORBIDDEN:
                 return None
             log_event(_log, logging.WARNING, "token_dead", {"reason": "OpenBao does not know the token any more"})
@@ -118,10 +154,8 @@ class Login:
         now = self._clock()
         try:
             async with self._lock:
-                if changed:
-                    self._failure = None
-                if changed or self._token is None:
-                    await self._log_in()
+                if changed or self._token is None or self.ttl_s <= 0:
+                    await self._log_in(at_once=changed)
                 elif self._lease is not None and now >= self._renew_after:
                     step = next_step(self._lease, now)
                     if step is Step.LOGIN and self._credentials.role_id_file:
@@ -141,52 +175,73 @@ class Login:
         except PeerError as error:
             log_event(_log, logging.WARNING, "token_not_revoked", {"reason": error.message})
 
-    async def _log_in(self) -> Secret:
+    async def _log_in(self, *, at_once: bool = False) -> Secret:
         """Get a token; a failure leaves the present one in use, if there is one: it may still live for a while."""
-        now = self._clock()
-        if self._failure and now < self._failure[0] + RETRY_S:
-            raise self._failure[1].as_error()
+        now, before = self._clock(), self._failure
+        if before is not None and now < before.at + RETRY_S and not at_once:
+            raise before.as_error()
         try:
-            token, lease = await (self._by_file() if self._credentials.token_file else self._by_approle())
-        except (PeerError, ConfigError) as error:
-            repeated = self._failure is not None and self._failure[1].message == error.message
-            self._failure = (now, LoginFailure(error.message, error.hint))
-            level = logging.DEBUG if repeated else logging.ERROR
-            log_event(_log, level, "login_failed", {"reason": error.message, "hint": error.hint})
-            raise self._failure[1].as_error() from error
+            given = tuple(_read(path) for path in self._credentials.files)
+        except ConfigError as error:
+            raise self._failed(error, (), now) from error
+        if before is not None and before.stands(given, now):
+            raise before.as_error()
+        try:
+            token, lease = await (self._by_token(*given) if self._credentials.token_file else self._by_approle(*given))
+        except PeerError as error:
+            raise self._failed(error, given, now) from error
         self._failure = None
         self._token, self._lease, self._renew_after = token, lease, 0.0
         log_event(_log, logging.INFO, "logged_in", {"ttl_s": round(lease.ttl_s, 1), "renewable": lease.renewable})
         return token
 
-    async def _by_file(self) -> tuple[Secret, Lease]:
-        assert self._credentials.token_file is not None  # noqa: S101 - the caller has looked
-        token = _read(self._credentials.token_file)
-        answer = await self._ask("lookup", "GET", "auth/token/lookup-self", token)
+    def _failed(self, error: PeerError | ConfigError, given: tuple[Secret, ...], now: float) -> OpenBaoUnavailableError:
+        """Remember why a login failed, and return what its caller gets; it is logged once."""
+        repeated = self._failure is not None and self._failure.message == error.message
+        self._failure = LoginFailure(error, now, given)
+        level = logging.DEBUG if repeated else logging.ERROR
+        log_event(_log, level, "login_failed", {"reason": error.message, "hint": error.hint})
+        return self._failure.as_error()
+
+    async def _by_token(self, token: Secret) -> tuple[Secret, Lease]:
+        answer = await self._look_up(token)
         if answer.status != _OK:
             msg = f"OpenBao does not accept the token in {self._credentials.token_file}"
             hint = "write a live token to that file; it needs OpenBao's default policy (lookup-self, renew-self)"
-            raise UnavailableError(msg, hint=hint)
+            raise LoginRefusedError(msg, hint=hint, pause_s=LOCKED_RETRY_S)
         return token, self._lease_of(answer.document.get("data"), ttl="ttl")
 
-    async def _by_approle(self) -> tuple[Secret, Lease]:
-        credentials = self._credentials
-        assert credentials.role_id_file is not None  # noqa: S101 - the settings require one of the ways
-        assert credentials.secret_id_file is not None  # noqa: S101 - the settings require both files
-        body = {
-            "role_id": _read(credentials.role_id_file).reveal().decode(),
-            "secret_id": _read(credentials.secret_id_file).reveal().decode(),
-        }
-        path = f"auth/{credentials.approle_mount}/login"
+    async def _by_approle(self, role_id: Secret, secret_id: Secret) -> tuple[Secret, Lease]:
+        body = {"role_id": role_id.reveal().decode(), "secret_id": secret_id.reveal().decode()}
+        path = f"auth/{self._credentials.approle_mount}/login"
         deadline = self._clock() + ATTEMPT_TIMEOUT_S
         call = Call(operation="login", method="POST", path=path, deadline=deadline, body=body)
         answer = await self._exchange(call)
         granted = answer.document.get("auth")
         if answer.status != _OK or not isinstance(granted, dict) or not isinstance(granted.get("client_token"), str):
-            msg = f"OpenBao refuses the AppRole login: {answer.reason or answer.status}"
-            raise UnavailableError(msg, hint="check role id, secret id and their limits; the files are read again")
+            raise self._refusal(answer)
         token = Secret(granted["client_token"].encode())
         return token, self._lease_of(granted, ttl="lease_duration")
+
+    def _refusal(self, answer: Answer) -> LoginRefusedError:
+        msg = f"OpenBao refuses the AppRole login: {answer.reason or answer.status}"
+        mount = self._credentials.approle_mount
+        if answer.status == HTTPStatus.BAD_REQUEST:
+            hint = (
+                f"write a new secret id to {self._credentials.secret_id_file} (bao write -f"
+                f" auth/{mount}/role/ROLE/secret-id), or the right role id; these are not tried again for"
+                f" {REFUSED_RETRY_S / 60:.0f} minutes, lest OpenBao locks the role for all"
+            )
+            return LoginRefusedError(msg, hint=hint, pause_s=REFUSED_RETRY_S)
+        hint = (
+            "the role may be locked after refused logins: bao read sys/locked-users, then bao write -f"
+            f" sys/locked-users/ACCESSOR/unlock/ROLE_ID; or openbao_approle_mount={mount} or openbao_namespace is"
+            " wrong, or the role is bound to other addresses"
+        )
+        return LoginRefusedError(msg, hint=hint, pause_s=LOCKED_RETRY_S)
+
+    async def _look_up(self, token: Secret) -> Answer:
+        return await self._ask("lookup", "GET", "auth/token/lookup-self", token)
 
     async def _renew(self, token: Secret, lease: Lease) -> None:
         answer = await self._ask("renew", "POST", "auth/token/renew-self", token)
@@ -215,14 +270,36 @@ class Login:
 
 @dataclass(frozen=True)
 class LoginFailure:
-    """Why the last login failed, to tell each caller with an exception of its own."""
+    """Why the last login failed, to tell each caller with an exception of its own.
 
-    message: str
-    hint: str
+    Attributes:
+        error: what it met.
+        at: when, by the clock.
+        given: the ids, or the token, that it was tried with.
+    """
 
-    def as_error(self) -> UnavailableError:
+    error: PeerError | ConfigError
+    at: float
+    given: tuple[Secret, ...] = field(repr=False)
+
+    @property
+    def message(self) -> str:
+        """What it met, in one line."""
+        return self.error.message
+
+    def stands(self, given: tuple[Secret, ...], now: float) -> bool:
+        """Say whether another attempt would be the same one again, too early."""
+        if not isinstance(self.error, LoginRefusedError) or now >= self.at + self.error.pause_s:
+            return False
+        then, again = (b"\n".join(one.reveal() for one in ids) for ids in (self.given, given))
+        return hmac.compare_digest(then, again)
+
+    def as_error(self) -> OpenBaoUnavailableError:
         """Return it as the error that callers get."""
-        return UnavailableError(f"there is no OpenBao login: {self.message}", hint=self.hint)
+        msg, hint = f"there is no OpenBao login: {self.error.message}", self.error.hint
+        if isinstance(self.error, LoginRefusedError):
+            return LoginRefusedError(msg, hint=hint, pause_s=self.error.pause_s)
+        return OpenBaoUnavailableError(msg, hint=hint)
 
 
 def _read(path: Path) -> Secret:

@@ -11,9 +11,9 @@ from dataclasses import replace
 from functools import partial
 from http import HTTPStatus
 
-from strongroom.errors import ConfigError, DeniedError, UnavailableError
+from strongroom.errors import ConfigError, DeniedError
 from strongroom.logs import log_event
-from strongroom.openbao.connection import Answer, Call, Endpoint, Observe, OpenBao
+from strongroom.openbao.connection import Answer, Call, Endpoint, Observe, OpenBao, OpenBaoUnavailableError
 from strongroom.openbao.login import Credentials, Login
 from strongroom.openbao.pool import Pool
 from strongroom.openbao.secrets import SecretStore
@@ -114,7 +114,7 @@ class Session:
             raise self._too_slow() from None
 
     async def require_ready(self) -> None:
-        """Return if the server is active and there is a login.
+        """Return if the server is active and there is a login that it knows.
 
         Raises:
             UnavailableError: it is not, or there is none.
@@ -125,8 +125,8 @@ class Session:
         answer = await self._pool.exchange(self._openbao, call)
         if answer.status != HTTPStatus.OK:
             msg = f"OpenBao answers {answer.status} to sys/health"
-            raise UnavailableError(msg, hint="see the log of OpenBao")
-        await self._login.token()
+            raise OpenBaoUnavailableError(msg, hint="see the log of OpenBao")
+        await self._login.require_live()
 
     async def tick(self) -> None:
         """Renew or replace the token if it is time, and follow the files. Never fails; errors are logged."""
@@ -141,6 +141,6 @@ class Session:
         await self._login.revoke()
         self._pool.close()
 
-    def _too_slow(self) -> UnavailableError:
+    def _too_slow(self) -> OpenBaoUnavailableError:
         msg = f"OpenBao did not answer within {self._timeout_s:g} s"
-        return UnavailableError(msg, hint="it is overloaded, stopped, or the network drops packets")
+        return OpenBaoUnavailableError(msg, hint="it is overloaded, stopped, or the network drops packets")

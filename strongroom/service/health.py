@@ -17,10 +17,22 @@ FRESH_S = 1.0  # several probes a second ask once
 
 @dataclass(frozen=True)
 class Part:
-    """The state of one part: whether it works, and a line for a person."""
+    """The state of one part.
+
+    Attributes:
+        ok: whether it works.
+        detail: a line for a person.
+        vital: whether the service is unready without it.
+    """
 
     ok: bool
     detail: str = ""
+    vital: bool = True
+
+    @property
+    def document(self) -> dict[str, object]:
+        """The part as /readyz shows it."""
+        return {"ok": self.ok, "detail": self.detail} | ({} if self.vital else {"vital": False})
 
 
 class Health:
@@ -52,8 +64,8 @@ class Health:
         parts = dict(await self._fresh_parts())
         if self.draining:
             parts["process"] = Part(ok=False, detail="shutting down")
-        ready = all(part.ok for part in parts.values())
-        document = {"ready": ready} | {name: {"ok": part.ok, "detail": part.detail} for name, part in parts.items()}
+        ready = all(part.ok or not part.vital for part in parts.values())
+        document = {"ready": ready} | {name: part.document for name, part in parts.items()}
         return web.json_response(document, status=200 if ready else 503)
 
     async def _fresh_parts(self) -> dict[str, Part]:

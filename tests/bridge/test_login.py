@@ -9,7 +9,14 @@ import pytest
 from strongroom.errors import ConfigError, UnavailableError
 from strongroom.openbao.connection import Answer, Call
 from strongroom.openbao.lease import Lease, Step, next_step
-from strongroom.openbao.login import Credentials, Login
+from strongroom.openbao.login import (
+    LOCKED_RETRY_S,
+    REFUSED_RETRY_S,
+    RETRY_S,
+    Credentials,
+    Login,
+    LoginRefusedError,
+)
 
 
 @pytest.mark.parametrize(
@@ -36,12 +43,15 @@ class ScriptedOpenBao:
         self.renewed_ttl = 60
         self.looked_up_ttl = 60
         self.down = False
+        self.refusal: int | None = None
 
     async def exchange(self, call: Call) -> Answer:
         self.calls.append(call.operation)
         if self.down:
             msg = "OpenBao cannot be reached"
             raise UnavailableError(msg)
+        if call.operation == "login" and self.refusal:
+            return Answer(self.refusal, {"errors": ["refused"]})
         if call.operation == "login":
             self.granted += 1
             token = f"t{self.granted}"
@@ -210,3 +220,91 @@ def test_a_file_without_a_token_stops_the_start(tmp_path: Path, content: bytes |
     with pytest.raises(ConfigError, match="token: ") as caught:
         run(Credentials(token_file=tmp_path / "token"), lambda *_: asyncio.sleep(0))
     assert caught.value.hint
+
+
+def test_ids_that_openbao_refused_are_not_tried_again_unchanged(approle: Credentials) -> None:
+    """It counts them, and locks the role for all who use it."""
+
+    async def test(login: Login, openbao: ScriptedOpenBao, clock: Clock) -> None:
+        openbao.refusal = 400
+        assert approle.secret_id_file is not None
+        for _ in range(100):
+            clock.now += RETRY_S + 0.1
+            await login.tick()
+            with pytest.raises(LoginRefusedError, match="refused") as caught:
+                await login.token()
+            assert str(approle.secret_id_file) in caught.value.hint
+            approle.secret_id_file.write_text("secret\n")  # an agent that writes the same one again and again
+        assert openbao.calls == ["login"]
+        clock.now += REFUSED_RETRY_S
+        await login.tick()
+        assert openbao.calls == ["login", "login"]
+        openbao.refusal = None
+        approle.secret_id_file.write_text("another\n")
+        await login.tick()
+        assert (await login.token()).reveal() == b"t1"
+
+    run(approle, test)
+
+
+def test_a_locked_role_is_named_and_tried_again_soon(approle: Credentials) -> None:
+    async def test(login: Login, openbao: ScriptedOpenBao, clock: Clock) -> None:
+        openbao.refusal = 403
+        with pytest.raises(LoginRefusedError) as caught:
+            await login.token()
+        for text in ("sys/locked-users", "unlock", "openbao_approle_mount"):
+            assert text in caught.value.hint
+        openbao.refusal = None
+        clock.now += LOCKED_RETRY_S - 1
+        await login.tick()
+        assert openbao.calls == ["login"]
+        clock.now += 1
+        await login.tick()
+        assert login.ttl_s == 60
+
+    run(approle, test)
+
+
+def test_a_token_that_has_run_out_is_no_token(approle: Credentials) -> None:
+    async def test(login: Login, openbao: ScriptedOpenBao, clock: Clock) -> None:
+        await login.token()
+        openbao.refusal = 400
+        clock.now += 60
+        with pytest.raises(LoginRefusedError):
+            await login.token()
+        with pytest.raises(LoginRefusedError):
+            await login.require_live()
+
+    run(approle, test)
+
+
+def test_a_token_that_openbao_does_not_know_any_more_is_found_before_a_request_meets_it(approle: Credentials) -> None:
+    async def test(login: Login, openbao: ScriptedOpenBao, _: Clock) -> None:
+        await login.require_live()
+        openbao.alive.clear()
+        await login.require_live()
+        assert (await login.token()).reveal() == b"t2"
+        openbao.alive.clear()
+        openbao.refusal = 400
+        with pytest.raises(LoginRefusedError):
+            await login.require_live()
+        assert login.ttl_s == 0
+
+    run(approle, test)
+
+
+def test_a_token_that_may_not_look_itself_up_is_not_replaced_at_every_look(approle: Credentials) -> None:
+    class WithoutDefaultPolicy(ScriptedOpenBao):
+        async def exchange(self, call: Call) -> Answer:
+            if call.operation == "lookup":
+                return Answer(403, {"errors": ["permission denied"]})
+            return await super().exchange(call)
+
+    async def work() -> None:
+        openbao = WithoutDefaultPolicy()
+        login = Login(approle, openbao.exchange)
+        for _ in range(5):
+            await login.require_live()
+        assert openbao.granted == 2
+
+    asyncio.run(work())

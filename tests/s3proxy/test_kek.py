@@ -14,10 +14,11 @@ from cli.dev.openbao import OpenBaoServer
 from cli.dev.transit import offer_transit, rotate_key
 from s3proxy.keys.kek import FileKek, Kek
 from s3proxy.keys.kek_table import KekTable
+from s3proxy.keys.not_available import Cause, KeyNotAvailableError
 from s3proxy.keys.openbao_login import session_of
 from s3proxy.keys.policies import Policy
 from s3proxy.settings import ProxySettings
-from strongroom.errors import ConfigError, PeerError, UnavailableError
+from strongroom.errors import ConfigError, PeerError
 from strongroom.sealed.refusal import RefusedError
 from strongroom.sealed.wrapping import Form, WrappedKey, parse_wrapped
 from strongroom.secret import Secret
@@ -145,19 +146,32 @@ def test_versions_open_until_they_are_retired(openbao: OpenBaoServer, login: dic
     assert use_transit(login, "other", lambda kek: unwrap(kek, old)) == bytes(32)
     openbao.admin.call("POST", "transit/keys/other/config", {"min_decryption_version": version})
     assert use_transit(login, "other", lambda kek: unwrap(kek, new)) == bytes(32)
-    with pytest.raises(RefusedError, match="too old"):
+    # Not damage: nothing is wrong with the object, and the version can be brought back.
+    with pytest.raises(KeyNotAvailableError, match=f"version {version - 1} .* is retired") as caught:
         use_transit(login, "other", lambda kek: unwrap(kek, old))
+    assert caught.value.cause is Cause.RETIRED
+    assert f"min_decryption_version={version - 1}" in caught.value.hint
+    newer = WrappedKey(Form.TRANSIT, version + 1, new.ciphertext)
+    with pytest.raises(KeyNotAvailableError, match=f"no version {version + 1}") as caught:
+        use_transit(login, "other", lambda kek: unwrap(kek, newer))
+    assert caught.value.cause is Cause.TOO_NEW
 
 
 def test_a_key_that_does_not_exist_is_not_made_and_is_no_damage(
     openbao: OpenBaoServer, login: dict[str, object]
 ) -> None:
     async def wrap(kek: Kek) -> None:
-        with pytest.raises(UnavailableError, match="transit/encrypt/gone") as caught:
+        # Lastingly: coming again does not help. And a new key would open nothing that is sealed already.
+        with pytest.raises(KeyNotAvailableError, match="transit/encrypt/gone") as caught:
             await kek.wrap(Secret(bytes(32)), policy="gone", key_id=KEY_ID)
-        assert caught.value.retry_after_s >= 1
-        with pytest.raises(UnavailableError, match="transit/decrypt/gone"):
+        assert "restore" in caught.value.hint
+        assert "do not make a new one" in caught.value.hint
+        assert "bao write" not in caught.value.hint
+        with pytest.raises(KeyNotAvailableError, match="transit/decrypt/gone") as caught:
             await kek.unwrap(WrappedKey(Form.TRANSIT, 1, bytes(60)), policy="gone", key_id=KEY_ID)
+        assert caught.value.cause is Cause.GONE
+        assert "do not make a new one" in caught.value.hint
+        assert "bao write" not in caught.value.hint
 
     use_transit(login, "gone", wrap)
     with pytest.raises(PeerError, match="404"):
@@ -187,7 +201,7 @@ def test_a_right_that_is_taken_away_is_told_and_logs_in_once(openbao: OpenBaoSer
     try:
 
         async def wrap(kek: Kek) -> None:
-            with pytest.raises(UnavailableError, match="does not let the proxy use transit/encrypt/main"):
+            with pytest.raises(KeyNotAvailableError, match="does not let the proxy use transit/encrypt/main"):
                 await kek.wrap(Secret(bytes(32)), policy="main", key_id=KEY_ID)
 
         use_transit(login, "main", wrap)

@@ -9,9 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from s3proxy.keys.bucket_keys import RENEW_AT, RETRY_S, BucketKeys, KeyLimits
+from s3proxy.keys.bucket_keys import AWAY_S, RENEW_AT, RETRY_S, BucketKeys, KeyLimits
 from s3proxy.keys.kek import FileKek
-from strongroom.errors import UnavailableError
+from s3proxy.keys.not_available import Cause, KeyNotAvailableError
+from s3proxy.keys.opened_keys import IN_USE_S
+from strongroom.errors import StrongroomError, UnavailableError
+from strongroom.openbao.login import LoginRefusedError
 from strongroom.sealed.header import Header, Kind, parse_header
 from strongroom.sealed.keyring import KeyRecord
 from strongroom.sealed.refusal import RefusedError
@@ -20,11 +23,11 @@ from strongroom.sealed.wrapping import BucketKey, WrappedKey
 from strongroom.secret import Secret
 
 MAIN = frozenset({"main"})
-LIMITS = KeyLimits(seal_ttl_s=100, seal_uses=1000, open_ttl_s=50, open_keys=3)
+LIMITS = KeyLimits(seal_ttl_s=100, seal_uses=1000, open_ttl_s=50, open_keys=3, grace_s=200)
 
 
 class CountingKek:
-    """A key file whose calls are counted, and that can be away."""
+    """A key file whose calls are counted, and that can be away, or refuse."""
 
     def __init__(self, path: Path) -> None:
         path.write_bytes(base64.b64encode(os.urandom(32)))
@@ -34,6 +37,7 @@ class CountingKek:
         self.may_answer = asyncio.Event()
         self.may_answer.set()
         self.away = False
+        self.refusal: StrongroomError | None = None
 
     async def wrap(self, key: Secret, *, policy: str, key_id: bytes) -> WrappedKey:
         await self._answer("wrap")
@@ -51,6 +55,25 @@ class CountingKek:
         if self.away:
             msg = "the KMS is away"
             raise UnavailableError(msg)
+        if self.refusal is not None:
+            raise self.refusal
+
+
+class Guard:
+    """Lets everything be sealed, or nothing."""
+
+    def __init__(self) -> None:
+        self.refusal: KeyNotAvailableError | None = None
+
+    async def require(self, _: str) -> None:
+        if self.refusal is not None:
+            raise self.refusal
+
+    def doubt(self, _: str) -> None:
+        pass
+
+    async def replaced(self, _: str) -> KeyNotAvailableError | None:
+        return self.refusal
 
 
 class Records:
@@ -64,6 +87,9 @@ class Records:
 
     async def find(self, policy: str, key_id: bytes) -> KeyRecord | None:
         return self.kept.get((policy, key_id))
+
+    def where(self, name: str) -> str:
+        return f"keyring/{name} in memory"
 
     async def keep(self, policy: str, key_id: bytes, wrapped: WrappedKey) -> None:
         await self.may_answer.wait()
@@ -80,6 +106,7 @@ class World:
         self.now = 1000.0
         self.kek = CountingKek(folder / "kek")
         self.records = Records()
+        self.guard = Guard()
         self.counted: list[str] = []
         self.limits = limits
         self.keys = self.another_process()
@@ -89,6 +116,7 @@ class World:
             {"main": self.kek},
             self.limits,
             keyring=self.records,
+            guard=self.guard,
             clock=lambda: self.now,
             count=self.counted.append,
         )
@@ -109,16 +137,34 @@ def run(work: Callable[[], Awaitable[None]]) -> None:
 
 
 def test_one_key_serves_until_its_time_is_over(world: World) -> None:
+    """And no request waits for the next one, which is made in the background."""
+
     async def work() -> None:
         first = await world.keys.to_seal("main")
         world.now += RENEW_AT * LIMITS.seal_ttl_s - 1
+        await world.keys.follow()
         assert await world.keys.to_seal("main") is first
         world.now += 2
+        assert await world.keys.to_seal("main") is first
+        await world.keys.follow()
         assert (await world.keys.to_seal("main")).key_id != first.key_id
 
     run(work)
-    assert world.kek.calls == ["wrap", "wrap"]
-    assert world.counted == ["miss", "hit", "miss"]
+    assert world.kek.calls.count("wrap") == 2
+    assert world.counted == ["miss", "hit", "hit", "hit"]
+
+
+def test_a_key_that_nothing_was_sealed_under_since_is_not_replaced(world: World) -> None:
+    async def work() -> None:
+        first = await world.keys.to_seal("main")
+        world.now += RENEW_AT * LIMITS.seal_ttl_s
+        await world.keys.follow()
+        world.now += RENEW_AT * LIMITS.seal_ttl_s
+        await world.keys.follow()
+        assert world.kek.calls.count("wrap") == 2
+        assert (await world.keys.to_seal("main")).key_id != first.key_id
+
+    run(work)
 
 
 def test_a_key_is_replaced_after_its_last_use(tmp_path: Path) -> None:
@@ -131,22 +177,140 @@ def test_a_key_is_replaced_after_its_last_use(tmp_path: Path) -> None:
     run(work)
 
 
-def test_a_lost_kms_is_noticed_only_when_the_key_is_spent(world: World) -> None:
+def test_while_the_kms_is_unreachable_a_spent_key_seals_on_for_the_grace(world: World) -> None:
     async def work() -> None:
         first = await world.keys.to_seal("main")
         world.kek.away = True
-        world.now += RENEW_AT * LIMITS.seal_ttl_s
+        world.now += LIMITS.seal_ttl_s - 1
+        await world.keys.follow()
+        asked = len(world.kek.calls)
+        world.now += 1
         assert await world.keys.to_seal("main") is first
+        assert len(world.kek.calls) == asked  # no request waits for what the background knows
+        world.now += LIMITS.grace_s - 1
+        await world.keys.follow()
         assert await world.keys.to_seal("main") is first
-        assert world.kek.calls == ["wrap", "wrap"]  # asked once, and not again for each request
-        world.now += RETRY_S
-        assert await world.keys.to_seal("main") is first
-        assert len(world.kek.calls) == 3
-        world.now += LIMITS.seal_ttl_s
+        world.now += 1
         with pytest.raises(UnavailableError):
             await world.keys.to_seal("main")
         world.kek.away = False
         assert (await world.keys.to_seal("main")).key_id != first.key_id
+
+    run(work)
+
+
+def test_an_unreachable_kms_is_asked_for_by_one_request_and_then_in_the_background(world: World) -> None:
+    async def work() -> None:
+        header = header_of(await world.keys.to_seal("main"))
+        reader = world.another_process()
+        await reader.to_open(header, MAIN)
+        world.kek.away = True
+        world.kek.calls.clear()
+        world.now += LIMITS.open_ttl_s  # nobody has looked in between
+        for _ in range(3):
+            await reader.to_open(header, MAIN)
+        assert world.kek.calls == ["unwrap"]
+        await reader.follow()
+        assert world.kek.calls == ["unwrap"]
+        world.now += RETRY_S
+        await reader.follow()
+        assert world.kek.calls == ["unwrap", "unwrap"]
+        world.kek.away = False
+        world.now += RETRY_S
+        await reader.follow()
+        world.now += LIMITS.open_ttl_s - 1
+        await reader.to_open(header, MAIN)
+        assert world.kek.calls == ["unwrap"] * 3
+        assert AWAY_S > RETRY_S
+
+    run(work)
+
+
+def test_keys_in_use_are_confirmed_at_half_their_time_and_others_are_not(world: World) -> None:
+    async def work() -> None:
+        header = header_of(await world.keys.to_seal("main"))
+        reader = world.another_process()
+        await reader.to_open(header, MAIN)
+        world.kek.calls.clear()
+        for _ in range(12):
+            world.now += LIMITS.open_ttl_s / 2
+            await reader.follow()
+            await reader.to_open(header, MAIN)
+        assert world.kek.calls == ["unwrap"] * 12
+        assert "miss" not in world.counted[2:]
+        world.now += IN_USE_S
+        await reader.follow()
+        assert world.kek.calls == ["unwrap"] * 12
+
+    run(work)
+
+
+@pytest.mark.parametrize("cause", [Cause.FORBIDDEN, Cause.GONE])
+def test_what_the_kms_refuses_is_forgotten_at_once_for_reading_and_for_writing(world: World, cause: Cause) -> None:
+    async def work() -> None:
+        header = header_of(await world.keys.to_seal("main"))
+        world.kek.refusal = KeyNotAvailableError(cause, "it was revoked", hint="")
+        world.now += LIMITS.open_ttl_s / 2
+        await world.keys.follow()
+        for work in (lambda: world.keys.to_open(header, MAIN), lambda: world.keys.to_seal("main")):
+            with pytest.raises(KeyNotAvailableError, match="revoked"):
+                await work()
+
+    run(work)
+
+
+def test_a_key_whose_version_was_retired_is_forgotten_when_it_is_confirmed(world: World) -> None:
+    async def work() -> None:
+        header = header_of(await world.keys.to_seal("main"))
+        world.kek.refusal = KeyNotAvailableError(Cause.RETIRED, "retired", hint="")
+        world.now += LIMITS.open_ttl_s / 2
+        await world.keys.follow()
+        with pytest.raises(KeyNotAvailableError, match="retired"):
+            await world.keys.to_open(header, MAIN)
+
+    run(work)
+
+
+def test_a_refused_login_is_no_outage_and_keeps_nothing_longer(world: World) -> None:
+    async def work() -> None:
+        header = header_of(await world.keys.to_seal("main"))
+        world.kek.refusal = LoginRefusedError("refused", hint="", pause_s=1)
+        world.now += LIMITS.open_ttl_s - 1
+        await world.keys.follow()
+        await world.keys.to_open(header, MAIN)  # a locked role is something that others can bring about
+        world.now += 1
+        with pytest.raises(LoginRefusedError):
+            await world.keys.to_open(header, MAIN)
+        world.kek.refusal = None
+        await world.keys.to_open(header, MAIN)
+
+    run(work)
+
+
+def test_without_a_cache_nothing_is_kept_for_an_outage(tmp_path: Path) -> None:
+    world = World(tmp_path, KeyLimits(seal_ttl_s=0, open_ttl_s=0))
+
+    async def work() -> None:
+        header = header_of(await world.keys.to_seal("main"))
+        assert world.keys.without_kms_s == 0
+        world.kek.away = True
+        for work in (lambda: world.keys.to_open(header, MAIN), lambda: world.keys.to_seal("main")):
+            with pytest.raises(UnavailableError):
+                await work()
+
+    run(work)
+
+
+def test_nothing_is_sealed_under_a_key_that_the_keyring_was_not_wrapped_under(world: World) -> None:
+    async def work() -> None:
+        header = header_of(await world.another_process().to_seal("main"))
+        world.guard.refusal = KeyNotAvailableError(Cause.OTHER_KEY, "another key", hint="")
+        world.kek.calls.clear()
+        with pytest.raises(KeyNotAvailableError, match="another key"):
+            await world.keys.to_seal("main")
+        assert world.kek.calls == []
+        assert len(world.records.kept) == 1
+        await world.keys.to_open(header, MAIN)  # what still opens is read
 
     run(work)
 
@@ -173,8 +337,11 @@ def test_an_unwrapped_key_is_forgotten_in_time(world: World) -> None:
         world.now += LIMITS.open_ttl_s - 1
         await reader.to_open(header, MAIN)
         assert world.kek.calls == ["wrap", "unwrap"]
-        world.kek.away = True
         world.now += 1
+        await reader.to_open(header, MAIN)
+        assert world.kek.calls == ["wrap", "unwrap", "unwrap"]
+        world.kek.away = True
+        world.now += LIMITS.open_ttl_s + LIMITS.grace_s
         with pytest.raises(UnavailableError):
             await reader.to_open(header, MAIN)
 
@@ -241,7 +408,8 @@ def test_who_waits_for_a_key_is_answered_in_time_and_the_work_goes_on(tmp_path: 
 def test_a_policy_of_another_name_is_refused_without_asking(world: World) -> None:
     async def work() -> None:
         header = header_of(await world.keys.to_seal("main"))
-        with pytest.raises(RefusedError, match="not configured"):
+        # Not damage: a policy that was renamed, or a bucket that moved to another one.
+        with pytest.raises(KeyNotAvailableError, match="sealed under policy main, which the policy file does not have"):
             await world.another_process().to_open(header, frozenset({"other"}))
         assert world.kek.calls == ["wrap"]
 
@@ -270,8 +438,10 @@ def test_a_header_without_a_wrapped_key_is_opened_from_the_keyring(world: World)
         bare = header_of(BucketKey(key.key_id, key.policy, key.secret))
         assert (await world.another_process().to_open(bare, MAIN)).reveal() == key.secret.reveal()
         world.records.kept.clear()
-        with pytest.raises(RefusedError, match="keyring only"):
+        with pytest.raises(KeyNotAvailableError, match="keyring only") as caught:
             await world.another_process().to_open(bare, MAIN)
+        assert caught.value.cause is Cause.NO_RECORD
+        assert f"restore keyring/main/{key.key_id.hex()}.json" in caught.value.hint
 
     run(work)
 

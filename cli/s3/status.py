@@ -1,0 +1,49 @@
+"""How a verb of ``strongroom s3`` ends: the one table from what is wrong to the exit status."""
+
+import enum
+import sys
+from collections.abc import Iterable
+
+from s3proxy.front.errors import S3Error
+from s3proxy.keys.not_available import KeyNotAvailableError
+from strongroom.errors import ConfigError, IntegrityError, NotFoundError, PeerError, StrongroomError
+
+
+class Status(enum.IntEnum):
+    """Exit statuses. What a higher one stands for is no damage, and is mended elsewhere."""
+
+    DONE = 0
+    LEFT = 1
+    WRONG_CALL = 2
+    NO_KEY = 3
+    REFUSED = 4
+    NOT_THERE = 5
+
+
+MEANINGS = {
+    Status.DONE: "done",
+    Status.LEFT: "objects or records are damaged, or were left as they are; each is named",
+    Status.WRONG_CALL: "a wrong call or setting",
+    Status.NO_KEY: "nothing was found damaged, but keys are not available: the hint says how to bring them back",
+    Status.REFUSED: "the store or OpenBao cannot be reached, or refuses",
+    Status.NOT_THERE: "the bucket does not exist",
+}
+
+
+def status_of(error: StrongroomError) -> Status:
+    """Return how a verb ends that an error has stopped."""
+    if isinstance(error, ConfigError):
+        return Status.WRONG_CALL
+    if isinstance(error, KeyNotAvailableError):
+        return Status.NO_KEY
+    if isinstance(error, NotFoundError) or (isinstance(error, S3Error) and error.code == "NoSuchBucket"):
+        return Status.NOT_THERE
+    if isinstance(error, S3Error | PeerError):
+        return Status.REFUSED
+    return Status.LEFT if isinstance(error, IntegrityError) else Status.REFUSED
+
+
+def tell_hints(errors: Iterable[StrongroomError]) -> None:
+    """Write the hints of some errors to stderr, each once."""
+    for hint in dict.fromkeys(error.hint for error in errors if error.hint):
+        sys.stderr.write(f"strongroom: hint: {hint}\n")

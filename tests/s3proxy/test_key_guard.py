@@ -1,0 +1,259 @@
+"""Whether a policy's key is the one that its objects were sealed under, by records in memory and key files."""
+
+import asyncio
+import base64
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from s3proxy.keys.guard import CHECK_EVERY_S, RETRY_S, KeyGuard
+from s3proxy.keys.kek import FileKek, Kek
+from s3proxy.keys.keyring import WITNESS_ID
+from s3proxy.keys.not_available import Cause, KeyNotAvailableError
+from s3proxy.keys.policies import Mode, Policy
+from strongroom.errors import StrongroomError, UnavailableError
+from strongroom.sealed.header import Header, Kind, parse_header
+from strongroom.sealed.keyring import KeyRecord, record_name
+from strongroom.sealed.segment import begin_segment
+from strongroom.sealed.wrapping import BucketKey, WrappedKey
+from strongroom.secret import Secret
+
+MAIN = Policy(name="main", kek="file", buckets=("*",))
+KEY_ID = bytes(range(16))
+
+
+class Refusing:
+    """A KEK that can refuse, or be away."""
+
+    def __init__(self, kek: Kek) -> None:
+        self._kek = kek
+        self.wraps: StrongroomError | None = None
+        self.unwraps: StrongroomError | None = None
+
+    async def wrap(self, key: Secret, *, policy: str, key_id: bytes) -> WrappedKey:
+        if self.wraps is not None:
+            raise self.wraps
+        return await self._kek.wrap(key, policy=policy, key_id=key_id)
+
+    async def unwrap(self, wrapped: WrappedKey, *, policy: str, key_id: bytes) -> Secret:
+        if self.unwraps is not None:
+            raise self.unwraps
+        return await self._kek.unwrap(wrapped, policy=policy, key_id=key_id)
+
+
+class World:
+    """A keyring, objects and a clock in memory, and guards over them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.now = 1000.0
+        self.records: dict[str, KeyRecord] = {}
+        self.sealed: tuple[str, Header] | None = None
+        self.looks: StrongroomError | None = None
+        self.revoked: list[str] = []
+        self.kek = self.new_kek()
+
+    def new_kek(self) -> Refusing:
+        path = self.folder / os.urandom(4).hex()
+        path.write_bytes(base64.b64encode(os.urandom(32)))
+        return Refusing(FileKek(path))
+
+    def guard(self, policy: Policy = MAIN) -> KeyGuard:
+        made = KeyGuard(self, self.Samples(self), clock=lambda: self.now, on_revoked=self.revoked.append)
+        made.use({policy.name: policy}, dict.fromkeys(policy.names, self.kek))
+        return made
+
+    async def seal(self, policy: str = "main", *, keep: bool) -> None:
+        """Seal an object, and keep the record of its key or lose it."""
+        wrapped = await self.kek.wrap(Secret(bytes(32)), policy=policy, key_id=KEY_ID)
+        if keep:
+            await self.keep(policy, KEY_ID, wrapped)
+        key = BucketKey(KEY_ID, policy, Secret(bytes(32)), wrapped.encode())
+        segment = begin_segment(key, kind=Kind.WHOLE, plaintext_bytes=0, salt=bytes(32), object_id=bytes(16))
+        self.sealed = "bucket/object", parse_header(segment.raw)
+
+    async def read(self, name: str) -> KeyRecord | None:
+        return self.records.get(name)
+
+    async def keep(self, policy: str, key_id: bytes, wrapped: WrappedKey) -> None:
+        self.records[record_name(policy, key_id)] = KeyRecord(policy, key_id, wrapped)
+
+    async def names(self, policy: str = "") -> AsyncIterator[str]:
+        for name in list(self.records):
+            if name.startswith(f"{policy}/"):
+                yield name
+
+    class Samples:
+        """The objects."""
+
+        def __init__(self, world: "World") -> None:
+            self._world = world
+
+        async def find(self, policy: Policy) -> tuple[str, Header] | None:
+            if self._world.looks is not None:
+                raise self._world.looks
+            sealed = self._world.sealed
+            return sealed if sealed and sealed[1].policy == policy.name else None
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
+
+
+def run(work: Callable[[], Awaitable[None]]) -> None:
+    asyncio.run(work())  # type: ignore[arg-type]  # coroutines all of them
+
+
+async def refused(guard: KeyGuard, cause: Cause) -> KeyNotAvailableError:
+    with pytest.raises(KeyNotAvailableError) as caught:
+        await guard.require("main")
+    assert caught.value.cause is cause
+    assert caught.value.hint
+    return caught.value
+
+
+def test_a_new_policy_gets_a_witness_and_may_seal(world: World) -> None:
+    async def work() -> None:
+        await world.guard().require("main")
+        assert list(world.records) == [record_name("main", WITNESS_ID)]
+        await world.guard().require("main")  # and the next process finds that it opens
+
+    run(work)
+
+
+def test_nothing_is_sealed_under_a_key_that_was_lost_and_made_anew(world: World) -> None:
+    async def work() -> None:
+        await world.guard().require("main")
+        lost, world.kek = world.kek, world.new_kek()
+        before = dict(world.records)
+        guard = world.guard()
+        error = await refused(guard, Cause.OTHER_KEY)
+        assert "restore the key" in error.hint
+        assert world.records == before  # the witness of the right key is not replaced
+        assert await guard.replaced("main") is not None
+        world.kek = lost
+        await world.guard().require("main")
+
+    run(work)
+
+
+def test_records_tell_the_right_key_where_there_is_no_witness_yet(world: World) -> None:
+    async def work() -> None:
+        await world.seal(keep=True)
+        right, world.kek = world.kek, world.new_kek()
+        await refused(world.guard(), Cause.OTHER_KEY)
+        world.kek = right
+        await world.guard().require("main")
+        assert record_name("main", WITNESS_ID) in world.records
+
+    run(work)
+
+
+def test_an_object_tells_the_right_key_where_the_keyring_is_lost(world: World) -> None:
+    async def work() -> None:
+        await world.seal(keep=False)
+        right, world.kek = world.kek, world.new_kek()
+        error = await refused(world.guard(), Cause.OTHER_KEY)
+        assert "bucket/object" in error.message
+        assert world.records == {}
+        world.kek = right
+        guard = world.guard()
+        await guard.require("main")
+        assert "no record of main, under which bucket/object is sealed" in guard.states["main"].detail
+
+    run(work)
+
+
+def test_a_store_that_shows_no_objects_stops_no_policy_and_that_is_noted(world: World) -> None:
+    async def work() -> None:
+        world.looks = StrongroomError("Access Denied")
+        guard = world.guard()
+        await guard.require("main")
+        assert "not known" in guard.states["main"].detail
+
+    run(work)
+
+
+def test_a_store_that_is_away_makes_no_policy_new(world: World) -> None:
+    async def work() -> None:
+        world.looks = UnavailableError("the store is away")
+        with pytest.raises(UnavailableError):
+            await world.guard().require("main")
+        assert world.records == {}
+
+    run(work)
+
+
+def test_only_a_policy_that_nothing_was_sealed_under_is_told_to_make_its_key(world: World) -> None:
+    async def work() -> None:
+        gone = KeyNotAvailableError(Cause.GONE, "no such key", hint="restore it", when_new="make it")
+        world.kek.wraps = gone
+        assert (await refused(world.guard(), Cause.GONE)).hint == "make it"
+        world.kek.wraps = None
+        await world.seal(keep=True)
+        world.kek.wraps = world.kek.unwraps = gone
+        assert (await refused(world.guard(), Cause.GONE)).hint == "restore it"
+        world.records.clear()  # and the keyring is lost with it: an object tells
+        assert (await refused(world.guard(), Cause.GONE)).hint == "restore it"
+
+    run(work)
+
+
+def test_a_version_that_was_retired_too_early_is_noted_and_stops_nothing(world: World) -> None:
+    """It is of the right key, and opens again when it is let."""
+
+    async def work() -> None:
+        await world.guard().require("main")
+        world.kek.unwraps = KeyNotAvailableError(Cause.RETIRED, "version 1 is retired", hint="")
+        guard = world.guard()
+        await guard.require("main")
+        assert "version 1 is retired" in guard.states["main"].detail
+
+    run(work)
+
+
+def test_a_revoked_key_is_told_at_once_and_only_then(world: World) -> None:
+    async def work() -> None:
+        guard = world.guard()
+        await guard.check()
+        world.kek.unwraps = UnavailableError("away")
+        world.now += CHECK_EVERY_S
+        await guard.check()
+        assert guard.states["main"].is_well  # an outage says nothing about a key
+        assert world.revoked == []
+        world.kek.unwraps = KeyNotAvailableError(Cause.FORBIDDEN, "forbidden", hint="grant it")
+        world.now += CHECK_EVERY_S
+        await guard.check()
+        assert world.revoked == ["main"]
+        assert guard.states["main"].detail == "forbidden"
+        world.kek.unwraps = None
+        await refused(guard, Cause.FORBIDDEN)
+        world.now += RETRY_S
+        await guard.require("main")  # who seals is served soon after it was put right
+
+    run(work)
+
+
+def test_the_keyring_of_a_former_name_must_open_too(world: World) -> None:
+    async def work() -> None:
+        await world.seal("old", keep=True)
+        renamed = Policy(name="main", kek="file", buckets=("*",), formerly=("old",))
+        await world.guard(renamed).require("main")
+        world.kek = world.new_kek()
+        world.records.pop(record_name("main", WITNESS_ID))
+        await refused(world.guard(renamed), Cause.OTHER_KEY)
+
+    run(work)
+
+
+def test_a_policy_that_passes_through_needs_no_key(world: World) -> None:
+    async def work() -> None:
+        guard = world.guard(Policy(name="main", kek="file", buckets=("*",), mode=Mode.PASSTHROUGH))
+        await guard.check()
+        assert guard.names == []
+        assert world.records == {}
+
+    run(work)
