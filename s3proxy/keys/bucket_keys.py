@@ -198,7 +198,8 @@ class BucketKeys:
             return
         try:
             for policy, current in list(self._current.items()):
-                if current.uses and self._spent(current, self._clock(), self._limits.seal_ttl_s * RENEW_AT):
+                renew_s = self._limits.seal_ttl_s * RENEW_AT
+                if renew_s and current.uses and self._clock() >= current.made + renew_s:
                     await self._confirm_seal(policy)
             await self._confirm(self._opened.due(self._clock()))
         except UnavailableError as error:

@@ -293,6 +293,8 @@ def test_without_a_cache_nothing_is_kept_for_an_outage(tmp_path: Path) -> None:
     async def work() -> None:
         header = header_of(await world.keys.to_seal("main"))
         assert world.keys.without_kms_s == 0
+        await world.keys.follow()
+        assert world.kek.calls == ["wrap"]  # and none is made ahead
         world.kek.away = True
         for work in (lambda: world.keys.to_open(header, MAIN), lambda: world.keys.to_seal("main")):
             with pytest.raises(UnavailableError):
