@@ -41,7 +41,7 @@ from tests.support.rooms import ample_room
 from tests.support.secret_source import FakeSecretSource
 
 CALLER = Caller(SHOP, "192.0.2.1", "0123456789abcdef")
-FACTOR = 50  # records say who asked, from where and when, and a name again for each of 64 parts of its value
+FACTOR = 16  # records say who asked, from where and when, and a name again for each of 64 parts of its value
 CONSTANT = 100_000  # a hundred records of denials, fifty failures in a problem
 
 
