@@ -55,6 +55,10 @@ lock: .venv/synced
 		--all-extras --group test --group build --upgrade pyproject.toml -o requirements.lock
 	@UV_SYSTEM_CERTS=1 .venv/bin/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url \
 		--group s3clients --upgrade -o tests/s3clients/requirements.lock
+	@UV_SYSTEM_CERTS=1 .venv/bin/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url \
+		--extra bridge --extra s3proxy --constraint requirements.lock --upgrade pyproject.toml -o deploy/servers.lock
+	@UV_SYSTEM_CERTS=1 .venv/bin/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url \
+		--group wheel --constraint requirements.lock --upgrade -o deploy/build.lock
 
 clean:
 	rm -rf .venv build dist preload/lib preload/build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

