@@ -14,11 +14,17 @@ from cli.dev.s3proxy import ProxyProcess
 from tests.support.launcher import ROOT
 from tests.support.systemd import PATIENCE_S, Systemd
 
+WAYS = {
+    "module": [sys.executable, "-m", "s3proxy"],
+    "command": [str(Path(sys.executable).with_name("strongroom")), "s3proxy"],  # as it is installed
+}
+
 
 @pytest.mark.parametrize("processes", [1, 2])
-def test_one_process_of_a_proxy_speaks_for_all(proxy: ProxyProcess, tmp_path: Path, processes: int) -> None:
+@pytest.mark.parametrize("way", WAYS)
+def test_one_process_of_a_proxy_speaks_for_all(proxy: ProxyProcess, tmp_path: Path, processes: int, way: str) -> None:
     with contextlib.closing(Systemd(f"{tmp_path}/n")) as systemd:
-        command = [sys.executable, "-m", "s3proxy", "--config", str(proxy.config_file), "--processes", str(processes)]
+        command = [*WAYS[way], "--config", str(proxy.config_file), "--processes", str(processes)]
         environ = {"PATH": os.defpath, "NOTIFY_SOCKET": systemd.address, "WATCHDOG_USEC": "200000"}
         with subprocess.Popen(command, env=environ, cwd=ROOT, stderr=subprocess.DEVNULL) as started:
             try:
