@@ -25,6 +25,8 @@ def warn_of_open_files(secret: Mapping[str, Path | None], believed: Mapping[str,
     for name, path in [*_set(secret), *_set(believed)]:
         try:
             mode = path.stat().st_mode
+            if not all(folder.stat().st_mode & stat.S_IXOTH for folder in path.resolve().parents):
+                continue  # not everybody gets there
         except OSError:
             continue  # whoever opens it says why it cannot be
         if stat.S_ISREG(mode) and mode & (stat.S_IWOTH | (stat.S_IROTH if name in secret else 0)):

@@ -2,6 +2,7 @@
 
 import contextlib
 import datetime as dt
+import shutil
 import ssl
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from cli.dev.authority import Authority
 from strongroom.tls_alert import claims_in
 from tests.bridge.conftest import MakeBridge
+from tests.bundle.roots import open_directory
 from tests.support.bridge import SHOP, BridgeProcess, bundle_request, wait_for
 
 NOW = dt.datetime.now(dt.UTC)
@@ -104,7 +106,9 @@ def test_one_for_clients_alone_is_warned_of_at_the_start(make_bridge: MakeBridge
 
 def test_a_key_that_everybody_may_read_is_warned_of_at_the_start(make_bridge: MakeBridge, authority: Authority) -> None:
     own = authority.issue_server("open")
-    own.key.chmod(0o644)
-    bridge = make_bridge(tls_cert_file=own.cert, tls_key_file=own.key)
+    with open_directory() as folder:
+        key = Path(shutil.copy(own.key, folder))
+        key.chmod(0o644)
+        bridge = make_bridge(tls_cert_file=own.cert, tls_key_file=key)
     told = [str(event["reason"]) for event in bridge.events("open_file")]
-    assert f"tls_key_file={own.key}: may be read by everybody (mode 0644)" in told
+    assert told == [f"tls_key_file={key}: may be read by everybody (mode 0644)"]

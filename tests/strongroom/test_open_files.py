@@ -1,11 +1,34 @@
 """Files that everybody may read or write are warned of, by the name of their setting."""
 
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from strongroom.service.open_files import warn_of_open_files
+from tests.bundle.roots import open_directory
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A directory that every user can reach, unlike those of pytest."""
+    with open_directory() as folder:
+        yield folder
+
+
+def test_what_stands_where_not_everybody_gets_is_not_spoken_of(
+    open_folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING, logger="strongroom")
+    closed = open_folder / "closed"
+    closed.mkdir(mode=0o750)
+    (closed / "file").write_text("x")
+    (open_folder / "link").symlink_to(closed / "file")
+    for path in (closed / "file", open_folder / "link"):
+        path.chmod(0o644)
+        warn_of_open_files({"tls_key_file": path}, {})
+    assert not caplog.records
 
 
 @pytest.mark.parametrize(
@@ -21,13 +44,13 @@ from strongroom.service.open_files import warn_of_open_files
     ],
 )
 def test_what_is_said_of_a_mode(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, mode: int, as_secret: str, as_believed: str
+    open_folder: Path, caplog: pytest.LogCaptureFixture, mode: int, as_secret: str, as_believed: str
 ) -> None:
     caplog.set_level(logging.WARNING, logger="strongroom")
-    file = tmp_path / "file"
+    file = open_folder / "file"
     file.write_text("x")
     file.chmod(mode)
-    warn_of_open_files({"tls_key_file": file, "unset": None}, {"policy_file": file, "missing": tmp_path / "no"})
+    warn_of_open_files({"tls_key_file": file, "unset": None}, {"policy_file": file, "missing": open_folder / "no"})
     told = [record.__dict__["strongroom_fields"] for record in caplog.records]
     wanted = {"tls_key_file": as_secret, "policy_file": as_believed}
     assert [one["reason"] for one in told] == [f"{name}={file}: {what}" for name, what in wanted.items() if what]
