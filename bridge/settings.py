@@ -8,10 +8,10 @@ from pathlib import Path
 
 from strongroom.errors import ConfigError
 from strongroom.service.listening import parse_listen
+from strongroom.service.record_file import STDOUT
 from strongroom.settings import REQUIRED, Rule, setting
 
 PREFIX = "STRONGROOM_BRIDGE_"
-STDOUT = Path("-")
 _ANSWERS_BYTES = 256 << 20
 
 
