@@ -18,9 +18,15 @@ from bridge.policy import Grant, Policy, make_grant
 from strongroom.errors import ConfigError
 from strongroom.filestamp import Changes, stamp_of
 from strongroom.logs import log_event
+from strongroom.members import TEXTS, Member, require_members
 
 _log = logging.getLogger(__name__)
-_FIELDS = frozenset({"identity", "paths", "keys"})
+GRANT = (
+    Member("identity", TEXTS, "patterns of the SPIFFE identities of callers; the trust domain is written out"),
+    Member("paths", TEXTS, "patterns of secret paths, as `bao kv get` takes them: the mount first, without `/data/`"),
+    Member("keys", TEXTS, "patterns of keys of these paths", default='["*"]'),
+)
+"""The members of a ``[[grant]]``."""
 
 
 def parse_policy(text: str, *, origin: str) -> Policy:
@@ -49,14 +55,12 @@ def parse_policy(text: str, *, origin: str) -> Policy:
 
 
 def _parse_grant(item: object, place: str) -> Grant:
-    if not isinstance(item, dict) or item.keys() - _FIELDS or not {"identity", "paths"} <= item.keys():
-        msg = f"{place}: must be a table with identity, paths and, if need be, keys"
-        raise ConfigError(msg, hint="remove or correct what else stands there")
+    grant = require_members(item, GRANT, place)
     try:
         return make_grant(
-            identities=_texts(item["identity"], "identity"),
-            paths=_texts(item["paths"], "paths"),
-            keys=_texts(item.get("keys", ["*"]), "keys"),
+            identities=_texts(grant["identity"], "identity"),
+            paths=_texts(grant["paths"], "paths"),
+            keys=_texts(grant.get("keys", ["*"]), "keys"),
         )
     except ConfigError as error:
         msg = f"{place}: {error.message}"

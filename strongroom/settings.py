@@ -16,6 +16,7 @@ from pathlib import Path
 
 from strongroom.errors import ConfigError
 from strongroom.names import is_service_link
+from strongroom.nearest import nearest
 
 CONFIG_FLAG = "config"  # the one flag that every component has besides its settings
 PRINT_CONFIG_FLAG = "--print-config"
@@ -138,7 +139,8 @@ def load_settings(kind: type[SettingsT], *, prefix: str, arguments: Arguments, e
     for name, (_, origin) in given.items():
         if name not in fields:
             msg = f"{origin}: there is no such setting"
-            raise ConfigError(msg, hint=f"the settings are {', '.join(fields)}")
+            near = nearest(name, fields)
+            raise ConfigError(msg, hint=f"did you mean {near}?" if near else "--help lists the settings")
     hints = typing.get_type_hints(kind)
     values = {
         name: _convert(value, hints[name], rule_of(fields[name]), origin) for name, (value, origin) in given.items()

@@ -4,18 +4,97 @@ from wrapper import exit_status
 from wrapper.saved_launch import DEFAULT_FILE
 from wrapper.settings import SETTINGS
 
-_STATUSES = (
-    (exit_status.CONFIG, "a setting, a reference or a certificate file of the wrapper is wrong"),
-    (exit_status.DENIED, "policy refuses a secret (403)"),
-    (exit_status.NOT_FOUND, "there is no such path, key or version (404)"),
-    (exit_status.UNREACHABLE, "the bridge cannot be reached, or is not who it should be"),
-    (exit_status.UNAVAILABLE, "the bridge cannot serve now, until the deadline (503)"),
-    (exit_status.UNDELIVERABLE, "a value cannot be a variable, or not decoded for a file (422)"),
-    (exit_status.UNPROTECTED, "the protection that --require demands cannot be had"),
-    (exit_status.INTEGRITY, "the bridge's answer is malformed"),
-    (exit_status.REGION, "the secrets could not be put in place in the application"),
-    (exit_status.CANNOT_EXEC, "the command cannot be executed"),
-    (exit_status.NOT_ON_PATH, "there is no such command"),
+# Number, meaning, and what to do; the last for docs/reference/exit-statuses.md.
+STATUSES = (
+    (
+        exit_status.CONFIG,
+        "a setting, a reference or a certificate file of the wrapper is wrong",
+        (
+            "The line names the setting, reference or file and the rule it breaks. Certificates that are missing "
+            "have been waited for (`--wait`)."
+        ),
+    ),
+    (
+        exit_status.DENIED,
+        "policy refuses a secret (403)",
+        (
+            "The policy (or OpenBao's own) refuses the path to this identity. `strongroom plan` shows all refusals "
+            "at once; the bridge's audit log has them too."
+        ),
+    ),
+    (
+        exit_status.NOT_FOUND,
+        "there is no such path, key or version (404)",
+        (
+            "The path, key or version does not exist, or was deleted. Paths are written without the `/data/` of the "
+            "API. Say `?optional` or `?default=TEXT` if that is acceptable."
+        ),
+    ),
+    (
+        exit_status.UNREACHABLE,
+        "the bridge cannot be reached, or is not who it should be",
+        (
+            "The bridge does not answer or its certificate does not hold. `--wait` is how long a bridge that is not "
+            "up yet is waited for."
+        ),
+    ),
+    (
+        exit_status.UNAVAILABLE,
+        "the bridge cannot serve now, until the deadline (503)",
+        "The bridge is up and cannot serve: OpenBao is sealed, down or slow; the line has the reason.",
+    ),
+    (
+        exit_status.UNDELIVERABLE,
+        "a value cannot be a variable, or not decoded for a file (422)",
+        (
+            "The value is binary (take it as a [file](../operations.md#files)), is not base64, or a key of a whole "
+            "path is no variable's name."
+        ),
+    ),
+    (
+        exit_status.UNPROTECTED,
+        "the protection that --require demands cannot be had",
+        (
+            "`memfd_secret` cannot be had, or, for a program that is static or has file capabilities, ptrace. The "
+            "line says what was tried and how to allow less."
+        ),
+    ),
+    (
+        exit_status.INTEGRITY,
+        "the bridge's answer is malformed",
+        (
+            "The answer was not a region image. Wrapper and bridge are of different versions, or something sits "
+            "between them."
+        ),
+    ),
+    (
+        exit_status.REGION,
+        "the secrets could not be put in place in the application",
+        (
+            "The application had been executed, and ended before its first instruction. The line says which program "
+            "and why. Either it ignores the library and cannot have its secrets otherwise: it is of another machine "
+            "or word size, cannot be read, or ptrace is forbidden (the line says what to change). Or the region it "
+            "inherited is not whole, or a step of its start failed: please report that."
+        ),
+    ),
+    (
+        exit_status.CANNOT_EXEC,
+        "the command cannot be executed",
+        "The file is there and the kernel does not run it: check its mode, the mount's `noexec`, and its interpreter.",
+    ),
+    (
+        exit_status.NOT_ON_PATH,
+        "there is no such command",
+        "Check the spelling, and `PATH` as the container has it.",
+    ),
+)
+
+SUPERVISION = (
+    ("--supervise", "STRONGROOM_SUPERVISE=1", "start through strongroom-init"),
+    ("--signal-group, -g", "STRONGROOM_SIGNAL_GROUP=1", "signals go to COMMAND's process group"),
+    ("--remap FROM:TO", "STRONGROOM_REMAP", "end with status TO in the place of FROM"),
+    ("--stop-timeout SECONDS", "STRONGROOM_STOP_TIMEOUT", "SIGKILL so long after SIGTERM; 0 never does"),
+    ("--stop-signal SIG", "STRONGROOM_STOP_SIGNAL", "what asks COMMAND to stop"),
 )
 
 
@@ -31,7 +110,8 @@ def _options() -> str:
 
 def run_help() -> str:
     """Return the help of ``strongroom run``."""
-    statuses = "".join(f"  {number:<4} {meaning}\n" for number, meaning in _STATUSES)
+    statuses = "".join(f"  {number:<4} {meaning}\n" for number, meaning, _ in STATUSES)
+    supervision = "".join(f"  {flag:<26} {meaning} ({variable})\n" for flag, variable, meaning in SUPERVISION)
     return f"""\
 usage: strongroom run [OPTIONS] [--] COMMAND [ARG...]
 
@@ -53,12 +133,7 @@ References in the environment:
 Options, each also a variable and a key of the config file:
 {_options()}
 As PID 1 of a container, with a small init that stays and reaps (docs/supervise.md):
-  --supervise                start through strongroom-init (STRONGROOM_SUPERVISE=1)
-  --signal-group, -g         signals go to COMMAND's process group (STRONGROOM_SIGNAL_GROUP=1)
-  --remap FROM:TO            end with status TO in the place of FROM (STRONGROOM_REMAP)
-  --stop-timeout SECONDS     SIGKILL so long after SIGTERM; 0 never does (STRONGROOM_STOP_TIMEOUT)
-  --stop-signal SIG          what asks COMMAND to stop (STRONGROOM_STOP_SIGNAL)
-
+{supervision}
 Exit status: that of COMMAND, else
 {statuses}  128+n signal n arrived before COMMAND was started
 """

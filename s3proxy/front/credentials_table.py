@@ -23,6 +23,7 @@ from typing import Final
 
 from s3proxy.front.credentials import ANONYMOUS, Credential, Credentials, Grant, Principal, Right
 from strongroom.errors import ConfigError
+from strongroom.members import TABLES, TEXT, TEXTS, Member, require_members
 from strongroom.secret import Secret
 
 _ACCESS_KEY_ID: Final = re.compile(r"[A-Za-z0-9_.-]{3,128}")
@@ -31,8 +32,19 @@ _MIN_SECRET_BYTES: Final = 16
 _MAX_SECRET_BYTES: Final = 1024
 _RIGHTS: Final = {right.value: right for right in Right}
 _ANONYMOUS_RIGHTS: Final = frozenset({Right.READ, Right.LIST})
-_GRANT_FIELDS: Final = frozenset({"buckets", "prefixes", "rights"})
-_CREDENTIAL_FIELDS: Final = frozenset({"access_key_id", "secret_key", "secret_key_file", "grant"})
+GRANT: Final = (
+    Member("buckets", TEXTS, "patterns of bucket names; `*` stands for anything"),
+    Member("prefixes", TEXTS, "what keys must begin with; no patterns", default='[""], all keys'),
+    Member("rights", TEXTS, "what may be done there: the table of rights tells what each allows"),
+)
+"""The members of a ``[[credential.grant]]``, and of an ``[[anonymous]]``."""
+CREDENTIAL: Final = (
+    Member("access_key_id", TEXT, "the client's access key id: 3 to 128 letters, digits, dots, dashes or underscores"),
+    Member("secret_key_file", TEXT, "file with the client's secret key, of 16 to 1024 bytes", default="secret_key"),
+    Member("secret_key", TEXT, "the secret key itself, in the place of secret_key_file", default="secret_key_file"),
+    Member("grant", TABLES, "what the client may do", default="nothing is granted"),
+)
+"""The members of a ``[[credential]]``."""
 
 ReadSecret = Callable[[str], bytes]
 
@@ -77,9 +89,7 @@ def parse_credentials(text: str, *, origin: str, read_secret: ReadSecret) -> Cre
 
 
 def _parse_credential(item: dict[str, object], place: str, read_secret: ReadSecret) -> Credential:
-    if item.keys() - _CREDENTIAL_FIELDS:
-        msg = f"{place}: {', '.join(sorted(item.keys() - _CREDENTIAL_FIELDS))}: unknown"
-        raise ConfigError(msg, hint=f"its members are {', '.join(sorted(_CREDENTIAL_FIELDS))}")
+    require_members(item, CREDENTIAL, place)
     access_key_id = item.get("access_key_id")
     if not isinstance(access_key_id, str) or not _ACCESS_KEY_ID.fullmatch(access_key_id) or access_key_id == ANONYMOUS:
         msg = f"{place}: access_key_id: must be 3 to 128 letters, digits, dots, dashes or underscores"
@@ -105,14 +115,12 @@ def _parse_grants(items: list[dict[str, object]], place: str) -> tuple[Grant, ..
 
 
 def _parse_grant(item: dict[str, object], place: str) -> Grant:
-    if item.keys() - _GRANT_FIELDS:
-        msg = f"{place}: {', '.join(sorted(item.keys() - _GRANT_FIELDS))}: unknown"
-        raise ConfigError(msg, hint=f"its members are {', '.join(sorted(_GRANT_FIELDS))}")
-    buckets = _texts(item.get("buckets"), f"{place}: buckets")
+    require_members(item, GRANT, place)
+    buckets = _texts(item["buckets"], f"{place}: buckets")
     if not all(buckets):
         msg = f"{place}: buckets: holds an empty text"
         raise ConfigError(msg, hint='write "*" for all buckets')
-    names = _texts(item.get("rights"), f"{place}: rights")
+    names = _texts(item["rights"], f"{place}: rights")
     if not set(names) <= _RIGHTS.keys():
         msg = f"{place}: rights: {', '.join(sorted(set(names) - _RIGHTS.keys()))}: unknown"
         raise ConfigError(msg, hint=f"the rights are {', '.join(_RIGHTS)}")

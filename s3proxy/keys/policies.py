@@ -22,12 +22,49 @@ from fnmatch import fnmatchcase
 
 from s3proxy.front.errors import S3Error
 from strongroom.errors import ConfigError
+from strongroom.members import LIST, TEXT, Member, require_members
 from strongroom.sealed.names import POLICY_NAME
 
 KEK_FILE = "file"
 TRANSIT_PREFIX = "transit:"
 _TRANSIT = re.compile(re.escape(TRANSIT_PREFIX) + r"[A-Za-z0-9_.-]{1,100}")
-_MEMBERS = {"name", "kek", "buckets", "prefixes", "mode", "etag", "list_etag", "formerly"}
+_NAME_RULE = "a name has 1 to 32 of a-z, 0-9 and ._-, letter or digit first"
+POLICY = (
+    Member(
+        "name",
+        TEXT,
+        f"the policy's name, which is bound into each object sealed under it and cannot be changed alone; {_NAME_RULE}",
+    ),
+    Member(
+        "kek",
+        TEXT,
+        "the key that wraps the bucket keys: `transit:KEY` is a transit key of OpenBao, `file` the key in `kek_file`",
+    ),
+    Member(
+        "formerly",
+        LIST,
+        "names that the policy had before: what was sealed under them is read with its key",
+        default="[]",
+    ),
+    Member("buckets", LIST, "patterns of bucket names (`*`, `?` and `[...]`, as those of a shell)"),
+    Member("prefixes", LIST, "what keys must begin with; no patterns", default='[""], all keys'),
+    Member(
+        "mode",
+        TEXT,
+        "`sealed`: plaintext is refused as damage; `migrate`: plaintext is read as well, and what is written is "
+        "sealed; `passthrough`: nothing is sealed",
+        default='"sealed"',
+    ),
+    Member(
+        "etag",
+        TEXT,
+        "of objects that are put in one piece: `opaque` is made of the store's own; `md5` is the MD5 of the plaintext, "
+        "which costs listings a HEAD of each object not seen before",
+        default='"opaque"',
+    ),
+    Member("list_etag", TEXT, '`exact` means `etag = "md5"`, and `quick` nothing', default="left out", outdated=True),
+)
+"""The members of a ``[[policy]]``."""
 
 
 class Mode(enum.Enum):
@@ -155,21 +192,19 @@ def _require_former_names(policies: Sequence[Policy], keks: Mapping[str, str], o
 
 
 def _policy(entry: object, place: str) -> Policy:
-    if not isinstance(entry, dict) or not set(entry) <= _MEMBERS or not {"name", "kek", "buckets"} <= set(entry):
-        msg = f"{place}: must have name, kek and buckets, and may have prefixes, mode, etag and formerly"
-        raise ConfigError(msg, hint="nothing else is known")
+    entry = require_members(entry, POLICY, place)
     name, kek = entry["name"], entry["kek"]
     formerly = _texts(entry["formerly"], f"{place}: formerly") if "formerly" in entry else ()
     for former in formerly:
         if not POLICY_NAME.fullmatch(former):
             msg = f"{place}: formerly {former!r}: cannot have been the name of a policy"
-            raise ConfigError(msg, hint="1 to 32 of a-z, 0-9 and ._- may stand in it, letter or digit first")
+            raise ConfigError(msg, hint=_NAME_RULE)
     if not isinstance(name, str) or not POLICY_NAME.fullmatch(name):
-        msg = f"{place}: name {name!r}: 1 to 32 of a-z, 0-9 and ._- may stand in it, letter or digit first"
-        raise ConfigError(msg)
+        msg = f"{place}: name {name!r}: is not the name of a policy"
+        raise ConfigError(msg, hint=_NAME_RULE)
     if not isinstance(kek, str) or not (kek == KEK_FILE or _TRANSIT.fullmatch(kek)):
         msg = f"{place}: kek {kek!r}: must be file or transit:KEY"
-        raise ConfigError(msg)
+        raise ConfigError(msg, hint='write kek = "transit:KEY", KEY as in `bao read transit/keys/KEY`')
     try:
         mode, etag = Mode(entry.get("mode", "sealed")), EtagMode(entry.get("etag", _etag_meant(entry, place).value))
     except ValueError as error:
@@ -211,5 +246,5 @@ def _advice(etag: EtagMode) -> str:
 def _texts(value: object, place: str) -> tuple[str, ...]:
     if not isinstance(value, list) or not value or not all(isinstance(text, str) for text in value):
         msg = f"{place}: must be a list of texts"
-        raise ConfigError(msg)
+        raise ConfigError(msg, hint='write for example ["orders", "eu-*"]')
     return tuple(value)

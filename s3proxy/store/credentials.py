@@ -18,11 +18,18 @@ from strongroom.errors import ConfigError
 from strongroom.filestamp import Changes, Stamp, stamp_of
 from strongroom.kept_files import KeptFiles, Read
 from strongroom.logs import log_event
+from strongroom.members import TEXT, Member
 from strongroom.openbao.session import Session
 from strongroom.secret import Secret
 
 _log = logging.getLogger(__name__)
-_MEMBERS: Final = ("access_key_id", "secret_access_key", "session_token")
+STORE_CREDENTIAL: Final = (
+    Member("access_key_id", TEXT, "the proxy's access key id at the store"),
+    Member("secret_access_key", TEXT, "its secret key"),
+    Member("session_token", TEXT, "the session token, where the credentials are temporary", default="none"),
+)
+"""The members of ``store_credentials_file``, and of a secret in its place."""
+_MEMBERS: Final = tuple(member.name for member in STORE_CREDENTIAL)
 
 
 class StoreCredentials:

@@ -170,3 +170,10 @@ def test_the_list_of_settings_says_default_meaning_and_reason() -> None:
 def test_help_and_print_config_are_noticed() -> None:
     assert parse_arguments(["--help"]).help
     assert parse_arguments(["--print-config", "--a", "b"]).print_config
+
+
+def test_a_mistyped_setting_is_told_what_it_resembles() -> None:
+    for word, hint in {"--cuont=3": "did you mean count?", "--zzz=3": "--help lists the settings"}.items():
+        with pytest.raises(ConfigError) as caught:
+            load(word)
+        assert caught.value.hint == hint
