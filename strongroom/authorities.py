@@ -8,7 +8,7 @@ ours. With several authorities each is bound to its trust domain, and whoever li
 import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from cryptography import x509
@@ -56,10 +56,12 @@ class Authorities:
 
     Attributes:
         der: their certificates in a row, for ``SSLContext.load_verify_locations``.
+        validities: begin and end, in seconds of the epoch, of that root of each file that holds longest.
     """
 
     der: bytes
     _domains: Mapping[bytes, frozenset[str]]  # of each root, by its SHA-256; "" is any
+    validities: Mapping[Path, tuple[float, float]] = field(default_factory=dict)
 
     def require(self, root: bytes, identity: SpiffeId) -> None:
         """Return if a root may name an identity.
@@ -89,10 +91,12 @@ def read_authorities(sources: Sequence[Source], read: Callable[[Path], bytes] = 
     """
     der = b""
     domains: dict[bytes, set[str]] = {}
+    validities: dict[Path, tuple[float, float]] = {}
     for source in sources:
         certificates = _certificates_in(source.file, read)
         # What ends a chain is a certificate that signed itself; others only lead there.
-        roots = {_der(certificate) for certificate in certificates if certificate.subject == certificate.issuer}
+        own = [certificate for certificate in certificates if certificate.subject == certificate.issuer]
+        roots = {_der(certificate) for certificate in own}
         if not roots:
             msg = f"{source.file}: holds no authority that signed itself"
             raise ConfigError(msg, hint="add the root of the certificates in it; a chain must end in one")
@@ -102,8 +106,10 @@ def read_authorities(sources: Sequence[Source], read: Callable[[Path], bytes] = 
             raise ConfigError(msg, hint=hint)
         for root in roots:
             domains.setdefault(hashlib.sha256(root).digest(), set()).add(source.trust_domain)
+        last = max(own, key=lambda root: root.not_valid_after_utc)
+        validities[source.file] = (last.not_valid_before_utc.timestamp(), last.not_valid_after_utc.timestamp())
         der += b"".join(_der(certificate) for certificate in certificates)
-    return Authorities(der, {root: frozenset(names) for root, names in domains.items()})
+    return Authorities(der, {root: frozenset(names) for root, names in domains.items()}, validities)
 
 
 def _der(certificate: x509.Certificate) -> bytes:

@@ -19,6 +19,7 @@ _DAY_S = 86_400
 # so long before. And what is said from then on, once each.
 _STAGES = ((7 * _DAY_S, 10, logging.WARNING), (_DAY_S, 50, logging.WARNING), (0, 1, logging.ERROR))
 _HINT = "renew it and put it in its place; it is taken up without a restart"
+_HINT_FOR_AUTHORITY = "add its successor to the file, and issue what it has signed anew; the file is followed"
 
 
 @dataclass(frozen=True)
@@ -50,8 +51,10 @@ class ServedCertificate:
 class EndWatch:
     """Tells that a certificate ends: a week before (or a tenth of its time), a day before, and when it has."""
 
-    def __init__(self) -> None:
-        """Begin with nothing told."""
+    def __init__(self, *, of_authority: bool = False) -> None:
+        """Begin with nothing told; ``of_authority`` says that it is one that others are signed by."""
+        self._names = "authority" if of_authority else "certificate"
+        self._hint = _HINT_FOR_AUTHORITY if of_authority else _HINT
         self._told: tuple[float, int] = (0.0, 0)  # of which end, how many stages
 
     def look(self, certificate: ServedCertificate, now: float) -> None:
@@ -61,8 +64,8 @@ class EndWatch:
         told = self._told[1] if self._told[0] == certificate.not_after else 0
         self._told = (certificate.not_after, max(reached, told))
         if reached > told:
-            fields = {"file": certificate.file, "not_after": moment(certificate.not_after), "hint": _HINT}
-            event = "certificate_ended" if left_s <= 0 else "certificate_ends"
+            fields = {"file": certificate.file, "not_after": moment(certificate.not_after), "hint": self._hint}
+            event = f"{self._names}_{'ended' if left_s <= 0 else 'ends'}"
             log_event(_log, _STAGES[reached - 1][-1], event, fields | {"days_left": round(max(left_s, 0) / _DAY_S, 1)})
 
 

@@ -67,6 +67,7 @@ class ReloadingServerContext:
         self._authorities: Authorities | None = None
         self._trusted: weakref.WeakSet[ssl.SSLContext] = weakref.WeakSet()  # that have the authorities of now
         self._end = EndWatch()
+        self._ends_of_authorities: dict[Path, EndWatch] = {}
         (self.front, _), _ = self._kept.start(self._load)
         (self._newest, self.certificate), self.error = self._kept.start(self._load)
         warn_of_faults(self.certificate)
@@ -76,10 +77,14 @@ class ReloadingServerContext:
     def reload_if_changed(self) -> None:
         """Load the files again if one of them has changed; keep the old context if they cannot be used.
 
-        Tells, too, that the certificate in use ends.
+        Tells, too, that the certificate in use ends, or the last root in a file of authorities.
         """
         self._reload()
-        self._end.look(self.certificate, time.time())
+        now = time.time()
+        self._end.look(self.certificate, now)
+        for file, validity in self._authorities.validities.items() if self._authorities else ():
+            watch = self._ends_of_authorities.setdefault(file, EndWatch(of_authority=True))
+            watch.look(ServedCertificate(str(file), *validity), now)
 
     def state(self) -> tuple[bool, str]:
         """Return whether clients can use the certificate now, and a line about it for a person."""

@@ -12,6 +12,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from cli.dev.authority import Authority
 from strongroom.served_certificate import EndWatch, ServedCertificate, read_served, warn_of_faults
+from strongroom.tls_reload import ReloadingServerContext
 
 DAY_S = 86_400.0
 NOW = 1_800_000_000.0
@@ -116,3 +117,27 @@ def test_a_chain_that_has_ended_is_a_fault_and_does_not_count_as_the_end(tmp_pat
     found = read_served("tls.crt", own + chain, NOW + 91 * DAY_S)
     assert found.not_after == dt.datetime(2036, 1, 1, tzinfo=dt.UTC).timestamp()
     assert [fault.partition(":")[0] for fault in found.faults] == ["a certificate of its chain has ended"]
+
+
+def test_the_last_root_of_the_clients_is_told_of_too(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    authority = Authority(tmp_path)  # its root lives for two weeks, and ends in one
+    own = authority.issue_server("server")
+    short = issue_root(dt.timedelta(days=30), ends=dt.timedelta(days=2))
+    clients = tmp_path / "clients.crt"
+    clients.write_bytes(short)
+    ReloadingServerContext(ca_file=clients, cert_file=own.cert, key_file=own.key).reload_if_changed()
+    assert ("authority_ends", logging.WARNING) in told(caplog)
+    clients.write_bytes(short + issue_root(dt.timedelta(days=30), ends=dt.timedelta(days=300)))
+    both = f"example.org={clients}"
+    ReloadingServerContext(ca_file=both, cert_file=own.cert, key_file=own.key).reload_if_changed()
+    assert "authority_ends" not in [event for event, _ in told(caplog)]
+
+
+def issue_root(age: dt.timedelta, *, ends: dt.timedelta) -> bytes:
+    now = dt.datetime.now(dt.UTC)
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, f"root of {ends}")])
+    builder = x509.CertificateBuilder(issuer_name=name, subject_name=name).public_key(key.public_key())
+    builder = builder.serial_number(1).not_valid_before(now - age).not_valid_after(now + ends)
+    builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+    return builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
