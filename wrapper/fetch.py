@@ -38,6 +38,7 @@ _MAX_DOCUMENT_BYTES = 64 << 20  # of plans and problems
 _FILES_PAUSE_S = 0.1
 _JUST_CHANGED_S = 2.0
 _PROBLEM_MEDIA_TYPE = "application/problem+json"  # strongroom.problem has it, too, and imports json
+_DOCUMENT_MEDIA_TYPE = "application/json"
 _BUSY_STATUSES = frozenset({429, 502, 503, 504})
 
 
@@ -100,6 +101,7 @@ class Bridge:
         answers: list[bytes] = []
 
         def receive(connection: ssl.SSLSocket, head: ResponseHead, deadline: float) -> None:
+            _require_type(head, _DOCUMENT_MEDIA_TYPE, "a plan")
             answers.append(_receive_document(connection, head, deadline))
 
         self._post(path, request, receive)
@@ -271,7 +273,7 @@ def _receive_head(connection: ssl.SSLSocket, deadline: float) -> ResponseHead:
 
 def _require_type(head: ResponseHead, media_type: str, what: str) -> None:
     found = head.headers.get("content-type", "nothing")
-    if found != media_type:
+    if found.partition(";")[0] != media_type:
         msg = f"what answers is not a Strongroom bridge of this version: {found[:100]!r} instead of {what}"
         raise PeerError(
             msg, hint="does STRONGROOM_BRIDGE lead to the bridge's HTTPS port, and to a bridge as new as this?"

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
-from strongroom.bundle import BUNDLE_URL_PATH, BundleRequest, Entry
+from strongroom.bundle import BUNDLE_URL_PATH, PLAN_URL_PATH, BundleRequest, Entry
 from strongroom.errors import (
     ConfigError,
     DeniedError,
@@ -504,6 +504,18 @@ def test_another_server_with_a_good_certificate_is_no_bridge(
     assert error.message.startswith(f"what answers at 127.0.0.1:{bridge.port} is not a Strongroom bridge (")
     assert "STRONGROOM_BRIDGE" in error.hint
     assert bridge.connections == 1
+
+
+def test_a_page_is_no_plan(certificates: Certificates, load: Load) -> None:
+    page = answer(response(200, b"<html>", media_type="text/html; charset=utf-8"))
+    with (
+        FakeBridge(certificates.server(), page) as bridge,
+        pytest.raises(
+            PeerError, match="is not a Strongroom bridge of this version: 'text/html; charset=utf-8'"
+        ) as raised,
+    ):
+        Bridge(load(bridge=bridge.url)).fetch_document(PLAN_URL_PATH, REQUEST)
+    assert status_of(raised.value) == UNREACHABLE
 
 
 def test_a_balancer_in_front_of_a_busy_bridge_is_asked_again(certificates: Certificates, load: Load) -> None:
