@@ -70,8 +70,8 @@ def restart(name: str) -> int:
 
 
 def reload(name: str) -> int:
-    words = [word.replace("$MAINPID", str(_pid(name, "main"))) for word in Unit(name).command("ExecReload")]
-    return subprocess.run(words, check=False).returncode
+    environ = {"PATH": os.defpath, "MAINPID": str(_pid(name, "main"))}
+    return subprocess.run(Unit(name).command("ExecReload"), check=False, env=environ).returncode
 
 
 def is_active(name: str) -> int:
