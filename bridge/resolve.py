@@ -13,14 +13,14 @@ from typing import NamedTuple
 from bridge.record import AuditRecord, Decision, summed_up
 from strongroom.bundle import MAX_NAME_CHARS, BundleRequest, Entry, FromPath
 from strongroom.errors import DeniedError, NotFoundError, PeerError, StrongroomError, UndeliverableError
+from strongroom.filters import filtered, filtered_bytes, most_filtered_bytes
 from strongroom.names import steers_the_process
 from strongroom.openbao.kv import Reading, decode_base64, value_bytes
 from strongroom.problem import DENIED, MISSING, UNDELIVERABLE, Failure
-from strongroom.reference import Reference, is_env_name
+from strongroom.reference import FILTERS, Reference, is_env_name
 
 _DECISIONS = {DENIED: Decision.DENIED, MISSING: Decision.MISSING, UNDELIVERABLE: Decision.UNDELIVERABLE}
 _UTF8_BYTES = 2  # of a text, at most, for each of its bytes in memory
-_NO_KEY = "there is no key {key!r} in {path}"
 
 
 class Place(NamedTuple):
@@ -54,7 +54,8 @@ def most_bytes(request: BundleRequest, outcomes: Outcomes) -> int:
                 continue
             found = outcomes[Place(part.path, part.version)]
             value = found.data.get(part.key) if isinstance(found, Reading) else None
-            size += _UTF8_BYTES * sys.getsizeof(value if value is not None else part.default)
+            made = _UTF8_BYTES * sys.getsizeof(value if value is not None else part.default)
+            size += most_filtered_bytes(part.filter_name, made)
     for source in request.from_paths:
         found = outcomes[Place(source.path, 0)]
         size += _UTF8_BYTES * found.size_bytes if isinstance(found, Reading) else 0
@@ -134,7 +135,8 @@ class _Resolver:
         self._outcomes = outcomes
         self._require = require
         self._room = kept_bytes
-        self._made: dict[tuple[Place, str, bool, bool], bytes | StrongroomError | None] = {}
+        self._filtered_room = kept_bytes
+        self._made: dict[tuple[Place, str, bool, bool, str], bytes | StrongroomError | None] = {}
         self._origin: dict[str, str] = {}  # variable -> the whole path it came from
         self.result = Resolution()
 
@@ -231,7 +233,7 @@ class _Resolver:
             version = outcome.version
             value = self._value(outcome, ref, as_file=entry.as_file, decode=entry.decode)
             if value is None:
-                raise NotFoundError(_NO_KEY.format(key=ref.key, path=ref.path))
+                raise _no_key(ref)
         except StrongroomError as error:
             self._note_error(subject, error, optional=ref.optional, version=version)
             if not ref.optional or not isinstance(error, NotFoundError):
@@ -242,17 +244,28 @@ class _Resolver:
 
     def _value(self, reading: Reading, ref: Reference, *, as_file: bool, decode: bool) -> bytes | None:
         """Return the bytes of a key, made once for all who refer to it; None if it is not there."""
-        which = (Place(ref.path, ref.version), ref.key, as_file, decode)
+        which = (Place(ref.path, ref.version), ref.key, as_file, decode, ref.filter_name)
         if which not in self._made:
             try:
-                value = value_bytes(reading.data.get(ref.key), as_file=as_file)
-                self._made[which] = decode_base64(value) if decode and value is not None else value
+                value = value_bytes(reading.data.get(ref.key), as_file=as_file or bool(ref.filter_name))
+                value = decode_base64(value) if decode and value is not None else value
+                self._made[which] = self._filtered(ref.filter_name, value) if value is not None else None
             except UndeliverableError as error:
                 self._made[which] = error
         made = self._made[which]
         if isinstance(made, StrongroomError):
             raise made
         return made
+
+    def _filtered(self, filter_name: str, value: bytes) -> bytes:
+        """Return a value as its filter encodes it, of all together no more than any answer can have."""
+        if not filter_name:
+            return value
+        self._filtered_room -= filtered_bytes(filter_name, value)
+        if self._filtered_room < 0:
+            msg = f"with |{filter_name} the values are more than any answer can have"
+            raise UndeliverableError(msg, hint="ask for less, or raise max_region_bytes or max_files_bytes")
+        return filtered(filter_name, value)
 
     def _note_error(
         self, subject: Subject, error: StrongroomError, *, optional: bool = False, version: int = 0
@@ -274,6 +287,13 @@ class _Resolver:
 
     def _record(self, about: Subject, version: int, decision: Decision, reason: str = "") -> None:
         self.result.records.append(AuditRecord(about.name, about.path, about.key, version, decision, reason))
+
+
+def _no_key(ref: Reference) -> NotFoundError:
+    hint = ""
+    if ref.key.rpartition("|")[2] in FILTERS:
+        hint = "if a filter is meant, the wrapper is older than filters: install the release of the bridge"
+    return NotFoundError(f"there is no key {ref.key!r} in {ref.path}", hint=hint)
 
 
 def _is_legal(name: str) -> bool:

@@ -4,11 +4,11 @@
      "from_path": [{"path": "kv/shop/env"}],
      "exclude": ["HOME", "PATH"]}
 
-A part is a text or a reference ``{"path", "key", "version"?, "optional"?, "default"?}``. The value of an entry is its
-parts in a row; the bridge joins them, so that the wrapper never holds a value. Each key of a ``from_path`` becomes a
-variable of its own, unless an entry or ``exclude`` names it; ``"names": "skip"`` or ``"convert"`` says what becomes of
-keys that cannot be names of variables, and without it they are refused. The answer to a bundle is a region image, the
-answer to a plan a JSON object. Pure: both sides build and check requests with this module.
+A part is a text or a reference ``{"path", "key", "version"?, "filter"?, "optional"?, "default"?}``. The value of an
+entry is its parts in a row; the bridge joins them, so that the wrapper never holds a value. Each key of a ``from_path``
+becomes a variable of its own, unless an entry or ``exclude`` names it; ``"names": "skip"`` or ``"convert"`` says what
+becomes of keys that cannot be names of variables, and without it they are refused. The answer to a bundle is a region
+image, the answer to a plan a JSON object. Pure: both sides build and check requests with this module.
 
 An entry with ``"as": "file"`` is delivered as a file. ``"decode": "base64"`` beside it has the bridge decode what the
 references give, but neither texts nor defaults. Where the file goes is the wrapper's business and not in the request.
@@ -216,6 +216,8 @@ def _encode_part(part: str | Reference) -> object:
     document: dict[str, object] = {"path": part.path, "key": part.key}
     if part.version:
         document["version"] = part.version
+    if part.filter_name:
+        document["filter"] = part.filter_name
     if part.default is not None:
         document["default"] = part.default
     elif part.optional:
@@ -280,9 +282,8 @@ def _decode_entry(item: object, place: str) -> Entry:
 def _decode_part(part: object, place: str) -> str | Reference:
     if isinstance(part, str):
         return part
-    fields = _object(
-        part, place, required=frozenset({"path", "key"}), optional=frozenset({"version", "optional", "default"})
-    )
+    options = frozenset({"version", "filter", "optional", "default"})
+    fields = _object(part, place, required=frozenset({"path", "key"}), optional=options)
     default = fields.get("default")
     return Reference(
         _typed(fields["path"], str, f"{place}.path"),
@@ -290,6 +291,7 @@ def _decode_part(part: object, place: str) -> str | Reference:
         version=_typed(fields.get("version", 0), int, f"{place}.version"),
         optional=_typed(fields.get("optional", False), bool, f"{place}.optional"),
         default=None if default is None else _typed(default, str, f"{place}.default"),
+        filter_name=_typed(fields.get("filter", ""), str, f"{place}.filter"),
     )
 
 

@@ -4,6 +4,7 @@
     NAME=bao:kv/shop/db#password#3                version 3
     NAME=bao:kv/shop/db#password?optional         left out when there is no such secret
     NAME=bao:kv/shop/db#password?default=none     this text when there is no such secret
+    NAME=bao:kv/shop/db#password|url              encoded for a URL; also |json, |base64 and |shell
     NAME=bao:kv/shop/My%20App#why%3F              characters that mean something here are percent-encoded
 
 ``vault:`` is an alias of ``bao:``. A path is written as ``bao kv get`` takes it, without ``/data/``. What else a value
@@ -22,14 +23,21 @@ MAX_KEY_CHARS = 512
 MAX_VERSION = (1 << 63) - 1  # what OpenBao, written in Go, can hold in an int
 
 LITERAL = "literal:"  # in front of a value that is no reference, whatever it looks like
-OPEN = "${"
+# Within a text. Shells and Compose take the first for a variable of their own; the second means nothing to any of them.
+OPENS = ("${", "@{")
+
+# How the bridge encodes a value for the place where it stands (``strongroom/filters.py``).
+FILTERS = ("url", "json", "base64", "shell")
 
 # What has to be percent-encoded in a text, because it means something to this grammar, to a URL, to a policy glob or to
 # a shell. Whoever reads the reference then sees that there is more to it.
 _SPELLED_IN_PATH = frozenset(" ?#%\\*{}[]\"'<>|^`")
-_SPELLED_IN_KEY = frozenset("#?{}%")
+_SPELLED_IN_KEY = frozenset("#?{}%|")
 _HEX = frozenset("0123456789abcdefABCDEF")
 _NO_SEGMENTS = frozenset({"", ".", ".."})
+_LISTED_FILTERS = "|" + ", |".join(FILTERS)
+_FILTER_ENDS = tuple("|" + name for name in FILTERS)
+_FILTER_FIRST = "a filter stands in front of the question mark: bao:PATH#KEY|url?default=TEXT"
 _MAX_SHOWN_CHARS = 200  # of a text that is no reference, in messages
 _OR_LITERAL = "if this is a value of another program, write literal: in front of it"
 
@@ -45,19 +53,27 @@ class Reference:
         version: version of a KV v2 secret from 1; 0 means the newest.
         optional: a missing secret is no error. It never covers a denial.
         default: text to use when the secret is missing, or None. A default implies ``optional``.
+        filter_name: one of FILTERS, or "" for the value as it is. A default is never filtered.
     """
 
-    __slots__ = ("default", "key", "optional", "path", "version")
+    __slots__ = ("default", "filter_name", "key", "optional", "path", "version")
 
-    # Five plain fields: this class does by hand what a dataclass would, because importing dataclasses costs the
+    # Plain fields: this class does by hand what a dataclass would, because importing dataclasses costs the
     # launch more time than the TLS handshake.
-    def __init__(
-        self, path: str, key: str, *, version: int = 0, optional: bool = False, default: str | None = None
+    def __init__(  # noqa: PLR0913 - one for each part of its grammar
+        self,
+        path: str,
+        key: str,
+        *,
+        version: int = 0,
+        optional: bool = False,
+        default: str | None = None,
+        filter_name: str = "",
     ) -> None:
         """Check every field.
 
         Raises:
-            ConfigError: path, key or version is not legal, or the default is itself a reference.
+            ConfigError: path, key, version or filter is not legal, or the default is itself a reference.
         """
         self.path = check_path(path)
         self.key = _check_key(key, path)
@@ -68,13 +84,19 @@ class Reference:
             # It would be handed out as it stands, and no reference may ever reach an application.
             msg = f"{path}#{key}: its default is a reference, or begins with {LITERAL}; a default is a text as it is"
             raise ConfigError(msg)
+        if filter_name and filter_name not in FILTERS:
+            msg = f"{path}#{key}: there is no filter {filter_name[:20]!r}"
+            raise ConfigError(msg, hint=f"the filters are {_LISTED_FILTERS}; a | in a key is written %7C")
         self.version = version
         self.optional = optional or default is not None
         self.default = default
+        self.filter_name = filter_name
 
     def __str__(self) -> str:
-        """Return ``path#key`` or ``path#key#version`` as it is spelled in a text."""
-        return f"{spell_path(self.path)}#{spell_key(self.key)}" + (f"#{self.version}" if self.version else "")
+        """Return ``path#key``, with version and filter if it has them, as it is spelled in a text."""
+        version = f"#{self.version}" if self.version else ""
+        filtered = f"|{self.filter_name}" if self.filter_name else ""
+        return f"{spell_path(self.path)}#{spell_key(self.key)}{version}{filtered}"
 
     def __repr__(self) -> str:
         """Return the reference without its default, which may be private."""
@@ -89,7 +111,7 @@ class Reference:
         return hash(self._fields())
 
     def _fields(self) -> tuple[object, ...]:
-        return (self.path, self.key, self.version, self.optional, self.default)
+        return (self.path, self.key, self.version, self.optional, self.default, self.filter_name)
 
 
 def check_path(path: str) -> str:
@@ -183,7 +205,7 @@ def holds_reference(text: str) -> bool:
     """Return whether ``parse_value`` would look for a reference in a text, well formed or not."""
     if text.startswith(LITERAL):
         return False
-    return text.startswith(SCHEMES) or any(OPEN + scheme in text for scheme in SCHEMES)
+    return text.startswith(SCHEMES) or any(mark + scheme in text for mark in OPENS for scheme in SCHEMES)
 
 
 def _strip_scheme(text: str) -> str | None:
@@ -200,15 +222,20 @@ def _split_options(body: str, whole: str) -> tuple[str, bool, str | None]:
     if option == "optional":
         return target, True, None
     if option.startswith("default="):
-        return target, True, option.removeprefix("default=")
+        default = option.removeprefix("default=")
+        if default.endswith(_FILTER_ENDS):  # the value would go on without its filter
+            msg = f"{whole!r}: its default ends like a filter"
+            raise ConfigError(msg, hint=_FILTER_FIRST)
+        return target, True, default
     # No more than its leading letters: a mistyped default= would show its text.
-    name = next((option[:i] for i, char in enumerate(option) if not ("a" <= char <= "z")), option)
+    name = next((option[:i] for i, char in enumerate(option) if not (char.isascii() and char.isalpha())), option)
     msg = f"{whole!r}: unknown option {name!r}"
-    raise ConfigError(msg, hint="the options are ?optional and ?default=TEXT; a ? in a path or key is written %3F")
+    hint = "the options are ?optional and ?default=TEXT, in small letters; a ? in a path or key is written %3F"
+    raise ConfigError(msg, hint=_FILTER_FIRST if option.startswith("optional|") else hint)
 
 
 def parse_reference(text: str) -> Reference:
-    """Parse ``bao:PATH#KEY[#VERSION][?optional|?default=TEXT]``.
+    """Parse ``bao:PATH#KEY[#VERSION][|FILTER][?optional]``, with ``?default=TEXT`` in the place of ``?optional``.
 
     Raises:
         ConfigError: ``text`` is not such a reference; the message says what is wrong.
@@ -218,7 +245,7 @@ def parse_reference(text: str) -> Reference:
     if body is None:
         msg = f"{shown!r}: does not begin with bao: or vault:"
         raise ConfigError(msg)
-    if OPEN in text.partition("?")[0]:
+    if any(mark in text.partition("?")[0] for mark in OPENS):
         msg = f"{shown!r}: a reference cannot have another one in it"
         scheme = text.partition(":")[0]
         raise ConfigError(msg, hint=f"for a text that begins with {scheme}: write ${{literal:{scheme}:}} there")
@@ -232,6 +259,10 @@ def parse_reference(text: str) -> Reference:
         raise ConfigError(
             msg, hint=f"write bao:PATH#KEY; a whole path is taken with STRONGROOM_FROM_PATH; {_OR_LITERAL}"
         )
+    rest, piped, filter_name = rest.partition("|")
+    if piped and not filter_name:
+        msg = f"{shown!r}: there is no filter behind the |"
+        raise ConfigError(msg, hint=f"the filters are {_LISTED_FILTERS}; a | in a key is written %7C")
     key, mark, version_text = rest.partition("#")
     version = 0
     if mark:
@@ -242,7 +273,8 @@ def parse_reference(text: str) -> Reference:
             raise ConfigError(msg, hint=hint)
         version = int(version_text)
     key = _decode(key, _SPELLED_IN_KEY, shown)
-    return Reference(_decode_path(path, shown), key, version=version, optional=optional, default=default)
+    path = _decode_path(path, shown)
+    return Reference(path, key, version=version, optional=optional, default=default, filter_name=filter_name)
 
 
 def parse_path_reference(text: str) -> tuple[str, bool]:

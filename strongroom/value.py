@@ -1,7 +1,8 @@
 """What the value of a variable may hold: references, texts around them, and what only looks like a reference.
 
     NAME=bao:kv/shop/db#password                                a reference
-    NAME=postgres://app:${bao:kv/shop/db#password}@db/shop      several may stand in one text
+    NAME=postgres://app:${bao:kv/shop/db#password|url}@db/shop  several may stand in one text
+    NAME=postgres://app:@{bao:kv/shop/db#password|url}@db/shop  the same, where something else resolves ${...}
     NAME=literal:vault://secret/app                             whatever is behind literal: as it is
     NAME=${literal:file:}./dev.db?key=${bao:kv/shop/db#key}     the same inside a text
     NAME=file:bao:kv/shop/tls#key                               a file (``wrapper/file_value.py``)
@@ -11,17 +12,12 @@ What was probably meant as a reference and is none is refused: the application w
 """
 
 from strongroom.errors import ConfigError
-from strongroom.reference import LITERAL, MAX_KEY_CHARS, MAX_PATH_CHARS, OPEN, SCHEMES, Reference, parse_reference
+from strongroom.reference import LITERAL, MAX_KEY_CHARS, MAX_PATH_CHARS, OPENS, SCHEMES, Reference, parse_reference
 
 _CLOSE = "}"
 _KINDS = (*SCHEMES, LITERAL)
 _LONGEST = MAX_PATH_CHARS + MAX_KEY_CHARS + 64  # of a reference, without its default
-
-# Spellings of a reference that somebody may think of: by env files and YAML that keep quotes, by hand, by habit from
-# other clients (>>vault: is that of bank-vaults).
-_LIKE_SCHEMES = ("bao:", "vault:", "openbao:")
-_LONGEST_FRONT = 32  # characters
-_IN_FRONT = " \t\r\n\u00a0\u200b\ufeff\"'`>$({<"
+_OPEN_CHARS = 2  # of each of OPENS, which end in the same brace
 
 
 def parse_value(value: str) -> list[str | Reference]:
@@ -34,8 +30,8 @@ def parse_value(value: str) -> list[str | Reference]:
         return [value[len(LITERAL) :]]
     if value.startswith(SCHEMES) and _is_meant(value):
         return [parse_reference(value)]
-    refuse_near_miss(value)
-    if OPEN not in value:
+    if "{" not in value:
+        _refuse_near_miss(value)
         return [value]
     return _split(value)
 
@@ -43,20 +39,22 @@ def parse_value(value: str) -> list[str | Reference]:
 def _split(value: str) -> list[str | Reference]:
     parts: list[str | Reference] = []
     text = ""
-    at = 0
-    while (start := value.find(OPEN, at)) >= 0:
-        inside = start + len(OPEN)
-        text += value[at:start]
+    at = seen = 0  # how far it is taken into parts and text, and how far it is looked through
+    while (inside := value.find("{", seen) + 1) > 0:
+        seen = inside
+        start = inside - _OPEN_CHARS
+        if start < at or not value.startswith(OPENS, start):
+            continue
         kind = next((kind for kind in _KINDS if value.startswith(kind, inside)), None)
         if kind is None or _is_of_another_client(_inside_braces(value, inside)):
-            text += OPEN  # a ${...} of somebody else
-            at = inside
-            continue
+            continue  # a ${...} of somebody else
         end = _closing(value, inside)
         if end < 0:
-            msg = f"a ${{{kind}…}} is not closed"
+            msg = f"a {value[start:inside]}{kind}… is not closed"
             raise ConfigError(msg, hint="end it with }; braces within it come in pairs")
-        at = end + len(_CLOSE)
+        _refuse_near_miss(value[at:start], is_start=not at)
+        text += value[at:start]
+        at = seen = end + len(_CLOSE)
         if kind == LITERAL:
             text += value[inside + len(LITERAL) : end]
             continue
@@ -64,8 +62,16 @@ def _split(value: str) -> list[str | Reference]:
             parts.append(text)
             text = ""
         parts.append(parse_reference(value[inside:end]))
+    _refuse_near_miss(value[at:], is_start=not at)
     text += value[at:]
     return [*parts, text] if text or not parts else parts
+
+
+def _refuse_near_miss(text: str, *, is_start: bool = True) -> None:
+    if "#" in text:
+        from strongroom.near_miss import refuse_near_miss  # noqa: PLC0415 - most launches do without
+
+        refuse_near_miss(text, is_start=is_start)
 
 
 def _inside_braces(value: str, start: int) -> str:
@@ -107,40 +113,3 @@ def _is_meant(value: str) -> bool:
 def _is_of_another_client(text: str) -> bool:
     """Return whether the text in ``${...}`` is ``PROVIDER:PATH:KEY``, as Kafka's configuration providers have it."""
     return text.startswith("vault:") and text.count(":") > 1 and "#" not in text and "?" not in text
-
-
-def refuse_near_miss(value: str) -> None:
-    """Refuse a value that has a number sign, and is no reference but for its first characters.
-
-    Raises:
-        ConfigError: it is one, or has one in ``${...}``.
-    """
-    if "#" not in value:
-        return
-    _refuse_if_like_a_reference(value, value)
-    at = 0
-    while (at := value.find(OPEN, at)) >= 0:
-        at += len(OPEN)
-        if not value.startswith(_KINDS, at):
-            text = value[at : at + _LONGEST].partition(_CLOSE)[0]
-            _refuse_if_like_a_reference(text, OPEN + text)
-
-
-def _refuse_if_like_a_reference(text: str, whole: str) -> None:
-    front = text[:_LONGEST_FRONT]
-    front = front[: len(front) - len(front.lstrip(_IN_FRONT))]
-    bare = text[len(front) :]
-    if not bare[:8].lower().startswith(_LIKE_SCHEMES) or OPEN in front:
-        return
-    scheme, _, rest = bare.partition(":")
-    path, mark, _ = rest.partition("#")
-    if not mark or "/" not in path or " " in path or (not front and text.startswith(SCHEMES)):
-        return
-    msg = f"{whole.partition('?')[0][:100]!r}: looks like a reference and is none"
-    if front:
-        msg += f": there is {front[:10]!r} in front"
-    elif scheme != scheme.lower():
-        msg += ": the scheme is in capitals"
-    else:
-        msg += f": {scheme}: is no scheme"
-    raise ConfigError(msg, hint="write bao:PATH#KEY, or ${bao:PATH#KEY} in a text; or literal:TEXT if none is meant")

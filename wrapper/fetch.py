@@ -11,14 +11,10 @@ from time import monotonic, sleep, time
 from strongroom.bundle import FILES_MEDIA_TYPE, REGION_MEDIA_TYPE, encode_request
 from strongroom.errors import (
     ConfigError,
-    DeniedError,
-    NotFoundError,
     PeerError,
     StrongroomError,
     UnavailableError,
-    UndeliverableError,
 )
-from strongroom.reference import spell_key, spell_path
 from strongroom.tls import client_context
 from wrapper.dial import Dialer, HandshakeTimeoutError
 from wrapper.exposure import refuse_open_files
@@ -31,7 +27,6 @@ if TYPE_CHECKING:
     from mmap import mmap
 
     from strongroom.bundle import BundleRequest
-    from strongroom.problem import Failure, Problem
     from wrapper.settings import WrapperSettings
 
 _MAX_DOCUMENT_BYTES = 64 << 20  # of plans and problems
@@ -155,7 +150,9 @@ class Bridge:
             except OSError as error:
                 msg = f"bridge {self._url}: connection lost: {error.strerror or error}"
                 raise LostError(msg) from None
-        raise _refusal(head, body)
+        from wrapper.refusal import refusal_of
+
+        raise refusal_of(head, body, busy=head.status in _BUSY_STATUSES)
 
     def _require_bridge(self, head: ResponseHead) -> None:
         """Refuse an error that no bridge would put so; what stands before one may say in any way that it is busy.
@@ -299,38 +296,3 @@ def _receive_document(connection: ssl.SSLSocket, head: ResponseHead, deadline: f
     body = bytearray(size)
     _receive_into(connection, memoryview(body), deadline)
     return bytes(body)
-
-
-def _refusal(head: ResponseHead, body: bytes) -> StrongroomError:
-    """Turn an error answer of the bridge into an error of ours."""
-    from strongroom.problem import DENIED, MISSING, decode_problem
-
-    problem = decode_problem(head.status, body)
-    if head.status in _BUSY_STATUSES:
-        return UnavailableError(
-            f"the bridge cannot serve now ({head.status}): {problem.detail}", retry_after_s=head.retry_after_s
-        )
-    if not problem.failures:
-        kind: type[StrongroomError] = DeniedError if head.status in {401, 403} else PeerError
-        return kind(f"the bridge refuses the request ({head.status}): {problem.detail or problem.title}")
-    # The gravest cause decides the status; the failure shown is the first of that cause.
-    for cause, error_type, shown in ((DENIED, DeniedError, "403"), (MISSING, NotFoundError, "404")):
-        first = next((failure for failure in problem.failures if failure.cause == cause), None)
-        if first:
-            return error_type(_failure_line(first, shown, problem), hint=_failure_hint(first, problem))
-    first = problem.failures[0]
-    return UndeliverableError(_failure_line(first, "422", problem), hint=_failure_hint(first, problem))
-
-
-def _failure_line(failure: "Failure", status: str, problem: "Problem") -> str:
-    target = spell_path(failure.path) + (f"#{spell_key(failure.key)}" if failure.key else "")
-    variable = f"{failure.name}: " if failure.name else ""
-    more = f" (and {len(problem.failures) - 1} more)" if len(problem.failures) > 1 else ""
-    return f"{variable}{target}: {failure.cause} ({status}): {failure.detail}{more}"
-
-
-def _failure_hint(failure: "Failure", problem: "Problem") -> str:
-    if "/data/" in failure.path and failure.cause != "undeliverable":  # as the API and other clients have it
-        without = spell_path(failure.path.replace("/data/", "/", 1))
-        return f"if its /data/ is that of OpenBao's API, write the path without data/: bao:{without}#KEY"
-    return "strongroom plan -- COMMAND shows every reference" if len(problem.failures) > 1 else ""

@@ -57,17 +57,20 @@ def split_file_value(value: str) -> tuple[FileTarget, str] | None:
     options, closed, rest = value.removeprefix("file(").partition(")")
     text = rest.removeprefix(":")
     _refuse_literal(text)
-    from_template = rest == ":" and any(option.startswith("template=") for option in options.split(","))
-    if not closed or not (holds_reference(text) or from_template):
+    if not holds_reference(text) and not _has_template(options):
         return None
-    if not rest.startswith(":"):
-        msg = "there is no colon after file(...)"
+    if not closed or not rest.startswith(":"):
+        msg = "there is no colon after file(...)" if closed else "the bracket of file(... is not closed"
         raise ConfigError(msg, hint="write file(OPTIONS):REFERENCE, or file(OPTIONS):TEXT with ${bao:PATH#KEY} in it")
     target = _parse_options(options)
     if target.template and text:
         msg = "there is a text behind file(template=...):"
         raise ConfigError(msg, hint="leave it out; the template holds the text")
     return target, text
+
+
+def _has_template(options: str) -> bool:
+    return any(option.startswith("template=") for option in options.split(","))
 
 
 def _refuse_literal(text: str) -> None:

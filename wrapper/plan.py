@@ -7,7 +7,7 @@ from strongroom.bundle import BundleRequest, Entry, FromPath, parse_from_path
 from strongroom.errors import ConfigError, IntegrityError
 from strongroom.names import PREFIX, is_read_early, is_service_link, steers_the_process
 from strongroom.reference import Reference, holds_reference, is_env_name
-from strongroom.value import parse_value, refuse_near_miss
+from strongroom.value import parse_value
 from wrapper.settings import FROM_PATH
 
 TYPE_CHECKING = False
@@ -114,8 +114,6 @@ def plan_launch(
             continue
         try:
             target, text = _target_of(value, read_template) if value.startswith(FILE_MARKS) else (None, value)
-            if target is None and value.startswith(FILE_MARKS):
-                refuse_near_miss(value.partition("):" if value.startswith("file(") else ":")[2])
             parts = parse_value(text)
         except ConfigError as error:
             msg = f"{name}: {error.message}"

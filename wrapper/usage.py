@@ -120,7 +120,9 @@ Start COMMAND with the secrets that its environment refers to, in memory that no
 References in the environment:
   NAME=bao:PATH#KEY              the newest version; vault: is an alias
   NAME=bao:PATH#KEY#VERSION      a version of a KV v2 secret
-  NAME=...${{bao:PATH#KEY}}...     one or more inside a text
+  NAME='...${{bao:PATH#KEY}}...'   one or more inside a text, in single quotes; @{{...}} means the same, and no shell
+                                 touches it
+  ...|url, |json, |base64, |shell  the value encoded for where it stands: @{{bao:PATH#KEY|url}}
   ...?optional                   left out when there is no such secret
   ...?default=TEXT               TEXT when there is no such secret
   bao:kv/My%20App#why%3F         special characters of paths and keys are percent-encoded

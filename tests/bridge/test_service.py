@@ -12,6 +12,7 @@ from bridge.record import AuditRecord, Caller
 from bridge.service import Limits, RefusedError, Service
 from strongroom.bundle import BundleRequest
 from strongroom.errors import DeniedError, StrongroomError, UnavailableError, UndeliverableError
+from strongroom.filters import filtered
 from strongroom.openbao.kv import Reading
 from strongroom.region import read_values
 from tests.support.bridge import SHOP, bundle_request
@@ -150,6 +151,60 @@ def test_a_region_that_would_be_too_large_is_refused() -> None:
             service(source, audit, limits=Limits(region_bytes=1000)), bundle_request(A="${bao:kv/shop/a#k}" + "x" * 200)
         )
     assert audit.records == [("A", "allowed"), ("A", "withheld")]
+
+
+def test_filters_are_applied_where_the_parts_are_joined_and_never_to_defaults() -> None:
+    source = FakeSecretSource({"kv/shop/a": [{"k": "p@\"s's/\n", "n": 7, "nul": "\0"}]})
+    request = bundle_request(
+        URL="pg://u:${bao:kv/shop/a#k|url}@db",
+        JSON='{"a": "@{bao:kv/shop/a#k|json}"}',
+        SHELL="x=${bao:kv/shop/a#k|shell}",
+        B64="bao:kv/shop/a#k|base64",
+        NUMBER="bao:kv/shop/a#n|url",
+        NUL="bao:kv/shop/a#nul|url",
+        DEFAULT="bao:kv/shop/a#none|url?default=a b",
+        PLAIN="bao:kv/shop/a#k",
+    )
+    assert ask(service(source, FakeAudit()), request) == {
+        "URL": b"pg://u:p%40%22s%27s%2F%0A@db",
+        "JSON": b'{"a": "p@\\"s\'s/\\n"}',
+        "SHELL": b"x='p@\"s'\\''s/\n'",
+        "B64": b"cEAicydzLwo=",
+        "NUMBER": b"7",
+        "NUL": b"%00",
+        "DEFAULT": b"a b",
+        "PLAIN": b"p@\"s's/\n",
+    }
+    assert source.reads == [("kv/shop/a", 0)]
+
+
+def test_a_filter_that_has_no_form_for_a_value_stops_the_launch() -> None:
+    source, audit = FakeSecretSource({"kv/shop/a": [{"nul": "a\0b"}]}), FakeAudit()
+    with pytest.raises(RefusedError, match="NUL byte"):
+        ask(service(source, audit), bundle_request(A="bao:kv/shop/a#nul|shell"))
+    assert audit.records == [("A", "undeliverable")]
+
+
+def test_what_filters_make_is_measured_before_it_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[int] = []
+
+    def spied(filter_name: str, value: bytes) -> bytes:
+        made.append(len(value))
+        return filtered(filter_name, value)
+
+    monkeypatch.setattr("bridge.resolve.filtered", spied)
+    source = FakeSecretSource({"kv/shop/a": [{"k": "\1" * 1000, "l": "\1" * 1000}]})
+    request = bundle_request(A="bao:kv/shop/a#k|json", B="bao:kv/shop/a#l|json")
+    with pytest.raises(RefusedError, match="more than any answer can have"):
+        ask(service(source, FakeAudit(), limits=Limits(region_bytes=7000, files_bytes=0)), request)
+    assert made == [1000]
+
+
+def test_the_filter_of_a_wrapper_that_does_not_know_filters_is_a_key_that_is_not_there() -> None:
+    source = FakeSecretSource({"kv/shop/a": [{"k": "canary"}]})
+    request = bundle_request(A="bao:kv/shop/a#k%7Curl")
+    with pytest.raises(RefusedError, match="the wrapper is older than filters"):
+        ask(service(source, FakeAudit()), request)
 
 
 @pytest.mark.parametrize("count", [499, 500, 501])

@@ -1,18 +1,20 @@
 """A launch from end to end: real OpenBao, real bridge, real wrapper, real program."""
 
 import contextlib
+import json
 import signal
 import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import pytest
 
 from cli.dev.authority import Authority
 from cli.dev.stack import IDENTITY, DevStack
-from tests.support.launcher import Launcher
+from tests.support.launcher import ROOT, Launcher
 from wrapper import exit_status
 
 
@@ -41,6 +43,36 @@ class TestWhatIsRead:
         stack.openbao.admin.put_v2("kv", "shop/inline", {"u": "app", "p": "pa:ss"})
         value = "postgres://${bao:kv/shop/inline#u}:${vault:kv/shop/inline#p}@db/${OTHER}"
         assert printed(launcher, {"X": value}, "X") == "postgres://app:pa:ss@db/${OTHER}"
+
+    def test_a_password_of_any_characters_in_a_url_in_json_and_in_a_script(
+        self, launcher: Launcher, stack: DevStack, tmp_path: Path
+    ) -> None:
+        password = "p@ss/w:rd#1 'x' \"y\" €"
+        stack.openbao.admin.put_v2("kv", "shop/typed", {"password": password})
+        url = printed(launcher, {"X": "postgres://shop:@{bao:kv/shop/typed#password|url}@db/shop"}, "X")
+        assert (urlsplit(url).hostname, unquote(urlsplit(url).password or "")) == ("db", password)
+        text = printed(launcher, {"X": '{"p": "${bao:kv/shop/typed#password|json}"}'}, "X")
+        assert json.loads(text) == {"p": password}
+        template = tmp_path / "script.tmpl"
+        template.write_text("printf %s @{bao:kv/shop/typed#password|shell}\n")
+        result = launcher.run({"SCRIPT": f"file(template={template}):"}, "sh", "-c", '. "$SCRIPT"')
+        assert result.stdout == password, result.stderr
+
+    def test_double_quotes_of_a_shell_leave_the_form_with_an_at_sign_alone(
+        self, launcher: Launcher, stack: DevStack
+    ) -> None:
+        stack.openbao.admin.put_v2("kv", "shop/quoted", {"password": "p@ss"})
+        script = 'export X="pg://shop:@{bao:kv/shop/quoted#password|url}@db"; exec "$@"'
+        for shell in ("sh", "bash"):
+            result = subprocess.run(
+                [shell, "-c", script, shell, *launcher.command("printenv", "X")],
+                env=launcher.environ({}),
+                cwd=ROOT,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert result.stdout == "pg://shop:p%40ss@db\n", result.stderr
 
     def test_every_key_of_a_path(self, launcher: Launcher, stack: DevStack) -> None:
         stack.openbao.admin.put_v2("kv", "shop/all", {"FIRST": "1", "SECOND": "2", "HOME": "from the path"})

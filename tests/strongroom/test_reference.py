@@ -42,6 +42,10 @@ CANARY = "canary-Gh51xQ"
         ("bao:kv/db#a%23b#3?default=%41", Reference("kv/db", "a#b", version=3, default="%41")),
         ("bao:kv/50%25 off#100%25".replace(" ", "%20"), Reference("kv/50% off", "100%")),
         ("bao:kv/m%C3%BCnchen#%e2%82%ac", Reference("kv/m\u00fcnchen", "\u20ac")),
+        ("bao:kv/db#k|url", Reference("kv/db", "k", filter_name="url")),
+        ("bao:kv/db#k#3|shell?optional", Reference("kv/db", "k", version=3, optional=True, filter_name="shell")),
+        ("bao:kv/db#k|json?default=a|b", Reference("kv/db", "k", default="a|b", filter_name="json")),
+        ("bao:kv/db#a%7Curl", Reference("kv/db", "a|url")),
         ('bao:kv/db#it\'s a "key"', Reference("kv/db", 'it\'s a "key"')),
     ],
 )
@@ -52,6 +56,30 @@ def test_each_form_is_understood(text: str, expected: Reference) -> None:
 @given(scheme=SCHEMES, reference=references())
 def test_what_is_written_is_read_back(scheme: str, reference: Reference) -> None:
     assert parse_reference(written(scheme, reference)) == reference
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("bao:kv/db#k|URL", "|url, |json, |base64, |shell"),
+        ("bao:kv/db#k|", "%7C"),
+        ("bao:kv/db#k|url|json", "%7C"),
+        ("bao:kv/db#k|url#3", "%7C"),
+        ("bao:kv/db#k?optional|url", "in front of the question mark"),
+        ("bao:kv/db#k?default=none|url", "in front of the question mark"),
+        ("bao:kv/db#k?Default=none", "?default=TEXT"),
+    ],
+)
+def test_a_filter_that_is_unknown_or_out_of_place_is_refused_and_never_left_out(text: str, hint: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_reference(text)
+    assert hint in caught.value.hint
+    assert "none" not in caught.value.message
+
+
+def test_an_unknown_option_is_named_whatever_its_case() -> None:
+    with pytest.raises(ConfigError, match="unknown option 'Default'"):
+        parse_reference("bao:kv/db#k?Default=a")
 
 
 def test_a_default_implies_optional() -> None:
@@ -69,6 +97,7 @@ def test_references_are_equal_when_all_fields_are() -> None:
         Reference("kv/a", "k", version=2, default="d"),
         Reference("kv/a", "k", version=1, default="e"),
         Reference("kv/a", "k", version=1, optional=True),
+        Reference("kv/a", "k", version=1, default="d", filter_name="url"),
         "kv/a#k#1",
     ]
     assert reference not in others

@@ -22,7 +22,7 @@ def test_an_unclosed_reference_does_not_swallow_the_next() -> None:
         parse_value("${bao:kv/a#x?default=1 ${bao:kv/b#y}")
 
 
-@given(st.text().filter(lambda text: not text.startswith(("bao:", "vault:", "literal:")) and "${" not in text))
+@given(st.text().filter(lambda text: not text.startswith(("bao:", "vault:", "literal:")) and "{" not in text))
 def test_a_value_without_references_comes_back_as_it_is(value: str) -> None:
     assert parse_value(value) == [value]
 
@@ -35,6 +35,12 @@ def test_a_value_without_references_comes_back_as_it_is(value: str) -> None:
         "$(bao:x)",
         "x bao:kv/a#b",
         "see bao:kv/a#b for the password",
+        "see (bao:kv/a#b), or 'bao:kv/a#b'",
+        "https://wiki/bao:kv/a#b",
+        "{bao:kv/a} #",
+        "profile(bao:kv/a#b)",
+        "ref+vault://kv/a#b",
+        "@{HOME}#{x}",
         "${ bao:x}",
         "}${x",
         "vault:8200",
@@ -111,6 +117,32 @@ NEAR_MISSES = [
     "${openbao:kv/shop/t#k}",
     "${>>vault:kv/shop/t#k}",
     "x${ bao:kv/shop/t#k}y",
+    "x{{bao:kv/shop/t#k}}y",
+    "x{{ bao:kv/shop/t#k }}y",
+    "x{bao:kv/shop/t#k}y",
+    "x%{bao:kv/shop/t#k}y",
+    "x#{bao:kv/shop/t#k}y",
+    "x@{ bao:kv/shop/t#k}y",
+    "@{BAO:kv/shop/t#k}",
+    "x$(bao:kv/shop/t#k)y",
+    "x$bao:kv/shop/t#k",
+    "x<bao:kv/shop/t#k>y",
+    "${bao:kv/shop/t#k}{{bao:kv/shop/t#k}}",
+    "${literal:x}{{bao:kv/shop/t#k}}",
+    "=bao:kv/shop/t#k",
+    ":bao:kv/shop/t#k",
+    "- bao:kv/shop/t#k",
+    "[bao:kv/shop/t#k]",
+    "\\bao:kv/shop/t#k",
+    "FILE:bao:kv/shop/t#k",
+    "file::bao:kv/shop/t#k",
+    "file bao:kv/shop/t#k",
+    "file: bao:kv/shop/t#k",
+    '"file:bao:kv/shop/t#k"',
+    "file(mode=0400) bao:kv/shop/t#k",
+    "file (mode=0400):bao:kv/shop/t#k",
+    "File(mode=0400):bao:kv/shop/t#k",
+    "file[mode=0400]:bao:kv/shop/t#k",
     "${bao:kv/shop/t#k}${Bao:kv/shop/t#k}",
     "${ bao:kv/shop/t#k",
 ]
@@ -182,6 +214,24 @@ def test_a_literal_may_stand_within_a_text() -> None:
         parse_value("${literal:{}")
 
 
+def test_the_form_that_no_shell_takes_for_its_own_means_the_same() -> None:
+    assert parse_value("pg://shop:@{bao:kv/db#pw|url}@db?k=${bao:kv/db#k}") == [
+        "pg://shop:",
+        Reference("kv/db", "pw", filter_name="url"),
+        "@db?k=",
+        Reference("kv/db", "k"),
+    ]
+    assert parse_value("@{literal:@{bao:kv/a#b}}@") == ["@{bao:kv/a#b}@"]
+    with pytest.raises(ConfigError, match=r"@\{bao:… is not closed"):
+        parse_value("@{bao:kv/a#b")
+
+
+def test_what_is_behind_a_near_miss_is_not_shown() -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_value(f"{CANARY}{{{{bao:kv/a#b}}}}{CANARY}")
+    assert CANARY not in caught.value.message + caught.value.hint
+
+
 def test_several_references_may_stand_in_one_value() -> None:
     assert parse_value("pg://${bao:kv/db#user}:${vault:kv/db#pw#2?default=?#x}@db/${bao:kv/db#name?optional}") == [
         "pg://",
@@ -250,8 +300,11 @@ def test_a_default_with_an_open_brace_is_refused_in_a_text_and_taken_alone() -> 
         "${vault:a:b}" * 60_000,
         "#" + "{" * 500_000,
         "${bao" * 200_000 + "#",
+        "@{" * 300_000 + "#",
+        "bao:" * 100_000,
+        "x bao:" * 100_000 + "#",
     ],
-    ids=["open", "with a number sign", "nested", "of another client", "braces", "almost"],
+    ids=["open", "with a number sign", "nested", "of another client", "braces", "almost", "at", "schemes", "mentions"],
 )
 def test_a_long_text_with_many_braces_is_parsed_at_once(value: str) -> None:
     """In time that grows with its square each would take minutes, and the limit on the time of a test would end it."""

@@ -303,6 +303,19 @@ def test_a_refusal_of_the_caller_is_a_denial(certificates: Certificates, load: L
     assert "nobody knows you" in error.message
 
 
+@pytest.mark.parametrize("status", [400, 404])
+def test_an_older_bridge_that_does_not_understand_the_request_is_to_be_upgraded(
+    certificates: Certificates, load: Load, status: int
+) -> None:
+    detail = "entries[0].parts: must be an object with default?, key, optional?, path, version?"
+    with FakeBridge(certificates.server(), answer(problem(status, detail=detail))) as bridge:
+        error = refused(load(bridge=bridge.url))
+
+    assert type(error) is PeerError
+    assert "must be an object with" in error.message
+    assert "upgrade bridges before wrappers" in error.hint
+
+
 def test_a_refusal_cannot_drive_the_terminal(certificates: Certificates, load: Load) -> None:
     failure = {"name": "A\x1b[2J", "path": "kv/\r\nx", "key": "k", "cause": "denied", "detail": "\x9b31m\u202e"}
     with FakeBridge(certificates.server(), answer(problem(403, failures=[failure]))) as bridge:

@@ -59,6 +59,7 @@ def test_without_options_the_defaults_hold() -> None:
         "file(nonsense):text",
         "file(1) is the name of a command",
         "file(path=/template=/x):",
+        "file(mode=0400)",
     ],
 )
 def test_a_value_without_a_reference_is_left_alone(value: str) -> None:
