@@ -8,6 +8,7 @@ import os
 from aiohttp import web
 
 from s3proxy.backing import Backing
+from s3proxy.keys.shared_names import SharedNames
 from s3proxy.multipart.handlers import multipart_handlers
 from s3proxy.multipart.read import MultipartReader
 from s3proxy.objects.read import ObjectReader
@@ -37,12 +38,15 @@ _READ_BYTES = 1 << 17  # of a client's body kept unread at most twice this, then
 class Proxy:
     """One proxy: ``start``, then ``drain``."""
 
-    def __init__(self, settings: ProxySettings, *, kept: KeptFiles | None = None) -> None:
+    def __init__(
+        self, settings: ProxySettings, *, kept: KeptFiles | None = None, shared: SharedNames | None = None
+    ) -> None:
         """Make all parts; nothing is listening or sent yet. Needs a running event loop.
 
         Args:
             settings: of the proxy.
             kept: what was in force in the process that this one replaces.
+            shared: which bucket keys the other processes of this proxy use.
 
         Raises:
             ConfigError: a setting or a file that it names is wrong.
@@ -50,7 +54,7 @@ class Proxy:
         self._settings = settings
         self.metrics = Metrics()
         self._tls = _server_tls(settings, kept)
-        self._backing = backing = Backing(settings, self.metrics, kept=kept)
+        self._backing = backing = Backing(settings, self.metrics, kept=kept, shared=shared)
         self._credentials = ClientCredentials(settings, backing.session, kept=kept)
         multipart = MultipartReader(backing.store, backing.finder)
         reader = ObjectReader(backing.store, backing.finder, multipart)
@@ -221,6 +225,7 @@ class Proxy:
         self.metrics.connections.labels("known").set(self._connections.open - unknown)
         if self._tls is not None:
             self.metrics.certificate_expires_at.set(self._tls.certificate.not_after)
+        self.metrics.keys_held.set(self._backing.keys.held)
         missing = {"missing": len(self._backing.missing.names)}
         for state, count in (self._backing.guard.counts() | missing).items():
             self.metrics.policies.labels(state).set(count)

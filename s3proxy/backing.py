@@ -10,6 +10,8 @@ from s3proxy.keys.missing_policies import MissingPolicies
 from s3proxy.keys.openbao_login import session_of
 from s3proxy.keys.policy_file import PolicyFile
 from s3proxy.keys.sample import Sampler
+from s3proxy.keys.shared_names import SharedNames
+from s3proxy.keys.warming import Warmer
 from s3proxy.objects.known_digests import KnownDigests
 from s3proxy.objects.open import ObjectFinder
 from s3proxy.serving.metrics import Metrics
@@ -41,13 +43,21 @@ class Backing:
         finder: opens entries.
     """
 
-    def __init__(self, settings: ProxySettings, metrics: Metrics, *, kept: KeptFiles | None = None) -> None:
+    def __init__(
+        self,
+        settings: ProxySettings,
+        metrics: Metrics,
+        *,
+        kept: KeptFiles | None = None,
+        shared: SharedNames | None = None,
+    ) -> None:
         """Make all of it; nothing is sent yet. Needs a running event loop.
 
         Args:
             settings: of the proxy.
             metrics: told what happens.
             kept: what was in force in the process that this one replaces.
+            shared: which bucket keys the other processes of this proxy use.
 
         Raises:
             ConfigError: a setting or a file that it names is wrong.
@@ -75,6 +85,7 @@ class Backing:
         self.keys = BucketKeys(
             keks, _limits(settings), keyring=self.keyring, guard=self.guard, count=metrics.bucket_key
         )
+        self._warmer = Warmer(self.keys, self.keyring, shared=shared)
         self.missing = MissingPolicies(self.keyring)
         self._findings = Findings(settings, self.store, self.system_bucket)
         self.known = KnownDigests()
@@ -113,8 +124,9 @@ class Backing:
         await self.guard.check()
 
     async def confirm_keys(self) -> None:
-        """Confirm the bucket keys in use whose time it is. Never fails."""
+        """Confirm the bucket keys in use whose time it is, and those that are to be in use. Never fails."""
         await self.keys.follow()
+        await self._warmer.follow()
 
     @property
     def capabilities(self) -> Capabilities:

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -72,6 +72,21 @@ class Guard(Protocol):
         """Return the refusal of what does not unwrap, if the policy's key is known to be another one by now."""
 
 
+@dataclass(frozen=True)
+class Seal:
+    """A key that objects are sealed under, without itself: what each of these objects has in its header.
+
+    Attributes:
+        key_id: of the key.
+        wrapped: the key.
+        made: when, by the clock that all processes of a machine share.
+    """
+
+    key_id: bytes
+    wrapped: bytes
+    made: float
+
+
 @dataclass
 class _Current:
     key: BucketKey
@@ -110,6 +125,7 @@ class BucketKeys:
         self._count = count
         self._current: dict[str, _Current] = {}
         self._opened = OpenedKeys(fresh_s=limits.open_ttl_s, grace_s=limits.grace_s, most=limits.open_keys)
+        self._lent: dict[str, Seal] = {}
         self._calls = SharedCalls(limits.wait_s)
         self._away_until = self._retry_at = float("-inf")
 
@@ -127,6 +143,7 @@ class BucketKeys:
 
     def _forget(self, policies: set[str]) -> None:
         self._current = {name: current for name, current in self._current.items() if name not in policies}
+        self._lent = {name: seal for name, seal in self._lent.items() if name not in policies}
         self._opened.forget(policies)
 
     async def to_seal(self, policy: str) -> BucketKey:
@@ -188,6 +205,11 @@ class BucketKeys:
         return max([0.0, self._opened.left_s(now), *seals])
 
     @property
+    def held(self) -> int:
+        """How many unwrapped keys are here."""
+        return len(self._opened)
+
+    @property
     def _is_away(self) -> bool:
         """Whether the KMS was unreachable when it was last asked."""
         return self._clock() < self._away_until
@@ -205,16 +227,43 @@ class BucketKeys:
         except UnavailableError as error:
             self._note_outage(error)
 
-    async def warm(self, names: Iterable[tuple[KeyName, bytes]]) -> None:
-        """Unwrap keys that others use and that are not here. Never fails."""
+    async def warm(self, keys: Mapping[KeyName, bytes]) -> bool:
+        """Unwrap keys that others use and that are not here, and take all of them for in use.
+
+        Args:
+            keys: each with what it is unwrapped from.
+
+        Returns:
+            Whether that is done; else the KMS is unreachable.
+        """
+        if self._clock() < self._retry_at:
+            return False
+        missing = [item for item in keys.items() if item[0] not in self._opened and item[0][0] in self._keks]
         try:
-            await self._confirm([item for item in names if item[0] not in self._opened and item[0][0] in self._keks])
+            await self._confirm(missing[: self._opened.room])
         except UnavailableError as error:
             self._note_outage(error)
+            return False
+        self._opened.want(keys, self._clock())
+        return True
 
-    def in_use(self) -> list[tuple[KeyName, bytes]]:
-        """Return the keys in use, each with what it was unwrapped from: no secret, every header has that."""
-        return self._opened.in_use(self._clock())
+    def lend(self, seals: Mapping[str, Seal]) -> None:
+        """Take keys that another process seals under, by policy: for an outage that finds this one without."""
+        for policy, seal in seals.items():
+            if policy not in self._lent or self._lent[policy].made < seal.made:
+                self._lent[policy] = seal
+
+    def in_use(self) -> tuple[dict[KeyName, bytes], dict[str, Seal]]:
+        """Return the keys that requests have used, each with what it was unwrapped from, and what is sealed under.
+
+        No secret is among it: every header has the same.
+        """
+        seals = {
+            policy: Seal(current.key.key_id, current.key.wrapped, current.made)
+            for policy, current in self._current.items()
+            if current.uses
+        }
+        return dict(self._opened.in_use(self._clock())), seals
 
     async def _confirm(self, names: list[tuple[KeyName, bytes]]) -> None:
         """Unwrap keys again; what is refused is forgotten.
@@ -269,9 +318,19 @@ class BucketKeys:
             return await self._calls.share(("seal", policy), lambda: self._make(policy))
         except UnavailableError as error:
             self._note_outage(error)
+            current = current or self._borrowed(policy)
             if current is not None and self._is_away and self._may_outlive(current, self._clock()):
+                self._current[policy] = current
                 return current
             raise
+
+    def _borrowed(self, policy: str) -> _Current | None:
+        """Return the key that another process seals under, if it was unwrapped here."""
+        seal = self._lent.get(policy)
+        secret = self._opened.kept((policy, seal.key_id), self._clock()) if seal else None
+        if seal is None or secret is None:
+            return None
+        return _Current(BucketKey(seal.key_id, policy, secret, seal.wrapped), seal.made)
 
     def _note_outage(self, error: UnavailableError) -> None:
         """Remember that the KMS is unreachable. A refused login is an answer: nothing is kept longer for it."""

@@ -4,20 +4,22 @@
 that a change of the KEK rewraps records and touches no object.
 """
 
+import contextlib
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from heapq import nlargest
 from http import HTTPStatus
 from typing import Final
 from urllib.parse import unquote_plus
 
 from s3proxy.front.errors import S3Error
-from s3proxy.front.xml_read import parse_document
+from s3proxy.front.xml_read import Element, parse_document
 from s3proxy.keys.not_available import Cause, KeyNotAvailableError
 from s3proxy.store.client import Store, StoreRequest, read_all
 from s3proxy.store.errors import store_error
 from s3proxy.store.listing import list_objects
 from s3proxy.store.system_bucket import SystemBucket, SystemBucketError
-from strongroom.errors import PeerError, UnavailableError
+from strongroom.errors import IntegrityError, PeerError, UnavailableError
 from strongroom.sealed.header import ID_BYTES
 from strongroom.sealed.keyring import KeyRecord, parse_record, record_name
 from strongroom.sealed.wrapping import WrappedKey
@@ -102,30 +104,57 @@ class Keyring:
             if error.code != "NoSuchBucket":
                 raise self._refusal(error, f"a list of {prefix}") from None
 
+    async def newest(self, count: int) -> AsyncIterator[KeyRecord]:
+        """Give the records that were written last, but for what is no record.
+
+        Raises:
+            StrongroomError: the store cannot be reached, or refuses.
+        """
+        found: list[tuple[str, str]] = []
+        async for page in self._pages(()):
+            times = [
+                (item.get("LastModified") or "", unquote_plus(item.get("Key") or "")) for item in page.all("Contents")
+            ]
+            found = nlargest(count, [*found, *times])
+        for _, key in found:
+            with contextlib.suppress(IntegrityError):
+                record = await self.read(key.removeprefix(PREFIX))
+                if record is not None:
+                    yield record
+
     async def policies(self) -> set[str]:
         """Return the names of the policies that have records.
 
         Raises:
             StrongroomError: the store cannot be reached, or refuses.
         """
-        base = (("list-type", "2"), ("encoding-type", "url"), ("prefix", PREFIX), ("delimiter", "/"))
         found: set[str] = set()
+        async for page in self._pages((("delimiter", "/"),)):
+            prefixes = [unquote_plus(item.get("Prefix") or "") for item in page.all("CommonPrefixes")]
+            found |= {prefix.removeprefix(PREFIX).rstrip("/") for prefix in prefixes}
+        return found
+
+    async def _pages(self, more: tuple[tuple[str, str], ...]) -> AsyncIterator[Element]:
+        """Give the pages of a list of the keyring; none if there is no bucket.
+
+        Raises:
+            StrongroomError: the store cannot be reached, or refuses.
+        """
+        base = (("list-type", "2"), ("encoding-type", "url"), ("prefix", PREFIX), *more)
         token = ""
         while True:
             query = (*base, ("continuation-token", token)) if token else base
-            async with self._store.exchange(
-                StoreRequest(method="GET", bucket=self._bucket.name, query=query)
-            ) as response:
+            request = StoreRequest(method="GET", bucket=self._bucket.name, query=query)
+            async with self._store.exchange(request) as response:
                 if response.status == HTTPStatus.NOT_FOUND:
-                    return found
+                    return
                 if response.status != HTTPStatus.OK:
                     raise self._refusal(await store_error(response, bucket_asked=True), f"a list of {PREFIX}")
                 page = parse_document(await read_all(response, _MAX_PAGE_BYTES), root="ListBucketResult")
-            prefixes = [unquote_plus(item.get("Prefix") or "") for item in page.all("CommonPrefixes")]
-            found |= {prefix.removeprefix(PREFIX).rstrip("/") for prefix in prefixes}
+            yield page
             before, token = token, page.get("NextContinuationToken") or ""
             if page.get("IsTruncated") != "true" or token in {"", before}:
-                return found
+                return
 
     def _refusal(self, error: S3Error, request: str) -> PeerError | KeyNotAvailableError:
         """Return what the store's refusal of a request of the proxy's own is: no refusal of what a client asked for."""

@@ -5,7 +5,7 @@ to be used while the KMS is unreachable and for no other reason. Keys in use are
 """
 
 from collections import OrderedDict
-from collections.abc import Container
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -23,7 +23,11 @@ class _Opened:
     secret: Secret
     wrapped: bytes
     confirmed: float
-    used: float
+    used: float  # by a request of this process
+    wanted: float  # by that, by another process, or by the start
+
+    def is_wanted(self, now: float) -> bool:
+        return now < max(self.used, self.wanted) + IN_USE_S
 
 
 class OpenedKeys:
@@ -47,7 +51,8 @@ class OpenedKeys:
             used: whether for a request; one that is only confirmed is used no more than before.
         """
         before = self._keys.get(name)
-        self._keys[name] = _Opened(secret, wrapped, now, before.used if before and not used else now)
+        used_at = now if used else before.used if before else float("-inf")
+        self._keys[name] = _Opened(secret, wrapped, now, used_at, before.wanted if before else now)
         if before is None or used:
             self._keys.move_to_end(name)
         while len(self._keys) > self._most:
@@ -66,13 +71,28 @@ class OpenedKeys:
         due = [
             (key.confirmed, name, key.wrapped)
             for name, key in self._keys.items()
-            if now >= key.confirmed + CONFIRM_AT * self._fresh_s and now < key.used + IN_USE_S
+            if now >= key.confirmed + CONFIRM_AT * self._fresh_s and key.is_wanted(now)
         ]
         return [(name, wrapped) for _, name, wrapped in sorted(due, key=lambda item: item[0])]
 
+    def want(self, names: Iterable[KeyName], now: float) -> None:
+        """Take keys that are here for in use, as another process uses them."""
+        for name in names:
+            if key := self._keys.get(name):
+                key.wanted = now
+
     def in_use(self, now: float) -> list[tuple[KeyName, bytes]]:
-        """Return the keys in use, with what they were unwrapped from."""
+        """Return the keys that requests of this process have used, with what they were unwrapped from."""
         return [(name, key.wrapped) for name, key in self._keys.items() if now < key.used + IN_USE_S]
+
+    def __len__(self) -> int:
+        """How many keys are here."""
+        return len(self._keys)
+
+    @property
+    def room(self) -> int:
+        """How many keys can come without another one going."""
+        return max(0, self._most - len(self._keys))
 
     def left_s(self, now: float) -> float:
         """Return for how long the last of them may be used without the KMS, 0 if there is none."""

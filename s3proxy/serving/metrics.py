@@ -89,6 +89,12 @@ class Metrics:
             ["result"],
             registry=self.registry,
         )
+        self.keys_held = Gauge(
+            "strongroom_s3proxy_bucket_keys_held",
+            "Unwrapped bucket keys, in the process that has the fewest: what can be read while the KMS is unreachable",
+            multiprocess_mode="livemin",
+            registry=self.registry,
+        )
         self.token_ttl = Gauge(
             "strongroom_s3proxy_openbao_token_ttl_seconds",
             "How long the login at OpenBao still lives; 0 without one",

@@ -7,6 +7,7 @@ import signal
 from collections.abc import Callable
 
 from s3proxy.app import Proxy
+from s3proxy.keys.shared_names import SharedNames
 from s3proxy.settings import ProxySettings
 from strongroom.errors import ConfigError
 from strongroom.kept_files import KeptFiles
@@ -16,12 +17,13 @@ from strongroom.service.upkeep import report_loop_error
 _GC_THRESHOLDS = 10_000, 20, 20  # a request makes some hundred objects and hardly a cycle
 
 
-async def run_proxy(
+async def run_proxy(  # noqa: PLR0913 - what a process may be given
     settings: ProxySettings,
     *,
     on_listening: Callable[[dict[str, list[str]]], None] = lambda _: None,
     ends_with: int | None = None,
     kept: KeptFiles | None = None,
+    shared: SharedNames | None = None,
     systemd: Notifier | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT, then drain.
@@ -31,6 +33,7 @@ async def run_proxy(
         on_listening: told the addresses of both ports.
         ends_with: a descriptor; when it can be read from, that is a signal to end, too.
         kept: what was in force in the process that this one replaces.
+        shared: which bucket keys the other processes of this proxy use.
         systemd: is told of this process, unless it is one of several.
 
     Raises:
@@ -44,7 +47,7 @@ async def run_proxy(
         loop.add_signal_handler(number, stop.set)
     if ends_with is not None:
         loop.add_reader(ends_with, stop.set)
-    proxy = Proxy(settings, kept=kept)
+    proxy = Proxy(settings, kept=kept, shared=shared)
     try:
         on_listening(await proxy.start())
     except ConfigError:

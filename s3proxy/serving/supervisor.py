@@ -14,6 +14,7 @@ import socket
 import tempfile
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Final
 
 import aiohttp
@@ -69,6 +70,7 @@ class Supervisor:
             loop.add_signal_handler(signal_number, self._stop.set)
         async with contextlib.AsyncExitStack() as stack:
             self._directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="strongroom-s3proxy-"))
+            self._shared = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="strongroom-s3proxy-")))
             os.environ[_METRICS_VARIABLE] = self._directory
             MultiProcessCollector(self._registry, path=self._directory)  # type: ignore[no-untyped-call]
             stack.callback(self._kill)
@@ -137,7 +139,7 @@ class Supervisor:
 
     def _begin(self, settings: ProxySettings, number: int) -> Worker:
         """Start a worker; if an edit has broken a file, with what the others have in force."""
-        return Worker(settings, number, kept=self._kept, on_kept=self._kept.update)
+        return Worker(settings, number, shared=self._shared, kept=self._kept, on_kept=self._kept.update)
 
     async def _replace_silent(self, number: int) -> None:
         """End a worker that does not answer for too long; connections of the kernel's choice would wait for it."""

@@ -14,7 +14,9 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from pathlib import Path
 
+from s3proxy.keys.shared_names import SharedNames
 from s3proxy.serving.process import run_proxy
 from s3proxy.settings import ProxySettings
 from strongroom.errors import ConfigError
@@ -51,6 +53,7 @@ class Worker:
         settings: ProxySettings,
         number: int,
         *,
+        shared: Path,
         kept: Kept | None = None,
         on_kept: Callable[[Kept], None] = lambda _: None,
     ) -> None:
@@ -59,6 +62,7 @@ class Worker:
         Args:
             settings: of the proxy.
             number: of its place.
+            shared: private directory in which workers tell each other which keys they use.
             kept: what is in force in the others.
             on_kept: told what this one has in force, whenever that changes.
         """
@@ -66,7 +70,9 @@ class Worker:
         self.health_address = ""
         self._on_kept = on_kept
         self._pipe, theirs = _SPAWN.Pipe(duplex=False)
-        self._process = _SPAWN.Process(target=run_worker, args=(settings, theirs, kept), name=f"s3proxy-{number}")
+        self._process = _SPAWN.Process(
+            target=run_worker, args=(settings, theirs, kept, SharedNames(shared, number)), name=f"s3proxy-{number}"
+        )
         self._process.start()
         theirs.close()
         self._end = asyncio.Event()
@@ -132,7 +138,7 @@ class Worker:
         self._end.set()
 
 
-def run_worker(settings: ProxySettings, pipe: Connection, kept: Kept | None) -> None:
+def run_worker(settings: ProxySettings, pipe: Connection, kept: Kept | None, shared: SharedNames) -> None:
     """Be a worker; what its process runs."""
     keep_memory_private()  # anew, because an exec has taken it back
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group; the parent passes it on
@@ -151,6 +157,7 @@ def run_worker(settings: ProxySettings, pipe: Connection, kept: Kept | None) -> 
                 on_listening=lambda addresses: tell(Started(health_address=addresses["health"][0])),
                 ends_with=parent.sentinel,
                 kept=KeptFiles(kept, changed=tell),
+                shared=shared,
             )
         )
     except ConfigError as error:

@@ -32,7 +32,7 @@ class Part:
     @property
     def document(self) -> dict[str, object]:
         """The part as /readyz shows it."""
-        return {"ok": self.ok, "detail": self.detail} | ({} if self.vital else {"vital": False})
+        return {"ok": self.ok, "detail": self.detail} | ({} if self.vital or self.ok else {"vital": False})
 
 
 class Health:
