@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from wrapper.settings import WrapperSettings
 
 # X509_V_ERR_ of openssl/x509_vfy.h
-_NOT_YET_VALID, _HAS_EXPIRED, _HOSTNAME_MISMATCH, _IP_MISMATCH = 9, 10, 62, 64
+_NOT_YET_VALID, _HAS_EXPIRED, _INVALID_PURPOSE, _HOSTNAME_MISMATCH, _IP_MISMATCH = 9, 10, 26, 62, 64
 
 
 def refusal_of(error: ssl.SSLError, bridge: str, settings: "WrapperSettings") -> PeerError | None:
@@ -39,6 +39,8 @@ def _hint_for(code: int, settings: "WrapperSettings") -> str:
         return "check the clocks of both machines; else the bridge's certificate was issued for later"
     if code in {_HOSTNAME_MISMATCH, _IP_MISMATCH}:
         return "name the bridge in STRONGROOM_BRIDGE as its certificate does, or issue that for this name, too"
+    if code == _INVALID_PURPOSE:
+        return "issue the bridge's certificate for servers: extended key usage serverAuth, or none"
     return f"--ca {settings.ca} must hold the authority that signed the bridge's certificate"
 
 

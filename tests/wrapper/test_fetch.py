@@ -478,6 +478,16 @@ def test_an_expired_server_is_no_bridge(certificates: Certificates, load: Load) 
     assert bridge.connections == 1
 
 
+def test_a_server_with_a_certificate_for_clients_is_no_bridge(certificates: Certificates, load: Load) -> None:
+    context = certificates.server()
+    context.load_cert_chain(certificates.cert, certificates.key)
+    with FakeBridge(context, answer(response(200, BODY))) as bridge:
+        error = refused(load(bridge=bridge.url))
+
+    assert "its certificate does not hold" in error.message
+    assert "serverAuth" in error.hint
+
+
 HOUR = dt.timedelta(hours=1)
 
 
