@@ -18,6 +18,8 @@ _DAY_S = 86_400
 # Seconds before the end, and the least part of its time that is left then: whoever renews certificates of an hour does
 # so long before. And what is said from then on, once each.
 _STAGES = ((7 * _DAY_S, 10, logging.WARNING), (_DAY_S, 50, logging.WARNING), (0, 1, logging.ERROR))
+_EVENTS = ("certificate_ends", "certificate_ended")
+_EVENTS_OF_AUTHORITY = ("authority_ends", "authority_ended")
 _HINT = "renew it and put it in its place; it is taken up without a restart"
 _HINT_FOR_AUTHORITY = "add its successor to the file, and issue what it has signed anew; the file is followed"
 
@@ -53,7 +55,7 @@ class EndWatch:
 
     def __init__(self, *, of_authority: bool = False) -> None:
         """Begin with nothing told; ``of_authority`` says that it is one that others are signed by."""
-        self._names = "authority" if of_authority else "certificate"
+        self._events = _EVENTS_OF_AUTHORITY if of_authority else _EVENTS
         self._hint = _HINT_FOR_AUTHORITY if of_authority else _HINT
         self._told: tuple[float, int] = (0.0, 0)  # of which end, how many stages
 
@@ -65,8 +67,12 @@ class EndWatch:
         self._told = (certificate.not_after, max(reached, told))
         if reached > told:
             fields = {"file": certificate.file, "not_after": moment(certificate.not_after), "hint": self._hint}
-            event = f"{self._names}_{'ended' if left_s <= 0 else 'ends'}"
-            log_event(_log, _STAGES[reached - 1][-1], event, fields | {"days_left": round(max(left_s, 0) / _DAY_S, 1)})
+            log_event(
+                _log,
+                _STAGES[reached - 1][-1],
+                self._events[left_s <= 0],
+                fields | {"days_left": round(max(left_s, 0) / _DAY_S, 1)},
+            )
 
 
 def read_served(file: str, content: bytes, now: float) -> ServedCertificate:
