@@ -8,12 +8,15 @@ import ssl
 import time
 import weakref
 from dataclasses import dataclass
+from typing import Any
 
 from aiohttp import web
 
 from strongroom.errors import DeniedError, UnavailableError
 from strongroom.peer import Peer, peer_of
 from strongroom.tls_reload import ReloadingServerContext
+
+_MAX_CHARS = 200
 
 
 @dataclass
@@ -51,6 +54,14 @@ class Callers:
             msg = f"the certificate of {known.peer.identity} has ended since this connection began"
             raise DeniedError(msg, hint="open a new connection with the workload's newest certificate")
         return known.peer
+
+    def certificate_of(self, request: web.BaseRequest) -> str:
+        """Return what a verified certificate without a usable identity says of its holder, cut to a line for a log."""
+        connection = _ssl_object(request.transport)
+        shown: Any = (connection.getpeercert() if connection is not None else None) or {}
+        subject = ", ".join(f"{name}={value}" for part in shown.get("subject", ()) for name, value in part)
+        names = ", ".join(f"{kind}:{value}" for kind, value in shown.get("subjectAltName", ()))
+        return f"{subject[:_MAX_CHARS]}; {names[:_MAX_CHARS]}; until {shown.get('notAfter', '')}" if shown else ""
 
     def is_over(self, transport: object) -> bool:
         """Return whether an answer should be the last one of its connection."""

@@ -124,7 +124,11 @@ class Front:
 
     async def _admit(self, request: web.Request, operation: Operation, answer: Operate) -> web.StreamResponse:
         """Find out who asks, and only then for what."""
-        identity = str(self._callers.peer(request).identity)
+        try:
+            identity = str(self._callers.peer(request).identity)
+        except DeniedError:
+            request["certificate"] = self._callers.certificate_of(request)
+            raise
         request["identity"] = identity
         caller = Caller(identity, request.remote or "", request["request_id"], operation)
         try:
@@ -195,11 +199,13 @@ class Front:
         known = request.match_info.route.resource
         route = known.canonical if known is not None else "other"
         self._metrics.request(route, status, seconds)
+        nameless = {"certificate": request["certificate"]} if "certificate" in request else {}
         log_event(
             _log,
             logging.INFO,
             "request",
-            {
+            nameless
+            | {
                 "route": route,
                 "status": status,
                 "ms": round(seconds * 1000, 2),

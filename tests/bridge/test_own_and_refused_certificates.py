@@ -112,3 +112,14 @@ def test_a_key_that_everybody_may_read_is_warned_of_at_the_start(make_bridge: Ma
         bridge = make_bridge(tls_cert_file=own.cert, tls_key_file=key)
     told = [str(event["reason"]) for event in bridge.events("open_file")]
     assert told == [f"tls_key_file={key}: may be read by everybody (mode 0644)"]
+
+
+def test_one_that_names_no_workload_is_told_by_its_subject(bridge: BridgeProcess, authority: Authority) -> None:
+    nameless = authority.issue_client("nameless", identities=("https://example.org/me",))
+    reply = bridge.post("/v1/plan", b"{}", context=bridge.context(nameless))
+    assert reply.status == 403
+    wait_for(lambda: any("certificate" in event for event in bridge.events("request")), "the request is logged")
+    said = next(event for event in bridge.events("request") if "certificate" in event)
+    assert str(said["certificate"]).startswith("commonName=nameless; URI:https://example.org/me; until ")
+    assert "is not a SPIFFE identity" in str(said["reason"])
+    assert said["peer"] == "127.0.0.1"
