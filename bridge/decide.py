@@ -8,6 +8,8 @@ from strongroom.errors import DeniedError
 from strongroom.identity import SpiffeId
 from strongroom.problem import DENIED, Failure
 
+GRANTED = "granted"
+
 
 def denials(policy: Policy, identity: SpiffeId, request: BundleRequest) -> list[Failure]:
     """Return a failure for each reference and each whole path that the policy denies."""
@@ -53,7 +55,7 @@ def encode_plan(policy: Policy, identity: SpiffeId, request: BundleRequest) -> b
                         "key": ref.key,
                         "version": ref.version,
                         "allowed": failure is None,
-                        "reason": failure.detail if failure else "granted",
+                        "reason": failure.detail if failure else GRANTED,
                     }
                 )
             )

@@ -24,6 +24,7 @@ from bridge.shape import require_modest
 from bridge.shares import Capacity
 from strongroom.bundle import (
     BUNDLE_URL_PATH,
+    CHECK_URL_PATH,
     FILES_MEDIA_TYPE,
     PLAN_URL_PATH,
     REGION_MEDIA_TYPE,
@@ -106,6 +107,7 @@ class Front:
         app = web.Application(client_max_size=self._settings.max_body_bytes, middlewares=[self._around])
         app.router.add_post(BUNDLE_URL_PATH, self._bundle)
         app.router.add_post(PLAN_URL_PATH, self._plan)
+        app.router.add_post(CHECK_URL_PATH, self._check)
         return app
 
     async def _bundle(self, request: web.Request) -> web.StreamResponse:
@@ -121,6 +123,12 @@ class Front:
             return web.Response(body=await self._service.plan(caller, asked), content_type="application/json")
 
         return await self._admit(request, Operation.PLAN, answer)
+
+    async def _check(self, request: web.Request) -> web.StreamResponse:
+        async def answer(caller: Caller, asked: BundleRequest, room: Room) -> web.StreamResponse:
+            return web.Response(body=await self._service.check(caller, asked, room), content_type="application/json")
+
+        return await self._admit(request, Operation.CHECK, answer)
 
     async def _admit(self, request: web.Request, operation: Operation, answer: Operate) -> web.StreamResponse:
         """Find out who asks, and only then for what."""

@@ -14,6 +14,7 @@ class Decision(enum.Enum):
     """What became of one secret."""
 
     ALLOWED = "allowed"  # read and handed over
+    CHECKED = "checked"  # read and found, and not handed over, because only that was asked for
     WITHHELD = "withheld"  # read, but not handed over because another secret of the request failed
     DENIED = "denied"  # by the bridge's policy or by OpenBao's
     MISSING = "missing"  # no such path, key or version; an optional one may be missing in an answer
@@ -26,6 +27,7 @@ class Operation(enum.Enum):
 
     BUNDLE = "bundle"
     PLAN = "plan"
+    CHECK = "check"
 
 
 @dataclass(frozen=True)

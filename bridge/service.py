@@ -1,6 +1,7 @@
 """What the bridge does for its callers; every operation exists once, here, and front ends are thin.
 
 ``bundle``: decide on every reference, and only if none is denied read, resolve, record, answer. ``plan``: decide only.
+``check``: decide, read and resolve what is granted, record, and answer with what was found instead of its values.
 """
 
 from collections import Counter
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from secrets import randbits
 from typing import Protocol
 
+from bridge.check import Findings, encode_check, granted_of, look
 from bridge.decide import denials, encode_plan
 from bridge.gather import SecretSource, read_all
 from bridge.offload import INLINE_ITEMS, compute, items_of
@@ -179,6 +181,52 @@ class Service:
         _, records = await compute(size, lambda: _denied(policy, identity, request))
         await self._record(caller, records)
         return await compute(size, lambda: encode_plan(policy, identity, request))
+
+    async def check(self, caller: Caller, request: BundleRequest, room: Room) -> bytes:
+        """Return whether a bundle would be handed over, reference by reference, as JSON and without a value.
+
+        What is granted is read as for a bundle, within the same limits; each secret is recorded as checked.
+
+        Raises:
+            UnavailableError: the audit log does not work now.
+        """
+        policy, identity = self._policies.policy, parse_spiffe_id(caller.identity)
+        size = _weight(request)
+        denied, records = await compute(size, lambda: _denied(policy, identity, request))
+        found = await self._look(policy, identity, request, denied, room)
+        too_large = self._too_large(found)
+        size += len(found.paths)
+        answer = await compute(size, lambda: encode_check(identity, request, denied, found, too_large))
+        room.keep(len(answer))
+        await self._record(caller, records + await compute(size, found.records))
+        return answer
+
+    async def _look(
+        self, policy: Policy, identity: SpiffeId, request: BundleRequest, denied: Sequence[Failure], room: Room
+    ) -> Findings:
+        size = _weight(request)
+        granted = await compute(size, lambda: granted_of(request, denied))
+        taken = request.exclude | {entry.name for entry in request.entries}
+        outcomes = await self._read(await compute(size, lambda: reads_of(granted)), granted, room)
+        return await compute(
+            size + _weight_of_readings(outcomes.values()),
+            lambda: look(
+                granted,
+                taken,
+                outcomes,
+                lambda path, key: policy.require(identity, path, key),
+                kept_bytes=self._limits.answer_bytes,
+            ),
+        )
+
+    def _too_large(self, found: Findings) -> str:
+        for bytes_, largest, setting in (
+            (found.entry_bytes, self._limits.region_bytes, "max_region_bytes"),
+            (found.file_bytes, self._limits.files_bytes, "max_files_bytes"),
+        ):
+            if bytes_ > largest:
+                return f"all together have {bytes_} bytes; at most {largest} are delivered ({setting} of the bridge)"
+        return ""
 
     async def _resolve(self, policy: Policy, identity: SpiffeId, request: BundleRequest, room: Room) -> Resolution:
         size = _weight(request)

@@ -1,4 +1,4 @@
-"""The request of ``POST /v1/bundle`` and ``POST /v1/plan``: what one launch asks the bridge for.
+"""The request of ``POST /v1/bundle``, ``/v1/plan`` and ``/v1/check``: what one launch asks the bridge for.
 
     {"entries": [{"name": "DB_URL", "parts": ["postgres://app:", {"path": "kv/shop/db", "key": "password"}, "@db"]}],
      "from_path": [{"path": "kv/shop/env"}],
@@ -8,7 +8,7 @@ A part is a text or a reference ``{"path", "key", "version"?, "filter"?, "option
 entry is its parts in a row; the bridge joins them, so that the wrapper never holds a value. Each key of a ``from_path``
 becomes a variable of its own, unless an entry or ``exclude`` names it; ``"names": "skip"`` or ``"convert"`` says what
 becomes of keys that cannot be names of variables, and without it they are refused. The answer to a bundle is a region
-image, the answer to a plan a JSON object. Pure: both sides build and check requests with this module.
+image, the answer to a plan or a check a JSON object. Pure: both sides build and check requests with this module.
 
 An entry with ``"as": "file"`` is delivered as a file. ``"decode": "base64"`` beside it has the bridge decode what the
 references give, but neither texts nor defaults. Where the file goes is the wrapper's business and not in the request.
@@ -29,6 +29,7 @@ if TYPE_CHECKING:  # typing is not imported at run time: the wrapper would pay f
 
 BUNDLE_URL_PATH = "/v1/bundle"
 PLAN_URL_PATH = "/v1/plan"
+CHECK_URL_PATH = "/v1/check"
 REGION_MEDIA_TYPE = "application/vnd.strongroom.region"
 FILES_MEDIA_TYPE = "application/vnd.strongroom.files"  # strongroom/answer.py
 

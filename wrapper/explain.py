@@ -1,9 +1,12 @@
-"""``strongroom plan``: what a launch would do, without fetching a value or starting anything."""
+"""``strongroom plan``: what a launch would do, without fetching a value or starting anything.
+
+With ``--check`` the bridge looks whether each secret exists and can be read now; it answers with versions, not values.
+"""
 
 import json
 import sys
 
-from strongroom.bundle import PLAN_URL_PATH
+from strongroom.bundle import CHECK_URL_PATH, PLAN_URL_PATH
 from strongroom.errors import ConfigError, PeerError, StrongroomError
 from strongroom.problem import printable
 from strongroom.reference import Reference, spell_path
@@ -23,6 +26,13 @@ if TYPE_CHECKING:
     from wrapper.file_value import FileTarget
 
 
+_OUTPUT, _CHECK = "-o", "--check"
+_OWN_OPTIONS = {_OUTPUT: "json", _CHECK: ""}
+
+_ASKED = "the policy and OpenBao, for each secret"
+_NOT_ASKED = "the policy; whether the secrets exist is not checked (--check does)"
+
+
 def main(arguments: list[str]) -> int:
     """Run the verb.
 
@@ -34,29 +44,29 @@ def main(arguments: list[str]) -> int:
         return 0
     end_on_signal()
     try:
-        as_json, rest = _take_output(arguments)
-        flags, command = split_arguments(rest)
+        flags, command = split_arguments(arguments, also=_OWN_OPTIONS)
         if not command:
             msg = "no command given"
-            raise ConfigError(msg, hint="usage: strongroom plan [-o json] [OPTIONS] [--] COMMAND [ARG...]")
-        document, status = explain(load_settings(flags, given_environment()), command)
+            raise ConfigError(msg, hint="usage: strongroom plan [-o json] [--check] [OPTIONS] [--] COMMAND [ARG...]")
+        output, check = flags.pop(_OUTPUT, ""), _CHECK in flags
+        flags.pop(_CHECK, "")
+        if output not in {"", "json"}:
+            msg = f"-o {output}: must be json"
+            raise ConfigError(msg)
+        document, status = explain(load_settings(flags, given_environment()), command, check=check)
     except StrongroomError as error:
         return report(error)
-    sys.stdout.write(json.dumps(document, indent=2) + "\n" if as_json else render(document))
+    sys.stdout.write(json.dumps(document, indent=2) + "\n" if output else render(document))
     return status
 
 
-def _take_output(arguments: list[str]) -> tuple[bool, list[str]]:
-    if arguments[:2] == ["-o", "json"]:
-        return True, arguments[2:]
-    if arguments[:1] == ["-o"]:
-        msg = f"-o {' '.join(arguments[1:2])}: must be json"
-        raise ConfigError(msg)
-    return False, arguments
-
-
-def explain(settings: WrapperSettings, command: list[str]) -> tuple[dict[str, object], int]:
+def explain(settings: WrapperSettings, command: list[str], *, check: bool = False) -> tuple[dict[str, object], int]:
     """Return the plan as a JSON document, and the exit status that the launch would most likely have.
+
+    Args:
+        settings: of the launch.
+        command: what it would start.
+        check: whether the bridge is to look for each secret.
 
     Raises:
         StrongroomError: the plan cannot be made: a malformed reference, no such command, no bridge.
@@ -83,7 +93,7 @@ def explain(settings: WrapperSettings, command: list[str]) -> tuple[dict[str, ob
         raise ConfigError(msg, hint="set it to the address of the bridge, for example https://bridge:8443")
     refuse_exposed(settings)
     libc.set_not_dumpable()  # whatever came of the delivery: from here on this process has our private key
-    body = Bridge(settings).fetch_document(PLAN_URL_PATH, plan.request)
+    body = Bridge(settings).fetch_document(CHECK_URL_PATH if check else PLAN_URL_PATH, plan.request)
     try:
         answer = json.loads(body)
     except (ValueError, RecursionError):
@@ -92,10 +102,30 @@ def explain(settings: WrapperSettings, command: list[str]) -> tuple[dict[str, ob
         msg = "the bridge's plan is not a JSON object"
         raise PeerError(msg, hint="are wrapper and bridge of the same version?")
     rows = _rows(plan, answer)
-    if not all(row["allowed"] for row in rows):
-        status = exit_status.DENIED
     identity = printable(answer.get("identity"))
-    return document | {"bridge": settings.bridge, "identity": identity, "secrets": rows}, status
+    document |= {"bridge": settings.bridge, "identity": identity, "checked": check, "secrets": rows}
+    if check and (too_large := printable(answer.get("too_large"))):
+        document["too_large"] = too_large
+    return document, _status(document, rows) or status
+
+
+def _status(document: dict[str, object], rows: list[dict[str, object]]) -> int:
+    """Return how the launch would end because of its secrets, in the order in which the bridge decides."""
+    if not all(row["allowed"] for row in rows):
+        return exit_status.DENIED
+    if not document["checked"]:
+        return 0
+    in_the_way = {row.get("state") for row in rows if row.get("state") != "missing" or row["when_missing"] == "stop"}
+    if "too_large" in document:
+        in_the_way.add("undeliverable")
+    statuses = (
+        ("unavailable", exit_status.UNAVAILABLE),
+        ("denied", exit_status.DENIED),
+        ("missing", exit_status.NOT_FOUND),
+        ("undeliverable", exit_status.UNDELIVERABLE),
+    )
+    found = next((status for state, status in statuses if state in in_the_way), 0)
+    return found or (0 if in_the_way <= {"exists"} else exit_status.INTEGRITY)
 
 
 def _delivery(program: Program, settings: WrapperSettings) -> tuple[dict[str, object], int]:
@@ -164,7 +194,26 @@ def _delivered_as(target: "FileTarget | None") -> dict[str, object]:
 def _decision(decision: dict[str, object]) -> dict[str, object]:
     allowed = decision.get("allowed") is True
     reason = printable(decision.get("reason"))
-    return {"allowed": allowed, "reason": reason or ("" if allowed else "the bridge did not say")}
+    found: dict[str, object] = {"allowed": allowed, "reason": reason or ("" if allowed else "the bridge did not say")}
+    if "state" in decision:
+        version = decision.get("found_version")
+        found["state"] = printable(decision["state"])
+        found["found_version"] = version if isinstance(version, int) and version > 0 else None
+    return found
+
+
+def _verdict(row: dict[str, object]) -> str:
+    """Return what the bridge says of one secret."""
+    if not row["allowed"]:
+        return f"denied: {row['reason']}" if row["reason"] else "denied"
+    state = row.get("state")
+    if state is None:
+        return "allowed"
+    if state != "exists":
+        return f"{state}: {row['reason']}"
+    details = [f"version {row['found_version']}"] if row["found_version"] else []
+    details += [str(row["reason"])] if row["name"] == "*" else []
+    return f"exists ({', '.join(details)})" if details else "exists"
 
 
 def render(document: dict[str, object]) -> str:
@@ -180,6 +229,9 @@ def render(document: dict[str, object]) -> str:
         lines.append(f"loses     what its {document['without_effect']} would give it (--new-privileges)")
     if "bridge" in document:
         lines += [f"bridge    {document['bridge']}", f"identity  {document['identity']}"]
+        lines.append(f"asked     {_ASKED if document['checked'] else _NOT_ASKED}")
+    if "too_large" in document:
+        lines.append(f"too much  {document['too_large']}")
     secrets = document["secrets"]
     assert isinstance(secrets, list)  # noqa: S101
     if not secrets:
@@ -187,10 +239,8 @@ def render(document: dict[str, object]) -> str:
     with_files = any(row["as"] == "file" for row in secrets)
     table = [["VARIABLE", *(["AS"] if with_files else []), "SOURCE", "IF MISSING", "BRIDGE SAYS"]]
     for row in secrets:
-        verdict = "allowed" if row["allowed"] else "denied"
-        reason = f": {row['reason']}" if row["reason"] and not row["allowed"] else ""
         way = [" ".join([row["as"], row.get("path") or ""]).strip()] if with_files else []
-        table.append([row["name"], *way, row["source"], row["when_missing"], verdict + reason])
+        table.append([row["name"], *way, row["source"], row["when_missing"], _verdict(row)])
     widths = [max(len(row[column]) for row in table) for column in range(len(table[0]) - 1)]
     lines.append("")
     lines += [

@@ -62,4 +62,4 @@ def _failure_hint(failure: Failure, problem: Problem) -> str:
     if "/data/" in failure.path and failure.cause != "undeliverable":  # as the API and other clients have it
         without = spell_path(failure.path.replace("/data/", "/", 1))
         return f"if its /data/ is that of OpenBao's API, write the path without data/: bao:{without}#KEY"
-    return "strongroom plan -- COMMAND shows every reference" if len(problem.failures) > 1 else ""
+    return "strongroom plan --check -- COMMAND shows what stops each of them" if len(problem.failures) > 1 else ""

@@ -213,8 +213,14 @@ def _as_float(value: object) -> float:
     return value
 
 
-def split_arguments(arguments: list[str]) -> tuple[dict[str, str], list[str]]:
+def split_arguments(
+    arguments: list[str], *, also: "Mapping[str, str] | None" = None
+) -> tuple[dict[str, str], list[str]]:
     """Split ``[--flag value | --flag=value | --switch]... [--] COMMAND ARG...``.
+
+    Args:
+        arguments: the words.
+        also: flags of one verb, with what stands behind them, or "" for nothing; they are returned under these names.
 
     Returns:
         Flags by setting name, and the command.
@@ -228,24 +234,31 @@ def split_arguments(arguments: list[str]) -> tuple[dict[str, str], list[str]]:
         word = rest.pop(0)
         if word == "--":
             break
+        if also and word in also:
+            flags[word] = _behind(rest, word, also[word]) if also[word] else "1"
+            continue
         flag, equals, value = word.partition("=")
         setting = _BY_FLAG.get(flag)
         if setting is None:
             msg = f"{flag}: unknown option"
             raise ConfigError(
                 msg,
-                hint=f"the options are {' '.join([*_BY_FLAG, *SUPERVISION_FLAGS])}; a command that begins with - goes "
-                "after --",
+                hint=f"the options are {' '.join([*(also or ()), *_BY_FLAG, *SUPERVISION_FLAGS])}; a command that "
+                "begins with - goes after --",
             )
         if not equals and setting.parse is _switch:  # it may stand alone
             value = rest.pop(0) if rest and rest[0] in SWITCH_TEXTS else "1"
         elif not equals:
-            if not rest:
-                msg = f"{flag}: needs a value ({setting.metavar})"
-                raise ConfigError(msg)
-            value = rest.pop(0)
+            value = _behind(rest, flag, setting.metavar)
         flags[setting.name] = value
     return flags, rest
+
+
+def _behind(rest: list[str], flag: str, metavar: str) -> str:
+    if not rest:
+        msg = f"{flag}: needs a value ({metavar})"
+        raise ConfigError(msg)
+    return rest.pop(0)
 
 
 def load_settings(flags: "Mapping[str, str]", environ: "Mapping[str, str]") -> WrapperSettings:

@@ -144,15 +144,18 @@ Exit status: that of COMMAND, else
 def plan_help() -> str:
     """Return the help of ``strongroom plan``."""
     return f"""\
-usage: strongroom plan [-o json] [OPTIONS] [--] COMMAND [ARG...]
+usage: strongroom plan [-o json] [--check] [OPTIONS] [--] COMMAND [ARG...]
 
-Show what `strongroom run` would fetch, from where, how it would be delivered, and whether the bridge would allow it.
-Nothing is read from OpenBao and nothing is started.
+Show what `strongroom run` would fetch, from where, how it would be delivered, and whether the bridge's policy would
+allow it. Nothing is started, and nothing is read from OpenBao without --check.
 
 Options:
   -o json                        print JSON
+  --check                        have the bridge look whether each secret exists, in which version, and can be read now;
+                                 it answers without values, and records each as checked
 {_options()}
-Exit status: 0 when the launch could go ahead, else as `strongroom run` would end.
+Exit status: 0 when the launch could go ahead as far as was asked (existence only with --check), else as
+`strongroom run` would end.
 """
 
 

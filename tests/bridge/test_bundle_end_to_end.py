@@ -1,6 +1,7 @@
 """What a caller gets from a real bridge in front of a real OpenBao, secret by secret."""
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -288,6 +289,60 @@ def test_a_plan_says_what_the_policy_says_and_reads_nothing(bridge: BridgeProces
     ]
     bridge.plan(bundle_request(A="bao:kv/shop/planned#k"))
     assert len(bridge.audit()) == before + 2  # what is allowed is recorded when it is read
+
+
+def state(item: object) -> tuple[object, ...]:
+    assert isinstance(item, dict)
+    return (item.get("name", "*"), item["allowed"], item["state"], item["found_version"])
+
+
+def test_a_check_looks_for_each_secret_and_says_what_a_bundle_would_do(bridge: BridgeProcess) -> None:
+    before = len(bridge.audit())
+    reply = bridge.check(
+        bundle_request(
+            A="bao:kv/shop/db#password",
+            B="${bao:kv/shop/db#user#1}${bao:kv/other#k}${bao:kv/shop/db#none}",
+            C="bao:kv/shop/nope#k",
+            D="bao:kv/shop/versions#k#2?optional",
+            E="bao:kv/shop/forbidden#k",
+            F="bao:old/shop/db#password",
+            from_path=("bao:kv/shop/db", "bao:kv/no", "bao:kv/shop/nope?optional"),
+        )
+    )
+    assert reply.status == 200, reply.body
+    entries, paths = reply.document["entries"], reply.document["from_path"]
+    assert isinstance(entries, list)
+    assert isinstance(paths, list)
+    assert [state(item) for item in entries] == [
+        ("A", True, "exists", 2),
+        ("B", True, "exists", 1),
+        ("B", False, "denied", 0),
+        ("B", True, "missing", 2),
+        ("C", True, "missing", 0),
+        ("D", True, "missing", 0),
+        ("E", True, "denied", 0),
+        ("F", True, "exists", 0),
+    ]
+    assert [state(item) for item in paths] == [
+        ("*", True, "exists", 2),
+        ("*", False, "denied", 0),
+        ("*", True, "missing", 0),
+    ]
+    assert paths[0]["reason"] == "3 keys would be variables"
+    assert "kv/shop/nope" in entries[4]["reason"]
+    assert "deleted" in entries[5]["reason"]
+    records = bridge.audit()[before:]
+    assert {record["operation"] for record in records} == {"check"}
+    assert Counter(record["decision"] for record in records) == {"denied": 3, "checked": 6, "missing": 4}
+    assert bridge.metric('strongroom_bridge_secrets_total{decision="checked"}') >= 6
+
+
+def test_a_check_of_a_caller_that_no_grant_names_reads_nothing(bridge: BridgeProcess, bao: OpenBaoServer) -> None:
+    stranger = bridge.authority.issue_client("stranger-check", identities=("spiffe://example.org/ns/other/sa/x",))
+    before = reads_at(bao, "kv/data/shop/db")
+    assert bridge.check(bundle_request(A="bao:kv/shop/db#password"), client=stranger).status == 403
+    bridge.check(bundle_request(A="bao:kv/other#k"))
+    assert reads_at(bao, "kv/data/shop/db") == before
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,18 @@ def test_planted_values_are_seen_in_answers_only(
         bridge.post("/v1/bundle", json.dumps({"entries": CANARY}).encode()),
     ]
     assert all(reply.status != 200 for reply in refused)
+    checked = bridge.check(
+        bundle_request(
+            A="bao:kv/shop/canary#k|url",
+            B="bao:kv/shop/canary#binary",
+            C="bao:kv/shop/no#k?default=" + CANARY,
+            D="bao:kv/shop/canary#object|json",
+            E="bao:kv/x#k",
+            from_path=("bao:kv/shop/canary-path",),
+        )
+    )
+    assert checked.status == 200
+    refused.append(checked)
     assert_clean(bridge, refused, reader_token_file.read_text().strip())
 
 

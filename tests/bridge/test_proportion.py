@@ -66,6 +66,8 @@ def service(audit: AuditTrail, source: SecretSource | None = None) -> Service:
 
 
 def ask(asked: Service, operation: str, request: BundleRequest) -> Awaitable[bytes]:
+    if operation == "check":
+        return asked.check(CALLER, request, ample_room())
     return asked.bundle(CALLER, request, ample_room()) if operation == "bundle" else asked.plan(CALLER, request)
 
 
@@ -95,7 +97,7 @@ def requests(draw: st.DrawFn) -> BundleRequest:
 
 
 @settings(max_examples=25, deadline=None)
-@given(requests(), st.sampled_from(["bundle", "plan"]))
+@given(requests(), st.sampled_from(["bundle", "plan", "check"]))
 def test_answer_and_audit_of_any_request_are_in_proportion_to_it(request: BundleRequest, operation: str) -> None:
     audit = Records()
     answer = asyncio.run(answer_of(ask(service(audit), operation, request)))
@@ -173,7 +175,7 @@ class OneReading:
         return self._reading
 
 
-@pytest.mark.parametrize("operation", ["bundle", "plan"])
+@pytest.mark.parametrize("operation", ["bundle", "plan", "check"])
 @pytest.mark.parametrize("path", ["kv/shop/a", "kv/shop/{}", "kv/other/a"], ids=["one path", "many paths", "denied"])
 def test_a_large_request_takes_the_event_loop_no_longer_than_a_small_one(
     tmp_path: Path, operation: str, path: str

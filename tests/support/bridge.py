@@ -15,7 +15,15 @@ from pathlib import Path
 from typing import Self
 
 from cli.dev.authority import Authority, IssuedFiles
-from strongroom.bundle import BUNDLE_URL_PATH, PLAN_URL_PATH, BundleRequest, Entry, encode_request, parse_from_path
+from strongroom.bundle import (
+    BUNDLE_URL_PATH,
+    CHECK_URL_PATH,
+    PLAN_URL_PATH,
+    BundleRequest,
+    Entry,
+    encode_request,
+    parse_from_path,
+)
 from strongroom.region import read_values
 from strongroom.tls import client_context
 from strongroom.value import parse_value
@@ -212,6 +220,9 @@ class BridgeProcess:
 
     def plan(self, request: BundleRequest, *, client: IssuedFiles | None = None) -> Reply:
         return self.post(PLAN_URL_PATH, encode_request(request), context=self.context(client))
+
+    def check(self, request: BundleRequest, *, client: IssuedFiles | None = None) -> Reply:
+        return self.post(CHECK_URL_PATH, encode_request(request), context=self.context(client))
 
     def look(self, path: str) -> Reply:
         """Get /metrics, /healthz or /readyz."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.certificates import Certificates
-from tests.support.fake_bridge import FakeBridge, answer, response
+from tests.support.fake_bridge import FakeBridge, answer, problem, response
 from tests.support.launches import ROOT, Launches
 from wrapper import exit_status
 
@@ -109,6 +109,57 @@ def test_a_table_for_people(launches: Launches, certificates: Certificates) -> N
     assert done.returncode == 0
     assert "preload + memfd-secret memory" in done.stdout
     assert "DB        kv/db#key#3  stop        allowed" in done.stdout
+
+
+def checked(**change: object) -> dict[str, object]:
+    return {**ALLOWED, "state": "exists", "found_version": 7, "reason": "granted"} | change
+
+
+@pytest.mark.parametrize(
+    ("rows", "status", "shown"),
+    [
+        ([checked()], 0, "exists (version 7)"),
+        ([checked(found_version=0)], 0, "exists"),
+        ([checked(state="missing", reason="no such key")], exit_status.NOT_FOUND, "missing: no such key"),
+        ([checked(state="unavailable", reason="OpenBao is sealed")], exit_status.UNAVAILABLE, "OpenBao is sealed"),
+        ([checked(state="denied", reason="OpenBao refuses")], exit_status.DENIED, "denied: OpenBao refuses"),
+        ([checked(state="undeliverable", reason="binary")], exit_status.UNDELIVERABLE, "undeliverable: binary"),
+        ([checked(allowed=False, state="denied", reason="no grant")], exit_status.DENIED, "denied: no grant"),
+        ([checked(state="like never before")], exit_status.INTEGRITY, "like never before"),
+        ([ALLOWED], exit_status.INTEGRITY, "allowed"),
+    ],
+)
+def test_check_shows_what_is_there_and_ends_as_the_launch_would(
+    launches: Launches, certificates: Certificates, rows: list[dict[str, object]], status: int, shown: str
+) -> None:
+    with FakeBridge(certificates.server(), answer(plan_of(rows, too_large=""))) as bridge:
+        done = explain(launches, SECRET, "--check", "true", bridge=bridge.url)
+
+    assert done.returncode == status, done.stderr
+    assert shown in done.stdout.splitlines()[-1]
+
+
+def test_check_says_when_all_together_is_too_much(launches: Launches, certificates: Certificates) -> None:
+    with FakeBridge(certificates.server(), answer(plan_of([checked()], too_large="9 bytes, at most 8"))) as bridge:
+        done = explain(launches, SECRET, "-o", "json", "--check", "--", "true", bridge=bridge.url)
+
+    assert done.returncode == exit_status.UNDELIVERABLE
+    assert json.loads(done.stdout)["too_large"] == "9 bytes, at most 8"
+
+
+def test_check_by_a_bridge_of_before_it_says_so(launches: Launches, certificates: Certificates) -> None:
+    with FakeBridge(certificates.server(), answer(problem(404, detail="Not Found"))) as bridge:
+        done = explain(launches, SECRET, "--check", "true", bridge=bridge.url)
+
+    assert done.returncode == exit_status.UNREACHABLE
+    assert "upgrade bridges before wrappers" in done.stderr
+
+
+def test_without_check_it_says_that_nobody_has_looked(launches: Launches, certificates: Certificates) -> None:
+    with FakeBridge(certificates.server(), answer(plan_of([ALLOWED]))) as bridge:
+        done = explain(launches, SECRET, "true", bridge=bridge.url)
+
+    assert "exist is not checked (--check does)" in done.stdout
 
 
 @pytest.mark.parametrize(
