@@ -1,28 +1,68 @@
-"""The settings of a proxy, for the tools that work beside it: the same file, environment and defaults."""
+"""The settings of a proxy, for the tools that work beside it: the same flags, file, environment and defaults."""
 
+import argparse
 import logging
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import fields
 from typing import TypeVar
 
 from s3proxy.backing import Backing
 from s3proxy.serving.metrics import Metrics
 from s3proxy.settings import PREFIX, ProxySettings
+from strongroom.errors import ConfigError
 from strongroom.settings import Arguments, load_settings
 
 T = TypeVar("T")
 
 
-def read_settings(config_file: str) -> ProxySettings:
+OWN = {"open": {"kek_file"}}
+"""Options of a verb that have the name of a setting, and a meaning of their own."""
+
+
+def take_settings(arguments: Sequence[str], verb: str) -> tuple[list[str], dict[str, str]]:
+    """Split a command line into what is the verb's and settings of the proxy, which are options of every verb, too.
+
+    Args:
+        arguments: what follows ``strongroom s3``.
+        verb: one of its words.
+
+    Raises:
+        ConfigError: a setting has no value.
+    """
+    names = {field.name for field in fields(ProxySettings)} - OWN.get(verb, set())
+    rest: list[str] = []
+    settings: dict[str, str] = {}
+    words = list(arguments)
+    while words:
+        word = words.pop(0)
+        name, equals, value = word.removeprefix("--").partition("=")
+        if word == "--":
+            return [*rest, word, *words], settings
+        if not word.startswith("--") or name.replace("-", "_") not in names:
+            rest.append(word)
+            continue
+        if not equals:
+            if not words:
+                msg = f"{word}: needs a value"
+                raise ConfigError(msg, hint=f"write {word} VALUE")
+            value = words.pop(0)
+        settings[name.replace("-", "_")] = value
+    return rest, settings
+
+
+def read_settings(options: argparse.Namespace) -> ProxySettings:
     """Read the settings of the proxy.
 
     Args:
-        config_file: ``s3proxy.toml``; "" for what the environment names.
+        options: of the verb: ``config`` is the file, "" for what the environment names, and ``settings`` are those of
+            the command line.
 
     Raises:
         ConfigError: a setting is missing or wrong.
     """
-    return load_settings(ProxySettings, prefix=PREFIX, arguments=Arguments({}, config_file), environ=os.environ)
+    arguments = Arguments(options.settings, options.config)
+    return load_settings(ProxySettings, prefix=PREFIX, arguments=arguments, environ=os.environ)
 
 
 async def with_backing(settings: ProxySettings, work: Callable[[Backing], Awaitable[T]]) -> T:

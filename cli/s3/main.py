@@ -5,16 +5,21 @@ import asyncio
 import sys
 from importlib import import_module
 
+from cli.s3.config import take_settings
 from cli.s3.status import MEANINGS, status_of
 from strongroom.errors import StrongroomError
 from strongroom.linux.process import keep_memory_private
 
 _VERBS = {
     "seal-bucket": "seal what stands in a bucket as plaintext, while it is in use",
+    "reseal": "seal anew what is sealed under another policy than its name has now, while it is in use",
     "verify": "read every object of a bucket to its end, and report what is damaged",
     "open": "decrypt a stored object from its bytes, without its store",
     "rewrap": "after a rotation of the KEK, wrap the bucket keys anew; objects stay as they are",
 }
+
+
+_SETTINGS = "Every setting of the proxy is an option, too: `strongroom s3proxy --help` lists them."
 
 
 def main(arguments: list[str]) -> int:
@@ -28,19 +33,22 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="strongroom s3",
         description="Work on sealed buckets, without a proxy.",
-        epilog=f"exit status:\n{statuses}",
+        epilog=f"{_SETTINGS}\n\nexit status:\n{statuses}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     for verb, meaning in _VERBS.items():
-        sub = verbs.add_parser(verb, help=meaning, description=f"{meaning[0].upper()}{meaning[1:]}.")
+        sub = verbs.add_parser(verb, help=meaning, description=f"{meaning[0].upper()}{meaning[1:]}.", epilog=_SETTINGS)
         sub.add_argument(
             "--config", default="", metavar="FILE", help="settings of the proxy; also STRONGROOM_S3PROXY_CONFIG"
         )
         import_module(f"cli.s3.{verb.replace('-', '_')}").configure(sub)
-    options = parser.parse_args(arguments)
-    module = import_module(f"cli.s3.{options.verb.replace('-', '_')}")
     try:
+        verb = next((word for word in arguments if word in _VERBS), "")
+        words, settings = take_settings(arguments, verb)
+        options = parser.parse_args(words)
+        options.settings = settings
+        module = import_module(f"cli.s3.{options.verb.replace('-', '_')}")
         status: int = asyncio.run(module.run(options))
     except StrongroomError as error:
         sys.stderr.write(f"strongroom: error: {error.message}\n")

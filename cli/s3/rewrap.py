@@ -36,7 +36,7 @@ async def run(options: argparse.Namespace) -> int:
             rewrapper = Rewrapper(backing.keyring, keks, guard=backing.guard, dry_run=options.dry_run, progress=show)
             return await rewrapper.run()
 
-    report = await with_backing(read_settings(options.config), work)
+    report = await with_backing(read_settings(options), work)
     sys.stdout.write(describe(report, dry_run=options.dry_run, formers=formers))
     for name, error in sorted(report.failed.items()):
         sys.stderr.write(f"strongroom: error: {name}: {error.message}\n")

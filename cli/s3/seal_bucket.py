@@ -23,7 +23,7 @@ async def run(options: argparse.Namespace) -> int:
     Raises:
         StrongroomError: it could not be carried through.
     """
-    settings = read_settings(options.config)
+    settings = read_settings(options)
 
     async def work(backing: Backing) -> MigrationReport:
         total = 0

@@ -28,7 +28,7 @@ async def run(options: argparse.Namespace) -> int:
             surveyor = Surveyor(backing, options.bucket, progress=lambda survey: progress.show(survey.done))
             return await surveyor.run(prefix=options.prefix)
 
-    survey = await with_backing(read_settings(options.config), work)
+    survey = await with_backing(read_settings(options), work)
     for key, complaint in sorted(survey.complaints.items()):
         sys.stdout.write(f"{options.bucket}/{key}: {complaint}\n")
     for state in State:

@@ -2,12 +2,15 @@
 
 import base64
 import binascii
+import logging
 import os
+import stat
 from pathlib import Path
 from typing import Protocol
 
 from strongroom.errors import ConfigError
 from strongroom.kept_files import KeptFiles, Read
+from strongroom.logs import log_event
 from strongroom.sealed.wrapping import (
     KEK_BYTES,
     KEK_NONCE_BYTES,
@@ -18,6 +21,8 @@ from strongroom.sealed.wrapping import (
     wrap_with_file,
 )
 from strongroom.secret import Secret
+
+_log = logging.getLogger(__name__)
 
 
 class Kek(Protocol):
@@ -62,8 +67,32 @@ def read_key_file(path: Path, *, read: Read = Path.read_bytes) -> Secret:
         raw = b""
     if len(raw) != KEK_BYTES:
         msg = f"{path}: does not hold {KEK_BYTES} bytes in base64"
-        raise ConfigError(msg, hint="make one with: head -c 32 /dev/urandom | base64")
+        raise ConfigError(
+            msg,
+            hint="restore it from its backup; only where nothing is sealed yet: head -c 32 /dev/urandom | base64",
+        )
     return Secret(raw)
+
+
+def require_own(path: Path) -> None:
+    """Return unless everybody may write a key file; warn if everybody may read it.
+
+    Raises:
+        ConfigError: everybody may write it: what somebody else has chosen seals nothing.
+    """
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return  # which reading it says
+    if mode & stat.S_IWOTH:
+        msg = f"kek_file={path}: may be written by every user (mode {stat.S_IMODE(mode):04o})"
+        raise ConfigError(msg, hint="chmod o= it, and make sure that it still is the key that you made")
+    if mode & stat.S_IROTH:
+        fields = {
+            "reason": f"kek_file={path}: may be read by every user (mode {stat.S_IMODE(mode):04o})",
+            "hint": "chmod o= it; in a pod, defaultMode: 0440 with fsGroup",
+        }
+        log_event(_log, logging.WARNING, "open_key_file", fields)
 
 
 class FileKek:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from s3proxy.keys.kek import FileKek, Kek, KekByForm
+from s3proxy.keys.kek import FileKek, Kek, KekByForm, require_own
 from s3proxy.keys.kek_transit import TransitKek
 from s3proxy.keys.policies import KEK_FILE, TRANSIT_PREFIX, Policy
 from s3proxy.settings import ProxySettings
@@ -21,6 +21,8 @@ class KekTable:
             ConfigError: the key file cannot be used.
         """
         self._session = session
+        if settings.kek_file:
+            require_own(settings.kek_file)
         self._file = FileKek(settings.kek_file, kept=kept) if settings.kek_file else None
         self._mount = settings.openbao_transit_mount
         self._transit: dict[str, Kek] = {}

@@ -6,7 +6,7 @@ off is simply begun again.
 """
 
 import hashlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Final
@@ -132,7 +132,7 @@ class Migration:
                 raise PeerError(msg)
             if not self._dry_run:
                 told = answer_headers(response.headers)
-                headers = {key: value for key, value in told.items() if key in _KEPT or key.startswith(META)}
+                headers = kept_of(told)
                 headers |= await self._tags(name) | {"if-match": response.headers.get("ETag", "")}
                 body = _Body(response.content.iter_any(), size, want_md5=policy.etag is EtagMode.MD5)
                 await self._writer.write(name, policy, headers, Plain(size, body.pieces(), body.finish))
@@ -148,6 +148,11 @@ class Migration:
                 raise await store_error(response)
             tags = parse_tagging(await read_all(response, _MAX_TAGS_BYTES))
         return {"x-amz-tagging": urlencode(tags)} if tags else {}
+
+
+def kept_of(told: Mapping[str, str]) -> dict[str, str]:
+    """Return the headers of an answer that are kept with an object that is sealed where it stands."""
+    return {key: value for key, value in told.items() if key in _KEPT or key.startswith(META)}
 
 
 class _Body:

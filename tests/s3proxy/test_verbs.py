@@ -217,3 +217,29 @@ def test_a_damaged_file_leaves_nothing_behind(world: World, tmp_path: Path) -> N
     empty = call(world, "open", str(tmp_path / "missing"))
     assert empty.returncode == 2
     assert b"cannot be read" in empty.stderr
+
+
+def test_settings_of_the_proxy_are_options_of_each_verb(world: World) -> None:
+    world.s3.create_bucket(Bucket="verbs-options")
+    world.s3.put_object(Bucket="verbs-options", Key="k", Body=b"x")
+    whole = call(world, "verify", "--store-region", "us-east-1", "verbs-options", "--log-level=error")
+    assert (whole.returncode, whole.stderr) == (0, b"")
+    wrong = call(world, "verify", "--kek-file", "/nowhere/kek", "verbs-options")
+    assert wrong.returncode == 2
+    assert b"/nowhere/kek: cannot be read" in wrong.stderr
+    lacking = call(world, "verify", "verbs-options", "--kek-file")
+    assert lacking.returncode == 2
+    assert b"--kek-file: needs a value" in lacking.stderr
+
+
+def test_a_key_file_that_everybody_may_write_is_refused(world: World, tmp_path: Path) -> None:
+    config = world.proxy.config_file.read_text()
+    kek = tmp_path / "kek"
+    kek.write_bytes((world.proxy.config_file.parent / "kek").read_bytes())
+    kek.chmod(0o666)
+    assert "kek_file" in config
+    refused = call(world, "verify", "--kek-file", str(kek), "verbs-options")
+    assert refused.returncode == 2
+    assert b"may be written by every user (mode 0666)" in refused.stderr
+    kek.chmod(0o600)
+    assert call(world, "verify", "--kek-file", str(kek), "verbs-options").returncode in {0, 5}

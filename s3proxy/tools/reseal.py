@@ -1,0 +1,123 @@
+"""Sealing anew what is sealed under another policy than its name has now, object by object, while clients go on.
+
+What is read is whole and of its name, or it is left and named. It is put in its own place if it still is the object
+that was read (If-Match), so nothing that a client writes meanwhile is lost, and what is not written is as it was.
+What is under its policy already is left, so a run that was broken off is simply begun again.
+"""
+
+import hashlib
+from collections.abc import AsyncIterator, Callable
+
+from s3proxy.backing import Backing
+from s3proxy.keys.not_available import KeyNotAvailableError
+from s3proxy.keys.policies import EtagMode, Mode, Policy
+from s3proxy.multipart.read import MultipartReader
+from s3proxy.objects.copy_source import Source, SourceReader
+from s3proxy.objects.headers import answer_headers
+from s3proxy.objects.open import Found, Name, Plaintext
+from s3proxy.objects.outgoing import Plain
+from s3proxy.objects.write import MAX_WHOLE_BYTES
+from s3proxy.tools.migration import Migration, MigrationReport, kept_of
+from strongroom.errors import ConfigError, PeerError
+from strongroom.sealed.digests import Digests
+
+
+class Resealing(Migration):
+    """Seals one bucket anew. ``sealed`` of its report counts what is under its policy already.
+
+    Attributes:
+        keyless: why keys of objects that were left are not available.
+    """
+
+    def __init__(  # noqa: PLR0913 - what there is to know
+        self,
+        backing: Backing,
+        bucket: str,
+        *,
+        buffered_bytes: int,
+        dry_run: bool,
+        everything: bool = False,
+        progress: Callable[[MigrationReport], None] = lambda _: None,
+    ) -> None:
+        """Take the bucket.
+
+        Args:
+            backing: store, policies and keys.
+            bucket: which.
+            buffered_bytes: up to which size plaintexts are read before they are sent on.
+            dry_run: whether nothing is written.
+            everything: whether what is under its policy already is sealed anew, too: where a keyring was lost.
+            progress: told after each object.
+        """
+        super().__init__(backing, bucket, buffered_bytes=buffered_bytes, dry_run=dry_run, progress=progress)
+        self._everything = everything
+        self._multipart = MultipartReader(backing.store, backing.finder)
+        self._reader = SourceReader(
+            backing.store,
+            backing.policies,
+            backing.finder,
+            self._multipart,
+            hidden_bucket=backing.system_bucket.name,
+        )
+        self.keyless: list[KeyNotAvailableError] = []
+
+    async def _seal(self, name: Name) -> None:
+        """Seal one object anew if it is under another policy.
+
+        Raises:
+            StrongroomError: it cannot be, or was changed meanwhile.
+        """
+        policy = self._backing.policies.require(name.bucket, name.key)
+        if policy.mode is Mode.PASSTHROUGH:
+            msg = f"policy {policy.name} passes this name through"
+            raise ConfigError(msg)
+        try:
+            found = await self._backing.finder.look(name, policy)
+        except KeyNotAvailableError as error:
+            self.keyless.append(error)
+            self.report.left[name.key] = error.message
+            return
+        if isinstance(found, Plaintext):
+            msg = "it is plaintext, which strongroom s3 seal-bucket seals"
+            raise ConfigError(msg)
+        if found.segment.header.policy == policy.name and not self._everything:
+            self.report.sealed += 1
+            return
+        source = await self._source(name, found)
+        if not self._dry_run:
+            headers = kept_of(answer_headers(found.store_headers)) | await self._tags(name)
+            await self._writer.write(
+                name, policy, headers | {"if-match": f'"{found.store_etag}"'}, await self._plain(source, found, policy)
+            )
+        self.report.done += 1
+
+    async def _source(self, name: Name, found: Found) -> Source:
+        """Return what is read.
+
+        Raises:
+            PeerError: it cannot be put in one piece.
+            StrongroomError: it is damaged, or the store refuses.
+        """
+        if found.attributes.metadata is not None:
+            msg = "its user metadata is sealed; copy it onto itself through the proxy"
+            raise PeerError(msg)
+        size = found.segment.header.plaintext_bytes
+        if found.is_multipart:
+            size = (await self._multipart.manifest(name, found))[1].plaintext_bytes
+        if size > MAX_WHOLE_BYTES:
+            msg = f"{size} bytes are more than one request can store; copy it through the proxy in parts"
+            raise PeerError(msg)
+        return Source(name, found, size, "")
+
+    async def _plain(self, source: Source, found: Found, policy: Policy) -> Plain:
+        """Return the plaintext, with the checksum that it had and the MD5 if ETags are that."""
+        checksum = None if found.is_multipart else (await self._backing.finder.digests(source.name, found)).checksum
+        md5 = hashlib.md5(usedforsecurity=False) if policy.etag is EtagMode.MD5 else None
+
+        async def pieces() -> AsyncIterator[memoryview]:
+            async for piece in self._reader.pieces(source, 0, source.plaintext_bytes - 1):
+                if md5 is not None:
+                    md5.update(piece)
+                yield piece
+
+        return Plain(source.plaintext_bytes, pieces(), lambda: Digests(md5.digest() if md5 else None, checksum))
