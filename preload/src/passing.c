@@ -41,10 +41,10 @@ bool passing_concerns(const struct state *state, char *const *list) {
 }
 
 /* Whether the program is making a launch of its own: it hands over a region that is not ours. */
-static bool is_launch(char *const *list) {
+static bool is_launch(const struct state *state, char *const *list) {
     const char *text = environment_value(list, REGION_VARIABLE);
     struct handover handover;
-    return text != NULL && handover_parse(text, &handover);
+    return text != NULL && handover_parse(text, &handover) && handover.fd != state->left_descriptor;
 }
 
 /* Makes the region that holds the secrets of the list; returns its descriptor or a negative errno value. */
@@ -162,7 +162,7 @@ long passing_call(const struct target *target, char *const *list, passing_functi
         call(context, &command);
         return 0;
     }
-    bool launch = is_launch(list);
+    bool launch = is_launch(state, list);
     long delivery = launch ? DELIVERY_NONE : choose(state, target);
     if (delivery < 0) {
         return delivery;

@@ -110,7 +110,9 @@ static void load_region(char *text) {
     if (live_has_room(&state.region)) {
         state.live = handover_watch(&handover, length);
     }
-    if (!leaves_descriptor(policy_entry)) {
+    if (leaves_descriptor(policy_entry)) {
+        state.left_descriptor = handover.fd;
+    } else {
         handover_retire(&handover, text);
     }
 

@@ -30,6 +30,7 @@ struct state {
     const char *policy;     /* its value, or NULL */
     char *padding_entry;    /* `STRONGROOM_PADDING=...` for a child, or NULL */
     enum rung rung;
+    int left_descriptor;    /* the region's, which stays open for what is started by raw system calls; 0: closed */
     struct libc libc;
     char *(*glibc_getenv)(const char *); /* NULL where the libc is not glibc */
     uint64_t name_filter[NAME_FILTER_WORDS]; /* one bit per pair of first bytes of the names in the region */

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.preload.launch import KEY, NATIVE, PASSWORD, Launcher, Programs
+from tests.preload.launch import KEY, NATIVE, PASSWORD, Build, Launcher, Programs
 from tests.preload.test_children import assert_ok
 
 # What a release build leaves out: symbols, debug information, and the note that Go's tools tell its programs by.
@@ -35,3 +35,28 @@ def test_child_of_a_go_program_does_not_show_the_secret(
     # No longer than what execve takes for one variable, which it is until the child's library has wiped it.
     secrets = {"DB_PASSWORD": PASSWORD, "API_KEY": KEY}
     assert_ok(launcher.run([program, programs.build("own_environ")], secrets=secrets))
+
+
+@pytest.fixture(scope="module")
+def starter_in_c(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Go program that starts others by its C library."""
+    program = tmp_path_factory.mktemp("go") / "starter_in_c"
+    environ = {**os.environ, "CGO_ENABLED": "1", "GO111MODULE": "off", "GOFLAGS": "-trimpath"}
+    source = NATIVE / "starter_in_c.go"
+    subprocess.run(["go", "build", "-o", program, source], check=True, env=environ, timeout=300)
+    return program
+
+
+@pytest.mark.parametrize("call", ["system", "popen", "posix_spawn", "execv"])
+def test_child_by_the_c_library_of_a_go_program_has_the_secrets(
+    launcher: Launcher, programs: Programs, starter_in_c: Path, call: str
+) -> None:
+    # The region of the parent is still named in its environment, for what Go itself starts.
+    assert_ok(launcher.run([starter_in_c, call, programs.build("own_environ")]))
+
+
+@pytest.mark.parametrize("call", ["system", "posix_spawn", "execv"])
+def test_static_child_by_the_c_library_of_a_go_program_has_the_secrets(
+    launcher: Launcher, build: Build, starter_in_c: Path, call: str
+) -> None:
+    assert_ok(launcher.run([starter_in_c, call, build("own_environ", "gcc", "-static")]))
