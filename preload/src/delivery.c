@@ -26,14 +26,17 @@ static long choose_for_shell(const struct state *state, const struct target *tar
     return program.kind != PROGRAM_NONE && ignores_library(state, &program) ? DELIVERY_SHELL : DELIVERY_LIBRARY;
 }
 
-/* Whether the process that posix_spawn() makes may find another program than the one that was looked at. */
+/* Whether the process that posix_spawn() makes may find another program than the one that was looked at, or than none. */
 static bool may_differ(const struct target *target, const char *search_path, const struct program *program) {
-    bool moves = program->may_move || (target_is_searched(target) && target_search_moves(search_path));
+    bool moves = program == NULL || program->may_move || (target_is_searched(target) && target_search_moves(search_path));
     return (target->acts && moves) || (target->resets_ids && program_ids_differ());
 }
 
 long delivery_choose(const struct state *state, const struct target *target, const char *search_path,
                      const char *path) {
+    if (path == NULL) { /* the libc will find nothing, either */
+        return may_differ(target, search_path, NULL) ? DELIVERY_LOOK : DELIVERY_LIBRARY;
+    }
     struct program program;
     long result = program_look(target->directory, target_is_descriptor(target) ? "" : path, &program);
     if (result < 0) {

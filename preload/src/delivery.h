@@ -17,9 +17,10 @@ enum delivery {
     DELIVERY_NONE,    /* the kernel raises its privileges: it gets no secrets */
 };
 
-/* Looks at the program. `path` is what target_resolve() made of `target` and `search_path`. Returns one of the above, or a negative errno
- * value: that of exec where it would fail and the library is not to try it, for once the tracer is executed the caller
- * could not be told; or that of what kept it from looking. No allocation; safe between vfork and exec. */
+/* Looks at the program. `path` is what target_resolve() made of `target` and `search_path`, or NULL where it found nothing.
+ * Returns one of the above, or a negative errno value: that of exec where it would fail and the library is not to try it, for
+ * once the tracer is executed the caller could not be told; or that of what kept it from looking. No allocation; safe
+ * between vfork and exec. */
 long delivery_choose(const struct state *state, const struct target *target, const char *search_path,
                      const char *path);
 

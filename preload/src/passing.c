@@ -91,12 +91,20 @@ static long make_region(const struct passing *passing) {
     return handover_finish(&shared);
 }
 
+/* Where the libc looks for a program: what is found here is what it will find (execvpe() in both libcs). */
+static const char *search_path_of(const struct state *state) {
+    const char *path = environment_value(environment_now(), "PATH");
+    return path != NULL ? path : state->libc.gnu_version != NULL ? "/bin:/usr/bin" : "/usr/local/bin:/bin:/usr/bin";
+}
+
 /* Calls with strongroom-tracer in the place of the program. Not inlined, so that its page of stack is taken only where it
  * is needed. */
 __attribute__((noinline)) static long call_by_tracer(struct passing *passing) {
     char path[TARGET_PATH_BYTES];
-    const char *search_path = environment_value(environment_now(), "PATH");
-    target_resolve(passing->target, search_path, path);
+    const char *search_path = search_path_of(passing->state);
+    if (!target_resolve(passing->target, search_path, path) && passing->delivery != DELIVERY_LOOK) {
+        return -ENOENT; /* since it was looked at */
+    }
     const struct tracer_call call = {
         .state = passing->state,
         .target = passing->target,
@@ -139,10 +147,12 @@ static long call_with_region(struct passing *passing) {
  * stack is given back before the working memory is taken. */
 __attribute__((noinline)) static long choose(const struct state *state, const struct target *target) {
     char path[TARGET_PATH_BYTES];
-    const char *search_path = environment_value(environment_now(), "PATH");
-    target_resolve(target, search_path, path);
-    return children_policy_allows(state->policy, path) ? delivery_choose(state, target, search_path, path)
-                                                       : DELIVERY_NONE;
+    const char *search_path = search_path_of(state);
+    bool found = target_resolve(target, search_path, path);
+    if (!children_policy_allows(state->policy, path)) {
+        return DELIVERY_NONE;
+    }
+    return delivery_choose(state, target, search_path, found ? path : NULL);
 }
 
 /* Cuts the working memory at `block` into its parts: pointers, marks, strings. */

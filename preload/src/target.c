@@ -6,10 +6,6 @@
 #include "bytes.h"
 #include "syscalls.h"
 
-/* What both libcs search together when PATH is not set. Only the kind of program depends on it here; the search that
- * counts is the libc's. */
-static const char DEFAULT_SEARCH_PATH[] = "/usr/local/bin:/bin:/usr/bin";
-
 static const char DESCRIPTOR_LINK[] = "/proc/self/fd/";
 
 enum { EXECUTE = 1 }; /* X_OK */
@@ -23,13 +19,12 @@ static bool has_slash(const char *text) {
     return false;
 }
 
-/* Copies as much as fits. */
-static void copy_text(char *to, const char *from) {
+/* Copies as much as fits; returns whether that was all. */
+static bool copy_text(char *to, const char *from) {
     size_t length = text_length(from);
-    if (length >= TARGET_PATH_BYTES) {
-        length = TARGET_PATH_BYTES - 1;
-    }
-    bytes_copy(to, from, length)[0] = '\0';
+    bool fits = length < TARGET_PATH_BYTES;
+    bytes_copy(to, from, fits ? length : TARGET_PATH_BYTES - 1)[0] = '\0';
+    return fits;
 }
 
 static bool is_executable_file(const char *path) {
@@ -74,8 +69,7 @@ bool target_is_searched(const struct target *target) {
 }
 
 bool target_search_moves(const char *search_path) {
-    const char *at = search_path == NULL ? DEFAULT_SEARCH_PATH : search_path;
-    for (;; at++) {
+    for (const char *at = search_path;; at++) {
         if (*at != '/' || text_starts_with(at, "/proc/") || text_starts_with(at, "/dev/")) {
             return true;
         }
@@ -88,15 +82,14 @@ bool target_search_moves(const char *search_path) {
     }
 }
 
-void target_resolve(const struct target *target, const char *search_path, char *path) {
+bool target_resolve(const struct target *target, const char *search_path, char *path) {
     if (target_is_descriptor(target)) {
         descriptor_path(target->directory, path);
-        return;
+        return true;
     }
-    if (target_is_searched(target)) {
-        if (search_in(search_path == NULL ? DEFAULT_SEARCH_PATH : search_path, target->path, path)) {
-            return;
-        }
+    bool searched = target_is_searched(target);
+    if (searched && search_in(search_path, target->path, path)) {
+        return true;
     }
-    copy_text(path, target->path);
+    return copy_text(path, target->path) && !searched;
 }

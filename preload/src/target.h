@@ -29,9 +29,10 @@ bool target_is_searched(const struct target *target);
 /* Whether one of these directories is another one in another working directory or process. */
 bool target_search_moves(const char *search_path);
 
-/* Writes the path of the program into `path`, of TARGET_PATH_BYTES: found in `search_path` (the PATH of this process,
- * or NULL) when it is to be searched, else as named; for a descriptor, what /proc says it is. A program that cannot be
- * found keeps its name. No allocation; safe between vfork and exec. */
-void target_resolve(const struct target *target, const char *search_path, char *path);
+/* Writes the path of the program into `path`, of TARGET_PATH_BYTES: found in `search_path` when it is to be
+ * searched, else as named; for a descriptor, what /proc says it is. Returns false when it is searched for and not found, or
+ * its path is too long: what is in `path` then may lead to another program, as a name does in the working directory. No
+ * allocation; safe between vfork and exec. */
+bool target_resolve(const struct target *target, const char *search_path, char *path);
 
 #endif

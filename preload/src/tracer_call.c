@@ -183,7 +183,7 @@ static long call_to_look(const struct tracer_call *tracer_call, const char *trac
         if (fd >= 0) {
             text_number(descriptor, (unsigned)fd);
         }
-        bool searched = target_is_searched(target) && tracer_call->search_path != NULL;
+        bool searched = target_is_searched(target);
         struct words words = {memory};
         add(&words, tracer_name);
         add(&words, searched ? SEARCH_WORD : LOOK_WORD);

@@ -180,6 +180,7 @@ def targets(tmp_path_factory: pytest.TempPathFactory, both: Both) -> Path:
     script("third/tool", f'#!/bin/sh\nexec {both.report} third "$@"\n')
     script("first/only-here", "#!/bin/sh\n", stat.S_IRUSR)
     script("third/plain-text", f'exec {both.report} plain "$@"\n')
+    (folder / "third" / "static-here").symlink_to(both.static_report)
     return folder
 
 
@@ -212,6 +213,8 @@ def test_targets_of_every_sort(both: Both, targets: Path, kind: str) -> None:
     for target in TARGETS:
         both.same(kind, targets / target, ["argument zero", "one"], directory=targets)
         both.same(kind, target, ["argument zero", "one"], directory=targets, path=str(targets))
+    # What is left of it at PATH_MAX would lead to a program.
+    both.same(kind, f"{both.static_report!s:/>4095}x", ["argument zero"], directory=targets)
     both.same(kind, "", ["argument zero"], directory=targets)
 
 
@@ -242,7 +245,7 @@ def test_search_on_path(both: Both, targets: Path, kind: str) -> None:
         "-",
     ]
     for path in paths:
-        for name in ("tool", "only-here", "plain-text", "nonexistent", "printenv"):
+        for name in ("tool", "only-here", "static-here", "plain-text", "nonexistent", "printenv"):
             for directory in (targets, targets / "third"):
                 # The list begins with a PATH of its own: it must not be searched.
                 entries = [f"PATH={third}", "DB_PASSWORD=s3cret"] if kind == "execvpe" else ["@"]

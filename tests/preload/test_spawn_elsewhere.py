@@ -1,6 +1,7 @@
 """posix_spawn() with actions that change what a name leads to in the child: it has its secrets all the same."""
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
@@ -78,6 +79,11 @@ def move(request: pytest.FixtureRequest, there: Path) -> str:
 
 def assert_served(result: subprocess.CompletedProcess[bytes]) -> None:
     assert (result.returncode, result.stdout, result.stderr) == (0, SECRET, b"")
+
+
+def looked_in(trace: Path) -> set[str]:
+    """Return the directories in which a program called ``missing`` was looked for."""
+    return set(re.findall(r'"(/[^"]*)/missing"', trace.read_text()))
 
 
 class TestAnotherDirectory:
@@ -166,6 +172,28 @@ class TestAnotherDirectory:
         place("program", "gcc", "-static")
         for name in ("./program", build("print", "gcc")):
             assert_served(caller.spawn("posix_spawn", move, name, "DB_PASSWORD", before=before))
+
+
+    @pytest.mark.parametrize("options", [("gcc",), ("gcc", "-static")], ids=str)
+    @pytest.mark.parametrize("before", [[], ["env", "-u", "PATH"]], ids=str)
+    def test_name_that_is_not_on_path_is_not_that_of_a_file_there(  # noqa: PLR0913 - fixtures
+        self, caller: Caller, place: Place, move: str, options: Sequence[str], before: Sequence[str]
+    ) -> None:
+        place("program", *options)
+        result = caller.spawn("posix_spawnp", move, "program", "DB_PASSWORD", before=before)
+        assert (result.stdout, result.stderr) == (NOT_FOUND, b"")
+
+    def test_without_path_is_searched_for_where_the_libc_does(self, caller: Caller, tmp_path: Path) -> None:
+        # What is found elsewhere is not what is executed, and may be what a policy allows.
+        trace = tmp_path / "trace"
+        before = ["env", "-u", "PATH", "strace", "-f", "-qq", "-e", "trace=execve,faccessat", "-o", str(trace)]
+        command = [*before, str(caller.program), "posix_spawnp", "none", "missing"]
+        subprocess.run(["/usr/bin/env", *command[1:3], shutil.which("strace") or "", *command[4:]], check=False)
+        places = looked_in(trace)
+        caller.spawn("posix_spawnp", "none", "missing", before=before)
+
+        assert places
+        assert looked_in(trace) == places
 
 
 class TestOtherDescriptors:

@@ -120,7 +120,10 @@ void look(char *const *words, char *const *envp, struct start *start) {
     sys_fcntl(reporter, F_SETFD, FD_CLOEXEC);
     struct target target = {.directory = AT_FDCWD, .path = path, .search = text_equal(words[FORM], SEARCH_WORD)};
     if (target.search) {
-        target_resolve(&target, words[DIRECTORIES], found);
+        if (!target_resolve(&target, words[DIRECTORIES], found)) {
+            report(reporter, -ENOENT);
+            sys_exit_group(NOT_FOUND);
+        }
         path = found;
     }
     *start = (struct start){parse_descriptor(words[DESCRIPTOR]), path, words + NAME + 1, envp};
