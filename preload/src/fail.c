@@ -1,6 +1,7 @@
 #include "fail.h"
 
 #include "bytes.h"
+#include "quiet_write.h"
 #include "syscalls.h"
 
 enum { STANDARD_ERROR = 2, LINE_BYTES = 640, SUBJECT_BYTES = 200 };
@@ -51,7 +52,7 @@ static void say_line(const char *subject, const char *reason, const char *detail
     at = append(at, end, reason);
     at = append(at, end, detail);
     *at++ = '\n';
-    sys_write(STANDARD_ERROR, line, (size_t)(at - line));
+    quiet_write(STANDARD_ERROR, line, (size_t)(at - line)); /* a program that goes on is not to end for want of a reader */
 }
 
 __attribute__((noreturn)) static void end_with_line(const char *subject, const char *reason, const char *detail) {

@@ -15,6 +15,8 @@ struct command {
     const char *path;   /* NULL: what the caller named, with its arguments */
     char *const *argv;
     char *const *list;  /* the environment */
+    int *process;       /* NULL, or where a descriptor of the new process goes (pidfd_open(2)), which the caller closes; or
+                           a negative errno value: that of pidfd_open(), -ECHILD where there is no new process */
 };
 
 typedef void passing_function(void *context, const struct command *command);

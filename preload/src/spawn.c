@@ -12,9 +12,12 @@
 #include "passing.h"
 #include "syscalls.h"
 
-/* Since Linux 5.4; kernel headers of older build hosts do not have it. */
+/* Since Linux 5.4 and 5.3; kernel headers of older build hosts do not have them. */
 #ifndef P_PIDFD
 #define P_PIDFD 3
+#endif
+#ifndef __NR_pidfd_open
+#define __NR_pidfd_open 434
 #endif
 
 EXPORT int posix_spawn(int *pid, const char *path, const void *actions, const void *attributes, char *const argv[],
@@ -56,6 +59,15 @@ static spawn_function *function_of(const struct libc *libc, enum handle handle, 
     return search ? libc->posix_spawnp : libc->posix_spawn;
 }
 
+/* What `process` of struct command is to hold. */
+static int process_of(const struct request *request) {
+    if (request->result != 0) {
+        return -ECHILD;
+    }
+    return (int)(request->handle == HANDLE_PIDFD ? sys_fcntl(*request->child, F_DUPFD_CLOEXEC, 0)
+                                                 : SYSCALL2(__NR_pidfd_open, *request->child, 0));
+}
+
 static void run(void *context, const struct command *command) {
     struct request *request = context;
     const struct state *state = state_load(NULL);
@@ -68,6 +80,9 @@ static void run(void *context, const struct command *command) {
                                     : spawn(request->child, named ? request->target.path : command->path,
                                             request->actions, request->attributes,
                                             named ? request->target.argv : command->argv, command->list);
+    if (command->process != NULL) {
+        *command->process = process_of(request);
+    }
 }
 
 /* Waits for a child that the caller is not to know of; it has ended, or is about to. */

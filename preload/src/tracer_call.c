@@ -97,8 +97,8 @@ static char *const *arguments_of(const struct target *target) {
 }
 
 static void make_call(const struct tracer_call *tracer_call, const char *tracer, char **words, passing_function *call,
-                      void *context) {
-    const struct command command = {.path = tracer, .argv = words, .list = tracer_call->list};
+                      void *context, int *process) {
+    const struct command command = {.path = tracer, .argv = words, .list = tracer_call->list, .process = process};
     call(context, &command);
 }
 
@@ -122,7 +122,7 @@ static long call_for_program(const struct tracer_call *tracer_call, const char *
     add(&words, descriptor);
     add(&words, tracer_call->path);
     add_arguments(&words, arguments_of(target));
-    make_call(tracer_call, tracer, memory, call, context);
+    make_call(tracer_call, tracer, memory, call, context, NULL);
     if (fd >= 0) {
         sys_close((int)fd);
     }
@@ -140,21 +140,22 @@ static long call_for_shell(const struct tracer_call *tracer_call, const char *tr
     add(&words, shell);
     add(&words, tracer_call->path);
     add_arguments(&words, argv + (*argv == NULL ? 0 : 1));
-    make_call(tracer_call, tracer, memory, call, context);
+    make_call(tracer_call, tracer, memory, call, context, NULL);
     return 0;
 }
 
-/* What the tracer reports: 0, or a negative errno value. Another child that another thread starts at this moment may hold
- * the other end open, hence the deadline; a tracer that ended without a word counts as a program that started and ended. */
-static long read_report(int fd) {
-    struct __kernel_timespec left = {LOOK_S, 0};
-    struct pollfd poll = {.fd = fd, .events = POLLIN};
-    long result;
-    do {
-        result = SYSCALL5(__NR_ppoll, &poll, 1, &left, NULL, 0); /* which counts `left` down */
-    } while (result == -EINTR);
+/* What the tracer reports: 0, or a negative errno value. One that ended without a word counts as a program that started and
+ * ended. Another child that another thread starts at this moment may hold the other end open, so `process`, as struct
+ * command tells, is looked at, too. */
+static long read_report(int fd, int process) {
+    struct __kernel_timespec left = {LOOK_S, 0}; /* counted down by the call */
+    struct pollfd polled[] = {{.fd = fd, .events = POLLIN}, {.fd = process, .events = POLLIN}}; /* but for one below 0 */
+    long result = process == -ECHILD || process == -ESRCH ? 0 : -EINTR; /* there is none, or none any more */
+    while (result == -EINTR) {
+        result = SYSCALL5(__NR_ppoll, polled, sizeof polled / sizeof polled[0], &left, NULL, 0);
+    }
     int report = 0;
-    if (result != 1 || sys_read(fd, &report, sizeof report) != sizeof report || report > 0) {
+    if (sys_read(fd, &report, sizeof report) != sizeof report || report > 0) { /* this does not wait */
         return 0;
     }
     return report;
@@ -165,7 +166,7 @@ static long call_to_look(const struct tracer_call *tracer_call, const char *trac
                          void *context) {
     const struct target *target = tracer_call->target;
     int ends[2];
-    long result = SYSCALL2(__NR_pipe2, ends, O_CLOEXEC);
+    long result = SYSCALL2(__NR_pipe2, ends, O_CLOEXEC | O_NONBLOCK);
     if (result < 0) {
         return result;
     }
@@ -192,10 +193,14 @@ static long call_to_look(const struct tracer_call *tracer_call, const char *trac
         add(&words, searched ? tracer_call->search_path : nothing);
         add(&words, target->path);
         add_arguments(&words, arguments_of(target));
-        make_call(tracer_call, tracer, memory, call, context);
+        int process = -ECHILD;
+        make_call(tracer_call, tracer, memory, call, context, &process);
         sys_close((int)report);
         report = -1;
-        result = read_report(ends[0]);
+        result = read_report(ends[0], process);
+        if (process >= 0) {
+            sys_close(process);
+        }
     }
     if (report >= 0) {
         sys_close((int)report);

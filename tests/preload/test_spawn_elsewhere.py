@@ -173,10 +173,9 @@ class TestAnotherDirectory:
         for name in ("./program", build("print", "gcc")):
             assert_served(caller.spawn("posix_spawn", move, name, "DB_PASSWORD", before=before))
 
-
     @pytest.mark.parametrize("options", [("gcc",), ("gcc", "-static")], ids=str)
     @pytest.mark.parametrize("before", [[], ["env", "-u", "PATH"]], ids=str)
-    def test_name_that_is_not_on_path_is_not_that_of_a_file_there(  # noqa: PLR0913 - fixtures
+    def test_name_that_is_not_on_path_is_not_that_of_a_file_there(
         self, caller: Caller, place: Place, move: str, options: Sequence[str], before: Sequence[str]
     ) -> None:
         place("program", *options)
@@ -270,3 +269,44 @@ class TestErrors:
 
         assert (result.returncode, result.stdout) == (120, b"")
         assert b"seccomp profile" in result.stderr
+
+
+class TestReport:
+    """The new process reports what it has found; neither side depends on the other one being there."""
+
+    @pytest.mark.parametrize(("outcome", "told"), [("fails", b"Resource temporarily unavailable\n"), ("ends", b"")])
+    def test_is_not_waited_for_where_nobody_will_report(
+        self, launcher: Launcher, there: Path, tmp_path: Path, outcome: str, told: bytes
+    ) -> None:
+        programs = Programs("glibc", tmp_path)
+        libc = programs.build_library("spawn_beside_holder")
+        program = programs.build("spawn_elsewhere", "-Wl,--no-as-needed", libc, f"-Wl,-rpath,{libc.parent}")
+        trace = tmp_path / "trace"
+        before = ["strace", "-f", "-qq", "-e", "trace=ppoll", "-o", str(trace)]
+        caller = Caller(launcher, program)
+        result = caller.spawn("posix_spawn", f"chdir:{there}", "./program", before=before, extra={"SPAWN": outcome})
+
+        assert (result.returncode, result.stdout, result.stderr) == (1, told, b"")
+        assert "Timeout" not in trace.read_text()
+
+    @pytest.mark.parametrize("options", [("gcc",), ("gcc", "-static")], ids=str)
+    def test_program_starts_where_nobody_listens_any_more(
+        self, launcher: Launcher, build: Build, options: Sequence[str]
+    ) -> None:
+        reader, writer = os.pipe()
+        os.close(reader)
+        tracer = Path(launcher.library).with_name("strongroom-tracer")
+        words: list[str | Path] = [
+            tracer,
+            "look",
+            str(writer),
+            "-",
+            "-",
+            build("print", *options),
+            "print",
+            "DB_PASSWORD",
+        ]
+        try:
+            assert_served(launcher.run(words, also=[writer]))
+        finally:
+            os.close(writer)
