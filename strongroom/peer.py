@@ -17,6 +17,9 @@ from strongroom.authorities import Authorities
 from strongroom.errors import DeniedError
 from strongroom.identity import SpiffeId, identity_of
 
+MALFORMED = (x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
+"""What reading extensions raises beside ValueError."""
+
 
 @dataclass(frozen=True)
 class Peer:
@@ -67,7 +70,7 @@ def _require_leaf(certificate: x509.Certificate) -> None:
     try:
         constraints = extension_of(certificate, x509.BasicConstraints)
         usage = extension_of(certificate, x509.KeyUsage)
-    except (ValueError, x509.DuplicateExtension) as error:
+    except (ValueError, *MALFORMED) as error:
         msg = "the extensions of the client certificate are malformed"
         raise DeniedError(msg, hint="issue a certificate for the workload anew") from error
     if (constraints and constraints.ca) or (usage and (usage.key_cert_sign or usage.crl_sign)):
@@ -79,7 +82,7 @@ def extension_of(certificate: x509.Certificate, kind: Any) -> Any:  # noqa: ANN4
     """Return an extension of a certificate, None where it has none.
 
     Raises:
-        ValueError, x509.DuplicateExtension: its extensions are malformed.
+        ValueError, *MALFORMED: its extensions are malformed.
     """
     try:
         return certificate.extensions.get_extension_for_class(kind).value

@@ -11,7 +11,7 @@ from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from strongroom.logs import log_event
-from strongroom.peer import extension_of
+from strongroom.peer import MALFORMED, extension_of
 
 _log = logging.getLogger(__name__)
 _DAY_S = 86_400
@@ -110,7 +110,7 @@ def _faults(certificate: x509.Certificate) -> list[str]:
     try:
         names = extension_of(certificate, x509.SubjectAlternativeName)
         usage = extension_of(certificate, x509.ExtendedKeyUsage)
-    except (ValueError, x509.DuplicateExtension):
+    except (ValueError, *MALFORMED):
         return ["its extensions are malformed"]
     kinds = (x509.DNSName, x509.IPAddress)
     if not any(isinstance(name, kinds) for name in names or ()):

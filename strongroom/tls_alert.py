@@ -17,6 +17,7 @@ from typing import Final
 from cryptography import x509
 
 from strongroom.logs import LogValue, log_event
+from strongroom.peer import MALFORMED
 
 _log = logging.getLogger(__name__)
 
@@ -101,7 +102,7 @@ def claims_in(message: bytes) -> dict[str, LogValue]:
         }
     except (IndexError, ValueError):
         return {}
-    with contextlib.suppress(ValueError, x509.ExtensionNotFound, x509.DuplicateExtension):
+    with contextlib.suppress(ValueError, x509.ExtensionNotFound, *MALFORMED):
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         claims["claimed_names"] = ", ".join(_cut(str(name.value)) for name in list(names)[:_MAX_NAMES])
     return claims

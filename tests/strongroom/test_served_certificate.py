@@ -2,6 +2,7 @@
 
 import datetime as dt
 import logging
+import ssl
 from pathlib import Path
 
 import pytest
@@ -9,9 +10,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cli.dev.authority import Authority
 from strongroom.served_certificate import EndWatch, ServedCertificate, read_served, warn_of_faults
+from strongroom.tls_alert import claims_in
 from strongroom.tls_reload import ReloadingServerContext
 
 DAY_S = 86_400.0
@@ -86,6 +90,9 @@ HOST = x509.SubjectAlternativeName([x509.DNSName("bridge.example.org")])
 IDENTITY = x509.SubjectAlternativeName([x509.UniformResourceIdentifier("spiffe://example.org/bridge")])
 SERVER = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])
 CLIENT = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])
+# A name of a kind that nothing here reads (x400Address), and no names at all.
+ODD = x509.UnrecognizedExtension(x509.SubjectAlternativeName.oid, b"\x30\x02\xa3\x00")
+BROKEN = x509.UnrecognizedExtension(x509.SubjectAlternativeName.oid, b"\x30\x7f")
 BOTH = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH])
 
 
@@ -99,6 +106,8 @@ BOTH = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageO
         ((IDENTITY, SERVER), ["subjectAltName"]),
         ((HOST, CLIENT), ["serverAuth"]),
         ((CLIENT,), ["subjectAltName", "serverAuth"]),
+        ((ODD,), ["malformed"]),
+        ((BROKEN,), ["malformed"]),
     ],
 )
 def test_what_clients_will_refuse_is_said_by_name(
@@ -141,3 +150,15 @@ def issue_root(age: dt.timedelta, *, ends: dt.timedelta) -> bytes:
     builder = builder.serial_number(1).not_valid_before(now - age).not_valid_after(now + ends)
     builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
     return builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
+
+@pytest.mark.parametrize("extension", [ODD, BROKEN])
+def test_a_stranger_with_odd_names_is_told_of_by_the_rest(extension: x509.ExtensionType) -> None:
+    der = ssl.PEM_cert_to_DER_cert(issue(extension).decode())
+    claims = claims_in(bytes(5) + bytes(3) + len(der).to_bytes(3) + der)
+    assert claims.keys() == {"claimed_subject", "claimed_not_before", "claimed_not_after"}
+
+
+@given(st.binary(max_size=300))
+def test_any_message_at_all_claims_nothing(message: bytes) -> None:
+    assert claims_in(message) == {}
