@@ -14,6 +14,8 @@ COMPLETE_EMPTY: Instead = frozenset(((404, "NoSuchUpload"), (400, code)) for cod
 # COMPLETE-ORDER
 WRONG_PARTS = ("InvalidPart", "InvalidPartOrder", "EntityTooSmall")
 COMPLETE_ORDER: Instead = frozenset(((400, one), (400, other)) for one, other in permutations(WRONG_PARTS, 2))
+# COMPLETE-EMPTY-PART
+COMPLETE_EMPTY_PART: Instead = frozenset({((400, "InvalidPart"), (400, "EntityTooSmall"))})
 PART_SIZES = (0, 1, CHUNK, LEAST - 1, LEAST, LEAST + 1)
 
 
@@ -23,6 +25,7 @@ class MultipartOperations(Operations):
     Attributes:
         uploads: keys of those that are open, by a number that both sides share.
         parts: numbers of their parts.
+        empty: of these, those without content, by upload and part number.
         replaced: uploads with a part that was uploaded twice.
     """
 
@@ -30,6 +33,7 @@ class MultipartOperations(Operations):
         super().__init__()
         self.uploads: dict[int, str] = {}
         self.parts: dict[int, set[int]] = {}
+        self.empty: set[tuple[int, int]] = set()
         self.replaced: set[int] = set()
 
     @rule(key=keys, more=headers)
@@ -54,12 +58,13 @@ class MultipartOperations(Operations):
 
         wish = {"Key": self.uploads[number], "PartNumber": part, "Body": body_of(size, seed)}
         if self.pair.call("upload_part", lambda side: wish | {"UploadId": side.uploads[number]}, view):
-            self._took(number, part)
+            self._took(number, part, size)
 
-    def _took(self, number: int, part: int) -> None:
+    def _took(self, number: int, part: int, size: int) -> None:
         if part in self.parts[number]:
             self.replaced.add(number)
         self.parts[number].add(part)
+        (self.empty.discard if size else self.empty.add)((number, part))
 
     @precondition(lambda self: self.uploads)
     @rule(data=st.data(), source=keys, part=st.integers(1, 3), asked=st.sampled_from((None, (0, 0), (10, 99))))
@@ -76,7 +81,8 @@ class MultipartOperations(Operations):
             side.parts[number, part] = answer["CopyPartResult"]["ETag"]
 
         if self.pair.call("upload_part_copy", parameters, view):
-            self._took(number, part)
+            copied = self.pair.proxy.call("head_object", Key=self.key(source))[2]
+            self._took(number, part, copied["ContentLength"])  # a range of nothing is refused
 
     @precondition(lambda self: self.uploads)
     @rule(data=st.data(), size=st.sampled_from((None, 1, 2)))
@@ -128,6 +134,8 @@ class MultipartOperations(Operations):
         instead = NO_INSTEAD if self.parts[number] else COMPLETE_EMPTY
         if how in {"reversed", "wrong etag", "unknown"}:
             instead |= COMPLETE_ORDER
+        if any((number, part) in self.empty for part in chosen[:-1]):
+            instead |= COMPLETE_EMPTY_PART
         if self.pair.call("complete_multipart_upload", parameters, view, instead=instead):
             del self.uploads[number]
             self.pair.call("get_object", lambda _: {"Key": name}, object_view)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule, run_state_machine_as_test
@@ -130,6 +131,20 @@ def test_random_operations_with_versions(bare: Any, md5_s3: Any) -> None:
     enabled = {"VersioningConfiguration": {"Status": "Enabled"}}
     assert Machine.pair.call("put_bucket_versioning", lambda _: enabled)
     _run(Machine, EXAMPLES // 2)
+
+
+def test_an_empty_part_before_others_is_too_small_and_to_the_store_no_part_at_all(bare: Any, s3: Any) -> None:
+    for side, code in ((bare, "InvalidPart"), (s3, "EntityTooSmall")):
+        wish = {"Bucket": f"empty-part-{code.lower()}", "Key": "a"}
+        side.create_bucket(Bucket=wish["Bucket"])
+        upload = wish | {"UploadId": side.create_multipart_upload(**wish)["UploadId"]}
+        parts = [
+            {"PartNumber": number, "ETag": side.upload_part(**upload, PartNumber=number, Body=body)["ETag"]}
+            for number, body in ((1, b""), (2, b"x"))
+        ]
+        with pytest.raises(ClientError, match=code):
+            side.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts})
+        assert side.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts[:1]})  # the last may be empty
 
 
 def test_every_exemption_is_a_line_of_the_document() -> None:
