@@ -19,7 +19,7 @@ from s3proxy.store.client import Store, StoreRequest, read_all
 from s3proxy.store.connections import READ_BYTES, StoreAnswer
 from s3proxy.store.errors import store_error
 from s3proxy.store.slash_keys import shown_answer
-from strongroom.errors import StrongroomError
+from strongroom.errors import PeerError, StrongroomError
 
 _CHECKSUM = "x-amz-checksum-"
 _WITH_BODY = {"PUT", "POST"}
@@ -100,7 +100,7 @@ async def relay(incoming: Incoming, response: StoreAnswer) -> None:
     headers |= {name: value for name, value in response.headers.items() if name.lower().startswith(_CHECKSUM)}
     length = response.headers.get("Content-Length", "")
     if incoming.request.method == "HEAD" or response.status in _NO_BODY:
-        await incoming.respond(response.status, headers, length=int(length or 0))
+        await incoming.respond(response.status, headers, length=int(length) if length else None)
     elif incoming.call.operation in _TELL_KEYS and incoming.call.key.endswith("/"):
         told = (await read_all(response, MAX_DOCUMENT_BYTES)).decode("utf-8", "surrogateescape")
         shown = shown_answer(told, incoming.call.key)
@@ -112,7 +112,14 @@ async def relay(incoming: Incoming, response: StoreAnswer) -> None:
 
 
 async def _relay_unknown_length(incoming: Incoming, response: StoreAnswer, headers: Mapping[str, str]) -> None:
-    """Pass an answer back whose length the store does not tell; of one that is short the client is told it."""
+    """Pass an answer back whose length the store does not tell; of one that is short the client is told it.
+
+    Raises:
+        PeerError: it has no end of its own: one that was cut off would look like one that is whole.
+    """
+    if not response.headers.get("Transfer-Encoding", "").lower().endswith("chunked"):
+        msg = "the store tells neither the length of its answer nor where it ends"
+        raise PeerError(msg, hint="let what stands between proxy and store speak HTTP/1.1")
     begun, pieces = bytearray(), response.content.iter_any()
     async for piece in pieces:
         begun += piece

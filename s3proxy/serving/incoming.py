@@ -170,14 +170,23 @@ class Incoming:
         body.finish()
         return document
 
-    async def respond(self, status: int, headers: Mapping[str, str], body: bytes = b"", *, length: int = -1) -> None:
-        """Answer with a body that is there; ``length`` stands in for it in the answer to HEAD.
+    async def respond(
+        self, status: int, headers: Mapping[str, str], body: bytes = b"", *, length: int | None = -1
+    ) -> None:
+        """Answer with a body that is there.
+
+        Args:
+            status: of the answer.
+            headers: of the answer.
+            body: all of it.
+            length: in the answer to HEAD, of the body that GET would have; None if that is not known.
 
         Raises:
             BrokenOffError: the client is gone, or takes nothing.
         """
-        response = web.Response(status=status, body=body)  # head and body in one packet
-        self._begin(response, headers, len(body) if length < 0 else length)
+        # The first sends head and body in one packet; it would tell the length of nothing where none is known.
+        response = web.StreamResponse(status=status) if length is None else web.Response(status=status, body=body)
+        self._begin(response, headers, len(body) if length == -1 else length)
         taking = Taking(self.request, self.patience, len(body))
         try:
             with taking:
