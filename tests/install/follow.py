@@ -150,7 +150,8 @@ def _check_what_runs(reader: Reader) -> None:
 
 
 def _check_units() -> None:
-    units = ["strongroom-bridge.service", "strongroom-s3proxy@8192.service", "shop-api.service"]
+    names = ("strongroom-bridge.service", "strongroom-s3proxy@8192.service", "shop-api.service")
+    units = [f"/etc/systemd/system/{name}" for name in names]
     verified = subprocess.run(["systemd-analyze", "verify", *units], capture_output=True, text=True, check=False)
     assert (verified.returncode, verified.stderr) == (0, ""), verified.stderr
     for unit in ("strongroom-bridge.service", "strongroom-s3proxy@.service"):
