@@ -62,7 +62,9 @@ def read_key_file(path: Path, *, read: Read = Path.read_bytes) -> Secret:
         raw = base64.b64decode(read(path).strip(), validate=True)
     except OSError as error:
         msg = f"{path}: cannot be read ({error.strerror})"
-        raise ConfigError(msg, hint="kek_file names a file with 32 random bytes in base64") from None
+        raise ConfigError(
+            msg, hint="kek_file names the file with the key, as it was when objects were sealed"
+        ) from None
     except binascii.Error:
         raw = b""
     if len(raw) != KEK_BYTES:

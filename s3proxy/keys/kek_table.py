@@ -1,6 +1,7 @@
 """The key-encryption keys that the policies name."""
 
 from collections.abc import Iterable
+from typing import Final
 
 from s3proxy.keys.kek import FileKek, Kek, KekByForm, require_own
 from s3proxy.keys.kek_transit import TransitKek
@@ -9,6 +10,13 @@ from s3proxy.settings import ProxySettings
 from strongroom.errors import ConfigError
 from strongroom.kept_files import KeptFiles
 from strongroom.openbao.session import Session
+
+_KEY_FILE: Final = (
+    "set kek_file to the file that it was; only a policy that nothing is sealed under may take another key"
+)
+_TRANSIT: Final = (
+    "set openbao_address and a way to log in; only a policy that nothing is sealed under may take kek_file"
+)
 
 
 class KekTable:
@@ -39,11 +47,11 @@ class KekTable:
         if policy.kek == KEK_FILE:
             if self._file is None:
                 msg = f"policy {policy.name}: is sealed under a key file, and kek_file is not set"
-                raise ConfigError(msg, hint="set kek_file, or give the policy a transit key")
+                raise ConfigError(msg, hint=_KEY_FILE)
             return self._file
         if self._session is None:
             msg = f"policy {policy.name}: is sealed under a transit key, and openbao_address is not set"
-            raise ConfigError(msg, hint="set openbao_address and a way to log in, or use kek_file")
+            raise ConfigError(msg, hint=_TRANSIT)
         key = policy.kek.removeprefix(TRANSIT_PREFIX)
         if key not in self._transit:
             transit = TransitKek(self._session, key, mount=self._mount)

@@ -28,6 +28,10 @@ from strongroom.sealed.names import POLICY_NAME
 KEK_FILE = "file"
 TRANSIT_PREFIX = "transit:"
 _TRANSIT = re.compile(re.escape(TRANSIT_PREFIX) + r"[A-Za-z0-9_.-]{1,100}")
+_UNCOVERED = (
+    "add a [[policy]] for this bucket to the policy file; what is sealed there already opens only under a policy of the"
+    " name that it was sealed under, or that had this name formerly"
+)
 _NAME_RULE = "a name has 1 to 32 of a-z, 0-9 and ._-, letter or digit first"
 POLICY = (
     Member(
@@ -131,7 +135,7 @@ class Policies:
             if policy.fits(bucket, key):
                 return policy
         code, msg = "AccessDenied", "No key policy of the proxy covers this name."
-        raise S3Error(code, msg, hint="add a [[policy]] for this bucket to the policy file")
+        raise S3Error(code, msg, hint=_UNCOVERED)
 
     def find(self, bucket: str, key: str) -> Policy | None:
         """Return the policy that a name is written under, or None."""
@@ -166,7 +170,9 @@ def parse_policies(content: bytes, *, origin: str) -> Policies:
     for policy in policies:
         if keks.setdefault(policy.name, policy.kek) != policy.kek:
             msg = f"{origin}: policy {policy.name}: is given two keys"
-            raise ConfigError(msg, hint="a name stands for one key; take another name")
+            raise ConfigError(
+                msg, hint="a name stands for one key; another name only for the one that nothing is sealed under"
+            )
     _require_former_names(policies, keks, origin)
     return Policies(policies)
 

@@ -133,7 +133,7 @@ def _require(known: bool | None, lacking: str, setting: str) -> None:  # noqa: F
         raise _not_known()
     if not known:
         code, msg = "NotImplemented", f"The store behind this endpoint does not {lacking}."
-        raise S3Error(code, msg, hint=f"if it does, set {setting} to yes")
+        raise S3Error(code, msg, hint=f"only if it is known to, set {setting} to yes: a wrong yes loses objects")
 
 
 def no_such_key(*, hint: str) -> S3Error:

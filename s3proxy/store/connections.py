@@ -177,7 +177,7 @@ class StoreConnections:
             msg = f"the store's certificate or TLS is not accepted ({error.reason or type(error).__name__})"
             raise StoreUnreachableError(msg, hint="check store_ca_file and the name in store_address") from error
         except OSError as error:
-            msg = "the store cannot be reached"
+            msg = f"the store cannot be reached ({self._host}:{self._port}: {error.strerror or type(error).__name__})"
             raise StoreUnreachableError(msg, hint="check that it runs and that store_address is right") from error
         return connection
 

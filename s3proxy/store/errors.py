@@ -9,6 +9,7 @@ from s3proxy.objects.headers import cross_origin_headers
 from s3proxy.store.client import read_all
 from s3proxy.store.connections import StoreAnswer
 
+_PLAIN_TO_TLS = b"Client sent an HTTP request to an HTTPS server"  # Go's net/http
 _CODE = re.compile(rb"<Code>([A-Za-z0-9._-]{1,100})</Code>")
 _MESSAGE = re.compile(rb"<Message>([^<]{0,1000})</Message>")
 _MAX_BYTES = 1 << 16
@@ -68,6 +69,11 @@ def error_in(body: bytes, status: int, *, bucket_asked: bool = False) -> S3Error
         status: of the answer; some errors come with 200, after the store had begun to answer.
         bucket_asked: whether a bucket was asked for.
     """
+    if body.startswith(_PLAIN_TO_TLS):
+        hint = (
+            "the store's port speaks TLS and store_address is http: let it begin with https://, and set store_ca_file"
+        )
+        return S3Error("InternalError", "The store does not accept the proxy.", hint=hint)
     code, message = _CODE.search(body), _MESSAGE.search(body)
     fallback = _BY_STATUS.get(status, "InternalError")
     if bucket_asked and status == HTTPStatus.NOT_FOUND:
@@ -77,7 +83,9 @@ def error_in(body: bytes, status: int, *, bucket_asked: bool = False) -> S3Error
         hint = f"the store answers {name}: check store_credentials, store_region and the clock"
         return S3Error("InternalError", "The store does not accept the proxy.", hint=hint)
     text = unescape(message[1].decode("utf-8", "replace")) if message else _WORDS.get(name, "The store refuses it.")
-    hint = ""
+    hint = f"the store answers {status}" if message is None and not code else ""
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        hint = f"the store answers {status} {name}; see its log"
     if name == "AccessDenied":  # S3 tells whom it has refused: us, by account and role, which is not for clients
         hint, text = f"the store refuses the proxy: {text}", "Access Denied"
     error = S3Error(name, text, hint=hint)

@@ -36,7 +36,7 @@ class SystemBucket:
         async with self._store.exchange(request) as response:
             if response.status == HTTPStatus.NOT_FOUND:  # what is not there must not count as kept
                 msg = f"the store has no bucket {self.name} yet, which was just made"
-                raise UnavailableError(msg, hint="make it, or set system_bucket to one that exists")
+                raise UnavailableError(msg, hint="see the log of the store; the next request asks for the bucket again")
             if response.status != HTTPStatus.OK:
                 raise await store_error(response)
 

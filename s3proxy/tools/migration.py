@@ -91,7 +91,8 @@ class Migration:
         if not self._dry_run and not self._backing.capabilities.conditional_writes:
             msg = "the store does not decide conditions of writes, so an object written meanwhile could be lost"
             raise ConfigError(
-                msg, hint="stop all writers and set store_conditional_writes to yes, or use another store"
+                msg,
+                hint="stop all writers, and give --store-conditional-writes yes to this command, never to the proxy",
             )
         await for_each(list_objects(self._backing.store, self._bucket, prefix=prefix), self._one, at_once=_AT_ONCE)
         return self.report

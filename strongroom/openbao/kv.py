@@ -126,7 +126,7 @@ def reading_of_v2(status: int, document: Mapping[str, object], path: str, versio
         raise NotFoundError(msg)
     if metadata.get("deletion_time"):
         msg = f"version {found} of {path} was deleted"
-        raise NotFoundError(msg, hint="store a new version, or undelete this one")
+        raise NotFoundError(msg, hint="undelete it, if it is still what it should be, or store a new version")
     msg = f"there is no version {version} of {path}" if version else f"there is no secret at {path}"
     raise NotFoundError(msg)
 
