@@ -91,7 +91,8 @@ static enum program_kind kind_of_elf(int fd, const Elf64_Ehdr *header) {
 
 static void look_at_privileges(int fd, const struct stat *status, struct program *program) {
     bool other_user = (status->st_mode & S_ISUID) != 0 && status->st_uid != SYSCALL0(__NR_getuid);
-    bool other_group = (status->st_mode & S_ISGID) != 0 && status->st_gid != SYSCALL0(__NR_getgid);
+    bool group_bit = (status->st_mode & S_ISGID) != 0 && (status->st_mode & S_IXGRP) != 0; /* else of no effect */
+    bool other_group = group_bit && status->st_gid != SYSCALL0(__NR_getgid);
     program->raises_ids = other_user || other_group;
     program->has_capabilities = SYSCALL0(__NR_getuid) != 0 &&
                                 SYSCALL4(__NR_fgetxattr, fd, "security.capability", NULL, 0) > 0;

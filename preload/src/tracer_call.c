@@ -20,6 +20,7 @@ enum {
     STACK_WORDS_IN_CHILD = 7000, /* a child of vfork() would leave a mapping in its parent */
     EXECUTE = 1,             /* X_OK */
     DESCRIPTOR_TEXT_BYTES = 12,
+    NOT_NEEDED = -4096,      /* no errno value */
     LOOK_S = 10,             /* longer than a tracer needs to look, on any machine that works */
 };
 
@@ -57,11 +58,12 @@ static long raise(long fd) {
     return high == -EINVAL ? -EMFILE : high; /* EINVAL: the limit of open files lies below the lowest number */
 }
 
-/* A descriptor of the program for the tracer to inherit and close, where a path alone would not lead to it; -1 where one
- * is not needed, because it does, or because the caller's own will be inherited. */
+/* A descriptor of the program for the tracer to inherit and close, where a path alone would not lead to it; NOT_NEEDED where
+ * it does, or where the caller's own will be inherited; a negative errno value where none can be had. */
 static long open_program(const struct target *target, const char *path) {
     if (target_is_descriptor(target)) {
-        return closes_on_exec(target->directory) ? sys_fcntl(target->directory, F_DUPFD, LOWEST_FD) : -1;
+        return closes_on_exec(target->directory) ? sys_fcntl(target->directory, F_DUPFD, LOWEST_FD)
+                                                : NOT_NEEDED;
     }
     bool follows = (target->flags & AT_SYMLINK_NOFOLLOW) == 0;
     if (!in_directory(target, path)) {
@@ -69,7 +71,7 @@ static long open_program(const struct target *target, const char *path) {
         struct program program;
         long result = program_look(target->directory, path, &program);
         if (result == 0 && (program.is_script || (follows && !program.is_by_link))) {
-            return -1;
+            return NOT_NEEDED;
         }
     }
     return raise(sys_openat(target->directory, path, O_PATH | O_CLOEXEC | (follows ? 0 : O_NOFOLLOW)));
@@ -108,7 +110,7 @@ static long call_for_program(const struct tracer_call *tracer_call, const char *
     const struct target *target = tracer_call->target;
     char descriptor[DESCRIPTOR_TEXT_BYTES] = "-";
     long fd = open_program(target, tracer_call->path);
-    if (fd < -1) {
+    if (fd < 0 && fd != NOT_NEEDED) {
         return fd;
     }
     if (fd >= 0) {

@@ -341,6 +341,19 @@ def test_privileged_program_gets_nothing(launcher: Launcher, glibc_programs: Pro
     assert result.stderr == b""
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a program of another group")
+def test_group_bit_without_the_right_to_execute_raises_no_privileges(
+    launcher: Launcher, glibc_programs: Programs, tmp_path: Path
+) -> None:
+    # It once stood for mandatory locking (bprm_fill_uid() in fs/exec.c).
+    program = tmp_path / "locked"
+    shutil.copy(glibc_programs.build("print"), program)
+    os.chown(program, 0, 65534)
+    program.chmod(0o2745)
+    result = launcher.run(["bash", "-c", '"$@"; exit $?', "bash", program, "DB_PASSWORD"])
+    assert (result.stdout, result.stderr) == (b"DB_PASSWORD=s3cret\n", b"")
+
+
 def test_launch_inside_a_launch_passes_on_only_its_own_secrets(launcher: Launcher, programs: Programs) -> None:
     code = f"""
 import os, sys
