@@ -11,14 +11,15 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 
 from bridge.admission import Places
-from bridge.arrivals import Arrivals, SlowBodyError
+from bridge.arrivals import Arrivals
 from bridge.callers import Callers
 from bridge.large_answer import InPieces, in_pieces
 from bridge.metrics import Metrics
 from bridge.offload import compute
+from bridge.problems import TooLargeError, problem_of
 from bridge.record import Caller, Operation
 from bridge.room import Room
-from bridge.service import RefusedError, Service
+from bridge.service import Service
 from bridge.settings import BridgeSettings
 from bridge.shape import require_modest
 from bridge.shares import Capacity
@@ -31,46 +32,14 @@ from strongroom.bundle import (
     BundleRequest,
     decode_request,
 )
-from strongroom.errors import (
-    ConfigError,
-    DeniedError,
-    IntegrityError,
-    NotFoundError,
-    PeerError,
-    StrongroomError,
-    UnavailableError,
-    UndeliverableError,
-)
+from strongroom.errors import DeniedError, PeerError, StrongroomError, UnavailableError
 from strongroom.logs import log_event
-from strongroom.problem import DENIED, MISSING, PROBLEM_MEDIA_TYPE, UNDELIVERABLE, Problem, encode_problem
-from strongroom.service.connections import Connections
+from strongroom.problem import PROBLEM_MEDIA_TYPE, Problem, encode_problem
 from strongroom.service.draining import RequestsAtWork
 
 _log = logging.getLogger(__name__)
 
 
-class TooLargeError(StrongroomError):
-    """The body of a request is larger than it may be."""
-
-
-# How errors leave the bridge; the first class that fits counts.
-STATUS_OF: tuple[tuple[type[StrongroomError], int, str], ...] = (
-    (TooLargeError, 413, "Content Too Large"),
-    (SlowBodyError, 408, "Request Timeout"),
-    (DeniedError, 403, "Forbidden"),
-    (NotFoundError, 404, "Not Found"),
-    (UndeliverableError, 422, "Unprocessable Content"),
-    (UnavailableError, 503, "Service Unavailable"),
-    (PeerError, 503, "Service Unavailable"),
-    (IntegrityError, 500, "Internal Server Error"),
-    (ConfigError, 400, "Bad Request"),
-    (StrongroomError, 500, "Internal Server Error"),
-)
-_CLASS_OF_CAUSE: dict[str, type[StrongroomError]] = {
-    DENIED: DeniedError,
-    MISSING: NotFoundError,
-    UNDELIVERABLE: UndeliverableError,
-}
 _COMMON_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Server": "strongroom"}
 
 _BYTES_OF_AN_ENTRY = 80  # in a request, about
@@ -80,30 +49,13 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Operate = Callable[[Caller, BundleRequest, Room], Awaitable[web.StreamResponse]]
 
 
-def problem_of(error: StrongroomError) -> Problem:
-    """Return the problem document of an error."""
-    kind = _CLASS_OF_CAUSE[error.cause] if isinstance(error, RefusedError) else type(error)
-    status, title = next((status, title) for known, status, title in STATUS_OF if issubclass(kind, known))
-    failures = error.failures if isinstance(error, RefusedError) else []
-    detail = f"{error.message}; {error.hint}" if error.hint else error.message
-    return Problem(status=status, title=title, detail=detail, failures=failures)
-
-
 class Front:
     """The routes and what all of them have in common."""
 
-    def __init__(
-        self,
-        service: Service,
-        callers: Callers,
-        connections: Connections,
-        metrics: Metrics,
-        settings: BridgeSettings,
-    ) -> None:
-        """Take the service, what knows the callers, their connections, the metrics and the limits."""
+    def __init__(self, service: Service, callers: Callers, metrics: Metrics, settings: BridgeSettings) -> None:
+        """Take the service, what knows the callers, the metrics and the limits."""
         self._service = service
         self._callers = callers
-        self._connections = connections
         self._metrics = metrics
         self._settings = settings
         capacity = _capacity(settings)
@@ -156,14 +108,10 @@ class Front:
             raise
         if (request.content_length or 0) > self._settings.max_body_bytes:
             raise self._too_large()
-        if "Content-Encoding" in request.headers:
-            msg = "the body has a Content-Encoding, and none is taken"
-            raise ConfigError(msg, hint="send it as it is")
         if request.content.is_eof():  # it has come with the head, and is in memory
             body = await self._read(request)
         else:
-            with self._connections.waiting(request):
-                body = await self._arrivals.wait_for(identity, lambda: self._read(request))
+            body = await self._arrivals.wait_for(identity, lambda: self._read(request))
         room = request["place"].enter_context(self._places.take(identity, len(body)))
         asked = await compute(len(body) // _BYTES_OF_AN_ENTRY, lambda: _decode(body))
         return await answer(caller, asked, room)

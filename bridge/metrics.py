@@ -5,6 +5,21 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 _REQUEST_BUCKETS_S = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _CALL_BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 5)
 
+WATCH = {
+    "audit_write_seconds": '`outcome="failed"`; p99 of seconds: a slow disk delays every launch',
+    "coalesced_reads": "nothing: reads saved when many pods start together",
+    "openbao_call_seconds": "outcomes from 500 on, and words such as `timeout` and `unreachable`; p99 above a second",
+    "openbao_token_ttl_seconds": "0: the bridge has no login, and can serve nobody",
+    "policy_loaded_timestamp_seconds": "nothing: it tells which edit is in force",
+    "policy_stale": "1: the policy file is broken, and the older policy is in force",
+    "reloads": '`outcome="failed"`: the log says which file and why',
+    "request_seconds": "the share of statuses from 500 on; p99 above `request_timeout_s`",
+    "requests_in_flight": "near `max_requests`: more replicas are needed",
+    "secrets": '`decision="denied"` that rises: a workload or a policy was changed, or somebody tries names',
+    "tls_certificate_expiry_timestamp_seconds": "less than a week ahead: the certificate is not renewed",
+}
+"""What to be woken by, of each metric without its prefix; for docs/reference/metrics.md."""
+
 
 class Metrics:
     """All metrics; the methods are the observers that the other modules are given."""

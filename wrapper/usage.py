@@ -26,16 +26,18 @@ STATUSES = (
         exit_status.NOT_FOUND,
         "there is no such path, key or version (404)",
         (
-            "The path, key or version does not exist, or was deleted. Paths are written without the `/data/` of the "
-            "API. Say `?optional` or `?default=TEXT` if that is acceptable."
+            "The path, key or version does not exist, or was deleted; `strongroom plan --check` shows all that are "
+            "missing. Paths are written without the `/data/` of the API. Say `?optional` or `?default=TEXT` if that "
+            "is acceptable."
         ),
     ),
     (
         exit_status.UNREACHABLE,
         "the bridge cannot be reached, or is not who it should be",
         (
-            "The bridge does not answer or its certificate does not hold. `--wait` is how long a bridge that is not "
-            "up yet is waited for."
+            "The bridge does not answer, its certificate or ours does not hold (the line says which, and since "
+            "when), or what answers is another server. `--wait` is how long a bridge that is not up yet is waited "
+            "for."
         ),
     ),
     (
@@ -172,8 +174,7 @@ Start COMMAND in a running container with the secrets that the container was sta
                                  or {DEFAULT_FILE}; `strongroom run --save-launch FILE` writes it
   PID 1                          its environment and options, when it is strongroom-init (--supervise)
 
-What the environment says itself wins. Files with a path that are there already are left as they are; where a secret has
-changed since, COMMAND gets the newest content as a file of its own (/proc/self/fd/N), and a line on stderr says so.
+What the environment says itself wins. Files with a path that are there already are left as they are.
 
 Options, as those of `strongroom run`, but quiet unless told otherwise:
 {_options()}

@@ -29,6 +29,16 @@ MEANINGS = {
     Status.NOT_THERE: "the bucket does not exist",
 }
 
+CURES = {
+    Status.DONE: "nothing",
+    Status.LEFT: "look at each object that is named; the same command goes on from there",
+    Status.WRONG_CALL: "the lines on stderr name it, the rule, and the next step",
+    Status.NO_KEY: "do what the hint says, and nothing else: make no new transit key, delete nothing",
+    Status.REFUSED: "bring it back, or give the proxy's credentials the right that the line names; then run it again",
+    Status.NOT_THERE: "check its name, and `system_bucket` in the settings",
+}
+"""What to do; for docs/reference/exit-statuses.md."""
+
 
 def status_of(error: StrongroomError) -> Status:
     """Return how a verb ends that an error has stopped."""

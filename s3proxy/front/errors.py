@@ -1,58 +1,17 @@
-"""What the proxy refuses, in the words of S3: one table from code to status, and the XML document.
+"""What the proxy refuses, in the words of S3: an error with its code, and the XML document.
 
-Codes and statuses are those of the S3 API reference, "Error responses", "List of error codes"
-(https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html). A code that is not in the table is a mistake of
-ours and answers 500.
+``codes`` has the table. A code of ours that is not in it would be a mistake, and answers 500; a store may have others.
 """
 
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
+from s3proxy.front.codes import BY_NAME, CODES
 from s3proxy.front.xml_write import node, to_xml
 from strongroom.errors import StrongroomError
 
-_CODES_BY_STATUS: Final = {
-    304: ("NotModified",),
-    307: ("TemporaryRedirect",),
-    400: (
-        "AuthorizationHeaderMalformed", "AuthorizationQueryParametersError", "BadDigest", "EntityTooLarge",
-        "EntityTooSmall", "ExpiredToken", "IncompleteBody", "InvalidArgument", "InvalidBucketName",
-        "InvalidChunkSizeError", "InvalidDigest", "InvalidPart", "InvalidPartOrder", "InvalidPolicyDocument",
-        "InvalidRequest", "InvalidStorageClass", "InvalidTag", "InvalidToken", "InvalidURI",
-        "KMS.DisabledException", "KMS.KMSInvalidStateException", "KMS.NotFoundException", "KeyTooLongError",
-        "MalformedACLError", "MalformedPOSTRequest", "MalformedPolicy", "MalformedTrailerError", "MalformedXML",
-        "MaxMessageLengthExceeded", "MaxPostPreDataLengthExceededError", "MetadataTooLarge",
-        "MissingRequestBodyError", "MissingSecurityHeader", "RequestTimeout", "TooManyBuckets",
-        "UserKeyMustBeSpecified",
-        "XAmzContentChecksumMismatch", "XAmzContentSHA256Mismatch",
-    ),
-    403: (
-        "AccessDenied", "InvalidAccessKeyId", "InvalidObjectState", "RequestExpired", "RequestTimeTooSkewed",
-        "SignatureDoesNotMatch",
-    ),
-    404: (
-        "NoSuchBucket", "NoSuchBucketPolicy", "NoSuchCORSConfiguration", "NoSuchKey", "NoSuchLifecycleConfiguration",
-        "NoSuchTagSet", "NoSuchUpload", "NoSuchVersion", "NoSuchWebsiteConfiguration",
-        "ObjectLockConfigurationNotFoundError", "ServerSideEncryptionConfigurationNotFoundError",
-    ),
-    405: ("MethodNotAllowed",),
-    409: (
-        "BucketAlreadyExists", "BucketAlreadyOwnedByYou", "BucketNotEmpty", "ConditionalRequestConflict",
-        "InvalidBucketState", "OperationAborted",
-    ),
-    411: ("MissingContentLength",),
-    412: ("PreconditionFailed",),
-    413: ("RequestEntityTooLarge",),
-    416: ("InvalidPartNumber", "InvalidRange"),
-    500: ("InternalError",),
-    501: ("NotImplemented",),
-    502: ("BadGateway",),
-    503: ("ServiceUnavailable", "SlowDown"),
-}  # fmt: skip
-STATUS: Final[Mapping[str, int]] = MappingProxyType(
-    {code: status for status, codes in _CODES_BY_STATUS.items() for code in codes}
-)
+STATUS: Final[Mapping[str, int]] = MappingProxyType({code.name: code.status for code in CODES})
 
 
 class S3Error(StrongroomError):
@@ -75,13 +34,18 @@ class S3Error(StrongroomError):
         retry_after_s: float | None = None,
         hint: str = "",
     ) -> None:
-        """Take the fields; ``message`` is shown to the client and may hold no secret."""
-        super().__init__(message, hint=hint)
+        """Take the fields; ``message`` is shown to the client and may hold no secret, ``hint`` is for the log."""
+        super().__init__(message, hint=hint or _cure_of(code))
         self.code = code
         self.status = STATUS.get(code, 500)
         self.details = dict(details or {})
         self.retry_after_s = retry_after_s
         self.headers: dict[str, str] = {}
+
+
+def _cure_of(code: str) -> str:
+    known = BY_NAME.get(code)
+    return known.cure if known else f"the store answers {code}: see its documentation"
 
 
 def error_document(error: S3Error, *, resource: str, request_id: str, host_id: str = "") -> bytes:

@@ -10,6 +10,32 @@ _BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5
 
 _waits_of_request: ContextVar[list[float] | None] = ContextVar("waits_of_request", default=None)
 
+WATCH = {
+    "body_bytes": "nothing: it tells what is moved",
+    "bucket_keys": 'many `result="miss"`: `unwrap_cache_keys` is too small for what is read',
+    "bucket_keys_held": "0 while there is traffic: nothing could be read while OpenBao is away",
+    "connections": "near `max_connections`",
+    "keys_not_available": "any: objects whose key cannot be had, see the log's `key_not_available`",
+    "kms_seconds": "outcomes other than 200: each is a key that cannot be had; p99 above a second",
+    "memory_reserved_bytes": "near `memory_bytes` for long: requests wait for room",
+    "openbao_token_ttl_seconds": "0, where there is a transit key: the proxy has no login",
+    "own_seconds": "p99 that rises while the store's does not",
+    "policies": "`state` other than `well` above 0: see the log's `policy_key_refused` and `policy_missing`",
+    "refused_objects": "any: somebody changed, cut, swapped or planted an object",
+    "request_seconds": "the share of statuses from 500 on",
+    "requests_in_flight": "near `max_requests`: more processes or replicas are needed",
+    "shed": "what rises: `memory` and `requests` are load, the others slow or unknown clients",
+    "store_seconds": "outcomes from 500 on, `busy` and `unreachable`; p99 that rises",
+    "tls_certificate_expiry_timestamp_seconds": "less than a week ahead, and not 0: the certificate is not renewed",
+    "worker_restarts": "any: the log's `worker_ended` tells how it ended",
+}
+"""What to be woken by, of each metric without its prefix; for docs/reference/metrics.md."""
+
+
+def worker_restarts(registry: CollectorRegistry) -> Counter:
+    """Return the one metric that the parent of several processes has itself."""
+    return Counter("strongroom_s3proxy_worker_restarts", "Workers that were begun again", registry=registry)
+
 
 class Metrics:
     """All metrics; the methods are the observers that the other modules are given."""

@@ -19,9 +19,10 @@ from typing import Any, Final
 
 import aiohttp
 from aiohttp import web
-from prometheus_client import CollectorRegistry, Counter, generate_latest
+from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
+from s3proxy.serving.metrics import worker_restarts
 from s3proxy.serving.worker import Kept, Worker
 from s3proxy.settings import ProxySettings
 from strongroom.errors import ConfigError
@@ -53,9 +54,7 @@ class Supervisor:
         self._kept: Kept = {}
         self._stop = asyncio.Event()
         self._registry = CollectorRegistry()
-        self._restarts = Counter(
-            "strongroom_s3proxy_worker_restarts", "Workers that were begun again", registry=self._registry
-        )
+        self._restarts = worker_restarts(self._registry)
         self._health = Health(parts=self._parts, metrics=self._metrics)
 
     async def run(self) -> None:

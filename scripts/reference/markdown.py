@@ -27,8 +27,8 @@ def page(title: str, introduction: str, *sections: str) -> str:
 
 
 def section(title: str, *blocks: str) -> str:
-    """Return a section of a page."""
-    return "\n".join((f"## {title}\n", *(block.strip() + "\n" for block in blocks)))
+    """Return a section of a page; an empty block is left out."""
+    return "\n".join((f"## {title}\n", *(block.strip() + "\n" for block in blocks if block)))
 
 
 def sentence(text: str) -> str:

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from bridge.audit import AuditLog
 from bridge.gather import SecretSource
-from bridge.handlers import problem_of
 from bridge.offload import INLINE_ITEMS
 from bridge.policy import Policy, make_grant
+from bridge.problems import problem_of
 from bridge.record import MAX_DENIED_RECORDS, AuditRecord, Caller, encode_records
 from bridge.service import AuditTrail, Limits, Service
 from strongroom.bundle import (
