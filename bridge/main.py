@@ -13,6 +13,7 @@ from strongroom.logs import configure_logging
 from strongroom.service.command import run_command
 from strongroom.service.notify import Notifier
 from strongroom.service.open_files import warn_of_open_files
+from strongroom.service.reloading import reloading_at_sighup
 from strongroom.service.upkeep import report_loop_error
 
 # asyncio gives each connection 256 KiB to read into, before it is known who connects. Requests are small.
@@ -45,23 +46,12 @@ async def _serve(settings: BridgeSettings, systemd: Notifier) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     bridge = Bridge(settings)
-    tasks: set[asyncio.Task[None]] = set()
-
-    async def reload() -> None:
-        with systemd.reloading():
-            await bridge.reload()
-
-    def begin_reload() -> None:
-        task = loop.create_task(reload())
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
-
-    loop.add_signal_handler(signal.SIGHUP, begin_reload)
-    try:
-        await bridge.start()
-    except ConfigError:
-        await bridge.close()
-        raise
-    async with systemd.serving():
-        await stop.wait()
+    with reloading_at_sighup(bridge.reload, systemd):
+        try:
+            await bridge.start()
+        except ConfigError:
+            await bridge.close()
+            raise
+        async with systemd.serving():
+            await stop.wait()
     await bridge.drain()

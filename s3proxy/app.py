@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import os
+from functools import partial
 
 from aiohttp import web
 
@@ -13,6 +14,7 @@ from s3proxy.multipart.handlers import multipart_handlers
 from s3proxy.multipart.read import MultipartReader
 from s3proxy.objects.read import ObjectReader
 from s3proxy.objects.write import ObjectWriter
+from s3proxy.serving.access_log import AccessLog, require_recordable
 from s3proxy.serving.client_credentials import ClientCredentials
 from s3proxy.serving.dispatch import Dispatcher
 from s3proxy.serving.metrics import Metrics
@@ -54,7 +56,9 @@ class Proxy:
         self._settings = settings
         self.metrics = Metrics()
         self._tls = _server_tls(settings, kept)
-        self._backing = backing = Backing(settings, self.metrics, kept=kept, shared=shared)
+        check = partial(require_recordable, access_log=settings.access_log)
+        self._backing = backing = Backing(settings, self.metrics, kept=kept, shared=shared, check=check)
+        self._access_log = AccessLog(settings, backing.policies, self.metrics)
         self._credentials = ClientCredentials(settings, backing.session, kept=kept)
         multipart = MultipartReader(backing.store, backing.finder)
         reader = ObjectReader(backing.store, backing.finder, multipart)
@@ -98,6 +102,7 @@ class Proxy:
             credentials=lambda: self._credentials.table,
             capabilities=lambda: self._backing.capabilities,
             metrics=self.metrics,
+            access_log=self._access_log,
             domains=tuple(name.strip().lower() for name in settings.domains.split(",") if name.strip()),
             hidden_bucket=settings.system_bucket,
             places=self._places,
@@ -110,7 +115,7 @@ class Proxy:
                 short_s=settings.short_body_timeout_s,
             ),
         )
-        readiness = Readiness(backing, credentials=self._credentials, tls=self._tls)
+        readiness = Readiness(backing, credentials=self._credentials, access_log=self._access_log, tls=self._tls)
         self._health = Health(parts=readiness.parts, metrics=self.metrics.expose)
         self._runners: list[web.BaseRunner] = []
         self._server: Listener | None = None
@@ -167,6 +172,7 @@ class Proxy:
                 self._backing.probe,
                 self._backing.follow_keys,
                 self._backing.confirm_keys,
+                self._access_log.probe,
             )
         ]
         self._warn_of_open_ports()
@@ -189,6 +195,11 @@ class Proxy:
             hint = "keep it from clients by a network policy, or listen on 127.0.0.1"
             log_event(_log, logging.WARNING, "open_port", {"reason": reason, "hint": hint})
 
+    async def reload(self) -> None:
+        """Do what SIGHUP asks for: read files that have changed, and open the access log again."""
+        await self._follow_files()
+        await self._access_log.reopen()  # the last, because it waits for the disk
+
     async def drain(self) -> None:
         """Turn unready, accept no more, finish the requests at work within the drain timeout, close everything."""
         self._health.draining = True
@@ -205,6 +216,7 @@ class Proxy:
         for runner in self._runners:
             await runner.cleanup()
         await self._backing.close()
+        await self._access_log.close()
         log_event(_log, logging.INFO, "stopped")
 
     async def _follow_files(self) -> None:

@@ -1,5 +1,6 @@
 """What the proxy stands on, made from its settings: store, policies, keys. Tools without a server take it, too."""
 
+from collections.abc import Callable
 from typing import Self
 
 from s3proxy.keys.bucket_keys import BucketKeys, KeyLimits
@@ -8,6 +9,7 @@ from s3proxy.keys.kek_table import KekTable
 from s3proxy.keys.keyring import Keyring
 from s3proxy.keys.missing_policies import MissingPolicies
 from s3proxy.keys.openbao_login import session_of
+from s3proxy.keys.policies import Policies
 from s3proxy.keys.policy_file import PolicyFile
 from s3proxy.keys.sample import Sampler
 from s3proxy.keys.shared_names import SharedNames
@@ -50,6 +52,7 @@ class Backing:
         *,
         kept: KeptFiles | None = None,
         shared: SharedNames | None = None,
+        check: Callable[[Policies], None] = lambda _: None,
     ) -> None:
         """Make all of it; nothing is sent yet. Needs a running event loop.
 
@@ -58,6 +61,7 @@ class Backing:
             metrics: told what happens.
             kept: what was in force in the process that this one replaces.
             shared: which bucket keys the other processes of this proxy use.
+            check: raises ConfigError when policies cannot be put in force.
 
         Raises:
             ConfigError: a setting or a file that it names is wrong.
@@ -65,7 +69,12 @@ class Backing:
         self.session = session_of(settings, observe=metrics.kms)
         self.store_credentials = StoreCredentials(settings, self.session, kept=kept)
         self.keks = KekTable(settings, self.session, kept=kept)
-        self.policies = PolicyFile(settings.policy_file, check=self.keks.of, kept=kept)
+
+        def check_all(policies: Policies) -> None:
+            check(policies)
+            self.keks.of(policies)
+
+        self.policies = PolicyFile(settings.policy_file, check=check_all, kept=kept)
         keks = self.keks.of(self.policies)
         self.store = SlashStore(
             settings.store_address,

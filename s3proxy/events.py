@@ -2,12 +2,13 @@
 
 from typing import Final
 
-from strongroom.events import DEBUG, ERROR, INFO, REFUSED, WARNING, Event
+from strongroom.events import DEBUG, ERROR, INFO, REFUSED, WARNING, Event, record_log_events
 
 _POLICY: Final = ("policy", *REFUSED)
 _OF_REQUEST: Final = ("operation", "request_id", "code", "reason", "hint", "error")
 
 EVENTS: Final = (
+    *record_log_events("access_log", "records of the access log"),
     Event(
         "bucket_key_not_replaced",
         WARNING,

@@ -39,6 +39,13 @@ class LogLevel(enum.Enum):
     ERROR = "error"
 
 
+class AccessLogWhenFull(enum.Enum):
+    """What happens to requests whose record cannot be kept."""
+
+    DROP = "drop"
+    REFUSE = "refuse"
+
+
 class StorePayload(enum.Enum):
     """What requests to the store say about their bodies."""
 
@@ -370,6 +377,50 @@ class ProxySettings:
             unit="descriptor",
             why="-1 is none",
             minimum=-1,
+        ),
+    )
+    access_log: Path | None = setting(
+        None,
+        Rule(
+            "where the access log goes, a JSON line for each request; several processes write one file",
+            unit="file, or - for stdout",
+            why="without it none is kept",
+        ),
+    )
+    access_log_when_full: AccessLogWhenFull = setting(
+        AccessLogWhenFull.DROP,
+        Rule(
+            "whether requests are served that the access log has no room for, since its disk is full or too slow",
+            unit="drop (and count them) or refuse",
+            why='names of policies with audit = "durable" are refused in any case',
+        ),
+    )
+    access_log_queue_bytes: int = setting(
+        16 << 20,
+        Rule(
+            "records that wait to be written, for each process",
+            unit="bytes",
+            why="20,000 requests, or two of 1,000 deleted keys of the longest kind",
+            minimum=1 << 16,
+        ),
+    )
+    access_log_timeout_s: float = setting(
+        5.0,
+        Rule(
+            "wait for a record that must be on disk before the answer",
+            unit="seconds",
+            why="a stuck disk must not hold clients",
+            minimum=0.01,
+            maximum=600,
+        ),
+    )
+    access_log_unknown_per_s: float = setting(
+        50.0,
+        Rule(
+            "record refused requests of unknown senders up to this rate, for each process; more are counted",
+            unit="a second",
+            why="strangers must not fill the disk; ten seconds' worth may come at once",
+            minimum=0,
         ),
     )
     log_level: LogLevel = setting(

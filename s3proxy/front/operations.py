@@ -89,12 +89,12 @@ def classify(head: RequestHead, *, domains: tuple[str, ...] = ()) -> Call:
             other, names that a store could take for others), NoSuchUpload, MethodNotAllowed, or NotImplemented with
             the name of the operation.
     """
-    bucket, raw_key, is_virtual_hosted = _address(head, domains)
+    bucket, raw_key, is_virtual_hosted = address_of(head, domains)
     key = decode_text(raw_key)
     require_key(key)
     query = decode_query(head.raw_query)
     level = Level.OBJECT if key else Level.BUCKET if bucket else Level.SERVICE
-    named, operation = _operation_of(head, level, query)
+    named, operation = operation_of(head, level, query)
     if operation in UNSUPPORTED:
         refuse_unsupported(operation.value)
     source = parse_copy_source(head.header("x-amz-copy-source")) if operation in COPIES else None
@@ -187,8 +187,12 @@ def host_bucket(head: RequestHead, domains: tuple[str, ...]) -> str:
     return ""
 
 
-def _address(head: RequestHead, domains: tuple[str, ...]) -> tuple[str, str, bool]:
-    """Return bucket, raw key, and whether the host names the bucket."""
+def address_of(head: RequestHead, domains: tuple[str, ...]) -> tuple[str, str, bool]:
+    """Return bucket, raw key, and whether the host names the bucket.
+
+    Raises:
+        S3Error: InvalidBucketName.
+    """
     rest = head.raw_path[1:]
     bucket = host_bucket(head, domains)
     if bucket:
@@ -206,8 +210,12 @@ def _without_port(host: str) -> str:
     return re.sub(r":[0-9]*\Z", "", host)
 
 
-def _operation_of(head: RequestHead, level: Level, query: Query) -> tuple[str, Operation]:
-    """Return the operation, and the parameter that names its sub-resource or ""."""
+def operation_of(head: RequestHead, level: Level, query: Query) -> tuple[str, Operation]:
+    """Return the parameter that names the sub-resource or "", and the operation.
+
+    Raises:
+        S3Error: InvalidArgument, MethodNotAllowed or NotImplemented.
+    """
     if head.method == "OPTIONS":
         return "", Operation.CORS_PREFLIGHT
     known = SUBRESOURCES[level]

@@ -7,6 +7,7 @@
     buckets = ["orders", "eu-*"]
     prefixes = ["2026/"]           # default: every key
     mode = "sealed"                # sealed: plaintext objects are an error; migrate: they are read; passthrough
+    audit = "durable"              # who asks for its objects is on disk before the answer; default: soon after it
     etag = "opaque"                # opaque: made of the store's; md5: of the plaintext, for HEADs in listings
 
 The first policy that fits a name is the one it is written under; an object is read if it was sealed under any that
@@ -66,6 +67,13 @@ POLICY = (
         "which costs listings a HEAD of each object not seen before",
         default='"opaque"',
     ),
+    Member(
+        "audit",
+        TEXT,
+        "when the access log has a request for its objects: `soon` after the answer; `durable`: on disk before the "
+        "answer, or the request is refused",
+        default='"soon"',
+    ),
     Member("list_etag", TEXT, '`exact` means `etag = "md5"`, and `quick` nothing', default="left out", outdated=True),
 )
 """The members of a ``[[policy]]``."""
@@ -77,6 +85,13 @@ class Mode(enum.Enum):
     SEALED = "sealed"
     MIGRATE = "migrate"
     PASSTHROUGH = "passthrough"
+
+
+class Audit(enum.Enum):
+    """When the access log has a request for an object."""
+
+    SOON = "soon"  # after the answer
+    DURABLE = "durable"  # on disk before it
 
 
 class EtagMode(enum.Enum):
@@ -103,6 +118,12 @@ class Policy:
     etag: EtagMode = EtagMode.OPAQUE
     advice: str = ""
     formerly: tuple[str, ...] = ()
+    audit: Audit = Audit.SOON
+
+    @property
+    def is_durable(self) -> bool:
+        """Whether requests for its objects are on disk before they are answered."""
+        return self.audit is Audit.DURABLE
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -140,6 +161,10 @@ class Policies:
     def find(self, bucket: str, key: str) -> Policy | None:
         """Return the policy that a name is written under, or None."""
         return next((policy for policy in self._policies if policy.fits(bucket, key)), None)
+
+    def are_durable(self, bucket: str, key: str) -> bool:
+        """Return whether a request for an object is to be on disk first: one of the policies that fit it says so."""
+        return bool(key) and any(policy.is_durable and policy.fits(bucket, key) for policy in self._policies)
 
     def readable(self, bucket: str, key: str) -> frozenset[str]:
         """Return the names of the policies whose objects may stand under a name."""
@@ -212,10 +237,11 @@ def _policy(entry: object, place: str) -> Policy:
         msg = f"{place}: kek {kek!r}: must be file or transit:KEY"
         raise ConfigError(msg, hint='write kek = "transit:KEY", KEY as in `bao read transit/keys/KEY`')
     try:
+        audit = Audit(entry.get("audit", "soon"))
         mode, etag = Mode(entry.get("mode", "sealed")), EtagMode(entry.get("etag", _etag_meant(entry, place).value))
     except ValueError as error:
         msg = f"{place}: {error}"
-        hint = "mode is sealed, migrate or passthrough; etag is md5 or opaque"
+        hint = "mode is sealed, migrate or passthrough; etag is md5 or opaque; audit is soon or durable"
         raise ConfigError(msg, hint=hint) from None
     return Policy(
         name=name,
@@ -226,6 +252,7 @@ def _policy(entry: object, place: str) -> Policy:
         etag=etag,
         advice=_advice(etag) if "list_etag" in entry else "",
         formerly=formerly,
+        audit=audit,
     )
 
 

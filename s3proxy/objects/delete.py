@@ -21,6 +21,7 @@ from s3proxy.objects.conditional_write import matching_store_etag
 from s3proxy.objects.headers import passed_back
 from s3proxy.objects.open import Name, ObjectFinder
 from s3proxy.objects.passthrough import pass_on
+from s3proxy.serving.access_record import Decision, DeletedKey
 from s3proxy.serving.incoming import XML_TYPE, Incoming
 from s3proxy.store.client import Store, StoreRequest, read_all
 from s3proxy.store.errors import store_error
@@ -69,10 +70,16 @@ class ObjectDeleter:
         allowed: list[ObjectToDelete] = []
         results: list[Node] = []
         for item in asked.objects:
+            noted = DeletedKey(item.key, item.version_id, Decision.ALLOWED)
+            incoming.record.deleted.append(noted)
             try:
                 allowed.append(await self._admit(incoming, item))
             except S3Error as error:
+                noted.decision = Decision.DENIED if error.code == "AccessDenied" else Decision.UNDECIDED
                 results.append(_failure(item, error))
+        if any(self._policies.are_durable(incoming.call.bucket, item.key) for item in asked.objects):
+            incoming.record.is_durable = True
+            await incoming.put_on_record(incoming.record)
         headers: dict[str, str] = {}
         if not self._store.capabilities.slash_content:  # or else they are like all others
             apart = [item for item in allowed if item.key.endswith("/")]
@@ -94,6 +101,7 @@ class ObjectDeleter:
                 headers = passed_back(response.headers)
                 answer = parse_answer(await read_all(response, _MAX_RESULT_BYTES), "DeleteResult")
             results += [as_node(child) for child in answer.children]
+        _note_results(incoming.record.deleted, results)
         places = {item.key: place for place, item in enumerate(asked.objects)}
         results.sort(key=lambda result: places.get(_key_of(result), len(places)))
         await incoming.respond(
@@ -163,8 +171,23 @@ async def _all(items: list[ObjectToDelete]) -> AsyncIterator[ObjectToDelete]:
         yield item
 
 
+def _note_results(noted: list[DeletedKey], results: list[Node]) -> None:
+    """Note what became of each key. Of those that were deleted a client may have asked to hear nothing."""
+    failed = {
+        (_text_of(result, "Key"), _text_of(result, "VersionId")): _text_of(result, "Code")
+        for result in results
+        if result.name == "Error"
+    }
+    for item in noted:
+        item.error_code = failed.get((item.key, item.version_id), "")
+
+
 def _key_of(result: Node) -> str:
-    return next((child.text for child in result.children if child.name == "Key"), "")
+    return _text_of(result, "Key")
+
+
+def _text_of(result: Node, name: str) -> str:
+    return next((child.text for child in result.children if child.name == name), "")
 
 
 def _deleted(item: ObjectToDelete, told: Mapping[str, str]) -> Node:

@@ -14,6 +14,7 @@ from typing import Final, NoReturn
 from urllib.parse import SplitResult, urlencode, urlsplit
 
 from s3proxy.front.access import require_visible
+from s3proxy.front.asked import claim_of_form
 from s3proxy.front.body import Body
 from s3proxy.front.checksums import Running, claimed_checksum, parse_content_md5, require_named, running
 from s3proxy.front.credentials import Credentials, Right
@@ -33,6 +34,7 @@ from s3proxy.objects.headers import object_headers
 from s3proxy.objects.open import Name
 from s3proxy.objects.outgoing import Plain
 from s3proxy.objects.write import ObjectWriter
+from s3proxy.serving.access_record import Decision
 from s3proxy.serving.incoming import XML_TYPE, Incoming
 from s3proxy.serving.memory import needed_bytes
 from strongroom.sealed.digests import Checksum, Digests
@@ -75,7 +77,8 @@ class PostUploader:
             begun += b"".join(form.feed(bytes(piece)))
             if form.file_begun:
                 break
-        bucket = incoming.call.bucket
+        bucket, record = incoming.call.bucket, incoming.record
+        record.claim, record.key = claim_of_form(form.fields), dict(form.fields).get("key", "")
         upload = verify_post(
             form.fields,
             bucket=bucket,
@@ -84,10 +87,16 @@ class PostUploader:
             keys=self._keys,
             now=datetime.now(UTC),
         )
+        record.requester, record.key = upload.principal.name, upload.key
         require_key(upload.key)
-        incoming.verified = replace(incoming.verified, principal=upload.principal)  # who is told in the log
+        incoming.verified = replace(incoming.verified, principal=upload.principal)
+        record.decision = Decision.DENIED
         upload.principal.require(Right.WRITE, bucket, upload.key)
         require_visible(bucket, hidden_bucket=self._hidden_bucket)
+        record.decision = Decision.ALLOWED
+        if self._policies.are_durable(bucket, upload.key):
+            record.is_durable = True
+            await incoming.put_on_record(record)
         described = _described(upload, incoming.head)
         headers, claimed = _headers(described), claimed_checksum(described)
         require_named(described, [] if claimed is None else [claimed.algorithm])

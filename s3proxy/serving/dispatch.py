@@ -13,6 +13,7 @@ import aiohttp
 from aiohttp import web
 
 from s3proxy.front.access import require_access, require_visible
+from s3proxy.front.asked import asked_of
 from s3proxy.front.credentials import Credentials
 from s3proxy.front.errors import S3Error, error_document
 from s3proxy.front.head import make_head
@@ -21,9 +22,11 @@ from s3proxy.front.operations import Call, classify, host_bucket
 from s3proxy.front.signing_keys import SigningKeys
 from s3proxy.front.sigv4 import Verified, Verifier
 from s3proxy.keys.not_available import Cause, KeyNotAvailableError
+from s3proxy.serving.access_log import AccessLog
+from s3proxy.serving.access_record import AccessRecord, Decision
 from s3proxy.serving.incoming import XML_TYPE, BrokenOffError, Incoming, close_if_unread
 from s3proxy.serving.memory import announced_bytes, needed_bytes
-from s3proxy.serving.metrics import Metrics
+from s3proxy.serving.metrics import Metrics, StoreAnswers
 from s3proxy.serving.pace import Patience, Taking
 from s3proxy.serving.places import FIELDS_BYTES, Place, Places
 from s3proxy.store.capabilities import Capabilities
@@ -46,9 +49,9 @@ from strongroom.service.draining import RequestsAtWork
 _log = logging.getLogger(__name__)
 
 Handler = Callable[[Incoming], Awaitable[None]]
-_UNKNOWN: Final = "unknown"
 _DISCARD_S: Final = 5.0
 _DISCARD_BYTES: Final = 16 << 20  # two parts of most SDKs; for longer bodies they wait for 100 Continue
+_READS: Final = frozenset({"GET", "HEAD"})
 _FORMS: Final = frozenset({Operation.POST_OBJECT})
 # Asked by whoever comes: an answer that other buckets do not get would tell strangers which one is the proxy's own. The
 # uploader asks once it is known who signed the form; a preflight tells nothing of what a bucket holds.
@@ -65,6 +68,7 @@ class Dispatcher:
         credentials: Callable[[], Credentials],
         capabilities: Callable[[], Capabilities],
         metrics: Metrics,
+        access_log: AccessLog,
         domains: tuple[str, ...],
         hidden_bucket: str,
         places: Places,
@@ -78,6 +82,7 @@ class Dispatcher:
         self._capabilities = capabilities
         self._keys = SigningKeys()
         self._metrics = metrics
+        self._access_log = access_log
         self._domains = domains
         self._hidden_bucket = hidden_bucket
         self._places = places
@@ -103,18 +108,23 @@ class Dispatcher:
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         request_id = secrets.token_hex(8).upper()
+        record = AccessRecord(request_id, time.time(), request.remote or "", request.raw_path.partition("?")[0])
         begin = time.perf_counter()
-        name, status, incoming = _UNKNOWN, 0, None  # 0 unless an answer goes out
-        self._metrics.begin_request()
+        status, incoming = 0, None  # 0 unless an answer goes out
+        answers = self._metrics.begin_request()
         try:
             try:
-                verified, call = self._admit(request)
-                name = call.operation.value
+                verified, call = self._admit(request, record)
                 place = await self._place(request, verified, call)
                 try:
                     kept = verified.principal.is_anonymous or self._connections.know(request)
                     on_answer = self.requests.answered if kept else _end_connection
-                    incoming = Incoming(request, call, verified, request_id, self._patience, place, on_answer)
+                    incoming = Incoming(
+                        request, call, verified, request_id, self._patience, place, on_answer, record,
+                        self._access_log.put_on_record,
+                    )  # fmt: skip
+                    if record.is_durable and request.method not in _READS:  # nothing is changed unrecorded
+                        await self._access_log.put_on_record(record)
                     await self._handlers[call.operation](incoming)
                 finally:
                     place.give_back()
@@ -125,30 +135,41 @@ class Dispatcher:
                 if isinstance(cause, aiohttp.ClientPayloadError):  # the store's answer ended in the middle of its body
                     cause = connection_broke()
                 if not isinstance(cause, OSError):  # or else the client is gone, or takes nothing
-                    self._report(request_id, name, cause)
+                    self._report(record, cause)
                 raise ConnectionResetError from None
             except StrongroomError as error:
-                response = await self._refuse(request, request_id, name, error)
+                response = await self._refuse(request, record, error)
             except (OSError, asyncio.CancelledError):
                 raise  # the client went away
             except Exception as error:  # noqa: BLE001 - a mistake of ours is told like any other refusal
-                response = await self._refuse(request, request_id, name, error)
+                response = await self._refuse(request, record, error)
             status = response.status
+            record.is_completed = True
             return response
         finally:
-            moved = (incoming.received_bytes, incoming.sent_bytes) if incoming else (0, 0)
-            seconds = time.perf_counter() - begin
-            if incoming is not None and incoming.cut:
+            self._note_end(record, incoming, status, time.perf_counter() - begin, answers)
+
+    def _note_end(
+        self, record: AccessRecord, incoming: Incoming | None, status: int, seconds: float, answers: StoreAnswers
+    ) -> None:
+        """Count and log a request that has ended; its status is 0 if no answer of it went out."""
+        if incoming is not None:
+            record.received_bytes = incoming.received_bytes
+            record.sent_bytes = record.sent_bytes or incoming.sent_bytes
+            if incoming.cut:
                 self._metrics.shed(incoming.cut)
-            self._metrics.request(name, status, seconds, *moved)
-            fields: dict[str, str | int | float | bool | None] = {
-                "operation": name,
-                "status": status,
-                "seconds": round(seconds, 6),
-                "request_id": request_id,
-            }
-            who = {"principal": incoming.verified.principal.name} if incoming else {}
-            log_event(_log, logging.INFO, "request", fields | who | {"received": moved[0], "sent": moved[1]})
+        moved = (incoming.received_bytes, incoming.sent_bytes) if incoming else (0, 0)
+        self._metrics.request(record.operation, status, seconds, *moved)
+        fields: dict[str, str | int | float | bool | None] = {
+            "operation": record.operation,
+            "status": status,
+            "seconds": round(seconds, 6),
+            "request_id": record.request_id,
+        }
+        if record.requester:
+            fields["principal"] = record.requester
+        log_event(_log, logging.INFO, "request", fields | {"received": moved[0], "sent": moved[1]})
+        self._access_log.note(record, seconds=seconds, store_request_ids=answers.request_ids)
 
     async def _place(self, request: web.BaseRequest, verified: Verified, call: Call) -> Place:
         """Take a place for a request."""
@@ -159,38 +180,53 @@ class Dispatcher:
             return await self._places.take_unknown(min(wanted, FIELDS_BYTES) if call.operation in _FORMS else wanted)
         return await self._places.take(verified.principal.name, wanted)
 
-    def _admit(self, request: web.BaseRequest) -> tuple[Verified, Call]:
+    def _admit(self, request: web.BaseRequest, record: AccessRecord) -> tuple[Verified, Call]:
         """Return what a request asks for if its sender is known and may do it.
 
         Raises:
             S3Error: who sends it is not known, or may not, or it is not offered.
         """
         headers = [(n.decode("latin-1"), v.decode("utf-8", "surrogateescape")) for n, v in request.raw_headers]
-        head = make_head(request.method, request.raw_path, headers)
+        head = record.head = make_head(request.method, request.raw_path, headers)
+        self._access_log.require_room()
         verifier = Verifier(self._credentials(), keys=self._keys)
         verified = verifier.verify(head, now=datetime.now(UTC), host_bucket=host_bucket(head, self._domains))
-        call = classify(verified.head, domains=self._domains)
+        record.head = verified.head
+        if not (verified.principal.is_anonymous and head.method == "POST"):  # a form tells later who sends it
+            record.requester = verified.principal.name
+        call = record.asked = classify(verified.head, domains=self._domains)
+        record.is_durable = self._access_log.is_durable(record)
+        record.decision = Decision.DENIED
         require_access(verified.principal, call)
         if call.operation not in _VISIBLE_ANYWAY:
             require_visible(call.bucket, hidden_bucket=self._hidden_bucket)
+        record.decision = Decision.UNDECIDED if call.operation in _FORMS else Decision.ALLOWED
         if call.operation not in self._handlers:
             code, msg = "NotImplemented", f"{call.operation.value} is not implemented."
             raise S3Error(code, msg)
         self._capabilities().require(call.operation, verified.head)
         return verified, call
 
-    async def _refuse(
-        self, request: web.BaseRequest, request_id: str, name: str, error: Exception
-    ) -> web.StreamResponse:
+    async def _refuse(self, request: web.BaseRequest, record: AccessRecord, error: Exception) -> web.StreamResponse:
         """Answer with an error document."""
+        if record.asked is None and record.head is not None:
+            record.asked = asked_of(record.head, domains=self._domains)
         told = told_as(error)
-        self._report(request_id, name, error, told)
-        headers = told.headers | {"x-amz-request-id": request_id, "Server": "strongroom"}
+        self._report(record, error, told)
+        record.status, record.error_code = told.status, told.code
+        if record.is_durable and record.is_known and not record.on_record:
+            try:
+                await self._access_log.put_on_record(record)
+            except S3Error as unrecorded:
+                told = unrecorded
+                self._report(record, unrecorded, told)
+                record.status, record.error_code = told.status, told.code
+        headers = told.headers | {"x-amz-request-id": record.request_id, "Server": "strongroom"}
         if told.retry_after_s is not None:
             headers["Retry-After"] = str(max(1, round(told.retry_after_s)))
         body = b""
         if request.method != "HEAD" and told.status != HTTPStatus.NOT_MODIFIED:
-            body = error_document(told, resource=request.raw_path.partition("?")[0], request_id=request_id)
+            body = error_document(told, resource=record.path, request_id=record.request_id)
             headers["Content-Type"] = XML_TYPE
         response = web.Response(status=told.status, body=body, headers=headers)
         close_if_unread(request, response)
@@ -199,14 +235,16 @@ class Dispatcher:
         with Taking(request, self._patience, len(body)):
             await response.prepare(request)
             await response.write_eof()
+        record.sent_bytes = len(body)
         return response
 
-    def _report(self, request_id: str, name: str, error: BaseException, told: S3Error | None = None) -> None:
+    def _report(self, record: AccessRecord, error: BaseException, told: S3Error | None = None) -> None:
         if isinstance(error, RefusedError):
             self._metrics.refused(error.rule)
         if isinstance(error, KeyNotAvailableError):
             self._metrics.key_not_available(error.cause.value)
-        fields = {"operation": name, "request_id": request_id, "code": told.code if told else "broken off"}
+        code = told.code if told else "broken off"
+        fields = {"operation": record.operation, "request_id": record.request_id, "code": code}
         if isinstance(error, StrongroomError):
             fields |= {"reason": error.message, "hint": error.hint}
         own = not isinstance(error, StrongroomError)

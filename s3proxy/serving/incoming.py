@@ -6,7 +6,7 @@ was written. An answer that has begun and cannot be finished is broken off, neve
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Final
@@ -21,10 +21,12 @@ from s3proxy.front.errors import S3Error
 from s3proxy.front.head import RequestHead
 from s3proxy.front.operations import Call
 from s3proxy.front.sigv4 import Verified
+from s3proxy.serving.access_record import AccessRecord
 from s3proxy.serving.pace import Patience, Sending, Taking
 from s3proxy.serving.places import Place
 
 XML_TYPE: Final = "application/xml"
+_VERSION: Final = "x-amz-version-id"
 
 
 class BrokenOffError(Exception):
@@ -43,6 +45,8 @@ class Incoming:
         patience: with its client.
         place: that it has.
         on_answer: called with each answer before it goes out.
+        record: of it in the access log.
+        put_on_record: writes that to the disk; raises S3Error if it cannot.
         received_bytes: of plaintext, so far.
         sent_bytes: of bodies of answers, so far.
         cut: why the client was cut off: "body" or "short_body" as it sends, or "answer" as it takes too slowly, or "".
@@ -56,6 +60,8 @@ class Incoming:
     patience: Patience
     place: Place
     on_answer: Callable[[web.StreamResponse], None]
+    record: AccessRecord
+    put_on_record: Callable[[AccessRecord], Awaitable[None]]
     received_bytes: int = 0
     sent_bytes: int = 0
     cut: str = ""
@@ -183,7 +189,9 @@ class Incoming:
 
         Raises:
             BrokenOffError: the client is gone, or takes nothing.
+            S3Error: it must be on record before, and cannot be.
         """
+        await self._record_answer(status, headers)
         # The first sends head and body in one packet; it would tell the length of nothing where none is known.
         response = web.StreamResponse(status=status) if length is None else web.Response(status=status, body=body)
         self._begin(response, headers, len(body) if length == -1 else length)
@@ -211,6 +219,7 @@ class Incoming:
 
         Raises:
             BrokenOffError: an error came after the beginning; its cause is that error.
+            S3Error: it must be on record before, and cannot be.
         """
         first = bytes(await anext(pieces, b""))
         if len(first) == length:
@@ -219,6 +228,7 @@ class Incoming:
                 raise AssertionError(msg)
             await self.respond(status, headers, first)
             return
+        await self._record_answer(status, headers)
         response = web.StreamResponse(status=status)
         self._begin(response, headers, length)
         taking = Taking(self.request, self.patience)
@@ -240,6 +250,14 @@ class Incoming:
             if isinstance(error, Exception):
                 raise BrokenOffError from error
             raise
+
+    async def _record_answer(self, status: int, headers: Mapping[str, str]) -> None:
+        """Note what is answered, and have it on disk first where that is asked for."""
+        record = self.record
+        record.status = status
+        record.version_id = next((headers[name] for name in headers if name.lower() == _VERSION), "")
+        if record.is_durable and not record.on_record:
+            await self.put_on_record(record)
 
     def _note_cut(self, taking: Taking) -> None:
         if taking.is_cut:

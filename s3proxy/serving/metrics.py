@@ -6,11 +6,30 @@ from functools import cache
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 _BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+_STORE_IDS = 8  # a multipart object is read by one request to the store for each part
 
 
-_waits_of_request: ContextVar[list[float] | None] = ContextVar("waits_of_request", default=None)
+class StoreAnswers:
+    """The answers of the store that one request has waited for.
+
+    Attributes:
+        seconds: until each began.
+        request_ids: that the store gave the first of them.
+    """
+
+    __slots__ = ("request_ids", "seconds")
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self.seconds = 0.0
+        self.request_ids: list[str] = []
+
+
+_answers_of_request: ContextVar[StoreAnswers | None] = ContextVar("answers_of_request", default=None)
 
 WATCH = {
+    "access_log_lost": "`full`: the access log misses requests; `unknown_sender`: strangers try in numbers",
+    "access_log_write_seconds": 'any `outcome="error"`; p99 above 0.1 s, which durable requests wait for',
     "body_bytes": "nothing: it tells what is moved",
     "bucket_keys": 'many `result="miss"`: `unwrap_cache_keys` is too small for what is read',
     "bucket_keys_held": "0 while there is traffic: nothing could be read while OpenBao is away",
@@ -133,6 +152,19 @@ class Metrics:
             multiprocess_mode="livemin",
             registry=self.registry,
         )
+        self._access_log = Histogram(
+            "strongroom_s3proxy_access_log_write_seconds",
+            "Writes of the access log, each of many records, by outcome",
+            ["outcome"],
+            buckets=_BUCKETS_S,
+            registry=self.registry,
+        )
+        self._not_in_access_log = Counter(
+            "strongroom_s3proxy_access_log_lost",
+            "Requests that are not in the access log: full, or unknown_sender (refused, and more than are recorded)",
+            ["reason"],
+            registry=self.registry,
+        )
         self._kms = Histogram(
             "strongroom_s3proxy_kms_seconds",
             "Calls of the KMS by operation and outcome",
@@ -149,15 +181,18 @@ class Metrics:
         self._keys_of = cache(self._keys.labels)
 
     @staticmethod
-    def begin_request() -> None:
-        """Begin to add up the waits for the store, of the task that this is called in and those that it makes."""
-        _waits_of_request.set([])
+    def begin_request() -> StoreAnswers:
+        """Begin to note the store's answers, to the task that this is called in and those that it makes."""
+        answers = StoreAnswers()
+        _answers_of_request.set(answers)
+        return answers
 
     def request(self, operation: str, status: int, seconds: float, received: int, sent: int) -> None:
         """Count a request."""
         self._request_of(operation, str(status)).observe(seconds)
         # Requests to the store may be made side by side, so the sum of the waits may be more than there was time.
-        self._own_of(operation).observe(max(0.0, seconds - sum(_waits_of_request.get() or ())))
+        answers = _answers_of_request.get()
+        self._own_of(operation).observe(max(0.0, seconds - (answers.seconds if answers else 0.0)))
         if received:
             self._bytes_of(operation, "in").inc(received)
         if sent:
@@ -171,15 +206,25 @@ class Metrics:
         """Count a request whose bucket key could not be had."""
         self._not_available.labels(cause).inc()
 
+    def access_log_write(self, seconds: float, succeeded: bool) -> None:  # noqa: FBT001 - as of an audit log
+        """Count a write of the access log."""
+        self._access_log.labels("success" if succeeded else "error").observe(seconds)
+
+    def not_in_access_log(self, reason: str) -> None:
+        """Count a request that the access log does not have."""
+        self._not_in_access_log.labels(reason).inc()
+
     def shed(self, reason: str) -> None:
         """Count a connection or a request that was cut off, or that there was no place for."""
         self._shed.labels(reason).inc()
 
-    def store(self, outcome: str, seconds: float) -> None:
-        """Count a request to the store."""
-        waits = _waits_of_request.get()
-        if waits is not None:
-            waits.append(seconds)
+    def store(self, outcome: str, seconds: float, request_id: str) -> None:
+        """Count a request to the store, with the id that the store gave it or ""."""
+        answers = _answers_of_request.get()
+        if answers is not None:
+            answers.seconds += seconds
+            if request_id and len(answers.request_ids) < _STORE_IDS:
+                answers.request_ids.append(request_id)
         self._store_of(outcome).observe(seconds)
 
     def bucket_key(self, result: str) -> None:

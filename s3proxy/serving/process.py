@@ -12,6 +12,7 @@ from s3proxy.settings import ProxySettings
 from strongroom.errors import ConfigError
 from strongroom.kept_files import KeptFiles
 from strongroom.service.notify import Notifier
+from strongroom.service.reloading import reloading_at_sighup
 from strongroom.service.upkeep import report_loop_error
 
 _GC_THRESHOLDS = 10_000, 20, 20  # a request makes some hundred objects and hardly a cycle
@@ -48,13 +49,14 @@ async def run_proxy(  # noqa: PLR0913 - what a process may be given
     if ends_with is not None:
         loop.add_reader(ends_with, stop.set)
     proxy = Proxy(settings, kept=kept, shared=shared)
-    try:
-        on_listening(await proxy.start())
-    except ConfigError:
-        await proxy.close()
-        raise
-    async with systemd.serving() if systemd else contextlib.nullcontext():
-        await stop.wait()
+    with reloading_at_sighup(proxy.reload, systemd):
+        try:
+            on_listening(await proxy.start())
+        except ConfigError:
+            await proxy.close()
+            raise
+        async with systemd.serving() if systemd else contextlib.nullcontext():
+            await stop.wait()
     if ends_with is not None:
         loop.remove_reader(ends_with)
     await proxy.drain()

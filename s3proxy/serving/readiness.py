@@ -4,6 +4,7 @@ import asyncio
 from http import HTTPStatus
 
 from s3proxy.backing import Backing
+from s3proxy.serving.access_log import AccessLog
 from s3proxy.serving.client_credentials import ClientCredentials
 from s3proxy.store.client import StoreRequest
 from strongroom.errors import StrongroomError, UnavailableError
@@ -17,9 +18,17 @@ _TIMEOUT_S = 2.0  # probes of Kubernetes give up after 1 s by default
 class Readiness:
     """Asks the parts."""
 
-    def __init__(self, backing: Backing, *, credentials: ClientCredentials, tls: ReloadingServerContext | None) -> None:
+    def __init__(
+        self,
+        backing: Backing,
+        *,
+        credentials: ClientCredentials,
+        access_log: AccessLog,
+        tls: ReloadingServerContext | None,
+    ) -> None:
         """Take what is asked."""
         self._backing = backing
+        self._access_log = access_log
         self._credentials = credentials
         self._tls = tls
 
@@ -40,7 +49,8 @@ class Readiness:
             told["policy"] = Part(ok=True, detail="; ".join(filter(None, (told["policy"].detail, missing))))
         capabilities = Part(ok=True, detail=self._backing.capabilities.describe())
         tls = Part(*self._tls.state()) if self._tls else Part(ok=True, detail="plain HTTP")
-        return {"store": store, "kms": kms, "capabilities": capabilities, **self._policies(), **told, "tls": tls}
+        parts = {"store": store, "kms": kms, "capabilities": capabilities, "access_log": self._access_log.state()}
+        return {**parts, **self._policies(), **told, "tls": tls}
 
     def _policies(self) -> dict[str, Part]:
         """Return the key of each policy. One that cannot be used leaves the others in service, if there are any."""

@@ -30,6 +30,7 @@ from strongroom.logs import log_event
 from strongroom.service.health import Health, Part
 from strongroom.service.listening import addresses_of, listen, parse_listen, tell_parent
 from strongroom.service.notify import Notifier
+from strongroom.service.reloading import reloading_at_sighup
 from strongroom.service.upkeep import report_loop_error
 
 _log = logging.getLogger(__name__)
@@ -92,9 +93,15 @@ class Supervisor:
                 tell_parent(self._settings.ready_fd, fields)
             care = [asyncio.create_task(self._look_after(number, settings)) for number in self._workers]
             care += [asyncio.create_task(self._replace_silent(number)) for number in self._workers]
-            async with self._systemd.serving():
-                await self._stop.wait()
+            with reloading_at_sighup(self._reload, self._systemd):
+                async with self._systemd.serving():
+                    await self._stop.wait()
             await self._drain(care)
+
+    async def _reload(self) -> None:
+        """Pass the signal on; each worker does what it asks for by itself."""
+        for worker in self._workers.values():
+            worker.reload()
 
     async def _all_listen(self) -> bool:
         """Wait until all workers listen; return whether they do before the end was asked for.

@@ -112,6 +112,11 @@ class Worker:
         if self._process.is_alive():
             self._process.terminate()
 
+    def reload(self) -> None:
+        """Ask it to read its files anew and to open its logs again; one that does not listen yet does so anyway."""
+        if self.health_address and self._process.is_alive():
+            os.kill(self.pid, signal.SIGHUP)
+
     def kill(self) -> None:
         """End it at once. Its end is not waited for: what hangs in the kernel takes its time."""
         self._process.kill()
@@ -141,7 +146,8 @@ class Worker:
 def run_worker(settings: ProxySettings, pipe: Connection, kept: Kept | None, shared: SharedNames) -> None:
     """Be a worker; what its process runs."""
     keep_memory_private()  # anew, because an exec has taken it back
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group; the parent passes it on
+    for number in (signal.SIGINT, signal.SIGHUP):  # a terminal's go to the whole group; the parent passes them on
+        signal.signal(number, signal.SIG_IGN)
     configure_logging("s3proxy", level=settings.log_level.value)
     parent = multiprocessing.parent_process()
     assert parent is not None  # noqa: S101 - a worker is started by one

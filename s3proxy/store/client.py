@@ -37,7 +37,7 @@ WHOLE_ANSWER_S: Final = 120.0  # for a document of some MiB
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 Pairs = Iterable[tuple[str, str]]
-Observe = Callable[[str, float], None]
+Observe = Callable[[str, float, str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +98,7 @@ class Store:
             connections: at once.
             sign_payload: whether to sign bodies, too: by their hashes, streams piece by piece.
             ca_file: authorities of the store's certificate; None for the system's.
-            observe: told after each request the outcome and the seconds until its answer began.
+            observe: told after each request the outcome, the seconds until its answer began, and its id at the store.
 
         Raises:
             ConfigError: the file of authorities cannot be used.
@@ -152,23 +152,24 @@ class Store:
         try:
             repeatable = is_repeatable(request)
             async with self._connections.exchange(request.method, head, body, repeatable=repeatable) as answer:
-                self._observe(f"{answer.status // 100}xx", time.perf_counter() - begin)
+                request_id = answer.headers.get("x-amz-request-id", "")
+                self._observe(f"{answer.status // 100}xx", time.perf_counter() - begin, request_id)
                 yield answer
         except TimeoutError as error:
-            self._observe("timeout", time.perf_counter() - begin)
+            self._observe("timeout", time.perf_counter() - begin, "")
             msg = "the store did not answer in time"
             raise UnavailableError(msg, hint="it is overloaded, stopped, or the network drops packets") from error
         except StoreBusyError:
-            self._observe("busy", time.perf_counter() - begin)
+            self._observe("busy", time.perf_counter() - begin, "")
             raise
         except StoreUnreachableError:
-            self._observe("unreachable", time.perf_counter() - begin)
+            self._observe("unreachable", time.perf_counter() - begin, "")
             raise
         except aiohttp.ClientError as error:
-            self._observe("broken", time.perf_counter() - begin)
+            self._observe("broken", time.perf_counter() - begin, "")
             raise connection_broke() from error
         except HttpProcessingError as error:
-            self._observe("broken", time.perf_counter() - begin)
+            self._observe("broken", time.perf_counter() - begin, "")
             msg = "the store does not answer in HTTP"
             raise PeerError(
                 msg, hint="check that store_address names its S3 port, and https where it wants TLS"

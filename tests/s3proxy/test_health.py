@@ -93,7 +93,17 @@ def test_every_part_is_told(world: World) -> None:
     status, text = get(world, "/readyz")
     state = json.loads(text)
     assert status == 200
-    parts = {"store", "kms", "capabilities", "policy", "policy main", "credentials", "store_credentials", "tls"}
+    parts = {
+        "store",
+        "kms",
+        "capabilities",
+        "access_log",
+        "policy",
+        "policy main",
+        "credentials",
+        "store_credentials",
+        "tls",
+    }
     assert set(state) == parts | {"ready"}
     assert all(state[name]["ok"] for name in parts)
     assert get(world, "/healthz")[0] == 200
