@@ -30,11 +30,9 @@ static long executable_by_parts(const struct target *target, const char *file) {
 long executable(const struct target *target, const char *path) {
     const char *const argv[] = {path, NULL};
     const char *const no_environment[] = {NULL};
-    bool by_descriptor = target_is_descriptor(target);
-    const char *file = by_descriptor ? "" : path;
-    int flags = target->flags | (by_descriptor ? AT_EMPTY_PATH : 0);
+    const char *file = target_is_descriptor(target) ? "" : path;
     long result =
-        SYSCALL5(__NR_execveat, target->directory, file, argv, no_environment, flags | AT_EXECVE_CHECK);
+        SYSCALL5(__NR_execveat, target->directory, file, argv, no_environment, target->flags | AT_EXECVE_CHECK);
     if (result == -EINVAL || result == -ENOSYS || result == -EPERM) { /* an older kernel, or a seccomp profile */
         result = executable_by_parts(target, file);
     }

@@ -2,6 +2,7 @@
 #ifndef STRONGROOM_TARGET_H
 #define STRONGROOM_TARGET_H
 
+#include <linux/fcntl.h>
 #include <stdbool.h>
 
 enum { TARGET_PATH_BYTES = 4096 }; /* PATH_MAX of Linux */
@@ -20,7 +21,7 @@ struct target {
 
 /* Whether the program is what `directory` itself leads to. */
 static inline bool target_is_descriptor(const struct target *target) {
-    return target->path[0] == '\0' && target->directory >= 0;
+    return target->path[0] == '\0' && target->directory >= 0 && (target->flags & AT_EMPTY_PATH) != 0;
 }
 
 /* Whether the program is searched for in the directories of PATH. */

@@ -199,6 +199,20 @@ class TestStatic:
             result = launcher.run(command, extra={"FLAGS": str(flags)})
             assert (result.stdout, result.stderr) == (b"", b"execveat: " + REFUSED_FLAGS[flags] + b"\n")
 
+    @pytest.mark.parametrize(
+        "sandbox", [[], [PYTHON, str(SANDBOX), f"refuse={EXECVEAT}:{errno.EINVAL}", "--"]], ids=len
+    )
+    def test_no_path_is_none_without_the_flag(self, launcher: Launcher, build: Build, sandbox: list[str]) -> None:
+        code = (
+            "import ctypes, os, sys; libc = ctypes.CDLL(None, use_errno=True)\n"
+            "argv = (ctypes.c_char_p * 3)(b'name', b'DB_PASSWORD', None)\n"
+            "environ = ctypes.c_void_p.in_dll(libc, 'environ')\n"
+            "libc.execveat(os.open(sys.argv[1], os.O_RDONLY), b'', argv, environ, 0)\n"
+            "print(os.strerror(ctypes.get_errno()))\n"
+        )
+        result = launcher.run([*sandbox, PYTHON, "-c", code, build("print", "gcc", "-static")])
+        assert (result.stdout, result.stderr) == (b"No such file or directory\n", b"")
+
     def test_program_that_must_be_no_link(self, launcher: Launcher, build: Build) -> None:
         program = build("print", "gcc", "-static")
         command: list[str | Path] = [build("execveat", "gcc"), program.parent, program, "DB_PASSWORD"]

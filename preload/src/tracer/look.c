@@ -132,6 +132,7 @@ void look(char *const *words, char *const *envp, struct start *start) {
         if (leads_astray(path)) {
             target.directory = start->descriptor;
             target.path = "";
+            target.flags = AT_EMPTY_PATH;
         } else {
             sys_close(start->descriptor);
             start->descriptor = -1;
