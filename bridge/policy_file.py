@@ -67,6 +67,12 @@ def _parse_grant(item: object, place: str) -> Grant:
         raise ConfigError(msg, hint=error.hint) from None
 
 
+def doubtful_paths(policy: Policy) -> list[str]:
+    """Return the patterns of paths whose second part is ``data``, as in the API of the KV engine, version 2."""
+    patterns = {glob.pattern for grant in policy.grants for glob in grant.paths}
+    return sorted(pattern for pattern in patterns if "/data/" in pattern and pattern.split("/")[1] == "data")
+
+
 def _texts(value: object, name: str) -> list[str]:
     texts = [value] if isinstance(value, str) else value
     if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
@@ -128,4 +134,9 @@ class PolicyFile:
             reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
             msg = f"{self._path}: cannot be read ({reason})"
             raise ConfigError(msg, hint="make it a text file that the user of the bridge can read") from None
-        return parse_policy(text, origin=str(self._path))
+        policy = parse_policy(text, origin=str(self._path))
+        for pattern in doubtful_paths(policy):
+            reason = f"{pattern}: its data/ is probably that of OpenBao's API, which no path has here"
+            hint = f"write {pattern.replace('/data/', '/', 1)}, unless there is a folder of that name"
+            log_event(_log, logging.WARNING, "policy_path_doubtful", {"reason": reason, "hint": hint})
+        return policy

@@ -15,6 +15,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, NoReturn
 
+    from wrapper.retry import Notice
+
     Address = tuple[Any, ...]
 
 # RFC 8305, 8: the recommended delay between connection attempts.
@@ -98,8 +100,12 @@ class Race:
         self._failure: OSError = OSError("no address")
         self._next_at = 0.0  # when the next address is begun, on the monotonic clock
 
-    def run(self, deadline: float) -> Candidate:
+    def run(self, deadline: float, notice: "Notice | None" = None) -> Candidate:
         """Return the candidate that won; the others are closed.
+
+        Args:
+            deadline: on the monotonic clock.
+            notice: what to say if it lasts.
 
         Raises:
             OSError: none did; of several reasons one that no waiting mends (``is_final``). A TimeoutError at the
@@ -118,6 +124,9 @@ class Race:
                 if not self._running:
                     raise self._failure
                 until = min(deadline, self._next_at) if self._waiting else deadline
+                if notice:
+                    notice.look(now)
+                    until = min(until, notice.at)
                 for descriptor, _ in poll.poll(max(until - now, 0.001) * 1000):
                     winner = winner or self._advance(descriptor, poll)
         finally:
@@ -169,8 +178,16 @@ class Race:
 class Dialer:
     """Connects to one host and port, several times if need be; each time addresses that were used least come first."""
 
-    def __init__(self, host: bytes, port: int, context: ssl.SSLContext) -> None:
-        """Take where to connect to; ``host`` is also the name that the certificate must have."""
+    def __init__(self, host: bytes, port: int, context: ssl.SSLContext, notice: "Notice | None" = None) -> None:
+        """Take where to connect to; ``host`` is also the name that the certificate must have.
+
+        Args:
+            host: name or address.
+            port: of the bridge.
+            context: with our certificate.
+            notice: what to say if it lasts.
+        """
+        self._notice = notice
         self._host = host
         self._port = port
         self._context = context
@@ -182,9 +199,9 @@ class Dialer:
         Raises:
             OSError: as ``Race.run``, or there is no such name.
         """
-        addresses = in_turn(look_up(self._host, self._port, deadline))
+        addresses = in_turn(look_up(self._host, self._port, deadline, self._notice))
         addresses.sort(key=lambda found: self._used.get(found[4], 0))
-        winner = Race(addresses[:MAX_ADDRESSES], self._context, self._host).run(deadline)
+        winner = Race(addresses[:MAX_ADDRESSES], self._context, self._host).run(deadline, self._notice)
         self._used[winner.address] = self._used.get(winner.address, 0) + 1
         connection: ssl.SSLSocket = winner.connection
         return connection
@@ -198,7 +215,7 @@ def in_turn(found: "list[tuple[Any, ...]]") -> "list[tuple[Any, ...]]":
     return paired + first[len(second) :] + second[len(first) :]
 
 
-def look_up(host: bytes, port: int, deadline: float) -> "list[tuple[Any, ...]]":
+def look_up(host: bytes, port: int, deadline: float, notice: "Notice | None" = None) -> "list[tuple[Any, ...]]":
     """Return the addresses of a host, as getaddrinfo(3) does.
 
     A name is looked up in a thread: getaddrinfo knows no deadline, and signals would have to wait for it, too. An
@@ -232,6 +249,10 @@ def look_up(host: bytes, port: int, deadline: float) -> "list[tuple[Any, ...]]":
     except RuntimeError:
         _shorten_the_resolver(deadline - monotonic())
         run()
+    if notice and not pending.acquire(timeout=max(min(deadline, notice.at) - monotonic(), 0)):
+        notice.look(monotonic())
+    elif notice:
+        pending.release()
     if not pending.acquire(timeout=max(deadline - monotonic(), 0)):
         raise TimeoutError
     if failed:

@@ -11,6 +11,7 @@ from strongroom.errors import ConfigError, PeerError, StrongroomError
 from strongroom.problem import printable
 from strongroom.reference import Reference, spell_path
 from wrapper import exit_status, libc
+from wrapper.children import check_allowed
 from wrapper.exposure import protections_given_up, refuse_exposed
 from wrapper.fetch import Bridge
 from wrapper.handoff import RUNG_PTRACE, choose_rung, end_on_signal, usable_library, without_effect
@@ -79,6 +80,8 @@ def explain(settings: WrapperSettings, command: list[str], *, check: bool = Fals
 
         Files(plan.files)  # refuses what the launch would refuse
     program = find_program(command, environ)
+    if settings.children.startswith("allow:"):
+        check_allowed(settings, plan.names, environ.get("PATH", ""))
     delivery, status = _delivery(program, settings)
     document: dict[str, object] = {"command": program.argv, "program": program.path, "delivery": delivery}
     if given_up := protections_given_up(settings):

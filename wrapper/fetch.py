@@ -19,7 +19,7 @@ from strongroom.tls import client_context
 from wrapper.dial import Dialer, HandshakeTimeoutError
 from wrapper.exposure import refuse_open_files
 from wrapper.http import MAX_HEAD_BYTES, ResponseHead, Url, decode_head, encode_post
-from wrapper.retry import BUSY, NOT_UP, RetryPolicy
+from wrapper.retry import BUSY, NOT_UP, Notice, RetryPolicy
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 _MAX_DOCUMENT_BYTES = 64 << 20  # of plans and problems
 _FILES_PAUSE_S = 0.1
 _JUST_CHANGED_S = 2.0
+_SILENCE_S = 1.0  # of a wait, before it is said what for
 _PROBLEM_MEDIA_TYPE = "application/problem+json"  # strongroom.problem has it, too, and imports json
 _DOCUMENT_MEDIA_TYPE = "application/json"
 _BUSY_STATUSES = frozenset({429, 502, 503, 504})
@@ -58,7 +59,17 @@ class Bridge:
         self._url = Url(settings.bridge)
         # As bytes, so that neither socket nor ssl imports the IDNA codec, which takes 1 ms. A name is ASCII here.
         host = self._url.host.encode("ascii")
-        self._dialer = Dialer(host, self._url.port, _own_context(settings))
+        self._awaited = f"its certificates ({settings.cert})"
+        self._notice = Notice(float("inf") if settings.quiet else monotonic() + _SILENCE_S, self._say_waiting)
+        context = _own_context(settings, self._notice)
+        self._awaited = f"the bridge at {self._url}"
+        self._dialer = Dialer(host, self._url.port, context, self._notice)
+
+    def _say_waiting(self) -> None:
+        from wrapper.main import say
+
+        longest_s = min(self._settings.wait_s, self._settings.timeout_s)
+        say(f"waiting for {self._awaited} ({longest_s:g} s)")
 
     def fetch_region(self, path: str, request: "BundleRequest", allocate: "Callable[[int], mmap]") -> None:
         """Ask for a bundle and receive the region image into the memory that ``allocate`` gives for its size.
@@ -120,14 +131,19 @@ class Bridge:
             try:
                 self._attempt(message, receive, deadline)
             except NotUpError as error:
-                pause = policy.pause(NOT_UP, monotonic())
-                _sleep_or_raise(pause, error)
+                self._pause(policy.pause(NOT_UP, monotonic()), error)
             except (LostError, UnavailableError) as error:
                 at_least_s = error.retry_after_s if isinstance(error, UnavailableError) else 0.0
-                pause = policy.pause(BUSY, monotonic(), at_least_s)
-                _sleep_or_raise(pause, error)
+                self._pause(policy.pause(BUSY, monotonic(), at_least_s), error)
             else:
                 return
+
+    def _pause(self, seconds: float | None, error: StrongroomError) -> None:
+        """Sleep before the next attempt, or give up."""
+        if seconds is None:
+            raise error
+        self._notice.look(monotonic() + seconds)  # rather before a pause than after it
+        sleep(seconds)
 
     def _attempt(
         self, message: bytes, receive: "Callable[[ssl.SSLSocket, ResponseHead, float], None]", deadline: float
@@ -187,7 +203,7 @@ class Bridge:
         return refusal_of(error, str(self._url), self._settings) or LostError(f"bridge {self._url}: connection lost")
 
 
-def _own_context(settings: "WrapperSettings") -> ssl.SSLContext:
+def _own_context(settings: "WrapperSettings", notice: Notice) -> ssl.SSLContext:
     """Return the context with our certificate, which a sidecar may be about to write.
 
     Waited for, as long as for a bridge that is not up yet, are files that are missing, and those that have just been
@@ -204,6 +220,7 @@ def _own_context(settings: "WrapperSettings") -> ssl.SSLContext:
         except ConfigError:
             if monotonic() >= deadline or not _may_be_coming((settings.ca, settings.cert, settings.key)):
                 raise
+            notice.look(monotonic())
             sleep(_FILES_PAUSE_S)
         else:
             return context
@@ -221,12 +238,6 @@ def _may_be_coming(paths: "tuple[str, ...]") -> bool:
         except OSError:
             return False
     return False
-
-
-def _sleep_or_raise(pause: float | None, error: StrongroomError) -> None:
-    if pause is None:
-        raise error
-    sleep(pause)
 
 
 def _random() -> float:

@@ -131,7 +131,7 @@ def start(
     from wrapper.program import find_program
 
     program = find_program(command, environ)
-    _warn_of_privileges(program, settings)
+    _look_at(command, program, settings, plan, environ.get("PATH", ""))
     if not plan.needs_bridge:
         harden(settings)
         become(program, dict(plan.plain))
@@ -177,15 +177,42 @@ def start(
         say(f"warning: {program.binary} loads no library: --children {settings.children} ends where it starts others")
     if not settings.quiet:
         count = len(environment.keys() - plan.plain.keys() - file_values.keys() - ADDED)
-        in_files = f", {len(file_values)} in files" if files else ""
-        say(f"{count} secrets in {memory.rung} memory by {rung}{in_files}, {(monotonic() - started) * 1000:.0f} ms")
+        placed = _where(count, f"{memory.rung} memory by {rung}", len(file_values))
+        say(f"{placed}, {(monotonic() - started) * 1000:.0f} ms")
     _look_again(program, rung, environ, settings)
     become(program, environment, held)
 
 
+def _look_at(
+    command: list[str], program: "Program", settings: "WrapperSettings", plan: "LaunchPlan", search_path: str
+) -> None:
+    """Refuse or warn of what would not go as its owner thinks.
+
+    Raises:
+        ConfigError: programs are to have secrets, and a variable is named.
+    """
+    if settings.children.startswith("allow:"):
+        from wrapper.children import check_allowed
+
+        check_allowed(settings, plan.names, search_path)
+    if not settings.quiet:
+        _warn_of_privileges(program, settings)
+    if os.getpid() == 1 and not settings.quiet:
+        from wrapper.pid_one import warn_of_shell
+
+        warn_of_shell(program, command)
+
+
+def _where(count: int, memory: str, in_files: int) -> str:
+    """Return how many secrets are where."""
+    first, behind = (count, f"in {memory}") if count or not in_files else (in_files, "in files")
+    more = f", {in_files} in files" if count and in_files else ""
+    return f"{first} secret{'' if first == 1 else 's'} {behind}{more}"
+
+
 def _warn_of_privileges(program: "Program", settings: "WrapperSettings") -> None:
     """Say beforehand what the program itself can only report as a failure of its own."""
-    if settings.new_privileges or settings.quiet:
+    if settings.new_privileges:
         return
     from wrapper.handoff import without_effect
 

@@ -18,7 +18,7 @@ DYNAMIC = "dynamic"  # names a dynamic loader (PT_INTERP), which honours LD_PREL
 STATIC = "static"
 FOREIGN = "foreign"  # an ELF file of another machine or word size: our library cannot be loaded into it
 
-_DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"  # when PATH is unset, as confstr(_CS_PATH) and shells have it
+DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"  # when PATH is unset, as confstr(_CS_PATH) and shells have it
 _MAX_INTERPRETERS = 5  # the kernel's own limit (fs/exec.c, exec_binprm)
 _HEAD_BYTES = 256  # BINPRM_BUF_SIZE: what the kernel itself looks at, of a script's first line as of an ELF header
 _PT_INTERP = 3  # elf(5)
@@ -54,7 +54,7 @@ def find_program(command: list[str], environ: "Mapping[str, str]") -> Program:
         NotOnPathError: there is no such file.
         CannotExecError: there is one, and it cannot be executed.
     """
-    path = _find(command[0], environ.get("PATH", _DEFAULT_PATH))
+    path = find_file(command[0], environ.get("PATH", DEFAULT_PATH))
     head, _ = _look_into(path)
     if not head.startswith((b"\x7fELF", b"#!")):
         # ENOEXEC: POSIX has the shell interpret such a file (Shell Command Language, 2.9.1.1).
@@ -83,7 +83,13 @@ def _with_linkage(path: str, argv: list[str]) -> Program:
     raise CannotExecError(msg)
 
 
-def _find(name: str, search_path: str) -> str:
+def find_file(name: str, search_path: str) -> str:
+    """Return the file that a name stands for, on the way of a shell.
+
+    Raises:
+        NotOnPathError: there is no such file.
+        CannotExecError: there is one, and it cannot be executed.
+    """
     if "/" in name:
         candidates = [name]
     else:

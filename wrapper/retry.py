@@ -65,3 +65,20 @@ class RetryPolicy:
         if kind == NOT_UP:
             pause = min(pause, max(self._up_by - now, _FIRST_PAUSE_S))
         return pause if now + pause < self._deadline else None
+
+
+class Notice:
+    """What is said once, when a wait has lasted longer than a moment."""
+
+    __slots__ = ("_say", "at")
+
+    def __init__(self, at: float, say: "Callable[[], None]") -> None:
+        """Take the monotonic time, s, and what to call then."""
+        self.at = at
+        self._say = say
+
+    def look(self, now: float) -> None:
+        """Say it if it is time and has not been said."""
+        if now >= self.at:
+            self.at = float("inf")
+            self._say()

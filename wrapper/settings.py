@@ -109,7 +109,7 @@ def _switch(text: str) -> bool:
 
 
 def _children(text: str) -> str:
-    if text not in {"inherit", "deny"} and not (text.startswith("allow:") and text != "allow:"):
+    if text not in {"inherit", "deny"} and not (text.startswith("allow:") and all(text[len("allow:") :].split(","))):
         msg = "must be inherit, deny or allow:PROGRAM[,PROGRAM...]"
         raise ValueError(msg)
     return text
@@ -130,7 +130,12 @@ SETTINGS = (
         "the least protection that will do: memfd-secret, locked or any",
     ),
     Setting(
-        "children", "POLICY", "inherit", _children, "programs started by the application: inherit, deny or allow:LIST"
+        "children",
+        "POLICY",
+        "inherit",
+        _children,
+        "which programs that the application starts get its secrets: inherit (all), deny (none) or "
+        "allow:PROGRAM[,PROGRAM...], by name or path",
     ),
     Setting("timeout", "SECONDS", "30", _seconds, "how long fetching may take, with all attempts and pauses"),
     Setting("attempt-timeout", "SECONDS", "10", _seconds, "how long one request may take"),

@@ -156,8 +156,8 @@ def _environ_text(seen: Observation) -> str:
 def _rung(seen: Observation) -> str:
     """Return the protection that the wrapper reported, as in ``2 secrets in memfd-secret memory by preload, 31 ms``."""
     for line in seen.stderr.splitlines():
-        if line.startswith("strongroom: ") and " secrets in " in line:
-            memory, _, way = line.partition(" secrets in ")[2].partition(",")[0].partition(" memory by ")
+        if line.startswith("strongroom: ") and " memory by " in line:
+            memory, _, way = line.partition(" in ")[2].partition(",")[0].partition(" memory by ")
             return f"{way} + {memory}"
     return ""
 

@@ -79,6 +79,20 @@ def test_edits_are_followed_and_broken_ones_keep_the_old_policy(tmp_path: Path) 
     assert outcomes == [True, False, False, True]
 
 
+def test_the_data_of_the_api_in_a_path_is_pointed_out_and_taken_as_it_stands(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A folder may be called data, so it is a hint and no more."""
+    file = tmp_path / "policy.toml"
+    paths = '["kv/data/shop/*", "kv/shop/data/*", "kv/database/*"]'
+    file.write_text(f'[[grant]]\nidentity = "spiffe://example.org/a"\npaths = {paths}\n')
+    policy = PolicyFile(file).policy
+    policy.require(parse_spiffe_id("spiffe://example.org/a"), "kv/data/shop/db", "k")
+    (record,) = [record for record in caplog.records if "policy_path_doubtful" in record.getMessage()]
+    assert "kv/data/shop/*" in str(vars(record))
+    assert "write kv/shop/*" in str(vars(record))
+
+
 def test_a_swapped_link_is_a_change(tmp_path: Path) -> None:
     """Kubernetes updates a mounted volume so: ..data is a link to the directory of all files."""
     for name, text in (("one", GOOD), ("two", OTHER)):

@@ -66,7 +66,7 @@ class TestWithoutAPath:
 
         assert done.returncode == 0, done.stderr
         assert done.stdout == CANARY + content
-        assert b"1 secrets in memfd-secret memory by preload, 1 in files" in done.stderr
+        assert b"1 secret in memfd-secret memory by preload, 1 in files" in done.stderr
 
     def test_nobody_can_change_it(self, launches: Launches, certificates: Certificates) -> None:
         code = """

@@ -473,7 +473,7 @@ class TestHowALaunchEnds:
             )
 
         assert (done.returncode, done.stdout) == (0, CANARY + b"\n")
-        assert b"1 secrets in locked memory" in done.stderr
+        assert b"1 secret in locked memory" in done.stderr
 
     def test_with_the_application_where_nothing_can_be_locked_and_anything_will_do(
         self, launches: Launches, certificates: Certificates

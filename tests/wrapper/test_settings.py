@@ -38,7 +38,7 @@ WRONG = {
     "cert": [""],
     "key": [""],
     "require": ["", "none", "memfd_secret", "Locked"],
-    "children": ["", "allow", "allow:", "no"],
+    "children": ["", "allow", "allow:", "allow:a,", "allow:,a", "no"],
     "timeout": ["", "x", "-1", "86401", "nan", "inf", "1s"],
     "attempt-timeout": ["", "x", "-1", "86401", "nan"],
     "wait": ["", "x", "-1", "86401", "-inf"],
