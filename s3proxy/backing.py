@@ -66,7 +66,7 @@ class Backing:
         Raises:
             ConfigError: a setting or a file that it names is wrong.
         """
-        self.session = session_of(settings, observe=metrics.kms)
+        self.session = session_of(settings, observe=metrics.kms, shared=shared.directory if shared else None)
         self.store_credentials = StoreCredentials(settings, self.session, kept=kept)
         self.keks = KekTable(settings, self.session, kept=kept)
 

@@ -1,5 +1,7 @@
 """The proxy's login at OpenBao, from its settings."""
 
+from pathlib import Path
+
 from s3proxy.settings import ProxySettings
 from strongroom.openbao.connection import Endpoint, Observe
 from strongroom.openbao.login import Credentials
@@ -8,12 +10,13 @@ from strongroom.openbao.session import Session
 _CONNECTIONS = 8  # calls of transit take a millisecond, and those for the same bucket key are one
 
 
-def session_of(settings: ProxySettings, *, observe: Observe) -> Session | None:
+def session_of(settings: ProxySettings, *, observe: Observe, shared: Path | None = None) -> Session | None:
     """Return the login that the settings name, None if they name no OpenBao; nothing is sent yet.
 
     Args:
         settings: of the proxy.
         observe: told after each exchange the operation, the outcome and the seconds it took.
+        shared: private directory of the processes of this proxy.
 
     Raises:
         ConfigError: a setting or a file that it names is wrong.
@@ -34,4 +37,4 @@ def session_of(settings: ProxySettings, *, observe: Observe) -> Session | None:
         secret_id_file=settings.openbao_secret_id_file,
         approle_mount=settings.openbao_approle_mount,
     )
-    return Session(endpoint, credentials, timeout_s=settings.openbao_timeout_s, observe=observe)
+    return Session(endpoint, credentials, timeout_s=settings.openbao_timeout_s, observe=observe, shared=shared)

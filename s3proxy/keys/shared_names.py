@@ -55,11 +55,15 @@ def parse_told(raw: bytes) -> Told:
 
 
 class SharedNames:
-    """The files of all processes, as one of them sees them."""
+    """The files of all processes, as one of them sees them.
+
+    Attributes:
+        directory: private, of the processes of one proxy.
+    """
 
     def __init__(self, directory: Path, number: int) -> None:
         """Take the private directory, and which of them this is."""
-        self._directory = directory
+        self.directory = directory
         self._own = directory / f"keys-{number}"
         self._written = b""
         self._seen: dict[Path, tuple[tuple[int, int], Told]] = {}
@@ -78,7 +82,7 @@ class SharedNames:
     def others(self) -> list[Told]:
         """Return what the others told last."""
         found: dict[Path, tuple[tuple[int, int], Told]] = {}
-        for path in sorted(self._directory.glob("keys-[0-9]*")):
+        for path in sorted(self.directory.glob("keys-[0-9]*")):
             if path == self._own or path.suffix:
                 continue
             with contextlib.suppress(OSError, ValueError):

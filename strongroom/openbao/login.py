@@ -17,10 +17,11 @@ from http import HTTPStatus
 from pathlib import Path
 
 from strongroom.errors import ConfigError, PeerError
-from strongroom.filestamp import stamp_of
+from strongroom.filestamp import Stamp, stamp_of
 from strongroom.logs import log_event
 from strongroom.openbao.connection import Answer, Call, OpenBaoUnavailableError
 from strongroom.openbao.lease import Lease, Step, next_step
+from strongroom.openbao.refusals import SharedRefusals
 from strongroom.secret import Secret
 
 _log = logging.getLogger(__name__)
@@ -69,7 +70,12 @@ class Login:
     """Holds the token. ``tick`` is to be called every second or so."""
 
     def __init__(
-        self, credentials: Credentials, exchange: Exchange, *, clock: Callable[[], float] = time.monotonic
+        self,
+        credentials: Credentials,
+        exchange: Exchange,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        shared: SharedRefusals | None = None,
     ) -> None:
         """Check that the files can be read; nothing is sent yet.
 
@@ -77,6 +83,7 @@ class Login:
             credentials: where the secrets of the login are.
             exchange: makes one call of OpenBao.
             clock: seconds; ``time.monotonic``.
+            shared: with other processes that log in with the same files.
 
         Raises:
             ConfigError: a file is missing or empty.
@@ -84,6 +91,7 @@ class Login:
         self._credentials = credentials
         self._exchange = exchange
         self._clock = clock
+        self._shared = shared
         for path in credentials.files:
             _read(path)
         self._stamp = stamp_of(*credentials.files)
@@ -180,6 +188,7 @@ class Login:
         now, before = self._clock(), self._failure
         if before is not None and now < before.at + RETRY_S and not at_once:
             raise before.as_error()
+        stamp = stamp_of(*self._credentials.files)
         try:
             given = tuple(_read(path) for path in self._credentials.files)
         except ConfigError as error:
@@ -187,7 +196,7 @@ class Login:
         if before is not None and before.stands(given, now):
             raise before.as_error()
         try:
-            token, lease = await (self._by_token(*given) if self._credentials.token_file else self._by_approle(*given))
+            token, lease = await self._attempt(given, stamp)
         except PeerError as error:
             raise self._failed(error, given, now) from error
         self._failure = None
@@ -202,6 +211,33 @@ class Login:
         level = logging.DEBUG if repeated else logging.ERROR
         log_event(_log, level, "login_failed", {"reason": error.message, "hint": error.hint})
         return self._failure.as_error()
+
+    async def _attempt(self, given: tuple[Secret, ...], stamp: Stamp) -> tuple[Secret, Lease]:
+        """Log in, unless another process was refused with the same files.
+
+        Args:
+            given: the ids, or the token.
+            stamp: of the files before they were read.
+
+        Raises:
+            LoginRefusedError: it was, or this one is.
+            PeerError: OpenBao cannot be reached, or answers nonsense.
+        """
+        if self._credentials.token_file:
+            return await self._by_token(*given)
+        if self._shared is None or stamp != stamp_of(
+            *self._credentials.files
+        ):  # or else they are not those of the stamp
+            return await self._by_approle(*given)
+        async with self._shared.turn():
+            if told := self._shared.find(stamp):
+                message, hint, left_s = told
+                raise LoginRefusedError(message, hint=hint, pause_s=left_s)
+            try:
+                return await self._by_approle(*given)
+            except LoginRefusedError as error:
+                self._shared.tell(stamp, error.message, error.hint, pause_s=error.pause_s)
+                raise
 
     async def _by_token(self, token: Secret) -> tuple[Secret, Lease]:
         answer = await self._look_up(token)

@@ -10,12 +10,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from http import HTTPStatus
+from pathlib import Path
 
 from strongroom.errors import ConfigError, DeniedError
 from strongroom.logs import log_event
 from strongroom.openbao.connection import Answer, Call, Endpoint, Observe, OpenBao, OpenBaoUnavailableError
-from strongroom.openbao.login import Credentials, Login
+from strongroom.openbao.login import ATTEMPT_TIMEOUT_S, Credentials, Login
 from strongroom.openbao.pool import Pool
+from strongroom.openbao.refusals import SharedRefusals
 from strongroom.openbao.secrets import SecretStore
 from strongroom.secret import Secret
 
@@ -27,7 +29,13 @@ class Session:
     """One login at one server, for one event loop. Call ``tick`` every second or so, and ``close`` at the end."""
 
     def __init__(
-        self, endpoint: Endpoint, credentials: Credentials, *, timeout_s: float, observe: Observe = lambda *_: None
+        self,
+        endpoint: Endpoint,
+        credentials: Credentials,
+        *,
+        timeout_s: float,
+        observe: Observe = lambda *_: None,
+        shared: Path | None = None,
     ) -> None:
         """Check address, authorities and the files of the login; nothing is sent yet.
 
@@ -36,13 +44,15 @@ class Session:
             credentials: where the secrets of the login are.
             timeout_s: for one call as a whole, the login before it and the wait for a thread included.
             observe: told after each exchange the operation, the outcome and the seconds it took.
+            shared: private directory of processes that log in with the same files.
 
         Raises:
             ConfigError: a setting or a file that it names is wrong.
         """
         self._openbao = OpenBao(endpoint, observe=observe)
         self._pool = Pool(endpoint.max_connections)
-        self._login = Login(credentials, partial(self._pool.exchange, self._openbao))
+        refusals = SharedRefusals(shared, wait_s=ATTEMPT_TIMEOUT_S) if shared else None
+        self._login = Login(credentials, partial(self._pool.exchange, self._openbao), shared=refusals)
         self._timeout_s = timeout_s
         self._secrets = SecretStore(self._openbao, reader="this login")
 

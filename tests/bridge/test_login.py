@@ -17,6 +17,7 @@ from strongroom.openbao.login import (
     Login,
     LoginRefusedError,
 )
+from strongroom.openbao.refusals import SharedRefusals
 
 
 @pytest.mark.parametrize(
@@ -306,5 +307,28 @@ def test_a_token_that_may_not_look_itself_up_is_not_replaced_at_every_look(appro
         for _ in range(5):
             await login.require_live()
         assert openbao.granted == 2
+
+    asyncio.run(work())
+
+
+def test_processes_that_share_their_files_try_refused_ids_once_together(approle: Credentials, tmp_path: Path) -> None:
+    """Eight that begin at the same moment would have the role locked."""
+
+    async def work() -> None:
+        openbao, clock = ScriptedOpenBao(), Clock()
+        openbao.refusal = 400
+        logins = [
+            Login(approle, openbao.exchange, clock=clock, shared=SharedRefusals(tmp_path, wait_s=5, clock=clock))
+            for _ in range(8)
+        ]
+        outcomes = await asyncio.gather(*(login.token() for login in logins), return_exceptions=True)
+        assert all(isinstance(outcome, LoginRefusedError) for outcome in outcomes)
+        assert openbao.calls == ["login"]
+        openbao.refusal = None
+        assert approle.secret_id_file is not None
+        approle.secret_id_file.write_text("another\n")
+        for login in logins:
+            await login.tick()
+            assert login.ttl_s == 60
 
     asyncio.run(work())
