@@ -30,7 +30,9 @@ class BucketLister:
             if response.status != HTTPStatus.OK:
                 raise await store_error(response)
             headers = passed_back(response.headers) | {"content-type": XML_TYPE}
-            page = parse_answer(await read_all(response, MAX_PAGE_BYTES), "ListAllMyBucketsResult")
+            page = parse_answer(
+                await read_all(response, MAX_PAGE_BYTES, make_room=incoming.hold_page), "ListAllMyBucketsResult"
+            )
         names = [_name(bucket) for buckets in page.all("Buckets") for bucket in buckets.all("Bucket")]
         visible = set(incoming.verified.principal.visible_buckets(names)) - {self._hidden_bucket}
         for buckets in page.all("Buckets"):

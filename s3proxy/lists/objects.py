@@ -46,6 +46,11 @@ class ObjectLister:
         Raises:
             StrongroomError: it is refused, here or by the store.
         """
+        headers, document = await self._shown(incoming)
+        await incoming.respond(HTTPStatus.OK, headers, document)
+
+    async def _shown(self, incoming: Incoming) -> tuple[dict[str, str], bytes]:
+        """Return headers and page of an answer; nothing else is held while the client takes it."""
         bucket = incoming.call.bucket
         headers, page, is_encoded = await self._page(incoming)
         entries = [self._placed(bucket, entry, is_encoded=is_encoded) for entry in entries_in(page)]
@@ -53,7 +58,7 @@ class ObjectLister:
             {place: policy for entry, place, policy in entries if policy and _is_unclear(entry, policy)}
         )
         shown = [(entry, plaintext_shown(entry, policy, self._seen.get(place))) for entry, place, policy in entries]
-        await incoming.respond(HTTPStatus.OK, headers, shown_page(page, shown).encode())
+        return headers, shown_page(page, shown).encode()
 
     async def uploads(self, incoming: Incoming) -> None:
         """Serve ListMultipartUploads: the store's own page, by the keys that clients know.
@@ -77,7 +82,7 @@ class ObjectLister:
             if response.status != HTTPStatus.OK:
                 raise await store_error(response, bucket_asked=True)
             headers = passed_back(response.headers) | {"content-type": XML_TYPE}
-            page = read_page(await read_all(response, MAX_PAGE_BYTES))
+            page = read_page(await read_all(response, MAX_PAGE_BYTES, make_room=incoming.hold_page))
         is_encoded = "<EncodingType>url</EncodingType>" in page
         if has_kept_keys(page) and not capabilities.keeps_slash_content():
             prefix, after = call.query.get("prefix"), after_in(call.query)

@@ -22,6 +22,7 @@ from s3proxy.front.head import RequestHead
 from s3proxy.front.operations import Call
 from s3proxy.front.sigv4 import Verified
 from s3proxy.serving.access_record import AccessRecord
+from s3proxy.serving.memory import page_bytes
 from s3proxy.serving.pace import Patience, Sending, Taking
 from s3proxy.serving.places import Place
 
@@ -262,6 +263,14 @@ class Incoming:
     def _note_cut(self, taking: Taking) -> None:
         if taking.is_cut:
             self.cut = "answer"
+
+    async def hold_page(self, length: int) -> None:
+        """Take the memory for a page of the store of this length, which nobody knew before it came.
+
+        Raises:
+            S3Error: SlowDown, as there is none.
+        """
+        await self.place.cover(page_bytes(length))
 
     def abort(self) -> None:
         """Close the connection in a way that no client takes for an end."""

@@ -24,11 +24,16 @@ _PARSED: Final = 10  # what a document is in memory, for each of its bytes
 
 
 class MemoryBudget:
-    """So many bytes for the requests of one process."""
+    """So many bytes for the requests of one process.
+
+    Attributes:
+        limit_bytes: so many.
+        taken_bytes: of them.
+    """
 
     def __init__(self, limit_bytes: int) -> None:
         """Take the budget."""
-        self._limit = limit_bytes
+        self.limit_bytes = limit_bytes
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
         self.taken_bytes = 0
 
@@ -50,7 +55,7 @@ class MemoryBudget:
 
     def has_room(self, wanted_bytes: int) -> bool:
         """Return whether nobody would wait for so much."""
-        return not self._waiting and self.taken_bytes + min(wanted_bytes, self._limit) <= self._limit
+        return not self._waiting and self.taken_bytes + min(wanted_bytes, self.limit_bytes) <= self.limit_bytes
 
     async def acquire(self, wanted_bytes: int) -> int:
         """Do what ``take`` begins with; return what is to be given to ``release``.
@@ -58,7 +63,7 @@ class MemoryBudget:
         Raises:
             S3Error: SlowDown, as there was no room in time.
         """
-        wanted = min(wanted_bytes, self._limit)
+        wanted = min(wanted_bytes, self.limit_bytes)
         if self.has_room(wanted):
             self.taken_bytes += wanted
         else:
@@ -91,7 +96,7 @@ class MemoryBudget:
             raise S3Error(code, msg, hint=hint, retry_after_s=WAIT_S) from None
 
     def _wake(self) -> None:
-        while self._waiting and self.taken_bytes + self._waiting[0][0] <= self._limit:
+        while self._waiting and self.taken_bytes + self._waiting[0][0] <= self.limit_bytes:
             wanted, turn = self._waiting.popleft()
             if not turn.done():
                 self.taken_bytes += wanted
@@ -107,6 +112,11 @@ def announced_bytes(content_length: int | None, decoded_length: str) -> int:
     """
     is_number = decoded_length.isascii() and decoded_length.isdigit()
     return max(content_length or 0, int(decoded_length[:_LENGTH_DIGITS]) if is_number else 0)
+
+
+def page_bytes(length: int) -> int:
+    """Return what a page of the store holds that is read as a whole: as it came, as it is shown, and on its way out."""
+    return max(STREAM_BYTES, _COPIES * length)
 
 
 def needed_bytes(operation: Operation, body_bytes: int, *, buffered_bytes: int) -> int:

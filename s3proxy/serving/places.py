@@ -17,6 +17,7 @@ _SHARE_OF_ONE: Final = 0.75  # of all places: others must get in beside it
 _UNKNOWN_SHARE: Final = 0.125  # of memory
 _SHORT_SHARE: Final = 0.25  # of memory
 _SHORT_BYTES: Final = STREAM_BYTES + (192 << 10)  # a body of 64 KiB
+_SHORT_GROWN_BYTES: Final = 2 << 20  # what turns out to need more, but little: a list of a thousand ordinary names
 FIELDS_BYTES: Final = 512 << 10  # of a form: what was read ahead, and its fields three times
 
 
@@ -90,6 +91,25 @@ class Places:
             self._count("memory")
             raise
 
+    async def hold_more(self, place: "Place", wanted_bytes: int) -> None:
+        """Have a place hold at least so much; what turns out to be large leaves the memory that is kept for others.
+
+        Raises:
+            S3Error: SlowDown, as there is none; the place keeps what it has.
+        """
+        budget = place.budget
+        assert budget is not None  # noqa: S101 - it was taken with some
+        try:
+            if budget is self._short_memory and wanted_bytes > _SHORT_GROWN_BYTES:
+                place.held_bytes, before = await self._memory.acquire(wanted_bytes), place.held_bytes
+                place.budget = self._memory
+                budget.release(before)
+            elif (more := min(wanted_bytes, budget.limit_bytes) - place.held_bytes) > 0:
+                place.held_bytes += await budget.acquire(more)
+        except S3Error:
+            self._count("memory")
+            raise
+
     def leave(self, principal: str | None) -> None:
         """Give a place back."""
         if principal is None:
@@ -137,6 +157,14 @@ class Place:
         if self.budget is not None:
             self.budget.release(self.held_bytes)
         self._places.leave(self.principal)
+
+    async def cover(self, wanted_bytes: int) -> None:
+        """Hold at least so much from now on, as what is served turns out to need more.
+
+        Raises:
+            S3Error: SlowDown, as there is none.
+        """
+        await self._places.hold_more(self, wanted_bytes)
 
     async def go_on(self, principal: str | None, wanted_bytes: int) -> None:
         """Take what the rest of a request needs, now that its sender was looked at.

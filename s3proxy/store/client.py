@@ -10,7 +10,7 @@ import hashlib
 import re
 import ssl
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -38,6 +38,7 @@ _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 Pairs = Iterable[tuple[str, str]]
 Observe = Callable[[str, float, str], None]
+MakeRoom = Callable[[int], Awaitable[None]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -268,8 +269,16 @@ def _length_header(request: StoreRequest, framing: Framing | None) -> dict[str, 
     return {"Content-Length": "0"} if request.method in {"PUT", "POST"} else {}
 
 
-async def read_all(response: StoreAnswer, limit_bytes: int, *, within_s: float = WHOLE_ANSWER_S) -> bytes:
+async def read_all(
+    response: StoreAnswer, limit_bytes: int, *, within_s: float = WHOLE_ANSWER_S, make_room: MakeRoom | None = None
+) -> bytes:
     """Return the body of an answer.
+
+    Args:
+        response: whose.
+        limit_bytes: so long it may be.
+        within_s: all of it has to be there.
+        make_room: is told of how many bytes there are, before more are read.
 
     Raises:
         PeerError: it is longer than it may be.
@@ -283,6 +292,8 @@ async def read_all(response: StoreAnswer, limit_bytes: int, *, within_s: float =
                 msg = f"the store answers more than {limit_bytes} bytes where less is expected"
                 raise PeerError(msg)
             pieces.append(piece)
+            if make_room is not None:
+                await make_room(size)
     return b"".join(pieces)
 
 

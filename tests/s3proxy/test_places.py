@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from s3proxy.front.errors import S3Error
+from s3proxy.serving import memory
 from s3proxy.serving.memory import STREAM_BYTES
 from s3proxy.serving.pace import Patience, Sending
 from s3proxy.serving.places import FIELDS_BYTES, Places
@@ -47,6 +48,51 @@ def test_no_principal_takes_all_places() -> None:
         with pytest.raises(S3Error):
             await places.take("a", 0)
         await places.take("b", 0)
+
+    asyncio.run(work())
+
+
+def test_what_turns_out_to_need_more_takes_it_and_leaves_the_part_that_is_kept_for_what_is_short() -> None:
+    async def work() -> None:
+        places = make()  # 40 MiB, 16 for what is short, 8 for unknown senders
+        long = await places.take("a", 39 * MIB + STREAM_BYTES)
+        short = await places.take("b", STREAM_BYTES)  # of the 40 there is less left
+        await short.cover(2 * MIB)
+        await short.cover(MIB)  # it has more
+        assert places.taken_bytes == 39 * MIB + STREAM_BYTES + 2 * MIB
+        growing = asyncio.create_task(short.cover(3 * MIB))
+        await asyncio.sleep(0)
+        assert not growing.done()
+        long.give_back()
+        await growing
+        assert places.taken_bytes == 3 * MIB
+        await short.cover(1000 * MIB)  # more than there is: all of it, without waiting for itself
+        assert places.taken_bytes == 40 * MIB
+        unknown = await places.take_unknown(MIB)
+        await unknown.cover(3 * MIB)
+        assert places.taken_bytes == 43 * MIB
+        for place in (short, unknown):
+            place.give_back()
+        assert places.taken_bytes == 0
+
+    asyncio.run(work())
+
+
+def test_what_gets_no_more_keeps_what_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "WAIT_S", 0.01)
+
+    async def work() -> None:
+        reasons: list[str] = []
+        places = make(reasons)
+        both = [await places.take(name, 20 * MIB) for name in "ab"]
+        with pytest.raises(S3Error) as caught:
+            await both[0].cover(21 * MIB)
+        assert caught.value.code == "SlowDown"
+        assert reasons == ["memory"]
+        assert places.taken_bytes == 40 * MIB
+        for place in both:
+            place.give_back()
+        assert places.taken_bytes == 0
 
     asyncio.run(work())
 
