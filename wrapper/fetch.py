@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 _MAX_DOCUMENT_BYTES = 64 << 20  # of plans and problems
 _FILES_PAUSE_S = 0.1
 _JUST_CHANGED_S = 2.0
+_SLICE_S = 0.25  # of a pause: Python sees a signal that comes right before a sleep only after it
 _SILENCE_S = 1.0  # of a wait, before it is said what for
 _PROBLEM_MEDIA_TYPE = "application/problem+json"  # strongroom.problem has it, too, and imports json
 _DOCUMENT_MEDIA_TYPE = "application/json"
@@ -142,8 +143,10 @@ class Bridge:
         """Sleep before the next attempt, or give up."""
         if seconds is None:
             raise error
-        self._notice.look(monotonic() + seconds)  # rather before a pause than after it
-        sleep(seconds)
+        until = monotonic() + seconds
+        while (left := until - monotonic()) > 0:
+            self._notice.look(monotonic())
+            sleep(min(left, _SLICE_S))
 
     def _attempt(
         self, message: bytes, receive: "Callable[[ssl.SSLSocket, ResponseHead, float], None]", deadline: float
