@@ -7,7 +7,10 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from strongroom.reference import spell_key, spell_path
+
 MAX_DENIED_RECORDS = 100  # of one request or path; more are not one mistake, and asking costs less than recording
+_LIST_CHARS = 8 << 10  # in one line; what collects logs cuts those of 16 KiB
 
 
 class Decision(enum.Enum):
@@ -59,6 +62,7 @@ class AuditRecord:
         decision: what became of it.
         reason: one line, or "".
         count: of secrets that it stands for.
+        also: paths and keys of those, as references spell them, where they have no records of their own.
     """
 
     name: str
@@ -68,18 +72,40 @@ class AuditRecord:
     decision: Decision
     reason: str = ""
     count: int = 1
+    also: tuple[str, ...] = ()
 
     @property
     def size(self) -> int:
         """Characters in all of its texts."""
-        return len(self.name) + len(self.path) + len(self.key) + len(self.reason)
+        return len(self.name) + len(self.path) + len(self.key) + len(self.reason) + sum(map(len, self.also))
+
+
+def listed(denied: Sequence[AuditRecord]) -> list[AuditRecord]:
+    """Return the records of references that were denied at once: MAX_DENIED_RECORDS, and some that list the rest.
+
+    All of what was asked for is on record, so nobody hides what it looks for behind other references.
+    """
+    records = list(denied[:MAX_DENIED_RECORDS])
+    lists: list[list[str]] = []
+    room = 0
+    for record in denied[MAX_DENIED_RECORDS:]:
+        spelled = spell_path(record.path) + (f"#{spell_key(record.key)}" if record.key else "")
+        room -= len(spelled)
+        if room < 0:
+            lists.append([])
+            room = _LIST_CHARS
+        lists[-1].append(spelled)
+    for also in lists:
+        reason = f"{len(also)} more of this request are denied"
+        records.append(AuditRecord("", "", "", 0, Decision.DENIED, reason, count=len(also), also=tuple(also)))
+    return records
 
 
 def summed_up(denied: Sequence[AuditRecord]) -> list[AuditRecord]:
-    """Return the records of what was denied at once: at most MAX_DENIED_RECORDS, and one that stands for the rest.
+    """Return the records of keys of one path that were denied at once: MAX_DENIED_RECORDS, and one for the rest.
 
-    Its reason has a digest of their names, paths and keys, in their order, with a NUL byte behind each: what a caller
-    is suspected to have asked for can be proved.
+    The request names the path only, and which keys it has is known from its version. The reason has a digest of their
+    names, paths and keys, in their order, with a NUL byte behind each.
     """
     rest = denied[MAX_DENIED_RECORDS:]
     if not rest:
@@ -88,7 +114,7 @@ def summed_up(denied: Sequence[AuditRecord]) -> list[AuditRecord]:
     for record in rest:
         digest.update(f"{record.name}\0{record.path}\0{record.key}\0".encode())
     path = rest[0].path if len({record.path for record in rest}) == 1 else ""
-    reason = f"{len(rest)} more of this request are denied; SHA-256 of their list: {digest.hexdigest()}"
+    reason = f"{len(rest)} more of this path are denied; SHA-256 of their list: {digest.hexdigest()}"
     more = AuditRecord("", path, "", rest[0].version, Decision.DENIED, reason, count=len(rest))
     return [*denied[:MAX_DENIED_RECORDS], more]
 
@@ -122,6 +148,7 @@ def encode_records(caller: Caller, records: Sequence[AuditRecord], *, now: float
                 "reason": record.reason,
             }
             | ({"count": record.count} if record.count > 1 else {})
+            | ({"also": record.also} if record.also else {})
         )[1:]
         + "\n"
         for record in records

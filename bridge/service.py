@@ -15,7 +15,7 @@ from bridge.decide import denials, encode_plan
 from bridge.gather import SecretSource, read_all
 from bridge.offload import INLINE_ITEMS, compute, items_of
 from bridge.policy import Policy
-from bridge.record import AuditRecord, Caller, Decision, summed_up
+from bridge.record import AuditRecord, Caller, Decision, listed
 from bridge.resolve import Place, Resolution, most_bytes, reads_of, resolve
 from bridge.room import Room
 from strongroom import region
@@ -319,7 +319,7 @@ def _denied(policy: Policy, identity: SpiffeId, request: BundleRequest) -> tuple
     records = [
         AuditRecord(failure.name, failure.path, failure.key, 0, Decision.DENIED, failure.detail) for failure in denied
     ]
-    return denied, summed_up(records)
+    return denied, listed(records)
 
 
 def _tally(records: Sequence[AuditRecord]) -> dict[Decision, int]:
