@@ -5,7 +5,6 @@ others leave, and an eighth of all is for those who have nothing yet.
 """
 
 import math
-from collections import Counter
 from dataclasses import dataclass
 
 from strongroom.errors import UnavailableError
@@ -55,12 +54,13 @@ class Shares:
         self._most = most
         self._what = what
         self._retry_after_s = retry_after_s
+        self._kept = math.ceil(most * _KEPT_SHARE)
         self._taken = 0
-        self._of: Counter[str] = Counter()
+        self._of: dict[str, int] = {}
 
     def of(self, identity: str) -> int:
         """Return how much an identity has."""
-        return self._of[identity]
+        return self._of.get(identity, 0)
 
     def require(self, identity: str, wanted: int, *, is_first: bool) -> None:
         """Return if an identity may have so much more; see ``refusal``.
@@ -83,20 +83,19 @@ class Shares:
         if self._taken + wanted > self._most:
             msg = f"the bridge is at work on {self._taken} {self._what}, and takes {self._most}"
             return BusyError(msg, hint="come back later", retry_after_s=self._retry_after_s)
-        own = self._of[identity]
-        others = self._taken - own
-        kept = math.ceil(self._most * _KEPT_SHARE)
-        share = max(0, min(math.ceil((self._most - others) * _SHARE_OF_ONE), self._most - others - kept))
-        if own + wanted > share and not is_first:
-            msg = f"the bridge is at work on {own} {self._what} of this identity, and takes {share}"
-            return BusyError(
-                msg, hint="come back later; the rest is kept for others", retry_after_s=self._retry_after_s
-            )
-        return None
+        if is_first:
+            return None
+        own = self.of(identity)
+        left = self._most - self._taken + own  # by the others
+        share = max(0, min(math.ceil(left * _SHARE_OF_ONE), left - self._kept))
+        if own + wanted <= share:
+            return None
+        msg = f"the bridge is at work on {own} {self._what} of this identity, and takes {share}"
+        return BusyError(msg, hint="come back later; the rest is kept for others", retry_after_s=self._retry_after_s)
 
     def add(self, identity: str, amount: int) -> None:
         """Count an amount that was taken, or a negative one that was given back."""
         self._taken += amount
-        self._of[identity] += amount
+        self._of[identity] = self.of(identity) + amount
         if not self._of[identity]:
             del self._of[identity]

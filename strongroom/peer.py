@@ -21,6 +21,9 @@ MALFORMED = (x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
 """What reading extensions raises beside ValueError."""
 
 
+_DER = 2  # OpenSSL's X509_FILETYPE_ASN1
+
+
 @dataclass(frozen=True)
 class Peer:
     """The other end.
@@ -50,10 +53,20 @@ def peer_of(
     """
     identity = identity_of(decoded or connection.getpeercert())
     chain = _verified_chain(connection)
-    leaf = x509.load_der_x509_certificate(chain[0])
-    _require_leaf(leaf)
     authorities.require(chain[-1], identity)
-    return Peer(identity, min([leaf.not_valid_after_utc.timestamp(), *map(_end_of_authority, chain[1:])]))
+    return Peer(identity, min([_end_of_leaf(chain[0]), *map(_end_of_authority, chain[1:])]))
+
+
+@functools.lru_cache(maxsize=1024)  # of some workloads; what is in a certificate stays so
+def _end_of_leaf(der: bytes) -> float:
+    """Return until when a workload's certificate holds.
+
+    Raises:
+        DeniedError: it is not that of a workload.
+    """
+    certificate = x509.load_der_x509_certificate(der)
+    _require_leaf(certificate)
+    return certificate.not_valid_after_utc.timestamp()
 
 
 @functools.lru_cache(maxsize=64)  # few authorities sign all workloads
@@ -101,7 +114,7 @@ def _verified_chain(connection: ssl.SSLObject | ssl.SSLSocket) -> list[bytes]:
     else:
         # The same before it became public; its certificates are objects of OpenSSL.
         found = connection._sslobj.get_verified_chain() or []  # type: ignore[union-attr]  # noqa: SLF001
-        chain = [ssl.PEM_cert_to_DER_cert(certificate.public_bytes()) for certificate in found]
+        chain = [certificate.public_bytes(_DER) for certificate in found]
     if not chain:
         msg = "the client showed no certificate"
         raise DeniedError(msg, hint="callers show a certificate with their SPIFFE identity")
