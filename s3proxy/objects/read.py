@@ -19,7 +19,7 @@ from s3proxy.objects.plaintext_read import send_unsealed
 from s3proxy.serving.incoming import Incoming
 from s3proxy.store.client import Store, StoreRequest
 from s3proxy.store.connections import StoreAnswer
-from s3proxy.store.errors import store_error
+from s3proxy.store.errors import reread_error, store_error
 from strongroom.sealed.digests import ChecksumScope, Digests
 from strongroom.sealed.opener import SegmentOpener
 from strongroom.sealed.ranges import RangePlan, blind_range, blind_suffix, plan_range
@@ -68,14 +68,16 @@ class ObjectReader:
             await self._multipart.send(incoming, name, found, asked)
             return
         require_only_part(incoming)
-        await self._get(incoming, policy, name, None if "partNumber" in incoming.call.query else asked)
+        await self._get(incoming, policy, name, None if "partNumber" in incoming.call.query else asked, seen=found)
 
-    async def _get(self, incoming: Incoming, policy: Policy, name: Name, asked: ByteRange | None) -> None:
-        """Send an object or a range of it, of which nothing is known yet."""
+    async def _get(
+        self, incoming: Incoming, policy: Policy, name: Name, asked: ByteRange | None, *, seen: Found | None = None
+    ) -> None:
+        """Send an object or a range of it: the very one that was seen, if one was."""
         found: Found | Plaintext
-        async with self._store.exchange(self._request(incoming, name, asked)) as response:
+        async with self._store.exchange(self._request(incoming, name, asked, seen)) as response:
             if response.status not in {_OK, _PARTIAL, _UNSATISFIABLE}:
-                raise await store_error(response)
+                raise await (store_error(response) if seen is None else reread_error(response))
             if response.status == _UNSATISFIABLE:
                 found = await self._finder.look(name, policy)
                 if isinstance(found, Found) and not found.is_multipart and asked is not None:
@@ -118,8 +120,8 @@ class ObjectReader:
             size, status = last - first + 1, _PARTIAL
         await incoming.respond(status, headers, length=size)
 
-    def _request(self, incoming: Incoming, name: Name, asked: ByteRange | None) -> StoreRequest:
-        headers = read_headers(incoming.head)
+    def _request(self, incoming: Incoming, name: Name, asked: ByteRange | None, seen: Found | None) -> StoreRequest:
+        headers = read_headers(incoming.head) | ({"if-match": f'"{seen.store_etag}"'} if seen else {})
         if asked is not None:
             if asked.first is None:
                 headers["range"] = f"bytes=-{blind_suffix(asked.last or 1)}"

@@ -181,3 +181,29 @@ def test_an_object_that_is_replaced_while_it_is_read(lying: World, bare: Any, ra
     assert answer.status == 503
     assert b"<Code>SlowDown</Code>" in answer.body
     assert "retry-after" in answer.headers
+
+
+def test_an_object_that_is_replaced_after_its_etag_was_compared_with_if_range(lying: World, bare: Any) -> None:
+    """Or who resumes a download would put the end of another object behind the beginning of this one."""
+    name = {"Bucket": BUCKET, "Key": "resumed"}
+    lying.client.put_object(**name, Body=WHOLE[::-1])
+    other = bare.get_object(**name)
+    sealed = {"Body": other["Body"].read(), "Metadata": other["Metadata"]}
+    etag = lying.client.put_object(**name, Body=WHOLE)["ETag"]
+    requests = []
+
+    def replace_before_the_second_request(exchange: Exchange) -> None:
+        requests.append(exchange)
+        if len(requests) == 2:
+            bare.put_object(**name, **sealed)
+
+    lying.relay.plan = replace_before_the_second_request
+    try:
+        answer = lying.raw.send("GET", BUCKET, "resumed", headers={"range": "bytes=9-", "if-range": etag})
+    finally:
+        lying.relay.plan = lambda _: None
+    assert len(requests) == 2
+    assert answer.status == 503
+    assert b"<Code>SlowDown</Code>" in answer.body
+    again = lying.raw.send("GET", BUCKET, "resumed", headers={"range": "bytes=9-", "if-range": etag})
+    assert (again.status, again.body) == (200, WHOLE[::-1])
