@@ -20,7 +20,7 @@ from s3proxy.keys.kek import Kek
 from s3proxy.keys.not_available import REVOKED, KeyNotAvailableError
 from s3proxy.keys.opened_keys import KeyName, OpenedKeys
 from s3proxy.keys.shared_calls import SharedCalls
-from s3proxy.keys.unwrapping import Records, no_policy, unwrap_key
+from s3proxy.keys.unwrapping import Records, foreign, no_policy, unwrap_key
 from strongroom.errors import StrongroomError, UnavailableError
 from strongroom.logs import log_event
 from strongroom.openbao.login import LoginRefusedError
@@ -179,7 +179,7 @@ class BucketKeys:
         """
         policy, name = header.policy, (header.policy, header.key_id)
         if policy not in readable or policy not in self._keks:
-            raise no_policy(policy)
+            raise await foreign(self._keyring, name)
         found = self._opened.fresh(name, self._clock())
         if found is not None:
             self._count("hit")

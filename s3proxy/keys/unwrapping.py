@@ -52,6 +52,25 @@ async def unwrap_key(keyring: Records, kek: Kek, name: KeyName, wrapped: bytes) 
     return await kek.unwrap(record.wrapped, policy=policy, key_id=key_id), b""
 
 
+async def foreign(keyring: Records, name: KeyName) -> StrongroomError:
+    """Return the refusal of what names a policy that is not configured for its name.
+
+    Where the keyring has the key, the policy was renamed, taken out or is for other names; else nothing tells that
+    there ever was such a policy, and the header is damaged or somebody else's.
+
+    Raises:
+        StrongroomError: the keyring cannot be asked.
+    """
+    policy, key_id = name
+    if await keyring.find(policy, key_id) is not None:
+        return no_policy(policy)
+    refusal = RefusedError(6, f"policy {policy} is not configured for this name, and the keyring has no such key")
+    refusal.hint = (
+        f'if there was a policy {policy}, restore keyring/{policy}/, and name it or say formerly = ["{policy}"]'
+    )
+    return refusal
+
+
 def no_policy(policy: str) -> KeyNotAvailableError:
     """Return the refusal of what was sealed under a policy that is not configured for its name."""
     msg = f"the object was sealed under policy {policy}, which the policy file does not have for its name"

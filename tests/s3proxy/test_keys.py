@@ -413,6 +413,11 @@ def test_a_policy_of_another_name_is_refused_without_asking(world: World) -> Non
         # Not damage: a policy that was renamed, or a bucket that moved to another one.
         with pytest.raises(KeyNotAvailableError, match="sealed under policy main, which the policy file does not have"):
             await world.another_process().to_open(header, frozenset({"other"}))
+        world.records.kept.clear()  # then nothing tells that there ever was such a policy
+        with pytest.raises(RefusedError, match="not configured") as refused:
+            await world.another_process().to_open(header, frozenset({"other"}))
+        assert refused.value.rule == 6
+        assert 'formerly = ["main"]' in refused.value.hint
         assert world.kek.calls == ["wrap"]
 
     run(work)
