@@ -24,6 +24,9 @@ enum {
 #ifndef __NR_openat2
 #define __NR_openat2 437
 #endif
+#ifndef __NR_faccessat2
+#define __NR_faccessat2 439 /* since Linux 5.8 */
+#endif
 struct open_request {
     uint64_t flags;
     uint64_t mode;
@@ -57,7 +60,7 @@ static char *interpreter_in(char *head) {
 
 /* As load_elf_binary() in fs/binfmt_elf.c takes it, which does not look at the class; that of a foreign program, which an
  * emulator may be registered for, must make sense. */
-static enum program_kind kind_of_elf(int fd, const Elf64_Ehdr *header) {
+static enum program_kind kind_of_elf(int fd, const Elf64_Ehdr *header, Elf64_Phdr *interpreter) {
     unsigned char class = header->e_ident[EI_CLASS];
     bool makes_sense = class == ELFCLASS32 || class == ELFCLASS64;
     if (header->e_ident[EI_DATA] == ELFDATA2MSB) {
@@ -82,11 +85,23 @@ static enum program_kind kind_of_elf(int fd, const Elf64_Ehdr *header) {
         }
         for (size_t i = 0; i < count; i++) {
             if (headers[i].p_type == PT_INTERP) {
+                *interpreter = headers[i];
                 return PROGRAM_DYNAMIC;
             }
         }
     }
     return PROGRAM_STATIC;
+}
+
+/* Whether the kernel cannot execute the loader that a program names; false where that is not known. */
+static bool lacks_loader(int fd, const Elf64_Phdr *interpreter) {
+    char name[HEAD_BYTES];
+    if (interpreter->p_filesz < 2 || interpreter->p_filesz > sizeof name ||
+        SYSCALL4(__NR_pread64, fd, name, interpreter->p_filesz, interpreter->p_offset) != (long)interpreter->p_filesz ||
+        name[interpreter->p_filesz - 1] != '\0') {
+        return false;
+    }
+    return !program_may_be_executed(AT_FDCWD, name);
 }
 
 static void look_at_privileges(int fd, const struct stat *status, struct program *program) {
@@ -130,14 +145,19 @@ static long open_to_read(int directory, const char *path, struct program *progra
     return sys_openat(directory, path, READ_FLAGS);
 }
 
-static bool may_be_executed(int directory, const char *path) {
-    return path[0] == '\0' || SYSCALL3(__NR_faccessat, directory, path, EXECUTE) == 0;
+bool program_may_be_executed(int directory, const char *path) {
+    long result = SYSCALL4(__NR_faccessat2, directory, path, EXECUTE, AT_EACCESS);
+    if (result == -ENOSYS || result == -EPERM) { /* an older kernel, or a seccomp profile; this asks for the real user */
+        result = SYSCALL3(__NR_faccessat, directory, path, EXECUTE);
+    }
+    return result == 0;
 }
 
 /* Looks at one file; what it finds in a script is the name of the interpreter, in `head`, and true. */
 static bool look_at_file(int fd, char *head, char **interpreter, struct program *program) {
     struct stat status;
     if (sys_fstat(fd, &status) < 0 || !S_ISREG(status.st_mode)) {
+        program->is_stranded = program->is_script;
         return false;
     }
     long got = SYSCALL4(__NR_pread64, fd, head, HEAD_BYTES, 0);
@@ -152,7 +172,9 @@ static bool look_at_file(int fd, char *head, char **interpreter, struct program 
         return *interpreter != NULL;
     }
     if (bytes_equal(head, ELFMAG, SELFMAG)) {
-        program->kind = kind_of_elf(fd, (const Elf64_Ehdr *)(const void *)head);
+        Elf64_Phdr loader;
+        program->kind = kind_of_elf(fd, (const Elf64_Ehdr *)(const void *)head, &loader);
+        program->is_stranded = program->kind == PROGRAM_DYNAMIC && lacks_loader(fd, &loader);
         look_at_privileges(fd, &status, program);
     }
     return false;
@@ -165,11 +187,18 @@ long program_look(int directory, const char *path, struct program *program) {
     for (int level = 0; level <= INTERPRETERS_MAX; level++) {
         long fd = open_to_read(directory, path, program);
         if (fd < 0) {
-            if (fd == -EACCES && may_be_executed(directory, path)) {
+            bool may_be_executed = path[0] == '\0' || program_may_be_executed(directory, path);
+            if (fd == -EACCES && may_be_executed) {
                 program->kind = PROGRAM_UNREADABLE;
             }
+            program->is_stranded = program->is_script && !may_be_executed;
             bool lack = fd == -EMFILE || fd == -ENFILE || fd == -ENOMEM;
             return lack ? fd : 0;
+        }
+        if (program->is_script && !program_may_be_executed(directory, path)) {
+            sys_close((int)fd);
+            program->is_stranded = true;
+            return 0;
         }
         char *interpreter = NULL;
         bool is_script = look_at_file((int)fd, head, &interpreter, program);

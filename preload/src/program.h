@@ -19,6 +19,8 @@ struct program {
                               that asks */
     bool may_move;         /* in another directory, or with other descriptors, its name or that of an interpreter may lead
                               elsewhere; also where that is not known */
+    bool is_stranded;      /* the interpreter of a script, or the loader of a program, is not there or may not be executed: exec
+                              fails, and execvp() goes on to the next directory */
     bool raises_ids;       /* a set-ID bit that gives it another user or group than this process has */
     bool has_capabilities; /* file capabilities that count for this user */
 };
@@ -31,6 +33,9 @@ long program_look(int directory, const char *path, struct program *program);
 /* Whether the kernel starts such a program in secure-execution mode, in which its loader ignores LD_PRELOAD (ld.so(8)).
  * Bits that a mount option takes away are counted all the same. */
 bool program_runs_secure(const struct program *program);
+
+/* Whether this process, by its effective user and what that may do, may execute a file, or search a directory. */
+bool program_may_be_executed(int directory, const char *path);
 
 /* Whether real and effective user, or group, of this process differ. */
 bool program_ids_differ(void);

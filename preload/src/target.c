@@ -4,11 +4,10 @@
 #include <linux/stat.h>
 
 #include "bytes.h"
+#include "program.h"
 #include "syscalls.h"
 
 static const char DESCRIPTOR_LINK[] = "/proc/self/fd/";
-
-enum { EXECUTE = 1 }; /* X_OK */
 
 static bool has_slash(const char *text) {
     for (; *text != '\0'; text++) {
@@ -27,10 +26,12 @@ static bool copy_text(char *to, const char *from) {
     return fits;
 }
 
-static bool is_executable_file(const char *path) {
+/* Whether execvp() of the libc ends its search here. */
+static bool ends_search(const char *path) {
     struct stat status;
-    return SYSCALL3(__NR_faccessat, AT_FDCWD, path, EXECUTE) == 0 &&
-           SYSCALL4(__NR_newfstatat, AT_FDCWD, path, &status, 0) == 0 && S_ISREG(status.st_mode);
+    struct program program;
+    return program_may_be_executed(AT_FDCWD, path) && SYSCALL4(__NR_newfstatat, AT_FDCWD, path, &status, 0) == 0 &&
+           S_ISREG(status.st_mode) && (program_look(AT_FDCWD, path, &program) < 0 || !program.is_stranded);
 }
 
 static bool search_in(const char *directories, const char *name, char *path) {
@@ -46,7 +47,7 @@ static bool search_in(const char *directories, const char *name, char *path) {
                 *at++ = '/';
             }
             bytes_copy(at, name, name_bytes)[0] = '\0';
-            if (is_executable_file(path)) {
+            if (ends_search(path)) {
                 return true;
             }
         }

@@ -181,6 +181,13 @@ def targets(tmp_path_factory: pytest.TempPathFactory, both: Both) -> Path:
     script("first/only-here", "#!/bin/sh\n", stat.S_IRUSR)
     script("third/plain-text", f'exec {both.report} plain "$@"\n')
     (folder / "third" / "static-here").symlink_to(both.static_report)
+    # What cannot be executed for want of an interpreter or loader does not end the search, either.
+    script("first/static-here", "#!/nonexistent/interpreter\n")
+    loader_missing = re.sub(
+        rb"/lib(64)?/ld-[^\0]*", lambda found: b"/non" + found[0][4:], both.report.read_bytes(), count=1
+    )
+    (folder / "second" / "static-here").write_bytes(loader_missing)
+    (folder / "second" / "static-here").chmod(executable)
     return folder
 
 

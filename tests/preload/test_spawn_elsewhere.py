@@ -185,7 +185,8 @@ class TestAnotherDirectory:
     def test_without_path_is_searched_for_where_the_libc_does(self, caller: Caller, tmp_path: Path) -> None:
         # What is found elsewhere is not what is executed, and may be what a policy allows.
         trace = tmp_path / "trace"
-        before = ["env", "-u", "PATH", "strace", "-f", "-qq", "-e", "trace=execve,faccessat", "-o", str(trace)]
+        calls = "trace=execve,faccessat,faccessat2"
+        before = ["env", "-u", "PATH", "strace", "-f", "-qq", "-e", calls, "-o", str(trace)]
         command = [*before, str(caller.program), "posix_spawnp", "none", "missing"]
         subprocess.run(["/usr/bin/env", *command[1:3], shutil.which("strace") or "", *command[4:]], check=False)
         places = looked_in(trace)
