@@ -16,7 +16,10 @@ from tests.support.launches import ROOT, is_root
 
 pytestmark = pytest.mark.skipif(not is_root(), reason="namespaces need root")
 
-PROGRAMS = ("/bin/sh", "/usr/bin/env", "/bin/cat", "/bin/sleep", "/usr/bin/stat", "/bin/touch", "/bin/ls")
+PROGRAMS = (
+    "/bin/sh", "/usr/bin/env", "/bin/cat", "/bin/sleep", "/usr/bin/stat", "/bin/touch", "/bin/ls", "/bin/umount",
+    "/bin/rmdir", "/bin/unshare",
+)  # fmt: skip
 PLACES = ("proc", "sys", "dev", "run", "tmp", "etc", "root", "usr/local/share", "var/cache/apt/archives")
 LIMIT_S = 60
 
@@ -106,6 +109,15 @@ def test_the_command_begins_as_on_a_machine_of_its_own(machines: Machines) -> No
     assert "755\n755\n" in done.stdout
     assert "scripts" in done.stdout.splitlines()
     assert machines.leavings() == []
+
+
+def test_users_of_the_machine_may_make_namespaces_and_nothing_of_the_outside_is_left_there(machines: Machines) -> None:
+    done = machines.run("sh", "-c", "unshare --user --map-root-user ls / && cat /proc/self/mountinfo")
+
+    assert done.returncode == 0, done.stderr
+    assert "outside" not in done.stdout
+    mounts = [line.split(" ") for line in done.stdout.splitlines() if " - " in line]
+    assert [mount[mount.index("-") + 1] for mount in mounts if mount[4] == "/"] == ["overlay"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
