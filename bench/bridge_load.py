@@ -10,10 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 from typing import Final, Self
 
+from bench.failed import FailedError
 from bench.launchers import KEYS_PER_PATH
 from cli.dev.stack import DevStack
 from strongroom.bundle import BUNDLE_URL_PATH
-from strongroom.errors import PeerError
 
 TIMEOUT_S: Final = 60.0
 _LENGTH: Final = re.compile(rb"(?i)\r\ncontent-length: *([0-9]+)\r\n")
@@ -81,7 +81,7 @@ class BridgeConnection:
         """Send a request, read the answer, and return the seconds that this took.
 
         Raises:
-            PeerError: the bridge refuses, or its answer is no answer.
+            FailedError: the bridge refuses, or its answer is no answer.
         """
         begin = time.perf_counter()
         self._tls.sendall(request)
@@ -92,7 +92,7 @@ class BridgeConnection:
         length = _LENGTH.search(head + b"\r\n")
         if not head.startswith(b"HTTP/1.1 200") or length is None:
             msg = f"the bridge answers {head[:60]!r} to the load generator"
-            raise PeerError(msg)
+            raise FailedError(msg)
         left = int(length[1]) - len(body)
         while left > 0:
             left -= len(self._some())
@@ -102,7 +102,7 @@ class BridgeConnection:
         piece = self._tls.recv(1 << 16)
         if not piece:
             msg = "the bridge closed the connection in the middle of an answer"
-            raise PeerError(msg)
+            raise FailedError(msg)
         return piece
 
 

@@ -4,8 +4,9 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from bench.failed import FailedError
 from bench.suite import ROOT
-from strongroom.errors import ConfigError, PeerError
+from strongroom.errors import ConfigError
 
 SOURCES = ROOT / "bench" / "src"
 
@@ -21,7 +22,7 @@ def compile_program(name: str, directory: Path, *, compiler: str = "gcc", flags:
 
     Raises:
         ConfigError: there is no such compiler.
-        PeerError: it does not compile.
+        FailedError: it does not compile.
     """
     if shutil.which(compiler) is None:
         msg = f"{compiler}: not on PATH"
@@ -31,5 +32,5 @@ def compile_program(name: str, directory: Path, *, compiler: str = "gcc", flags:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         msg = f"{name}.c: does not compile: {(done.stderr.splitlines() or ['no reason given'])[0]}"
-        raise PeerError(msg)
+        raise FailedError(msg)
     return program

@@ -3,8 +3,8 @@
 import itertools
 from typing import Final
 
+from bench.failed import FailedError
 from bench.relay import Passage
-from strongroom.errors import PeerError
 
 PHASES: Final = ("interpreter", "wrapper", "TLS", "fetch", "hand-off and exec")
 
@@ -22,13 +22,13 @@ def split_launch(passage: Passage, begin: int, first: int, start_up: int) -> dic
         start_up: the nanoseconds that the interpreter takes, measured by itself.
 
     Raises:
-        PeerError: there was no such exchange before the program began.
+        FailedError: there was no such exchange before the program began.
     """
     received = [time for time in passage.received if time < first]
     requests = [time for time in passage.sent if received and received[0] <= time < first]
     if not requests or received[-1] <= requests[0]:
         msg = "a launch passed the relay without a handshake, a request and an answer before its program began"
-        raise PeerError(msg)
+        raise FailedError(msg)
     lengths = (
         start_up,
         passage.accepted - begin - start_up,

@@ -144,7 +144,7 @@ def parse_waivers(text: str, source: str, claims: Mapping[str, object] | None = 
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         msg = f"{source}: is not TOML ({error})"
-        raise ConfigError(msg) from None
+        raise ConfigError(msg, hint="see https://toml.io") from None
     waivers = []
     entries = document.pop("waiver", [])
     for one in entries if isinstance(entries, list) else [entries]:
@@ -157,7 +157,7 @@ def parse_waivers(text: str, source: str, claims: Mapping[str, object] | None = 
         waivers.append(Waiver(claim=one["claim"], reason=one["reason"], until=one["until"]))
     if document:
         msg = f"{source}: {next(iter(document))}: only waivers may stand here"
-        raise ConfigError(msg)
+        raise ConfigError(msg, hint="write [[waiver]], and nothing else")
     return waivers
 
 

@@ -13,9 +13,10 @@ from typing import Final
 
 import preload
 from bench.build import compile_program
+from bench.failed import FailedError
 from bench.samples import Series
 from bench.suite import Run
-from strongroom.errors import ConfigError, PeerError
+from strongroom.errors import ConfigError
 from strongroom.region import encode
 from wrapper.libc import memfd_secret
 from wrapper.memory import SecretMemory, to_high_descriptor
@@ -66,7 +67,7 @@ class Case:
 
         Raises:
             ConfigError: valgrind is missing.
-            PeerError: it fails.
+            FailedError: it fails.
         """
         words = [str(self.program), what, *map(str, (self.variables, threads, samples, calls))]
         if is_counted and not os.access(_CALLGRIND, os.X_OK):
@@ -93,7 +94,7 @@ class Case:
             said = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["nothing said"]
             where = f"{what} with {self.variables} variables on {self.target}"
             msg = f"getenv.c: {where}: ends with {done.returncode}: {said[0]}"
-            raise PeerError(msg)
+            raise FailedError(msg)
         return done.stderr if is_counted else done.stdout
 
     def nanoseconds(self, what: str, threads: int, calls: int, samples: int) -> list[float]:
@@ -112,7 +113,7 @@ class Case:
             if found:
                 return int(number.split()[0])
         msg = "callgrind does not say how many instructions it saw"
-        raise PeerError(msg)
+        raise FailedError(msg)
 
     def _environ(self, *, is_counted: bool) -> tuple[dict[str, str], int | None]:
         everything = {name_of(number): f"value-{number:026d}" for number in range(self.variables)}

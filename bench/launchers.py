@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from bench.failed import FailedError
 from cli.dev.authority import write_private
 from cli.dev.openbao import find_bao
 from cli.dev.stack import DevStack
-from strongroom.errors import ConfigError, PeerError
+from strongroom.errors import ConfigError
 
 KEYS_PER_PATH: Final = 10
 DOTENVX: Final = "@dotenvx/dotenvx"
@@ -220,5 +221,5 @@ def _run(command: list[str], environ: Mapping[str, str]) -> bytes:
     if done.returncode:
         said = (done.stderr or done.stdout).decode(errors="replace").strip().splitlines()[-1:] or ["nothing said"]
         msg = f"{Path(command[0]).name} {command[1]} fails: {said[0]}"
-        raise PeerError(msg)
+        raise FailedError(msg)
     return done.stdout

@@ -175,4 +175,4 @@ def _text(path: Path) -> str:
         return path.read_text()
     except OSError as error:
         msg = f"{path}: cannot be read ({error.strerror})"
-        raise ConfigError(msg) from None
+        raise ConfigError(msg, hint="name a result.json that strongroom bench wrote") from None

@@ -4,9 +4,9 @@ import contextlib
 import re
 from typing import Final
 
+from bench.failed import FailedError
 from bench.s3_load import Connection, Payload
 from bench.s3_targets import Target
-from strongroom.errors import PeerError
 
 _UPLOAD_ID: Final = re.compile(rb"<UploadId>([^<]+)</UploadId>")
 
@@ -15,12 +15,12 @@ def upload(target: Target, connection: Connection, key: str, part: Payload, coun
     """Store an object of so many equal parts, one after the other.
 
     Raises:
-        PeerError: the server refuses a step, or its answer is nonsense.
+        FailedError: the server refuses a step, or its answer is nonsense.
     """
     begun = _UPLOAD_ID.search(connection.fetch(target.requests.post(key, "uploads=")))
     if begun is None:
         msg = f"{target.url}: gives no id to a multipart upload"
-        raise PeerError(msg)
+        raise FailedError(msg)
     query = f"uploadId={begun[1].decode()}"
     lines = ""
     for number in range(1, count + 1):

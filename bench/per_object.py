@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from bench.failed import FailedError
 from bench.kms_calls import count_kms_calls
 from bench.object_memory import measure_memory
 from bench.processes import cpu_seconds, family, watched
@@ -14,7 +15,6 @@ from bench.s3_targets import Target, targets
 from bench.samples import Estimate, Series, combine
 from bench.suite import Run
 from bench.workloads import measure_workloads
-from strongroom.errors import PeerError
 
 NAME: Final = "per-object"
 SUMMARY: Final = "PUT and GET through the S3 proxy, beside the bare store, haproxy and rclone crypt"
@@ -87,7 +87,7 @@ def _store_and_check(target: Target, payload: Payload) -> None:
         connection.fetch(target.requests.put("object", payload))
         if connection.sha256(target.requests.get("object")) != payload.sha256():
             msg = f"{target.url}: does not give back what was stored"
-            raise PeerError(msg)
+            raise FailedError(msg)
 
 
 def _requests(target: Target, way: str, payload: Payload, count: int, stream: int = 0) -> list[Request]:

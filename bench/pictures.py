@@ -7,9 +7,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
+from bench.failed import FailedError
 from bench.plots import Plot
 from bench.suite import ROOT
-from strongroom.errors import ConfigError, PeerError
+from strongroom.errors import ConfigError
 
 _TIMEOUT_S: Final = 60
 _WIDTH: Final = 420
@@ -24,7 +25,7 @@ def write_pictures(drawn: Iterable[Plot], directory: Path) -> list[Path]:
 
     Raises:
         ConfigError: there is no Chromium.
-        PeerError: it draws nothing.
+        FailedError: it draws nothing.
     """
     program = shutil.which("chromium")
     if program is None:
@@ -54,6 +55,6 @@ def write_pictures(drawn: Iterable[Plot], directory: Path) -> list[Path]:
             )
             if done.returncode or not picture.exists():
                 msg = f"chromium draws no {picture.name}: it ends with {done.returncode}"
-                raise PeerError(msg)
+                raise FailedError(msg)
             written.append(picture)
     return written

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from bench import launchers
 from bench.build import compile_program
 from bench.exchange import PHASES, round_trips, split_launch
+from bench.failed import FailedError
 from bench.gate import MIN_ROUNDS
 from bench.launchers import Launcher, Scene
 from bench.namespace import Namespace
@@ -23,7 +24,7 @@ from bench.result import Claim
 from bench.samples import Series, combine
 from bench.suite import ROOT, Run
 from cli.dev.stack import DevStack
-from strongroom.errors import PeerError, StrongroomError
+from strongroom.errors import StrongroomError
 
 NAME: Final = "pod-start"
 SUMMARY: Final = "from exec of the wrapper to main of the application, beside bao agent, sops and dotenvx"
@@ -59,7 +60,7 @@ class LaunchGauge:
         """Launch once and return when it was exec'd and when ``main`` began, in nanoseconds.
 
         Raises:
-            PeerError: the program did not run to its end with all its secrets.
+            FailedError: the program did not run to its end with all its secrets.
         """
         self._first_file.unlink(missing_ok=True)
         said_all = self._run(launcher)
@@ -68,7 +69,7 @@ class LaunchGauge:
         if status or int(found[1]) != secrets:
             said = said_all.decode(errors="replace").strip().splitlines()[-1:] or ["nothing said"]
             msg = f"{launcher.command[0]}: ended with {status}, {found[1]} of {secrets} secrets arrived: {said[0]}"
-            raise PeerError(msg)
+            raise FailedError(msg)
         self.cpu_s = (user + system) / 1e6
         self.peak_bytes = peak * 1024
         return begin, int(found[0])
@@ -90,7 +91,7 @@ class LaunchGauge:
                 if not isinstance(error, subprocess.TimeoutExpired):
                     raise
                 msg = f"{launcher.command[0]}: did not end within {self._timeout_s:g} s"
-                raise PeerError(msg) from None
+                raise FailedError(msg) from None
         return errors or output
 
 

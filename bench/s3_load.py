@@ -19,9 +19,9 @@ from http import HTTPStatus
 from typing import Final, NoReturn, Self
 from urllib.parse import urlsplit
 
+from bench.failed import FailedError
 from s3proxy.front.canonical import encode_path, encode_query
 from s3proxy.front.signer import Signer, StoreCredential
-from strongroom.errors import PeerError
 from strongroom.secret import Secret
 
 REGION: Final = "us-east-1"
@@ -151,7 +151,7 @@ class Connection:
         """Send a request, wait for the whole answer, and return the seconds that this took.
 
         Raises:
-            PeerError: the answer is not a success.
+            FailedError: the answer is not a success.
         """
         first = request.first_bytes
         begin = time.perf_counter()
@@ -168,7 +168,7 @@ class Connection:
         """Send a request and return the body of the answer.
 
         Raises:
-            PeerError: the answer is not a success.
+            FailedError: the answer is not a success.
         """
         pieces: list[bytes] = []
         self._read(request, pieces.append)
@@ -178,19 +178,19 @@ class Connection:
         """Send a request and return the ETag of the answer.
 
         Raises:
-            PeerError: the answer is not a success, or has none.
+            FailedError: the answer is not a success, or has none.
         """
         found = _ETAG.search(self._read(request, lambda _: None))
         if found is None:
             msg = "the server answers without an ETag"
-            raise PeerError(msg)
+            raise FailedError(msg)
         return found[1].decode()
 
     def sha256(self, request: Request) -> bytes:
         """Send a request and return the digest of the body of the answer.
 
         Raises:
-            PeerError: the answer is not a success.
+            FailedError: the answer is not a success.
         """
         digest = hashlib.sha256()
         self._read(request, digest.update)
@@ -222,7 +222,7 @@ class Connection:
         size = self._socket.recv_into(self._room, min(at_most, _DROP_BYTES), flags)
         if not size:
             msg = "the server closed the connection in the middle of an answer"
-            raise PeerError(msg)
+            raise FailedError(msg)
         return size
 
     def _answer_head(self) -> tuple[bytes, int, int, bytes]:
@@ -235,11 +235,11 @@ class Connection:
         status = int(head[9:12])
         if status == HTTPStatus.CONTINUE:
             msg = "the server answers 100 Continue without being asked"
-            raise PeerError(msg)
+            raise FailedError(msg)
         length = _LENGTH.search(head)
         if length is None and status != HTTPStatus.NO_CONTENT:
             msg = f"the server answers {status} without a Content-Length"
-            raise PeerError(msg)
+            raise FailedError(msg)
         return body, (int(length[1]) if length else 0) - len(body), status, head
 
 
@@ -247,7 +247,7 @@ def _refuse(head: bytes, body: bytes) -> NoReturn:
     """Tell what the server says in the place of a success; the first kilobyte tells it."""
     line = head.partition(b"\r\n")[0].decode("latin-1")
     msg = f"the server answers {line!r} {body[:1000].decode('utf-8', 'replace')}"
-    raise PeerError(msg)
+    raise FailedError(msg)
 
 
 def at_once(url: str, streams: Sequence[Iterable[Request]]) -> tuple[float, list[float]]:
@@ -257,7 +257,7 @@ def at_once(url: str, streams: Sequence[Iterable[Request]]) -> tuple[float, list
         The seconds from the first request to the last answer, and the seconds of each request.
 
     Raises:
-        PeerError: an answer is not a success.
+        FailedError: an answer is not a success.
     """
     connections = [Connection(url) for _ in streams]
     try:

@@ -18,6 +18,7 @@ from typing import Final
 
 from bench import launchers
 from bench.build import compile_program
+from bench.failed import FailedError
 from bench.launchers import Scene
 from bench.multipart import upload
 from bench.result import Claim
@@ -26,7 +27,6 @@ from bench.s3_targets import Target, targets
 from bench.samples import Series, combine
 from bench.suite import Run
 from cli.dev.stack import DevStack
-from strongroom.errors import PeerError
 
 NAME: Final = "scale"
 SUMMARY: Final = "how costs grow with secrets, launches at once, object size, parts and listing length"
@@ -138,7 +138,7 @@ def _launches(run: Run) -> Iterator[list[Axis]]:
             )
             if done.returncode or int(first.read_text().split()[1]) != count:
                 msg = f"a launch with {count} secrets ended with {done.returncode}"
-                raise PeerError(msg)
+                raise FailedError(msg)
 
         def at_once(count: int) -> None:
             with concurrent.futures.ThreadPoolExecutor(count) as pool:
@@ -197,7 +197,7 @@ def list_all(target: Target, connection: Connection, prefix: str, count: int) ->
     """List all keys with a prefix, page by page, and return the seconds that the pages took.
 
     Raises:
-        PeerError: there are not so many keys.
+        FailedError: there are not so many keys.
     """
     seconds, keys, token = 0.0, 0, ""
     while True:
@@ -212,5 +212,5 @@ def list_all(target: Target, connection: Connection, prefix: str, count: int) ->
         token = html.unescape(found[1].decode())
     if keys != count:
         msg = f"{target.url}: lists {keys} keys under {prefix} and has {count}"
-        raise PeerError(msg)
+        raise FailedError(msg)
     return seconds

@@ -77,12 +77,12 @@ class Arrivals:
         """Return why a body was not waited for any longer."""
         if arrival.yielded:
             msg = "the body came slowly, and the bridge had to make room for others"
-            return BusyError(msg, retry_after_s=self._capacity.retry_after_s)
+            return BusyError(msg, hint="come back later", retry_after_s=self._capacity.retry_after_s)
         if not arrival.began:
             msg = f"the bridge waits for {len(self._arriving)} other bodies of requests, and takes no more at once"
             return BusyError(msg, hint="come back later", retry_after_s=self._capacity.retry_after_s)
         msg = f"the body did not come within {self._capacity.body_s:g} s"
-        return SlowBodyError(msg)
+        return SlowBodyError(msg, hint="the network between caller and bridge is slow, or body_timeout_s too short")
 
     def _admit(self) -> None:
         """Let in whom there is room for, or can be made."""

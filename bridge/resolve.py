@@ -290,7 +290,7 @@ class _Resolver:
 
 
 def _no_key(ref: Reference) -> NotFoundError:
-    hint = ""
+    hint = "`bao kv get` lists the keys of the path; store it, or say ?optional or ?default=TEXT"
     if ref.key.rpartition("|")[2] in FILTERS:
         hint = "if a filter is meant, the wrapper is older than filters: install the release of the bridge"
     return NotFoundError(f"there is no key {ref.key!r} in {ref.path}", hint=hint)

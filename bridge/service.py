@@ -40,6 +40,8 @@ class RefusedError(StrongroomError):
         failures: what stopped it, at least one.
     """
 
+    without_hint = "each failure has a detail of its own, with the next step for it"
+
     def __init__(self, failures: Sequence[Failure]) -> None:
         """Sum the failures up in one line."""
         self.failures = list(failures)

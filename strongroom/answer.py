@@ -18,7 +18,7 @@ only when a file is asked for.
 from struct import Struct
 from struct import error as StructError  # noqa: N812 - it is an exception
 
-from strongroom.errors import IntegrityError
+from strongroom.errors import OTHER_VERSION, IntegrityError
 from strongroom.reference import is_env_name
 
 TYPE_CHECKING = False
@@ -105,4 +105,4 @@ def decode_layout(front: bytes, total_bytes: int) -> Layout:
 
 def _refuse(detail: str) -> "NoReturn":
     msg = f"malformed answer with files: {detail}"
-    raise IntegrityError(msg)
+    raise IntegrityError(msg, hint=OTHER_VERSION)

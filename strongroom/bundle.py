@@ -18,7 +18,7 @@ the region image with the variables, and the files' bytes; ``strongroom/answer.p
 
 import json
 
-from strongroom.errors import ConfigError
+from strongroom.errors import OTHER_VERSION, ConfigError
 from strongroom.reference import Reference, check_path, is_env_name, parse_path_reference
 
 TYPE_CHECKING = False
@@ -66,19 +66,19 @@ class Entry:
         """
         if not is_env_name(name):
             msg = f"{name[:100]!r}: is not the name of a variable"
-            raise ConfigError(msg)
+            raise ConfigError(msg, hint="letters, digits and _ may stand in it, no digit first")
         if len(name) > MAX_NAME_CHARS:
             msg = f"{name[:100]}…: has {len(name)} characters; the name of a secret has at most {MAX_NAME_CHARS}"
             raise ConfigError(msg, hint="give the variable a shorter name, or have a file made of its template")
         if not any(isinstance(part, Reference) for part in parts) or len(parts) > MAX_PARTS:
             msg = f"{name}: must have 1 to {MAX_PARTS} parts and a reference among them"
-            raise ConfigError(msg)
+            raise ConfigError(msg, hint="split the text into several variables, or use a template file")
         if not all(_is_utf8(part if isinstance(part, str) else part.default or "") for part in parts):
             msg = f"{name}: the text around its references, or a default, is not UTF-8"
-            raise ConfigError(msg)
+            raise ConfigError(msg, hint="write it in UTF-8; binary values are for files with decode=base64")
         if decode and not as_file:
             msg = f"{name}: only a file can be decoded"
-            raise ConfigError(msg)
+            raise ConfigError(msg, hint="write NAME=file(decode=base64):bao:PATH#KEY")
         self.name = name
         self.parts = parts
         self.as_file = as_file
@@ -123,7 +123,7 @@ class FromPath:
         """
         if names not in NAMES:
             msg = f"names={names[:40]}: must be one of {', '.join(NAMES)}"
-            raise ConfigError(msg)
+            raise ConfigError(msg, hint="say ?names=skip or ?names=convert, or leave it out")
         self.path = check_path(path)
         self.optional = optional
         self.names = names
@@ -171,7 +171,7 @@ class BundleRequest:
         for entry in entries:
             if entry.name in names:
                 msg = f"{entry.name}: asked for twice"
-                raise ConfigError(msg)
+                raise ConfigError(msg, hint="name each variable once")
             names.add(entry.name)
         references = sum(isinstance(part, Reference) for entry in entries for part in entry.parts)
         if references > MAX_REFERENCES or len(from_paths) > MAX_FROM_PATHS:
@@ -236,7 +236,7 @@ def decode_request(body: bytes) -> BundleRequest:
         document = json.loads(body.decode(), object_pairs_hook=_members)  # UTF-8 only (RFC 8259, section 8.1)
     except (ValueError, RecursionError):
         msg = "the request is not JSON"
-        raise ConfigError(msg) from None
+        raise ConfigError(msg, hint=OTHER_VERSION) from None
     fields = _object(
         document, "the request", required=frozenset(), optional=frozenset({"entries", "from_path", "exclude"})
     )
@@ -265,7 +265,7 @@ def _members(pairs: list[tuple[str, object]]) -> dict[str, object]:
     members = dict(pairs)
     if len(members) != len(pairs):
         msg = "the request has an object with two members of one name"
-        raise ConfigError(msg)
+        raise ConfigError(msg, hint=OTHER_VERSION)
     return members
 
 
@@ -274,7 +274,7 @@ def _decode_entry(item: object, place: str) -> Entry:
     for member, only in (("as", "file"), ("decode", "base64")):
         if member in fields and fields[member] != only:
             msg = f"{place}.{member}: must be {only}"
-            raise ConfigError(msg)
+            raise ConfigError(msg, hint=OTHER_VERSION)
     parts = [_decode_part(part, f"{place}.parts") for part in _list(fields["parts"], f"{place}.parts")]
     name = _typed(fields["name"], str, f"{place}.name")
     return Entry(name, parts, as_file="as" in fields, decode="decode" in fields)
@@ -300,19 +300,19 @@ def _object(value: object, place: str, *, required: frozenset[str], optional: fr
     if not isinstance(value, dict) or not required <= value.keys() or value.keys() - required - optional:
         wanted = ", ".join(sorted(required) + [f"{name}?" for name in sorted(optional)])
         msg = f"{place}: must be an object with {wanted}"
-        raise ConfigError(msg)
+        raise ConfigError(msg, hint=OTHER_VERSION)
     return value
 
 
 def _list(value: object, place: str) -> list[object]:
     if not isinstance(value, list):
         msg = f"{place}: must be a list"
-        raise ConfigError(msg)
+        raise ConfigError(msg, hint=OTHER_VERSION)
     return value
 
 
 def _typed(value: object, kind: "type[T]", place: str) -> "T":
     if type(value) is not kind:  # not isinstance: True is an int
         msg = f"{place}: must be of type {kind.__name__}"
-        raise ConfigError(msg)
+        raise ConfigError(msg, hint=OTHER_VERSION)
     return value

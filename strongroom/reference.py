@@ -79,11 +79,11 @@ class Reference:
         self.key = _check_key(key, path)
         if not 0 <= version <= MAX_VERSION:
             msg = f"{path}#{key}: the version is not one; versions count from 1"
-            raise ConfigError(msg)
+            raise ConfigError(msg, hint="write #1 or more behind the key, or leave the version out for the newest")
         if default is not None and (default.startswith(LITERAL) or holds_reference(default)):
             # It would be handed out as it stands, and no reference may ever reach an application.
             msg = f"{path}#{key}: its default is a reference, or begins with {LITERAL}; a default is a text as it is"
-            raise ConfigError(msg)
+            raise ConfigError(msg, hint="only one secret can be meant: leave the default out, or write a plain text")
         if filter_name and filter_name not in FILTERS:
             msg = f"{path}#{key}: there is no filter {filter_name[:20]!r}"
             raise ConfigError(msg, hint=f"the filters are {_LISTED_FILTERS}; a | in a key is written %7C")
@@ -124,10 +124,10 @@ def check_path(path: str) -> str:
     """
     if not path or len(path) > MAX_PATH_CHARS:
         msg = f"secret path {path[:40]!r}: must have 1 to {MAX_PATH_CHARS} characters"
-        raise ConfigError(msg)
+        raise ConfigError(msg, hint="write bao:MOUNT/PATH#KEY")
     if not path.isprintable():
         msg = f"secret path {path!r}: characters that do not print are not allowed"
-        raise ConfigError(msg)
+        raise ConfigError(msg, hint="look for a tab, a line end or an invisible character in the value")
     if "\\" in path or any(_HEX.issuperset(rest[:2]) and len(rest) > 1 for rest in path.split("%")[1:]):
         msg = f"secret path {path!r}: a proxy could make another path of a backslash, or of % and two digits"
         raise ConfigError(msg, hint="in a policy, write the character itself; a secret with such a name needs another")
@@ -244,7 +244,7 @@ def parse_reference(text: str) -> Reference:
     body = _strip_scheme(text)
     if body is None:
         msg = f"{shown!r}: does not begin with bao: or vault:"
-        raise ConfigError(msg)
+        raise ConfigError(msg, hint="write bao:MOUNT/PATH#KEY, or literal:TEXT for a text that only looks like it")
     if any(mark in text.partition("?")[0] for mark in OPENS):
         msg = f"{shown!r}: a reference cannot have another one in it"
         scheme = text.partition(":")[0]
@@ -287,7 +287,7 @@ def parse_path_reference(text: str) -> tuple[str, bool]:
     body = _strip_scheme(text)
     if body is None:
         msg = f"{shown!r}: does not begin with bao: or vault:"
-        raise ConfigError(msg)
+        raise ConfigError(msg, hint="write bao:MOUNT/PATH#KEY, or literal:TEXT for a text that only looks like it")
     path, optional, default = _split_options(body, shown)
     if "#" in path or default is not None:
         msg = f"{shown!r}: a whole path takes neither a key nor a default"

@@ -7,7 +7,7 @@ so secret bytes never become Python objects on the wrapper's side.
 
 from struct import Struct
 
-from strongroom.errors import IntegrityError, UndeliverableError
+from strongroom.errors import OTHER_VERSION, IntegrityError, UndeliverableError
 from strongroom.reference import is_env_name
 
 TYPE_CHECKING = False
@@ -75,12 +75,14 @@ def encode(
     total += -total % ALIGNMENT_BYTES
     if count > MAX_ENTRIES or total > MAX_TOTAL_BYTES:
         msg = f"{count} secrets of {total} bytes: a region holds at most {MAX_ENTRIES} of {MAX_TOTAL_BYTES} bytes"
-        raise UndeliverableError(msg)
+        raise UndeliverableError(
+            msg, hint="take large values as files (NAME=file:bao:...), or fewer keys of a whole path"
+        )
     seen: set[bytes] = set()
     for name, _ in pairs:
         if name in seen:
             msg = f"{name.decode()}: named twice"
-            raise UndeliverableError(msg)
+            raise UndeliverableError(msg, hint="two keys of whole paths lead to one variable: take one of them by name")
         seen.add(name)
 
     seed, hashes = _choose_seed([name for name, _ in pairs], slots, first_seed)
@@ -101,7 +103,7 @@ def encode(
 def _checked_name(name: str) -> bytes:
     if not is_env_name(name):
         msg = f"{name!r}: cannot be the name of a variable; letters, digits and _ may stand in it, no digit first"
-        raise UndeliverableError(msg)
+        raise UndeliverableError(msg, hint="name the secret in a variable of its own, or say ?names=convert")
     return name.encode("ascii")
 
 
@@ -261,4 +263,4 @@ def _check_probes(homes: list[int], names: list[bytes], slots: int) -> None:
 
 def _refuse(rule: int, detail: str) -> None:
     msg = f"malformed region image: rule {rule}: {detail}"
-    raise IntegrityError(msg)
+    raise IntegrityError(msg, hint=OTHER_VERSION)

@@ -56,7 +56,7 @@ def change_value(image: "bytearray | mmap", name: str, value_bytes: int, fill: "
         fill(whole[value_at:end])
         if image.find(b"\0", value_at, end) >= 0:
             msg = f"{name}: the value is binary (it holds a NUL byte) and cannot be a variable"
-            raise UndeliverableError(msg)
+            raise UndeliverableError(msg, hint="take it as a file: NAME=file:bao:PATH#KEY")
         image[end] = 0
         with whole.cast("Q") as words:
             words[_FIRST_SLOT_WORD + slot * _WORDS_OF_A_SLOT + 1] = start | value_bytes << 32

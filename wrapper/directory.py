@@ -56,7 +56,9 @@ def _step(segment: str, parent: int, walked: str) -> int:
             msg = f"{walked} is a symbolic link"
             raise ConfigError(msg, hint=f"write the path that it leads to: {os.path.realpath(walked)}") from None
         msg = f"{walked}: {error.strerror}"
-        raise ConfigError(msg) from None
+        raise ConfigError(
+            msg, hint="make the directory in the image or mount a tmpfs there, for the user of the wrapper"
+        ) from None
 
 
 def _refuse_foreign(path: str, found: os.stat_result, *, trusted: set[int], is_mount: bool) -> None:

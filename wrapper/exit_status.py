@@ -32,6 +32,8 @@ SIGNALLED = 128  # plus the number of the signal
 class ProtectionError(StrongroomError):
     """This machine or this program cannot give the protection that is demanded."""
 
+    usual_hint = "`strongroom doctor` tries out what this machine can give; --require says how much is demanded"
+
 
 class CannotExecError(StrongroomError):
     """The command exists and cannot be executed."""

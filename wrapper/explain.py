@@ -53,7 +53,7 @@ def main(arguments: list[str]) -> int:
         flags.pop(_CHECK, "")
         if output not in {"", "json"}:
             msg = f"-o {output}: must be json"
-            raise ConfigError(msg)
+            raise ConfigError(msg, hint="leave -o out for a table")
         document, status = explain(load_settings(flags, given_environment()), command, check=check)
     except StrongroomError as error:
         return report(error)

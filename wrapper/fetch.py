@@ -42,9 +42,15 @@ _BUSY_STATUSES = frozenset({429, 502, 503, 504})
 class NotUpError(PeerError):
     """Nobody answers at the bridge's address."""
 
+    usual_hint = (
+        "is the bridge up, STRONGROOM_BRIDGE right, and no firewall between? --wait is how long it is waited for"
+    )
+
 
 class LostError(PeerError):
     """The bridge began to answer, or should have, and the connection was lost or too slow."""
+
+    usual_hint = "the bridge's log may say why; else look for what ends connections between here and there"
 
 
 class Bridge:
@@ -278,7 +284,9 @@ def _receive_head(connection: ssl.SSLSocket, deadline: float) -> ResponseHead:
         head += byte
         if len(head) > MAX_HEAD_BYTES:
             msg = f"the answer's head is longer than {MAX_HEAD_BYTES} bytes"
-            raise PeerError(msg)
+            raise PeerError(
+                msg, hint="does STRONGROOM_BRIDGE lead to the bridge, and to nothing before it that answers itself?"
+            )
     return decode_head(bytes(head))
 
 
@@ -306,7 +314,9 @@ def _receive_document(connection: ssl.SSLSocket, head: ResponseHead, deadline: f
     size = head.content_length
     if size > _MAX_DOCUMENT_BYTES:
         msg = f"the bridge's answer of {size} bytes is too long"
-        raise PeerError(msg)
+        raise PeerError(
+            msg, hint="does STRONGROOM_BRIDGE lead to the bridge, and to nothing before it that answers itself?"
+        )
     body = bytearray(size)
     _receive_into(connection, memoryview(body), deadline)
     return bytes(body)

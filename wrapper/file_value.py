@@ -101,7 +101,7 @@ def _parse_options(text: str) -> FileTarget:
         elif name == "decode":
             if value != "base64":
                 msg = f"decode={value[:40]}: must be base64"
-                raise ConfigError(msg)
+                raise ConfigError(msg, hint="leave decode out for a value that is not encoded")
             target.decode = True
         else:
             setattr(target, name, _path(name, value))
@@ -112,14 +112,14 @@ def _path(name: str, value: str) -> str:
     segments = value.split("/")
     if segments[0] or len(segments) < 2 or not {"", ".", ".."}.isdisjoint(segments[1:]) or not value.isprintable():  # noqa: PLR2004
         msg = f"{name}={value!r}: must be an absolute path without empty, '.' and '..' segments"
-        raise ConfigError(msg)
+        raise ConfigError(msg, hint="write it as it is in the container, for example /run/app/db.ini")
     return value
 
 
 def _mode(value: str) -> int:
     if not value or len(value) > _MAX_MODE_CHARS or not _OCTAL.issuperset(value) or int(value, 8) > _MAX_MODE:
         msg = f"mode={value[:40]}: must be octal, 0 to 0777"
-        raise ConfigError(msg)
+        raise ConfigError(msg, hint="write for example mode=0440")
     return int(value, 8)
 
 
@@ -131,5 +131,5 @@ def _owner(value: str) -> tuple[int, int]:
 def _number(text: str, whole: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= _MAX_ID_CHARS and int(text) <= _MAX_ID):
         msg = f"owner={whole[:40]}: must be UID or UID:GID, as numbers"
-        raise ConfigError(msg)
+        raise ConfigError(msg, hint="`id -u NAME` and `id -g NAME` tell the numbers")
     return int(text)

@@ -4,7 +4,7 @@ Imported only when a file is asked for.
 """
 
 from strongroom.answer import HEAD_BYTES, decode_layout, index_bytes
-from strongroom.errors import ConfigError, IntegrityError
+from strongroom.errors import OTHER_VERSION, ConfigError, IntegrityError
 from wrapper.memory_file import MemoryFile
 from wrapper.placed_file import PlacedFile
 
@@ -36,7 +36,7 @@ class Files:
         for name, target in targets.items():
             if target.path and target.path in paths:
                 msg = f"{name} and {paths[target.path]}: both have path={target.path}"
-                raise ConfigError(msg)
+                raise ConfigError(msg, hint="give each file a path of its own")
             paths[target.path] = name
         self._files = {
             name: PlacedFile(name, target) if target.path else MemoryFile(name, target)
@@ -63,7 +63,7 @@ class Files:
         self.remove()
         if size < HEAD_BYTES:
             msg = f"the bridge announces {size} bytes, which is no size of an answer with files"
-            raise IntegrityError(msg)
+            raise IntegrityError(msg, hint=OTHER_VERSION)
         head = bytearray(HEAD_BYTES)
         fill(memoryview(head))
         index = bytearray(min(index_bytes(bytes(head)), size - HEAD_BYTES))
@@ -72,7 +72,7 @@ class Files:
         for name in layout.files:
             if name not in self._files:
                 msg = f"{name}: the bridge sent a file that was not asked for"
-                raise IntegrityError(msg)
+                raise IntegrityError(msg, hint=OTHER_VERSION)
         fill(memoryview(allocate(layout.region_bytes)))
         for name, file_bytes in layout.files.items():
             self._files[name].receive(file_bytes, fill)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def refusal(name: str, target: "FileTarget", error: OSError) -> ConfigError:
     """Return the error for a file that the kernel does not let us make."""
     where = target.path or "a file without a name"
-    hint = ""
+    hint = "the directory must have room, and let the user of the wrapper write"
     if isinstance(error, PermissionError) and target.uid >= 0:
         hint = f"user {os.geteuid()} may not give files to {target.uid}; leave owner= out, or grant CAP_CHOWN"
     return ConfigError(f"{name}: {where}: {error.strerror or error}", hint=hint)

@@ -121,7 +121,10 @@ def usable_library() -> str:
         path = library_path()
         tracer_path()
     except LibraryError as error:
-        raise ProtectionError(str(error)) from None
+        raise ProtectionError(
+            str(error),
+            hint="install the wheel or the bundle for this kind of machine; it has the tracer beside the wrapper",
+        ) from None
     if os.statvfs(path).f_flag & os.ST_NOEXEC:
         msg = f"{path}: lies on a filesystem mounted noexec"
         raise ProtectionError(msg, hint="mount it exec, or install Strongroom elsewhere")

@@ -119,6 +119,8 @@ def decode_head(head: bytes) -> ResponseHead:
         value = value.strip(" \t")
         if name == "content-length" and headers.get(name, value) != value:  # RFC 9112, 6.3: a smuggling vector
             msg = "the answer states two lengths"
-            raise PeerError(msg)
+            raise PeerError(
+                msg, hint="does STRONGROOM_BRIDGE lead to the bridge, and to nothing before it that answers itself?"
+            )
         headers[name] = value
     return ResponseHead(int(status), headers)

@@ -94,7 +94,7 @@ def take_saved_launch(arguments: list[str]) -> tuple[str, list[str]]:
         value = arguments[1] if len(arguments) > 1 else ""
     if not value:
         msg = f"{_FLAG}: needs a value (FILE)"
-        raise ConfigError(msg)
+        raise ConfigError(msg, hint="name what `strongroom run --save-launch FILE` wrote")
     return value, arguments[taken:]
 
 

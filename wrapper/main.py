@@ -303,4 +303,6 @@ def read_template(path: str) -> str:
     except UnicodeDecodeError:
         reason = "is not UTF-8"
     msg = f"template={path}: {reason}"
-    raise ConfigError(msg)
+    raise ConfigError(
+        msg, hint="name a UTF-8 file of the image that the user of the wrapper can read, of 1 MiB at most"
+    )

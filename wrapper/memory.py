@@ -10,7 +10,7 @@ import mmap
 import os
 import resource
 
-from strongroom.errors import IntegrityError
+from strongroom.errors import OTHER_VERSION, IntegrityError
 from strongroom.region import MAX_TOTAL_BYTES
 from wrapper import libc
 from wrapper.exit_status import ProtectionError
@@ -59,7 +59,7 @@ class SecretMemory:
         """
         if not 0 < size <= MAX_TOTAL_BYTES:
             msg = f"the bridge announces {size} bytes, which is no size of a region"
-            raise IntegrityError(msg)
+            raise IntegrityError(msg, hint=OTHER_VERSION)
         if self.mapping is not None:  # such a file can be sized only once
             self.mapping = None  # first: it counts against RLIMIT_MEMLOCK, which may not hold two
             os.close(self._descriptor)

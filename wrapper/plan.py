@@ -4,7 +4,7 @@ A plan holds no values of secrets; it is also what ``strongroom plan`` shows.
 """
 
 from strongroom.bundle import BundleRequest, Entry, FromPath, parse_from_path
-from strongroom.errors import ConfigError, IntegrityError
+from strongroom.errors import OTHER_VERSION, ConfigError, IntegrityError
 from strongroom.names import PREFIX, is_read_early, is_service_link, steers_the_process
 from strongroom.reference import Reference, holds_reference, is_env_name
 from strongroom.value import parse_value
@@ -67,7 +67,7 @@ class LaunchPlan:
             present = in_files if entry.as_file else in_region
             if entry.name not in present and not entry.may_be_absent:
                 msg = f"{entry.name}: the bridge left out a secret that is not optional"
-                raise IntegrityError(msg)
+                raise IntegrityError(msg, hint=OTHER_VERSION)
         environment = {
             name: in_files.get(name, "") if is_reference else self.plain[name]
             for name, is_reference in self.names.items()
@@ -78,7 +78,7 @@ class LaunchPlan:
                 continue
             if not self.request.from_paths or name in self.names:
                 msg = f"{name}: the bridge sent a secret that was not asked for"
-                raise IntegrityError(msg)
+                raise IntegrityError(msg, hint=OTHER_VERSION)
             if steers_the_process(name):
                 msg = f"{name}: acts on the loader, the C library or Strongroom, and cannot come with a whole path"
                 raise ConfigError(msg, hint="rename the key; a variable of that name can refer to it by itself")
@@ -140,7 +140,7 @@ def _target_of(value: str, read_template: "Callable[[str], str] | None") -> "tup
     if target and target.template:
         if read_template is None:
             msg = f"template={target.template}: cannot be read here"
-            raise ConfigError(msg)
+            raise ConfigError(msg, hint="template= is for launches; ask `strongroom plan` in the container")
         text = read_template(target.template)
         if not holds_reference(text):
             msg = f"template={target.template}: holds no reference"
@@ -153,11 +153,13 @@ def _entry(name: str, parts: "list[str | Reference]", *, as_file: bool = False, 
         msg = f"{name!r}: a variable with a reference may have letters, digits and _ in its name, no digit first"
         other = name.replace(".", "_").replace("-", "").upper()
         dotted = "." in name and is_env_name(other)
-        hint = f"Spring and its like read it as {other}, too; or write a file with the reference in it (template=)"
-        raise ConfigError(msg, hint=hint if dotted else "")
+        hint = "give it another name, or write a file with the reference in it (template=)"
+        if dotted:
+            hint = f"Spring and its like read it as {other}, too; or write a file with the reference in it (template=)"
+        raise ConfigError(msg, hint=hint)
     if is_read_early(name):
         msg = f"{name}: is read before secrets are in place, and cannot be one"
-        raise ConfigError(msg)
+        raise ConfigError(msg, hint="take the secret in another variable, or as a file")
     return Entry(name, parts, as_file=as_file, decode=decode)
 
 

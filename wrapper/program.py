@@ -74,13 +74,15 @@ def _with_linkage(path: str, argv: list[str]) -> Program:
         if not os.path.isfile(interpreter) or not os.access(interpreter, os.X_OK):
             shown = interpreter if interpreter.isprintable() else repr(interpreter)
             msg = f"{binary}: its interpreter {shown} cannot be executed"
-            returns = interpreter.endswith("\r")
-            raise CannotExecError(
-                msg, hint="its lines end in carriage returns; `sed -i 's/\\r$//' FILE` removes them" if returns else ""
-            )
+            hint = "install the interpreter in the image, or correct the first line of the script"
+            if interpreter.endswith("\r"):
+                hint = "its lines end in carriage returns; `sed -i 's/\\r$//' FILE` removes them"
+            raise CannotExecError(msg, hint=hint)
         binary = interpreter
     msg = f"{path}: is neither a program nor a script with a program as its interpreter"
-    raise CannotExecError(msg)
+    raise CannotExecError(
+        msg, hint="a script needs a first line such as #!/bin/sh, and an interpreter that is a program"
+    )
 
 
 def find_file(name: str, search_path: str) -> str:
@@ -103,10 +105,12 @@ def find_file(name: str, search_path: str) -> str:
         elif os.path.isdir(candidate) and "/" in name:
             refused = f"{candidate}: is a directory"
     if refused:
-        raise CannotExecError(refused)
+        raise CannotExecError(
+            refused, hint="name a file that the user of the wrapper may execute; `chmod +x` makes it so"
+        )
     if "/" in name:
         msg = f"{name}: no such file"
-        raise NotOnPathError(msg)
+        raise NotOnPathError(msg, hint="write the path as it is in the container")
     msg = f"{name}: command not found"
     raise NotOnPathError(msg, hint=f"PATH is {search_path}")
 
@@ -127,7 +131,9 @@ def _look_into(path: str) -> tuple[bytes, str]:
         raise CannotExecError(msg, hint="make it readable for the user it runs as") from None
     except OSError as error:
         msg = f"{path}: {error.strerror}"
-        raise CannotExecError(msg) from None
+        raise CannotExecError(
+            msg, hint="the wrapper reads what it starts: make the file readable for its user"
+        ) from None
 
 
 def interpreter_of(head: bytes) -> str | None:

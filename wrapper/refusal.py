@@ -24,6 +24,8 @@ _OLDER_BRIDGE = (
     "bridges before wrappers"
 )
 
+_SEE_LOG = "the log of the bridge has this request, with the reason"
+
 
 def refusal_of(head: "ResponseHead", body: bytes, *, busy: bool) -> StrongroomError:
     """Turn an error answer of the bridge into an error of ours.
@@ -36,12 +38,14 @@ def refusal_of(head: "ResponseHead", body: bytes, *, busy: bool) -> StrongroomEr
     problem = decode_problem(head.status, body)
     if busy:
         return UnavailableError(
-            f"the bridge cannot serve now ({head.status}): {problem.detail}", retry_after_s=head.retry_after_s
+            f"the bridge cannot serve now ({head.status}): {problem.detail}",
+            hint="it was asked again until the deadline; /readyz of the bridge tells which part is not well",
+            retry_after_s=head.retry_after_s,
         )
     if not problem.failures:
         kind: type[StrongroomError] = DeniedError if head.status in {401, 403} else PeerError
         line = f"the bridge refuses the request ({head.status}): {problem.detail or problem.title}"
-        return kind(line, hint=_OLDER_BRIDGE if head.status in _NOT_UNDERSTOOD else "")
+        return kind(line, hint=_OLDER_BRIDGE if head.status in _NOT_UNDERSTOOD else _SEE_LOG)
     # The gravest cause decides the status; the failure shown is the first of that cause.
     for cause, error_type, shown in ((DENIED, DeniedError, "403"), (MISSING, NotFoundError, "404")):
         first = next((failure for failure in problem.failures if failure.cause == cause), None)
@@ -62,4 +66,6 @@ def _failure_hint(failure: Failure, problem: Problem) -> str:
     if "/data/" in failure.path and failure.cause != "undeliverable":  # as the API and other clients have it
         without = spell_path(failure.path.replace("/data/", "/", 1))
         return f"if its /data/ is that of OpenBao's API, write the path without data/: bao:{without}#KEY"
-    return "strongroom plan --check -- COMMAND shows what stops each of them" if len(problem.failures) > 1 else ""
+    if len(problem.failures) > 1:
+        return "strongroom plan --check -- COMMAND shows what stops each of them"
+    return "strongroom plan --check -- COMMAND tells when it is mended, and starts nothing"

@@ -262,7 +262,7 @@ def split_arguments(
 def _behind(rest: list[str], flag: str, metavar: str) -> str:
     if not rest:
         msg = f"{flag}: needs a value ({metavar})"
-        raise ConfigError(msg)
+        raise ConfigError(msg, hint=f"write {flag} {metavar}")
     return rest.pop(0)
 
 
@@ -294,7 +294,7 @@ def load_settings(flags: "Mapping[str, str]", environ: "Mapping[str, str]") -> W
             values[setting.name] = setting.parse(text)
         except ValueError as error:
             msg = f"{origin}={text}: {error}"
-            raise ConfigError(msg) from None
+            raise ConfigError(msg, hint=f"it is {setting.meaning}") from None
     return WrapperSettings(values, passed_over)
 
 
@@ -341,10 +341,12 @@ def _read_file(path: str) -> dict[str, tuple[str, str]]:
             document = tomllib.load(file)
     except OSError as error:
         msg = f"config file {path}: {error.strerror}"
-        raise ConfigError(msg) from None
+        raise ConfigError(
+            msg, hint="name an existing TOML file that the user of the wrapper can read, or leave --config out"
+        ) from None
     except (ValueError, RecursionError) as error:
         msg = f"config file {path}: {error}"
-        raise ConfigError(msg) from None
+        raise ConfigError(msg, hint="see https://toml.io") from None
     texts: dict[str, tuple[str, str]] = {}
     for name, value in document.items():
         if name not in _BY_NAME or name == "config":
@@ -352,6 +354,6 @@ def _read_file(path: str) -> dict[str, tuple[str, str]]:
             raise ConfigError(msg, hint=f"the settings are {', '.join(sorted(_BY_NAME.keys() - {'config'}))}")
         if not isinstance(value, str | int | float):
             msg = f"config file {path}: {name} must be a text, a number or true or false"
-            raise ConfigError(msg)
+            raise ConfigError(msg, hint="write it as on the command line, in quotes")
         texts[name] = (str(value).lower() if isinstance(value, bool) else str(value), f"{path}: {name}")
     return texts

@@ -145,4 +145,4 @@ def _is_on(texts: "Mapping[str, Sequence[str]]", name: str) -> bool:
 def _refuse(message: str) -> "NoReturn":
     from strongroom.errors import ConfigError
 
-    raise ConfigError(message)
+    raise ConfigError(message, hint="`strongroom run --help` lists the options of supervision")

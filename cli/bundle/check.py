@@ -36,7 +36,10 @@ def check_bundle(directory: Path) -> None:
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         msg = f"{program}: the new bundle does not start: {error}"
-        raise ConfigError(msg) from None
+        raise ConfigError(
+            msg,
+            hint="is there room, and may programs be executed there? What was there before is untouched",
+        ) from None
     if result.returncode != 0 or not result.stdout.startswith("strongroom "):
         last = result.stderr.strip().rpartition("\n")[2].removeprefix("strongroom: error: ")
         msg = f"the new bundle does not start: {last or f'status {result.returncode}'}"

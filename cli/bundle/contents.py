@@ -37,7 +37,7 @@ def collect() -> dict[str, File]:
     machine = os.uname().machine
     if machine not in MACHINES:
         msg = f"no bundle can be made for {machine}; there is one for {' and '.join(MACHINES)}"
-        raise ConfigError(msg)
+        raise ConfigError(msg, hint="make it on a machine of that kind")
     # In a virtual environment sys.executable is a link, and elsewhere it may be a script.
     interpreter = Path("/proc/self/exe").resolve()
     loader = loader_of(interpreter)

@@ -37,7 +37,7 @@ def find_libraries(programs: Iterable[Path], loaded: Iterable[Path]) -> dict[str
             continue
         if name not in by_name:
             msg = f"{name}: this library was needed by name but not loaded"
-            raise ConfigError(msg)
+            raise ConfigError(msg, hint="install the package that has it")
         found[name] = by_name[name]
         waiting += _needed(found[name])
     return found
@@ -67,7 +67,7 @@ def own_copy(path: Path) -> bytes:
         data = elf.relocatable(path.read_bytes())
     except elf.ElfError as error:
         msg = f"{path}: {error}"
-        raise ConfigError(msg) from None
+        raise ConfigError(msg, hint="install the package that has it anew") from None
     for name in _NOT_TO_BE_READ:
         # As an empty name, which no file has; the bytes are constants of the loader and of libc.
         data = data.replace(b"\0" + name, b"\0" * (len(name) + 1))

@@ -12,6 +12,7 @@ MANIFEST = "manifest.json"
 LAUNCHER = "strongroom"
 
 _FORMAT = 1
+_ANEW = "make the bundle anew, with --force, by an installation or an untouched bundle"
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,10 @@ def read_manifest(directory: str) -> Manifest:
             document = json.load(file)
         if document["format"] != _FORMAT:
             msg = f"{path}: is of another format"
-            raise IntegrityError(msg)
+            raise IntegrityError(
+                msg,
+                hint=_ANEW,
+            )
         entries = {str(name): (str(entry["sha256"]), str(entry["mode"])) for name, entry in document["files"].items()}
         return Manifest(
             str(document["strongroom"]),
@@ -108,7 +112,10 @@ def read_manifest(directory: str) -> Manifest:
         )
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         msg = f"{path}: is not the manifest of a bundle ({error})"
-        raise IntegrityError(msg) from None
+        raise IntegrityError(
+            msg,
+            hint=_ANEW,
+        ) from None
 
 
 def read_files(directory: str, manifest: Manifest) -> dict[str, File]:
@@ -122,7 +129,10 @@ def read_files(directory: str, manifest: Manifest) -> dict[str, File]:
         data = _read(directory, path)
         if digest(data) != expected:
             msg = f"{directory}/{path}: has changed since the bundle was made"
-            raise IntegrityError(msg)
+            raise IntegrityError(
+                msg,
+                hint=_ANEW,
+            )
         files[path] = File(data, is_program=path in manifest.programs)
     return {**files, MANIFEST: File(_read(directory, MANIFEST))}
 
@@ -133,4 +143,7 @@ def _read(directory: str, path: str) -> bytes:
             return file.read()
     except OSError as error:
         msg = f"{directory}/{path}: {error.strerror}"
-        raise IntegrityError(msg) from None
+        raise IntegrityError(
+            msg,
+            hint=_ANEW,
+        ) from None

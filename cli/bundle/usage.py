@@ -47,7 +47,7 @@ def parse(arguments: list[str]) -> Options | None:
     force = os.environ.get(FORCE, "0")
     if force not in {"0", "1"}:
         msg = f"{FORCE}={force}: must be 0 or 1"
-        raise ConfigError(msg)
+        raise ConfigError(msg, hint="1 replaces the bundle that DIR holds")
     directories = []
     for word in arguments:
         if word in {"--help", "-h"}:

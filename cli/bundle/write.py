@@ -59,7 +59,7 @@ def _require_fit(directory: Path, files: Mapping[str, File], unfinished: list[Pa
         return
     if not directory.is_dir():
         msg = f"{directory}: is not a directory"
-        raise ConfigError(msg)
+        raise ConfigError(msg, hint="name a directory that there is not yet, or one that is empty")
     present = {path.name for path in directory.iterdir()} - {"lost+found"} - {path.name for path in unfinished}
     if not present and not unfinished:
         return

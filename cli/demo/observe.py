@@ -90,7 +90,7 @@ def _read_answers(process: subprocess.Popen[bytes], names: list[str]) -> dict[st
             process.kill()
             stderr = process.stderr.read().decode(errors="replace").strip()
             msg = f"{process.args!r} said nothing: {stderr or 'no message'}"
-            raise PeerError(msg)
+            raise PeerError(msg, hint="the lines of the program, above, say why")
         text += chunk
     pairs = (line.partition("=") for line in text.decode().splitlines())
     return {name: value for name, _, value in pairs if name in names}

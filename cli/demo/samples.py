@@ -62,4 +62,4 @@ def _build(command: list[str]) -> None:
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     if result.returncode:
         msg = f"{command[0]} ended with status {result.returncode}: {result.stderr.strip()[:500]}"
-        raise ConfigError(msg)
+        raise ConfigError(msg, hint="install the compiler that it asks for; scripts/need lists the packages")

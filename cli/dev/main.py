@@ -73,7 +73,7 @@ def _wait(stack: DevStack, objects: S3Stack) -> None:
         name = children.get(ended.si_pid if ended else 0)
         if name:
             msg = f"{name} has ended; everything is stopped"
-            raise PeerError(msg)
+            raise PeerError(msg, hint="its last lines, above, say why; start strongroom dev again")
 
 
 def describe(stack: DevStack, objects: S3Stack) -> str:

@@ -139,7 +139,7 @@ class OpenBaoServer:
         """
         if self._storage == "inmem":
             msg = "OpenBao with storage in memory cannot be restarted: its data and its unseal key are gone"
-            raise PeerError(msg)
+            raise PeerError(msg, hint="start a new one")
         token = self.admin.token
         self.stop()
         self._start(self._port)
@@ -179,7 +179,7 @@ class OpenBaoServer:
     def _answers(self) -> bool:
         if self._process.poll() is not None:
             msg = "the process has ended"
-            raise NotFoundError(msg)
+            raise NotFoundError(msg, hint="its log says why")
         with contextlib.suppress(PeerError):
             self.admin.health()
             return True
@@ -244,5 +244,7 @@ def _wait(condition: Callable[[], bool], complaint: str) -> None:
     deadline = time.monotonic() + START_TIMEOUT_S
     while not condition():
         if time.monotonic() > deadline:
-            raise PeerError(complaint)
+            raise PeerError(
+                complaint, hint="its log, in the directory of strongroom dev, says why; the machine may be too busy"
+            )
         time.sleep(POLL_S)

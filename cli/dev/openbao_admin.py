@@ -47,7 +47,7 @@ class OpenBaoAdmin:
             errors = document.get("errors")
             reasons = "; ".join(str(error) for error in errors) if isinstance(errors, list) else ""
             msg = f"OpenBao answers {status} to {method} {path}: {reasons or 'no reason given'}"
-            raise PeerError(msg)
+            raise PeerError(msg, hint="its log, in the directory of strongroom dev, says more")
         return document
 
     def health(self) -> int:
@@ -89,7 +89,7 @@ class OpenBaoAdmin:
         while version != 1 and self._exchange("GET", f"{mount}/config", None, TIMEOUT_S)[0] == _BAD_REQUEST:
             if time.monotonic() > deadline:
                 msg = f"OpenBao does not get the mount {mount} ready"
-                raise PeerError(msg)
+                raise PeerError(msg, hint="the machine may be too busy: start it again")
             time.sleep(POLL_S)
 
     def disable_mount(self, mount: str) -> None:
@@ -169,7 +169,7 @@ class OpenBaoAdmin:
             content = response.read()
         except (OSError, http.client.HTTPException) as error:
             msg = f"OpenBao at {self._host}:{self._port} cannot be reached: {type(error).__name__}"
-            raise PeerError(msg) from error
+            raise PeerError(msg, hint="has it ended? Its log, in the directory of strongroom dev, says why") from error
         finally:
             connection.close()
         document = json.loads(content) if content else {}

@@ -233,7 +233,7 @@ class SeaweedServer:
                 raise PeerError(msg, hint=f"see {self.log_file}")
             if time.monotonic() > deadline:
                 msg = f"SeaweedFS does not answer; see {self.log_file}"
-                raise PeerError(msg)
+                raise PeerError(msg, hint="the machine may be too busy: start it again")
             time.sleep(POLL_S)
 
     def _answers(self) -> bool:

@@ -42,7 +42,7 @@ def read_client_certificate(cert_file: str, key_file: str) -> ClientCertificate:
         raise ConfigError(msg, hint=error.hint) from None
     except (KeyError, ValueError):
         msg = f"{cert_file}: does not say when it ends"
-        raise ConfigError(msg) from None
+        raise ConfigError(msg, hint="give STRONGROOM_CERT a certificate in PEM") from None
 
 
 def _shown(cert_file: str, key_file: str) -> dict[str, object]:

@@ -62,7 +62,7 @@ class _Arguments:
     def _take_output(self, word: str) -> None:
         if word != "json":
             msg = f"-o {word}: must be json"
-            raise ConfigError(msg)
+            raise ConfigError(msg, hint="leave -o out for a table")
         self.as_json = True
 
 

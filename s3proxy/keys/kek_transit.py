@@ -75,7 +75,7 @@ class TransitKek(Kek):
             value = base64.b64decode(_text(answer, "plaintext"), validate=True)
         except ValueError:
             msg = "transit answers a plaintext that is not base64"
-            raise PeerError(msg) from None
+            raise PeerError(msg, hint="does openbao_address lead to OpenBao itself?") from None
         return checked_bucket_key(value)
 
     def _require_key(self, path: str, answer: Answer) -> None:

@@ -19,7 +19,7 @@ from typing import Final, NamedTuple, NoReturn
 from s3proxy.front.xml_write import escape
 from s3proxy.keys.policies import Mode, Policy
 from s3proxy.objects.etags import FOLDER_ETAG, opaque_etag
-from strongroom.errors import PeerError
+from s3proxy.store.odd_answer import OddAnswerError
 from strongroom.sealed.sizes import listed_plaintext_bytes
 
 _Tags = tuple[re.Pattern[str], re.Pattern[str]]  # of an entry as stores write it, and in any other way
@@ -155,4 +155,4 @@ def _replacing(size: int, etag: str) -> Callable[[re.Match[str]], str]:
 
 def _refuse() -> NoReturn:
     msg = "the store answers a list that cannot be read"
-    raise PeerError(msg)
+    raise OddAnswerError(msg)

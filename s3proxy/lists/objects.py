@@ -21,7 +21,8 @@ from s3proxy.objects.open import Found, Name, ObjectFinder
 from s3proxy.serving.incoming import XML_TYPE, Incoming
 from s3proxy.store.client import Store, StoreRequest, read_all
 from s3proxy.store.errors import store_error
-from strongroom.errors import PeerError, StrongroomError, UnavailableError
+from s3proxy.store.odd_answer import OddAnswerError
+from strongroom.errors import StrongroomError, UnavailableError
 
 MAX_PAGE_BYTES: Final = 6 << 20  # 1,000 names of 1,024 bytes, each byte percent-encoded, and room
 _LOOKS_AT_ONCE: Final = 16
@@ -137,7 +138,7 @@ def read_page(raw: bytes) -> str:
         return raw.decode()
     except UnicodeDecodeError:
         msg = "the store answers a list that is not UTF-8"
-        raise PeerError(msg) from None
+        raise OddAnswerError(msg) from None
 
 
 def _is_unclear(entry: Listed, policy: Policy) -> bool:

@@ -10,8 +10,8 @@ from urllib.parse import unquote_plus
 
 from s3proxy.front.operations import Query
 from s3proxy.lists.entries import WITH_KEY, Listed, entries_in
+from s3proxy.store.odd_answer import OddAnswerError
 from s3proxy.store.slash_keys import SEGMENT, is_kept_key, shown_key
-from strongroom.errors import PeerError
 
 _KEY: Final = re.compile(r"<Key>([^<]*)</Key>")
 _SEGMENT: Final = re.compile(r"!{8}(?=</Key>)")
@@ -79,5 +79,5 @@ def _shown_entry(page: str, entry: Listed, *, is_encoded: bool) -> str:
     text, count = pattern.subn("", page[entry.begin : entry.end])
     if count != 1:
         msg = "the store answers a list that cannot be read"
-        raise PeerError(msg)
+        raise OddAnswerError(msg)
     return text

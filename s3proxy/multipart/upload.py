@@ -13,7 +13,8 @@ from s3proxy.serving.incoming import Incoming
 from s3proxy.store.client import Store, StoreRequest, read_all
 from s3proxy.store.errors import store_error
 from s3proxy.store.numbers import number_in
-from strongroom.errors import PeerError, StrongroomError
+from s3proxy.store.odd_answer import OddAnswerError
+from strongroom.errors import StrongroomError
 from strongroom.sealed.names import upload_tag
 from strongroom.sealed.sizes import MAX_PARTS
 
@@ -121,7 +122,7 @@ async def send_part(
         etag = bare_etag(response.headers.get("ETag", ""))
     if not etag:
         msg = "the store takes a part and answers without an ETag"
-        raise PeerError(msg)
+        raise OddAnswerError(msg)
     return StoredPart(number, etag, length)
 
 
@@ -152,7 +153,7 @@ async def list_stored_parts(store: Store, upload: Upload) -> list[StoredPart]:
         following = number_in(page.get("NextPartNumberMarker") or "")
         if following is None or not marker < following <= MAX_PARTS:  # or else it would never end
             msg = "the store's list of parts does not go on"
-            raise PeerError(msg)
+            raise OddAnswerError(msg)
         marker = following
 
 
@@ -166,7 +167,7 @@ def stored_part(element: Element) -> StoredPart:
     etag = element.get("ETag")
     if number is None or size is None or not etag:
         msg = "the store lists a part without its number, size or ETag"
-        raise PeerError(msg)
+        raise OddAnswerError(msg)
     return StoredPart(number, bare_etag(etag), size)
 
 
@@ -180,7 +181,7 @@ def parse_answer(raw: bytes, root: str) -> Element:
     try:
         document = parse_document(raw.strip())
     except StrongroomError:
-        raise PeerError(msg) from None
+        raise OddAnswerError(msg) from None
     if document.name not in {root, root.removesuffix("Result") + "Response"}:
-        raise PeerError(msg)
+        raise OddAnswerError(msg)
     return document

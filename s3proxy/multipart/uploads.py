@@ -17,7 +17,7 @@ from s3proxy.objects.headers import object_headers, passed_back, require_metadat
 from s3proxy.serving.incoming import XML_TYPE, Incoming
 from s3proxy.store.client import Store, StoreRequest, read_all
 from s3proxy.store.errors import store_error
-from strongroom.errors import PeerError
+from s3proxy.store.odd_answer import OddAnswerError
 from strongroom.sealed.attributes import Attributes
 from strongroom.sealed.entry import ENTRY_NONCE_BYTES, seal_entry
 from strongroom.sealed.header import ID_BYTES, SALT_BYTES, Kind
@@ -124,7 +124,7 @@ async def create_upload(store: Store, bucket: str, key: str, headers: dict[str, 
     upload_id = document.get("UploadId")
     if not upload_id:
         msg = "the store begins an upload without an id"
-        raise PeerError(msg)
+        raise OddAnswerError(msg)
     return upload_id, headers
 
 

@@ -20,7 +20,7 @@ from s3proxy.objects.read import opened_pieces
 from s3proxy.store.client import Store, StoreRequest
 from s3proxy.store.connections import StoreAnswer
 from s3proxy.store.errors import reread_error, store_error
-from strongroom.errors import PeerError
+from s3proxy.store.odd_answer import OddAnswerError
 from strongroom.sealed.ranges import RangePlan, plan_range
 
 _OWNER: Final = "x-amz-expected-bucket-owner"
@@ -138,7 +138,7 @@ async def _exactly(response: StoreAnswer, first: int, length: int) -> AsyncItera
         yield memoryview(data)
     if left:
         msg = "the store answers with another range than was asked for"
-        raise PeerError(msg)
+        raise OddAnswerError(msg)
 
 
 def require_unsealed(source: Source) -> None:

@@ -16,6 +16,7 @@ from s3proxy.objects.known_digests import KnownDigests
 from s3proxy.store.client import Store, StoreRequest, read_all
 from s3proxy.store.errors import reread_error, store_error
 from s3proxy.store.numbers import number_in
+from s3proxy.store.odd_answer import OddAnswerError
 from strongroom.errors import PeerError
 from strongroom.sealed.attributes import Attributes
 from strongroom.sealed.digests import Digests
@@ -282,7 +283,7 @@ def stored_bytes_of(headers: Mapping[str, str]) -> int:
     size = number_in(text)
     if size is None:
         msg = "the store does not say how long the object is"
-        raise PeerError(msg)
+        raise OddAnswerError(msg)
     return size
 
 
@@ -298,7 +299,7 @@ def range_begin_of(headers: Mapping[str, str]) -> int:
     first = number_in(text.removeprefix("bytes").strip().partition("-")[0])
     if first is None:
         msg = "the store answers with a range that cannot be read"
-        raise PeerError(msg)
+        raise OddAnswerError(msg)
     return first
 
 

@@ -27,6 +27,7 @@ from s3proxy.front.signing_keys import SigningKeys
 from s3proxy.store.capabilities import Capabilities
 from s3proxy.store.connections import READ_BYTES, Body, StoreAnswer, StoreConnections, StoreUnreachableError, Timeouts
 from s3proxy.store.framing import UPLOAD_HEADERS, Framing, checksum_of, has_checksum, md5_of
+from s3proxy.store.odd_answer import OddAnswerError
 from s3proxy.store.places import StoreBusyError
 from strongroom.errors import ConfigError, PeerError, UnavailableError
 
@@ -290,7 +291,7 @@ async def read_all(
             size += len(piece)
             if size > limit_bytes:
                 msg = f"the store answers more than {limit_bytes} bytes where less is expected"
-                raise PeerError(msg)
+                raise OddAnswerError(msg)
             pieces.append(piece)
             if make_room is not None:
                 await make_room(size)

@@ -10,8 +10,9 @@ from s3proxy.front.xml_read import Element, parse_document
 from s3proxy.store.client import Store, StoreRequest, read_all
 from s3proxy.store.errors import store_error
 from s3proxy.store.numbers import number_in
+from s3proxy.store.odd_answer import OddAnswerError
 from s3proxy.store.slash_keys import is_kept_key, shown_key
-from strongroom.errors import PeerError, StrongroomError
+from strongroom.errors import StrongroomError
 
 _MAX_EMPTY_PAGES: Final = 1000  # one after the other; S3 has some behind many deleted versions
 _MAX_PAGE_BYTES: Final = 6 << 20  # 1,000 names of 1,024 bytes, each byte percent-encoded, and room
@@ -75,7 +76,7 @@ async def list_objects(
             return
         if not token or place == [("continuation-token", token)] or empty_pages > _MAX_EMPTY_PAGES:
             msg = f"the store's list of {bucket} does not go on"
-            raise PeerError(msg)
+            raise OddAnswerError(msg)
         place = [("continuation-token", token)]
 
 
@@ -84,12 +85,12 @@ def _parse(raw: bytes) -> Element:
         return parse_document(raw, root="ListBucketResult")
     except StrongroomError:
         msg = "the store answers a list that cannot be read"
-        raise PeerError(msg) from None
+        raise OddAnswerError(msg) from None
 
 
 def _entry(item: Element) -> StoredName:
     key, size = item.get("Key"), number_in(item.get("Size") or "")
     if not key or size is None:
         msg = "the store lists an object without its name or size"
-        raise PeerError(msg)
+        raise OddAnswerError(msg)
     return StoredName(unquote_plus(key), (item.get("ETag") or "").strip('"'), size)

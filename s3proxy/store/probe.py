@@ -177,7 +177,7 @@ class StoreProbe:
             listed.add(item.key)
             if len(listed) > _MAX_LISTED:
                 msg = "the store lists more than was written"
-                raise PeerError(msg)
+                raise PeerError(msg, hint="say with store_keeps_names whether it keeps all names as they are")
         return listed
 
     async def _put(self, key: str, headers: dict[str, str] | None = None) -> bool:

@@ -25,6 +25,7 @@ from s3proxy.objects.write import MAX_WHOLE_BYTES, ObjectWriter
 from s3proxy.store.client import StoreRequest, read_all
 from s3proxy.store.errors import store_error
 from s3proxy.store.listing import StoredName, list_objects
+from s3proxy.store.odd_answer import OddAnswerError
 from strongroom.errors import ConfigError, PeerError, StrongroomError, UnavailableError
 from strongroom.sealed.digests import Digests
 
@@ -119,7 +120,7 @@ class Migration:
         policy = self._backing.policies.require(name.bucket, name.key)
         if policy.mode is Mode.PASSTHROUGH:
             msg = f"policy {policy.name} passes this name through"
-            raise ConfigError(msg)
+            raise ConfigError(msg, hint='set mode = "migrate" for it in policy.toml first')
         request = StoreRequest(method="GET", bucket=name.bucket, key=name.key)
         async with self._backing.store.exchange(request) as response:
             if response.status != HTTPStatus.OK:
@@ -130,7 +131,7 @@ class Migration:
             size = stored_bytes_of(response.headers)
             if size > MAX_WHOLE_BYTES:
                 msg = f"{size} bytes are more than one request can store; copy it through the proxy in parts"
-                raise PeerError(msg)
+                raise PeerError(msg, hint="`aws s3 cp s3://BUCKET/KEY s3://BUCKET/KEY` through the proxy does that")
             if not self._dry_run:
                 told = answer_headers(response.headers)
                 headers = kept_of(told)
@@ -174,5 +175,5 @@ class _Body:
     def finish(self) -> Digests:
         if self._left:
             msg = "the store sent another length than it announced"
-            raise PeerError(msg)
+            raise OddAnswerError(msg)
         return Digests(self._md5.digest() if self._md5 else None, None)

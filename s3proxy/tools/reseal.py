@@ -70,7 +70,7 @@ class Resealing(Migration):
         policy = self._backing.policies.require(name.bucket, name.key)
         if policy.mode is Mode.PASSTHROUGH:
             msg = f"policy {policy.name} passes this name through"
-            raise ConfigError(msg)
+            raise ConfigError(msg, hint='to have it sealed, set mode = "migrate" and run s3 seal-bucket')
         try:
             found = await self._backing.finder.look(name, policy)
         except KeyNotAvailableError as error:
@@ -79,7 +79,7 @@ class Resealing(Migration):
             return
         if isinstance(found, Plaintext):
             msg = "it is plaintext, which strongroom s3 seal-bucket seals"
-            raise ConfigError(msg)
+            raise ConfigError(msg, hint="run strongroom s3 seal-bucket BUCKET")
         if found.segment.header.policy == policy.name and not self._everything:
             self.report.sealed += 1
             return
@@ -100,13 +100,13 @@ class Resealing(Migration):
         """
         if found.attributes.metadata is not None:
             msg = "its user metadata is sealed; copy it onto itself through the proxy"
-            raise PeerError(msg)
+            raise PeerError(msg, hint="`aws s3 cp s3://BUCKET/KEY s3://BUCKET/KEY` through the proxy does that")
         size = found.segment.header.plaintext_bytes
         if found.is_multipart:
             size = (await self._multipart.manifest(name, found))[1].plaintext_bytes
         if size > MAX_WHOLE_BYTES:
             msg = f"{size} bytes are more than one request can store; copy it through the proxy in parts"
-            raise PeerError(msg)
+            raise PeerError(msg, hint="`aws s3 cp s3://BUCKET/KEY s3://BUCKET/KEY` through the proxy does that")
         return Source(name, found, size, "")
 
     async def _plain(self, source: Source, found: Found, policy: Policy) -> Plain:

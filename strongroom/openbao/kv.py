@@ -81,7 +81,7 @@ def mount_of(document: Mapping[str, object], path: str) -> Mount:
     mount, kind = data.get("path"), data.get("type")
     if not isinstance(mount, str) or not isinstance(kind, str):
         msg = "OpenBao does not say how this path is mounted"
-        raise PeerError(msg)
+        raise PeerError(msg, hint="is openbao_address that of OpenBao itself, of a version that is supported?")
     if kind not in {"kv", "generic"}:
         msg = f"{mount} is an engine of type {kind!r}; only key-value engines hold secrets that can be referred to"
         raise UndeliverableError(msg, hint=f"refer to a kv mount instead of {path}")
@@ -99,7 +99,9 @@ def reading_of_v1(status: int, document: Mapping[str, object], path: str) -> Rea
     data = document.get("data")
     if status == STATUS_NOT_FOUND or not isinstance(data, dict):
         msg = f"there is no secret at {path}"
-        raise NotFoundError(msg)
+        raise NotFoundError(
+            msg, hint="store it with `bao kv put`; paths are written as `bao kv get` takes them, without data/"
+        )
     return Reading(version=0, data=data)
 
 
@@ -123,12 +125,12 @@ def reading_of_v2(status: int, document: Mapping[str, object], path: str, versio
         return Reading(version=found, data=data)
     if metadata.get("destroyed") is True:
         msg = f"version {found} of {path} was destroyed"
-        raise NotFoundError(msg)
+        raise NotFoundError(msg, hint="a destroyed version cannot be had back: refer to another one, or to the newest")
     if metadata.get("deletion_time"):
         msg = f"version {found} of {path} was deleted"
         raise NotFoundError(msg, hint="undelete it, if it is still what it should be, or store a new version")
     msg = f"there is no version {version} of {path}" if version else f"there is no secret at {path}"
-    raise NotFoundError(msg)
+    raise NotFoundError(msg, hint="store it with `bao kv put`, or say ?optional or ?default=TEXT")
 
 
 def keep_keys(document: Mapping[str, object], mount: Mount, *, keys: frozenset[str] | None) -> Mapping[str, object]:

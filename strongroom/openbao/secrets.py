@@ -75,7 +75,7 @@ class SecretStore:
         rest = path.removeprefix(mount.path)
         if mount.path.rstrip("/") == path:
             msg = f"{path} is a mount and not a secret"
-            raise NotFoundError(msg)
+            raise NotFoundError(msg, hint="name a secret below it: MOUNT/PATH")
         if mount.version == 1:
             if version:
                 msg = f"{path} is in a version 1 engine, which keeps no versions"
@@ -96,7 +96,9 @@ class SecretStore:
         newest = self._openbao.exchange(replace(call, path=url))
         if newest.status == _NOT_FOUND and not newest.document.get("data"):
             msg = f"there is no secret at {path}"
-            raise NotFoundError(msg)
+            raise NotFoundError(
+                msg, hint="store it with `bao kv put`; paths are written as `bao kv get` takes them, without data/"
+            )
         msg = f"there is no version {version} of {path}"
         raise NotFoundError(msg, hint="it was never written, or more versions came after it than the engine keeps")
 
@@ -112,7 +114,9 @@ class SecretStore:
             self._explain_no_mount(path, token=token, deadline=deadline)
         if answer.status != 200:  # noqa: PLR2004 - OK
             msg = f"OpenBao does not say how {path} is mounted: {answer.reason or answer.status}"
-            raise NotFoundError(msg)
+            raise NotFoundError(
+                msg, hint="is it mounted, and does the token of the server have rights on a path below it?"
+            )
         mount = mount_of(answer.document, path)
         with self._lock:
             self._mounts[mount.path] = (mount, now)
@@ -142,7 +146,7 @@ class SecretStore:
         if answer.status == _BAD_REQUEST:
             # A version 2 engine says this while it upgrades itself from version 1.
             msg = f"OpenBao cannot read {path} now: {answer.reason}"
-            raise UnavailableError(msg)
+            raise UnavailableError(msg, hint="wait until the mount is upgraded; `bao secrets list` shows it")
 
 
 def _get(operation: str, path: str, *, token: Secret, deadline: float) -> Call:

@@ -87,13 +87,13 @@ def _encode_metadata(metadata: Mapping[str, str]) -> bytes:
     pairs = sorted((name.encode(*_TEXT), value.encode(*_TEXT)) for name, value in metadata.items())
     if any(len(name) > _MAX_NAME_BYTES or len(value) > _MAX_VALUE_BYTES for name, value in pairs):
         msg = "user metadata has a name of more than 255 bytes, or a value of more than 65,535"
-        raise ConfigError(msg)
+        raise ConfigError(msg, hint="keep user metadata short, or in an object of its own")
     encoded = b"".join(
         _NAME_LENGTH.pack(len(name)) + name + _VALUE_LENGTH.pack(len(value)) + value for name, value in pairs
     )
     if len(encoded) > _MAX_VALUE_BYTES:
         msg = f"user metadata of {len(encoded)} bytes is too much to be sealed"
-        raise ConfigError(msg)
+        raise ConfigError(msg, hint="keep user metadata short, or in an object of its own")
     return encoded
 
 

@@ -9,7 +9,7 @@ from enum import IntEnum
 from struct import Struct
 from typing import Final
 
-from strongroom.errors import ConfigError
+from strongroom.errors import MisuseError
 from strongroom.sealed.refusal import refuse
 from strongroom.sealed.sizes import MAX_PARTS
 
@@ -84,7 +84,7 @@ class Digests:
         known, value = self.md5 is not None, self.checksum
         if (known and len(self.md5 or b"") != 16) or (value is not None and not _fits(value)):  # noqa: PLR2004 - MD5
             msg = "a digest has the wrong length for its algorithm, or a number of parts that its scope has not"
-            raise ConfigError(msg)
+            raise MisuseError(msg)
         if value is None:
             return _DIGESTS.pack(known, 0, 0, 0, 0, self.md5 or b"", b"", b"")
         return _DIGESTS.pack(known, value.algorithm, value.scope, 0, value.parts, self.md5 or b"", value.value, b"")

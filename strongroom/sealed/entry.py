@@ -11,7 +11,7 @@ from typing import Final
 
 from cryptography.exceptions import InvalidTag
 
-from strongroom.errors import ConfigError
+from strongroom.errors import MisuseError
 from strongroom.sealed.attributes import Attributes, parse_attributes
 from strongroom.sealed.header import Header, Kind, parse_header
 from strongroom.sealed.names import name_tag
@@ -54,7 +54,7 @@ def seal_entry(segment: Segment, attributes: Attributes, *, bucket: str, key: st
     """
     if segment.header.kind is Kind.PART or len(nonce) != ENTRY_NONCE_BYTES:
         msg = "an entry is made of a whole object, a marker or a manifest, and 12 bytes of nonce"
-        raise ConfigError(msg)
+        raise MisuseError(msg)
     sealed = segment.keys.attributes.encrypt(nonce, attributes.encode(), name_tag(bucket, key))
     return base64.b64encode(segment.raw + nonce + sealed).decode("ascii")
 

@@ -8,7 +8,7 @@ from enum import IntEnum
 from struct import Struct
 from typing import Final
 
-from strongroom.errors import ConfigError
+from strongroom.errors import MisuseError
 from strongroom.sealed import sizes
 from strongroom.sealed.names import POLICY_NAME
 from strongroom.sealed.refusal import RefusedError, refuse
@@ -102,7 +102,7 @@ class Header:
         try:
             _check(self)
         except RefusedError as error:
-            raise ConfigError(error.message.replace("damaged or foreign object", "no header")) from error
+            raise MisuseError(error.message.replace("damaged or foreign object", "no header")) from error
         return _HEADER.pack(
             MAGIC,
             SUITE,

@@ -58,6 +58,9 @@ class KeyRecord:
         return json.dumps({**self.others, **members}, indent=1).encode() + b"\n"
 
 
+_RESTORE = "restore this one record from a backup of system_bucket, under keyring/; leave the others as they are"
+
+
 def record_name(policy: str, key_id: bytes) -> str:
     """Return the name of a bucket key's record, from the keyring's root."""
     return f"{policy}/{key_id.hex()}.json"
@@ -87,11 +90,17 @@ def parse_record(raw: bytes, *, name: str) -> KeyRecord:
         )
     except (ValueError, TypeError, AttributeError, KeyError, RecursionError, binascii.Error, IntegrityError) as error:
         msg = f"keyring: {name}: not a record of a bucket key"
-        raise IntegrityError(msg) from error
+        raise IntegrityError(
+            msg,
+            hint=_RESTORE,
+        ) from error
     fits = declared == FORMAT and len(record.key_id) == ID_BYTES and POLICY_NAME.fullmatch(policy)
     if not fits or record.name != name:
         msg = f"keyring: {name}: the record is of another format, or of another key"
-        raise IntegrityError(msg)
+        raise IntegrityError(
+            msg,
+            hint=_RESTORE,
+        )
     return record
 
 

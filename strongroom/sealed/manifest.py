@@ -7,7 +7,7 @@ from itertools import accumulate
 from struct import Struct
 from typing import Final
 
-from strongroom.errors import ConfigError
+from strongroom.errors import MisuseError
 from strongroom.sealed import sizes
 from strongroom.sealed.digests import Digests, parse_digests
 from strongroom.sealed.header import Header, Kind
@@ -93,7 +93,7 @@ class Manifest:
         try:
             _check(self.parts)
         except RefusedError as error:
-            raise ConfigError(error.message.replace("damaged or foreign object", "no manifest")) from error
+            raise MisuseError(error.message.replace("damaged or foreign object", "no manifest")) from error
         fixed = _FIXED.pack(len(self.parts), b"", self.plaintext_bytes, self.name_tag, self.digests.encode())
         records = (_RECORD.pack(part.number, part.added, b"", part.plaintext_bytes) for part in self.parts)
         return fixed + b"".join(records)
@@ -136,7 +136,7 @@ class Manifest:
         begins = list(accumulate((part.plaintext_bytes for part in self.parts), initial=0))
         if not 0 <= first <= last or first >= begins[-1]:
             msg = f"no range from byte {first} to {last} in {begins[-1]}"
-            raise ConfigError(msg)
+            raise MisuseError(msg)
         offsets = self.stored_offsets()
         ranges: list[PartRange] = []
         for index in range(bisect_right(begins, first) - 1, len(self.parts)):

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from cryptography.exceptions import InvalidTag
 
-from strongroom.errors import ConfigError
+from strongroom.errors import MisuseError
 from strongroom.sealed.digests import Digests, parse_digests
 from strongroom.sealed.header import Kind
 from strongroom.sealed.ranges import RangePlan
@@ -42,7 +42,7 @@ class SegmentOpener:
         self._stop = plan.first_chunk + plan.chunks if plan else header.chunk_count
         if header.kind is Kind.MARKER or not 0 <= self._index < self._stop <= header.chunk_count:
             msg = "a segment is opened by a plan that was made for it, and a marker not at all"
-            raise ConfigError(msg)
+            raise MisuseError(msg)
         self._head_bytes = 0 if plan else HEADER_BYTES
         self._tail = bytearray()
         self._tail_bytes = 0 if plan else header.tail_bytes
@@ -117,7 +117,7 @@ class SegmentOpener:
     def _enter(self) -> None:
         if self._busy:
             msg = "an opener goes on only after all pieces were taken, and not at all after an error"
-            raise ConfigError(msg)
+            raise MisuseError(msg)
         self._busy = True
 
     def _stored_bytes(self, index: int) -> int:

@@ -6,7 +6,7 @@ the caller (416), before anything here is asked.
 
 from dataclasses import dataclass
 
-from strongroom.errors import ConfigError
+from strongroom.errors import MisuseError
 from strongroom.sealed.sizes import FOOTER_BYTES, HEADER_BYTES, TAG_BYTES, WHOLE_LOG2
 
 
@@ -50,7 +50,7 @@ def plan_range(first: int, last: int, plaintext_bytes: int, chunk_log2: int) -> 
     """
     if not 0 <= first <= last or first >= plaintext_bytes:
         msg = f"no range from byte {first} to {last} in {plaintext_bytes}"
-        raise ConfigError(msg)
+        raise MisuseError(msg)
     last = min(last, plaintext_bytes - 1)
     first_chunk, last_chunk = first >> chunk_log2, last >> chunk_log2
     opened_end = min((last_chunk + 1) << chunk_log2, plaintext_bytes)

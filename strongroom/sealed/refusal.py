@@ -13,6 +13,11 @@ class RefusedError(IntegrityError):
         detail: what breaks it, in a few words, without any byte of plaintext.
     """
 
+    usual_hint = (
+        "find out who can write to the bucket besides the proxy, and restore the object from a backup; keep what is "
+        "there until that is done"
+    )
+
     def __init__(self, rule: int, detail: str) -> None:
         """Keep the number beside the message: it is what metrics and audit records count by."""
         super().__init__(f"damaged or foreign object: rule {rule}: {detail}")

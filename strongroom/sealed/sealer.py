@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from struct import Struct
 from typing import Final
 
-from strongroom.errors import ConfigError, PeerError
+from strongroom.errors import MisuseError, PeerError
 from strongroom.sealed.digests import Digests
 from strongroom.sealed.header import Kind
 from strongroom.sealed.segment import Segment
@@ -35,7 +35,7 @@ class SegmentSealer:
         header = segment.header
         if header.kind is Kind.MARKER:
             msg = "a marker has no body to seal"
-            raise ConfigError(msg)
+            raise MisuseError(msg)
         self._segment = segment
         self._last = header.chunk_count - 1
         self._chunk_bytes = 1 << header.chunk_log2
@@ -67,7 +67,7 @@ class SegmentSealer:
         self._received += len(view)
         if self._received > self._segment.header.plaintext_bytes:
             msg = f"the body has more than the {self._segment.header.plaintext_bytes} bytes that were declared"
-            raise PeerError(msg)
+            raise PeerError(msg, hint="the client sends another length than it announced: send it again")
         keys = self._segment.keys
         encrypt_into, prefix, pack = keys.chunks.encrypt_into, keys.nonce_prefix, CHUNK_NONCE.pack
         chunk, out, last, filled = self._chunk_bytes, self._out, self._last, self._filled
@@ -114,10 +114,10 @@ class SegmentSealer:
         header, keys, out = self._segment.header, self._segment.keys, self._out
         if self._received != header.plaintext_bytes:
             msg = f"the body ended after {self._received} of the {header.plaintext_bytes} bytes that were declared"
-            raise PeerError(msg)
+            raise PeerError(msg, hint="the connection or the client broke off: send it again")
         if digests is not None and header.kind is not Kind.WHOLE:
             msg = "only a whole object has a footer for digests"
-            raise ConfigError(msg)
+            raise MisuseError(msg)
         end = self._filled + self._pended + TAG_BYTES
         nonce = CHUNK_NONCE.pack(keys.nonce_prefix, self._index, 1)
         keys.chunks.encrypt_into(nonce, self._pending[: self._pended], None, out[self._filled : end])
@@ -131,7 +131,7 @@ class SegmentSealer:
     def _enter(self) -> None:
         if self._busy:
             msg = "a sealer goes on only after all pieces were taken, and not at all after its end or an error"
-            raise ConfigError(msg)
+            raise MisuseError(msg)
         self._busy = True
 
     def _keep(self, view: memoryview, at: int) -> int:

@@ -49,7 +49,7 @@ def part_log2(plaintext_bytes: int) -> int:
     """
     if not 0 <= plaintext_bytes <= MAX_PART_BYTES:
         msg = f"a part of {plaintext_bytes} bytes cannot be sealed: the largest has {MAX_PART_BYTES}"
-        raise ConfigError(msg)
+        raise ConfigError(msg, hint="use a smaller part size")
     return max(MIN_LOG2, ((plaintext_bytes + MAX_PART_CHUNKS - 1) // MAX_PART_CHUNKS - 1).bit_length())
 
 

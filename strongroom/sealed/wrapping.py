@@ -122,7 +122,9 @@ def associated_data(policy: str, key_id: bytes) -> bytes:
     """
     if not POLICY_NAME.fullmatch(policy):
         msg = f"{policy!r}: no name of a policy; 1 to 32 of a-z, 0-9 and ._- may stand in it, letter or digit first"
-        raise ConfigError(msg)
+        raise ConfigError(
+            msg, hint="take another name in policy.toml; the name of a policy with objects goes into formerly"
+        )
     return f"seg1/bk/{policy}/{key_id.hex()}".encode("ascii")
 
 

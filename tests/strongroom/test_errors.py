@@ -15,7 +15,7 @@ def test_message_and_hint_stay_apart(kind: type[StrongroomError]) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_hint_may_be_left_out(kind: type[StrongroomError]) -> None:
-    assert kind("what is wrong").hint == ""
+    assert kind("what is wrong").hint == kind.usual_hint
 
 
 def test_a_busy_peer_is_a_peer_error_that_says_when_to_come_back() -> None:

@@ -48,32 +48,32 @@ def emitted(path: Path, tree: ast.Module) -> Iterator[Emitted]:
                 told |= {"error" for keyword in call.keywords if keyword.arg == "error"}
                 yield Emitted(
                     place=f"{path.relative_to(ROOT)}:{call.lineno}",
-                    names=frozenset(_texts(event, (function, tree))),
+                    names=frozenset(texts_of(event, (function, tree))),
                     levels=frozenset({level.attr.lower()} if isinstance(level, ast.Attribute) else ()),
                     fields=frozenset(told),
                 )
 
 
-def _texts(node: ast.expr, scopes: Scopes) -> Iterator[str]:
+def texts_of(node: ast.expr, scopes: Scopes) -> Iterator[str]:
     """Yield the texts that an expression can be."""
     match node:
         case ast.Constant(value=str(text)):
             yield text
         case ast.IfExp(body=body, orelse=orelse):
-            yield from _texts(body, scopes)
-            yield from _texts(orelse, scopes)
+            yield from texts_of(body, scopes)
+            yield from texts_of(orelse, scopes)
         case ast.JoinedStr(
             values=[ast.FormattedValue(value=ast.Attribute(attr="_name")), ast.Constant(value=str(end))]
         ):
             yield RECORD_LOG + end
         case ast.Tuple(elts=choices):
             for choice in choices:
-                yield from _texts(choice, scopes)
+                yield from texts_of(choice, scopes)
         case ast.Subscript(value=value):
-            yield from _texts(value, scopes)
+            yield from texts_of(value, scopes)
         case ast.Name(id=name) | ast.Attribute(value=ast.Name(id="self"), attr=name):
             for value in _assigned(name, scopes):
-                yield from _texts(value, scopes)
+                yield from texts_of(value, scopes)
 
 
 def _keys(node: ast.expr, scopes: Scopes) -> Iterator[str]:

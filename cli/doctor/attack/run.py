@@ -115,10 +115,10 @@ def _as_attacker(attacker: Attacker, target: Target, needles: Needles, attacks: 
         answers = in_child(run)
     except KilledError as error:
         msg = f"the process that attacked as {attacker.title} was {error}"
-        raise PeerError(msg) from None
+        raise PeerError(msg, hint="the machine may be short of memory; try again") from None
     except OSError as error:
         msg = f"process {target.pid} cannot be attacked as {attacker.title}: {error.strerror}"
-        raise PeerError(msg) from None
+        raise PeerError(msg, hint="is it still running, and is this root or its user?") from None
     assert isinstance(answers, list)  # noqa: S101 - what run() returns
     return [Outcome(Result(result), meaning, is_known) for result, meaning, is_known in answers]
 

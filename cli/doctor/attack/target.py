@@ -79,7 +79,7 @@ class Target:
             if int(fields[19]) == self.started and fields[0] not in {"Z", "X"}:
                 return
         msg = f"process {self.pid} ended during the attacks"
-        raise PeerError(msg)
+        raise PeerError(msg, hint="attack a program that goes on running")
 
 
 def look_at(pid: int) -> Target:
