@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Self
 
 from s3proxy.keys.bucket_keys import BucketKeys, KeyLimits
+from s3proxy.keys.evidence import Evidence
 from s3proxy.keys.guard import KeyGuard
 from s3proxy.keys.kek_table import KekTable
 from s3proxy.keys.keyring import Keyring
@@ -89,7 +90,7 @@ class Backing:
         self.system_bucket = SystemBucket(self.store, settings.system_bucket)
         self.keyring = Keyring(self.store, self.system_bucket)
         samples = Sampler(self.store, hidden_bucket=settings.system_bucket)
-        self.guard = KeyGuard(self.keyring, samples, on_revoked=self._revoke)
+        self.guard = KeyGuard(self.keyring, Evidence(self.keyring, samples), on_revoked=self._revoke)
         self.guard.use({policy.name: policy for policy in self.policies}, keks)
         self.keys = BucketKeys(
             keks, _limits(settings), keyring=self.keyring, guard=self.guard, count=metrics.bucket_key

@@ -4,10 +4,12 @@ import asyncio
 import base64
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from s3proxy.keys.evidence import Evidence
 from s3proxy.keys.guard import CHECK_EVERY_S, RETRY_S, KeyGuard
 from s3proxy.keys.kek import FileKek, Kek
 from s3proxy.keys.keyring import WITNESS_ID
@@ -31,11 +33,12 @@ class Refusing:
         self._kek = kek
         self.wraps: StrongroomError | None = None
         self.unwraps: StrongroomError | None = None
+        self.version = 1
 
     async def wrap(self, key: Secret, *, policy: str, key_id: bytes) -> WrappedKey:
         if self.wraps is not None:
             raise self.wraps
-        return await self._kek.wrap(key, policy=policy, key_id=key_id)
+        return replace(await self._kek.wrap(key, policy=policy, key_id=key_id), version=self.version)
 
     async def unwrap(self, wrapped: WrappedKey, *, policy: str, key_id: bytes) -> Secret:
         if self.unwraps is not None:
@@ -61,7 +64,9 @@ class World:
         return Refusing(FileKek(path))
 
     def guard(self, policy: Policy = MAIN) -> KeyGuard:
-        made = KeyGuard(self, self.Samples(self), clock=lambda: self.now, on_revoked=self.revoked.append)
+        made = KeyGuard(
+            self, Evidence(self, self.Samples(self)), clock=lambda: self.now, on_revoked=self.revoked.append
+        )
         made.use({policy.name: policy}, dict.fromkeys(policy.names, self.kek))
         return made
 
@@ -148,6 +153,31 @@ def test_records_tell_the_right_key_where_there_is_no_witness_yet(world: World) 
         world.kek = right
         await world.guard().require("main")
         assert record_name("main", WITNESS_ID) in world.records
+
+    run(work)
+
+
+def test_a_record_of_the_wrong_key_does_not_outweigh_the_witness(world: World) -> None:
+    """An older proxy, which knew no witness, may have sealed under the key that was made anew."""
+
+    async def work() -> None:
+        await world.guard().require("main")
+        world.kek = world.new_kek()
+        await world.seal(keep=True)
+        await refused(world.guard(), Cause.OTHER_KEY)
+
+    run(work)
+
+
+def test_the_witness_is_of_the_newest_version_so_an_older_state_of_the_key_is_noticed(world: World) -> None:
+    async def work() -> None:
+        await world.guard().require("main")
+        witness = record_name("main", WITNESS_ID)
+        world.kek.version = 2
+        await world.guard().require("main")
+        assert world.records[witness].wrapped.version == 2
+        world.kek.unwraps = KeyNotAvailableError(Cause.TOO_NEW, "no version 2", hint="")
+        await refused(world.guard(), Cause.OTHER_KEY)
 
     run(work)
 
