@@ -26,7 +26,8 @@ _log = logging.getLogger(__name__)
 
 PREFIX: Final = "uploads/"  # what a lifecycle rule of the store may expire
 _REMOVED_AT_ONCE: Final = 16
-_MAX_COPIES: Final = 100_000  # of 10,000 parts; a store whose list does not end is not followed for ever
+_MAX_COPIES: Final = 12_000  # of 10,000 parts of which one may be small in the end; each costs whoever looks at them
+_MAX_REMOVED: Final = 100_000  # a store whose list does not end is not followed for ever
 
 
 class KeptParts:
@@ -45,11 +46,11 @@ class KeptParts:
         """
         await self._bucket.put(_key(upload, part), sealed)
 
-    async def find(self, upload: Upload) -> list[StoredPart]:
+    async def find(self, upload: Upload, *, most: int = _MAX_COPIES) -> list[StoredPart]:
         """Return of which parts there are copies.
 
         Raises:
-            StrongroomError: the store cannot be reached, or refuses.
+            StrongroomError: the store cannot be reached, or refuses, or there are more than so many.
         """
         prefix = _prefix(upload)
         kept: list[StoredPart] = []
@@ -59,8 +60,8 @@ class KeptParts:
                 number = number_in(text)
                 if number is not None and etag:
                     kept.append(StoredPart(number, etag, item.stored_bytes))
-                if len(kept) > _MAX_COPIES:
-                    msg = f"more than {_MAX_COPIES} attempts at the parts of an upload"
+                if len(kept) > most:
+                    msg = f"more than {most} attempts at the small parts of an upload"
                     raise PeerError(msg, hint="abort the upload and begin anew")
         except S3Error as error:
             if error.code != "NoSuchBucket":
@@ -80,6 +81,14 @@ class KeptParts:
             if response.status != HTTPStatus.OK:
                 raise await store_error(response)
             return await read_all(response, part.stored_bytes)
+
+    async def remove_all(self, upload: Upload) -> None:
+        """Remove the copies of an upload that was given up, also where they are too many to go on with it.
+
+        Raises:
+            StrongroomError: as ``find``.
+        """
+        await self.remove(upload, await self.find(upload, most=_MAX_REMOVED))
 
     async def remove(self, upload: Upload, parts: list[StoredPart]) -> None:
         """Remove copies. What stays because the store fails is garbage and does no harm, so that is only logged."""

@@ -72,7 +72,7 @@ class MultipartUploads:
             if response.status not in {HTTPStatus.NO_CONTENT, HTTPStatus.OK}:
                 raise await store_error(response)
             headers = passed_back(response.headers)
-        await self._kept.remove(upload, await self._kept.find(upload))
+        await self._kept.remove_all(upload)
         headers.pop("content-type", None)
         await incoming.respond(204, headers)
 

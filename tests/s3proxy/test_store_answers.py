@@ -7,6 +7,7 @@ import pytest
 
 from s3proxy.front.signer import StoreCredential
 from s3proxy.front.xml_read import Element
+from s3proxy.multipart.kept import KeptParts
 from s3proxy.multipart.upload import Upload, list_stored_parts, stored_part
 from s3proxy.objects.open import range_begin_of, stored_bytes_of
 from s3proxy.store.client import Store, StoreRequest, read_all
@@ -84,6 +85,37 @@ async def test_a_list_of_empty_pages_comes_to_an_end() -> None:
         store = store_at(server)
         with pytest.raises(PeerError, match="does not go on"):
             _ = [one async for one in list_objects(store, "b")]
+        await store.close()
+
+
+@pytest.mark.timeout(60)
+@in_a_loop
+async def test_an_upload_with_more_attempts_than_it_may_have_parts_is_only_given_up() -> None:
+    upload, pages, removed = Upload("b", "k", "id"), 13, set[str]()
+    prefix = f"uploads/{upload.tag.hex()}/1/"
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            method, target, _ = (await reader.readuntil(b"\r\n\r\n")).decode().split(" ", 2)
+            body = ""
+            if method == "DELETE":
+                removed.add(target.rpartition("/")[2])
+            else:
+                page = int((target.partition("continuation-token=")[2] or "0").partition("&")[0])
+                names = range(1000 * page, 1000 * page + 1000)
+                body = "".join(f"<Contents><Key>{prefix}{n}</Key><Size>1</Size></Contents>" for n in names)
+                told = f"<IsTruncated>true</IsTruncated><NextContinuationToken>{page + 1}</NextContinuationToken>"
+                body = f"<ListBucketResult>{told if page + 1 < pages else ''}{body}</ListBucketResult>"
+            writer.write(f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode())
+
+    async with serving(serve) as server:
+        store = store_at(server)
+        kept = KeptParts(store, SystemBucket(store, "system"))
+        with pytest.raises(PeerError, match="attempts at the small parts") as caught:
+            await kept.find(upload)
+        assert "abort the upload" in caught.value.hint
+        await kept.remove_all(upload)
+        assert len(removed) == 1000 * pages
         await store.close()
 
 
