@@ -2,11 +2,18 @@
 
 from typing import Final
 
-from strongroom.events import ERROR, INFO, REFUSED, Event, record_log_events
+from strongroom.events import ERROR, INFO, REFUSED, WARNING, Event, record_log_events
 
 EVENTS: Final = (
     *record_log_events("audit", "audit records"),
     Event("listening", INFO, ("https", "health", "pid"), "the bridge serves at these addresses"),
+    Event(
+        "policy_path_doubtful",
+        WARNING,
+        REFUSED,
+        "a pattern of the policy has the data/ of OpenBao's API in it, and hardly fits what callers ask for",
+        "leave data/ out, if it is not a part of the secret's own path",
+    ),
     Event(
         "policy_reload_failed",
         ERROR,

@@ -68,7 +68,8 @@ def test_every_class_of_errors_has_an_answer_of_the_bridge() -> None:
     kinds = [
         kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.StrongroomError)
     ]
-    assert {answer.kind for answer in ANSWERS} >= set(kinds)
     for kind in kinds:
+        answered = next(answer.kind for answer in ANSWERS if issubclass(kind, answer.kind))
+        assert answered is not errors.StrongroomError or kind is errors.StrongroomError
         assert problem_of(kind("x", hint="y")).detail == "x; y"
     assert all(answer.cause and answer.cure for answer in ANSWERS)
