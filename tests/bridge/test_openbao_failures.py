@@ -185,3 +185,38 @@ def test_20_launches_at_once_cost_openbao_one_read(
 def reads_of_db(bao: OpenBaoServer) -> int:
     entries = (json.loads(line) for line in bao.audit_file.read_text().splitlines())
     return sum(entry["type"] == "response" and entry["request"]["path"] == "kv/data/shop/db" for entry in entries)
+
+
+def test_a_login_that_is_dead_is_not_ready_and_a_new_secret_id_heals_it(
+    own_bao: OpenBaoServer, make_bridge: MakeBridge, tmp_path: Path
+) -> None:
+    """Before any request meets it; and the wrong secret id locks nobody out."""
+    admin = own_bao.admin
+    admin.enable_approle()
+    role_id, secret_id = admin.create_role("own", policies=["all"], ttl="1h")
+    (tmp_path / "role-id").write_text(role_id)
+    (tmp_path / "secret-id").write_text(secret_id)
+    bridge = make_bridge(
+        openbao_address=own_bao.address,
+        openbao_role_id_file=tmp_path / "role-id",
+        openbao_secret_id_file=tmp_path / "secret-id",
+    )
+    wait_for(lambda: bridge.look("/readyz").status == 200, "it is ready")
+    admin.call("POST", "auth/approle/role/own/secret-id/destroy", {"secret_id": secret_id})
+    admin.call("POST", "sys/leases/revoke-prefix/auth/approle/login")
+    wait_for(lambda: bridge.look("/readyz").status == 503, "readyz sees it")
+    told = bridge.look("/readyz").document["openbao"]
+    assert isinstance(told, dict)
+    assert not told["ok"]
+    assert "OpenBao refuses the AppRole login" in told["detail"]
+    for _ in range(6):
+        assert bridge.bundle(REQUEST).status == 503
+    data = admin.call("GET", "sys/locked-users")["data"]
+    assert isinstance(data, dict)
+    assert int(data["total"]) == 0
+
+    fresh = admin.call("POST", "auth/approle/role/own/secret-id")["data"]
+    assert isinstance(fresh, dict)
+    (tmp_path / "secret-id").write_text(str(fresh["secret_id"]))
+    wait_for(lambda: bridge.look("/readyz").status == 200, "the new secret id is taken up")
+    assert bridge.bundle(REQUEST).values == {"X": "app"}
