@@ -11,9 +11,10 @@ from collections.abc import Collection, Sequence
 from bridge.decide import GRANTED
 from bridge.record import AuditRecord, Decision
 from bridge.resolve import Outcomes, Require, Resolution, resolve
-from strongroom.bundle import BundleRequest, Entry, FromPath
+from strongroom.bundle import BundleRequest, Entry
 from strongroom.identity import SpiffeId
 from strongroom.problem import Failure
+from strongroom.whole_path import FromPath
 
 # What is said of each secret; those of a failure are its causes (``strongroom.problem``).
 EXISTS = "exists"

@@ -7,8 +7,8 @@ It does not know whether a secret exists.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from bridge.glob import Glob
 from strongroom.errors import ConfigError, DeniedError
+from strongroom.glob import Glob
 from strongroom.identity import SpiffeId, parse_spiffe_id
 from strongroom.reference import check_path
 

@@ -11,13 +11,14 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from bridge.record import AuditRecord, Decision, summed_up
-from strongroom.bundle import MAX_NAME_CHARS, BundleRequest, Entry, FromPath
+from strongroom.bundle import MAX_NAME_CHARS, BundleRequest, Entry
 from strongroom.errors import DeniedError, NotFoundError, PeerError, StrongroomError, UndeliverableError
 from strongroom.filters import filtered, filtered_bytes, most_filtered_bytes
 from strongroom.names import steers_the_process
 from strongroom.openbao.kv import Reading, decode_base64, value_bytes
 from strongroom.problem import DENIED, MISSING, UNDELIVERABLE, Failure
 from strongroom.reference import FILTERS, Reference, is_env_name
+from strongroom.whole_path import FromPath, spell_pattern
 
 _DECISIONS = {DENIED: Decision.DENIED, MISSING: Decision.MISSING, UNDELIVERABLE: Decision.UNDELIVERABLE}
 _UTF8_BYTES = 2  # of a text, at most, for each of its bytes in memory
@@ -137,7 +138,7 @@ class _Resolver:
         self._room = kept_bytes
         self._filtered_room = kept_bytes
         self._made: dict[tuple[Place, str, bool, bool, str], bytes | StrongroomError | None] = {}
-        self._origin: dict[str, str] = {}  # variable -> the whole path it came from
+        self._origin: dict[str, tuple[str, str]] = {}  # variable -> the whole path it came from, and the key
         self.result = Resolution()
 
     def add_entry(self, entry: Entry) -> None:
@@ -203,7 +204,7 @@ class _Resolver:
         if value is None:  # null: the key is there, but it has no value
             self._record(Subject(name, path, key), reading.version, Decision.MISSING, "the value is null")
             return
-        self._origin[name] = path
+        self._origin[name] = (path, key)
         self.result.entry_sizes[name] = len(name) + len(value)
         self.result.entries.append((name, value))
         self._record(Subject(name, path, key), reading.version, Decision.ALLOWED)
@@ -211,7 +212,8 @@ class _Resolver:
     def _check_name(self, path: str, key: str, name: str) -> None:
         hint = "rename the key, or refer to it from a variable with a legal name"
         if not _is_legal(name):
-            hint += "; ?names=skip leaves such keys out, ?names=convert puts _ for what is not legal"
+            hint += "; ?names=skip leaves such keys out, ?names=convert puts _ for what is not legal, and "
+            hint += f"?exclude={spell_pattern(key[:100])} leaves out this one"
             msg = f"the key {key[:100]!r} of {path} cannot be the name of a variable"
             raise UndeliverableError(msg, hint=hint)
         # A whole path is chosen by name, not key by key: whoever may write to it could otherwise take over the program.
@@ -219,8 +221,10 @@ class _Resolver:
             msg = f"the key {key!r} of {path} would steer the dynamic linker, the C library or Strongroom itself"
             raise UndeliverableError(msg, hint=hint)
         if name in self._origin:
-            msg = f"the key {key!r} of {path} and one of {self._origin[name]} both become the variable {name}"
-            raise UndeliverableError(msg, hint="refer to the one that is meant by a variable of its own")
+            other_path, other = self._origin[name]
+            msg = f"the key {key!r} of {path} and the key {other!r} of {other_path} both become the variable {name}"
+            hint = f"leave one out (?exclude={spell_pattern(key)}), give one path a prefix (?prefix=), "
+            raise UndeliverableError(msg, hint=f"{hint}or refer to the one that is meant by a variable of its own")
 
     def _part(self, entry: Entry, ref: Reference) -> bytes | Absence:
         """Return the bytes of a reference, its default, or why there are none; notes record and failure."""

@@ -6,8 +6,8 @@
 
 A part is a text or a reference ``{"path", "key", "version"?, "filter"?, "optional"?, "default"?}``. The value of an
 entry is its parts in a row; the bridge joins them, so that the wrapper never holds a value. Each key of a ``from_path``
-becomes a variable of its own, unless an entry or ``exclude`` names it; ``"names": "skip"`` or ``"convert"`` says what
-becomes of keys that cannot be names of variables, and without it they are refused. The answer to a bundle is a region
+becomes a variable of its own, unless an entry or ``exclude`` names it; its options are those of
+``strongroom/whole_path.py``, with lists of patterns for ``include`` and ``exclude``. The answer to a bundle is a region
 image, the answer to a plan or a check a JSON object. Pure: both sides build and check requests with this module.
 
 An entry with ``"as": "file"`` is delivered as a file. ``"decode": "base64"`` beside it has the bridge decode what the
@@ -19,11 +19,13 @@ the region image with the variables, and the files' bytes; ``strongroom/answer.p
 import json
 
 from strongroom.errors import OTHER_VERSION, ConfigError
-from strongroom.reference import Reference, check_path, is_env_name, parse_path_reference
+from strongroom.reference import Reference, is_env_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # typing is not imported at run time: the wrapper would pay for it at every launch
     from typing import TypeVar
+
+    from strongroom.whole_path import FromPath
 
     T = TypeVar("T")
 
@@ -32,10 +34,6 @@ PLAN_URL_PATH = "/v1/plan"
 CHECK_URL_PATH = "/v1/check"
 REGION_MEDIA_TYPE = "application/vnd.strongroom.region"
 FILES_MEDIA_TYPE = "application/vnd.strongroom.files"  # strongroom/answer.py
-
-# What becomes of keys of a whole path that cannot be the names of variables.
-REFUSE, SKIP, CONVERT = "refuse", "skip", "convert"
-NAMES = (REFUSE, SKIP, CONVERT)
 
 # A reference of 25 bytes becomes an audit record that says the name again, too: what one request costs is to stay in
 # proportion to its size. The most that is in use anywhere is some hundreds of references, with names of 100 characters.
@@ -104,64 +102,12 @@ def _is_utf8(text: str) -> bool:
     return True
 
 
-class FromPath:
-    """A path of which every key becomes a variable.
-
-    Attributes:
-        path: the path.
-        optional: whether it may be missing.
-        names: what becomes of keys that cannot be the names of variables, one of NAMES.
-    """
-
-    __slots__ = ("names", "optional", "path")
-
-    def __init__(self, path: str, *, optional: bool = False, names: str = REFUSE) -> None:
-        """Check the path.
-
-        Raises:
-            ConfigError: the path is not canonical, or ``names`` is not one of NAMES.
-        """
-        if names not in NAMES:
-            msg = f"names={names[:40]}: must be one of {', '.join(NAMES)}"
-            raise ConfigError(msg, hint="say ?names=skip or ?names=convert, or leave it out")
-        self.path = check_path(path)
-        self.optional = optional
-        self.names = names
-
-    def variable_of(self, key: str) -> str | None:
-        """Return the name of the variable for a key, or None when it is skipped; it may still not be a legal one.
-
-        Converted, ``tls.crt`` is ``tls_crt`` and ``1st`` is ``_1st``.
-        """
-        if self.names == REFUSE or is_env_name(key):
-            return key
-        if self.names == SKIP:
-            return None
-        name = "".join(char if char.isascii() and char.isalnum() else "_" for char in key)
-        return f"_{name}" if name[:1].isdigit() else name
-
-
-def parse_from_path(text: str) -> FromPath:
-    """Parse ``bao:PATH[?OPTION[&OPTION]]``; the options are ``optional`` and ``names=skip`` or ``names=convert``.
-
-    Raises:
-        ConfigError: ``text`` is something else.
-    """
-    body, mark, options = text.partition("?")
-    names: list[str] = []
-    others: list[str] = []
-    for option in options.split("&") if mark else ():
-        (names if option.startswith("names=") and not names else others).append(option)
-    path, optional = parse_path_reference("?".join([body, *others]))
-    return FromPath(path, optional=optional, names=names[0].removeprefix("names=") if names else REFUSE)
-
-
 class BundleRequest:
     """All that one launch asks for."""
 
     __slots__ = ("entries", "exclude", "from_paths")
 
-    def __init__(self, entries: list[Entry], from_paths: list[FromPath], exclude: frozenset[str]) -> None:
+    def __init__(self, entries: list[Entry], from_paths: "list[FromPath]", exclude: frozenset[str]) -> None:
         """Check that no variable is asked for twice and that it is not too much.
 
         Raises:
@@ -192,12 +138,7 @@ def encode_request(request: BundleRequest) -> bytes:
     """Write a request as JSON."""
     document: dict[str, object] = {"entries": [_encode_entry(entry) for entry in request.entries]}
     if request.from_paths:
-        document["from_path"] = [
-            {"path": source.path}
-            | ({"optional": True} if source.optional else {})
-            | ({"names": source.names} if source.names != REFUSE else {})
-            for source in request.from_paths
-        ]
+        document["from_path"] = [source.to_document() for source in request.from_paths]
         document["exclude"] = sorted(request.exclude)
     return json.dumps(document, separators=(",", ":")).encode()
 
@@ -243,21 +184,34 @@ def decode_request(body: bytes) -> BundleRequest:
     entries = [
         _decode_entry(item, f"entries[{i}]") for i, item in enumerate(_list(fields.get("entries", []), "entries"))
     ]
-    from_paths = []
-    for i, item in enumerate(_list(fields.get("from_path", []), "from_path")):
-        source = _object(
-            item, f"from_path[{i}]", required=frozenset({"path"}), optional=frozenset({"optional", "names"})
-        )
-        path = _typed(source["path"], str, f"from_path[{i}].path")
-        from_paths.append(
-            FromPath(
-                path,
-                optional=_typed(source.get("optional", False), bool, f"from_path[{i}].optional"),
-                names=_typed(source.get("names", REFUSE), str, f"from_path[{i}].names"),
-            )
-        )
+    from_paths = [
+        _decode_from_path(item, f"from_path[{i}]")
+        for i, item in enumerate(_list(fields.get("from_path", []), "from_path"))
+    ]
     exclude = [_typed(name, str, "exclude") for name in _list(fields.get("exclude", []), "exclude")]
     return BundleRequest(entries, from_paths, frozenset(exclude))
+
+
+def _decode_from_path(item: object, place: str) -> "FromPath":
+    from strongroom.whole_path import KEEP, REFUSE, FromPath  # noqa: PLC0415 - a launch encodes, and decodes nothing
+
+    options = frozenset({"optional", "names", "prefix", "case", "include", "exclude"})
+    source = _object(item, place, required=frozenset({"path"}), optional=options)
+    include, exclude = (
+        tuple(
+            _typed(pattern, str, f"{place}.{member}") for pattern in _list(source.get(member, []), f"{place}.{member}")
+        )
+        for member in ("include", "exclude")
+    )
+    return FromPath(
+        _typed(source["path"], str, f"{place}.path"),
+        optional=_typed(source.get("optional", False), bool, f"{place}.optional"),
+        names=_typed(source.get("names", REFUSE), str, f"{place}.names"),
+        prefix=_typed(source.get("prefix", ""), str, f"{place}.prefix"),
+        case=_typed(source.get("case", KEEP), str, f"{place}.case"),
+        include=include,
+        exclude=exclude,
+    )
 
 
 def _members(pairs: list[tuple[str, object]]) -> dict[str, object]:

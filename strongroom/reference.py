@@ -188,6 +188,15 @@ def _decode(text: str, special: frozenset[str], shown: str) -> str:
         raise ConfigError(msg, hint="write %25 for the percent sign itself") from None
 
 
+def decode_spelled(text: str, shown: str) -> str:
+    """Return what a percent-encoded text spells.
+
+    Raises:
+        ConfigError: a percent sign stands for no character.
+    """
+    return _decode(text, frozenset(), shown)
+
+
 def _decode_path(text: str, shown: str) -> str:
     path = _decode(text, _SPELLED_IN_PATH, shown)
     if path.count("/") != text.count("/"):
@@ -291,5 +300,7 @@ def parse_path_reference(text: str) -> tuple[str, bool]:
     path, optional, default = _split_options(body, shown)
     if "#" in path or default is not None:
         msg = f"{shown!r}: a whole path takes neither a key nor a default"
-        raise ConfigError(msg, hint="write bao:PATH, bao:PATH?optional, bao:PATH?names=skip or bao:PATH?names=convert")
+        raise ConfigError(
+            msg, hint="write bao:PATH, or bao:PATH?OPTION&OPTION, for example bao:PATH?optional&names=skip"
+        )
     return check_path(_decode_path(path, shown)), optional

@@ -166,7 +166,7 @@ def _rows(plan: LaunchPlan, answer: dict[str, object]) -> list[dict[str, object]
         )
         rows.append(
             {
-                "name": "*",
+                "name": f"{source.prefix}*",
                 "source": f"{spell_path(source.path)}#*",
                 "when_missing": "left out" if source.optional else "stop",
             }
@@ -215,7 +215,7 @@ def _verdict(row: dict[str, object]) -> str:
     if state != "exists":
         return f"{state}: {row['reason']}"
     details = [f"version {row['found_version']}"] if row["found_version"] else []
-    details += [str(row["reason"])] if row["name"] == "*" else []
+    details += [str(row["reason"])] if str(row["name"]).endswith("*") else []
     return f"exists ({', '.join(details)})" if details else "exists"
 
 

@@ -3,7 +3,7 @@
 A plan holds no values of secrets; it is also what ``strongroom plan`` shows.
 """
 
-from strongroom.bundle import BundleRequest, Entry, FromPath, parse_from_path
+from strongroom.bundle import BundleRequest, Entry
 from strongroom.errors import OTHER_VERSION, ConfigError, IntegrityError
 from strongroom.names import PREFIX, is_read_early, is_service_link, steers_the_process
 from strongroom.reference import Reference, holds_reference, is_env_name
@@ -14,6 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from strongroom.whole_path import FromPath
     from wrapper.file_value import FileTarget
 
 FILE_MARKS = ("file:", "file(")  # what wrapper.file_value is about; it is imported only where one is found
@@ -163,7 +164,9 @@ def _entry(name: str, parts: "list[str | Reference]", *, as_file: bool = False, 
     return Entry(name, parts, as_file=as_file, decode=decode)
 
 
-def _from_path(text: str) -> FromPath:
+def _from_path(text: str) -> "FromPath":
+    from strongroom.whole_path import parse_from_path
+
     try:
         return parse_from_path(text.strip())
     except ConfigError as error:

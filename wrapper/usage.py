@@ -130,8 +130,9 @@ References in the environment:
   bao:kv/My%20App#why%3F         special characters of paths and keys are percent-encoded
   NAME=file:...                  the same as a file; NAME is its path, /proc/self/fd/N
   NAME=file(OPTIONS):...         with path=, mode=, owner=UID:GID, decode=base64 or template=, and commas between them
-  STRONGROOM_FROM_PATH=bao:PATH  every key of a path; several paths with commas; ?names=skip or ?names=convert for keys
-                                 that cannot be variables
+  STRONGROOM_FROM_PATH=bao:PATH  every key of a path; several paths with commas; behind ? and with & between them
+                                 optional, names=skip or convert (keys that cannot be variables), prefix=DB_,
+                                 case=upper, include=GLOB, exclude=GLOB
   NAME=literal:TEXT              TEXT as it is, whatever it looks like; ${{literal:TEXT}} inside a text
 
 Options, each also a variable and a key of the config file:

@@ -206,6 +206,10 @@ ODD = {"tls.crt": "c", "db-password": "p", "1st": "f", "GOOD": "g", "m\u00fcll":
     [
         ("?names=skip", {"GOOD": "g"}),
         ("?names=convert", {"tls_crt": "c", "db_password": "p", "_1st": "f", "GOOD": "g", "m_ll": "m"}),
+        ("?names=skip&prefix=X_", {"X_1st": "f", "X_GOOD": "g"}),
+        ("?names=convert&prefix=X_&case=upper&include=*s*&exclude=*.crt", {"X_DB_PASSWORD": "p", "X_1ST": "f"}),
+        ("?include=GOOD", {"GOOD": "g"}),
+        ("?exclude=tls.crt&exclude=db-*&exclude=1st&exclude=m%C3%BCll", {"GOOD": "g"}),
     ],
 )
 def test_keys_that_cannot_be_variables_are_skipped_or_converted_where_that_is_asked_for(
@@ -219,6 +223,7 @@ def test_keys_that_cannot_be_variables_are_skipped_or_converted_where_that_is_as
     refused = bridge.bundle(bundle_request(from_path=("bao:kv/shop/odd",)))
     assert refused.status == 422
     assert "names=skip" in refused.detail
+    assert "?exclude=1st leaves out this one" in refused.detail
 
 
 @pytest.mark.parametrize(
@@ -229,6 +234,32 @@ def test_a_converted_name_is_held_to_the_same_rules(
 ) -> None:
     bao.admin.put_v2("kv", "shop/evil", dict(data))
     assert bridge.bundle(bundle_request(from_path=("bao:kv/shop/evil?names=convert",))).status == 422
+
+
+@pytest.mark.parametrize(
+    ("data", "option", "words"),
+    [
+        ({"PRELOAD": "x"}, "prefix=LD_", "would steer"),
+        ({"path": "x", "PATH": "y"}, "case=upper", "the key 'path' of"),
+        ({"a-b": "1", "a.b": "2"}, "names=convert&prefix=X_", "both become the variable X_a_b"),
+    ],
+)
+def test_a_prefix_and_capitals_are_held_to_the_same_rules_and_a_collision_names_both_keys(
+    bridge: BridgeProcess, bao: OpenBaoServer, data: dict[str, str], option: str, words: str
+) -> None:
+    bao.admin.put_v2("kv", "shop/evil", dict(data))
+    reply = bridge.bundle(bundle_request(from_path=(f"bao:kv/shop/evil?{option}",)))
+    assert reply.status == 422
+    assert words in reply.detail
+    if len(data) > 1:
+        assert all(repr(key) in reply.detail for key in data)
+        assert "?exclude=" in reply.detail
+
+
+def test_what_is_left_out_needs_no_grant(bridge: BridgeProcess) -> None:
+    reply = bridge.bundle(bundle_request(from_path=("bao:kv/common?include=public_*",)))
+    assert reply.values == {"public_url": "https://x"}
+    assert {record["key"] for record in bridge.audit(reply.headers["X-Request-Id"])} == {"public_url"}
 
 
 def test_an_excluded_name_excludes_the_converted_one(bridge: BridgeProcess, bao: OpenBaoServer) -> None:

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.glob import Glob
 from bridge.policy import Policy, make_grant
 from strongroom.errors import ConfigError, DeniedError
+from strongroom.glob import Glob
 from strongroom.identity import parse_spiffe_id
 from strongroom.reference import check_path
 

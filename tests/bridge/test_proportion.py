@@ -27,13 +27,13 @@ from strongroom.bundle import (
     MAX_REFERENCES,
     BundleRequest,
     Entry,
-    FromPath,
     encode_request,
 )
 from strongroom.errors import StrongroomError
 from strongroom.openbao.kv import Reading
 from strongroom.problem import encode_problem
 from strongroom.reference import Reference, spell_path
+from strongroom.whole_path import FromPath
 from tests.bridge.conftest import MakeBridge
 from tests.bridge.test_service import FakePolicies
 from tests.support.bridge import SHOP, bundle_request

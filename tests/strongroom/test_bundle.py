@@ -11,13 +11,13 @@ from strongroom.bundle import (
     MAX_REFERENCES,
     BundleRequest,
     Entry,
-    FromPath,
     decode_request,
     encode_request,
 )
-from strongroom.bundle import NAMES as NAMES_RULES
 from strongroom.errors import ConfigError
-from strongroom.reference import Reference, is_env_name
+from strongroom.reference import FILTERS, Reference, is_env_name
+from strongroom.whole_path import CASES, MAX_PATTERNS, FromPath, parse_from_path, spell_pattern
+from strongroom.whole_path import NAMES as NAMES_RULES
 
 REFERENCE = Reference("kv/db", "key")
 
@@ -26,7 +26,14 @@ NAMES = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,20}", fullmatch=True)
 PATHS = st.lists(st.from_regex(r"[a-z0-9é:@_-]{1,8}", fullmatch=True), min_size=2, max_size=4).map("/".join)
 KEYS = st.from_regex(r"[A-Za-z0-9 ._-]{1,12}", fullmatch=True)
 REFERENCES = st.one_of(
-    st.builds(Reference, PATHS, KEYS, version=st.integers(0, 2**40), optional=st.booleans()),
+    st.builds(
+        Reference,
+        PATHS,
+        KEYS,
+        version=st.integers(0, 2**40),
+        optional=st.booleans(),
+        filter_name=st.sampled_from(["", *FILTERS]),
+    ),
     st.builds(Reference, PATHS, KEYS, default=UTF8_TEXT.map(lambda text: "x" + text.replace("$", ""))),
 )
 PARTS = st.lists(UTF8_TEXT | REFERENCES, max_size=5).flatmap(
@@ -37,7 +44,17 @@ ENTRIES = st.dictionaries(NAMES, st.tuples(PARTS, FILES), max_size=5).map(
     lambda d: [Entry(name, parts, **options) for name, (parts, options) in d.items()]
 )
 FROM_PATHS = st.lists(
-    st.builds(FromPath, PATHS, optional=st.booleans(), names=st.sampled_from(NAMES_RULES)), max_size=4
+    st.builds(
+        FromPath,
+        PATHS,
+        optional=st.booleans(),
+        names=st.sampled_from(NAMES_RULES),
+        prefix=st.just("") | NAMES,
+        case=st.sampled_from(CASES),
+        include=st.lists(KEYS, max_size=3).map(tuple),
+        exclude=st.lists(KEYS, max_size=3).map(tuple),
+    ),
+    max_size=4,
 )
 JSON_VALUES: st.SearchStrategy[object] = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
@@ -49,7 +66,7 @@ JSON_VALUES: st.SearchStrategy[object] = st.recursive(
 def content(request: BundleRequest) -> tuple[object, ...]:
     return (
         [(entry.name, entry.parts, entry.as_file, entry.decode) for entry in request.entries],
-        [(source.path, source.optional, source.names) for source in request.from_paths],
+        [source.to_document() for source in request.from_paths],
         request.exclude,
     )
 
@@ -87,6 +104,44 @@ def test_a_converted_key_is_a_variable_or_refused_and_a_legal_one_stays(key: str
     assert not is_env_name(key) or converted == key
     assert FromPath("kv/a", names="skip").variable_of(key) == (key if is_env_name(key) else None)
     assert FromPath("kv/a").variable_of(key) == key
+
+
+@pytest.mark.parametrize(
+    ("options", "key", "variable"),
+    [
+        ("prefix=DB_", "password", "DB_password"),
+        ("prefix=DB_&case=upper", "password", "DB_PASSWORD"),
+        ("prefix=DB_", "1st", "DB_1st"),
+        ("prefix=DB_", "my-dash", "DB_my-dash"),
+        ("prefix=DB_&names=skip", "my-dash", None),
+        ("prefix=DB_&names=convert&case=upper", "my-dash", "DB_MY_DASH"),
+        ("names=convert&case=upper", "1st", "_1ST"),
+        ("case=upper", "straße", "STRAßE"),
+        ("include=db-*", "db-x", "db-x"),
+        ("include=db-*", "x-db-", None),
+        ("include=a&include=b", "b", "b"),
+        ("include=*&exclude=*secret*", "a/secret/b", None),
+        ("exclude=a%26b%2C%25", "a&b,%", None),
+        ("exclude=a", "ab", "ab"),
+    ],
+)
+def test_options_of_a_whole_path_say_which_keys_and_how_they_are_called(
+    options: str, key: str, variable: str | None
+) -> None:
+    assert parse_from_path(f"bao:kv/a?{options}").variable_of(key) == variable
+
+
+@given(st.text(min_size=1, max_size=20).filter(lambda key: "*" not in key))
+def test_a_key_can_be_left_out_by_itself_as_messages_spell_it(key: str) -> None:
+    source = parse_from_path(f"bao:kv/a?exclude={spell_pattern(key)}")
+    assert source.variable_of(key) is None
+    assert source.variable_of(f"{key}x") == f"{key}x"
+
+
+def test_patterns_have_a_number_because_each_is_held_against_each_key() -> None:
+    FromPath("kv/a", include=("a",) * MAX_PATTERNS)
+    with pytest.raises(ConfigError, match="9 times"):
+        FromPath("kv/a", include=("a",) * MAX_PATTERNS, exclude=("b",))
 
 
 def test_it_is_written_as_the_module_documents_it() -> None:
@@ -183,6 +238,10 @@ def test_what_is_not_json_in_utf8_is_refused(body: bytes) -> None:
         {"from_path": [{}]},
         {"from_path": [{"path": "kv/db", "key": "k"}]},
         {"from_path": [{"path": "kv/db", "optional": 1}]},
+        {"from_path": [{"path": "kv/db", "prefix": 1}]},
+        {"from_path": [{"path": "kv/db", "case": "Upper"}]},
+        {"from_path": [{"path": "kv/db", "include": "a"}]},
+        {"from_path": [{"path": "kv/db", "exclude": [1]}]},
         {"exclude": "HOME"},
         {"exclude": [1]},
         {"exclude": [None]},

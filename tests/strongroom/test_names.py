@@ -7,11 +7,12 @@ from hypothesis import strategies as st
 from bridge.resolve import Place, resolve
 from bridge.settings import BridgeSettings
 from s3proxy.settings import ProxySettings
-from strongroom.bundle import BundleRequest, FromPath
+from strongroom.bundle import BundleRequest
 from strongroom.errors import ConfigError
 from strongroom.names import COMPONENTS, PACKAGES, PREFIX, is_of_component, is_service_link, steers_the_process
 from strongroom.openbao.kv import Reading
 from strongroom.settings import Arguments, load_settings
+from strongroom.whole_path import FromPath
 from wrapper.plan import plan_launch
 from wrapper.settings import SETTINGS
 from wrapper.settings import load_settings as load_wrapper_settings

@@ -22,11 +22,11 @@ from strongroom.bundle import (
     BundleRequest,
     Entry,
     encode_request,
-    parse_from_path,
 )
 from strongroom.region import read_values
 from strongroom.tls import client_context
 from strongroom.value import parse_value
+from strongroom.whole_path import parse_from_path
 
 SHOP = "spiffe://example.org/ns/shop/sa/api"
 POLICY = """

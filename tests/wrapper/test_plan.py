@@ -115,7 +115,10 @@ def test_a_path_says_what_becomes_of_keys_that_cannot_be_variables(text: str, op
 
 
 @pytest.mark.parametrize(
-    "text", ["bao:kv/a?names=", "bao:kv/a?names=drop", "bao:kv/a?names=skip&names=skip", "bao:kv/a?a&b"]
+    "text",
+    ["bao:kv/a?names=", "bao:kv/a?names=drop", "bao:kv/a?names=skip&names=skip", "bao:kv/a?a&b"]
+    + [f"bao:kv/a?{option}" for option in ("prefix=1x", "prefix=a-", "case=lower", "case=", "include=", "prefx=A", "x")]
+    + ["bao:kv/a?include=" + "&include=".join("abcdefghi"), "bao:kv/a?include=%zz", "bao:kv/a?prefix=A&prefix=B"],
 )
 def test_an_unknown_option_of_a_path_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="STRONGROOM_FROM_PATH: "):

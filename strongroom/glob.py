@@ -1,8 +1,9 @@
-"""Patterns of the policy: ``*`` stands for anything within a segment, ``**`` for anything, nothing else is special.
+"""Patterns, of the policy and of keys of whole paths.
 
-A pattern is matched in one pass over the text, whatever it looks like: the set of positions in the pattern that may
-have been reached is one integer. A regular expression could be made to take time that grows with a power of the
-length, and the text comes from the caller.
+``*`` stands for anything within a segment, ``**`` for anything, nothing else is special. A pattern is matched in one
+pass over the text, whatever it looks like: the set of positions in the pattern that may have been reached is one
+integer. A regular expression could be made to take time that grows with a power of the length, and the text comes from
+the caller.
 """
 
 from strongroom.errors import ConfigError
@@ -47,7 +48,7 @@ class Glob:
         self._final = 1 << position
 
     def matches(self, text: str) -> bool:
-        """Say whether the whole text matches. Only ``policy`` calls this; callers of the policy get an exception."""
+        """Return whether the whole text matches; callers of the policy get an exception instead."""
         if self._literal:
             return text == self.pattern
         if not text.startswith(self._prefix):
