@@ -46,7 +46,7 @@ class Readiness:
             for name, error in edits.items()
         }
         if missing := self._backing.missing.detail:
-            told["policy"] = Part(ok=True, detail="; ".join(filter(None, (told["policy"].detail, missing))))
+            told["keyring"] = Part(ok=True, detail=missing)
         capabilities = Part(ok=True, detail=self._backing.capabilities.describe())
         tls = Part(*self._tls.state()) if self._tls else Part(ok=True, detail="plain HTTP")
         parts = {"store": store, "kms": kms, "capabilities": capabilities, "access_log": self._access_log.state()}

@@ -19,7 +19,7 @@ from cli.dev.transit import offer_transit
 from tests.s3proxy.conftest import client_of
 from tests.support.bridge import wait_for
 
-POLICY = '[[policy]]\nname = "main"\nkek = "transit:main"\nbuckets = ["*"]\n'
+POLICY = '[[policy]]\nname = "outage"\nkek = "transit:main"\nbuckets = ["*"]\n'
 SYSTEM = {"system_bucket": "system-outage"}  # policies of other tests in front of this store have other keys
 NO_CACHE = {"bucket_key_ttl_s": 0, "unwrap_cache_s": 0}
 

@@ -208,13 +208,13 @@ def test_a_policy_that_was_renamed_reads_by_its_former_name(world: World) -> Non
         warned = events(world, "policy_missing")[-1]
         assert warned["policy"] == "photos"
         assert 'formerly = ["photos"]' in warned["hint"]
-        assert "photos" in ready(world)[1]["policy"]["detail"]
+        assert "photos" in ready(world)[1]["keyring"]["detail"]
         assert verb(world, "verify", "photos").returncode == 3
 
         path.write_text(POLICY.format(name="pictures", more='formerly = ["photos"]\n'))
         wait_for(lambda: serves(world), "the former name to be read")
         assert verb(world, "verify", "photos").returncode == 0
-        wait_for(lambda: "photos" not in ready(world)[1]["policy"]["detail"], "the warning to end")
+        wait_for(lambda: "keyring" not in ready(world)[1], "the warning to end")
     finally:
         path.write_text(before + '\n[[policy]]\nname = "pictures"\nkek = "transit:photos"\nbuckets = ["photos"]\n')
     wait_for(lambda: serves(world), "the old policy")
