@@ -101,4 +101,4 @@ class Readiness:
         left_s = self._backing.keys.without_kms_s
         if not left_s:
             return Part(ok=False, detail=reason)
-        return Part(ok=False, detail=f"{reason}; keys in use serve for {left_s:.0f} s more", vital=False)
+        return Part(ok=False, detail=f"{reason}; keys in use serve for at most {left_s:.0f} s more", vital=False)
