@@ -15,7 +15,7 @@ from wrapper.children import check_allowed
 from wrapper.exposure import protections_given_up, refuse_exposed
 from wrapper.fetch import Bridge
 from wrapper.handoff import RUNG_PTRACE, choose_rung, end_on_signal, usable_library, without_effect
-from wrapper.main import given_environment, read_template, refuse_within_a_launch, report
+from wrapper.main import given_environment, read_template, refuse_within_a_launch, report, with_env_files
 from wrapper.memory import SecretMemory
 from wrapper.plan import LaunchPlan, plan_launch
 from wrapper.program import Program, find_program
@@ -24,6 +24,8 @@ from wrapper.usage import plan_help
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from wrapper.file_value import FileTarget
 
 
@@ -54,25 +56,26 @@ def main(arguments: list[str]) -> int:
         if output not in {"", "json"}:
             msg = f"-o {output}: must be json"
             raise ConfigError(msg, hint="leave -o out for a table")
-        document, status = explain(load_settings(flags, given_environment()), command, check=check)
+        document, status = explain(flags, command, check=check)
     except StrongroomError as error:
         return report(error)
     sys.stdout.write(json.dumps(document, indent=2) + "\n" if output else render(document))
     return status
 
 
-def explain(settings: WrapperSettings, command: list[str], *, check: bool = False) -> tuple[dict[str, object], int]:
+def explain(flags: "Mapping[str, str]", command: list[str], *, check: bool = False) -> tuple[dict[str, object], int]:
     """Return the plan as a JSON document, and the exit status that the launch would most likely have.
 
     Args:
-        settings: of the launch.
+        flags: of the launch, by the names of its settings.
         command: what it would start.
         check: whether the bridge is to look for each secret.
 
     Raises:
         StrongroomError: the plan cannot be made: a malformed reference, no such command, no bridge.
     """
-    environ = given_environment()
+    environ = with_env_files(flags, given_environment())
+    settings = load_settings(flags, environ)
     refuse_within_a_launch(environ)
     plan = plan_launch(environ, read_template)
     if plan.files:

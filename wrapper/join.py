@@ -11,7 +11,7 @@ from time import monotonic
 
 from strongroom.errors import ConfigError, StrongroomError
 from strongroom.isolation import unhidden
-from wrapper.main import clean_up, given_environment, is_within_a_launch, read_template, report, start
+from wrapper.main import clean_up, given_environment, is_within_a_launch, read_template, report, start, with_env_files
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def join(arguments: list[str], started: float) -> "NoReturn":
     if not command:
         msg = "no command given"
         raise ConfigError(msg, hint=USAGE)
-    own = given_environment()
+    own = with_env_files(flags, given_environment())
     set_not_dumpable()
     if is_within_a_launch(own):
         # The application's secrets are in this very process already.
@@ -161,6 +161,7 @@ def launch_of_init(process: str = "/proc/1") -> "SavedLaunch | None":
         flags, _ = split_arguments(behind)
     except ConfigError:  # not the command line of a launch
         flags = {}
+    environ = with_env_files(flags, environ, f"{process}/cwd")
     return launch_to_save(flags, environ, plan_launch(environ, read_template))
 
 

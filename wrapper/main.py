@@ -28,6 +28,8 @@ _SUPERVISE_FLAGS = ("--supervise", "--signal-group", "-g", "--remap", "--stop-")
 # What a launch hands over with secrets. A program that may not have them finds neither.
 _HANDED_OVER = ("STRONGROOM_REGION", "STRONGROOM_PADDING")
 
+_ENV_FILE = "STRONGROOM_ENV_FILE"
+
 USAGE = "usage: strongroom run [OPTIONS] [--] COMMAND [ARG...]"
 
 
@@ -98,7 +100,7 @@ def launch(arguments: list[str], started: float) -> "NoReturn":
     if not command:
         msg = "no command given"
         raise ConfigError(msg, hint=USAGE)
-    environ = given_environment()
+    environ = with_env_files(flags, given_environment())
     set_not_dumpable()  # before anything is known that others could be after
     settings = load_settings(flags, environ)
     for name in settings.passed_over:
@@ -284,6 +286,20 @@ def given_environment() -> dict[str, str]:
         if environ.get(name) == FOR_THE_CHILD:
             environ[name] = str(os.getpid())
     return environ
+
+
+def with_env_files(flags: "Mapping[str, str]", environ: dict[str, str], folder: str = "") -> dict[str, str]:
+    """Return the environment with what is read from files, if there are any (``--env-file``).
+
+    Raises:
+        ConfigError: one cannot be read, or a line of it is not clear.
+    """
+    paths = flags.get("env-file") or environ.get(_ENV_FILE)
+    if not paths:
+        return environ
+    from wrapper.env_file import read_env_files
+
+    return read_env_files(paths, environ, folder)
 
 
 def read_template(path: str) -> str:

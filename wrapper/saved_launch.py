@@ -27,7 +27,7 @@ DEFAULT_FILE = "/run/strongroom/launch.json"
 
 _FORMAT = "strongroom_launch"
 _MAX_BYTES = 8 << 20
-_NOT_KEPT = ("quiet", "save-launch")  # about one process, not about what it asks for
+_NOT_KEPT = ("quiet", "save-launch", "env-file")  # about one process, not about what it asks for
 
 
 class SavedLaunch:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 FROM_PATH = "STRONGROOM_FROM_PATH"
 REGION = "STRONGROOM_REGION"
 SAVED_LAUNCH = "STRONGROOM_SAVED_LAUNCH"  # of `strongroom exec`
+ENV_FILE = "env-file"  # read by wrapper.env_file, before the other settings are
 _NOT_SETTINGS = (FROM_PATH, REGION, SAVED_LAUNCH, PADDING)
 
 # Read by wrapper.supervise, before these settings are.
@@ -159,6 +160,7 @@ SETTINGS = (
         "shared-key", "[0|1]", "0", _switch, "take a private key or certificates that every user here may read or write"
     ),
     Setting("quiet", "[0|1]", "0", _switch, "say nothing unless something is wrong"),
+    Setting("env-file", "FILE", "", _text, "variables from a file, for those that the environment does not have"),
     Setting("config", "FILE", "", _text, "a TOML file with any of these settings by name"),
 )
 _BY_FLAG = {setting.flag: setting for setting in SETTINGS}
@@ -255,7 +257,8 @@ def split_arguments(
             value = rest.pop(0) if rest and rest[0] in SWITCH_TEXTS else "1"
         elif not equals:
             value = _behind(rest, flag, setting.metavar)
-        flags[setting.name] = value
+        again = setting.name == ENV_FILE and setting.name in flags  # the only one that may stand several times
+        flags[setting.name] = f"{flags[setting.name]},{value}" if again else value
     return flags, rest
 
 
@@ -349,9 +352,9 @@ def _read_file(path: str) -> dict[str, tuple[str, str]]:
         raise ConfigError(msg, hint="see https://toml.io") from None
     texts: dict[str, tuple[str, str]] = {}
     for name, value in document.items():
-        if name not in _BY_NAME or name == "config":
+        if name not in _BY_NAME or name in {"config", ENV_FILE}:
             msg = f"config file {path}: unknown setting {name!r}"
-            raise ConfigError(msg, hint=f"the settings are {', '.join(sorted(_BY_NAME.keys() - {'config'}))}")
+            raise ConfigError(msg, hint=f"the settings are {', '.join(sorted(_BY_NAME.keys() - {'config', ENV_FILE}))}")
         if not isinstance(value, str | int | float):
             msg = f"config file {path}: {name} must be a text, a number or true or false"
             raise ConfigError(msg, hint="write it as on the command line, in quotes")

@@ -30,7 +30,7 @@ TEXTS = {
     "shared-key": ("1", "true", "1"),
     "quiet": ("1", "true", "1"),
 }
-SETTABLE = [setting for setting in SETTINGS if setting.name != "config"]
+SETTABLE = [setting for setting in SETTINGS if setting.name not in {"config", "env-file"}]
 # The one text that has no rule to break is that of a file name; only an empty one is wrong.
 WRONG = {
     "bridge": ["http://bridge", "bridge", "https://", "HTTPS://bridge"],
