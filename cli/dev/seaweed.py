@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -59,7 +60,14 @@ class SeaweedServer:
         secret_key: of that user.
     """
 
-    def __init__(self, directory: Path, *, tls: IssuedFiles | None = None, volume_mb: int = _VOLUME_MB) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        tls: IssuedFiles | None = None,
+        volume_mb: int = _VOLUME_MB,
+        identities: Sequence[Mapping[str, object]] = (),
+    ) -> None:
         """Start the store.
 
         Args:
@@ -67,6 +75,7 @@ class SeaweedServer:
             tls: certificate and key to serve S3 with, on a port beside that for plain HTTP.
             volume_mb: size of its volumes. A bucket writes to one at a time, and while the next one is made the store
                 answers 500: gigabytes want larger ones.
+            identities: further users, as its configuration has them.
 
         Raises:
             ConfigError: there is no ``weed`` program.
@@ -81,6 +90,7 @@ class SeaweedServer:
         self._sockets = Path(tempfile.mkdtemp(prefix="sr-weed-"))  # short: a socket's path has 107 bytes
         self._tls = tls
         self._volume_mb = volume_mb
+        self._identities = identities
         self._ports: dict[str, int] = {}
         try:
             self._start()
@@ -162,7 +172,7 @@ class SeaweedServer:
             "credentials": [{"accessKey": self.access_key, "secretKey": self.secret_key}],
             "actions": ["Admin", "Read", "Write", "List", "Tagging"],
         }
-        write_private(self.directory / "s3.json", json.dumps({"identities": [user]}).encode())
+        write_private(self.directory / "s3.json", json.dumps({"identities": [user, *self._identities]}).encode())
         (self.directory / "data").mkdir(mode=0o700, exist_ok=True)
         for attempt in range(_START_ATTEMPTS):
             names = (*_PORTS, "s3.https") if self._tls else _PORTS

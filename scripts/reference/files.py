@@ -109,8 +109,10 @@ where one key is unknown or malformed: what was in force then stays in force, an
             "The proxy's credentials at the store",
             "Setting `store_credentials_file`, or a secret with the same members that `store_credentials` names.",
             _members(STORE_CREDENTIAL),
-            "What they must be allowed there. A test takes away each of the rights that SeaweedFS can take away, and "
-            "reads what then fails.",
+            "What they must be allowed there. At SeaweedFS these are the actions `Read`, `Write`, `List` and "
+            "`Tagging` on each bucket of a policy, and `Read`, `Write` and `List` on `system_bucket` (and `Admin` "
+            "on it, where the proxy is to make the bucket itself). A test takes each of them away, and sees what "
+            "fails.",
             table(("where", "actions of S3", "what for"), ((w, codes(a), f) for w, a, f in NEEDS)),
         ),
     )
