@@ -18,7 +18,10 @@ _SIGNS_AT_A_BRACE = " \t\r\n\u00a0\u200b\ufeff\"'`>$@%#({<"
 _ENDS = "?}> )\"'`\t\r\n"  # nothing behind these is shown: it could be private
 _CLOSING = {"(": ")", "[": "]", "{": "}"}
 
-_HINT = "write bao:PATH#KEY, or ${bao:PATH#KEY} or @{bao:PATH#KEY} in a text; or literal:TEXT if none is meant"
+_HINT = (
+    "write bao:PATH#KEY, or ${bao:PATH#KEY} or @{bao:PATH#KEY} in a text; or literal:TEXT, in a text ${literal:TEXT}, "
+    "if none is meant"
+)
 
 
 def refuse_near_miss(text: str, *, is_start: bool = True) -> None:

@@ -75,7 +75,8 @@ class Bridge:
     def _say_waiting(self) -> None:
         from wrapper.main import say
 
-        longest_s = min(self._settings.wait_s, self._settings.timeout_s)
+        settings = self._settings
+        longest_s = min(settings.wait_s or settings.attempt_timeout_s, settings.timeout_s)
         say(f"waiting for {self._awaited} ({longest_s:g} s)")
 
     def fetch_region(self, path: str, request: "BundleRequest", allocate: "Callable[[int], mmap]") -> None:

@@ -47,7 +47,7 @@ class TestWaiting:
         with full_backlog() as port:
             variables = SECRET | {"STRONGROOM_ATTEMPT_TIMEOUT": "2"}
             done = launches.run(["true"], variables, bridge=f"https://127.0.0.1:{port}")
-        assert done.stderr.startswith(f"strongroom: waiting for the bridge at 127.0.0.1:{port}".encode()), done.stderr
+        assert done.stderr.startswith(f"strongroom: waiting for the bridge at 127.0.0.1:{port} (2 s)".encode())
 
     def test_for_certificates(self, launches: Launches, tmp_path: Path) -> None:
         variables = SECRET | {"STRONGROOM_WAIT": "2", "STRONGROOM_CERT": str(tmp_path / "tls.crt")}
