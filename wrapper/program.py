@@ -15,13 +15,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 DYNAMIC = "dynamic"  # names a dynamic loader (PT_INTERP), which honours LD_PRELOAD
-STATIC = "static"
+STATIC = "static"  # names none, or one that loads no libraries, as that of klibc
 FOREIGN = "foreign"  # an ELF file of another machine or word size: our library cannot be loaded into it
 
 DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"  # when PATH is unset, as confstr(_CS_PATH) and shells have it
 _MAX_INTERPRETERS = 5  # the kernel's own limit (fs/exec.c, exec_binprm)
 _HEAD_BYTES = 256  # BINPRM_BUF_SIZE: what the kernel itself looks at, of a script's first line as of an ELF header
-_PT_INTERP = 3  # elf(5)
+_PT_DYNAMIC, _PT_INTERP = 2, 3  # elf(5)
+_PATH_MAX = 4096  # of the name of a loader (fs/binfmt_elf.c, load_elf_binary)
 _ENTRY_BYTES = 56  # Elf64_Phdr; the kernel takes no other size (fs/binfmt_elf.c, load_elf_phdrs)
 _MAX_TABLE_BYTES = 65_536  # likewise
 _ELF_MACHINES = {"x86_64": 62, "aarch64": 183}  # EM_X86_64, EM_AARCH64
@@ -124,7 +125,7 @@ def _look_into(path: str) -> tuple[bytes, str]:
                 return os.pread(file.fileno(), size, offset)
 
             head = read(0, _HEAD_BYTES)
-            return head, linkage_of(read, os.uname().machine) if head.startswith(b"\x7fELF") else ""
+            return head, _linkage_with_loader(read) if head.startswith(b"\x7fELF") else ""
     except PermissionError:
         # Executable but not readable: legal, and rare. Nothing can be said about it, so nothing is assumed.
         msg = f"{path}: cannot be read, so there is no telling how to deliver secrets to it"
@@ -146,6 +147,20 @@ def interpreter_of(head: bytes) -> str | None:
     return os.fsdecode(name) if name else None
 
 
+def _linkage_with_loader(read: "Callable[[int, int], bytes]") -> str:
+    """Return the linkage on this machine, with a look at the loader."""
+    linkage = linkage_of(read, os.uname().machine)
+    if linkage != DYNAMIC:
+        return linkage
+    place, size = next((place, size) for kind, place, size in _segments(read) if kind == _PT_INTERP)
+    loader = read(place, min(size, _PATH_MAX)).split(b"\0", 1)[0]
+    if not os.path.isfile(loader):
+        return DYNAMIC  # what is said where the program fails to start is said better
+    with open(loader, "rb", buffering=0) as file:
+        kinds = [kind for kind, _, _ in _segments(lambda at, size: os.pread(file.fileno(), size, at))]
+    return STATIC if kinds and _PT_DYNAMIC not in kinds else DYNAMIC
+
+
 def linkage_of(read: "Callable[[int, int], bytes]", machine: str) -> str:
     """Return how an ELF file is linked, seen from ``machine`` (as uname(2) names it).
 
@@ -161,15 +176,29 @@ def linkage_of(read: "Callable[[int, int], bytes]", machine: str) -> str:
         if head[4:6] != b"\x02\x01" or sys.byteorder != "little":  # 64 bits, little endian
             return FOREIGN
         (elf_machine,) = unpack_from("<H", head, 18)
+    except (StructError, IndexError):
+        return FOREIGN
+    kinds = [kind for kind, _, _ in _segments(read)]
+    if elf_machine != _ELF_MACHINES.get(machine) or not kinds:
+        return FOREIGN
+    return DYNAMIC if _PT_INTERP in kinds else STATIC
+
+
+def _segments(read: "Callable[[int, int], bytes]") -> list[tuple[int, int, int]]:
+    """Return kind, place and size of the segments of an ELF file; none where the kernel takes no such table."""
+    try:
+        head = read(0, 64)
         (offset,) = unpack_from("<Q", head, 32)
         entry_bytes, entries = unpack_from("<HH", head, 54)
         size = entry_bytes * entries
-        if elf_machine != _ELF_MACHINES.get(machine) or entry_bytes != _ENTRY_BYTES or not 0 < size <= _MAX_TABLE_BYTES:
-            return FOREIGN
+        if entry_bytes != _ENTRY_BYTES or not 0 < size <= _MAX_TABLE_BYTES:
+            return []
         table = read(offset, size)
-        kinds = [unpack_from("<I", table, at)[0] for at in range(0, size, _ENTRY_BYTES)] if len(table) == size else []
+        if len(table) != size:
+            return []
+        return [
+            (unpack_from("<I", table, at)[0], *unpack_from("<Q16xQ", table, at + 8))
+            for at in range(0, size, _ENTRY_BYTES)
+        ]
     except (StructError, OverflowError, OSError):  # cut off, or a table where no file has bytes
-        return FOREIGN
-    if not kinds:
-        return FOREIGN
-    return DYNAMIC if _PT_INTERP in kinds else STATIC
+        return []

@@ -58,6 +58,33 @@ static char *interpreter_in(char *head) {
     return name;
 }
 
+enum presence { PRESENT, ABSENT, BROKEN };
+
+/* The first program header of a type. */
+static enum presence find_header(int fd, const Elf64_Ehdr *header, Elf64_Word type, Elf64_Phdr *found) {
+    Elf64_Phdr headers[HEADERS_AT_A_TIME];
+    for (size_t done = 0; done < header->e_phnum; done += HEADERS_AT_A_TIME) {
+        size_t count = header->e_phnum - done < HEADERS_AT_A_TIME ? header->e_phnum - done : HEADERS_AT_A_TIME;
+        size_t bytes = count * sizeof headers[0];
+        long got = SYSCALL4(__NR_pread64, fd, headers, bytes, header->e_phoff + done * sizeof headers[0]);
+        if (got != (long)bytes) {
+            return BROKEN;
+        }
+        for (size_t i = 0; i < count; i++) {
+            if (headers[i].p_type == type) {
+                *found = headers[i];
+                return PRESENT;
+            }
+        }
+    }
+    return ABSENT;
+}
+
+/* Whether a call failed for the lack of something. */
+static bool is_lack(long result) {
+    return result == -EMFILE || result == -ENFILE || result == -ENOMEM;
+}
+
 /* As load_elf_binary() in fs/binfmt_elf.c takes it, which does not look at the class; that of a foreign program, which an
  * emulator may be registered for, must make sense. */
 static enum program_kind kind_of_elf(int fd, const Elf64_Ehdr *header, Elf64_Phdr *interpreter) {
@@ -75,33 +102,49 @@ static enum program_kind kind_of_elf(int fd, const Elf64_Ehdr *header, Elf64_Phd
     if (header->e_phnum == 0) {
         return PROGRAM_NONE;
     }
-    Elf64_Phdr headers[HEADERS_AT_A_TIME];
-    for (size_t done = 0; done < header->e_phnum; done += HEADERS_AT_A_TIME) {
-        size_t count = header->e_phnum - done < HEADERS_AT_A_TIME ? header->e_phnum - done : HEADERS_AT_A_TIME;
-        size_t bytes = count * sizeof headers[0];
-        long got = SYSCALL4(__NR_pread64, fd, headers, bytes, header->e_phoff + done * sizeof headers[0]);
-        if (got != (long)bytes) {
-            return PROGRAM_NONE;
-        }
-        for (size_t i = 0; i < count; i++) {
-            if (headers[i].p_type == PT_INTERP) {
-                *interpreter = headers[i];
-                return PROGRAM_DYNAMIC;
-            }
-        }
-    }
-    return PROGRAM_STATIC;
+    enum presence presence = find_header(fd, header, PT_INTERP, interpreter);
+    return presence == PRESENT ? PROGRAM_DYNAMIC : presence == ABSENT ? PROGRAM_STATIC : PROGRAM_NONE;
 }
 
-/* Whether the kernel cannot execute the loader that a program names; false where that is not known. */
-static bool lacks_loader(int fd, const Elf64_Phdr *interpreter) {
+/* Not to wait for the other end of a FIFO, nor to take a terminal. */
+enum { READ_FLAGS = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY };
+
+/* What a program is whose loader is the file in `fd`. One that is itself no shared object, as that of klibc is none, loads no
+ * libraries. */
+static enum program_kind kind_by_loader(int fd) {
+    _Alignas(Elf64_Ehdr) char head[sizeof(Elf64_Ehdr)];
+    const Elf64_Ehdr *header = (const void *)head;
+    Elf64_Phdr found;
+    struct stat status;
+    if (sys_fstat(fd, &status) < 0 || !S_ISREG(status.st_mode) ||
+        SYSCALL4(__NR_pread64, fd, head, sizeof head, 0) != sizeof head || !bytes_equal(head, ELFMAG, SELFMAG) ||
+        header->e_machine != OUR_MACHINE || header->e_phentsize != sizeof found) {
+        return PROGRAM_DYNAMIC; /* which the kernel will not execute */
+    }
+    return find_header(fd, header, PT_DYNAMIC, &found) == ABSENT ? PROGRAM_STATIC : PROGRAM_DYNAMIC;
+}
+
+/* Looks at the loader that a program names. Returns 0, or a negative errno value as program_look() does. */
+static long look_at_loader(int fd, const Elf64_Phdr *interpreter, struct program *program) {
     char name[HEAD_BYTES];
     if (interpreter->p_filesz < 2 || interpreter->p_filesz > sizeof name ||
         SYSCALL4(__NR_pread64, fd, name, interpreter->p_filesz, interpreter->p_offset) != (long)interpreter->p_filesz ||
         name[interpreter->p_filesz - 1] != '\0') {
-        return false;
+        return 0;
     }
-    return !program_may_be_executed(AT_FDCWD, name);
+    program->may_move |= name[0] != '/';
+    program->is_stranded = !program_may_be_executed(AT_FDCWD, name);
+    if (program->is_stranded) {
+        return 0;
+    }
+    long loader = sys_openat(AT_FDCWD, name, READ_FLAGS);
+    if (loader >= 0) {
+        program->kind = kind_by_loader((int)loader);
+        sys_close((int)loader);
+    } else if (loader == -EACCES) {
+        program->kind = PROGRAM_UNREADABLE;
+    }
+    return is_lack(loader) ? loader : 0;
 }
 
 static void look_at_privileges(int fd, const struct stat *status, struct program *program) {
@@ -112,9 +155,6 @@ static void look_at_privileges(int fd, const struct stat *status, struct program
     program->has_capabilities = SYSCALL0(__NR_getuid) != 0 &&
                                 SYSCALL4(__NR_fgetxattr, fd, "security.capability", NULL, 0) > 0;
 }
-
-/* Not to wait for the other end of a FIFO, nor to take a terminal. */
-enum { READ_FLAGS = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY };
 
 /* A descriptor to read the file with that another one leads to, or a negative errno value. */
 static long open_descriptor(int descriptor) {
@@ -153,31 +193,34 @@ bool program_may_be_executed(int directory, const char *path) {
     return result == 0;
 }
 
-/* Looks at one file; what it finds in a script is the name of the interpreter, in `head`, and true. */
-static bool look_at_file(int fd, char *head, char **interpreter, struct program *program) {
+/* Looks at one file; what it finds in a script is the name of the interpreter, in `head`. Returns 0, or a negative errno value
+ * as program_look() does. */
+static long look_at_file(int fd, char *head, char **interpreter, struct program *program) {
     struct stat status;
     if (sys_fstat(fd, &status) < 0 || !S_ISREG(status.st_mode)) {
         program->is_stranded = program->is_script;
-        return false;
+        return 0;
     }
     long got = SYSCALL4(__NR_pread64, fd, head, HEAD_BYTES, 0);
     if (got < 2) {
-        return false;
+        return 0;
     }
     for (long i = got; i <= HEAD_BYTES; i++) {
         head[i] = '\0';
     }
     if (head[0] == '#' && head[1] == '!') {
         *interpreter = interpreter_in(head);
-        return *interpreter != NULL;
+        return 0;
     }
     if (bytes_equal(head, ELFMAG, SELFMAG)) {
         Elf64_Phdr loader;
         program->kind = kind_of_elf(fd, (const Elf64_Ehdr *)(const void *)head, &loader);
-        program->is_stranded = program->kind == PROGRAM_DYNAMIC && lacks_loader(fd, &loader);
         look_at_privileges(fd, &status, program);
+        if (program->kind == PROGRAM_DYNAMIC) {
+            return look_at_loader(fd, &loader, program);
+        }
     }
-    return false;
+    return 0;
 }
 
 long program_look(int directory, const char *path, struct program *program) {
@@ -192,8 +235,7 @@ long program_look(int directory, const char *path, struct program *program) {
                 program->kind = PROGRAM_UNREADABLE;
             }
             program->is_stranded = program->is_script && !may_be_executed;
-            bool lack = fd == -EMFILE || fd == -ENFILE || fd == -ENOMEM;
-            return lack ? fd : 0;
+            return is_lack(fd) ? fd : 0;
         }
         if (program->is_script && !program_may_be_executed(directory, path)) {
             sys_close((int)fd);
@@ -201,10 +243,10 @@ long program_look(int directory, const char *path, struct program *program) {
             return 0;
         }
         char *interpreter = NULL;
-        bool is_script = look_at_file((int)fd, head, &interpreter, program);
+        long result = look_at_file((int)fd, head, &interpreter, program);
         sys_close((int)fd);
-        if (!is_script) {
-            return 0;
+        if (interpreter == NULL) {
+            return result;
         }
         bytes_copy(name, interpreter, text_length(interpreter) + 1);
         program->is_script = true;

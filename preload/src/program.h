@@ -7,9 +7,9 @@
 enum program_kind {
     PROGRAM_NONE,       /* not a program of a kind we know; what exec says of it is the answer */
     PROGRAM_DYNAMIC,    /* names a dynamic loader, which honours LD_PRELOAD */
-    PROGRAM_STATIC,     /* names none; the dynamic loader itself is one of these */
+    PROGRAM_STATIC,     /* names none, or one that loads no libraries; the dynamic loader itself is one of these */
     PROGRAM_FOREIGN,    /* of another machine or word size */
-    PROGRAM_UNREADABLE, /* may be executed and not read, so it could be any */
+    PROGRAM_UNREADABLE, /* it or its loader may be executed and not read, so it could be any */
 };
 
 struct program {

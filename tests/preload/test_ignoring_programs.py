@@ -24,6 +24,7 @@ from tests.preload.launch import (
     is_told,
 )
 from tests.preload.test_children import PYTHON, STARTERS, assert_ok
+from tests.support.loaders import build_without_libraries
 from tests.wrapper.static_programs import COMMANDS
 
 SANDBOX = ROOT / "tests" / "support" / "sandbox.py"
@@ -48,6 +49,12 @@ class TestStatic:
     @pytest.mark.parametrize("rung", ["locked", "any"])
     def test_has_the_secret_in_other_memory(self, launcher: Launcher, build: Build, rung: str) -> None:
         assert_ok(launcher.run([*EXEC, build("own_environ", "gcc", "-static")], rung=rung))
+
+    def test_whose_loader_loads_no_libraries(self, launcher: Launcher, tmp_path: Path) -> None:
+        program = build_without_libraries(tmp_path)
+        result = launcher.run([*EXEC, program, "DB_PASSWORD", "PLAIN"])
+
+        assert (result.returncode, result.stdout, result.stderr) == (0, b"DB_PASSWORD=s3cret\nPLAIN=plain\n", b"")
 
     def test_go(self, launcher: Launcher, tmp_path: Path) -> None:
         program = tmp_path / "report"

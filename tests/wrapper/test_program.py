@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from strongroom.errors import StrongroomError
+from tests.support.loaders import build_without_libraries
 from wrapper.exit_status import CANNOT_EXEC, NOT_ON_PATH, CannotExecError, NotOnPathError, status_of
 from wrapper.program import DYNAMIC, FOREIGN, STATIC, find_program, interpreter_of
 from wrapper.program import linkage_of as linkage_by
@@ -64,6 +65,10 @@ def test_the_linkage_of_a_compiled_program(build: Callable[..., Path], command: 
 
     assert (found.linkage, found.path, found.binary) == (linkage, str(program), str(program))
     assert found.argv == [str(program), "arg"]
+
+
+def test_a_program_is_static_whose_loader_loads_no_libraries(tmp_path: Path) -> None:
+    assert find_program([str(build_without_libraries(tmp_path))], {}).linkage == STATIC
 
 
 def elf(

@@ -13,6 +13,7 @@ import pytest
 from tests.support.certificates import Certificates
 from tests.support.fake_bridge import FakeBridge, bundle
 from tests.support.launches import ROOT, SANDBOX, Launches, is_root
+from tests.support.loaders import build_without_libraries
 from tests.wrapper.static_programs import StaticPrograms, busybox, running
 
 PASSWORD = "s3cret-static"
@@ -48,6 +49,15 @@ def test_dynamic_program_that_a_static_one_replaces_meanwhile_does_not_start_wit
 
     assert (done.returncode, done.stdout) == (117, b"")
     assert b"was replaced by a program of another kind" in done.stderr
+
+
+def test_program_whose_loader_loads_no_libraries_has_its_secret(
+    launches: Launches, bridge: str, tmp_path: Path
+) -> None:
+    done = launches.run([str(build_without_libraries(tmp_path)), "SECRET"], SECRET, bridge=bridge)
+
+    assert (done.returncode, done.stdout) == (0, f"SECRET={PASSWORD}\n".encode())
+    assert b" by ptrace, " in done.stderr
 
 
 class TestTheProgram:
