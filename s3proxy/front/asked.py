@@ -57,6 +57,7 @@ class Claim:
 
 
 UNSIGNED: Final = Claim()
+_SIGNED: Final = Claim("", "AuthHeader", "SigV4")  # of nearly all requests
 
 
 def asked_of(head: RequestHead, *, domains: tuple[str, ...] = ()) -> Asked:
@@ -79,10 +80,15 @@ def asked_of(head: RequestHead, *, domains: tuple[str, ...] = ()) -> Asked:
     return Asked(operation, bucket, key, query, source)
 
 
-def claim_of(head: RequestHead) -> Claim:
-    """Return how a request says that it is signed; what a form says is in its body."""
+def claim_of(head: RequestHead, *, with_key: bool = True) -> Claim:
+    """Return how a request says that it is signed; what a form says is in its body.
+
+    Args:
+        head: the request.
+        with_key: whether the access key is wanted, too.
+    """
     if head.has("authorization"):
-        return _of_header(head.header("authorization"))
+        return _of_header(head.header("authorization"), with_key=with_key)
     if not head.raw_query:
         return UNSIGNED
     given = dict(split_query(head.raw_query))
@@ -93,8 +99,10 @@ def claim_of(head: RequestHead) -> Claim:
     return UNSIGNED
 
 
-def _of_header(text: str) -> Claim:
+def _of_header(text: str, *, with_key: bool) -> Claim:
     method, _, rest = text.partition(" ")
+    if method == ALGORITHM and not with_key:
+        return _SIGNED
     if method == "AWS":  # AWS ID:SIGNATURE
         return Claim(rest.partition(":")[0][:MAX_CLAIMED_CHARACTERS] if ":" in rest else "", "AuthHeader", "SigV2")
     if method != ALGORITHM:
