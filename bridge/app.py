@@ -83,7 +83,6 @@ class Bridge:
             count=self.metrics.secrets,
         )
         self._callers = Callers(self._tls, greatest_age_s=settings.connection_age_s)
-        self._front = Front(service, self._callers, self.metrics, settings)
         self._health = Health(parts=self._state_of_parts, metrics=self._render_metrics)
         self._connections = Connections(
             ConnectionLimits(
@@ -93,6 +92,7 @@ class Bridge:
                 head_s=settings.keepalive_timeout_s,
             )
         )
+        self._front = Front(service, self._callers, self._connections, self.metrics, settings)
         self._most_connections = 0  # since memory was given back
         self._runners: list[web.AppRunner] = []
         self._server: Listener | None = None
@@ -160,6 +160,7 @@ class Bridge:
         runner = web.AppRunner(
             application,
             access_log=None,
+            auto_decompress=False,  # a stranger's 64 KiB can become 64 MiB
             keepalive_timeout=keepalive_timeout,
             handle_signals=False,
             shutdown_timeout=1.0,  # after our own drain

@@ -32,9 +32,10 @@ from strongroom.bundle import (
     BundleRequest,
     decode_request,
 )
-from strongroom.errors import DeniedError, PeerError, StrongroomError, UnavailableError
+from strongroom.errors import ConfigError, DeniedError, PeerError, StrongroomError, UnavailableError
 from strongroom.logs import log_event
 from strongroom.problem import PROBLEM_MEDIA_TYPE, Problem, encode_problem
+from strongroom.service.connections import Connections
 from strongroom.service.draining import RequestsAtWork
 
 _log = logging.getLogger(__name__)
@@ -52,10 +53,18 @@ Operate = Callable[[Caller, BundleRequest, Room], Awaitable[web.StreamResponse]]
 class Front:
     """The routes and what all of them have in common."""
 
-    def __init__(self, service: Service, callers: Callers, metrics: Metrics, settings: BridgeSettings) -> None:
-        """Take the service, what knows the callers, the metrics and the limits."""
+    def __init__(
+        self,
+        service: Service,
+        callers: Callers,
+        connections: Connections,
+        metrics: Metrics,
+        settings: BridgeSettings,
+    ) -> None:
+        """Take the service, what knows the callers, their connections, the metrics and the limits."""
         self._service = service
         self._callers = callers
+        self._connections = connections
         self._metrics = metrics
         self._settings = settings
         capacity = _capacity(settings)
@@ -108,10 +117,14 @@ class Front:
             raise
         if (request.content_length or 0) > self._settings.max_body_bytes:
             raise self._too_large()
+        if "Content-Encoding" in request.headers:
+            msg = "the body has a Content-Encoding, and none is taken"
+            raise ConfigError(msg, hint="send it as it is")
         if request.content.is_eof():  # it has come with the head, and is in memory
             body = await self._read(request)
         else:
-            body = await self._arrivals.wait_for(identity, lambda: self._read(request))
+            with self._connections.waiting(request):
+                body = await self._arrivals.wait_for(identity, lambda: self._read(request))
         room = request["place"].enter_context(self._places.take(identity, len(body)))
         asked = await compute(len(body) // _BYTES_OF_AN_ENTRY, lambda: _decode(body))
         return await answer(caller, asked, room)

@@ -146,7 +146,11 @@ class Proxy:
             shutdown_timeout=_SHUTDOWN_S,
         )
         health = web.AppRunner(
-            self._health.application(), access_log=None, handle_signals=False, shutdown_timeout=_SHUTDOWN_S
+            self._health.application(),
+            access_log=None,
+            auto_decompress=False,
+            handle_signals=False,
+            shutdown_timeout=_SHUTDOWN_S,
         )
         for runner in (front, health):
             await runner.setup()

@@ -16,8 +16,9 @@ leave room for the places of the unknown.
 """
 
 import asyncio
+import contextlib
 import ipaddress
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from aiohttp import web
@@ -170,6 +171,19 @@ class Connections:
         connection = self._served.get(request.protocol)
         if connection is not None and not connection.is_known:
             self._stand(connection, self._refused)
+
+    @contextlib.contextmanager
+    def waiting(self, request: web.BaseRequest) -> Iterator[None]:
+        """Have a connection make room like those that wait for a head, while its client is waited for again."""
+        connection = self._served.get(request.protocol)
+        if connection is None or connection.is_known:
+            yield
+            return
+        self._stand(connection, self._waiting)
+        try:
+            yield
+        finally:
+            self._wait_no_longer(connection)
 
     def leave(self, connection: Connection) -> None:
         """Count a connection no longer, because it has ended; once is enough."""

@@ -2,6 +2,7 @@
 
 import contextlib
 import datetime as dt
+import gzip
 import http.client
 import socket
 import ssl
@@ -213,3 +214,34 @@ def test_the_certificate_of_an_authority_is_no_workload(bridge: BridgeProcess, a
     reply = bridge.bundle(REQUEST, client=authority.issue_client("signs", identities=(SHOP,), signs=True))
     assert reply.status == 403
     assert "is that of an authority, not of a workload" in reply.detail
+
+
+def test_bodies_that_come_slowly_do_not_keep_the_connections_of_others(
+    make_bridge: MakeBridge, authority: Authority
+) -> None:
+    few = "import sys, bridge.app, bridge.main as m; bridge.app._CONNECTIONS = 16; sys.exit(m.main(sys.argv[1:]))"
+    bridge = make_bridge("-c", few, body_timeout_s=300, keepalive_timeout_s=300)
+    other = authority.issue_client("other", identities=("spiffe://example.org/ns/shop/sa/other",))
+    with contextlib.ExitStack() as stack:
+        for _ in range(16):
+            slow = stack.enter_context(bridge.connection())
+            slow.sendall(b"POST /v1/bundle HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nx")
+        assert bridge.bundle(bundle_request(A="bao:kv/shop/db#user"), client=other).status == 200
+    assert bridge.bundle(bundle_request(A="bao:kv/shop/db#user")).status == 200
+
+
+@pytest.mark.parametrize("body", [b"not gzip", gzip.compress(b"{}")], ids=["malformed", "gzip"])
+def test_a_body_that_says_that_it_is_compressed_is_not_looked_into(
+    make_bridge: MakeBridge, authority: Authority, body: bytes
+) -> None:
+    """64 KiB of it would become 64 MiB, for anyone who has a certificate."""
+    bridge = make_bridge()
+    stranger = authority.issue_client("stranger", identities=("spiffe://example.org/ns/none/sa/x",))
+    head = b"POST /v1/bundle HTTP/1.1\r\nHost: x\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(body)
+    for client, status, said in ((None, 400, b"Content-Encoding"), (stranger, 403, b"no grant names")):
+        with bridge.connection(client) as tls:
+            tls.sendall(head + body)
+            response = http.client.HTTPResponse(tls)
+            response.begin()
+            assert response.status == status
+            assert said in response.read()
