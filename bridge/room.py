@@ -1,7 +1,10 @@
 """The memory that readings and answers take, all requests together; a request for which there is none waits a while.
 
-What a request will read is not known before. So each read takes a deposit, and what it brought is counted when it is
-there: beyond the most there can be no more than the reads under way bring.
+What a request will read is not known before. So each read takes a deposit, and what it brought is kept only if there is
+room for it: there is never more than what is counted, and what the reads under way bring.
+
+A request holds what it has read while it waits for more. Where all that hold something wait, none would ever give
+anything back: the newest gives way, so that the others come to their end.
 """
 
 import asyncio
@@ -10,7 +13,16 @@ from collections.abc import Callable
 from bridge.shares import BusyError, Capacity, Shares
 from strongroom.errors import UndeliverableError
 
-Refusal = Callable[[], BusyError | None]  # what is in the way now, if anything is
+
+class _Wait:
+    """One wait of a request for some bytes."""
+
+    __slots__ = ("let_in", "room", "size")
+
+    def __init__(self, room: "Room", size: int) -> None:
+        self.room = room
+        self.size = size
+        self.let_in: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
 
 class Rooms:
@@ -20,42 +32,101 @@ class Rooms:
         """Begin with nothing."""
         self.capacity = capacity
         self.shares = Shares(capacity.answers_bytes, "bytes of answers", retry_after_s=capacity.retry_after_s)
-        self._waiting: dict[str, dict[asyncio.Future[None], Refusal]] = {}  # by identity; the longest first
+        self._waiting: dict[str, dict[_Wait, None]] = {}  # by identity; the longest first
+        self._holders: dict[Room, None] = {}  # who hold something, the oldest first
 
-    async def wait(self, identity: str, refusal: Refusal, *, until: float) -> None:
-        """Return when there may be nothing in the way of an identity any more.
+    def has_waiting(self, identity: str) -> bool:
+        """Return whether requests of an identity wait."""
+        return identity in self._waiting
+
+    async def wait(self, room: "Room", size: int) -> None:
+        """Return when a request holds so many bytes more.
 
         Raises:
-            BusyError: there still is, at that time of the event loop.
+            BusyError: others hold them for too long, or it has to give way.
         """
-        let_in: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        waiting = self._waiting.setdefault(identity, {})
-        waiting[let_in] = refusal
+        wait = _Wait(room, size)
+        self._waiting.setdefault(room.identity, {})[wait] = None
+        room.waits[wait] = None
+        self.wake()
         try:
-            async with asyncio.timeout_at(until):
-                await let_in
+            async with asyncio.timeout(self.capacity.room_s):
+                await wait.let_in
         except TimeoutError:
-            reason = refusal()
-            if reason is not None:
+            if wait.let_in.cancelled():
+                reason = room.refusal(size) or self._standstill()
+                room.give_way(reason)
                 raise reason from None
+            wait.let_in.result()  # it was let in, or sent away, at this very moment
         finally:
-            del waiting[let_in]
-            if not waiting and self._waiting.get(identity) is waiting:
-                del self._waiting[identity]
+            self._leave(wait)
+
+    def note(self, room: "Room") -> None:
+        """Note that what a request holds has changed."""
+        if room.held:
+            self._holders.setdefault(room)
+        else:
+            self._holders.pop(room, None)
 
     def wake(self) -> None:
         """Let in those for whom there is room now, after something was given back."""
-        for waiting in self._waiting.values():
-            for let_in, refusal in waiting.items():
-                if let_in.done():
-                    continue
-                if refusal() is not None:
-                    break  # nor for the others of this identity
-                let_in.set_result(None)
+        for identity in list(self._waiting):
+            for wait in list(self._waiting[identity]):
+                if wait.let_in.done():
+                    continue  # its caller has gone at this moment
+                if wait.room.refusal(wait.size) is None:
+                    self._leave(wait)
+                    wait.room.add(wait.size)
+                    wait.let_in.set_result(None)
+                elif self._moves(identity):
+                    break  # what the longest waits for comes; no other one of this identity is to take it away
+        for identity in list(self._waiting):
+            if not self._moves(identity):
+                self._end_standstill(identity)
+
+    def send_away(self, wait: _Wait, reason: BusyError) -> None:
+        """End a wait of a request that gives way."""
+        self._leave(wait)
+        if not wait.let_in.done():
+            wait.let_in.set_exception(reason)
+            wait.let_in.exception()  # who has gone at this moment does not ask
+
+    def _standstill(self) -> BusyError:
+        msg = "the bridge is at work on large requests that wait for each other's memory, and this one had to give way"
+        return BusyError(msg, hint="come back later", retry_after_s=self.capacity.retry_after_s)
+
+    def _moves(self, identity: str = "") -> bool:
+        """Return whether a request, of an identity if one is given, will give back what it holds without any more."""
+        return any(room.moves for room in self._holders if identity in {"", room.identity})
+
+    def _end_standstill(self, identity: str) -> None:
+        """Have the newest request give way where those of an identity wait for what they themselves hold."""
+        holders = [room for room in self._holders if room.identity == identity]
+        longest = next(iter(self._waiting[identity]))
+        if not self.shares.has(longest.size):  # it may be others who hold it
+            if self._moves():
+                return
+            holders = list(self._holders)
+        if len(holders) > 1:
+            holders[-1].give_way(self._standstill())
+
+    def _leave(self, wait: _Wait) -> None:
+        wait.room.waits.pop(wait, None)
+        of_identity = self._waiting.get(wait.room.identity, {})
+        if wait in of_identity:
+            del of_identity[wait]
+            if not of_identity:
+                del self._waiting[wait.room.identity]
 
 
 class Room:
-    """What one request holds, until it is closed."""
+    """What one request holds, until it is closed.
+
+    Attributes:
+        identity: of the caller.
+        held: bytes.
+        waits: for more.
+    """
 
     def __init__(self, rooms: Rooms, identity: str, is_first: Callable[[], bool]) -> None:
         """Begin with nothing.
@@ -65,11 +136,18 @@ class Room:
             identity: of the caller.
             is_first: returns whether this is the only request of the caller.
         """
+        self.identity = identity
+        self.held = 0
+        self.waits: dict[_Wait, None] = {}
         self._rooms = rooms
-        self._identity = identity
         self._is_first = is_first
-        self._held = 0
         self._is_open = True
+        self._gives_way: BusyError | None = None
+
+    @property
+    def moves(self) -> bool:
+        """Whether it will give back what it holds without getting any more."""
+        return self._gives_way is not None or not self.waits
 
     async def take(self, size: int) -> None:
         """Hold so many bytes more; wait for them if need be.
@@ -79,32 +157,49 @@ class Room:
             UndeliverableError: this request holds more than any answer can need.
         """
         most = self._rooms.capacity.answer_bytes
-        if self._held > most:
+        if self.held > most:
             msg = f"what is asked for has more than {most} bytes"
             raise UndeliverableError(
                 msg, hint="ask for less, or raise max_region_bytes or max_files_bytes of the bridge"
             )
-        until = asyncio.get_running_loop().time() + self._rooms.capacity.room_s
-        while self._refusal(size) is not None:  # again, because who was let in beside us may have been faster
-            await self._rooms.wait(self._identity, lambda: self._refusal(size), until=until)
+        if self._gives_way is not None:
+            raise self._gives_way
+        # Who holds nothing yet stands behind those that do: many small requests are not to keep a large one waiting.
+        stands_behind = not self.held and self._rooms.has_waiting(self.identity)
+        if stands_behind or not self.take_now(size):
+            await self._rooms.wait(self, size)
+
+    def take_now(self, size: int) -> bool:
+        """Hold so many bytes more if there is room for them, or give some back; return whether that is done."""
+        if size > 0 and self.refusal(size) is not None:
+            return False
         self.add(size)
+        return True
 
     def add(self, size: int) -> None:
         """Hold what is there already, or give so much back, if it is negative."""
         if self._is_open:
-            self._held += size
-            self._rooms.shares.add(self._identity, size)
+            self.held += size
+            self._rooms.shares.add(self.identity, size)
+            self._rooms.note(self)
             if size < 0:
                 self._rooms.wake()
 
     def close(self) -> None:
         """Give all of it back."""
-        self.add(-self._held)
+        self.add(-self.held)
         self._is_open = False
 
     def keep(self, size: int) -> None:
         """Hold so much and no more."""
-        self.add(size - self._held)
+        self.add(size - self.held)
 
-    def _refusal(self, size: int) -> BusyError | None:
-        return self._rooms.shares.refusal(self._identity, size, is_first=self._is_first())
+    def give_way(self, reason: BusyError) -> None:
+        """Wait no longer, and take no more: this request cannot be served now, and others need what it holds."""
+        self._gives_way = reason
+        for wait in list(self.waits):
+            self._rooms.send_away(wait, reason)
+
+    def refusal(self, size: int) -> BusyError | None:
+        """Return why it may not hold so much more now, or None if it may."""
+        return self._rooms.shares.refusal(self.identity, size, is_first=self._is_first())

@@ -62,6 +62,10 @@ class Shares:
         """Return how much an identity has."""
         return self._of.get(identity, 0)
 
+    def has(self, amount: int) -> bool:
+        """Return whether there is so much left, whoever wants it."""
+        return self._taken + amount <= self._most
+
     def require(self, identity: str, wanted: int, *, is_first: bool) -> None:
         """Return if an identity may have so much more; see ``refusal``.
 
@@ -80,7 +84,7 @@ class Shares:
             wanted: how much.
             is_first: whether it is for the only request of this identity.
         """
-        if self._taken + wanted > self._most:
+        if not self.has(wanted):
             msg = f"the bridge is at work on {self._taken} {self._what}, and takes {self._most}"
             return BusyError(msg, hint="come back later", retry_after_s=self._retry_after_s)
         if is_first:
