@@ -26,10 +26,11 @@ class FileTarget:
         uid: owner; -1 for the wrapper's own.
         gid: group; -1 for the wrapper's own.
         decode: whether what the references give is base64.
+        kept: path of the file that a launch has put in place already, for ``strongroom exec``; "" otherwise.
         template: path of a file with the text that holds the references, or "".
     """
 
-    __slots__ = ("decode", "gid", "mode", "path", "template", "uid")
+    __slots__ = ("decode", "gid", "kept", "mode", "path", "template", "uid")
 
     def __init__(self) -> None:
         """Take the defaults."""
@@ -38,7 +39,13 @@ class FileTarget:
         self.uid = -1
         self.gid = -1
         self.decode = False
+        self.kept = ""
         self.template = ""
+
+    def keep(self) -> None:
+        """Have a file of this process's own take the place of the one that is there, if they differ."""
+        self.kept, self.path = self.path, ""
+        self.uid = self.gid = -1
 
 
 def split_file_value(value: str) -> tuple[FileTarget, str] | None:

@@ -38,10 +38,7 @@ class Files:
                 msg = f"{name} and {paths[target.path]}: both have path={target.path}"
                 raise ConfigError(msg, hint="give each file a path of its own")
             paths[target.path] = name
-        self._files = {
-            name: PlacedFile(name, target) if target.path else MemoryFile(name, target)
-            for name, target in targets.items()
-        }
+        self._files = {name: _file(name, target) for name, target in targets.items()}
         self._came: list[str] = []
 
     def receiver(self, allocate: "Callable[[int], mmap]") -> "Callable[[int, Fill], None]":
@@ -96,3 +93,11 @@ class Files:
         for file in self._files.values():
             file.remove()
         self._came.clear()
+
+
+def _file(name: str, target: "FileTarget") -> PlacedFile | MemoryFile:
+    if target.kept:
+        from wrapper.kept_file import KeptFile
+
+        return KeptFile(name, target)
+    return PlacedFile(name, target) if target.path else MemoryFile(name, target)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import NoReturn
 
+    from wrapper.plan import LaunchPlan
     from wrapper.saved_launch import SavedLaunch
 
 USAGE = "usage: strongroom exec [--saved-launch FILE] [OPTIONS] [--] COMMAND [ARG...]"
@@ -76,7 +77,8 @@ def join(arguments: list[str], started: float) -> "NoReturn":
     found = _find(own, flags, named)
     environ = found.environment | own
     settings = load_settings({"quiet": environ.get("STRONGROOM_QUIET", "1")} | flags, environ)
-    plan = plan_launch(keep_placed_files(environ), read_template, exclude=found.exclude)
+    plan = plan_launch(environ, read_template, exclude=found.exclude)
+    keep_placed_files(plan)
     start(command, environ, settings, plan, started)
 
 
@@ -170,19 +172,11 @@ def _read(path: str) -> str:
         return os.fsdecode(file.read())
 
 
-def keep_placed_files(environ: "Mapping[str, str]") -> dict[str, str]:
-    """Return the environment with the paths of files that the launch has put in place already.
+def keep_placed_files(plan: "LaunchPlan") -> None:
+    """Leave the files that the launch has put in place already as they are.
 
     They are the application's; writing them anew would change them under its hands.
     """
-    from wrapper.plan import FILE_MARKS
-
-    kept = dict(environ)
-    for name, value in environ.items():
-        if value.startswith(FILE_MARKS):
-            from wrapper.file_value import split_file_value
-
-            target, _ = split_file_value(value) or (None, "")
-            if target and target.path and os.path.lexists(target.path):
-                kept[name] = target.path
-    return kept
+    for target in plan.files.values():
+        if target.path and os.path.lexists(target.path):
+            target.keep()

@@ -175,7 +175,8 @@ Start COMMAND in a running container with the secrets that the container was sta
                                  or {DEFAULT_FILE}; `strongroom run --save-launch FILE` writes it
   PID 1                          its environment and options, when it is strongroom-init (--supervise)
 
-What the environment says itself wins. Files with a path that are there already are left as they are.
+What the environment says itself wins. Files with a path that are there already are left as they are; where a secret has
+changed since, COMMAND gets the newest content as a file of its own (/proc/self/fd/N), and a line on stderr says so.
 
 Options, as those of `strongroom run`, but quiet unless told otherwise:
 {_options()}

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -96,3 +97,24 @@ def test_without_anything_to_go_by_it_says_what_to_do() -> None:
     done = execute({"PATH": os.environ["PATH"]}, "true")
     assert done.returncode == exit_status.CONFIG
     assert "hint: start the container with `strongroom run --save-launch" in done.stderr
+
+
+def test_after_a_rotation_the_application_keeps_its_file_and_a_command_never_mixes_versions(
+    launcher: Launcher, stack: DevStack
+) -> None:
+    with tempfile.TemporaryDirectory(prefix="strongroom-test-", dir="/dev/shm") as memory:
+        stack.openbao.admin.put_v2("kv", "shop/rotated", {"id": "one", "key": "S-one"})
+        references = {
+            "ID": "bao:kv/shop/rotated#id",
+            "KEY_FILE": f"file(path={memory}/key):bao:kv/shop/rotated#key",
+        }
+        script = 'cat "$KEY_FILE"; echo " $ID"'
+        assert launcher.run(references, "sh", "-c", script).stdout == "S-one one\n"
+        same = execute(launcher.environ(references), "sh", "-c", script + '; echo "$KEY_FILE"')
+        assert (same.stdout, same.stderr) == (f"S-one one\n{memory}/key\n", "")
+
+        stack.openbao.admin.put_v2("kv", "shop/rotated", {"id": "two", "key": "S-two"})
+        done = execute(launcher.environ(references), "sh", "-c", script)
+        assert done.stdout == "S-two two\n", done.stderr
+        assert "another version" in done.stderr
+        assert Path(memory, "key").read_text() == "S-one", "the application's own file has changed under its hands"

@@ -223,6 +223,45 @@ class TestFiles:
         assert execute(environ | {"STRONGROOM_WAIT": "0"}, "true").returncode == exit_status.UNREACHABLE
         assert (path.stat().st_ino, path.read_bytes()) == (before.st_ino, CANARY)
 
+    @pytest.mark.parametrize("newest", [CANARY + b"2", CANARY.swapcase(), b"", CANARY * 9000], ids=len)
+    def test_one_of_another_version_stays_and_the_command_gets_the_newest_as_a_file_of_its_own(
+        self, launches: Launches, certificates: Certificates, memory: Path, newest: bytes
+    ) -> None:
+        path = memory / "key"
+        path.write_bytes(CANARY)
+        variables = SECRET | {"FILE": f"file(path={path},mode=0440,owner=4242):bao:kv/db#key"}
+        with FakeBridge(certificates.server(), bundle({"FILE": newest, "SECRET": b"new"})) as bridge:
+            done = execute(launches.environ(bridge.url, variables), "sh", "-c", 'cat "$FILE"; echo " $SECRET $FILE"')
+        content, secret, value = done.stdout.split(b" ") if newest else (b"", *done.stdout.split())
+        assert (content, secret) == (newest, b"new"), done.stderr
+        assert value.startswith(b"/proc/self/fd/")
+        assert f"FILE: {path} is of another version".encode() in done.stderr
+        assert CANARY not in done.stderr
+        assert path.read_bytes() == CANARY
+
+    @pytest.mark.parametrize("size", [0, 1, 65_535, 65_536, 65_537, 131_073])
+    def test_the_last_byte_counts(
+        self, launches: Launches, certificates: Certificates, memory: Path, size: int
+    ) -> None:
+        path = memory / "key"
+        path.write_bytes(b"x" * size)
+        environ_of = {"FILE": f"file(path={path}):bao:kv/db#key"}
+        for newest, kept in ((b"x" * size, True), (b"x" * size + b"y", False), (b"x" * (size - 1) + b"y", False)):
+            with FakeBridge(certificates.server(), bundle({"FILE": newest})) as bridge:
+                done = execute(launches.environ(bridge.url, environ_of), "sh", "-c", 'echo "$FILE"')
+            assert (done.stdout == f"{path}\n".encode()) is kept, (size, done.stderr)
+
+    def test_a_symbolic_link_in_its_place_is_not_followed(
+        self, launches: Launches, certificates: Certificates, memory: Path
+    ) -> None:
+        (memory / "elsewhere").write_bytes(CANARY)
+        (memory / "key").symlink_to(memory / "elsewhere")
+        variables = {"FILE": f"file(path={memory}/key):bao:kv/db#key"}
+        with FakeBridge(certificates.server(), bundle({"FILE": CANARY})) as bridge:
+            done = execute(launches.environ(bridge.url, variables), "sh", "-c", 'echo "$FILE"')
+        assert done.stdout.startswith(b"/proc/self/fd/"), done.stderr
+        assert b"cannot be compared" in done.stderr
+
     def test_one_that_is_missing_is_put_in_place(
         self, launches: Launches, certificates: Certificates, memory: Path
     ) -> None:
