@@ -134,6 +134,16 @@ class TestPid1:
         assert found is not None
         assert found.environment == SECRET
 
+    def test_files_with_variables_are_read_from_where_it_was_started(self, tmp_path: Path) -> None:
+        (tmp_path / "cwd").mkdir()
+        (tmp_path / "cwd" / "x.env").write_text("SECRET=bao:kv/db#key\nA=plain\n")
+        words = ["strongroom-init", "--", "strongroom", "run", "--env-file", "x.env", "--", "app"]
+        found = launch_of_init(self.process(tmp_path, environ={"B": "b"}, words=words))
+
+        assert found is not None
+        assert found.environment == SECRET
+        assert found.exclude == {"A", "B"}
+
     def test_another_pid_1(self, tmp_path: Path) -> None:
         assert launch_of_init(self.process(tmp_path, comm="sh", environ=SECRET, words=[])) is None
         assert launch_of_init(str(tmp_path / "none")) is None
