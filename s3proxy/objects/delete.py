@@ -77,9 +77,11 @@ class ObjectDeleter:
             except S3Error as error:
                 noted.decision = Decision.DENIED if error.code == "AccessDenied" else Decision.UNDECIDED
                 results.append(_failure(item, error))
-        if any(self._policies.are_durable(incoming.call.bucket, item.key) for item in asked.objects):
-            incoming.record.is_durable = True
-            await incoming.put_on_record(incoming.record)
+        record = incoming.record
+        record.decision = Decision.ALLOWED if allowed else Decision.DENIED
+        record.is_durable = any(self._policies.are_durable(incoming.call.bucket, item.key) for item in asked.objects)
+        if record.is_due:
+            await incoming.put_on_record(record)
         headers: dict[str, str] = {}
         if not self._store.capabilities.slash_content:  # or else they are like all others
             apart = [item for item in allowed if item.key.endswith("/")]

@@ -101,9 +101,12 @@ class AccessLog:
         """Have the record of a request written that has ended. Never fails."""
         if self._log is None:
             return
-        if not record.is_known and not self._unknown.take(time.monotonic()):
-            self._metrics.not_in_access_log(Unrecorded.UNKNOWN_SENDER)
-        elif not self._log.note(request_lines(record, seconds=seconds, store_request_ids=store_request_ids)):
+        if not record.is_known:
+            record.deleted.clear()  # a stranger may name a thousand keys in one request
+            if not self._unknown.take(time.monotonic()):
+                self._metrics.not_in_access_log(Unrecorded.UNKNOWN_SENDER)
+                return
+        if not self._log.note(request_lines(record, seconds=seconds, store_request_ids=store_request_ids)):
             self._metrics.not_in_access_log(Unrecorded.FULL)
 
     def state(self) -> Part:

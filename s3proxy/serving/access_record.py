@@ -108,6 +108,11 @@ class AccessRecord:
         """Whether it counts: its sender is known, or may do this without a signature."""
         return self.requester not in {"", ANONYMOUS} or self.decision is Decision.ALLOWED
 
+    @property
+    def is_due(self) -> bool:
+        """Whether it is to be on disk now. Strangers who are refused, or ask what anybody may, cost no fsync."""
+        return self.is_durable and self.is_known and not self.on_record
+
 
 def audit_line(record: AccessRecord, *, now: float) -> bytes:
     """Return what is put on disk before a request is answered.

@@ -19,6 +19,7 @@ from s3proxy.front.errors import S3Error, error_document
 from s3proxy.front.head import make_head
 from s3proxy.front.operation_table import Operation
 from s3proxy.front.operations import Call, classify, host_bucket
+from s3proxy.front.rules import On, rule_of
 from s3proxy.front.signing_keys import SigningKeys
 from s3proxy.front.sigv4 import Verified, Verifier
 from s3proxy.keys.not_available import Cause, KeyNotAvailableError
@@ -123,7 +124,7 @@ class Dispatcher:
                         request, call, verified, request_id, self._patience, place, on_answer, record,
                         self._access_log.put_on_record,
                     )  # fmt: skip
-                    if record.is_durable and request.method not in _READS:  # nothing is changed unrecorded
+                    if record.is_due and request.method not in _READS:  # nothing is changed unrecorded
                         await self._access_log.put_on_record(record)
                     await self._handlers[call.operation](incoming)
                 finally:
@@ -192,15 +193,18 @@ class Dispatcher:
         verifier = Verifier(self._credentials(), keys=self._keys)
         verified = verifier.verify(head, now=datetime.now(UTC), host_bucket=host_bucket(head, self._domains))
         record.head = verified.head
-        if not (verified.principal.is_anonymous and head.method == "POST"):  # a form tells later who sends it
+        if not verified.principal.is_anonymous:
             record.requester = verified.principal.name
         call = record.asked = classify(verified.head, domains=self._domains)
+        if call.operation not in _FORMS:  # a form tells later who sends it
+            record.requester = verified.principal.name
         record.is_durable = self._access_log.is_durable(record)
         record.decision = Decision.DENIED
         require_access(verified.principal, call)
         if call.operation not in _VISIBLE_ANYWAY:
             require_visible(call.bucket, hidden_bucket=self._hidden_bucket)
-        record.decision = Decision.UNDECIDED if call.operation in _FORMS else Decision.ALLOWED
+        is_later = rule_of(call.operation).on is On.LATER
+        record.decision = Decision.UNDECIDED if is_later else Decision.ALLOWED
         if call.operation not in self._handlers:
             code, msg = "NotImplemented", f"{call.operation.value} is not implemented."
             raise S3Error(code, msg)
@@ -214,7 +218,7 @@ class Dispatcher:
         told = told_as(error)
         self._report(record, error, told)
         record.status, record.error_code = told.status, told.code
-        if record.is_durable and record.is_known and not record.on_record:
+        if record.is_due:
             try:
                 await self._access_log.put_on_record(record)
             except S3Error as unrecorded:

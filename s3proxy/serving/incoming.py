@@ -257,7 +257,7 @@ class Incoming:
         record = self.record
         record.status = status
         record.version_id = next((headers[name] for name in headers if name.lower() == _VERSION), "")
-        if record.is_durable and not record.on_record:
+        if record.is_due:
             await self.put_on_record(record)
 
     def _note_cut(self, taking: Taking) -> None:

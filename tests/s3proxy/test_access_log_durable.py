@@ -122,6 +122,20 @@ def _get(proxy: LoggedProxy, bucket: str) -> Reply | None:
     return None
 
 
+def test_a_stranger_who_names_a_thousand_keys_costs_one_line_and_no_fsync(logged: LoggedProxy) -> None:
+    document = "<Delete>" + "".join(f"<Object><Key>{key}</Key></Object>" for key in range(1000)) + "</Delete>"
+    reply = logged.send("POST", f"/{WATCHED}?delete=", body=document.encode(), who=None)
+    (record,) = logged.records(reply.request_id)
+    assert (record["event"], record["operation"], record["decision"]) == ("request", "DeleteObjects", "denied")
+    assert record["requester"] == "anonymous"
+
+
+def test_a_preflight_for_a_watched_name_costs_no_fsync(logged: LoggedProxy) -> None:
+    headers = {"Origin": "https://example.org", "Access-Control-Request-Method": "GET"}
+    reply = logged.send("OPTIONS", f"/{WATCHED}/public/key", who=None, headers=headers)
+    assert [one["event"] for one in logged.records(reply.request_id)] == ["request"]
+
+
 def _wait_for_more(replies: list[Reply], more: int) -> None:
     answered = len(replies)
     wait_for(lambda: len(replies) > answered + more, "clients to be under way")
