@@ -1,5 +1,6 @@
 """The access log: one record of each request, with who, what, from where and with what result, and nothing secret."""
 
+import json
 import socket
 import struct
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 from urllib3.filepost import encode_multipart_formdata
 
+from cli.dev.s3proxy import ProxyProcess
 from cli.dev.seaweed import SeaweedServer
 from s3proxy.front.operation_table import LISTED_WITHOUT, PLAIN, SUBRESOURCES, Level, Operation
 from tests.s3proxy.conftest import client_of
@@ -290,3 +292,17 @@ def test_refused_requests_of_unknown_senders_have_a_bound_and_are_counted(tmp_pa
     strangers = [one for one in proxy.all_records() if one.get("claimed_requester") == "STRANGER"]
     assert 10 <= len(strangers) < 60
     assert len(strangers) + lost == 60
+
+
+def test_stdout_of_several_processes_can_be_the_log(tmp_path: Path, store: SeaweedServer) -> None:
+    settings = {"access_log": "-", "processes": 2}
+    with ProxyProcess(tmp_path / "proxy", store, settings=settings) as proxy:
+        client = client_of(proxy.url, proxy.access_key, proxy.secret_key)
+        ids = {client.list_buckets()["ResponseMetadata"]["RequestId"] for _ in range(10)}
+
+        def recorded() -> set[str]:
+            lines = proxy.log_file.read_text().splitlines()
+            records = [json.loads(line) for line in lines if line.startswith("{") and '"event":"request"' in line]
+            return {record["request_id"] for record in records if record["operation"] == "ListBuckets"}
+
+        wait_for(lambda: recorded() == ids, "a record of each request")
