@@ -18,8 +18,8 @@ STATUSES = (
         exit_status.DENIED,
         "policy refuses a secret (403)",
         (
-            "The policy (or OpenBao's own) refuses the path to this identity. `strongroom plan` shows all refusals "
-            "at once; the bridge's audit log has them too."
+            "The policy (or OpenBao's own) refuses the path to this identity. `strongroom plan --check` shows all "
+            "refusals at once; the bridge's audit log has them too."
         ),
     ),
     (
