@@ -33,6 +33,6 @@ class Places:
         try:
             yield room
         finally:
-            room.close()
             self._requests.add(identity, -1)
             self._bytes.add(identity, -size)
+            room.close()  # the last: who waits for room may be the only one of its identity from now on

@@ -186,9 +186,10 @@ class Room:
                 self._rooms.wake()
 
     def close(self) -> None:
-        """Give all of it back."""
+        """Give all of it back; whoever waits looks again, since another one may be the first of its caller now."""
         self.add(-self.held)
         self._is_open = False
+        self._rooms.wake()
 
     def keep(self, size: int) -> None:
         """Hold so much and no more."""

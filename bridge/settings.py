@@ -284,7 +284,8 @@ class BridgeSettings:
         """Check settings against each other.
 
         Raises:
-            ConfigError: there is not exactly one way to log in, or an address to listen on is malformed.
+            ConfigError: there is not exactly one way to log in, what all requests have is less than one may need, or an
+                address to listen on is malformed.
         """
         approle = (self.openbao_role_id_file, self.openbao_secret_id_file)
         if bool(self.openbao_token_file) == any(approle) or any(approle) != all(approle):
@@ -293,5 +294,8 @@ class BridgeSettings:
         if self.max_answers_bytes and self.max_answers_bytes < self._bytes_of_one_answer:
             msg = f"max_answers_bytes={self.max_answers_bytes}: one answer may need {self._bytes_of_one_answer}"
             raise ConfigError(msg, hint="raise it, or lower max_region_bytes or max_files_bytes")
+        if self.max_body_bytes > self.max_bodies_bytes:
+            msg = f"max_body_bytes={self.max_body_bytes}: all requests together have {self.max_bodies_bytes}"
+            raise ConfigError(msg, hint="raise max_bodies_bytes to several times it, or lower max_body_bytes")
         for name in ("listen", "health_listen"):
             parse_listen(getattr(self, name), name)

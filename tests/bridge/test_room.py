@@ -12,6 +12,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bridge.admission import Places
 from bridge.gather import read_all
@@ -186,6 +188,81 @@ def test_a_caller_that_goes_while_its_request_waits_leaves_nothing() -> None:
     asyncio.run(run())
 
 
+def test_a_request_that_becomes_the_only_one_of_its_identity_gets_at_once_what_is_kept_for_such() -> None:
+    async def run() -> None:
+        places = Places(capacity(answers_bytes=32 * MIB))
+        with contextlib.ExitStack() as stack:
+            for identity, size in (("one", 24), ("two", 4)):
+                await stack.enter_context(places.take(identity, 1)).take(size * MIB)
+            with places.take("three", 1):  # holds nothing, and gives nothing back
+                room = stack.enter_context(places.take("three", 1))
+                waiting = asyncio.create_task(room.take(2 * MIB))
+                await settle()
+                assert not waiting.done()
+            await settle()
+            assert waiting.done()
+            await waiting
+
+    asyncio.run(run())
+
+
+async def settle() -> None:
+    """Have the event loop do all that needs no time."""
+    for _ in range(500):
+        await asyncio.sleep(0)
+
+
+amounts = st.integers(0, 20 * MIB)
+reads = st.lists(st.tuples(amounts, st.integers(0, 3)), max_size=4)
+requests = st.tuples(st.sampled_from("aab"), st.lists(reads, min_size=1, max_size=3), amounts, st.booleans())
+
+
+async def ask(places: Places, identity: str, at_once: list[list[tuple[int, int]]], answer: int) -> None:
+    """Take room as a request does: by several readers, and for its answer."""
+
+    async def read(sizes: list[tuple[int, int]]) -> None:
+        for size, turns in sizes:
+            await room.take(16 << 10)
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            if not room.take_now(size - (16 << 10)):
+                await room.take(size - (16 << 10))
+
+    with contextlib.suppress(BusyError, UndeliverableError), places.take(identity, 1) as room:
+        tasks = [asyncio.create_task(read(sizes)) for sizes in at_once]
+        try:
+            await asyncio.gather(*tasks)
+            await room.take(answer)
+            room.keep(min(room.held, answer))
+            await asyncio.sleep(0)
+        finally:
+            for task in tasks:
+                task.cancel()
+
+
+@given(st.lists(requests, max_size=10))
+def test_whatever_requests_take_none_waits_for_good_and_all_comes_back(
+    crowd: list[tuple[str, list[list[tuple[int, int]]], int, bool]],
+) -> None:
+    """No wait is ended by its time here; some callers go away while theirs lasts."""
+
+    async def run() -> None:
+        limits = capacity(answers_bytes=48 * MIB, answer_bytes=24 * MIB)
+        places = Places(dataclasses.replace(limits, room_s=1e6))
+        tasks = [asyncio.create_task(ask(places, *request[:3])) for request in crowd]
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        for task, (*_, goes) in zip(tasks, crowd, strict=True):
+            if goes:
+                task.cancel()
+        await settle()
+        assert all(task.done() for task in tasks)
+        with places.take("another", 1) as room:
+            assert room.take_now(48 * MIB)
+
+    asyncio.run(run())
+
+
 def test_many_small_objects_are_kept_as_their_text() -> None:
     data: dict[str, object] = {"k": [[]] * 10_000, "number": True, "none": None, "other": "x" * MIB}
     wanted = frozenset({"k", "number", "none"})
@@ -288,7 +365,7 @@ def test_who_does_not_read_its_answers_keeps_its_own_share_of_memory(
     wait_for(lambda: bridge.bundle(request).status == 200, "their memory is free again")
 
 
-def test_room_that_is_too_small_for_one_answer_is_refused_at_the_start() -> None:
+def test_room_that_is_too_small_for_one_request_or_answer_is_refused_at_the_start() -> None:
     made = partial(
         BridgeSettings,
         tls_cert_file=Path("/x"),
@@ -300,5 +377,8 @@ def test_room_that_is_too_small_for_one_answer_is_refused_at_the_start() -> None
     )
     with pytest.raises(ConfigError, match=r"max_answers_bytes=1000000: one answer may need \d+"):
         made(max_answers_bytes=1_000_000)
+    with pytest.raises(ConfigError, match=r"max_body_bytes=20000000: all requests together have 16777216"):
+        made(max_body_bytes=20_000_000)
+    assert made(max_body_bytes=20_000_000, max_bodies_bytes=20_000_000).max_body_bytes == 20_000_000
     assert made().most_answers_bytes == 256 * MIB
     assert made(max_region_bytes=1 << 30).most_answers_bytes > 3 << 30
