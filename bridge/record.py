@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from strongroom.reference import spell_key, spell_path
 
 MAX_DENIED_RECORDS = 100  # of one request or path; more are not one mistake, and asking costs less than recording
-_LIST_CHARS = 8 << 10  # in one line; what collects logs cuts those of 16 KiB
+_LIST_BYTES = 8 << 10  # in one line; what collects logs cuts those of 16 KiB
 
 
 class Decision(enum.Enum):
@@ -90,10 +90,11 @@ def listed(denied: Sequence[AuditRecord]) -> list[AuditRecord]:
     room = 0
     for record in denied[MAX_DENIED_RECORDS:]:
         spelled = spell_path(record.path) + (f"#{spell_key(record.key)}" if record.key else "")
-        room -= len(spelled)
+        size = len(_json(spelled).encode()) + len(", ")
+        room -= size
         if room < 0:
             lists.append([])
-            room = _LIST_CHARS
+            room = _LIST_BYTES - size
         lists[-1].append(spelled)
     for also in lists:
         reason = f"{len(also)} more of this request are denied"
@@ -138,7 +139,7 @@ def encode_records(caller: Caller, records: Sequence[AuditRecord], *, now: float
     start = json.dumps(head)[:-1]
     return "".join(
         f"{start}, "
-        + json.dumps(
+        + _json(
             {
                 "name": record.name,
                 "path": record.path,
@@ -153,3 +154,9 @@ def encode_records(caller: Caller, records: Sequence[AuditRecord], *, now: float
         + "\n"
         for record in records
     ).encode()
+
+
+def _json(value: object) -> str:
+    """Return JSON in which letters stand for themselves: escapes take up to three times as much of a line."""
+    text = json.dumps(value, ensure_ascii=False)
+    return text if text.isprintable() else json.dumps(value)
