@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 _SOME_RECORDS: Final = 8
 _RESTORE: Final = (
     "restore keyring/{name}/ in the system bucket from a backup, and retire no version of the key before that; without"
-    " a backup strongroom s3 reseal --all makes new records, while the objects still open"
+    " a backup strongroom s3 reseal --all makes new records, while the objects still open (docs/recovery.md)"
 )
 
 

@@ -93,7 +93,8 @@ class TransitKek(Kek):
             msg = f"OpenBao answers {answer.status} to {path}: {answer.reason or 'nothing is there'}"
             hint = (
                 f"restore the transit key {self._key} from OpenBao's backup, and do not make a new one: what was sealed"
-                " before opens under no other; or correct kek, openbao_transit_mount or openbao_namespace"
+                " before opens under no other (docs/recovery.md); or correct kek, openbao_transit_mount or"
+                " openbao_namespace"
             )
             raise KeyNotAvailableError(Cause.GONE, msg, hint=hint, when_new=self._making)
 

@@ -84,5 +84,16 @@ def no_policy(policy: str) -> KeyNotAvailableError:
 def _no_record(where: str, refusal: StrongroomError | None) -> KeyNotAvailableError:
     lost = f"{where} is missing"
     msg = f"{refusal.message}, and {lost}" if refusal else f"a bucket key stands in the keyring only, and {lost}"
-    other = f"; or, without a backup, {refusal.hint}" if refusal else ""
-    return KeyNotAvailableError(Cause.NO_RECORD, msg, hint=f"restore {where} from a backup{other}")
+    return KeyNotAvailableError(Cause.NO_RECORD, msg, hint=f"restore {where} from a backup{_without_backup(refusal)}")
+
+
+def _without_backup(refusal: StrongroomError | None) -> str:
+    """Return the other way back, by what the header has; rewrap is none, as it goes by the records that are there."""
+    if refusal is None:
+        return ""
+    if isinstance(refusal, KeyNotAvailableError) and refusal.cause is Cause.RETIRED:
+        return (
+            "; or, without a backup, lower min_decryption_version of the key to that version and run strongroom s3"
+            " reseal BUCKET --all, which makes new records, before it is retired again"
+        )
+    return f"; or, without a backup, {refusal.hint}"
