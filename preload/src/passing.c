@@ -102,8 +102,9 @@ static const char *search_path_of(const struct state *state) {
 __attribute__((noinline)) static long call_by_tracer(struct passing *passing) {
     char path[TARGET_PATH_BYTES];
     const char *search_path = search_path_of(passing->state);
-    if (!target_resolve(passing->target, search_path, path) && passing->delivery != DELIVERY_LOOK) {
-        return -ENOENT; /* since it was looked at */
+    long result = target_resolve(passing->target, search_path, path);
+    if (result < 0 && passing->delivery != DELIVERY_LOOK) { /* since it was looked at */
+        return result;
     }
     const struct tracer_call call = {
         .state = passing->state,
@@ -148,7 +149,7 @@ static long call_with_region(struct passing *passing) {
 __attribute__((noinline)) static long choose(const struct state *state, const struct target *target) {
     char path[TARGET_PATH_BYTES];
     const char *search_path = search_path_of(state);
-    bool found = target_resolve(target, search_path, path);
+    bool found = target_resolve(target, search_path, path) == 0;
     if (!children_policy_allows(state->policy, path)) {
         return DELIVERY_NONE;
     }
@@ -165,13 +166,16 @@ static void cut(struct passing *passing, char *block, const struct composition_s
     passing->composition.text_left = size->text_bytes;
 }
 
-long passing_call(const struct target *target, char *const *list, passing_function *call, void *context) {
+long passing_call(const struct target *named, char *const *list, passing_function *call, void *context) {
     const struct state *state = state_load(NULL);
     if (!passing_concerns(state, list)) {
         const struct command command = {.list = list};
         call(context, &command);
         return 0;
     }
+    struct target with_libc = *named;
+    with_libc.gnu = state->libc.gnu_version != NULL;
+    const struct target *target = &with_libc;
     bool launch = is_launch(state, list);
     long delivery = launch ? DELIVERY_NONE : choose(state, target);
     if (delivery < 0) {

@@ -21,7 +21,7 @@ struct command {
 
 typedef void passing_function(void *context, const struct command *command);
 
-/* Calls `call(context, command)` once, with the environment that the program `target` shall get instead of `list`:
+/* Calls `call(context, command)` once, with the environment that the program `named` shall get instead of `list`:
  *
  * - An entry that is one of our strings, or equal to one, becomes a placeholder, and its text goes into the region. All
  *   other entries are passed as they are: what the program changed stays changed.
@@ -38,7 +38,7 @@ typedef void passing_function(void *context, const struct command *command);
  * one thing: in a child of vfork(), an environment of more than about 8,000 entries needs a mapping, which stays in the
  * parent when the child execs. Writes no global, takes no lock, takes at most 16 KiB of the stack (64 KiB in a child
  * before exec), and as much again for the tracer; safe between vfork and exec and in signal handlers. */
-long passing_call(const struct target *target, char *const *list, passing_function *call, void *context);
+long passing_call(const struct target *named, char *const *list, passing_function *call, void *context);
 
 /* Whether passing_call() would change `list` for some program. */
 bool passing_concerns(const struct state *state, char *const *list);

@@ -109,27 +109,33 @@ static enum program_kind kind_of_elf(int fd, const Elf64_Ehdr *header, Elf64_Phd
 /* Not to wait for the other end of a FIFO, nor to take a terminal. */
 enum { READ_FLAGS = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY };
 
-/* What a program is whose loader is the file in `fd`. One that is itself no shared object, as that of klibc is none, loads no
- * libraries. */
-static enum program_kind kind_by_loader(int fd) {
+/* Notes what a program is whose loader is the file in `fd`. One that is itself no shared object, as that of klibc is none,
+ * loads no libraries. */
+static void note_loader(int fd, struct program *program) {
     _Alignas(Elf64_Ehdr) char head[sizeof(Elf64_Ehdr)];
     const Elf64_Ehdr *header = (const void *)head;
     Elf64_Phdr found;
     struct stat status;
-    if (sys_fstat(fd, &status) < 0 || !S_ISREG(status.st_mode) ||
-        SYSCALL4(__NR_pread64, fd, head, sizeof head, 0) != sizeof head || !bytes_equal(head, ELFMAG, SELFMAG) ||
-        header->e_machine != OUR_MACHINE || header->e_phentsize != sizeof found) {
-        return PROGRAM_DYNAMIC; /* which the kernel will not execute */
+    program->is_stranded = sys_fstat(fd, &status) < 0 || !S_ISREG(status.st_mode);
+    if (program->is_stranded || SYSCALL4(__NR_pread64, fd, head, sizeof head, 0) != sizeof head ||
+        !bytes_equal(head, ELFMAG, SELFMAG) || header->e_machine != OUR_MACHINE || header->e_phentsize != sizeof found) {
+        return; /* the kernel will not execute it */
     }
-    return find_header(fd, header, PT_DYNAMIC, &found) == ABSENT ? PROGRAM_STATIC : PROGRAM_DYNAMIC;
+    if (find_header(fd, header, PT_DYNAMIC, &found) == ABSENT) {
+        program->kind = PROGRAM_STATIC;
+    }
 }
 
 /* Looks at the loader that a program names. Returns 0, or a negative errno value as program_look() does. */
 static long look_at_loader(int fd, const Elf64_Phdr *interpreter, struct program *program) {
     char name[HEAD_BYTES];
-    if (interpreter->p_filesz < 2 || interpreter->p_filesz > sizeof name ||
+    if (interpreter->p_filesz > sizeof name) {
+        return 0;
+    }
+    if (interpreter->p_filesz < 2 ||
         SYSCALL4(__NR_pread64, fd, name, interpreter->p_filesz, interpreter->p_offset) != (long)interpreter->p_filesz ||
         name[interpreter->p_filesz - 1] != '\0') {
+        program->kind = PROGRAM_NONE;
         return 0;
     }
     program->may_move |= name[0] != '/';
@@ -139,7 +145,7 @@ static long look_at_loader(int fd, const Elf64_Phdr *interpreter, struct program
     }
     long loader = sys_openat(AT_FDCWD, name, READ_FLAGS);
     if (loader >= 0) {
-        program->kind = kind_by_loader((int)loader);
+        note_loader((int)loader, program);
         sys_close((int)loader);
     } else if (loader == -EACCES) {
         program->kind = PROGRAM_UNREADABLE;
@@ -185,12 +191,12 @@ static long open_to_read(int directory, const char *path, struct program *progra
     return sys_openat(directory, path, READ_FLAGS);
 }
 
-bool program_may_be_executed(int directory, const char *path) {
+long program_execution_error(int directory, const char *path) {
     long result = SYSCALL4(__NR_faccessat2, directory, path, EXECUTE, AT_EACCESS);
     if (result == -ENOSYS || result == -EPERM) { /* an older kernel, or a seccomp profile; this asks for the real user */
         result = SYSCALL3(__NR_faccessat, directory, path, EXECUTE);
     }
-    return result == 0;
+    return result;
 }
 
 /* Looks at one file; what it finds in a script is the name of the interpreter, in `head`. Returns 0, or a negative errno value

@@ -34,8 +34,13 @@ long program_look(int directory, const char *path, struct program *program);
  * Bits that a mount option takes away are counted all the same. */
 bool program_runs_secure(const struct program *program);
 
-/* Whether this process, by its effective user and what that may do, may execute a file, or search a directory. */
-bool program_may_be_executed(int directory, const char *path);
+/* What keeps this process, by its effective user and what that may do, from executing a file, or searching a directory: a
+ * negative errno value, or 0. */
+long program_execution_error(int directory, const char *path);
+
+static inline bool program_may_be_executed(int directory, const char *path) {
+    return program_execution_error(directory, path) == 0;
+}
 
 /* Whether real and effective user, or group, of this process differ. */
 bool program_ids_differ(void);

@@ -26,34 +26,58 @@ static bool copy_text(char *to, const char *from) {
     return fits;
 }
 
-/* Whether execvp() of the libc ends its search here. */
-static bool ends_search(const char *path) {
-    struct stat status;
-    struct program program;
-    return program_may_be_executed(AT_FDCWD, path) && SYSCALL4(__NR_newfstatat, AT_FDCWD, path, &status, 0) == 0 &&
-           S_ISREG(status.st_mode) && (program_look(AT_FDCWD, path, &program) < 0 || !program.is_stranded);
+/* Whether execvp() of the libc goes on to the next directory after an error. */
+static bool is_of_directory(long error) {
+    return error == -ENOENT || error == -ENOTDIR || error == -EACCES || error == -ESTALE || error == -ENODEV ||
+           error == -ETIMEDOUT;
 }
 
-static bool search_in(const char *directories, const char *name, char *path) {
+/* What exec says of a path that execvp() of the libc passes over; 0 where it ends its search. */
+static long passed_over(const char *path) {
+    struct stat status;
+    struct program program;
+    long error = program_execution_error(AT_FDCWD, path);
+    if (error < 0) {
+        return is_of_directory(error) ? error : 0;
+    }
+    if (SYSCALL4(__NR_newfstatat, AT_FDCWD, path, &status, 0) < 0) {
+        return -ENOENT;
+    }
+    if (!S_ISREG(status.st_mode)) {
+        return -EACCES;
+    }
+    return program_look(AT_FDCWD, path, &program) == 0 && program.is_stranded ? -ENOENT : 0;
+}
+
+/* Returns 0, or what exec says of the last one; -EACCES if it says that of any. */
+static long search_in(const char *directories, const char *name, bool gnu, char *path) {
     size_t name_bytes = text_length(name);
+    long result = -ENOENT;
     for (const char *directory = directories;; directory++) {
         size_t length = 0;
         while (directory[length] != '\0' && directory[length] != ':') {
             length++;
         }
-        if (length + 1 + name_bytes < TARGET_PATH_BYTES) {
-            char *at = bytes_copy(path, directory, length);
-            if (length > 0) { /* an empty part stands for the current directory */
+        bool overlong = length >= TARGET_PATH_BYTES;
+        size_t taken = overlong ? 0 : length;
+        if (taken + 1 + name_bytes >= TARGET_PATH_BYTES) {
+            return -ENAMETOOLONG;
+        }
+        if (!overlong || (gnu && directory[length] == ':')) {
+            char *at = bytes_copy(path, directory, taken);
+            if (taken > 0) { /* an empty part stands for the current directory */
                 *at++ = '/';
             }
             bytes_copy(at, name, name_bytes)[0] = '\0';
-            if (ends_search(path)) {
-                return true;
+            long error = passed_over(path);
+            if (error == 0) {
+                return 0;
             }
+            result = result == -EACCES ? result : error;
         }
         directory += length;
         if (*directory == '\0') {
-            return false;
+            return result;
         }
     }
 }
@@ -83,14 +107,17 @@ bool target_search_moves(const char *search_path) {
     }
 }
 
-bool target_resolve(const struct target *target, const char *search_path, char *path) {
+long target_resolve(const struct target *target, const char *search_path, char *path) {
     if (target_is_descriptor(target)) {
         descriptor_path(target->directory, path);
-        return true;
+        return 0;
     }
-    bool searched = target_is_searched(target);
-    if (searched && search_in(search_path, target->path, path)) {
-        return true;
+    long result = 0;
+    if (target_is_searched(target)) {
+        result = search_in(search_path, target->path, target->gnu, path);
+        if (result == 0) {
+            return 0;
+        }
     }
-    return copy_text(path, target->path) && !searched;
+    return copy_text(path, target->path) ? result : -ENAMETOOLONG;
 }

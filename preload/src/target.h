@@ -12,6 +12,8 @@ struct target {
     int directory;      /* where a relative path begins; AT_FDCWD mostly */
     const char *path;   /* "" together with AT_EMPTY_PATH stands for `directory` itself */
     bool search;        /* look for a path without a slash in the directories of PATH */
+    bool gnu;           /* of glibc's execvp(), which takes a directory of PATH_MAX bytes or more for an empty one where
+                           another follows; that of musl passes over it */
     int flags;          /* those of execveat() */
     bool spawned;       /* a new process becomes the program, not this one; before that, */
     bool acts;          /* it may change its directory and descriptors: what a name leads to */
@@ -30,10 +32,10 @@ bool target_is_searched(const struct target *target);
 /* Whether one of these directories is another one in another working directory or process. */
 bool target_search_moves(const char *search_path);
 
-/* Writes the path of the program into `path`, of TARGET_PATH_BYTES: found in `search_path` when it is to be
- * searched, else as named; for a descriptor, what /proc says it is. Returns false when it is searched for and not found, or
- * its path is too long: what is in `path` then may lead to another program, as a name does in the working directory. No
+/* Writes the path of the program into `path`, of TARGET_PATH_BYTES: found in `search_path` when it is to be searched, else as
+ * named; for a descriptor, what /proc says it is. Returns 0, or a negative errno value when it is searched for and not found,
+ * or its path is too long: what is in `path` then may lead to another program, as a name does in the working directory. No
  * allocation; safe between vfork and exec. */
-bool target_resolve(const struct target *target, const char *search_path, char *path);
+long target_resolve(const struct target *target, const char *search_path, char *path);
 
 #endif

@@ -189,7 +189,7 @@ static long call_to_look(const struct tracer_call *tracer_call, const char *trac
         bool searched = target_is_searched(target);
         struct words words = {memory};
         add(&words, tracer_name);
-        add(&words, searched ? SEARCH_WORD : LOOK_WORD);
+        add(&words, !searched ? LOOK_WORD : target->gnu ? SEARCH_GNU_WORD : SEARCH_WORD);
         add(&words, report_text);
         add(&words, descriptor);
         add(&words, searched ? tracer_call->search_path : nothing);

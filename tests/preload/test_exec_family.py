@@ -188,6 +188,14 @@ def targets(tmp_path_factory: pytest.TempPathFactory, both: Both) -> Path:
     )
     (folder / "second" / "static-here").write_bytes(loader_missing)
     (folder / "second" / "static-here").chmod(executable)
+    no_file = re.sub(rb"/non(64)?/ld-[^\0]*", lambda found: b"/".ljust(len(found[0]), b"\0"), loader_missing, count=1)
+    assert no_file != loader_missing
+    (folder / "first" / "loader-no-file").write_bytes(no_file)
+    (folder / "first" / "loader-no-file").chmod(executable)
+    (folder / "third" / "loader-no-file").symlink_to(both.static_report)
+    # An error that is not of the directory ends it.
+    (folder / "first" / "behind-loop").symlink_to("behind-loop")
+    (folder / "third" / "behind-loop").symlink_to(both.static_report)
     return folder
 
 
@@ -232,6 +240,18 @@ def test_target_that_is_open_for_writing(both: Both, targets: Path, kind: str) -
     assert b"error 26\n" in output or b"errno 26\n" in output or b"not in this libc" in output
 
 
+SEARCHED = [
+    "tool",
+    "only-here",
+    "static-here",
+    "behind-loop",
+    "loader-no-file",
+    "plain-text",
+    "nonexistent",
+    "printenv",
+]
+
+
 @pytest.mark.parametrize("kind", ["execvp", "execvpe", "execlp", "posix_spawnp"])
 def test_search_on_path(both: Both, targets: Path, kind: str) -> None:
     first, second, third = (str(targets / part) for part in ("first", "second", "third"))
@@ -247,12 +267,23 @@ def test_search_on_path(both: Both, targets: Path, kind: str) -> None:
         f"/nonexistent:{third}",
         f"{targets}/shebang:{third}",
         "x" * 5000 + f":{third}",
+        "x" * 5000 + f":{first}",
+        "x" * 4090 + f":{third}",
         "third",
         ".",
         "-",
     ]
     for path in paths:
-        for name in ("tool", "only-here", "static-here", "plain-text", "nonexistent", "printenv"):
+        for name in (
+            "tool",
+            "only-here",
+            "static-here",
+            "behind-loop",
+            "loader-no-file",
+            "plain-text",
+            "nonexistent",
+            "printenv",
+        ):
             for directory in (targets, targets / "third"):
                 # The list begins with a PATH of its own: it must not be searched.
                 entries = [f"PATH={third}", "DB_PASSWORD=s3cret"] if kind == "execvpe" else ["@"]

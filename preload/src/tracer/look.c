@@ -66,7 +66,8 @@ void start_failed(const char *program, long result) {
 }
 
 bool look_is_asked(char *const *words, size_t count) {
-    return count >= LOOK_WORDS - 1 && (text_equal(words[FORM], LOOK_WORD) || text_equal(words[FORM], SEARCH_WORD));
+    return count >= LOOK_WORDS - 1 && (text_equal(words[FORM], LOOK_WORD) || text_equal(words[FORM], SEARCH_WORD) ||
+                                       text_equal(words[FORM], SEARCH_GNU_WORD));
 }
 
 static void report(int descriptor, int result) {
@@ -80,14 +81,16 @@ __attribute__((noreturn)) static void refuse(int descriptor, const char *path, c
     fail(path, reason);
 }
 
-/* Whether the path leads nowhere or to this program: by a descriptor that was closed when this program was executed, or by
- * /proc/self/exe. */
-static bool leads_astray(const char *path) {
+/* Whether the path leads to this program, by /proc/self/exe, or one that was not searched for leads nowhere, by a descriptor
+ * that was closed when this program was executed. */
+static bool leads_astray(const char *path, bool searched) {
     struct stat there;
     struct stat here;
-    return SYSCALL4(__NR_newfstatat, AT_FDCWD, path, &there, 0) < 0 ||
-           (SYSCALL4(__NR_newfstatat, AT_FDCWD, "/proc/self/exe", &here, 0) == 0 && there.st_dev == here.st_dev &&
-            there.st_ino == here.st_ino);
+    if (SYSCALL4(__NR_newfstatat, AT_FDCWD, path, &there, 0) < 0) {
+        return !searched;
+    }
+    return SYSCALL4(__NR_newfstatat, AT_FDCWD, "/proc/self/exe", &here, 0) == 0 && there.st_dev == here.st_dev &&
+           there.st_ino == here.st_ino;
 }
 
 /* Whether a loader started with this environment finds the library, if it names ours. */
@@ -119,17 +122,20 @@ void look(char *const *words, char *const *envp, struct start *start) {
     const char *path = words[NAME];
     int reporter = parse_descriptor(words[REPORT]);
     sys_fcntl(reporter, F_SETFD, FD_CLOEXEC);
-    struct target target = {.directory = AT_FDCWD, .path = path, .search = text_equal(words[FORM], SEARCH_WORD)};
+    bool gnu = text_equal(words[FORM], SEARCH_GNU_WORD);
+    bool searched = gnu || text_equal(words[FORM], SEARCH_WORD);
+    struct target target = {.directory = AT_FDCWD, .path = path, .search = searched, .gnu = gnu};
     if (target.search) {
-        if (!target_resolve(&target, words[DIRECTORIES], found)) {
-            report(reporter, -ENOENT);
+        long missing = target_resolve(&target, words[DIRECTORIES], found);
+        if (missing < 0) {
+            report(reporter, (int)missing);
             sys_exit_group(NOT_FOUND);
         }
         path = found;
     }
     *start = (struct start){parse_descriptor(words[DESCRIPTOR]), path, words + NAME + 1, envp};
     if (start->descriptor >= 0) {
-        if (leads_astray(path)) {
+        if (leads_astray(path, target.search)) {
             target.directory = start->descriptor;
             target.path = "";
             target.flags = AT_EMPTY_PATH;
@@ -151,7 +157,7 @@ void look(char *const *words, char *const *envp, struct start *start) {
         sys_fcntl(start->descriptor, F_SETFD, FD_CLOEXEC);
     }
     require_allowed(reporter, path, &program, envp);
-    if (program.kind == PROGRAM_NONE) {
+    if (program.kind == PROGRAM_NONE || program.is_stranded) { /* what exec says of it is the answer */
         report(reporter, (int)start_program(start));
         sys_exit_group(NOT_FOUND);
     }
