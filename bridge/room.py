@@ -70,6 +70,7 @@ class Rooms:
 
     def wake(self) -> None:
         """Let in those for whom there is room now, after something was given back."""
+        moving = {room.identity for room in self._holders if room.moves}  # once: crowds wake often
         for identity in list(self._waiting):
             for wait in list(self._waiting[identity]):
                 if wait.let_in.done():
@@ -78,11 +79,13 @@ class Rooms:
                     self._leave(wait)
                     wait.room.add(wait.size)
                     wait.let_in.set_result(None)
-                elif self._moves(identity):
+                    if wait.room.moves:
+                        moving.add(identity)
+                elif identity in moving:
                     break  # what the longest waits for comes; no other one of this identity is to take it away
         for identity in list(self._waiting):
-            if not self._moves(identity):
-                self._end_standstill(identity)
+            if identity not in moving:
+                self._end_standstill(identity, moving)
 
     def send_away(self, wait: _Wait, reason: BusyError) -> None:
         """End a wait of a request that gives way."""
@@ -95,20 +98,23 @@ class Rooms:
         msg = "the bridge is at work on large requests that wait for each other's memory, and this one had to give way"
         return BusyError(msg, hint="come back later", retry_after_s=self.capacity.retry_after_s)
 
-    def _moves(self, identity: str = "") -> bool:
-        """Return whether a request, of an identity if one is given, will give back what it holds without any more."""
-        return any(room.moves for room in self._holders if identity in {"", room.identity})
+    def _end_standstill(self, identity: str, moving: set[str]) -> None:
+        """Have the newest request give way where those of an identity wait for what they themselves hold.
 
-    def _end_standstill(self, identity: str) -> None:
-        """Have the newest request give way where those of an identity wait for what they themselves hold."""
-        holders = [room for room in self._holders if room.identity == identity]
+        Args:
+            identity: whose requests all wait.
+            moving: identities with a request that will give back what it holds without any more; the newest joins them.
+        """
         longest = next(iter(self._waiting[identity]))
-        if not self.shares.has(longest.size):  # it may be others who hold it
-            if self._moves():
-                return
+        if self.shares.has(longest.size):
+            holders = [room for room in self._holders if room.identity == identity]
+        elif moving:  # it may be others who hold it
+            return
+        else:
             holders = list(self._holders)
         if len(holders) > 1:
             holders[-1].give_way(self._standstill())
+            moving.add(holders[-1].identity)
 
     def _leave(self, wait: _Wait) -> None:
         wait.room.waits.pop(wait, None)
