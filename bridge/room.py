@@ -75,7 +75,7 @@ class Rooms:
             for wait in list(self._waiting[identity]):
                 if wait.let_in.done():
                     continue  # its caller has gone at this moment
-                if wait.room.refusal(wait.size) is None:
+                if wait.room.allows(wait.size):  # why not is said to those alone who are sent away
                     self._leave(wait)
                     wait.room.add(wait.size)
                     wait.let_in.set_result(None)
@@ -177,7 +177,7 @@ class Room:
 
     def take_now(self, size: int) -> bool:
         """Hold so many bytes more if there is room for them, or give some back; return whether that is done."""
-        if size > 0 and self.refusal(size) is not None:
+        if size > 0 and not self.allows(size):
             return False
         self.add(size)
         return True
@@ -206,6 +206,10 @@ class Room:
         self._gives_way = reason
         for wait in list(self.waits):
             self._rooms.send_away(wait, reason)
+
+    def allows(self, size: int) -> bool:
+        """Return whether it may hold so much more now."""
+        return self._rooms.shares.allows(self.identity, size, is_first=self._is_first())
 
     def refusal(self, size: int) -> BusyError | None:
         """Return why it may not hold so much more now, or None if it may."""

@@ -84,18 +84,18 @@ class Shares:
             wanted: how much.
             is_first: whether it is for the only request of this identity.
         """
+        if self.allows(identity, wanted, is_first=is_first):
+            return None
         if not self.has(wanted):
             msg = f"the bridge is at work on {self._taken} {self._what}, and takes {self._most}"
             return BusyError(msg, hint="come back later", retry_after_s=self._retry_after_s)
-        if is_first:
-            return None
-        own = self.of(identity)
-        left = self._most - self._taken + own  # by the others
-        share = max(0, min(math.ceil(left * _SHARE_OF_ONE), left - self._kept))
-        if own + wanted <= share:
-            return None
+        own, share = self.of(identity), self._share_of(identity)
         msg = f"the bridge is at work on {own} {self._what} of this identity, and takes {share}"
         return BusyError(msg, hint="come back later; the rest is kept for others", retry_after_s=self._retry_after_s)
+
+    def allows(self, identity: str, wanted: int, *, is_first: bool) -> bool:
+        """Return whether an identity may have so much more; see ``refusal``, which takes the time to say why not."""
+        return self.has(wanted) and (is_first or self.of(identity) + wanted <= self._share_of(identity))
 
     def add(self, identity: str, amount: int) -> None:
         """Count an amount that was taken, or a negative one that was given back."""
@@ -103,3 +103,7 @@ class Shares:
         self._of[identity] = self.of(identity) + amount
         if not self._of[identity]:
             del self._of[identity]
+
+    def _share_of(self, identity: str) -> int:
+        left = self._most - self._taken + self.of(identity)  # by the others
+        return max(0, min(math.ceil(left * _SHARE_OF_ONE), left - self._kept))

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import dataclasses
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import FrameType
 
 import pytest
 from hypothesis import given
@@ -202,6 +204,37 @@ def test_a_request_that_becomes_the_only_one_of_its_identity_gets_at_once_what_i
             await settle()
             assert waiting.done()
             await waiting
+
+    asyncio.run(run())
+
+
+def test_a_newcomer_has_no_refusal_written_for_those_who_wait_already() -> None:
+    """Hundreds of texts for each newcomer, which nobody reads, would be much of the event loop's time."""
+    written = 0
+
+    def count(frame: FrameType, event: str, _: object) -> None:
+        nonlocal written
+        written += event == "call" and frame.f_code.co_filename.endswith("strongroom/errors.py")
+
+    async def run() -> None:
+        places = Places(capacity(answers_bytes=32 * MIB))
+        with contextlib.ExitStack() as stack:
+            await stack.enter_context(places.take("holder", 1)).take(30 * MIB)
+            rooms = [stack.enter_context(places.take(str(number // 2), 1)) for number in range(100)]
+            sys.setprofile(count)
+            try:
+                waits = [asyncio.create_task(room.take(4 * MIB)) for room in rooms]
+                await settle()
+                assert not written
+                assert not any(wait.done() for wait in waits)
+                with pytest.raises(BusyError, match="is at work on 31457280 bytes of answers"):
+                    places._rooms.shares.require("newcomer", 4 * MIB, is_first=True)
+                assert written  # what is counted above
+            finally:
+                sys.setprofile(None)
+                for wait in waits:
+                    wait.cancel()
+                await asyncio.gather(*waits, return_exceptions=True)
 
     asyncio.run(run())
 
