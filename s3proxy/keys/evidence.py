@@ -5,7 +5,7 @@ there is none an object does. Only when there is nothing at all is a policy take
 """
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -37,11 +37,14 @@ class Records(Protocol):
         """Give the names of the records of a policy."""
 
 
+Fits = Callable[[Header], Awaitable[bool]]
+
+
 class Samples(Protocol):
     """What this module needs of ``s3proxy.keys.sample.Sampler``."""
 
-    async def find(self, policy: Policy) -> tuple[str, Header] | None:
-        """Return the name and the header of an object that was sealed under a policy."""
+    async def find(self, policy: Policy, *, fits: Fits | None = None) -> tuple[str, Header] | None:
+        """Return the name and the header of an object that was sealed under a policy, and whose header fits."""
 
 
 @dataclass(frozen=True)
@@ -159,22 +162,27 @@ class Evidence:
             return None
 
     async def lost(self, policy: Policy) -> KeyNotAvailableError | None:
-        """Return why a policy that has no record should have some, None if nothing was ever sealed under it.
+        """Return why the keyring lacks a record of a policy, None if a few objects that it has are recorded.
 
         Raises:
             UnavailableError: the store cannot be reached.
         """
         name = policy.name
+
+        async def unrecorded(header: Header) -> bool:
+            return await self._keyring.read(record_name(name, header.key_id)) is None
+
         try:
-            found = await self._samples.find(policy)
+            found = await self._samples.find(policy, fits=unrecorded)
         except UnavailableError:
             raise
         except StrongroomError as error:
-            msg = f"the keyring has no record of {name}, and the store does not tell whether it should"
+            msg = f"whether the keyring lacks a record of {name} is not known, as the store does not tell"
             return KeyNotAvailableError(Cause.NO_RECORD, f"{msg}: {error.message}", hint=error.hint)
         if found is None:
             return None
-        msg = f"the keyring has no record of {name}, under which {found[0]} is sealed"
+        record = record_name(name, found[1].key_id)
+        msg = f"the keyring has no record of {name}, under which {found[0]} is sealed: {PREFIX}{record} is missing"
         return KeyNotAvailableError(Cause.NO_RECORD, msg, hint=_RESTORE.format(name=name))
 
 

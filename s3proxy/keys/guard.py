@@ -123,7 +123,7 @@ class KeyGuard:
                 await self._refresh(name, older_than=self._clock())
 
     async def lost(self, name: str) -> KeyNotAvailableError | None:
-        """Return why a policy that has no record should have some, None if nothing was ever sealed under it.
+        """Return why the keyring lacks a record of a policy, None if it seems to lack none.
 
         Raises:
             UnavailableError: the store cannot be reached.

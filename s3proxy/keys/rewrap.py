@@ -27,7 +27,7 @@ class Lost(Protocol):
     """What this module needs of ``s3proxy.keys.guard.KeyGuard``."""
 
     async def lost(self, name: str) -> StrongroomError | None:
-        """Return why a policy without records should have some, None if it is new."""
+        """Return why the keyring lacks a record of a policy, None if it seems to lack none."""
 
 
 @dataclass
@@ -39,7 +39,7 @@ class RewrapReport:
         current: records that were wrapped so before, by policy.
         rewrapped: records that are now; in a dry run: that would be.
         failed: why the others are not, by name.
-        lost: why a policy without records should have some, by its name.
+        lost: why the keyring lacks records of a policy, by its name.
     """
 
     newest: dict[str, tuple[str, int]] = field(default_factory=dict)
@@ -67,7 +67,6 @@ class Rewrapper:
         self._guard = guard
         self._dry_run = dry_run
         self._progress = progress
-        self._found: Counter[str] = Counter()
         self.report = RewrapReport()
 
     async def run(self) -> RewrapReport:
@@ -83,7 +82,8 @@ class Rewrapper:
             self.report.newest[policy] = _place(trial)
         await for_each(self._keyring.names(), self._one, at_once=_AT_ONCE)
         for policy in self._keks:
-            if not self._found[policy] and (lost := await self._guard.lost(policy)):
+            # Records that the proxy has made since do not show that those of before are there.
+            if lost := await self._guard.lost(policy):
                 self.report.lost[policy] = lost
         return self.report
 
@@ -108,7 +108,6 @@ class Rewrapper:
             )
             raise KeyNotAvailableError(Cause.NO_POLICY, msg, hint=hint)
         counts = record.key_id != WITNESS_ID  # which is rewrapped like all others, and is nobody's key
-        self._found[policy] += counts
         secret = await kek.unwrap(record.wrapped, policy=policy, key_id=record.key_id)
         if _place(record.wrapped) == self.report.newest[policy]:
             self.report.current[policy] += counts

@@ -13,6 +13,7 @@ from typing import Final
 from s3proxy.front.errors import S3Error
 from s3proxy.front.sent import ENTRY_HEADER
 from s3proxy.front.xml_read import parse_document
+from s3proxy.keys.evidence import Fits
 from s3proxy.keys.policies import Policy
 from s3proxy.store.client import Store, StoreRequest, read_all
 from s3proxy.store.errors import store_error
@@ -35,8 +36,12 @@ class Sampler:
         self._store = store
         self._hidden_bucket = hidden_bucket
 
-    async def find(self, policy: Policy) -> tuple[str, Header] | None:
+    async def find(self, policy: Policy, *, fits: Fits | None = None) -> tuple[str, Header] | None:
         """Return the name and the header of an object that was sealed under a policy, None if there seems to be none.
+
+        Args:
+            policy: under its present name.
+            fits: whether an object is one that is looked for, by its header; without it each is.
 
         Raises:
             StrongroomError: the store cannot be reached, or refuses.
@@ -45,7 +50,9 @@ class Sampler:
             for prefix in policy.prefixes:
                 async for key in self._some(bucket, prefix):
                     header = await self._header(bucket, key)
-                    if header is not None and header.policy == policy.name:
+                    if header is None or header.policy != policy.name:
+                        continue
+                    if fits is None or await fits(header):
                         return f"{bucket}/{key}", header
         return None
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from s3proxy.keys.evidence import Evidence
+from s3proxy.keys.evidence import Evidence, Fits
 from s3proxy.keys.guard import CHECK_EVERY_S, RETRY_S, KeyGuard
 from s3proxy.keys.kek import FileKek, Kek
 from s3proxy.keys.keyring import WITNESS_ID
@@ -96,11 +96,13 @@ class World:
         def __init__(self, world: "World") -> None:
             self._world = world
 
-        async def find(self, policy: Policy) -> tuple[str, Header] | None:
+        async def find(self, policy: Policy, *, fits: Fits | None = None) -> tuple[str, Header] | None:
             if self._world.looks is not None:
                 raise self._world.looks
             sealed = self._world.sealed
-            return sealed if sealed and sealed[1].policy == policy.name else None
+            if not sealed or sealed[1].policy != policy.name or (fits and not await fits(sealed[1])):
+                return None
+            return sealed
 
 
 @pytest.fixture
