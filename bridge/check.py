@@ -6,7 +6,7 @@ versions and reasons are kept.
 
 import dataclasses
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from bridge.decide import GRANTED
 from bridge.record import AuditRecord, Decision
@@ -14,7 +14,6 @@ from bridge.resolve import Outcomes, Require, Resolution, resolve
 from strongroom.bundle import BundleRequest, Entry
 from strongroom.identity import SpiffeId
 from strongroom.problem import Failure
-from strongroom.whole_path import FromPath
 
 # What is said of each secret; those of a failure are its causes (``strongroom.problem``).
 EXISTS = "exists"
@@ -43,6 +42,8 @@ class Findings:
         references: what would be recorded of each granted reference, in the order of the request.
         paths: likewise of the keys of whole paths.
         path_failures: what would stop the bundle because of a whole path.
+        path_ends: how many of both there are up to the end of each whole path.
+        variables: how many there would be.
         entry_bytes: of all variables.
         file_bytes: of all files.
     """
@@ -50,6 +51,8 @@ class Findings:
     references: list[AuditRecord]
     paths: list[AuditRecord]
     path_failures: list[Failure]
+    path_ends: list[tuple[int, int]]
+    variables: int
     entry_bytes: int
     file_bytes: int
 
@@ -59,6 +62,13 @@ class Findings:
             dataclasses.replace(record, decision=Decision.CHECKED) if record.decision is Decision.ALLOWED else record
             for record in (*self.references, *self.paths)
         ]
+
+    def of_each_path(self) -> Iterator[tuple[list[AuditRecord], list[Failure]]]:
+        """Return what was found of each whole path; one that is taken several times has its findings each time."""
+        start = (0, 0)
+        for end in self.path_ends:
+            yield self.paths[start[0] : end[0]], self.path_failures[start[1] : end[1]]
+            start = end
 
 
 def look(
@@ -82,6 +92,8 @@ def look(
         references=entries.records,
         paths=paths.records,
         path_failures=paths.failures,
+        path_ends=paths.path_ends,
+        variables=len(entries.entry_sizes) + len(paths.entry_sizes),
         entry_bytes=sum(entries.entry_sizes.values()) + sum(paths.entry_sizes.values()),
         file_bytes=sum(entries.file_sizes.values()),
     )
@@ -114,10 +126,12 @@ def encode_check(
             shown = _of_reference(next(records)) if reason is None else _denied(reason)
             about = {"name": entry.name, "path": ref.path, "key": ref.key, "version": ref.version}
             entries.append(json.dumps(about | shown))
-    sources = [
-        json.dumps({"path": source.path} | _of_path(source, refused.get(("", source.path, "")), found))
-        for source in request.from_paths
-    ]
+    of_paths = found.of_each_path()
+    sources = []
+    for source in request.from_paths:
+        reason = refused.get(("", source.path, ""))
+        shown = _of_path(*next(of_paths)) if reason is None else _denied(reason)
+        sources.append(json.dumps({"path": source.path} | shown))
     head = f'{{"identity": {json.dumps(str(identity))}, "too_large": {json.dumps(too_large)}, "entries": ['
     return f'{head}{", ".join(entries)}], "from_path": [{", ".join(sources)}]}}'.encode()
 
@@ -143,14 +157,10 @@ def _granted(state: str, version: int, reason: str) -> dict[str, object]:
     return {"allowed": True, "reason": reason or GRANTED, "state": state, "found_version": version}
 
 
-def _of_path(source: FromPath, refused: str | None, found: Findings) -> dict[str, object]:
-    if refused is not None:
-        return _denied(refused)
-    records = [record for record in found.paths if record.path == source.path]
+def _of_path(records: list[AuditRecord], failures: list[Failure]) -> dict[str, object]:
     version = max((record.version for record in records), default=0)
-    failure = next((failure for failure in found.path_failures if failure.path == source.path), None)
-    if failure is not None:
-        return _granted(failure.cause, version, failure.detail)
+    if failures:
+        return _granted(failures[0].cause, version, failures[0].detail)
     away = next((record for record in records if record.decision is Decision.UNAVAILABLE), None)
     if away is not None:
         return _granted(UNAVAILABLE, 0, away.reason)

@@ -18,6 +18,7 @@ from strongroom.names import steers_the_process
 from strongroom.openbao.kv import Reading, decode_base64, value_bytes
 from strongroom.problem import DENIED, MISSING, UNDELIVERABLE, Failure
 from strongroom.reference import FILTERS, Reference, is_env_name
+from strongroom.region import MAX_ENTRIES
 from strongroom.whole_path import FromPath, spell_pattern
 
 _DECISIONS = {DENIED: Decision.DENIED, MISSING: Decision.MISSING, UNDELIVERABLE: Decision.UNDELIVERABLE}
@@ -75,6 +76,7 @@ class Resolution:
         unavailable: the error of a read that gave no answer, or None.
         entry_sizes: bytes of each variable, its name included, and of those that were too many to be kept in entries.
         file_sizes: bytes of each file, likewise.
+        path_ends: how many records and failures there were after each whole path.
     """
 
     entries: list[tuple[str, bytes]] = field(default_factory=list, repr=False)
@@ -84,6 +86,7 @@ class Resolution:
     unavailable: PeerError | None = None
     entry_sizes: dict[str, int] = field(default_factory=dict)
     file_sizes: dict[str, int] = field(default_factory=dict)
+    path_ends: list[tuple[int, int]] = field(default_factory=list)
 
     def withheld_records(self) -> list[AuditRecord]:
         """Return the records for a bundle that is not handed over."""
@@ -128,6 +131,7 @@ def resolve(request: BundleRequest, outcomes: Outcomes, require: Require, *, kep
     taken = {entry.name for entry in request.entries} | request.exclude
     for source in request.from_paths:
         resolver.add_path(source, taken)
+        resolver.result.path_ends.append((len(resolver.result.records), len(resolver.result.failures)))
     return resolver.result
 
 
@@ -137,6 +141,7 @@ class _Resolver:
         self._require = require
         self._room = kept_bytes
         self._filtered_room = kept_bytes
+        self._keys_left = MAX_ENTRIES  # of whole paths; each may be looked through, and recorded, for 64 of them
         self._made: dict[tuple[Place, str, bool, bool, str], bytes | StrongroomError | None] = {}
         self._origin: dict[str, tuple[str, str]] = {}  # variable -> the whole path it came from, and the key
         self.result = Resolution()
@@ -169,6 +174,14 @@ class _Resolver:
         outcome = self._outcomes[Place(source.path, 0)]
         if isinstance(outcome, StrongroomError):
             self._note_error(Subject("", source.path, ""), outcome, optional=source.optional)
+            return
+        self._keys_left -= len(outcome.data)
+        if self._keys_left < 0:
+            msg = f"with those of {source.path} the whole paths have more than {MAX_ENTRIES} keys together"
+            hint = (
+                "a path that is taken several times counts as often: take it once, or refer to the keys that are meant"
+            )
+            self._note_error(Subject("", source.path, ""), UndeliverableError(msg, hint=hint), version=outcome.version)
             return
         named = [(key, source.variable_of(key)) for key in outcome.data]
         wanted = [(key, name) for key, name in named if name is not None and name not in taken]

@@ -222,6 +222,8 @@ class Service:
         )
 
     def _too_large(self, found: Findings) -> str:
+        if found.variables > region.MAX_ENTRIES:
+            return f"all together are {found.variables} variables; at most {region.MAX_ENTRIES} are delivered"
         for bytes_, largest, setting in (
             (found.entry_bytes, self._limits.region_bytes, "max_region_bytes"),
             (found.file_bytes, self._limits.files_bytes, "max_files_bytes"),

@@ -153,6 +153,53 @@ def test_a_path_of_thousands_of_denied_keys_is_some_records_and_one() -> None:
     assert audit.lines[-1]["path"] == "kv/shop/many"
 
 
+@pytest.mark.parametrize(("operation", "include"), [("bundle", ()), ("check", ()), ("check", ("none",))])
+def test_a_path_that_is_taken_again_and_again_is_looked_through_and_recorded_so_often_and_no_more(
+    operation: str, include: tuple[str, ...]
+) -> None:
+    audit = Records()
+    source = FakeSecretSource({"kv/shop/many": [{f"k{number}": "" for number in range(10_000)}]})
+    paths = [FromPath("kv/shop/many", prefix=f"P{number}_", include=include) for number in range(64)]
+    answer = asyncio.run(answer_of(ask(service(audit, source), operation, BundleRequest([], paths, frozenset()))))
+    assert b"the whole paths have more than 65535 keys together" in answer
+    assert len(audit.lines) <= 65_535 + 64
+    refused = [line for line in audit.lines if not line["key"]]
+    assert [(line["path"], line["version"], line["decision"]) for line in refused] == [
+        ("kv/shop/many", 1, "undeliverable")
+    ] * (64 - 6)
+
+
+def test_a_check_tells_of_each_taking_of_a_path_what_came_of_it() -> None:
+    source = FakeSecretSource({"kv/shop/odd": [{"k": "x", "k.y": "x", "k.z": "x"}]})
+    paths = [
+        FromPath("kv/shop/odd", include=("k",)),
+        FromPath("kv/other/denied"),
+        FromPath("kv/shop/odd", prefix="A_", names="convert"),
+        FromPath("kv/shop/odd", prefix="B_"),
+        FromPath("kv/shop/odd", prefix="C_", names="skip"),
+    ]
+    answer = asyncio.run(answer_of(ask(service(Records(), source), "check", BundleRequest([], paths, frozenset()))))
+    found = json.loads(answer)["from_path"]
+    assert [(path["state"], path["found_version"]) for path in found] == [
+        ("exists", 1),
+        ("denied", 0),
+        ("exists", 1),
+        ("undeliverable", 1),
+        ("exists", 1),
+    ]
+    counts = [path["reason"] for path in found if path["state"] == "exists"]
+    assert counts == ["1 keys would be variables", "3 keys would be variables", "1 keys would be variables"]
+
+
+def test_a_check_and_a_bundle_refuse_the_same_number_of_variables() -> None:
+    source = FakeSecretSource({"kv/shop/many": [{f"k{number}": "" for number in range(65_535)}]})
+    for extra, is_too_many in ((0, False), (1, True)):
+        request = bundle_request(dict.fromkeys(["V"][:extra], "bao:kv/shop/many#k1"), from_path=("bao:kv/shop/many",))
+        check = json.loads(asyncio.run(answer_of(ask(service(Records(), source), "check", request))))
+        bundle = asyncio.run(answer_of(ask(service(Records(), source), "bundle", request)))
+        assert ("65536 variables" in check["too_large"], b"65536 secrets" in bundle) == (is_too_many, is_too_many)
+
+
 def test_denied_secrets_are_counted_one_by_one(make_bridge: MakeBridge) -> None:
     bridge = make_bridge()
     reply = bridge.bundle(bundle_request({f"V{number}": f"bao:kv/other/{number}#k" for number in range(500)}))
