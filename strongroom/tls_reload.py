@@ -87,10 +87,16 @@ class ReloadingServerContext:
             watch.look(ServedCertificate(str(file), *validity), now)
 
     def state(self) -> tuple[bool, str]:
-        """Return whether clients can use the certificate now, and a line about it for a person."""
+        """Return whether clients can use the certificate now, and be known, and a line about it for a person."""
         now = time.time()
         stale = f"older files are in use: {self.error}; " if self.error else ""
-        return not self.certificate.has_ended(now), stale + self.certificate.describe(now)
+        roots = self._authorities.validities if self._authorities else {}
+        ended = [
+            str(file) for file, validity in roots.items() if ServedCertificate(str(file), *validity).has_ended(now)
+        ]
+        told = f"; what is signed by the authority in {', '.join(ended)} is refused, as it has ended" if ended else ""
+        nobody = ended and len(ended) == len(roots)
+        return not self.certificate.has_ended(now) and not nobody, stale + self.certificate.describe(now) + told
 
     def _reload(self) -> None:
         if not self._changes.are_due(stamp_of(*self._files)):
