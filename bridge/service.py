@@ -225,7 +225,7 @@ class Service:
         if found.variables > region.MAX_ENTRIES:
             return f"all together are {found.variables} variables; at most {region.MAX_ENTRIES} are delivered"
         for bytes_, largest, setting in (
-            (found.entry_bytes, self._limits.region_bytes, "max_region_bytes"),
+            (region.size_for(found.variables, found.entry_bytes), self._limits.region_bytes, "max_region_bytes"),
             (found.file_bytes, self._limits.files_bytes, "max_files_bytes"),
         ):
             if bytes_ > largest:

@@ -37,6 +37,12 @@ def slots_for(entries: int) -> int:
     return 1 << (2 * entries - 1).bit_length() if entries else 0
 
 
+def size_for(entries: int, strings_bytes: int) -> int:
+    """Return the size of an image for so many entries, whose names and values have so many bytes together."""
+    total = _HEADER.size + slots_for(entries) * _SLOT.size + strings_bytes + 2 * entries
+    return total + -total % ALIGNMENT_BYTES
+
+
 def fnv1a(name: bytes, seed: int) -> int:
     """Return the hash of a name: FNV-1a, 32 bits, started from ``seed``."""
     value = seed
@@ -71,8 +77,7 @@ def encode(
     count = len(pairs)
     slots = slots_for(count)
     table_end = _HEADER.size + slots * _SLOT.size
-    total = table_end + sum(len(name) + len(value) + 2 for name, value in pairs) + room_bytes
-    total += -total % ALIGNMENT_BYTES
+    total = size_for(count, sum(len(name) + len(value) for name, value in pairs) + room_bytes)
     if count > MAX_ENTRIES or total > MAX_TOTAL_BYTES:
         msg = f"{count} secrets of {total} bytes: a region holds at most {MAX_ENTRIES} of {MAX_TOTAL_BYTES} bytes"
         raise UndeliverableError(

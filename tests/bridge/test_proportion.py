@@ -61,10 +61,10 @@ class Records:
         return [json.loads(line) for line in self.content.splitlines()]
 
 
-def service(audit: AuditTrail, source: SecretSource | None = None) -> Service:
+def service(audit: AuditTrail, source: SecretSource | None = None, limits: Limits | None = None) -> Service:
     grant = make_grant(identities=[SHOP], paths=["kv/shop/**"], keys=["k*"])
     secrets = source or FakeSecretSource({"kv/shop/a": [{"k": "value"}]})
-    return Service(policies=FakePolicies(Policy((grant,))), secrets=secrets, audit=audit, limits=Limits())
+    return Service(policies=FakePolicies(Policy((grant,))), secrets=secrets, audit=audit, limits=limits or Limits())
 
 
 def ask(asked: Service, operation: str, request: BundleRequest) -> Awaitable[bytes]:
@@ -198,6 +198,18 @@ def test_a_check_and_a_bundle_refuse_the_same_number_of_variables() -> None:
         check = json.loads(asyncio.run(answer_of(ask(service(Records(), source), "check", request))))
         bundle = asyncio.run(answer_of(ask(service(Records(), source), "bundle", request)))
         assert ("65536 variables" in check["too_large"], b"65536 secrets" in bundle) == (is_too_many, is_too_many)
+
+
+def test_a_check_and_a_bundle_refuse_the_same_size_of_all_variables() -> None:
+    source = FakeSecretSource({"kv/shop/many": [{f"k{number}": "x" * 6 for number in range(1000)}]})
+    request = bundle_request(from_path=("bao:kv/shop/many",))
+    size = len(asyncio.run(answer_of(ask(service(Records(), source), "bundle", request))))
+    for largest in (size, size - 1):
+        asked = service(Records(), source, Limits(region_bytes=largest))
+        check = json.loads(asyncio.run(answer_of(ask(asked, "check", request))))
+        bundle = asyncio.run(answer_of(ask(asked, "bundle", request)))
+        is_too_large = largest < size
+        assert (f"{size} bytes" in check["too_large"], f"{size} bytes".encode() in bundle) == (is_too_large,) * 2
 
 
 def test_denied_secrets_are_counted_one_by_one(make_bridge: MakeBridge) -> None:
