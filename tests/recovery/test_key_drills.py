@@ -44,4 +44,4 @@ def test_a_version_that_was_retired_too_early_is_brought_back(world: Stand) -> N
 
 
 def test_a_policy_that_was_renamed_reads_by_its_former_name(world: Stand) -> None:
-    world.drill("A policy was renamed")
+    world.drill("A policy was renamed")  # the last one here: the new name stays
