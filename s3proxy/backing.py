@@ -91,7 +91,7 @@ class Backing:
         self.keyring = Keyring(self.store, self.system_bucket)
         samples = Sampler(self.store, hidden_bucket=settings.system_bucket)
         self.guard = KeyGuard(self.keyring, Evidence(self.keyring, samples), on_revoked=self._revoke)
-        self.guard.use({policy.name: policy for policy in self.policies}, keks)
+        self.guard.use(self.policies, keks)
         self.keys = BucketKeys(
             keks, _limits(settings), keyring=self.keyring, guard=self.guard, count=metrics.bucket_key
         )
@@ -116,7 +116,7 @@ class Backing:
             keks = self.keks.of(self.policies)
             self.keys.use(keks)
             self.missing.look_again()
-            self.guard.use({policy.name: policy for policy in self.policies}, keks)
+            self.guard.use(self.policies, keks)
         self.store_credentials.follow_file()
 
     async def follow_openbao(self) -> None:

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
@@ -19,7 +19,7 @@ from s3proxy.keys.evidence import Evidence, Seen
 from s3proxy.keys.kek import Kek
 from s3proxy.keys.keyring import WITNESS_ID
 from s3proxy.keys.not_available import REVOKED, Cause, KeyNotAvailableError
-from s3proxy.keys.policies import Mode, Policy
+from s3proxy.keys.policies import Policy, sealing_policies
 from strongroom.errors import StrongroomError, UnavailableError
 from strongroom.logs import log_event
 from strongroom.sealed.wrapping import BUCKET_KEY_BYTES, WrappedKey
@@ -98,9 +98,9 @@ class KeyGuard:
         self._locks: dict[str, asyncio.Lock] = {}
         self.states: dict[str, PolicyState] = {}
 
-    def use(self, policies: Mapping[str, Policy], keks: Mapping[str, Kek]) -> None:
+    def use(self, policies: Iterable[Policy], keks: Mapping[str, Kek]) -> None:
         """Go on with other policies; what is known of keys that stay is kept."""
-        wanted = {name: policy for name, policy in policies.items() if policy.mode is not Mode.PASSTHROUGH}
+        wanted = sealing_policies(policies)
         kept = {name for name in wanted if self._keks.get(name) is keks[name]}
         self.states = {name: state for name, state in self.states.items() if name in kept}
         self._policies, self._keks = wanted, keks

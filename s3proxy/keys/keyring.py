@@ -16,7 +16,7 @@ from s3proxy.front.errors import S3Error
 from s3proxy.front.xml_read import Element, parse_document
 from s3proxy.keys.not_available import Cause, KeyNotAvailableError
 from s3proxy.store.client import Store, StoreRequest, read_all
-from s3proxy.store.errors import store_error
+from s3proxy.store.errors import UnacceptedError, store_error
 from s3proxy.store.listing import list_objects
 from s3proxy.store.system_bucket import SystemBucket, SystemBucketError
 from strongroom.errors import IntegrityError, PeerError, UnavailableError
@@ -159,9 +159,9 @@ class Keyring:
     def _refusal(self, error: S3Error, request: str) -> PeerError | KeyNotAvailableError:
         """Return what the store's refusal of a request of the proxy's own is: no refusal of what a client asked for."""
         msg = f"the store answers {error.status} {error.code} to {request} in {self._bucket.name}: {error.message}"
-        if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR and not error.hint:
+        if isinstance(error, UnacceptedError):
+            return KeyNotAvailableError(Cause.KEYRING, msg, hint=error.hint)
+        if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             return UnavailableError(msg, hint="see the log of the store")
-        hint = error.hint or (
-            f"give the store credentials of the proxy the right to list, read and write {self._bucket.name}"
-        )
+        hint = f"give the store credentials of the proxy the right to list, read and write {self._bucket.name}"
         return KeyNotAvailableError(Cause.KEYRING, msg, hint=hint)

@@ -17,8 +17,8 @@ fits. A name that none fits is refused.
 import enum
 import re
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 from s3proxy.front.errors import S3Error
@@ -169,6 +169,26 @@ class Policies:
     def readable(self, bucket: str, key: str) -> frozenset[str]:
         """Return the names of the policies whose objects may stand under a name."""
         return frozenset(name for policy in self._policies if policy.fits(bucket, key) for name in policy.names)
+
+
+def sealing_policies(policies: Iterable[Policy]) -> dict[str, Policy]:
+    """Return, by name, the policies that something is sealed under; entries of one name as one for the names of all."""
+    merged: dict[str, Policy] = {}
+    for policy in policies:
+        if policy.mode is Mode.PASSTHROUGH:
+            continue
+        before = merged.get(policy.name)
+        merged[policy.name] = (
+            policy
+            if before is None
+            else replace(
+                before,
+                buckets=(*before.buckets, *policy.buckets),
+                prefixes=(*before.prefixes, *policy.prefixes),
+                formerly=(*before.formerly, *policy.formerly),
+            )
+        )
+    return merged
 
 
 def parse_policies(content: bytes, *, origin: str) -> Policies:

@@ -33,6 +33,14 @@ _OURS = {
 }
 
 
+class UnacceptedError(S3Error):
+    """The store takes the proxy for no client of its own, whatever is asked for."""
+
+    def __init__(self, hint: str) -> None:
+        """Take what is to be done about it."""
+        super().__init__("InternalError", "The store does not accept the proxy.", hint=hint)
+
+
 async def store_error(response: StoreAnswer, *, bucket_asked: bool = False) -> S3Error:
     """Return the refusal that an answer of the store stands for.
 
@@ -73,7 +81,7 @@ def error_in(body: bytes, status: int, *, bucket_asked: bool = False) -> S3Error
         hint = (
             "the store's port speaks TLS and store_address is http: let it begin with https://, and set store_ca_file"
         )
-        return S3Error("InternalError", "The store does not accept the proxy.", hint=hint)
+        return UnacceptedError(hint)
     code, message = _CODE.search(body), _MESSAGE.search(body)
     fallback = _BY_STATUS.get(status, "InternalError")
     if bucket_asked and status == HTTPStatus.NOT_FOUND:
@@ -81,7 +89,7 @@ def error_in(body: bytes, status: int, *, bucket_asked: bool = False) -> S3Error
     name = code[1].decode() if code else fallback
     if name in _OURS:
         hint = f"the store answers {name}: check store_credentials, store_region and the clock"
-        return S3Error("InternalError", "The store does not accept the proxy.", hint=hint)
+        return UnacceptedError(hint)
     text = unescape(message[1].decode("utf-8", "replace")) if message else _WORDS.get(name, "The store refuses it.")
     hint = f"the store answers {status}" if message is None and not code else ""
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:

@@ -67,7 +67,7 @@ class World:
         made = KeyGuard(
             self, Evidence(self, self.Samples(self)), clock=lambda: self.now, on_revoked=self.revoked.append
         )
-        made.use({policy.name: policy}, dict.fromkeys(policy.names, self.kek))
+        made.use([policy], dict.fromkeys(policy.names, self.kek))
         return made
 
     async def seal(self, policy: str = "main", *, keep: bool) -> None:

@@ -5,7 +5,6 @@ import http.client
 import os
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 from urllib3.filepost import encode_multipart_formdata
@@ -13,7 +12,7 @@ from urllib3.filepost import encode_multipart_formdata
 from cli.dev.s3proxy import ProxyProcess
 from cli.dev.seaweed import SeaweedServer
 from tests.s3proxy.conftest import client_of
-from tests.support.store_relay import Exchange, Fault, Harm, StoreRelay
+from tests.support.store_relay import Exchange, StoreRelay
 
 BUCKET = "wire-open"
 POLICY = f"""\
@@ -78,39 +77,3 @@ def without_length(exchange: Exchange, head: bytes) -> bytes:
     if exchange.method != "GET":
         return head
     return b"\r\n".join(line for line in head.split(b"\r\n") if not line.lower().startswith(b"content-length:"))
-
-
-@pytest.mark.parametrize("body", [b"", b"hello", BIG], ids=["empty", "small", "big"])
-def test_an_answer_of_unknown_length_reads_as_it_is(s3: Any, relay: StoreRelay, body: bytes) -> None:
-    s3.put_object(Bucket=BUCKET, Key="there", Body=body)
-    relay.rewrite = without_length
-    relay.plan = lambda exchange: Fault(Harm.END_ANSWER, ALL) if exchange.method == "GET" else None
-    answer = s3.get_object(Bucket=BUCKET, Key="there")
-    assert answer["Body"].read() == body
-    assert answer["ResponseMetadata"]["HTTPHeaders"].get("content-length") == (None if body is BIG else str(len(body)))
-
-
-def test_an_answer_of_unknown_length_reaches_the_client_while_the_store_still_sends(s3: Any, relay: StoreRelay) -> None:
-    s3.put_object(Bucket=BUCKET, Key="there", Body=BIG)
-    relay.rewrite = without_length
-    relay.plan = lambda exchange: Fault(Harm.STALL_ANSWER, 1 << 20) if exchange.method == "GET" else None
-    body = s3.get_object(Bucket=BUCKET, Key="there")["Body"]
-    assert body.read(100_000) == BIG[:100_000]
-    relay.release()
-    body.close()
-
-
-def test_an_answer_of_unknown_length_to_http_1_0_ends_with_the_connection(
-    s3: Any, relay: StoreRelay, proxy: ProxyProcess
-) -> None:
-    s3.put_object(Bucket=BUCKET, Key="there", Body=BIG)
-    relay.rewrite = without_length
-    relay.plan = lambda exchange: Fault(Harm.END_ANSWER, ALL) if exchange.method == "GET" else None
-    url = urlsplit(s3.generate_presigned_url("get_object", Params={"Bucket": BUCKET, "Key": "there"}))
-    connection = http.client.HTTPConnection(proxy.address, timeout=30)
-    connection._http_vsn, connection._http_vsn_str = 10, "HTTP/1.0"  # type: ignore[attr-defined]
-    with contextlib.closing(connection):
-        connection.request("GET", f"{url.path}?{url.query}", headers={"Host": proxy.address})
-        answer = connection.getresponse()
-        assert answer.getheader("Transfer-Encoding") is None
-        assert answer.read() == BIG
