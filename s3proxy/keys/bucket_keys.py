@@ -65,6 +65,9 @@ class Guard(Protocol):
     async def require(self, name: str) -> None:
         """Return if something may be sealed under a policy."""
 
+    async def confirm(self, name: str) -> None:
+        """Return if the key that has just wrapped is the one of the keyring."""
+
     def doubt(self, name: str) -> None:
         """Have a policy tried anew before anything is sealed under it."""
 
@@ -361,6 +364,7 @@ class BucketKeys:
         except KeyNotAvailableError:
             self._guard.doubt(policy)
             raise
+        await self._guard.confirm(policy)
         try:
             await self._keyring.keep(policy, key_id, fresh)  # before anything is sealed under it
         except S3Error as error:

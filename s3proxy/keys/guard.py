@@ -152,6 +152,25 @@ class KeyGuard:
         if error is not None:
             raise error
 
+    async def confirm(self, name: str) -> None:
+        """Return if the key of a policy is the one of its keyring, now that it has wrapped a bucket key.
+
+        Between ``require`` and the wrapping it may have been deleted and made anew. What opens only under that key is
+        lost when the right one is restored.
+
+        Raises:
+            KeyNotAvailableError: it is another one.
+            StrongroomError: that cannot be found out now.
+        """
+        policy, kek = self._policies.get(name), self._keks.get(name)
+        if policy is None or kek is None:
+            raise _taken_out(name)
+        try:
+            await self._evidence.look(policy, kek)
+        except StrongroomError:
+            self.doubt(name)
+            raise
+
     def doubt(self, name: str) -> None:
         """Find out about a policy anew before anything is sealed under it: the KMS has refused its key."""
         if state := self.states.get(name):
@@ -180,8 +199,7 @@ class KeyGuard:
                 return state
             policy, kek = self._policies.get(name), self._keks.get(name)
             if policy is None or kek is None:
-                msg = f"policy {name} was taken out of the policy file just now"
-                raise UnavailableError(msg, hint="the client may come again")
+                raise _taken_out(name)
             fresh = await self._try(policy, kek)
             if self._keks.get(name) is kek:  # else it was replaced meanwhile
                 self._note(name, state, fresh)
@@ -230,3 +248,9 @@ class KeyGuard:
             log_event(_log, logging.WARNING, "policy_key_noted", {"policy": name, "reason": fresh.note})
         else:
             log_event(_log, logging.INFO, "policy_key_works", {"policy": name})
+
+
+def _taken_out(name: str) -> UnavailableError:
+    return UnavailableError(
+        f"policy {name} was taken out of the policy file just now", hint="the client may come again"
+    )

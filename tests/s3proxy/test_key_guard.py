@@ -14,7 +14,7 @@ from s3proxy.keys.guard import CHECK_EVERY_S, RETRY_S, KeyGuard
 from s3proxy.keys.kek import FileKek, Kek
 from s3proxy.keys.keyring import WITNESS_ID
 from s3proxy.keys.not_available import Cause, KeyNotAvailableError
-from s3proxy.keys.policies import Mode, Policy
+from s3proxy.keys.policies import Mode, Policy, sealing_policies
 from strongroom.errors import StrongroomError, UnavailableError
 from strongroom.sealed.header import Header, Kind, parse_header
 from strongroom.sealed.keyring import KeyRecord, record_name
@@ -127,6 +127,34 @@ def test_a_new_policy_gets_a_witness_and_may_seal(world: World) -> None:
         await world.guard().require("main")
         assert list(world.records) == [record_name("main", WITNESS_ID)]
         await world.guard().require("main")  # and the next process finds that it opens
+
+    run(work)
+
+
+def test_a_key_that_was_made_anew_since_the_last_look_is_found_out_once_it_has_wrapped(world: World) -> None:
+    async def work() -> None:
+        guard = world.guard()
+        await guard.require("main")
+        await guard.confirm("main")
+        wrong, right = world.new_kek(), world.kek
+        right._kek = wrong._kek  # the same name at the KMS, another key behind it
+        await guard.require("main")  # within the time that a look serves for
+        with pytest.raises(KeyNotAvailableError) as caught:
+            await guard.confirm("main")
+        assert caught.value.cause is Cause.OTHER_KEY
+        await refused(guard, Cause.OTHER_KEY)
+
+    run(work)
+
+
+def test_entries_of_one_policy_are_one_where_its_key_is_looked_after(world: World) -> None:
+    async def work() -> None:
+        guard = world.guard()
+        entries = [MAIN, replace(MAIN, buckets=("other",)), replace(MAIN, buckets=("open",), mode=Mode.PASSTHROUGH)]
+        guard.use(entries, {"main": world.kek})
+        await guard.require("main")
+        assert guard.names == ["main"]
+        assert sealing_policies(entries)["main"].buckets == (*MAIN.buckets, "other")
 
     run(work)
 

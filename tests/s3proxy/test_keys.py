@@ -64,10 +64,15 @@ class Guard:
 
     def __init__(self) -> None:
         self.refusal: KeyNotAvailableError | None = None
+        self.second_thought: KeyNotAvailableError | None = None
 
     async def require(self, _: str) -> None:
         if self.refusal is not None:
             raise self.refusal
+
+    async def confirm(self, _: str) -> None:
+        if self.second_thought is not None:
+            raise self.second_thought
 
     def doubt(self, _: str) -> None:
         pass
@@ -489,5 +494,17 @@ def test_a_kek_that_is_replaced_while_it_wraps_serves_that_one_request(world: Wo
         world.keys.use({})
         with pytest.raises(UnavailableError, match="taken out"):
             await world.keys.to_seal("main")
+
+    run(work)
+
+
+def test_a_bucket_key_that_another_key_may_have_wrapped_is_neither_kept_nor_used(world: World) -> None:
+    async def work() -> None:
+        world.guard.second_thought = KeyNotAvailableError(Cause.OTHER_KEY, "another key", hint="restore it")
+        with pytest.raises(KeyNotAvailableError):
+            await world.keys.to_seal("main")
+        assert not world.records.kept
+        world.guard.second_thought = None
+        await world.keys.to_seal("main")
 
     run(work)
