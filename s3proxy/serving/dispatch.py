@@ -51,7 +51,7 @@ _log = logging.getLogger(__name__)
 
 Handler = Callable[[Incoming], Awaitable[None]]
 _DISCARD_S: Final = 5.0
-_DISCARD_BYTES: Final = 16 << 20  # two parts of most SDKs; for longer bodies they wait for 100 Continue
+_DISCARD_BYTES: Final = 16 << 20  # of strangers: two parts of most SDKs; for longer bodies they wait for 100 Continue
 _READS: Final = frozenset({"GET", "HEAD"})
 _FORMS: Final = frozenset({Operation.POST_OBJECT})
 # Asked by whoever comes: an answer that other buckets do not get would tell strangers which one is the proxy's own. The
@@ -103,8 +103,9 @@ class Dispatcher:
             return web.Response()  # of which nothing can go out any more; an error would be reported as ours
         self.requests.answered(response)  # again: its head may have gone out before the end began
         if not request.content.is_eof():
-            self._connections.refuse(request)
-            await _discard(request)  # not counted as at work: whoever sends it may not even be known
+            # Not counted as at work: whoever sends it may not even be known.
+            is_unknown = self._connections.refuse(request)
+            await _discard(request, at_most=_DISCARD_BYTES if is_unknown else None)
         return response
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -308,12 +309,12 @@ def _end_connection(response: web.StreamResponse) -> None:
     response.force_close()
 
 
-async def _discard(request: web.BaseRequest) -> None:
+async def _discard(request: web.BaseRequest, *, at_most: int | None) -> None:
     """Read on for a while: a client that is still sending when its connection is reset never reads the answer."""
     read = 0
     try:
         async with asyncio.timeout(_DISCARD_S):
-            while read < _DISCARD_BYTES and (data := await request.content.readany()):
+            while (at_most is None or read < at_most) and (data := await request.content.readany()):
                 read += len(data)
     except (OSError, TimeoutError, web.RequestPayloadError):
         return

@@ -166,11 +166,17 @@ class Connections:
         self._known += 1
         return True
 
-    def refuse(self, request: web.BaseRequest) -> None:
-        """Note that an unknown client is told a refusal, or sends what nobody wants; its connection makes room."""
+    def refuse(self, request: web.BaseRequest) -> bool:
+        """Note that an unknown client is told a refusal, or sends what nobody wants; its connection makes room.
+
+        Returns:
+            Whether the client is unknown.
+        """
         connection = self._served.get(request.protocol)
-        if connection is not None and not connection.is_known:
-            self._stand(connection, self._refused)
+        if connection is None or connection.is_known:
+            return False
+        self._stand(connection, self._refused)
+        return True
 
     @contextlib.contextmanager
     def waiting(self, request: web.BaseRequest) -> Iterator[None]:
