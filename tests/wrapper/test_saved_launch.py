@@ -61,7 +61,7 @@ def test_what_is_written_is_read_back_from_a_file_of_mode_0600(tmp_path: Path) -
 @given(
     st.dictionaries(
         st.sampled_from(["A", "B_1"]),
-        st.text().map(lambda text: text.replace("\0", "") + "${bao:"),
+        st.text().map(lambda text: "${bao:" + text.replace("\0", "")),  # first: behind literal: it is no reference
     )
 )
 def test_any_value_of_a_variable_survives(environment: dict[str, str]) -> None:
