@@ -6,7 +6,7 @@ Reads file headers; decides nothing about secrets.
 import os
 import sys
 from struct import error as StructError  # noqa: N812 - it is an exception
-from struct import unpack_from
+from struct import iter_unpack, unpack_from
 
 from wrapper.exit_status import CannotExecError, NotOnPathError
 
@@ -23,6 +23,7 @@ _MAX_INTERPRETERS = 5  # the kernel's own limit (fs/exec.c, exec_binprm)
 _HEAD_BYTES = 256  # BINPRM_BUF_SIZE: what the kernel itself looks at, of a script's first line as of an ELF header
 _PT_DYNAMIC, _PT_INTERP = 2, 3  # elf(5)
 _PATH_MAX = 4096  # of the name of a loader (fs/binfmt_elf.c, load_elf_binary)
+_ENTRY = "<I4xQ16xQ16x"  # of an Elf64_Phdr: p_type, p_offset, p_filesz
 _ENTRY_BYTES = 56  # Elf64_Phdr; the kernel takes no other size (fs/binfmt_elf.c, load_elf_phdrs)
 _MAX_TABLE_BYTES = 65_536  # likewise
 _ELF_MACHINES = {"x86_64": 62, "aarch64": 183}  # EM_X86_64, EM_AARCH64
@@ -196,9 +197,6 @@ def _segments(read: "Callable[[int, int], bytes]") -> list[tuple[int, int, int]]
         table = read(offset, size)
         if len(table) != size:
             return []
-        return [
-            (unpack_from("<I", table, at)[0], *unpack_from("<Q16xQ", table, at + 8))
-            for at in range(0, size, _ENTRY_BYTES)
-        ]
+        return list(iter_unpack(_ENTRY, table))
     except (StructError, OverflowError, OSError):  # cut off, or a table where no file has bytes
         return []
