@@ -57,17 +57,16 @@ def find_program(command: list[str], environ: "Mapping[str, str]") -> Program:
         CannotExecError: there is one, and it cannot be executed.
     """
     path = find_file(command[0], environ.get("PATH", DEFAULT_PATH))
-    head, _ = _look_into(path)
+    head, linkage = _look_into(path)
     if not head.startswith((b"\x7fELF", b"#!")):
         # ENOEXEC: POSIX has the shell interpret such a file (Shell Command Language, 2.9.1.1).
-        return _with_linkage("/bin/sh", ["/bin/sh", path, *command[1:]])
-    return _with_linkage(path, command)
+        return _with_linkage("/bin/sh", ["/bin/sh", path, *command[1:]], *_look_into("/bin/sh"))
+    return _with_linkage(path, command, head, linkage)
 
 
-def _with_linkage(path: str, argv: list[str]) -> Program:
+def _with_linkage(path: str, argv: list[str], head: bytes, linkage: str) -> Program:
     binary = path
     for _ in range(_MAX_INTERPRETERS + 1):  # and the program itself
-        head, linkage = _look_into(binary)
         if linkage:
             return Program(path, argv, linkage, binary)
         interpreter = interpreter_of(head)
@@ -81,6 +80,7 @@ def _with_linkage(path: str, argv: list[str]) -> Program:
                 hint = "its lines end in carriage returns; `sed -i 's/\\r$//' FILE` removes them"
             raise CannotExecError(msg, hint=hint)
         binary = interpreter
+        head, linkage = _look_into(binary)
     msg = f"{path}: is neither a program nor a script with a program as its interpreter"
     raise CannotExecError(
         msg, hint="a script needs a first line such as #!/bin/sh, and an interpreter that is a program"
@@ -126,7 +126,7 @@ def _look_into(path: str) -> tuple[bytes, str]:
                 return os.pread(file.fileno(), size, offset)
 
             head = read(0, _HEAD_BYTES)
-            return head, _linkage_with_loader(read) if head.startswith(b"\x7fELF") else ""
+            return head, _linkage_with_loader(head, read) if head.startswith(b"\x7fELF") else ""
     except PermissionError:
         # Executable but not readable: legal, and rare. Nothing can be said about it, so nothing is assumed.
         msg = f"{path}: cannot be read, so there is no telling how to deliver secrets to it"
@@ -148,17 +148,19 @@ def interpreter_of(head: bytes) -> str | None:
     return os.fsdecode(name) if name else None
 
 
-def _linkage_with_loader(read: "Callable[[int, int], bytes]") -> str:
+def _linkage_with_loader(head: bytes, read: "Callable[[int, int], bytes]") -> str:
     """Return the linkage on this machine, with a look at the loader."""
-    linkage = linkage_of(read, os.uname().machine)
+    segments = _native_segments(head, read, os.uname().machine)
+    linkage = _linkage_by(segments)
     if linkage != DYNAMIC:
         return linkage
-    place, size = next((place, size) for kind, place, size in _segments(read) if kind == _PT_INTERP)
+    place, size = next((place, size) for kind, place, size in segments if kind == _PT_INTERP)
     loader = read(place, min(size, _PATH_MAX)).split(b"\0", 1)[0]
     if not os.path.isfile(loader):
         return DYNAMIC  # what is said where the program fails to start is said better
     with open(loader, "rb", buffering=0) as file:
-        kinds = [kind for kind, _, _ in _segments(lambda at, size: os.pread(file.fileno(), size, at))]
+        number = file.fileno()
+        kinds = [kind for kind, _, _ in _segments(os.pread(number, 64, 0), lambda at, size: os.pread(number, size, at))]
     return STATIC if kinds and _PT_DYNAMIC not in kinds else DYNAMIC
 
 
@@ -172,23 +174,29 @@ def linkage_of(read: "Callable[[int, int], bytes]", machine: str) -> str:
         read: returns bytes of the file from an offset; fewer where it ends.
         machine: the machine.
     """
-    head = read(0, 64)
+    return _linkage_by(_native_segments(read(0, 64), read, machine))
+
+
+def _linkage_by(segments: list[tuple[int, int, int]]) -> str:
+    if not segments:
+        return FOREIGN
+    return DYNAMIC if any(kind == _PT_INTERP for kind, _, _ in segments) else STATIC
+
+
+def _native_segments(head: bytes, read: "Callable[[int, int], bytes]", machine: str) -> list[tuple[int, int, int]]:
+    """Return the segments of an ELF file; none where the kernel of a machine would not execute it."""
     try:
         if head[4:6] != b"\x02\x01" or sys.byteorder != "little":  # 64 bits, little endian
-            return FOREIGN
+            return []
         (elf_machine,) = unpack_from("<H", head, 18)
     except (StructError, IndexError):
-        return FOREIGN
-    kinds = [kind for kind, _, _ in _segments(read)]
-    if elf_machine != _ELF_MACHINES.get(machine) or not kinds:
-        return FOREIGN
-    return DYNAMIC if _PT_INTERP in kinds else STATIC
+        return []
+    return _segments(head, read) if elf_machine == _ELF_MACHINES.get(machine) else []
 
 
-def _segments(read: "Callable[[int, int], bytes]") -> list[tuple[int, int, int]]:
+def _segments(head: bytes, read: "Callable[[int, int], bytes]") -> list[tuple[int, int, int]]:
     """Return kind, place and size of the segments of an ELF file; none where the kernel takes no such table."""
     try:
-        head = read(0, 64)
         (offset,) = unpack_from("<Q", head, 32)
         entry_bytes, entries = unpack_from("<HH", head, 54)
         size = entry_bytes * entries

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from strongroom.errors import StrongroomError
+from tests.support.launches import ROOT
 from tests.support.loaders import build_without_libraries
 from wrapper.exit_status import CANNOT_EXEC, NOT_ON_PATH, CannotExecError, NotOnPathError, status_of
 from wrapper.program import DYNAMIC, FOREIGN, STATIC, find_program, interpreter_of
@@ -250,6 +251,28 @@ def test_a_static_interpreter_makes_its_scripts_static(tmp_path: Path, build: Ca
     found = find_program([str(script)], {})
 
     assert (found.path, found.binary, found.linkage) == (str(script), str(static), STATIC)
+
+
+OPENED = """
+import sys
+from wrapper.program import find_program
+
+sys.addaudithook(lambda event, args: print(args[0]) if event == "open" else None)
+find_program(sys.argv[1:], {})
+"""
+
+
+@pytest.mark.parametrize("first_line", [b"#!", b""], ids=["script", "script without a first line"])
+def test_each_file_is_read_once_however_many_questions_it_answers(tmp_path: Path, first_line: bytes) -> None:
+    dash = os.path.realpath("/bin/sh")
+    script = write(tmp_path / "script", first_line + dash.encode() + b"\n" if first_line else b"echo\n")
+
+    command = [sys.executable, "-c", OPENED, str(script)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=30)
+
+    opened = [os.path.realpath(line.removeprefix("b'").removesuffix("'")) for line in done.stdout.splitlines()]
+    assert opened[:2] == [str(script), dash]
+    assert len(opened) == len(set(opened)) == 3  # and the loader of the shell
 
 
 def test_a_script_without_a_first_line_is_given_to_the_shell_as_execvp_does(tmp_path: Path) -> None:
