@@ -1,4 +1,4 @@
-"""From when until when a certificate is valid (RFC 5280, 4.1.2.5), for code that cannot afford a library to ask. Pure.
+"""From when until when a certificate is valid (RFC 5280, 4.1.2.5), for code that cannot afford a library to ask.
 
 The wrapper asks at every launch about its own certificate, which OpenSSL has read before. What cannot be understood is
 no error here: there is nothing to say about it then.
@@ -10,6 +10,7 @@ _BEGIN, _END = b"-----BEGIN CERTIFICATE-----", b"-----END CERTIFICATE-----"
 _SEQUENCE, _VERSION, _UTC_TIME, _GENERALIZED_TIME = 0x30, 0xA0, 0x17, 0x18
 _DAY_S = 86_400
 _WEEK_S = 7 * _DAY_S
+_MAX_BYTES = 1 << 20  # of a file; a certificate with its chain has some thousand
 _LENGTHS = {_UTC_TIME: 13, _GENERALIZED_TIME: 15}  # of YYMMDDHHMMSSZ and YYYYMMDDHHMMSSZ, the only forms allowed
 _PIVOT = 50  # of the years of UTCTime
 
@@ -30,6 +31,15 @@ class Validity:
         Whoever renews certificates of an hour does so long before that.
         """
         return self.not_after - now < min(_WEEK_S, (self.not_after - self.not_before) / 10)
+
+
+def read_validity(path: str) -> Validity | None:
+    """Return the validity of the first certificate of a file, None if it cannot be told."""
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123 - pathlib is slow to import
+            return validity_of(file.read(_MAX_BYTES))
+    except OSError:
+        return None
 
 
 def validity_of(pem: bytes) -> Validity | None:

@@ -3,7 +3,7 @@
 import gc
 import os
 import sys
-from time import monotonic
+from time import monotonic, time
 
 from strongroom.errors import ConfigError, StrongroomError
 from strongroom.isolation import starting_words, unhidden, with_given_locale
@@ -228,11 +228,13 @@ def _warn_of_end(settings: "WrapperSettings") -> None:
     """Say that our certificate ends soon, while launches still succeed."""
     if settings.quiet:
         return
-    from wrapper.own_certificate import warning_of_end
+    from strongroom.validity import read_validity
 
-    warning = warning_of_end(settings.cert)
-    if warning:
-        say(f"warning: {warning}")
+    validity = read_validity(settings.cert)
+    if validity and validity.ends_soon(time()):
+        from wrapper.own_certificate import warning_of_end
+
+        say(f"warning: {warning_of_end(settings.cert, validity)}")
 
 
 def _look_again(program: "Program", rung: str, environ: "Mapping[str, str]", settings: "WrapperSettings") -> None:
