@@ -6,9 +6,11 @@ was written. An answer that has begun and cannot be finished is broken off, neve
 
 import asyncio
 import contextlib
+import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from socket import SO_LINGER, SOL_SOCKET
 from typing import Final
 
 from aiohttp import web
@@ -233,8 +235,12 @@ class Incoming:
         response = web.StreamResponse(status=status)
         self._begin(response, headers, length)
         taking = Taking(self.request, self.patience)
+        # Of HTTP/1.0 the end of the connection is the end: whoever ends it before, ends it by a reset.
+        only_the_end_tells = length is None and self.request.version < HttpVersion11
         try:
             with taking:
+                if only_the_end_tells:
+                    self._close_by_reset(on=True)
                 await response.prepare(self.request)
                 await self._write(first)
                 del first
@@ -245,6 +251,8 @@ class Incoming:
                     msg = "the answer has another length than was announced"
                     raise AssertionError(msg)  # noqa: TRY301 - caught below, like anything else
                 await response.write_eof()
+                if only_the_end_tells:
+                    self._close_by_reset(on=False)
         except BaseException as error:
             self._note_cut(taking)
             self.abort()
@@ -277,12 +285,17 @@ class Incoming:
         if self.request.transport is not None:
             self.request.transport.abort()
 
+    def _close_by_reset(self, *, on: bool) -> None:
+        if self.request.transport is not None:
+            connection = self.request.transport.get_extra_info("socket")
+            connection.setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", on, 0))
+
     def _begin(self, response: web.StreamResponse, headers: Mapping[str, str], length: int | None) -> None:
         for name, value in headers.items():
             response.headers[name] = value
         response.headers["x-amz-request-id"] = self.request_id
         response.headers.setdefault("Server", "strongroom")
-        if length is None:  # of HTTP/1.0 the end of the connection is the end, and it is reset where it is not
+        if length is None:
             response.force_close()
             if self.request.version >= HttpVersion11:
                 response.enable_chunked_encoding()

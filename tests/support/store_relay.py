@@ -85,7 +85,8 @@ class StoreRelay:
     Attributes:
         exchanges: all that came, in order.
         plan: asked for each request what is to happen to it; may be replaced at any time.
-        rewrite: given the head of each answer of the store and returns what the proxy gets.
+        rewrite: given the head of each answer of the store and returns what the proxy gets. Where that speaks of
+            chunks, the body comes in chunks.
     """
 
     def __init__(self, store_address: str) -> None:
@@ -208,7 +209,8 @@ class StoreRelay:
         """Give the answer of the store: its head, and its body as it is framed."""
         head = await store.readuntil(b"\r\n\r\n")
         exchange.status = int(head.split(b" ", 2)[1])
-        yield self.rewrite(exchange, head)
+        told = self.rewrite(exchange, head)
+        yield told
         if exchange.method == "HEAD" or exchange.status in _NO_BODY:
             return
         length = _headers_of(head).get("content-length")
@@ -216,13 +218,15 @@ class StoreRelay:
             async for chunk in _chunks(store):
                 yield chunk
             return
-        left = int(length)
+        left, in_chunks = int(length), "transfer-encoding" in _headers_of(told)
         while left:
             data = await store.read(min(left, _PIECE))
             if not data:
                 raise EOFError
             left -= len(data)
-            yield data
+            yield b"%x\r\n%b\r\n" % (len(data), data) if in_chunks else data
+        if in_chunks:
+            yield b"0\r\n\r\n"
 
 
 async def _chunks(store: asyncio.StreamReader) -> AsyncGenerator[bytes, None]:
