@@ -44,10 +44,11 @@ async def unwrap_key(keyring: Records, kek: Kek, name: KeyName, wrapped: bytes) 
             refusal = error
     # Of an older KEK, perhaps: then it was rewrapped since, and the record has it as it is opened now.
     record = await keyring.find(policy, key_id)
-    if record is None and not isinstance(refusal, RefusedError):
+    if record is None:
+        if isinstance(refusal, RefusedError):
+            raise refusal
         raise _no_record(keyring.where(record_name(policy, key_id)), refusal)
-    if record is None or record.wrapped.encode() == wrapped:
-        assert refusal is not None  # noqa: S101 - without a wrapped key in the header there is a record, or no_record
+    if refusal is not None and record.wrapped.encode() == wrapped:
         raise refusal
     return await kek.unwrap(record.wrapped, policy=policy, key_id=key_id), b""
 

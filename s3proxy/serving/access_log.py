@@ -89,7 +89,7 @@ class AccessLog:
         Raises:
             S3Error: ServiceUnavailable, as it cannot be; the request must fail.
         """
-        assert self._log is not None  # noqa: S101 - or else nothing is durable
+        assert self._log is not None  # noqa: S101 - or else require_recordable lets nothing be durable
         record.on_record = True
         try:
             await self._log.write(audit_line(record, now=time.time()))

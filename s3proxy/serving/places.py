@@ -54,12 +54,10 @@ class Places:
             raise self._full(reason="requests", hint="raise max_requests, or let fewer clients at it")
         self._known_count += 1
         self._known[principal] += 1
-        place = Place(self, principal)
         budget = self._memory
         if wanted_bytes <= _SHORT_BYTES and not budget.has_room(wanted_bytes):
             budget = self._short_memory
-        await self._hold(place, budget, wanted_bytes)
-        return place
+        return await self._filled(Place(self, principal, budget), wanted_bytes)
 
     async def take_unknown(self, wanted_bytes: int) -> "Place":
         """Take a place and memory for a sender that is not known.
@@ -72,9 +70,7 @@ class Places:
                 reason="unknown_requests", hint="too many requests without a signature, or forms whose fields come"
             )
         self._unknown_count += 1
-        place = Place(self, None)
-        await self._hold(place, self._unknown_memory, wanted_bytes)
-        return place
+        return await self._filled(Place(self, None, self._unknown_memory), wanted_bytes)
 
     async def hold_anew(self, place: "Place", wanted_bytes: int) -> None:
         """Change the memory of an unknown sender's place, which goes on to be one.
@@ -98,7 +94,6 @@ class Places:
             S3Error: SlowDown, as there is none; the place keeps what it has.
         """
         budget = place.budget
-        assert budget is not None  # noqa: S101 - it was taken with some
         try:
             if budget is self._short_memory and wanted_bytes > _SHORT_GROWN_BYTES:
                 place.held_bytes, before = await self._memory.acquire(wanted_bytes), place.held_bytes
@@ -120,14 +115,15 @@ class Places:
         if not self._known[principal]:
             del self._known[principal]
 
-    async def _hold(self, place: "Place", budget: MemoryBudget, wanted_bytes: int) -> None:
+    async def _filled(self, place: "Place", wanted_bytes: int) -> "Place":
         try:
-            place.budget, place.held_bytes = budget, await budget.acquire(wanted_bytes)
+            place.held_bytes = await place.budget.acquire(wanted_bytes)
         except BaseException as error:
             self.leave(place.principal)
             if isinstance(error, S3Error):
                 self._count("memory")
             raise
+        return place
 
     def _full(self, *, reason: str, hint: str) -> S3Error:
         self._count(reason)
@@ -145,17 +141,16 @@ class Place:
 
     __slots__ = ("_places", "budget", "held_bytes", "principal")
 
-    def __init__(self, places: Places, principal: str | None) -> None:
+    def __init__(self, places: Places, principal: str | None, budget: MemoryBudget) -> None:
         """Begin without memory."""
         self._places = places
         self.principal = principal
-        self.budget: MemoryBudget | None = None
+        self.budget = budget
         self.held_bytes = 0
 
     def give_back(self) -> None:
         """Give all of it back."""
-        if self.budget is not None:
-            self.budget.release(self.held_bytes)
+        self.budget.release(self.held_bytes)
         self._places.leave(self.principal)
 
     async def cover(self, wanted_bytes: int) -> None:
