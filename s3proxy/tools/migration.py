@@ -27,7 +27,7 @@ from s3proxy.store.errors import store_error
 from s3proxy.store.listing import StoredName, list_objects
 from s3proxy.store.odd_answer import OddAnswerError
 from strongroom.errors import ConfigError, PeerError, StrongroomError, UnavailableError
-from strongroom.sealed.digests import Digests
+from strongroom.sealed.digests import Checksum, Digests
 
 _AT_ONCE: Final = 4
 _MAX_TAGS_BYTES: Final = 1 << 16
@@ -35,6 +35,7 @@ _KEPT: Final = (
     "cache-control", "content-disposition", "content-encoding", "content-language", "content-type", "expires",
     "x-amz-storage-class", "x-amz-website-redirect-location",
 )  # fmt: skip
+THROUGH_PROXY: Final = "`aws s3 cp s3://BUCKET/KEY s3://BUCKET/KEY` through the proxy does that"
 
 
 @dataclass
@@ -129,14 +130,12 @@ class Migration:
                 self.report.sealed += 1
                 return
             size = stored_bytes_of(response.headers)
-            if size > MAX_WHOLE_BYTES:
-                msg = f"{size} bytes are more than one request can store; copy it through the proxy in parts"
-                raise PeerError(msg, hint="`aws s3 cp s3://BUCKET/KEY s3://BUCKET/KEY` through the proxy does that")
+            require_one_request(size)
             if not self._dry_run:
                 told = answer_headers(response.headers)
                 headers = kept_of(told)
                 headers |= await self._tags(name) | {"if-match": response.headers.get("ETag", "")}
-                body = _Body(response.content.iter_any(), size, want_md5=policy.etag is EtagMode.MD5)
+                body = Body(response.content.iter_any(), size, want_md5=policy.etag is EtagMode.MD5)
                 await self._writer.write(name, policy, headers, Plain(size, body.pieces(), body.finish))
         self.report.done += 1
 
@@ -157,15 +156,36 @@ def kept_of(told: Mapping[str, str]) -> dict[str, str]:
     return {key: value for key, value in told.items() if key in _KEPT or key.startswith(META)}
 
 
-class _Body:
-    """The plaintext as the store sends it: its length is checked, and its MD5 taken if ETags are that."""
+def require_one_request(size: int) -> None:
+    """Return if a plaintext of this many bytes can be put in its place by one request.
 
-    def __init__(self, source: AsyncIterator[bytes], size: int, *, want_md5: bool) -> None:
+    Raises:
+        PeerError: it is larger.
+    """
+    if size > MAX_WHOLE_BYTES:
+        msg = f"{size} bytes are more than one request can store; copy it through the proxy in parts"
+        raise PeerError(msg, hint=THROUGH_PROXY)
+
+
+class Body:
+    """A plaintext as it is read: its length is checked, and its MD5 taken if ETags are that."""
+
+    def __init__(
+        self,
+        source: AsyncIterator[bytes | memoryview],
+        size: int,
+        *,
+        want_md5: bool,
+        checksum: Checksum | None = None,
+    ) -> None:
+        """Take it, and the checksum that it had."""
         self._source = source
         self._left = size
+        self._checksum = checksum
         self._md5 = hashlib.md5(usedforsecurity=False) if want_md5 else None
 
     async def pieces(self) -> AsyncIterator[memoryview]:
+        """Give it."""
         async for data in self._source:
             self._left -= len(data)
             if self._md5 is not None:
@@ -173,7 +193,12 @@ class _Body:
             yield memoryview(data)
 
     def finish(self) -> Digests:
+        """Return its digests, once it has been given.
+
+        Raises:
+            OddAnswerError: it has another length than was announced.
+        """
         if self._left:
             msg = "the store sent another length than it announced"
             raise OddAnswerError(msg)
-        return Digests(self._md5.digest() if self._md5 else None, None)
+        return Digests(self._md5.digest() if self._md5 else None, self._checksum)

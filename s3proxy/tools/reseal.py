@@ -5,21 +5,18 @@ that was read (If-Match), so nothing that a client writes meanwhile is lost, and
 What is under its policy already is left, so a run that was broken off is simply begun again.
 """
 
-import hashlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 
 from s3proxy.backing import Backing
 from s3proxy.keys.not_available import KeyNotAvailableError
 from s3proxy.keys.policies import EtagMode, Mode, Policy
-from s3proxy.multipart.read import MultipartReader
-from s3proxy.objects.copy_source import Source, SourceReader
+from s3proxy.objects.copy_source import Source
 from s3proxy.objects.headers import answer_headers
 from s3proxy.objects.open import Found, Name, Plaintext
 from s3proxy.objects.outgoing import Plain
-from s3proxy.objects.write import MAX_WHOLE_BYTES
-from s3proxy.tools.migration import Migration, MigrationReport, kept_of
+from s3proxy.tools.migration import THROUGH_PROXY, Body, Migration, MigrationReport, kept_of, require_one_request
+from s3proxy.tools.whole import WholeReader
 from strongroom.errors import ConfigError, PeerError
-from strongroom.sealed.digests import Digests
 
 
 class Resealing(Migration):
@@ -51,14 +48,7 @@ class Resealing(Migration):
         """
         super().__init__(backing, bucket, buffered_bytes=buffered_bytes, dry_run=dry_run, progress=progress)
         self._everything = everything
-        self._multipart = MultipartReader(backing.store, backing.finder)
-        self._reader = SourceReader(
-            backing.store,
-            backing.policies,
-            backing.finder,
-            self._multipart,
-            hidden_bucket=backing.system_bucket.name,
-        )
+        self._reader = WholeReader(backing)
         self.keyless: list[KeyNotAvailableError] = []
 
     async def _seal(self, name: Name) -> None:
@@ -100,24 +90,14 @@ class Resealing(Migration):
         """
         if found.attributes.metadata is not None:
             msg = "its user metadata is sealed; copy it onto itself through the proxy"
-            raise PeerError(msg, hint="`aws s3 cp s3://BUCKET/KEY s3://BUCKET/KEY` through the proxy does that")
-        size = found.segment.header.plaintext_bytes
-        if found.is_multipart:
-            size = (await self._multipart.manifest(name, found))[1].plaintext_bytes
-        if size > MAX_WHOLE_BYTES:
-            msg = f"{size} bytes are more than one request can store; copy it through the proxy in parts"
-            raise PeerError(msg, hint="`aws s3 cp s3://BUCKET/KEY s3://BUCKET/KEY` through the proxy does that")
-        return Source(name, found, size, "")
+            raise PeerError(msg, hint=THROUGH_PROXY)
+        source = await self._reader.source(name, found)
+        require_one_request(source.plaintext_bytes)
+        return source
 
     async def _plain(self, source: Source, found: Found, policy: Policy) -> Plain:
         """Return the plaintext, with the checksum that it had and the MD5 if ETags are that."""
         checksum = None if found.is_multipart else (await self._backing.finder.digests(source.name, found)).checksum
-        md5 = hashlib.md5(usedforsecurity=False) if policy.etag is EtagMode.MD5 else None
-
-        async def pieces() -> AsyncIterator[memoryview]:
-            async for piece in self._reader.pieces(source, 0, source.plaintext_bytes - 1):
-                if md5 is not None:
-                    md5.update(piece)
-                yield piece
-
-        return Plain(source.plaintext_bytes, pieces(), lambda: Digests(md5.digest() if md5 else None, checksum))
+        want_md5 = policy.etag is EtagMode.MD5
+        body = Body(self._reader.pieces(source), source.plaintext_bytes, want_md5=want_md5, checksum=checksum)
+        return Plain(source.plaintext_bytes, body.pieces(), body.finish)

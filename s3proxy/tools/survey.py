@@ -9,10 +9,9 @@ from s3proxy.at_once import for_each
 from s3proxy.backing import Backing
 from s3proxy.front.errors import S3Error
 from s3proxy.keys.not_available import Cause, KeyNotAvailableError
-from s3proxy.multipart.read import MultipartReader
-from s3proxy.objects.copy_source import Source, SourceReader
 from s3proxy.objects.open import Name, Plaintext
 from s3proxy.store.listing import StoredName, list_objects
+from s3proxy.tools.whole import WholeReader
 from strongroom.errors import IntegrityError, StrongroomError, UnavailableError
 
 _AT_ONCE: Final = 4
@@ -59,14 +58,7 @@ class Surveyor:
         self._backing = backing
         self._bucket = bucket
         self._progress = progress
-        self._multipart = MultipartReader(backing.store, backing.finder)
-        self._reader = SourceReader(
-            backing.store,
-            backing.policies,
-            backing.finder,
-            self._multipart,
-            hidden_bucket=backing.system_bucket.name,
-        )
+        self._reader = WholeReader(backing)
         self.survey = Survey()
 
     async def run(self, *, prefix: str = "") -> Survey:
@@ -114,12 +106,9 @@ class Surveyor:
         found = await self._backing.finder.look(name, policy)
         if isinstance(found, Plaintext):
             return State.PLAIN
-        if found.is_multipart:
-            size = (await self._multipart.manifest(name, found))[1].plaintext_bytes
-        else:
-            size = found.segment.header.plaintext_bytes
+        source = await self._reader.source(name, found)
+        if not found.is_multipart:
             await self._backing.finder.digests(name, found)
-        source = Source(name, found, size, "")
-        async for piece in self._reader.pieces(source, 0, size - 1):
+        async for piece in self._reader.pieces(source):
             self.survey.plaintext_bytes += len(piece)
         return State.WHOLE
