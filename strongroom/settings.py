@@ -95,17 +95,31 @@ def parse_arguments(arguments: Sequence[str]) -> Arguments:
         elif word == PRINT_CONFIG_FLAG:
             print_config = True
         elif word.startswith("--") and len(word) > len("--"):
-            name, equals, value = word[2:].partition("=")
-            if not equals:
-                if not words:
-                    msg = f"{word}: needs a value"
-                    raise ConfigError(msg, hint=f"write {word} VALUE")
-                value = words.pop(0)
-            flags[name.replace("-", "_")] = value
+            flags[setting_of(word)] = take_value(word, words)
         else:
             msg = f"{word!r}: is not an option"
             raise ConfigError(msg, hint="--help lists the options")
     return Arguments(flags, flags.pop(CONFIG_FLAG, ""), print_config, show_help)
+
+
+def setting_of(flag: str) -> str:
+    """Return the name of the setting that ``--name`` or ``--name=value`` is of."""
+    return flag.removeprefix("--").partition("=")[0].replace("-", "_")
+
+
+def take_value(flag: str, words: list[str]) -> str:
+    """Return the value of a flag, which is in it or is taken from the words behind it.
+
+    Raises:
+        ConfigError: it has none.
+    """
+    _, equals, value = flag.partition("=")
+    if equals:
+        return value
+    if not words:
+        msg = f"{flag}: needs a value"
+        raise ConfigError(msg, hint=f"write {flag} VALUE")
+    return words.pop(0)
 
 
 SettingsT = typing.TypeVar("SettingsT")

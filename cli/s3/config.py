@@ -10,8 +10,7 @@ from typing import TypeVar
 from s3proxy.backing import Backing
 from s3proxy.serving.metrics import Metrics
 from s3proxy.settings import PREFIX, ProxySettings
-from strongroom.errors import ConfigError
-from strongroom.settings import Arguments, load_settings
+from strongroom.settings import Arguments, load_settings, setting_of, take_value
 
 T = TypeVar("T")
 
@@ -36,18 +35,12 @@ def take_settings(arguments: Sequence[str], verb: str) -> tuple[list[str], dict[
     words = list(arguments)
     while words:
         word = words.pop(0)
-        name, equals, value = word.removeprefix("--").partition("=")
         if word == "--":
             return [*rest, word, *words], settings
-        if not word.startswith("--") or name.replace("-", "_") not in names:
+        if word.startswith("--") and setting_of(word) in names:
+            settings[setting_of(word)] = take_value(word, words)
+        else:
             rest.append(word)
-            continue
-        if not equals:
-            if not words:
-                msg = f"{word}: needs a value"
-                raise ConfigError(msg, hint=f"write {word} VALUE")
-            value = words.pop(0)
-        settings[name.replace("-", "_")] = value
     return rest, settings
 
 
