@@ -274,16 +274,7 @@ def test_search_on_path(both: Both, targets: Path, kind: str) -> None:
         "-",
     ]
     for path in paths:
-        for name in (
-            "tool",
-            "only-here",
-            "static-here",
-            "behind-loop",
-            "loader-no-file",
-            "plain-text",
-            "nonexistent",
-            "printenv",
-        ):
+        for name in SEARCHED:
             for directory in (targets, targets / "third"):
                 # The list begins with a PATH of its own: it must not be searched.
                 entries = [f"PATH={third}", "DB_PASSWORD=s3cret"] if kind == "execvpe" else ["@"]

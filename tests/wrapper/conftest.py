@@ -1,3 +1,8 @@
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 
 from tests.support.certificates import Certificates
@@ -12,3 +17,12 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 @pytest.fixture(scope="session")
 def launches(certificates: Certificates) -> Launches:
     return Launches(certificates)
+
+
+@pytest.fixture(scope="module")
+def folder() -> Iterator[Path]:
+    """A directory that every user can enter."""
+    path = Path(tempfile.mkdtemp(prefix="strongroom-test-"))
+    path.chmod(0o755)
+    yield path
+    shutil.rmtree(path)

@@ -4,7 +4,6 @@ import os
 import shutil
 import struct
 import subprocess
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -26,15 +25,6 @@ def give_capability(program: Path, *, effective: bool = True) -> None:
     """Do what ``setcap cap_net_bind_service=+ep`` does (linux/capability.h, struct vfs_cap_data of revision 2)."""
     value = struct.pack("<5I", 0x0200_0000 | effective, 1 << 10, 0, 0, 0)
     os.setxattr(program, "security.capability", value)
-
-
-@pytest.fixture(scope="module")
-def folder() -> Iterator[Path]:
-    """A directory that every user can enter."""
-    path = Path(tempfile.mkdtemp(prefix="strongroom-test-"))
-    path.chmod(0o755)
-    yield path
-    shutil.rmtree(path)
 
 
 @pytest.fixture(scope="module")

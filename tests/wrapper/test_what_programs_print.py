@@ -1,9 +1,7 @@
 """What programs print that fail because of what a launch takes from them is on the page where users look for it."""
 
 import os
-import shutil
 import subprocess
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,14 +16,6 @@ pytestmark = pytest.mark.skipif(not is_root(), reason="changing users needs root
 NOBODY = 65_534
 SECRET = {"SECRET": "bao:kv/db#key"}
 Launch = Callable[..., subprocess.CompletedProcess[str]]
-
-
-@pytest.fixture(scope="module")
-def folder() -> Iterator[Path]:
-    path = Path(tempfile.mkdtemp(prefix="strongroom-test-"))
-    path.chmod(0o755)
-    yield path
-    shutil.rmtree(path)
 
 
 @pytest.fixture(scope="module")
