@@ -13,6 +13,7 @@ from aiohttp import web
 from bridge.audit import AuditLog
 from bridge.callers import Callers
 from bridge.handlers import Front
+from bridge.large_answer import PIECE_BYTES
 from bridge.metrics import Metrics
 from bridge.policy_file import PolicyFile
 from bridge.reads import CoalescingReader
@@ -90,6 +91,7 @@ class Bridge:
                 unknown=_CONNECTIONS,
                 handshake_s=settings.handshake_timeout_s,
                 head_s=settings.keepalive_timeout_s,
+                untaken_bytes=PIECE_BYTES,
             )
         )
         self._front = Front(service, self._callers, self._connections, self.metrics, settings)

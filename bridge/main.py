@@ -1,7 +1,6 @@
 """Starts a bridge: reads the settings, runs until a signal."""
 
 import asyncio
-import asyncio.constants
 import os
 import signal
 from asyncio.sslproto import SSLProtocol
@@ -19,8 +18,6 @@ from strongroom.service.upkeep import report_loop_error
 
 # asyncio gives each connection 256 KiB to read into, before it is known who connects. Requests are small.
 _TLS_BUFFER_BYTES = 32 << 10
-# And it keeps 512 KiB of answers that are not taken, before it has its server wait.
-_UNTAKEN_KIB = 64
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -35,7 +32,6 @@ def main(arguments: Sequence[str]) -> int:
 def _run(settings: BridgeSettings) -> None:
     configure_logging("bridge", level=settings.log_level.value)
     SSLProtocol.max_size = _TLS_BUFFER_BYTES
-    asyncio.constants.FLOW_CONTROL_HIGH_WATER_SSL_WRITE = _UNTAKEN_KIB  # type: ignore[misc]  # it is read per connection
     warn_of_open_files(
         {name: getattr(settings, name) for name in ("tls_key_file", "openbao_token_file", "openbao_secret_id_file")},
         {name: getattr(settings, name) for name in ("tls_cert_file", "policy_file", "openbao_ca_file")},

@@ -36,12 +36,15 @@ class ConnectionLimits:
         unknown: of these, those that wait for something of an unknown client; and as many that were refused.
         handshake_s: seconds for the first byte of a connection and for TLS.
         head_s: seconds for a whole head of a request of an unknown client, from TLS or the answer before on.
+        untaken_bytes: of answers that a client does not take, kept before what serves it has to wait; None is asyncio's
+            own, of which TLS has 512 KiB.
     """
 
     connections: int = 512
     unknown: int = 128
     handshake_s: float = 10.0
     head_s: float = 10.0
+    untaken_bytes: int | None = None
 
 
 class Connection:

@@ -135,6 +135,7 @@ class Listener:
             traceback.clear_frames(error.__traceback__)
             log_event(_log, logging.DEBUG, "connection_not_opened", {"reason": type(error).__name__})
             return False
+        transport.set_write_buffer_limits(self._connections.limits.untaken_bytes)
         self._connections.opened(connection, transport.abort)
         return True
 

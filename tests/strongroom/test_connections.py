@@ -34,6 +34,7 @@ class Port:
         self.connections = Connections(limits, count=lambda reason: self.reasons.update([reason]))
         self.runner = web.ServerRunner(web.Server(self._answer, access_log=None), handle_signals=False)
         self.number = 0
+        self.untaken_bytes = 0
         self.hold = asyncio.Event()
         self.hold.set()
         self._client_tls = client_tls
@@ -43,6 +44,8 @@ class Port:
         if request.headers.get("X-Refused"):
             return await self._refuse(request)
         await self.hold.wait()
+        assert request.transport is not None
+        self.untaken_bytes = request.transport.get_write_buffer_limits()[1]
         keep = not request.headers.get("X-Known") or self.connections.know(request)
         response = web.Response(text="kept" if keep else "last")
         if not keep:
@@ -289,6 +292,16 @@ def test_known_clients_leave_room_for_the_unknown(serve: Serve) -> None:
         assert [await port.ask(await port.connect(), KNOWN) for _ in range(4)] == ["kept", "kept", "last", "last"]
 
     serve(ConnectionLimits(connections=4, unknown=2), test)
+
+
+def test_of_answers_that_are_not_taken_no_more_is_kept_than_the_limit_says(serve: Serve) -> None:
+    async def test(port: Port) -> None:
+        stream = await port.connect()
+        for _ in range(2):  # the first request may be looked at before its connection is
+            await port.ask(stream)
+        assert port.untaken_bytes == 20_000
+
+    serve(ConnectionLimits(untaken_bytes=20_000), test)
 
 
 def test_who_has_most_connections_is_displaced_first() -> None:
