@@ -257,6 +257,9 @@ def split_arguments(
             value = rest.pop(0) if rest and rest[0] in SWITCH_TEXTS else "1"
         elif not equals:
             value = _behind(rest, flag, setting.metavar)
+        if not value and not setting.default:  # the others have parsers that refuse it
+            msg = f"{flag}: needs a value ({setting.metavar}), and has an empty one"
+            raise ConfigError(msg, hint=f"is a variable of the command line not set? Leave {flag} out for none")
         again = setting.name == ENV_FILE and setting.name in flags  # the only one that may stand several times
         flags[setting.name] = f"{flags[setting.name]},{value}" if again else value
     return flags, rest

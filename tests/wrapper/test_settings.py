@@ -304,6 +304,16 @@ def test_an_option_without_its_value_is_refused() -> None:
         split_arguments(["--timeout"])
 
 
+EMPTY = [[f"{setting.flag}="] for setting in SETTINGS]
+EMPTY += [[setting.flag, ""] for setting in SETTINGS if setting.metavar != "[0|1]"]  # which may stand alone
+
+
+@pytest.mark.parametrize("words", EMPTY, ids=" ".join)
+def test_an_option_with_an_empty_value_is_refused_and_never_passed_over(words: list[str]) -> None:
+    with pytest.raises(ConfigError, match=words[0].removesuffix("=")):
+        load_settings(split_arguments([*words, "--", "app"])[0], {})
+
+
 @given(st.lists(st.text()))
 def test_what_follows_two_dashes_is_the_command_untouched(command: list[str]) -> None:
     assert split_arguments(["--quiet", "1", "--", *command]) == ({"quiet": "1"}, command)
