@@ -68,4 +68,9 @@ def _failure_hint(failure: Failure, problem: Problem) -> str:
         return f"if its /data/ is that of OpenBao's API, write the path without data/: bao:{without}#KEY"
     if len(problem.failures) > 1:
         return "strongroom plan --check -- COMMAND shows what stops each of them"
+    if failure.cause == DENIED:
+        return (
+            "if this identity may have it, add a grant to the bridge's policy.toml, or `read` to the policy of the "
+            "bridge's token in OpenBao; strongroom plan --check -- COMMAND tells when it can be read"
+        )
     return "strongroom plan --check -- COMMAND tells when it is mended, and starts nothing"

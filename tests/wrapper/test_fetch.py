@@ -273,6 +273,18 @@ def test_a_refusal_of_a_whole_path_names_the_path(certificates: Certificates, lo
         assert refused(load(bridge=bridge.url)).message == "kv/env: denied (403): no grant"
 
 
+def test_a_denial_says_where_it_is_granted_and_a_secret_that_is_missing_does_not(
+    certificates: Certificates, load: Load
+) -> None:
+    hints = []
+    for cause in ("denied", "missing"):
+        with FakeBridge(certificates.server(), answer(problem(403, failures=[FAILURES[cause]]))) as bridge:
+            hints.append(refused(load(bridge=bridge.url)).hint)
+
+    assert ["policy.toml" in hint for hint in hints] == [True, False]
+    assert all("plan --check" in hint for hint in hints)
+
+
 @pytest.mark.parametrize(("cause", "status"), [("missing", 404), ("denied", 403)])
 def test_the_data_of_the_api_in_a_path_is_pointed_out(
     certificates: Certificates, load: Load, cause: str, status: int
