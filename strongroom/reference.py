@@ -124,7 +124,7 @@ def check_path(path: str) -> str:
     """
     if not path or len(path) > MAX_PATH_CHARS:
         msg = f"secret path {path[:40]!r}: must have 1 to {MAX_PATH_CHARS} characters"
-        raise ConfigError(msg, hint="write bao:MOUNT/PATH#KEY")
+        raise ConfigError(msg, hint="write MOUNT/PATH, for example kv/shop/db")
     if not path.isprintable():
         msg = f"secret path {path!r}: characters that do not print are not allowed"
         raise ConfigError(msg, hint="look for a tab, a line end or an invisible character in the value")
@@ -260,7 +260,7 @@ def parse_reference(text: str) -> Reference:
         raise ConfigError(msg, hint=f"for a text that begins with {scheme}: write ${{literal:{scheme}:}} there")
     if body.startswith("/"):
         msg = f"{shown!r}: a path does not begin with a slash"
-        raise ConfigError(msg, hint=f"write bao:{body.partition('?')[0].lstrip('/')[:200]}, {_OR_LITERAL}")
+        raise ConfigError(msg, hint=f"write bao:{body.partition('?')[0].lstrip('/')[:200]}; {_OR_LITERAL}")
     target, optional, default = _split_options(body, shown)
     path, mark, rest = target.partition("#")
     if not mark:
@@ -296,7 +296,7 @@ def parse_path_reference(text: str) -> tuple[str, bool]:
     body = _strip_scheme(text)
     if body is None:
         msg = f"{shown!r}: does not begin with bao: or vault:"
-        raise ConfigError(msg, hint="write bao:MOUNT/PATH#KEY, or literal:TEXT for a text that only looks like it")
+        raise ConfigError(msg, hint="write bao:MOUNT/PATH, for example bao:kv/shop/env, without quotes around it")
     path, optional, default = _split_options(body, shown)
     if "#" in path or default is not None:
         msg = f"{shown!r}: a whole path takes neither a key nor a default"

@@ -316,6 +316,13 @@ def test_a_whole_path_takes_neither_key_nor_default(text: str) -> None:
         parse_path_reference(text)
 
 
+@pytest.mark.parametrize("text", ["kv/env", '"bao:kv/env"', "secret:kv/env", "bao:", "bao:/kv/env", "bao:kv"])
+def test_the_hint_for_a_wrong_whole_path_has_no_key(text: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_path_reference(text)
+    assert "#" not in caught.value.hint
+
+
 @pytest.mark.parametrize("name", ["A", "_", "a1", "_9", "HTTP_PROXY"])
 def test_names_that_shells_can_read(name: str) -> None:
     assert is_env_name(name)
