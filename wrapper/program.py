@@ -23,7 +23,7 @@ _MAX_INTERPRETERS = 5  # the kernel's own limit (fs/exec.c, exec_binprm)
 _HEAD_BYTES = 256  # BINPRM_BUF_SIZE: what the kernel itself looks at, of a script's first line as of an ELF header
 _PT_DYNAMIC, _PT_INTERP = 2, 3  # elf(5)
 _PATH_MAX = 4096  # of the name of a loader (fs/binfmt_elf.c, load_elf_binary)
-_ENTRY = "<I4xQ16xQ16x"  # of an Elf64_Phdr: p_type, p_offset, p_filesz
+_ENTRY = "<I4xq16xQ16x"  # of an Elf64_Phdr: p_type, p_offset (signed, as the kernel takes it), p_filesz
 _ENTRY_BYTES = 56  # Elf64_Phdr; the kernel takes no other size (fs/binfmt_elf.c, load_elf_phdrs)
 _MAX_TABLE_BYTES = 65_536  # likewise
 _ELF_MACHINES = {"x86_64": 62, "aarch64": 183}  # EM_X86_64, EM_AARCH64
@@ -73,8 +73,7 @@ def _with_linkage(path: str, argv: list[str], head: bytes, linkage: str) -> Prog
         if interpreter is None:
             break
         if not os.path.isfile(interpreter) or not os.access(interpreter, os.X_OK):
-            shown = interpreter if interpreter.isprintable() else repr(interpreter)
-            msg = f"{binary}: its interpreter {shown} cannot be executed"
+            msg = f"{binary}: its interpreter {_shown(interpreter)} cannot be executed"
             hint = "install the interpreter in the image, or correct the first line of the script"
             if interpreter.endswith("\r"):
                 hint = "its lines end in carriage returns; `sed -i 's/\\r$//' FILE` removes them"
@@ -127,15 +126,20 @@ def _look_into(path: str) -> tuple[bytes, str]:
 
             head = read(0, _HEAD_BYTES)
             return head, _linkage_with_loader(head, read) if head.startswith(b"\x7fELF") else ""
-    except PermissionError:
+    except PermissionError as error:
         # Executable but not readable: legal, and rare. Nothing can be said about it, so nothing is assumed.
-        msg = f"{path}: cannot be read, so there is no telling how to deliver secrets to it"
+        named = _shown(os.fsdecode(error.filename or path))  # it or its loader
+        msg = f"{named}: cannot be read, so there is no telling how to deliver secrets to {path}"
         raise CannotExecError(msg, hint="make it readable for the user it runs as") from None
     except OSError as error:
-        msg = f"{path}: {error.strerror}"
-        raise CannotExecError(
-            msg, hint="the wrapper reads what it starts: make the file readable for its user"
-        ) from None
+        msg = f"{_shown(os.fsdecode(error.filename or path))}: {error.strerror}"
+        hint = "the wrapper reads what it starts: the file must be there, whole, and readable for its user"
+        raise CannotExecError(msg, hint=hint) from None
+
+
+def _shown(path: str) -> str:
+    """Return a path that a file names as messages have it, which must not drive a terminal."""
+    return path if path.isprintable() else repr(path)
 
 
 def interpreter_of(head: bytes) -> str | None:

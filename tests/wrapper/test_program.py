@@ -2,6 +2,7 @@ import os
 import struct
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -156,6 +157,18 @@ def test_readelf_finds_the_same_wherever_the_table_lies(
     assert find_program([str(file)], {}).linkage == (DYNAMIC if "INTERP" in rows else STATIC)
 
 
+@pytest.mark.parametrize("place", [2**63 - 1, 2**63, 2**64 - 1])
+def test_a_loader_named_where_no_file_has_bytes_is_refused_as_the_kernel_does(tmp_path: Path, place: int) -> None:
+    content = bytearray(with_table(elf(), at=64, kinds=[3]))
+    struct.pack_into("<QQQQ", content, 64 + 8, place, 0, 0, 20)
+    file = write(tmp_path / "program", bytes(content))
+
+    with pytest.raises(OSError, match="Invalid argument"):
+        subprocess.run([file], check=False)
+    with pytest.raises(CannotExecError, match="Invalid argument"):
+        find_program([str(file)], {})
+
+
 @pytest.mark.parametrize(
     ("kinds", "entry_bytes"), [([], 56), ([3] * 1171, 56), ([3], 64), ([3], 0)], ids=["none", "many", "wide", "thin"]
 )
@@ -251,6 +264,33 @@ def test_a_static_interpreter_makes_its_scripts_static(tmp_path: Path, build: Ca
     found = find_program([str(script)], {})
 
     assert (found.path, found.binary, found.linkage) == (str(script), str(static), STATIC)
+
+
+AS_ANOTHER_USER = """
+import os, sys
+from strongroom.errors import StrongroomError
+from wrapper.program import find_program
+
+if os.getuid() == 0:
+    os.setresuid(65_534, 65_534, 65_534)
+try:
+    find_program(sys.argv[1:], {})
+except StrongroomError as error:
+    print(error.message)
+"""
+
+
+@pytest.mark.parametrize("unreadable", ["program", "loader"])
+def test_a_program_that_cannot_be_read_is_refused_and_the_file_named(unreadable: str) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        program = build_without_libraries(folder)
+        (folder / unreadable).chmod(0o111)
+        command = [sys.executable, "-c", AS_ANOTHER_USER, str(program)]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=30)
+
+    assert done.stdout.startswith(f"{folder / unreadable}: cannot be read"), done.stderr
 
 
 OPENED = """
