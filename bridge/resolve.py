@@ -219,7 +219,9 @@ class _Resolver:
             return
         self._origin[name] = (path, key)
         self.result.entry_sizes[name] = len(name) + len(value)
-        self.result.entries.append((name, value))
+        self._room -= len(value)
+        if self._room >= 0:  # a path that is taken again and again has its values each time
+            self.result.entries.append((name, value))
         self._record(Subject(name, path, key), reading.version, Decision.ALLOWED)
 
     def _check_name(self, path: str, key: str, name: str) -> None:

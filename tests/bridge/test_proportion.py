@@ -3,8 +3,10 @@
 import asyncio
 import contextlib
 import json
+import re
 import sys
 import threading
+import tracemalloc
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from types import FrameType
@@ -40,6 +42,7 @@ from tests.support.bridge import SHOP, bundle_request
 from tests.support.rooms import ample_room
 from tests.support.secret_source import FakeSecretSource
 
+MIB = 1 << 20
 CALLER = Caller(SHOP, "192.0.2.1", "0123456789abcdef")
 # Records say who asked, from where and when, and a name again for each of 64 parts of its value; the answer of a check
 # says all of that, too, and for what is missing the next step.
@@ -167,6 +170,25 @@ def test_a_path_that_is_taken_again_and_again_is_looked_through_and_recorded_so_
     assert [(line["path"], line["version"], line["decision"]) for line in refused] == [
         ("kv/shop/many", 1, "undeliverable")
     ] * (64 - 6)
+
+
+@pytest.mark.parametrize("operation", ["bundle", "check"])
+def test_a_large_path_that_is_taken_again_and_again_is_in_memory_no_more_often_than_an_answer_has_room_for(
+    operation: str,
+) -> None:
+    source = FakeSecretSource({"kv/shop/large": [{"k": "x" * MIB}]})
+    request = BundleRequest([], [FromPath("kv/shop/large", prefix=f"P{number}_") for number in range(64)], frozenset())
+    asked = service(Records(), source, Limits(region_bytes=2 * MIB, files_bytes=1024))
+    tracemalloc.start()
+    try:
+        answer = asyncio.run(answer_of(ask(asked, operation, request)))
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    told = re.search(rb"(\d+) bytes; at most 2097152 are delivered", answer)
+    assert told is not None
+    assert int(told[1]) > 64 * MIB  # all of them are counted
+    assert peak_bytes < 8 * MIB
 
 
 def test_a_check_tells_of_each_taking_of_a_path_what_came_of_it() -> None:
