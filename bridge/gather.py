@@ -69,16 +69,20 @@ async def read_all(
 async def _read(
     secrets: SecretSource, place: Place, keys: frozenset[str] | None, room: Room
 ) -> Reading | StrongroomError:
+    held = 0
     try:
         await room.take(_DEPOSIT_BYTES)
+        held = _DEPOSIT_BYTES
         reading = await secrets.read(place.path, place.version, keys)
-        more = reading.size_bytes - _DEPOSIT_BYTES
+        more = reading.size_bytes - held
         if room.take_now(more):
             return reading
         del reading  # nothing is kept that is not counted; it is read again when there is room for it
         await room.take(more)
+        held += more
         reading = await secrets.read(place.path, place.version, keys)
     except (NotFoundError, DeniedError, UndeliverableError, PeerError) as error:
+        room.add(-held)
         return error
-    room.add(reading.size_bytes - _DEPOSIT_BYTES - more)  # it may be another one by now
+    room.add(reading.size_bytes - held)  # it may be another one by now
     return reading

@@ -26,12 +26,13 @@ from bridge.shares import BusyError
 from cli.dev.authority import Authority
 from cli.dev.openbao import OpenBaoServer
 from strongroom.bundle import encode_request
-from strongroom.errors import ConfigError, StrongroomError, UnavailableError, UndeliverableError
+from strongroom.errors import ConfigError, NotFoundError, StrongroomError, UnavailableError, UndeliverableError
 from strongroom.openbao.connection import Call, Endpoint, OpenBao
 from strongroom.openbao.kv import Mount, Reading, keep_keys, reading_of_v1, reading_of_v2
 from tests.bridge.conftest import MakeBridge
 from tests.support.bridge import bundle_request, wait_for
 from tests.support.rooms import capacity
+from tests.support.secret_source import FakeSecretSource
 
 MIB = 1 << 20
 OTHER = "spiffe://example.org/ns/shop/sa/other"
@@ -94,6 +95,18 @@ def test_one_request_reads_no_more_than_an_answer_can_need() -> None:
             errors = [found for found in await read_many(source, room, 100) if not isinstance(found, Reading)]
         assert {type(error) for error in errors} == {UndeliverableError}
         assert source.reads <= 8 + 4 + 1
+
+    asyncio.run(run())
+
+
+def test_what_could_not_be_read_takes_no_room() -> None:
+    async def run() -> None:
+        places = Places(capacity(answer_bytes=1 * MIB))
+        with places.take("one", 1) as room:
+            reads = {Place(f"kv/shop/none{number}", 0): frozenset({"k"}) for number in range(500)}
+            found = await read_all(FakeSecretSource({}), reads, room, at_once=4, within_s=20)
+            assert {type(outcome) for outcome in found.values()} == {NotFoundError}
+            assert not room.held
 
     asyncio.run(run())
 
