@@ -231,10 +231,7 @@ class Connections:
 
     def _wait_for_next(self, connection: Connection) -> None:
         """Wait for the next head of an unknown client, in the line that it is in if that one was refused."""
-        since = connection.since
         self._stand(connection, connection.line or self._waiting, self.limits.head_s, "head")
-        if connection.is_answered:  # or it could keep newcomers out by asking again and again
-            connection.since = since
         connection.is_answered = True
 
     def _is_full(self) -> bool:
@@ -253,7 +250,8 @@ class Connections:
         """Put a connection into a line, where it is cut after a time if there is one."""
         self._wait_no_longer(connection)
         loop = asyncio.get_running_loop()
-        connection.since = loop.time()
+        if not connection.is_answered:  # or it could keep newcomers out by asking again and again
+            connection.since = loop.time()
         if limit_s:
             connection.deadline = loop.call_later(limit_s, self._cut, connection, reason)
         connection.line = line

@@ -6,8 +6,10 @@ import gzip
 import http.client
 import socket
 import ssl
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -228,6 +230,41 @@ def test_bodies_that_come_slowly_do_not_keep_the_connections_of_others(
             slow.sendall(b"POST /v1/bundle HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nx")
         assert bridge.bundle(bundle_request(A="bao:kv/shop/db#user"), client=other).status == 200
     assert bridge.bundle(bundle_request(A="bao:kv/shop/db#user")).status == 200
+
+
+def test_who_sends_bodies_in_pieces_again_and_again_does_not_keep_newcomers_out(
+    make_bridge: MakeBridge, authority: Authority
+) -> None:
+    few = "import sys, bridge.app, bridge.main as m; bridge.app._CONNECTIONS = 16; sys.exit(m.main(sys.argv[1:]))"
+    bridge = make_bridge("-c", few)
+    body = encode_request(REQUEST)
+    head = b"POST /v1/plan HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body)
+    has_asked = threading.Barrier(16 + 1, timeout=20)
+    end = threading.Event()
+
+    def ask_on() -> None:
+        with bridge.connection() as tls, contextlib.suppress(OSError, http.client.HTTPException):
+            asked = 0
+            while not end.is_set():
+                tls.sendall(head + body[:3])
+                end.wait(0.1)  # less than it takes for a place to be displaced
+                tls.sendall(body[3:])
+                response = http.client.HTTPResponse(tls)
+                response.begin()
+                response.read()
+                asked += 1
+                if asked == 2:
+                    has_asked.wait()
+
+    other = authority.issue_client("other", identities=("spiffe://example.org/ns/shop/sa/other",))
+    with ThreadPoolExecutor(16) as threads:
+        for _ in range(16):
+            threads.submit(ask_on)
+        try:
+            has_asked.wait()
+            assert bridge.bundle(REQUEST, client=other).status == 200
+        finally:
+            end.set()
 
 
 @pytest.mark.parametrize("body", [b"not gzip", gzip.compress(b"{}")], ids=["malformed", "gzip"])
