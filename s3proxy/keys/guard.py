@@ -171,6 +171,16 @@ class KeyGuard:
             self.doubt(name)
             raise
 
+    async def confirm_rewrap(self, name: str) -> None:
+        """Return if what a policy's key has just wrapped may take the place of a record, by any name of the policy.
+
+        Raises:
+            StrongroomError: as ``confirm``.
+        """
+        owner = self._owner(name)
+        if owner is not None:  # else nothing is sealed under it, and no witness is kept
+            await self.confirm(owner)
+
     def doubt(self, name: str) -> None:
         """Find out about a policy anew before anything is sealed under it: the KMS has refused its key."""
         if state := self.states.get(name):
@@ -182,7 +192,7 @@ class KeyGuard:
         Args:
             name: that the policy has or had.
         """
-        owner = next((policy.name for policy in self._policies.values() if name in policy.names), None)
+        owner = self._owner(name)
         if owner is None:
             return None
         state = self.states.get(owner) or await self._refresh(owner, older_than=self._clock())
@@ -190,6 +200,9 @@ class KeyGuard:
         if isinstance(error, KeyNotAvailableError) and error.cause is Cause.OTHER_KEY:
             return KeyNotAvailableError(Cause.OTHER_KEY, error.message, hint=error.hint)
         return None
+
+    def _owner(self, name: str) -> str | None:
+        return next((policy.name for policy in self._policies.values() if name in policy.names), None)
 
     async def _refresh(self, name: str, *, older_than: float) -> PolicyState:
         """Try a policy, once for all who ask for it now."""

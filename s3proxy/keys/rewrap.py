@@ -6,13 +6,13 @@ own ``rewrap`` takes no associated data; so bucket keys are unwrapped and wrappe
 
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from s3proxy.at_once import for_each
 from s3proxy.keys.kek import Kek
-from s3proxy.keys.keyring import WITNESS_ID, Keyring
+from s3proxy.keys.keyring import WITNESS_ID
 from s3proxy.keys.not_available import Cause, KeyNotAvailableError
 from strongroom.errors import StrongroomError, UnavailableError
 from strongroom.sealed.header import ID_BYTES
@@ -23,11 +23,27 @@ from strongroom.secret import Secret
 _AT_ONCE: Final = 8
 
 
-class Lost(Protocol):
+class Records(Protocol):
+    """What this module needs of ``s3proxy.keys.keyring.Keyring``."""
+
+    async def read(self, name: str) -> KeyRecord | None:
+        """Return the record of a name, or None."""
+
+    async def write(self, record: KeyRecord) -> None:
+        """Write a record, in the place of what stands there."""
+
+    def names(self, policy: str = "") -> AsyncIterator[str]:
+        """Give the names of all records, or of those of one policy."""
+
+
+class Guard(Protocol):
     """What this module needs of ``s3proxy.keys.guard.KeyGuard``."""
 
     async def lost(self, name: str) -> StrongroomError | None:
         """Return why the keyring lacks a record of a policy, None if it seems to lack none."""
+
+    async def confirm_rewrap(self, name: str) -> None:
+        """Return if the key that has just wrapped is the one of the keyring."""
 
 
 @dataclass
@@ -54,14 +70,14 @@ class Rewrapper:
 
     def __init__(
         self,
-        keyring: Keyring,
+        keyring: Records,
         keks: dict[str, Kek],
         *,
-        guard: Lost,
+        guard: Guard,
         dry_run: bool,
         progress: Callable[[RewrapReport], None] = lambda _: None,
     ) -> None:
-        """Take the records, the KEK of each policy, what knows a lost keyring, and who is told after each record."""
+        """Take the records, the KEK of each policy, what knows the right KEK, and who is told after each record."""
         self._keyring = keyring
         self._keks = keks
         self._guard = guard
@@ -113,7 +129,9 @@ class Rewrapper:
             self.report.current[policy] += counts
             return
         if not self._dry_run:
-            await self._keyring.write(record.rewrapped(await kek.wrap(secret, policy=policy, key_id=record.key_id)))
+            fresh = await kek.wrap(secret, policy=policy, key_id=record.key_id)
+            await self._guard.confirm_rewrap(policy)  # a key made anew meanwhile would be lost with the next restore
+            await self._keyring.write(record.rewrapped(fresh))
         self.report.rewrapped[policy] += counts
 
 

@@ -15,6 +15,7 @@ from s3proxy.keys.kek import FileKek, Kek
 from s3proxy.keys.keyring import WITNESS_ID
 from s3proxy.keys.not_available import Cause, KeyNotAvailableError
 from s3proxy.keys.policies import Mode, Policy, sealing_policies
+from s3proxy.keys.rewrap import Rewrapper
 from strongroom.errors import StrongroomError, UnavailableError
 from strongroom.sealed.header import Header, Kind, parse_header
 from strongroom.sealed.keyring import KeyRecord, record_name
@@ -85,9 +86,12 @@ class World:
     async def keep(self, policy: str, key_id: bytes, wrapped: WrappedKey) -> None:
         self.records[record_name(policy, key_id)] = KeyRecord(policy, key_id, wrapped)
 
+    async def write(self, record: KeyRecord) -> None:
+        self.records[record.name] = record
+
     async def names(self, policy: str = "") -> AsyncIterator[str]:
         for name in list(self.records):
-            if name.startswith(f"{policy}/"):
+            if name.startswith(f"{policy}/" if policy else ""):
                 yield name
 
     class Samples:
@@ -144,6 +148,40 @@ def test_a_key_that_was_made_anew_since_the_last_look_is_found_out_once_it_has_w
         assert caught.value.cause is Cause.OTHER_KEY
         await refused(guard, Cause.OTHER_KEY)
 
+    run(work)
+
+
+@pytest.mark.parametrize("policy", [MAIN, replace(MAIN, name="new", formerly=("main",))])
+def test_no_record_is_replaced_by_what_a_key_has_wrapped_that_was_made_anew_meanwhile(
+    world: World, policy: Policy
+) -> None:
+    class MadeAnew(Refusing):
+        """Deleted and made anew behind the trial and the first unwrapping."""
+
+        async def wrap(self, key: Secret, *, policy: str, key_id: bytes) -> WrappedKey:
+            if key_id in {KEY_ID, WITNESS_ID}:
+                self._kek = wrong._kek
+            return await super().wrap(key, policy=policy, key_id=key_id)
+
+    async def rewrap(kek: Kek) -> list[str]:
+        guard = world.guard(policy)
+        keks = dict.fromkeys(policy.names, kek)
+        guard.use([policy], keks)
+        report = await Rewrapper(world, keks, guard=guard, dry_run=False).run()
+        return sorted(report.failed)
+
+    async def work() -> None:
+        await world.seal(keep=True)
+        await world.guard().require("main")
+        before = dict(world.records)
+        unlucky = MadeAnew(world.kek._kek)
+        unlucky.version = world.kek.version = 2
+        assert await rewrap(unlucky) == sorted(before)
+        assert world.records == before  # so that all of them open when the right key is restored
+        assert await rewrap(world.kek) == []
+        assert {record.wrapped.version for record in world.records.values()} == {2}
+
+    wrong = world.new_kek()
     run(work)
 
 
