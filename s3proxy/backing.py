@@ -25,6 +25,7 @@ from s3proxy.store.credentials import StoreCredentials
 from s3proxy.store.findings import Findings
 from s3proxy.store.slash_store import SlashStore
 from s3proxy.store.system_bucket import SystemBucket
+from strongroom.errors import StrongroomError
 from strongroom.kept_files import KeptFiles
 
 
@@ -149,6 +150,10 @@ class Backing:
         Settings that say all of it keep the store from being asked.
         """
         await self._findings.follow()
+
+    async def ask_store(self) -> StrongroomError | None:
+        """Find out the same for a tool, which asks once; return why something is still not known."""
+        return await self._findings.follow()
 
     async def close(self) -> None:
         """Close the connections, and give the login back."""

@@ -10,6 +10,8 @@ from typing import TypeVar
 from s3proxy.backing import Backing
 from s3proxy.serving.metrics import Metrics
 from s3proxy.settings import PREFIX, ProxySettings
+from s3proxy.store.capabilities import NotKnownError
+from strongroom.errors import StrongroomError, UnavailableError
 from strongroom.settings import Arguments, load_settings, setting_of, take_value
 
 T = TypeVar("T")
@@ -58,12 +60,31 @@ def read_settings(options: argparse.Namespace) -> ProxySettings:
     return load_settings(ProxySettings, prefix=PREFIX, arguments=arguments, environ=os.environ)
 
 
-async def with_backing(settings: ProxySettings, work: Callable[[Backing], Awaitable[T]]) -> T:
+async def with_backing(
+    settings: ProxySettings, work: Callable[[Backing], Awaitable[T]], *, asks_store: bool = True
+) -> T:
     """Do something with the proxy's own parts.
+
+    Args:
+        settings: of the proxy.
+        work: what is done.
+        asks_store: whether the store is first asked what it can do, as a proxy asks it at its start.
 
     Raises:
         StrongroomError: as the work.
     """
     logging.getLogger().addHandler(logging.NullHandler())  # what is wrong ends the verb, which says it in its own words
     async with Backing(settings, Metrics()) as backing:
-        return await work(backing)
+        unanswered = await backing.ask_store() if asks_store else None
+        try:
+            return await work(backing)
+        except NotKnownError as error:
+            if unanswered is None:
+                raise
+            raise _not_told(unanswered, settings.system_bucket) from error
+
+
+def _not_told(reason: StrongroomError, bucket: str) -> UnavailableError:
+    """Return why a verb cannot go on: it asks the store once, and what it needs to know was not answered."""
+    msg = f"the store was asked in {bucket} what it can do, and does not tell: {reason.message}"
+    return UnavailableError(msg, hint=reason.hint or f"see the log of the store; it was asked under probe/ in {bucket}")

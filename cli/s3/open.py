@@ -45,7 +45,7 @@ async def run(options: argparse.Namespace) -> int:
     async def work(backing: Backing) -> None:
         await asyncio.to_thread(_open, options, _unwrapper(backing, asyncio.get_running_loop()), binding)
 
-    await with_backing(read_settings(options), work)
+    await with_backing(read_settings(options), work, asks_store=False)
     return 0
 
 

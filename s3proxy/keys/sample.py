@@ -82,10 +82,14 @@ class Sampler:
                 raise
 
     async def _header(self, bucket: str, key: str) -> Header | None:
-        async with self._store.exchange(StoreRequest(method="HEAD", bucket=bucket, key=key)) as response:
-            if response.status != HTTPStatus.OK:
-                return None
-            try:
-                return parse_entry(response.headers.get(ENTRY_HEADER)).header
-            except IntegrityError:
-                return None
+        try:
+            async with self._store.exchange(StoreRequest(method="HEAD", bucket=bucket, key=key)) as response:
+                entry = response.headers.get(ENTRY_HEADER) if response.status == HTTPStatus.OK else None
+        except S3Error as error:
+            if error.code != "NoSuchKey":  # a directory that only holds others, or a name that the store changes
+                raise
+            return None
+        try:
+            return parse_entry(entry).header
+        except IntegrityError:
+            return None

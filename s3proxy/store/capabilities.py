@@ -19,6 +19,10 @@ _WRITES: Final = frozenset({Operation.PUT_OBJECT, Operation.COPY_OBJECT, Operati
 _READS: Final = frozenset({"GET", "HEAD"})
 
 
+class NotKnownError(UnavailableError):
+    """What the store can do has to be known, and is not known yet."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Capabilities:
     """What the store can do; None where it is not known yet.
@@ -48,7 +52,7 @@ class Capabilities:
 
         Raises:
             S3Error: NotImplemented, which names what is lacking.
-            UnavailableError: it is not known yet.
+            NotKnownError: it is not known yet.
         """
         if operation in _MULTIPART:
             lacking = "tell the number of parts in its ETags, so multipart uploads are not possible"
@@ -57,11 +61,21 @@ class Capabilities:
             lacking = "decide conditions of writes"
             _require(self.conditional_writes, lacking, "store_conditional_writes")
 
+    def decides_conditions(self) -> bool:
+        """Return whether conditions of writes are obeyed.
+
+        Raises:
+            NotKnownError: it is not known yet.
+        """
+        if self.conditional_writes is None:
+            raise _not_known()
+        return self.conditional_writes
+
     def keeps_slash_content(self) -> bool:
         """Return whether content under a key that ends in a slash is kept there.
 
         Raises:
-            UnavailableError: it is not known yet, so it is not known either where such content stands.
+            NotKnownError: it is not known yet, so it is not known either where such content stands.
         """
         if self.slash_content is None:
             raise _not_known()
@@ -86,7 +100,7 @@ class Capabilities:
 
         Raises:
             S3Error: NoSuchKey for a read, NotImplemented for anything else.
-            UnavailableError: it is not known yet.
+            NotKnownError: it is not known yet.
         """
         if has_segment(key) and not self.keeps_slash_content():
             if method in _READS:
@@ -142,6 +156,6 @@ def no_such_key(*, hint: str) -> S3Error:
     return S3Error(code, msg, hint=hint)
 
 
-def _not_known() -> UnavailableError:
+def _not_known() -> NotKnownError:
     msg = "what the store can do is not known yet"
-    return UnavailableError(msg, hint="it is asked again until it answers; /readyz shows what is not known")
+    return NotKnownError(msg, hint="it is asked again until it answers; /readyz shows what is not known")

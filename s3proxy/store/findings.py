@@ -16,6 +16,7 @@ from s3proxy.store.capabilities import Capabilities
 from s3proxy.store.client import Store
 from s3proxy.store.probe import StoreProbe, said_by
 from s3proxy.store.system_bucket import SystemBucket
+from strongroom.errors import StrongroomError
 from strongroom.logs import log_event
 
 _log = logging.getLogger(__name__)
@@ -41,15 +42,19 @@ class Findings:
         self._described = ""
         store.capabilities = said_by(settings)
 
-    async def follow(self) -> None:
-        """Ask for what is not known, or read what another process has found. Never fails: it is tried again."""
+    async def follow(self) -> StrongroomError | None:
+        """Ask for what is not known, or read what another process has found. Never fails: it is tried again.
+
+        Returns:
+            Why something is still not known, None if all is, or the store was not asked.
+        """
         if self._store.capabilities.are_known:
-            return
+            return None
         if not self._is_ours_to_ask():
             self._read()
-            return
+            return None
         if time.monotonic() < self._due:
-            return
+            return None
         # At once, so that a probe that is given up in the middle is not begun again at full speed.
         self._due = time.monotonic() + self._pause_s
         self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S)
@@ -58,6 +63,7 @@ class Findings:
             log_event(_log, logging.WARNING, "store_not_probed", {"reason": error.message, "hint": error.hint})
         self._complaint = error.message if error is not None else ""
         self._tell()
+        return error
 
     def close(self) -> None:
         """Let another process ask."""

@@ -89,8 +89,7 @@ class Migration:
             KeyNotAvailableError: nothing may be sealed under a policy now.
             StrongroomError: the store refuses to list the bucket.
         """
-        await self._backing.probe()
-        if not self._dry_run and not self._backing.capabilities.conditional_writes:
+        if not self._dry_run and not self._backing.capabilities.decides_conditions():
             msg = "the store does not decide conditions of writes, so an object written meanwhile could be lost"
             raise ConfigError(
                 msg,

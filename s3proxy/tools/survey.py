@@ -68,7 +68,6 @@ class Surveyor:
             UnavailableError: store or KMS are away.
             StrongroomError: the store refuses to list the bucket.
         """
-        await self._backing.probe()  # what stands under a key that ends in a slash depends on the store
         await for_each(list_objects(self._backing.store, self._bucket, prefix=prefix), self._one, at_once=_AT_ONCE)
         return self.survey
 

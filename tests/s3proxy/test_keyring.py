@@ -127,6 +127,25 @@ def test_a_policy_moves_from_a_key_file_to_transit(world: World, tmp_path: Path)
     assert rewrap(proxy).stdout == "later: 0 rewrapped, 1 already under transit version 1\n"
 
 
+def test_rewrap_knows_what_stands_under_a_key_that_ends_in_a_slash(world: World, tmp_path: Path) -> None:
+    with proxy_of(world, tmp_path, name="folders", kek="file") as (proxy, s3):
+        s3.put_object(Bucket="keyring-test", Key="!/", Body=b"content under a key that ends in a slash")
+    names = sorted(records_of(world, "folders"))
+    world.bare.delete_object(Bucket="system-folders", Key=names[0])
+    for words, done in ((("--dry-run",), "would be rewrapped"), ((), "rewrapped")):
+        result = rewrap(proxy, *words)
+        assert (result.returncode, result.stderr) == (0, "")
+        assert result.stdout == f"folders: 0 {done}, 1 already under key file version 1\n"
+        assert sorted(records_of(world, "folders")) == names[1:]  # it makes none
+
+
+def test_rewrap_passes_over_a_name_that_the_store_is_said_to_change(world: World, tmp_path: Path) -> None:
+    with proxy_of(world, tmp_path, name="changed", kek="file") as (proxy, s3):
+        s3.put_object(Bucket="keyring-test", Key="!+", Body=b"x")
+    result = rewrap(proxy, "--store-keeps-names", "no")
+    assert (result.returncode, result.stderr) == (0, "")
+
+
 def test_a_wrong_setting_is_named(tmp_path: Path) -> None:
     (tmp_path / "s3proxy.toml").write_text("")
     command = [sys.executable, "-m", "cli", "s3", "rewrap", "--config", str(tmp_path / "s3proxy.toml")]

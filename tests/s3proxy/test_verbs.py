@@ -14,6 +14,7 @@ from cli.dev.s3proxy import ProxyProcess
 from cli.dev.seaweed import SeaweedServer
 from s3proxy.store.slash_keys import kept_key
 from tests.s3proxy.conftest import client_of
+from tests.support.store_relay import Fault, Harm, StoreRelay
 
 MIB = 1 << 20
 POLICY = """\
@@ -112,6 +113,25 @@ def test_the_verbs_know_content_under_a_key_that_ends_in_a_slash(world: World, t
         for name in (key, kept_key(key)):
             words = ("--name", f"{bucket}/{name}", "--entry", stored["Metadata"]["seg1"], str(tmp_path / "raw"))
             assert call(world, "open", *words).stdout == key.removesuffix("/").encode()
+
+
+def test_a_store_that_does_not_tell_what_it_can_do_is_named_and_nothing_is_written(world: World) -> None:
+    bucket = "verbs-untold"
+    world.bare.create_bucket(Bucket=bucket)
+    world.bare.put_object(Bucket=bucket, Key="plain", Body=b"x")
+    world.s3.put_object(Bucket=bucket, Key="sealed/", Body=b"sealed")
+    with StoreRelay(world.bare.meta.endpoint_url) as relay:
+        relay.plan = lambda exchange: Fault(Harm.REFUSE) if exchange.target.startswith("/verbs-system/probe/") else None
+        for verb in (("seal-bucket", bucket), ("reseal", bucket), ("verify", bucket), ("rewrap",)):
+            result = call(world, *verb, "--store-address", relay.address)
+            first, hint = result.stderr.decode().splitlines()
+            assert result.returncode == 4, verb
+            assert first.startswith("strongroom: error: the store was asked in verbs-system what it can do, and ")
+            assert "readyz" not in hint
+        written = [one for one in relay.exchanges if one.method not in {"GET", "HEAD"} and one.status]
+        assert written == []
+        told = call(world, "verify", bucket, "--prefix", "plain", "--store-address", relay.address)
+    assert told.returncode == 0, "what need not be known is no hindrance"
 
 
 def test_a_terminal_sees_how_far_it_is_and_a_pipe_does_not(world: World) -> None:
