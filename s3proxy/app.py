@@ -175,6 +175,7 @@ class Proxy:
                 self._follow_openbao,
                 self._backing.probe,
                 self._backing.follow_keys,
+                self._backing.follow_records,
                 self._backing.confirm_keys,
                 self._access_log.probe,
             )

@@ -8,6 +8,7 @@ from s3proxy.keys.evidence import Evidence
 from s3proxy.keys.guard import KeyGuard
 from s3proxy.keys.kek_table import KekTable
 from s3proxy.keys.keyring import Keyring
+from s3proxy.keys.lost_records import LostRecords
 from s3proxy.keys.missing_policies import MissingPolicies
 from s3proxy.keys.openbao_login import session_of
 from s3proxy.keys.policies import Policies
@@ -41,6 +42,7 @@ class Backing:
         system_bucket: where the proxy keeps what is not its clients'.
         keyring: the records of bucket keys.
         missing: policies that objects depend on, and that the policy file does not have.
+        lost: records of the keyring that objects have need of, and that are not there.
         guard: whether the key of each policy is the one that it was.
         keys: bucket keys in use.
         known: digests of objects that were lately seen.
@@ -90,8 +92,9 @@ class Backing:
         )
         self.system_bucket = SystemBucket(self.store, settings.system_bucket)
         self.keyring = Keyring(self.store, self.system_bucket)
-        samples = Sampler(self.store, hidden_bucket=settings.system_bucket)
-        self.guard = KeyGuard(self.keyring, Evidence(self.keyring, samples), on_revoked=self._revoke)
+        evidence = Evidence(self.keyring, Sampler(self.store, hidden_bucket=settings.system_bucket))
+        self.lost = LostRecords(evidence)
+        self.guard = KeyGuard(self.keyring, evidence, on_revoked=self._revoke, on_lost=self.lost.doubt)
         self.guard.use(self.policies, keks)
         self.keys = BucketKeys(
             keks, _limits(settings), keyring=self.keyring, guard=self.guard, count=metrics.bucket_key
@@ -117,6 +120,7 @@ class Backing:
             keks = self.keks.of(self.policies)
             self.keys.use(keks)
             self.missing.look_again()
+            self.lost.look_again()
             self.guard.use(self.policies, keks)
         self.store_credentials.follow_file()
 
@@ -133,6 +137,10 @@ class Backing:
         """Try the key of each policy whose time it is, and look for policies that are missing. Never fails."""
         await self.missing.follow(self.policies)
         await self.guard.check()
+
+    async def follow_records(self) -> None:
+        """Look now and then whether objects have their records in the keyring. Never fails."""
+        await self.lost.follow(self.policies)
 
     async def confirm_keys(self) -> None:
         """Confirm the bucket keys in use whose time it is, and those that are to be in use. Never fails."""

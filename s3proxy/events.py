@@ -57,7 +57,8 @@ EVENTS: Final = (
         "keyring_lost",
         ERROR,
         _POLICY,
-        "the keyring in `system_bucket` has no record of a policy that objects are sealed under; a new one is begun",
+        "the keyring in `system_bucket` lacks a record that an object is sealed under; where all are lost a new one is "
+        "begun",
         "restore `keyring/` from a backup, and retire no version of the key before that",
     ),
     Event("keyring_not_listed", DEBUG, REFUSED, "the keyring could not be listed just now; it is tried again"),

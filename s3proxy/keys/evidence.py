@@ -4,7 +4,6 @@ A policy without a witness is new, or older than witnesses, or its keyring is lo
 there is none an object does. Only when there is nothing at all is a policy taken for new.
 """
 
-import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -14,12 +13,10 @@ from s3proxy.keys.keyring import PREFIX, WITNESS_ID
 from s3proxy.keys.not_available import Cause, KeyNotAvailableError
 from s3proxy.keys.policies import Policy
 from strongroom.errors import IntegrityError, StrongroomError, UnavailableError
-from strongroom.logs import log_event
 from strongroom.sealed.header import Header
 from strongroom.sealed.keyring import KeyRecord, record_name
 from strongroom.sealed.wrapping import WrappedKey, parse_wrapped
 
-_log = logging.getLogger(__name__)
 _SOME_RECORDS: Final = 8
 _RESTORE: Final = (
     "restore keyring/{name}/ in the system bucket from a backup, and retire no version of the key before that; without"
@@ -55,12 +52,14 @@ class Seen:
         witness: as it was opened, None if other things tell.
         is_kept: whether a witness that may be there is left as it is.
         is_new: whether nothing was ever sealed under the policy.
+        is_lost: whether its keyring is empty, and something was sealed under it.
         note: what is not well.
     """
 
     witness: WrappedKey | None = None
     is_kept: bool = False
     is_new: bool = False
+    is_lost: bool = False
     note: str = ""
 
     def wants(self, trial: WrappedKey) -> bool:
@@ -128,9 +127,8 @@ class Evidence:
             return Seen(is_new=True)
         where, header = found
         lost = f"the keyring has no record of {policy.name}, under which {where} is sealed"
-        hint = _RESTORE.format(name=policy.name)
         if not header.wrapped_key:
-            raise KeyNotAvailableError(Cause.NO_RECORD, lost, hint=hint)
+            raise KeyNotAvailableError(Cause.NO_RECORD, lost, hint=_RESTORE.format(name=policy.name))
         try:
             await kek.unwrap(parse_wrapped(header.wrapped_key), policy=policy.name, key_id=header.key_id)
         except KeyNotAvailableError as error:
@@ -139,9 +137,7 @@ class Evidence:
             lost = f"{lost}; {error.message}"
         except IntegrityError as error:
             raise _other_key(policy, f"{where}: {error.message}") from error
-        fields = {"policy": policy.name, "reason": lost, "hint": hint}
-        log_event(_log, logging.ERROR, "keyring_lost", fields)
-        return Seen(note=lost)
+        return Seen(is_lost=True, note=lost)
 
     async def _records(self, policy: str) -> AsyncIterator[tuple[str, KeyRecord | None]]:
         """Give the witness, and a few other records behind it; what is no record raises when it is reached."""
@@ -167,18 +163,26 @@ class Evidence:
         Raises:
             UnavailableError: the store cannot be reached.
         """
-        name = policy.name
-
-        async def unrecorded(header: Header) -> bool:
-            return await self._keyring.read(record_name(name, header.key_id)) is None
-
         try:
-            found = await self._samples.find(policy, fits=unrecorded)
+            return await self.unrecorded(policy)
         except UnavailableError:
             raise
         except StrongroomError as error:
-            msg = f"whether the keyring lacks a record of {name} is not known, as the store does not tell"
+            msg = f"whether the keyring lacks a record of {policy.name} is not known, as the store does not tell"
             return KeyNotAvailableError(Cause.NO_RECORD, f"{msg}: {error.message}", hint=error.hint)
+
+    async def unrecorded(self, policy: Policy) -> KeyNotAvailableError | None:
+        """Return the same as ``lost``, but for a store that does not tell.
+
+        Raises:
+            StrongroomError: it does not, or cannot be reached.
+        """
+        name = policy.name
+
+        async def fits(header: Header) -> bool:
+            return await self._keyring.read(record_name(name, header.key_id)) is None
+
+        found = await self._samples.find(policy, fits=fits)
         if found is None:
             return None
         record = record_name(name, found[1].key_id)

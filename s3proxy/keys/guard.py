@@ -80,6 +80,7 @@ class KeyGuard:
         *,
         clock: Callable[[], float] = time.monotonic,
         on_revoked: Callable[[str], None] = lambda _: None,
+        on_lost: Callable[[str], None] = lambda _: None,
     ) -> None:
         """Take where witnesses are kept.
 
@@ -88,11 +89,13 @@ class KeyGuard:
             evidence: tells whether a key is the right one.
             clock: seconds.
             on_revoked: told the name of a policy whose key OpenBao refuses.
+            on_lost: told the name of a policy whose keyring is lost, and is begun anew.
         """
         self._keyring = keyring
         self._evidence = evidence
         self._clock = clock
         self._on_revoked = on_revoked
+        self._on_lost = on_lost
         self._policies: dict[str, Policy] = {}
         self._keks: Mapping[str, Kek] = {}
         self._locks: dict[str, asyncio.Lock] = {}
@@ -226,6 +229,8 @@ class KeyGuard:
             seen = await self._evidence.look(policy, kek)
         except StrongroomError as error:
             opening = error
+        if seen.is_lost:
+            self._on_lost(policy.name)
         trial: WrappedKey | None = None
         try:
             trial = await kek.wrap(Secret(os.urandom(BUCKET_KEY_BYTES)), policy=policy.name, key_id=WITNESS_ID)

@@ -4,6 +4,7 @@ import asyncio
 from http import HTTPStatus
 
 from s3proxy.backing import Backing
+from s3proxy.keys.guard import PolicyState
 from s3proxy.serving.access_log import AccessLog
 from s3proxy.serving.client_credentials import ClientCredentials
 from s3proxy.store.client import StoreRequest
@@ -60,11 +61,17 @@ class Readiness:
         return {
             f"policy {name}": Part(
                 ok=state is not None and state.is_well,
-                detail=state.detail if state else "its key was not tried yet",
+                detail=self._detail(name, state),
                 vital=not serves,
             )
             for name, state in states.items()
         }
+
+    def _detail(self, name: str, state: PolicyState | None) -> str:
+        """Return what is told of a policy. Lost records take nothing out of service: what is left serves."""
+        detail = state.detail if state else "its key was not tried yet"
+        lost = self._backing.lost.reasons.get(name)
+        return f"{detail}; {lost}" if lost else detail
 
     async def _store(self) -> Part:
         request = StoreRequest(method="GET", query=(("max-buckets", "1"),))

@@ -13,6 +13,7 @@ from s3proxy.keys.evidence import Evidence, Fits
 from s3proxy.keys.guard import CHECK_EVERY_S, RETRY_S, KeyGuard
 from s3proxy.keys.kek import FileKek, Kek
 from s3proxy.keys.keyring import WITNESS_ID
+from s3proxy.keys.lost_records import EVERY_S, STILL_LOST_EVERY_S, LostRecords
 from s3proxy.keys.not_available import Cause, KeyNotAvailableError
 from s3proxy.keys.policies import Mode, Policy, sealing_policies
 from s3proxy.keys.rewrap import Rewrapper
@@ -64,10 +65,9 @@ class World:
         path.write_bytes(base64.b64encode(os.urandom(32)))
         return Refusing(FileKek(path))
 
-    def guard(self, policy: Policy = MAIN) -> KeyGuard:
-        made = KeyGuard(
-            self, Evidence(self, self.Samples(self)), clock=lambda: self.now, on_revoked=self.revoked.append
-        )
+    def guard(self, policy: Policy = MAIN, *, on_lost: Callable[[str], None] = lambda _: None) -> KeyGuard:
+        evidence = Evidence(self, self.Samples(self))
+        made = KeyGuard(self, evidence, clock=lambda: self.now, on_revoked=self.revoked.append, on_lost=on_lost)
         made.use([policy], dict.fromkeys(policy.names, self.kek))
         return made
 
@@ -261,6 +261,61 @@ def test_an_object_tells_the_right_key_where_the_keyring_is_lost(world: World) -
         guard = world.guard()
         await guard.require("main")
         assert "no record of main, under which bucket/object is sealed" in guard.states["main"].detail
+
+    run(work)
+
+
+def test_a_keyring_that_was_begun_anew_is_told_lost_by_each_process_until_its_records_are_back(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def missing(process: LostRecords) -> bool:
+        await process.follow([MAIN])
+        return "no record of main, under which bucket/object is sealed" in process.reasons.get("main", "")
+
+    def told() -> int:
+        return sum(record.getMessage() == "keyring_lost" for record in caplog.records)
+
+    async def work() -> None:
+        evidence = Evidence(world, world.Samples(world))
+        running, later = (LostRecords(evidence, clock=lambda: world.now) for _ in range(2))
+        assert not await missing(running)
+        await world.seal(keep=False)  # the keyring was lost, and something was sealed before anybody looked
+        await world.keep(
+            "main", WITNESS_ID, (await world.kek.wrap(Secret(bytes(32)), policy="main", key_id=WITNESS_ID))
+        )
+        assert not await missing(running)  # which looks once in a while
+        world.now += EVERY_S
+        for count, process in enumerate([running, later], start=1):
+            assert await missing(process)
+            for failure in (StrongroomError("Access Denied"), UnavailableError("the store is away"), None):
+                world.now += STILL_LOST_EVERY_S
+                world.looks = failure
+                assert await missing(process)  # what was known stays so
+            assert told() == count
+        await world.seal(keep=True)
+        world.now += STILL_LOST_EVERY_S
+        assert not await missing(running)
+        assert not await missing(later)
+        assert told() == 2
+
+    run(work)
+
+
+def test_a_keyring_that_is_found_empty_is_looked_at_at_once(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    async def work() -> None:
+        lost = LostRecords(Evidence(world, world.Samples(world)), clock=lambda: world.now)
+        guard = world.guard(on_lost=lost.doubt)
+        await guard.require("main")
+        await lost.follow([MAIN])
+        world.records.clear()
+        await world.seal(keep=False)
+        world.now += CHECK_EVERY_S
+        await guard.check()
+        await lost.follow([MAIN])
+        assert "bucket/object" in lost.reasons["main"]
+        assert [record.getMessage() for record in caplog.records].count("keyring_lost") == 1
+        await lost.follow([])
+        assert lost.reasons == {}  # it was taken out of the policy file
 
     run(work)
 

@@ -220,6 +220,35 @@ def test_a_policy_that_was_renamed_reads_by_its_former_name(world: World) -> Non
     wait_for(lambda: serves(world), "the old policy")
 
 
+def test_a_keyring_that_was_begun_anew_is_told_lost_until_it_is_restored(world: World) -> None:
+    path = world.directory / "proxy" / "policy.toml"
+    before = path.read_text()
+    keyring = {
+        item["Key"]: world.bare.get_object(Bucket=SYSTEM, Key=item["Key"])["Body"].read()
+        for item in world.bare.list_objects_v2(Bucket=SYSTEM, Prefix="keyring/photos/")["Contents"]
+    }
+
+    def detail() -> str:
+        return str(ready(world)[1].get("policy photos", {"detail": ""})["detail"])
+
+    wait_for(lambda: detail() == "opens and seals", "the policy to be in force")
+    for name in keyring:
+        world.bare.delete_object(Bucket=SYSTEM, Key=name)
+    try:
+        put(world, "sealed-since")()
+        seen = len(events(world, "keyring_lost"))
+        path.write_text(before + "# looked at anew\n")
+        wait_for(lambda: len(events(world, "keyring_lost")) > seen, "the loss to be told")
+        assert "restore keyring/photos/" in events(world, "keyring_lost")[-1]["hint"]
+        wait_for(lambda: "the keyring has no record of photos, under which photos/" in detail(), "the loss to be shown")
+        assert ready(world)[0] == 200  # what is left serves
+    finally:
+        for name, record in keyring.items():
+            world.bare.put_object(Bucket=SYSTEM, Key=name, Body=record)
+        path.write_text(before)
+    wait_for(lambda: detail() == "opens and seals", "the keyring to be whole")
+
+
 def test_a_bucket_that_does_not_exist_is_no_damage(world: World) -> None:
     for words in (("verify", "no-such-bucket"), ("seal-bucket", "no-such-bucket")):
         found = verb(world, *words)

@@ -1,0 +1,76 @@
+"""Whether objects have their records in the keyring: looked at now and then, on a few objects of each policy.
+
+A keyring that was lost is begun anew by the next witness or bucket key, and looks whole from then on; so each process
+looks for itself, and tells of a loss until it finds none. What a header says is not authentic: a store can have a loss
+told that there is none of, and nothing is refused because of it.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterable
+from typing import Final, Protocol
+
+from s3proxy.keys.not_available import KeyNotAvailableError
+from s3proxy.keys.policies import Policy, sealing_policies
+from strongroom.errors import StrongroomError, UnavailableError
+from strongroom.logs import log_event
+
+_log = logging.getLogger(__name__)
+EVERY_S: Final = 3600.0  # it costs the store some requests
+STILL_LOST_EVERY_S: Final = 300.0  # while one is known, or the store refuses
+RETRY_S: Final = 30.0  # after the store could not be reached
+
+
+class Unrecorded(Protocol):
+    """What this module needs of ``s3proxy.keys.evidence.Evidence``."""
+
+    async def unrecorded(self, policy: Policy) -> KeyNotAvailableError | None:
+        """Return why the keyring lacks a record of a policy, None if it seems to lack none."""
+
+
+class LostRecords:
+    """Looks for them.
+
+    Attributes:
+        reasons: by the names of policies, which record is missing, as far as it is known.
+    """
+
+    def __init__(self, evidence: Unrecorded, *, clock: Callable[[], float] = time.monotonic) -> None:
+        """Take what looks at objects and records."""
+        self._evidence = evidence
+        self._clock = clock
+        self._due: dict[str, float] = {}
+        self.reasons: dict[str, str] = {}
+
+    def look_again(self) -> None:
+        """Look anew at the next ``follow``: the policy file was loaded."""
+        self._due = {}
+
+    def doubt(self, name: str) -> None:
+        """Look at a policy at the next ``follow``: its keyring was found empty."""
+        self._due.pop(name, None)
+
+    async def follow(self, policies: Iterable[Policy]) -> None:
+        """Look at each policy whose time it is. Never fails: it is tried again."""
+        wanted = sealing_policies(policies)
+        self.reasons = {name: reason for name, reason in self.reasons.items() if name in wanted}
+        for name, policy in wanted.items():
+            if self._clock() >= self._due.get(name, float("-inf")):
+                self._due[name] = self._clock() + await self._look(policy)
+
+    async def _look(self, policy: Policy) -> float:
+        """Look at one, and return in how many seconds to look again."""
+        try:
+            lost = await self._evidence.unrecorded(policy)
+        except UnavailableError:
+            return RETRY_S  # what was known stays so
+        except StrongroomError:
+            return STILL_LOST_EVERY_S
+        was_lost = self.reasons.pop(policy.name, None) is not None
+        if lost is None:
+            return EVERY_S
+        self.reasons[policy.name] = lost.message
+        if not was_lost:
+            fields = {"policy": policy.name, "reason": lost.message, "hint": lost.hint}
+            log_event(_log, logging.ERROR, "keyring_lost", fields)
+        return STILL_LOST_EVERY_S
