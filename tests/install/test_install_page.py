@@ -77,6 +77,41 @@ def test_a_step_tells_what_is_not_seen() -> None:
     assert step.unseen("x a b, c and d y\n") == ["not there"]
 
 
+def test_the_authority_stays_when_its_step_is_done_again(tmp_path: Path) -> None:
+    first = _done(_step("/root/strongroom-ca/openssl.cnf", tmp_path), tmp_path)
+    assert first.returncode == 0, first.stdout
+    kept = {name: (tmp_path / name).read_bytes() for name in ("ca.key", "ca.crt")}
+    before = (tmp_path / "bridge.crt").read_bytes()
+    assert _done(_step("/root/strongroom-ca/openssl.cnf", tmp_path), tmp_path).returncode == 0
+    assert {name: (tmp_path / name).read_bytes() for name in kept} == kept
+    assert (tmp_path / "bridge.crt").read_bytes() != before
+
+
+def test_credentials_for_the_store_are_not_emptied_where_their_variables_are_not_set(tmp_path: Path) -> None:
+    credentials = tmp_path / "store.toml"
+    commands = _step("credentials/store.toml <<END", tmp_path).partition("\nEND\n")[0] + "\nEND\n"
+    set_both = {"STORE_ACCESS_KEY_ID": "STORE", "STORE_SECRET_ACCESS_KEY": "apples"}
+    assert _done(commands, tmp_path, **set_both).returncode == 0
+    kept = credentials.read_text()
+    assert tomllib.loads(kept) == {"access_key_id": "STORE", "secret_access_key": "apples"}
+    assert _done(commands, tmp_path, STORE_ACCESS_KEY_ID="STORE").returncode != 0
+    assert credentials.read_text() == kept
+
+
+def _step(part: str, place: Path) -> str:
+    """Return the commands of the step that has a part, with what it makes in another place."""
+    (commands,) = (step.commands for step in steps_of(PAGE.read_text()) if part in step.commands)
+    for name in ("/root/strongroom-ca", "/etc/strongroom/credentials"):
+        commands = commands.replace(name, str(place))
+    return commands
+
+
+def _done(commands: str, place: Path, **variables: str) -> subprocess.CompletedProcess[bytes]:
+    environ = {"PATH": os.defpath, **variables}
+    command = ["bash", "-c", commands]
+    return subprocess.run(command, env=environ, cwd=place, capture_output=True, timeout=60, check=False)
+
+
 @pytest.mark.parametrize("path", sorted(UNITS.iterdir()), ids=lambda path: path.name)
 def test_a_unit_asks_for_nothing_that_is_not_tried(path: Path, tmp_path: Path) -> None:
     name = path.name.replace("@", "@8191")
