@@ -78,8 +78,8 @@ where one key is unknown or malformed: what was in force then stays in force, an
             "`[[policy]]`, as many as there are:",
             _members(POLICY),
             'A file for `kek = "file"` (setting `kek_file`) holds 32 random bytes as base64 and has mode 0400: '
-            "`umask 077; openssl rand -base64 32 >kek`. **Back it up before the first object is written**: without it "
-            "nothing that was sealed under it can be opened.",
+            "`(umask 277; set -C; openssl rand -base64 32 >kek)`, which leaves a key that is there already. **Back it "
+            "up before the first object is written**: without it nothing that was sealed under it can be opened.",
         ),
         section(
             "clients.toml",

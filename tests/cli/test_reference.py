@@ -1,3 +1,4 @@
+import base64
 import re
 import subprocess
 import sys
@@ -45,6 +46,16 @@ def test_the_examples_of_files_are_taken() -> None:
     assert parse_policy(grant, origin="page").grants
     assert [one.name for one in parse_policies(policy.encode(), origin="page")] == ["orders", "scratch"]
     assert parse_credentials(clients, origin="page", read_secret=lambda _: b"x" * 20).by_id
+
+
+def test_the_command_for_a_key_file_leaves_a_key_that_is_there(tmp_path: Path) -> None:
+    (command,) = re.findall(r"`(\([^`]*>kek\))`", PAGE.read_text())
+    key = tmp_path / "kek"
+    assert subprocess.run(["bash", "-c", command], cwd=tmp_path, check=False).returncode == 0
+    made = key.read_bytes()
+    assert (len(base64.b64decode(made)), key.stat().st_mode & 0o777) == (32, 0o400)
+    again = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, check=False)
+    assert (again.returncode != 0, key.read_bytes()) == (True, made)
 
 
 MEMBERS = (
