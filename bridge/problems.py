@@ -83,7 +83,7 @@ ANSWERS: Final = (
         503,
         "Service Unavailable",
         "OpenBao is sealed, down or slow, the audit log cannot be written, or there is no place for the request",
-        "the detail says which; the wrapper tries again within `--wait`",
+        "the detail says which; the wrapper tries again, `--retries` times and within `--timeout`",
     ),
     Answer(
         PeerError,

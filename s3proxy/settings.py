@@ -218,7 +218,7 @@ class ProxySettings:
     system_bucket: str = setting(
         "strongroom-system",
         Rule(
-            "bucket of the proxy's own objects: copies of small parts of unfinished uploads",
+            "bucket of the proxy's own objects: the keyring, and copies of small parts of unfinished uploads",
             unit="bucket name",
             why="no helper object stands among the clients' objects; clients do not see it",
         ),
@@ -356,7 +356,7 @@ class ProxySettings:
         Rule(
             "wait for a whole document, and for the fields of a form until its file begins",
             unit="seconds",
-            why="2 MiB at most",
+            why="4 MiB at most",
             minimum=0.1,
         ),
     )

@@ -148,7 +148,7 @@ CODES: Final = (
     Code(
         "MaxMessageLengthExceeded",
         400,
-        "a document in the body is larger than 2 MiB",
+        "a document in the body is larger than 4 MiB",
         "split it: 1,000 keys for each DeleteObjects, 10,000 parts for each upload",
     ),
     Code(

@@ -1,16 +1,20 @@
 """The tables of what clients are told against the places that tell it."""
 
 import ast
+import re
 from collections.abc import Iterator
 
 import pytest
 
 from bridge.problems import ANSWERS, problem_of
 from s3proxy.front.codes import BY_NAME, CODES
+from s3proxy.front.documents import MAX_DOCUMENT_BYTES
 from s3proxy.front.errors import S3Error
 from strongroom import errors
 from tests.support.emitted import sources
 from tests.support.launcher import ROOT
+
+SETTINGS = ROOT / "docs/reference/settings.md"
 
 
 def codes_in(tree: ast.Module) -> Iterator[str]:
@@ -52,6 +56,13 @@ def test_a_code_that_is_in_no_table_would_be_found() -> None:
 def test_each_code_has_a_cause_and_a_cure_and_none_stands_twice() -> None:
     assert len(BY_NAME) == len(CODES)
     assert all(code.cause and code.cure for code in CODES)
+
+
+def test_the_largest_document_is_told_as_it_is() -> None:
+    told = f"{MAX_DOCUMENT_BYTES >> 20} MiB"
+    assert told in BY_NAME["MaxMessageLengthExceeded"].cause
+    (row,) = re.findall(r"^\| `short_body_timeout_s` .*$", SETTINGS.read_text(), re.MULTILINE)
+    assert f"{told} at most" in row
 
 
 @pytest.mark.parametrize("code", [code.name for code in CODES])
