@@ -81,6 +81,7 @@ class Stand:
             "https://bridge.example.org:8443": f"https://localhost:{bridge.address.rpartition(':')[2]}",
             "http://127.0.0.1:8080": f"http://{bridge.health_address}",
             "/etc/strongroom/shop-api/ca.crt": f"{self._directory}/shop-ca.crt",
+            "/etc/strongroom/s3proxy/ca.crt": f"{self._directory}/s3proxy-ca.crt",
             "/etc/strongroom/bridge/ca.crt": f"{self._directory}/bridge-ca.crt",
             "/etc/strongroom/shop-api/tls": f"{self._directory}/shop-api",
             "/etc/strongroom/bridge/": f"{self._directory}/",
