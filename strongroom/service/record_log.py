@@ -7,6 +7,7 @@ write that is under way, however many records wait behind it.
 """
 
 import asyncio
+import contextlib
 import datetime as dt
 import json
 import logging
@@ -137,11 +138,8 @@ class RecordLog:
         line = json.dumps(
             {"time": dt.datetime.now(dt.UTC).isoformat(), "event": f"{self._name}_resumed", "after": self.error}
         )
-        try:
+        with contextlib.suppress(UnavailableError):
             await self.write(line.encode() + b"\n")
-        except UnavailableError:
-            return
-        log_event(_log, logging.WARNING, f"{self._name}_resumed")
 
     async def reopen(self) -> None:
         """Open the path again, for log rotation; keep the old file if that fails. Never fails.
@@ -203,6 +201,8 @@ class RecordLog:
                     log_event(_log, logging.ERROR, f"{self._name}_failed", failed)
                 self.error = error.strerror or type(error).__name__
             else:
+                if self.error:
+                    log_event(_log, logging.WARNING, f"{self._name}_resumed")
                 failure, self.error = None, ""
                 self.noted_bytes -= sum(map(len, noted))
             self._observe(time.monotonic() - begin, failure is None)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -159,6 +160,36 @@ def test_the_end_writes_what_is_left(tmp_path: Path) -> None:
 
     asyncio.run(run())
     assert (tmp_path / "log").stat().st_size == 100 * 100_001
+
+
+@pytest.mark.parametrize("first", ["a record that is waited for", "one that nobody waits for", "a probe"])
+def test_the_log_says_that_records_are_written_again_whatever_is_written_first(
+    first: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING, logger="strongroom")
+    real = os.write
+
+    def full(fd: int, data: bytes) -> int:
+        if data == b"lost\n":
+            raise OSError(28, "No space left on device")
+        return real(fd, data)
+
+    async def run() -> None:
+        log = _Log(tmp_path / "log")
+        monkeypatch.setattr(os, "write", full)
+        with pytest.raises(UnavailableError):
+            await log.write(b"lost\n")
+        if first == "a record that is waited for":
+            await log.write(b"1\n")
+        elif first == "one that nobody waits for":
+            log.note(b"1\n")
+            await log.until(lambda: not log.noted_bytes)
+        await log.probe()
+        await log.write(b"2\n")
+        await log.close()
+
+    asyncio.run(run())
+    assert [record.getMessage() for record in caplog.records] == ["test_log_failed", "test_log_resumed"]
 
 
 def test_a_full_disk_loses_nothing_until_the_room_is_full_and_then_says_how_many(
