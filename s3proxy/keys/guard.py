@@ -198,10 +198,18 @@ class KeyGuard:
         owner = self._owner(name)
         if owner is None:
             return None
-        state = self.states.get(owner) or await self._refresh(owner, older_than=self._clock())
-        error = state.opening
+        state = self.states.get(owner)
+        error = state.opening if state else await self._refusal(owner)
         if isinstance(error, KeyNotAvailableError) and error.cause is Cause.OTHER_KEY:
             return KeyNotAvailableError(Cause.OTHER_KEY, error.message, hint=error.hint)
+        return None
+
+    async def _refusal(self, name: str) -> StrongroomError | None:
+        """Return why a key that was not tried yet is refused. Nothing is written: dry runs come here, too."""
+        try:
+            await self._evidence.look(self._policies[name], self._keks[name])
+        except StrongroomError as error:
+            return error
         return None
 
     def _owner(self, name: str) -> str | None:

@@ -213,6 +213,21 @@ def test_nothing_is_sealed_under_a_key_that_was_lost_and_made_anew(world: World)
     run(work)
 
 
+def test_who_only_reads_is_told_of_another_key_and_writes_no_witness(world: World) -> None:
+    async def work() -> None:
+        await world.seal(keep=True)
+        before = dict(world.records)
+        assert await world.guard().replaced("main") is None
+        assert world.records == before
+        world.kek = world.new_kek()
+        replaced = await world.guard().replaced("main")
+        assert replaced is not None
+        assert replaced.cause is Cause.OTHER_KEY
+        assert world.records == before
+
+    run(work)
+
+
 def test_records_tell_the_right_key_where_there_is_no_witness_yet(world: World) -> None:
     async def work() -> None:
         await world.seal(keep=True)
