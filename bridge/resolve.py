@@ -22,6 +22,7 @@ from strongroom.region import MAX_ENTRIES
 from strongroom.whole_path import FromPath, spell_pattern
 
 _DECISIONS = {DENIED: Decision.DENIED, MISSING: Decision.MISSING, UNDELIVERABLE: Decision.UNDELIVERABLE}
+_KEY_CHARS = 4 << 20  # of whole paths, for policy and patterns to look at: a region of long names has as many
 _UTF8_BYTES = 2  # of a text, at most, for each of its bytes in memory
 
 
@@ -141,7 +142,9 @@ class _Resolver:
         self._require = require
         self._room = kept_bytes
         self._filtered_room = kept_bytes
-        self._keys_left = MAX_ENTRIES  # of whole paths; each may be looked through, and recorded, for 64 of them
+        # Of whole paths: each key may be looked through, and recorded, for 64 of them.
+        self._keys_left = MAX_ENTRIES
+        self._key_chars_left = _KEY_CHARS
         self._made: dict[tuple[Place, str, bool, bool, str], bytes | StrongroomError | None] = {}
         self._origin: dict[str, tuple[str, str]] = {}  # variable -> the whole path it came from, and the key
         self.result = Resolution()
@@ -175,9 +178,9 @@ class _Resolver:
         if isinstance(outcome, StrongroomError):
             self._note_error(Subject("", source.path, ""), outcome, optional=source.optional)
             return
-        self._keys_left -= len(outcome.data)
-        if self._keys_left < 0:
-            msg = f"with those of {source.path} the whole paths have more than {MAX_ENTRIES} keys together"
+        excess = self._excess(source, outcome)
+        if excess:
+            msg = f"with those of {source.path} the whole paths have more than {excess}"
             hint = (
                 "a path that is taken several times counts as often: take it once, or refer to the keys that are meant"
             )
@@ -194,6 +197,16 @@ class _Resolver:
             count = len(denied)
             detail = f"the policy does not grant {count} of its {len(wanted)} keys; the bridge's audit log names them"
             self._fail(Subject("", source.path, ""), DENIED, detail)
+
+    def _excess(self, source: FromPath, reading: Reading) -> str:
+        """Count the keys of a path, and return of what there are too many by now; "" if there are not."""
+        self._keys_left -= len(reading.data)
+        self._key_chars_left -= (1 + len(source.include) + len(source.exclude)) * sum(map(len, reading.data))
+        if self._keys_left < 0:
+            return f"{MAX_ENTRIES} keys together"
+        if self._key_chars_left < 0:
+            return f"{_KEY_CHARS} characters in their keys together, which each include= and exclude= counts again"
+        return ""
 
     def _denied(self, path: str, wanted: Sequence[tuple[str, str]], version: int) -> dict[str, AuditRecord]:
         """Return the keys that the policy does not grant, with their records."""

@@ -12,7 +12,7 @@ from strongroom.errors import ConfigError
 class Glob:
     """A compiled pattern."""
 
-    __slots__ = ("_any", "_final", "_literal", "_positions", "_prefix", "_stars", "pattern")
+    __slots__ = ("_any", "_final", "_literal", "_positions", "_prefix", "_rest", "_stars", "pattern")
 
     def __init__(self, pattern: str, *, separator: str = "/") -> None:
         """Compile a pattern.
@@ -46,6 +46,7 @@ class Glob:
                 rest = rest[2 if double else 1 :]
             position += 1
         self._final = 1 << position
+        self._rest = self._any & self._final >> 1  # a star at the end, for which it is all one what comes
 
     def matches(self, text: str) -> bool:
         """Return whether the whole text matches; callers of the policy get an exception instead."""
@@ -55,6 +56,8 @@ class Glob:
             return False
         reached = self._close(1)
         for character in text:
+            if reached & self._rest:
+                return True
             stay = reached & (self._any if character == "/" else self._stars)
             step = (reached & self._positions.get(character, 0)) << 1
             reached = self._close(stay | step)

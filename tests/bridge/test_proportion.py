@@ -172,6 +172,18 @@ def test_a_path_that_is_taken_again_and_again_is_looked_through_and_recorded_so_
     ] * (64 - 6)
 
 
+@pytest.mark.parametrize(("exclude", "looked_at"), [((), 8), (("a*b",), 4), (("a*b",) * 8, 0)])
+def test_the_characters_of_keys_are_looked_at_so_often_and_no_more(exclude: tuple[str, ...], looked_at: int) -> None:
+    """A few kilobytes of request would keep a thread of the bridge for minutes, which all others share."""
+    audit = Records()
+    source = FakeSecretSource({"kv/shop/long": [{f"k{number:0249}": "" for number in range(2000)}]})
+    paths = [FromPath("kv/shop/long", prefix=f"P{number}_", exclude=exclude) for number in range(64)]
+    answer = asyncio.run(answer_of(ask(service(audit, source), "bundle", BundleRequest([], paths, frozenset()))))
+    assert b"the whole paths have more than" in answer
+    assert sum(bool(line["key"]) for line in audit.lines) == looked_at * 2000
+    assert sum(not line["key"] for line in audit.lines) == 64 - looked_at
+
+
 @pytest.mark.parametrize("operation", ["bundle", "check"])
 def test_a_large_path_that_is_taken_again_and_again_is_in_memory_no_more_often_than_an_answer_has_room_for(
     operation: str,
