@@ -180,13 +180,13 @@ class Evidence:
         name = policy.name
 
         async def fits(header: Header) -> bool:
-            return await self._keyring.read(record_name(name, header.key_id)) is None
+            return await self._read(record_name(name, header.key_id)) is None
 
         found = await self._samples.find(policy, fits=fits)
         if found is None:
             return None
-        record = record_name(name, found[1].key_id)
-        msg = f"the keyring has no record of {name}, under which {found[0]} is sealed: {PREFIX}{record} is missing"
+        record = f"{PREFIX}{record_name(name, found[1].key_id)}"
+        msg = f"the keyring has no record of {name}, under which {found[0]} is sealed: {record} is missing or damaged"
         return KeyNotAvailableError(Cause.NO_RECORD, msg, hint=_RESTORE.format(name=name))
 
 

@@ -17,7 +17,7 @@ from s3proxy.keys.lost_records import EVERY_S, STILL_LOST_EVERY_S, LostRecords
 from s3proxy.keys.not_available import Cause, KeyNotAvailableError
 from s3proxy.keys.policies import Mode, Policy, sealing_policies
 from s3proxy.keys.rewrap import Rewrapper
-from strongroom.errors import StrongroomError, UnavailableError
+from strongroom.errors import IntegrityError, StrongroomError, UnavailableError
 from strongroom.sealed.header import Header, Kind, parse_header
 from strongroom.sealed.keyring import KeyRecord, record_name
 from strongroom.sealed.segment import begin_segment
@@ -55,6 +55,7 @@ class World:
         self.folder = folder
         self.now = 1000.0
         self.records: dict[str, KeyRecord] = {}
+        self.damaged: set[str] = set()
         self.sealed: tuple[str, Header] | None = None
         self.looks: StrongroomError | None = None
         self.revoked: list[str] = []
@@ -81,6 +82,9 @@ class World:
         self.sealed = "bucket/object", parse_header(segment.raw)
 
     async def read(self, name: str) -> KeyRecord | None:
+        if name in self.damaged:
+            msg = f"{name}: not a record of a bucket key"
+            raise IntegrityError(msg)
         return self.records.get(name)
 
     async def keep(self, policy: str, key_id: bytes, wrapped: WrappedKey) -> None:
@@ -312,6 +316,23 @@ def test_a_keyring_that_was_begun_anew_is_told_lost_by_each_process_until_its_re
         assert not await missing(running)
         assert not await missing(later)
         assert told() == 2
+
+    run(work)
+
+
+def test_a_record_that_is_damaged_is_lost(world: World) -> None:
+    async def work() -> None:
+        await world.seal(keep=True)
+        lost = LostRecords(Evidence(world, world.Samples(world)), clock=lambda: world.now)
+        await lost.follow([MAIN])
+        assert lost.reasons == {}
+        record = record_name("main", KEY_ID)
+        world.damaged.add(record)
+        world.now += EVERY_S
+        await lost.follow([MAIN])
+        assert lost.reasons["main"].endswith(
+            f"under which bucket/object is sealed: keyring/{record} is missing or damaged"
+        )
 
     run(work)
 
