@@ -211,7 +211,7 @@ class Service:
         taken = request.exclude | {entry.name for entry in request.entries}
         outcomes = await self._read(await compute(size, lambda: reads_of(granted)), granted, room)
         return await compute(
-            size + _weight_of_readings(outcomes.values()),
+            size + _weight_of_resolving(granted, outcomes.values()),
             lambda: look(
                 granted,
                 taken,
@@ -236,7 +236,7 @@ class Service:
         size = _weight(request)
         outcomes = await self._read(await compute(size, lambda: reads_of(request)), request, room)
         return await compute(
-            size + _weight_of_readings(outcomes.values()),
+            size + _weight_of_resolving(request, outcomes.values()),
             lambda: resolve(
                 request,
                 outcomes,
@@ -311,10 +311,13 @@ def _size(part: str | Reference) -> int:
     return len(part) if isinstance(part, str) else len(part.path) + len(part.key) + len(part.default or "")
 
 
-def _weight_of_readings(outcomes: Collection[Reading | StrongroomError]) -> int:
+def _weight_of_resolving(request: BundleRequest, outcomes: Collection[Reading | StrongroomError]) -> int:
+    """Return how many items readings are worth; each taking of a whole path, and each pattern, looks at its keys."""
     if len(outcomes) > INLINE_ITEMS:
         return len(outcomes)
-    return sum(items_of(len(found.data), found.size_bytes) for found in outcomes if isinstance(found, Reading))
+    looks = sum(1 + len(source.include) + len(source.exclude) for source in request.from_paths)
+    readings = sum(items_of(len(found.data), found.size_bytes) for found in outcomes if isinstance(found, Reading))
+    return max(1, looks) * readings
 
 
 def _denied(policy: Policy, identity: SpiffeId, request: BundleRequest) -> tuple[list[Failure], list[AuditRecord]]:

@@ -37,15 +37,17 @@ class Reading:
     Attributes:
         version: of the secret, 0 where the engine has no versions.
         data: keys and values as JSON has them, numbers as ``RawNumber``, or as ``keep_keys`` leaves them. Never shown.
+        size_bytes: of memory that it takes, if its values are texts; found out once, in the thread that reads.
     """
 
     version: int
     data: Mapping[str, object] = field(repr=False)
+    size_bytes: int = field(init=False, compare=False)
 
-    @property
-    def size_bytes(self) -> int:
-        """Of memory that it takes, if its values are texts."""
-        return sum(map(sys.getsizeof, self.data)) + sum(map(sys.getsizeof, self.data.values()))
+    def __post_init__(self) -> None:
+        """Measure it: it may have tens of thousands of keys, and is asked for its size again and again."""
+        size = sum(map(sys.getsizeof, self.data)) + sum(map(sys.getsizeof, self.data.values()))
+        object.__setattr__(self, "size_bytes", size)
 
 
 class RawNumber(str):

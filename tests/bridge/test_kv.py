@@ -1,6 +1,7 @@
 """What OpenBao's answers mean, from recorded shapes; values as bytes."""
 
 import json
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given
@@ -110,3 +111,20 @@ def test_what_is_missing_is_told_apart(document: dict[str, object], version: int
         reading_of_v2(404, document, "kv/x", version)
     with pytest.raises(NotFoundError):
         reading_of_v1(404, {"errors": []}, "old/x")
+
+
+def test_a_reading_is_measured_once_where_it_is_made() -> None:
+    """What asks for its size again and again is the event loop of the bridge."""
+
+    class Looked(dict[str, object]):
+        looks = 0
+
+        def __iter__(self) -> Iterator[str]:
+            self.looks += 1
+            return super().__iter__()
+
+    data = Looked({"k": "v" * 1000, "l": "w"})
+    reading = Reading(1, data)
+    assert data.looks == 1
+    assert 1000 < reading.size_bytes < 2000
+    assert (reading.size_bytes, data.looks) == (reading.size_bytes, 1)

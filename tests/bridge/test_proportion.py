@@ -305,6 +305,21 @@ def test_a_large_request_takes_the_event_loop_no_longer_than_a_small_one(
     assert turn_of(MAX_REFERENCES) < 2 * turn_of(INLINE_ITEMS)
 
 
+@pytest.mark.parametrize("operation", ["bundle", "check"])
+@pytest.mark.parametrize(("takings", "exclude"), [(64, ()), (1, ("k*x",) * 8)], ids=["again and again", "patterns"])
+def test_a_path_of_some_keys_is_not_worked_on_by_the_event_loop_if_that_is_much(
+    tmp_path: Path, operation: str, takings: int, exclude: tuple[str, ...]
+) -> None:
+    source = FakeSecretSource({"kv/shop/a": [{f"k{number}": "" for number in range(200)}]})
+
+    def turn_of(takings: int, exclude: tuple[str, ...] = ()) -> int:
+        paths = [FromPath("kv/shop/a", prefix=f"P{number}_", exclude=exclude) for number in range(takings)]
+        request = BundleRequest([], paths, frozenset())
+        return longest_turn(tmp_path, source, lambda asked: ask(asked, operation, request))
+
+    assert turn_of(takings, exclude) < 1.5 * turn_of(1)
+
+
 def test_a_large_value_is_not_worked_on_by_the_event_loop(tmp_path: Path) -> None:
     request = bundle_request({f"A{number}": "bao:kv/shop/a#k" for number in range(100)})
     loop_threads = []
