@@ -18,7 +18,7 @@ from s3proxy.keys.policies import Policy
 from s3proxy.store.client import Store, StoreRequest, read_all
 from s3proxy.store.errors import store_error
 from s3proxy.store.listing import list_objects
-from strongroom.errors import IntegrityError
+from strongroom.errors import IntegrityError, StrongroomError, UnavailableError
 from strongroom.sealed.entry import parse_entry
 from strongroom.sealed.header import Header
 
@@ -62,7 +62,7 @@ class Sampler:
             return literal[:_MAX_BUCKETS]
         async with self._store.exchange(StoreRequest(method="GET")) as response:
             if response.status != HTTPStatus.OK:
-                raise await store_error(response)
+                raise _refusal(await store_error(response))
             page = parse_document(await read_all(response, _MAX_PAGE_BYTES), root="ListAllMyBucketsResult")
         names = [bucket.get("Name") or "" for buckets in page.all("Buckets") for bucket in buckets.all("Bucket")]
         fits = (any(fnmatchcase(name, pattern) for pattern in policy.buckets) for name in names)
@@ -79,11 +79,13 @@ class Sampler:
                 yield listed.key
         except S3Error as error:
             if error.code != "NoSuchBucket":
-                raise
+                raise _refusal(error) from None
 
     async def _header(self, bucket: str, key: str) -> Header | None:
         try:
             async with self._store.exchange(StoreRequest(method="HEAD", bucket=bucket, key=key)) as response:
+                if response.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                    raise _refusal(await store_error(response))
                 entry = response.headers.get(ENTRY_HEADER) if response.status == HTTPStatus.OK else None
         except S3Error as error:
             if error.code != "NoSuchKey":  # a directory that only holds others, or a name that the store changes
@@ -93,3 +95,11 @@ class Sampler:
             return parse_entry(entry).header
         except IntegrityError:
             return None
+
+
+def _refusal(error: S3Error) -> StrongroomError:
+    """Return what the store refuses, or that it cannot tell now: then there may be an object all the same."""
+    if error.status < HTTPStatus.INTERNAL_SERVER_ERROR or error.status == HTTPStatus.NOT_IMPLEMENTED:
+        return error
+    msg = f"the store answers {error.status} {error.code}: {error.message}"
+    return UnavailableError(msg, hint=error.hint or "see the log of the store")

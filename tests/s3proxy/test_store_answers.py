@@ -5,8 +5,11 @@ from itertools import count
 
 import pytest
 
+from s3proxy.front.errors import S3Error
 from s3proxy.front.signer import StoreCredential
 from s3proxy.front.xml_read import Element
+from s3proxy.keys.policies import Policy
+from s3proxy.keys.sample import Sampler
 from s3proxy.multipart.kept import KeptParts
 from s3proxy.multipart.upload import Upload, list_stored_parts, stored_part
 from s3proxy.objects.open import range_begin_of, stored_bytes_of
@@ -58,6 +61,38 @@ async def test_a_list_of_parts_that_does_not_go_on_comes_to_an_end(markers: tupl
         store = store_at(server)
         with pytest.raises(PeerError, match="does not go on"):
             await list_stored_parts(store, Upload("b", "k", "id"))
+        await store.close()
+
+
+OBJECTS = "<ListBucketResult><Contents><Key>k</Key><Size>1</Size><ETag>e</ETag></Contents></ListBucketResult>"
+
+
+@pytest.mark.parametrize("status", [500, 503])
+@pytest.mark.parametrize(
+    ("documents", "buckets"),
+    [(("",), "b"), (("",), "b*"), ((OBJECTS, ""), "b")],
+    ids=["list of objects", "list of buckets", "object"],
+)
+@in_a_loop
+async def test_a_store_that_fails_while_objects_of_a_policy_are_looked_for_has_not_said_that_there_is_none(
+    documents: tuple[str, ...], buckets: str, status: int
+) -> None:
+    """The key of a policy would be taken for the right one, and sealed under."""
+    statuses = (*[200] * (len(documents) - 1), status)
+    async with serving(answering(*documents, statuses=statuses)) as server:
+        store = store_at(server)
+        with pytest.raises(UnavailableError, match=f"the store answers {status}"):
+            await Sampler(store, hidden_bucket="s").find(Policy(name="main", kek="file", buckets=(buckets,)))
+        await store.close()
+
+
+@in_a_loop
+async def test_a_store_that_has_no_list_of_buckets_refuses_it_for_good() -> None:
+    async with serving(answering("", statuses=(501,))) as server:
+        store = store_at(server)
+        with pytest.raises(S3Error) as caught:
+            await Sampler(store, hidden_bucket="s").find(Policy(name="main", kek="file", buckets=("b*",)))
+        assert caught.value.code == "NotImplemented"
         await store.close()
 
 
