@@ -12,8 +12,8 @@ from bench.result import Better
 from bench.samples import Series
 from bench.suite import Run
 from bridge.settings import Durability
-from cli.dev.bridge import BridgeProcess
-from cli.dev.stack import DevStack
+from devstack.bridge import BridgeProcess
+from devstack.stack import DevStack
 
 NAME: Final = "bridge"
 SUMMARY: Final = "bundles per second and core, storms of launches, the cost of audit durability"

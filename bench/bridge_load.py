@@ -12,8 +12,8 @@ from typing import Final, Self
 
 from bench.failed import FailedError
 from bench.launchers import KEYS_PER_PATH
-from cli.dev.stack import DevStack
-from strongroom.bundle import BUNDLE_URL_PATH
+from devstack.stack import DevStack
+from strongroom.launch.bundle import BUNDLE_URL_PATH
 
 TIMEOUT_S: Final = 60.0
 _LENGTH: Final = re.compile(rb"(?i)\r\ncontent-length: *([0-9]+)\r\n")

@@ -17,7 +17,7 @@ from bench.failed import FailedError
 from bench.samples import Series
 from bench.suite import Run
 from strongroom.errors import ConfigError
-from strongroom.region import encode
+from strongroom.launch.region import encode
 from wrapper.libc import memfd_secret
 from wrapper.memory import SecretMemory, to_high_descriptor
 from wrapper.settings import REQUIRE_ANY

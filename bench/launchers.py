@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Final
 
 from bench.failed import FailedError
-from cli.dev.authority import write_private
-from cli.dev.openbao import find_bao
-from cli.dev.stack import DevStack
+from devstack.authority import write_private
+from devstack.openbao import find_bao
+from devstack.stack import DevStack
 from strongroom.errors import ConfigError
 
 KEYS_PER_PATH: Final = 10

@@ -23,7 +23,7 @@ from bench.relay import Relay
 from bench.result import Claim
 from bench.samples import Series, combine
 from bench.suite import ROOT, Run
-from cli.dev.stack import DevStack
+from devstack.stack import DevStack
 from strongroom.errors import StrongroomError
 
 NAME: Final = "pod-start"

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Final
 
 from bench.s3_load import Connection, Endpoint, Requests
-from cli.dev.authority import write_private
-from cli.dev.s3proxy import ProxyProcess
-from cli.dev.seaweed import SeaweedServer
+from devstack.authority import write_private
+from devstack.s3proxy import ProxyProcess
+from devstack.seaweed import SeaweedServer
 from strongroom.errors import ConfigError, PeerError, StrongroomError
 from wrapper.libc import die_with_parent
 

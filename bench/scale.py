@@ -26,7 +26,7 @@ from bench.s3_load import Connection, Payload, at_once
 from bench.s3_targets import Target, targets
 from bench.samples import Series, combine
 from bench.suite import Run
-from cli.dev.stack import DevStack
+from devstack.stack import DevStack
 
 NAME: Final = "scale"
 SUMMARY: Final = "how costs grow with secrets, launches at once, object size, parts and listing length"

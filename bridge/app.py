@@ -21,7 +21,6 @@ from bridge.service import Limits, Service
 from bridge.settings import BridgeSettings, Durability
 from strongroom.errors import PeerError
 from strongroom.linux.process import return_free_memory
-from strongroom.logs import log_event
 from strongroom.openbao.connection import Call, Endpoint, OpenBao
 from strongroom.openbao.login import Credentials, Login
 from strongroom.openbao.pool import Pool
@@ -29,8 +28,9 @@ from strongroom.openbao.secrets import SecretStore
 from strongroom.service.connections import ConnectionLimits, Connections
 from strongroom.service.health import Health, Part
 from strongroom.service.listening import Listener, addresses_of, listen, tell_parent
+from strongroom.service.logs import log_event
+from strongroom.service.tls_reload import ReloadingServerContext
 from strongroom.service.upkeep import repeat
-from strongroom.tls_reload import ReloadingServerContext
 
 _log = logging.getLogger(__name__)
 _HEALTH_TIMEOUT_S = 2.0  # of the question whether OpenBao is up; probes of Kubernetes give up after 1 s by default

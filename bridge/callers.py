@@ -13,8 +13,8 @@ from typing import Any
 from aiohttp import web
 
 from strongroom.errors import DeniedError, UnavailableError
-from strongroom.peer import Peer, peer_of
-from strongroom.tls_reload import ReloadingServerContext
+from strongroom.service.peer import Peer, peer_of
+from strongroom.service.tls_reload import ReloadingServerContext
 
 _MAX_CHARS = 200
 

@@ -11,11 +11,11 @@ from collections.abc import Collection, Iterator, Sequence
 from bridge.decide import GRANTED
 from bridge.record import AuditRecord, Decision
 from bridge.resolve import Outcomes, Require, Resolution, resolve
-from strongroom.bundle import BundleRequest, Entry
 from strongroom.identity import SpiffeId
-from strongroom.problem import Failure
+from strongroom.launch.bundle import BundleRequest, Entry
+from strongroom.launch.problem import Failure
 
-# What is said of each secret; those of a failure are its causes (``strongroom.problem``).
+# What is said of each secret; those of a failure are its causes (``strongroom.launch.problem``).
 EXISTS = "exists"
 UNAVAILABLE = "unavailable"
 

@@ -3,10 +3,10 @@
 import json
 
 from bridge.policy import Policy
-from strongroom.bundle import BundleRequest
 from strongroom.errors import DeniedError
 from strongroom.identity import SpiffeId
-from strongroom.problem import DENIED, Failure
+from strongroom.launch.bundle import BundleRequest
+from strongroom.launch.problem import DENIED, Failure
 
 GRANTED = "granted"
 

@@ -1,8 +1,8 @@
-"""The events of the bridge's log, beside those of ``strongroom.events``; for the reference page and its test."""
+"""The events of the bridge's log, beside ``strongroom.service.events``; for the reference page and its test."""
 
 from typing import Final
 
-from strongroom.events import ERROR, INFO, REFUSED, WARNING, Event, record_log_events
+from strongroom.service.events import ERROR, INFO, REFUSED, WARNING, Event, record_log_events
 
 EVENTS: Final = (
     *record_log_events("audit", "audit records"),

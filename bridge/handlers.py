@@ -23,7 +23,8 @@ from bridge.service import Service
 from bridge.settings import BridgeSettings
 from bridge.shape import require_modest
 from bridge.shares import Capacity
-from strongroom.bundle import (
+from strongroom.errors import ConfigError, DeniedError, PeerError, StrongroomError, UnavailableError
+from strongroom.launch.bundle import (
     BUNDLE_URL_PATH,
     CHECK_URL_PATH,
     FILES_MEDIA_TYPE,
@@ -32,11 +33,10 @@ from strongroom.bundle import (
     BundleRequest,
     decode_request,
 )
-from strongroom.errors import ConfigError, DeniedError, PeerError, StrongroomError, UnavailableError
-from strongroom.logs import log_event
-from strongroom.problem import PROBLEM_MEDIA_TYPE, Problem, encode_problem
+from strongroom.launch.problem import PROBLEM_MEDIA_TYPE, Problem, encode_problem
 from strongroom.service.connections import Connections
 from strongroom.service.draining import RequestsAtWork
+from strongroom.service.logs import log_event
 
 _log = logging.getLogger(__name__)
 

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from bridge.app import Bridge
 from bridge.settings import PREFIX, BridgeSettings
 from strongroom.errors import ConfigError
-from strongroom.logs import configure_logging
 from strongroom.service.command import run_command
+from strongroom.service.logs import configure_logging
 from strongroom.service.notify import Notifier
 from strongroom.service.open_files import warn_of_open_files
 from strongroom.service.reloading import reloading_at_sighup

@@ -1,7 +1,7 @@
 """Who may read what: grants of paths and keys to identities, and nothing else is allowed. Pure.
 
-It decides on canonical paths only (``strongroom.reference.check_path`` lets no other in), so one text names one secret.
-It does not know whether a secret exists.
+It decides on canonical paths only (``strongroom.launch.reference.check_path`` lets no other in), so one text names one
+secret. It does not know whether a secret exists.
 """
 
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from strongroom.errors import ConfigError, DeniedError
 from strongroom.glob import Glob
 from strongroom.identity import SpiffeId, parse_spiffe_id
-from strongroom.reference import check_path
+from strongroom.launch.reference import check_path
 
 _MAX_CACHED_IDENTITIES = 4096
 

@@ -16,9 +16,9 @@ from pathlib import Path
 
 from bridge.policy import Grant, Policy, make_grant
 from strongroom.errors import ConfigError
-from strongroom.filestamp import Changes, stamp_of
-from strongroom.logs import log_event
-from strongroom.members import TEXTS, Member, require_members
+from strongroom.service.filestamp import Changes, stamp_of
+from strongroom.service.logs import log_event
+from strongroom.service.members import TEXTS, Member, require_members
 
 _log = logging.getLogger(__name__)
 GRANT = (

@@ -15,7 +15,7 @@ from strongroom.errors import (
     UnavailableError,
     UndeliverableError,
 )
-from strongroom.problem import DENIED, MISSING, UNDELIVERABLE, Problem
+from strongroom.launch.problem import DENIED, MISSING, UNDELIVERABLE, Problem
 
 
 class TooLargeError(StrongroomError):

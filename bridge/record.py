@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from strongroom.reference import spell_key, spell_path
+from strongroom.launch.reference import spell_key, spell_path
 
 MAX_DENIED_RECORDS = 100  # of one request or path; more are not one mistake, and asking costs less than recording
 _LIST_BYTES = 8 << 10  # in one line; what collects logs cuts those of 16 KiB

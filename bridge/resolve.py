@@ -11,15 +11,15 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from bridge.record import AuditRecord, Decision, summed_up
-from strongroom.bundle import MAX_NAME_CHARS, BundleRequest, Entry
 from strongroom.errors import DeniedError, NotFoundError, PeerError, StrongroomError, UndeliverableError
-from strongroom.filters import filtered, filtered_bytes, most_filtered_bytes
+from strongroom.launch.bundle import MAX_NAME_CHARS, BundleRequest, Entry
+from strongroom.launch.filters import filtered, filtered_bytes, most_filtered_bytes
+from strongroom.launch.problem import DENIED, MISSING, UNDELIVERABLE, Failure
+from strongroom.launch.reference import FILTERS, Reference, is_env_name
+from strongroom.launch.region import MAX_ENTRIES
+from strongroom.launch.whole_path import FromPath, spell_pattern
 from strongroom.names import steers_the_process
 from strongroom.openbao.kv import Reading, decode_base64, value_bytes
-from strongroom.problem import DENIED, MISSING, UNDELIVERABLE, Failure
-from strongroom.reference import FILTERS, Reference, is_env_name
-from strongroom.region import MAX_ENTRIES
-from strongroom.whole_path import FromPath, spell_pattern
 
 _DECISIONS = {DENIED: Decision.DENIED, MISSING: Decision.MISSING, UNDELIVERABLE: Decision.UNDELIVERABLE}
 _KEY_CHARS = 4 << 20  # of whole paths, for policy and patterns to look at: a region of long names has as many

@@ -18,9 +18,6 @@ from bridge.policy import Policy
 from bridge.record import AuditRecord, Caller, Decision, listed
 from bridge.resolve import Place, Resolution, most_bytes, reads_of, resolve
 from bridge.room import Room
-from strongroom import region
-from strongroom.answer import Layout, encode_layout
-from strongroom.bundle import BundleRequest
 from strongroom.errors import (
     DeniedError,
     StrongroomError,
@@ -28,9 +25,12 @@ from strongroom.errors import (
     UndeliverableError,
 )
 from strongroom.identity import SpiffeId, parse_spiffe_id
+from strongroom.launch import region
+from strongroom.launch.answer import Layout, encode_layout
+from strongroom.launch.bundle import BundleRequest
+from strongroom.launch.problem import DENIED, MISSING, UNDELIVERABLE, Failure
+from strongroom.launch.reference import Reference
 from strongroom.openbao.kv import Reading
-from strongroom.problem import DENIED, MISSING, UNDELIVERABLE, Failure
-from strongroom.reference import Reference
 
 
 class RefusedError(StrongroomError):
@@ -138,7 +138,7 @@ class Service:
         await self._record(caller, [AuditRecord("", "", "", 0, Decision.DENIED, refusal.message)])
 
     async def bundle(self, caller: Caller, request: BundleRequest, room: Room) -> bytes:
-        """Return all that ``request`` asks for: the region image, or, if it has files, all of ``strongroom.answer``.
+        """Return all that ``request`` asks for: the region image, or, if it has files, a ``strongroom.launch.answer``.
 
         Args:
             caller: who asks.

@@ -9,7 +9,7 @@ from pathlib import Path
 from strongroom.errors import ConfigError
 from strongroom.service.listening import parse_listen
 from strongroom.service.record_file import STDOUT
-from strongroom.settings import REQUIRED, Rule, setting
+from strongroom.service.settings import REQUIRED, Rule, setting
 
 PREFIX = "STRONGROOM_BRIDGE_"
 _ANSWERS_BYTES = 256 << 20

@@ -1,7 +1,7 @@
 """What a request's JSON may look like, found out before a parser makes objects of it. Pure.
 
 Two bytes of JSON can become an object of 64. What bounds that is the form of the requests themselves
-(``strongroom/bundle.py``): five levels, and no list or object in less than fifteen bytes.
+(``strongroom/launch/bundle.py``): five levels, and no list or object in less than fifteen bytes.
 """
 
 import re

@@ -30,10 +30,10 @@ _COMPONENTS = {
     "bridge": ("bridge.main", "bridge"),
     "s3proxy": ("s3proxy.main", "s3proxy"),
     "s3": ("cli.s3.main", "s3proxy"),
-    "dev": ("cli.dev.main", "dev"),
+    "dev": ("devstack.main", "dev"),
     "demo": ("cli.demo.main", "dev"),
-    "bundle": ("cli.bundle.main", "dev"),
-    "doctor": ("cli.doctor.main", "dev"),
+    "bundle": ("bundle.main", "dev"),
+    "doctor": ("doctor.main", "dev"),
     "bench": ("bench.main", "bench"),
 }
 

@@ -23,13 +23,13 @@ from s3proxy.serving.pace import Patience
 from s3proxy.serving.places import Places
 from s3proxy.serving.readiness import Readiness
 from s3proxy.settings import ProxySettings
-from strongroom.kept_files import KeptFiles
-from strongroom.logs import log_event
 from strongroom.service.connections import ConnectionLimits, Connections
 from strongroom.service.health import Health
+from strongroom.service.kept_files import KeptFiles
 from strongroom.service.listening import Listener, addresses_of, listen, parse_listen, tell_parent
+from strongroom.service.logs import log_event
+from strongroom.service.tls_reload import ReloadingServerContext
 from strongroom.service.upkeep import repeat
-from strongroom.tls_reload import ReloadingServerContext
 
 _log = logging.getLogger(__name__)
 _PROBE_S = 5.0  # at the start; a store that is away then is asked again while others are served

@@ -27,7 +27,7 @@ from s3proxy.store.findings import Findings
 from s3proxy.store.slash_store import SlashStore
 from s3proxy.store.system_bucket import SystemBucket
 from strongroom.errors import StrongroomError
-from strongroom.kept_files import KeptFiles
+from strongroom.service.kept_files import KeptFiles
 
 
 class Backing:

@@ -1,8 +1,8 @@
-"""The events of the proxy's log, beside those of ``strongroom.events``; for the reference page and its test."""
+"""The events of the proxy's log, beside those of ``strongroom.service.events``; for the reference page and its test."""
 
 from typing import Final
 
-from strongroom.events import DEBUG, ERROR, INFO, REFUSED, WARNING, Event, record_log_events
+from strongroom.service.events import DEBUG, ERROR, INFO, REFUSED, WARNING, Event, record_log_events
 
 _POLICY: Final = ("policy", *REFUSED)
 _OF_REQUEST: Final = ("operation", "request_id", "code", "reason", "hint", "error")

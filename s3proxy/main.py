@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from s3proxy.serving.process import run_proxy
 from s3proxy.serving.supervisor import Supervisor
 from s3proxy.settings import PREFIX, ProxySettings
-from strongroom.logs import configure_logging
 from strongroom.service.command import run_command
+from strongroom.service.logs import configure_logging
 from strongroom.service.notify import Notifier
 from strongroom.service.open_files import warn_of_open_files
 

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from strongroom.errors import ConfigError
 from strongroom.service.listening import parse_listen
-from strongroom.settings import REQUIRED, Rule, setting
+from strongroom.service.settings import REQUIRED, Rule, setting
 
 PREFIX = "STRONGROOM_S3PROXY_"
 PROFILE_SCHEME = "profile:"

@@ -8,7 +8,9 @@ nothing is imported here.
 PREFIX = "STRONGROOM_"  # of all variables of ours
 
 # The import packages of this project. One of ours that cannot be imported is a mistake, not a missing extra.
-PACKAGES = frozenset({"bench", "bridge", "cli", "preload", "s3proxy", "strongroom", "wrapper"})
+PACKAGES = frozenset(
+    {"bench", "bridge", "bundle", "cli", "devstack", "doctor", "preload", "s3proxy", "strongroom", "wrapper"}
+)
 
 # Variables of systemd's protocols that name the process they are for, and what supervision writes there until that
 # process is known.

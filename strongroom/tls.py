@@ -1,7 +1,7 @@
 """TLS contexts of the project: version 1.3 only, both sides show a certificate, host names are checked.
 
 The wrapper imports this module at every launch, so it imports what a TLS connection needs anyway and nothing else. What
-a server needs beyond that, noticing that its files have changed, is in ``strongroom.tls_reload``.
+a server needs beyond that, noticing that its files have changed, is in ``strongroom.service.tls_reload``.
 """
 
 import os

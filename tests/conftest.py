@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
-from cli.dev.stack import POLICY, DevStack
+from devstack.stack import POLICY, DevStack
 from tests.support.launcher import Launcher
 
 # A busy machine stalls for longer than hypothesis allows one example by default; pytest-timeout is the limit.

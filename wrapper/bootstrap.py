@@ -12,7 +12,7 @@ the program exit with ``exit_status.REGION`` before its first instruction.
 import os
 import signal
 
-from strongroom.region import read_offsets
+from strongroom.launch.region import read_offsets
 from wrapper import libc
 from wrapper.exit_status import ProtectionError
 from wrapper.handoff import ending_signals

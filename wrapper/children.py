@@ -1,7 +1,7 @@
 """What ``--children allow:LIST`` names: programs, and not variables. Imported only where there is such a list."""
 
 from strongroom.errors import ConfigError
-from strongroom.reference import is_env_name
+from strongroom.launch.reference import is_env_name
 from wrapper.exit_status import CannotExecError, NotOnPathError
 from wrapper.main import say
 from wrapper.program import DEFAULT_PATH, find_file

@@ -6,10 +6,10 @@ With ``--check`` the bridge looks whether each secret exists and can be read now
 import json
 import sys
 
-from strongroom.bundle import CHECK_URL_PATH, PLAN_URL_PATH
 from strongroom.errors import ConfigError, PeerError, StrongroomError
-from strongroom.problem import printable
-from strongroom.reference import Reference, spell_path
+from strongroom.launch.bundle import CHECK_URL_PATH, PLAN_URL_PATH
+from strongroom.launch.problem import printable
+from strongroom.launch.reference import Reference, spell_path
 from wrapper import exit_status, libc
 from wrapper.children import check_allowed
 from wrapper.exposure import protections_given_up, refuse_exposed

@@ -8,13 +8,13 @@ import os
 import ssl
 from time import monotonic, sleep, time
 
-from strongroom.bundle import FILES_MEDIA_TYPE, REGION_MEDIA_TYPE, encode_request
 from strongroom.errors import (
     ConfigError,
     PeerError,
     StrongroomError,
     UnavailableError,
 )
+from strongroom.launch.bundle import FILES_MEDIA_TYPE, REGION_MEDIA_TYPE, encode_request
 from strongroom.tls import client_context
 from wrapper.dial import Dialer, HandshakeTimeoutError
 from wrapper.exposure import refuse_open_files
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from mmap import mmap
 
-    from strongroom.bundle import BundleRequest
+    from strongroom.launch.bundle import BundleRequest
     from wrapper.settings import WrapperSettings
 
 _MAX_DOCUMENT_BYTES = 64 << 20  # of plans and problems
@@ -34,7 +34,7 @@ _FILES_PAUSE_S = 0.1
 _JUST_CHANGED_S = 2.0
 _SLICE_S = 0.25  # of a pause: Python sees a signal that comes right before a sleep only after it
 _SILENCE_S = 1.0  # of a wait, before it is said what for
-_PROBLEM_MEDIA_TYPE = "application/problem+json"  # strongroom.problem has it, too, and imports json
+_PROBLEM_MEDIA_TYPE = "application/problem+json"  # strongroom.launch.problem has it, too, and imports json
 _DOCUMENT_MEDIA_TYPE = "application/json"
 _BUSY_STATUSES = frozenset({429, 502, 503, 504})
 

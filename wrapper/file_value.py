@@ -5,7 +5,7 @@ reference are left alone, so ``file:///etc/hosts`` stays what it is.
 """
 
 from strongroom.errors import ConfigError
-from strongroom.reference import LITERAL, holds_reference
+from strongroom.launch.reference import LITERAL, holds_reference
 
 OPTIONS = ("path", "mode", "owner", "decode", "template")
 DEFAULT_MODE = 0o400

@@ -3,8 +3,8 @@
 Imported only when a file is asked for.
 """
 
-from strongroom.answer import HEAD_BYTES, decode_layout, index_bytes
 from strongroom.errors import OTHER_VERSION, ConfigError, IntegrityError
+from strongroom.launch.answer import HEAD_BYTES, decode_layout, index_bytes
 from wrapper.memory_file import MemoryFile
 from wrapper.placed_file import PlacedFile
 

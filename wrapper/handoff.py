@@ -7,7 +7,7 @@ import signal
 import stat
 
 from preload import LibraryError, library_path, tracer_path
-from strongroom.region import read_slots
+from strongroom.launch.region import read_slots
 from wrapper import libc
 from wrapper.exit_status import SIGNALLED, CannotExecError, ProtectionError
 from wrapper.padding import VARIABLE as PADDING

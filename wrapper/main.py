@@ -153,7 +153,7 @@ def start(
         set_dumpable()  # its own child could not attach otherwise; there is no secret yet
         tracer = start_tracer()  # gets ready during the imports
 
-    from strongroom.bundle import BUNDLE_URL_PATH
+    from strongroom.launch.bundle import BUNDLE_URL_PATH
     from wrapper.fetch import Bridge
     from wrapper.libc import set_not_dumpable
     from wrapper.memory import SecretMemory

@@ -11,7 +11,7 @@ import os
 import resource
 
 from strongroom.errors import OTHER_VERSION, IntegrityError
-from strongroom.region import MAX_TOTAL_BYTES
+from strongroom.launch.region import MAX_TOTAL_BYTES
 from wrapper import libc
 from wrapper.exit_status import ProtectionError
 from wrapper.settings import REQUIRE_ANY, REQUIRE_LOCKED, REQUIRE_MEMFD_SECRET

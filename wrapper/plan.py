@@ -3,18 +3,18 @@
 A plan holds no values of secrets; it is also what ``strongroom plan`` shows.
 """
 
-from strongroom.bundle import BundleRequest, Entry
 from strongroom.errors import OTHER_VERSION, ConfigError, IntegrityError
+from strongroom.launch.bundle import BundleRequest, Entry
+from strongroom.launch.reference import Reference, holds_reference, is_env_name
+from strongroom.launch.value import parse_value
 from strongroom.names import PREFIX, is_read_early, is_service_link, steers_the_process
-from strongroom.reference import Reference, holds_reference, is_env_name
-from strongroom.value import parse_value
 from wrapper.settings import FROM_PATH
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from strongroom.whole_path import FromPath
+    from strongroom.launch.whole_path import FromPath
     from wrapper.file_value import FileTarget
 
 FILE_MARKS = ("file:", "file(")  # what wrapper.file_value is about; it is imported only where one is found
@@ -165,7 +165,7 @@ def _entry(name: str, parts: "list[str | Reference]", *, as_file: bool = False, 
 
 
 def _from_path(text: str) -> "FromPath":
-    from strongroom.whole_path import parse_from_path
+    from strongroom.launch.whole_path import parse_from_path
 
     try:
         return parse_from_path(text.strip())

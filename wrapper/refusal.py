@@ -11,8 +11,8 @@ from strongroom.errors import (
     UnavailableError,
     UndeliverableError,
 )
-from strongroom.problem import DENIED, MISSING, Failure, Problem, decode_problem
-from strongroom.reference import spell_key, spell_path
+from strongroom.launch.problem import DENIED, MISSING, Failure, Problem, decode_problem
+from strongroom.launch.reference import spell_key, spell_path
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ import os
 import stat
 
 from strongroom.errors import ConfigError
+from strongroom.launch.reference import holds_reference, is_env_name
 from strongroom.names import PREFIX
-from strongroom.reference import holds_reference, is_env_name
 from wrapper.settings import FROM_PATH, SETTINGS
 
 TYPE_CHECKING = False

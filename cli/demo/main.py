@@ -19,7 +19,7 @@ from cli.demo.objects import show_objects
 from cli.demo.observe import Observation, launch_ms, observe
 from cli.demo.page import Page
 from cli.demo.samples import Sample, build_samples
-from cli.dev.stack import DevStack
+from devstack.stack import DevStack
 from strongroom.errors import StrongroomError
 from wrapper import exit_status
 from wrapper.main import report

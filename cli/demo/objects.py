@@ -13,9 +13,9 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, IncompleteReadError
 
 from cli.demo.page import Page
-from cli.dev.s3_stack import S3Stack
-from cli.dev.seaweed import REGION
-from cli.dev.stack import DevStack
+from devstack.s3_stack import S3Stack
+from devstack.seaweed import REGION
+from devstack.stack import DevStack
 
 BUCKET = "invoices"
 LARGE_BYTES = 20 << 20  # boto3 sends it in three parts

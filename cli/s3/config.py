@@ -12,7 +12,7 @@ from s3proxy.serving.metrics import Metrics
 from s3proxy.settings import PREFIX, ProxySettings
 from s3proxy.store.capabilities import NotKnownError
 from strongroom.errors import StrongroomError, UnavailableError
-from strongroom.settings import Arguments, load_settings, setting_of, take_value
+from strongroom.service.settings import Arguments, load_settings, setting_of, take_value
 
 T = TypeVar("T")
 

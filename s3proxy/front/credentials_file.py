@@ -10,9 +10,9 @@ from pathlib import Path
 from s3proxy.front.credentials import Credentials
 from s3proxy.front.credentials_table import parse_credentials
 from strongroom.errors import ConfigError
-from strongroom.filestamp import Changes, Stamp, stamp_of
-from strongroom.kept_files import KeptFiles, Read
-from strongroom.logs import log_event
+from strongroom.service.filestamp import Changes, Stamp, stamp_of
+from strongroom.service.kept_files import KeptFiles, Read
+from strongroom.service.logs import log_event
 
 _log = logging.getLogger(__name__)
 

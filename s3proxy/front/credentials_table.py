@@ -23,8 +23,8 @@ from typing import Final
 
 from s3proxy.front.credentials import ANONYMOUS, Credential, Credentials, Grant, Principal, Right
 from strongroom.errors import ConfigError
-from strongroom.members import TABLES, TEXT, TEXTS, Member, require_members
 from strongroom.secret import Secret
+from strongroom.service.members import TABLES, TEXT, TEXTS, Member, require_members
 
 _ACCESS_KEY_ID: Final = re.compile(r"[A-Za-z0-9_.-]{3,128}")
 _PLACE: Final = re.compile(r"\(at [a-z0-9, ]*\)")

@@ -22,13 +22,13 @@ from s3proxy.keys.opened_keys import KeyName, OpenedKeys
 from s3proxy.keys.shared_calls import SharedCalls
 from s3proxy.keys.unwrapping import Records, foreign, no_policy, unwrap_key
 from strongroom.errors import StrongroomError, UnavailableError
-from strongroom.logs import log_event
 from strongroom.openbao.login import LoginRefusedError
 from strongroom.sealed.header import ID_BYTES, Header
 from strongroom.sealed.keyring import record_name
 from strongroom.sealed.refusal import RefusedError
 from strongroom.sealed.wrapping import BUCKET_KEY_BYTES, BucketKey
 from strongroom.secret import Secret
+from strongroom.service.logs import log_event
 
 _log = logging.getLogger(__name__)
 

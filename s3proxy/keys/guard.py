@@ -21,9 +21,9 @@ from s3proxy.keys.keyring import WITNESS_ID
 from s3proxy.keys.not_available import REVOKED, Cause, KeyNotAvailableError
 from s3proxy.keys.policies import Policy, sealing_policies
 from strongroom.errors import StrongroomError, UnavailableError
-from strongroom.logs import log_event
 from strongroom.sealed.wrapping import BUCKET_KEY_BYTES, WrappedKey
 from strongroom.secret import Secret
+from strongroom.service.logs import log_event
 
 _log = logging.getLogger(__name__)
 CHECK_EVERY_S: Final = 30.0

@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Protocol
 
 from strongroom.errors import ConfigError
-from strongroom.kept_files import KeptFiles, Read
-from strongroom.logs import log_event
 from strongroom.sealed.wrapping import (
     KEK_BYTES,
     KEK_NONCE_BYTES,
@@ -21,6 +19,8 @@ from strongroom.sealed.wrapping import (
     wrap_with_file,
 )
 from strongroom.secret import Secret
+from strongroom.service.kept_files import KeptFiles, Read
+from strongroom.service.logs import log_event
 
 _log = logging.getLogger(__name__)
 

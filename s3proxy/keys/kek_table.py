@@ -8,8 +8,8 @@ from s3proxy.keys.kek_transit import TransitKek
 from s3proxy.keys.policies import KEK_FILE, TRANSIT_PREFIX, Policy
 from s3proxy.settings import ProxySettings
 from strongroom.errors import ConfigError
-from strongroom.kept_files import KeptFiles
 from strongroom.openbao.session import Session
+from strongroom.service.kept_files import KeptFiles
 
 _KEY_FILE: Final = (
     "set kek_file to the file that it was; only a policy that nothing is sealed under may take another key"

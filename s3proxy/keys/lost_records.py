@@ -13,7 +13,7 @@ from typing import Final, Protocol
 from s3proxy.keys.not_available import KeyNotAvailableError
 from s3proxy.keys.policies import Policy, sealing_policies
 from strongroom.errors import StrongroomError, UnavailableError
-from strongroom.logs import log_event
+from strongroom.service.logs import log_event
 
 _log = logging.getLogger(__name__)
 EVERY_S: Final = 3600.0  # it costs the store some requests

@@ -11,7 +11,7 @@ from typing import Final, Protocol
 
 from s3proxy.keys.policies import Policies
 from strongroom.errors import StrongroomError
-from strongroom.logs import log_event
+from strongroom.service.logs import log_event
 
 _log = logging.getLogger(__name__)
 _RETRY_S: Final = 30.0

@@ -23,8 +23,8 @@ from fnmatch import fnmatchcase
 
 from s3proxy.front.errors import S3Error
 from strongroom.errors import ConfigError
-from strongroom.members import LIST, TEXT, Member, require_members
 from strongroom.sealed.names import POLICY_NAME
+from strongroom.service.members import LIST, TEXT, Member, require_members
 
 KEK_FILE = "file"
 TRANSIT_PREFIX = "transit:"

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from s3proxy.keys.policies import Policies, parse_policies
 from strongroom.errors import ConfigError
-from strongroom.filestamp import Changes, stamp_of
-from strongroom.kept_files import KeptFiles, Read
-from strongroom.logs import log_event
+from strongroom.service.filestamp import Changes, stamp_of
+from strongroom.service.kept_files import KeptFiles, Read
+from strongroom.service.logs import log_event
 
 _log = logging.getLogger(__name__)
 

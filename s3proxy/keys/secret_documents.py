@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import Final, Generic, TypeVar
 
 from strongroom.errors import ConfigError, StrongroomError, UnavailableError
-from strongroom.logs import log_event
+from strongroom.launch.reference import parse_path_reference
 from strongroom.openbao.session import Session
-from strongroom.reference import parse_path_reference
+from strongroom.service.logs import log_event
 
 _log = logging.getLogger(__name__)
 SCHEME: Final = "bao:"

@@ -20,7 +20,7 @@ from s3proxy.store.listing import list_objects
 from s3proxy.store.numbers import number_in
 from s3proxy.store.system_bucket import SystemBucket
 from strongroom.errors import PeerError, StrongroomError
-from strongroom.logs import log_event
+from strongroom.service.logs import log_event
 
 _log = logging.getLogger(__name__)
 

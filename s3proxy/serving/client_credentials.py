@@ -6,8 +6,8 @@ from s3proxy.front.credentials_table import parse_credentials
 from s3proxy.keys.secret_documents import Members, SecretDocument, require_session
 from s3proxy.settings import ProxySettings
 from strongroom.errors import ConfigError
-from strongroom.kept_files import KeptFiles
 from strongroom.openbao.session import Session
+from strongroom.service.kept_files import KeptFiles
 
 MEMBER = "credentials"  # of the secret: what else would be a credentials file
 

@@ -41,11 +41,11 @@ from strongroom.errors import (
     StrongroomError,
     UnavailableError,
 )
-from strongroom.logs import log_event
 from strongroom.openbao.connection import OpenBaoUnavailableError
 from strongroom.sealed.refusal import RefusedError
 from strongroom.service.connections import Connections
 from strongroom.service.draining import RequestsAtWork
+from strongroom.service.logs import log_event
 
 _log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from s3proxy.app import Proxy
 from s3proxy.keys.shared_names import SharedNames
 from s3proxy.settings import ProxySettings
 from strongroom.errors import ConfigError
-from strongroom.kept_files import KeptFiles
+from strongroom.service.kept_files import KeptFiles
 from strongroom.service.notify import Notifier
 from strongroom.service.reloading import reloading_at_sighup
 from strongroom.service.upkeep import report_loop_error

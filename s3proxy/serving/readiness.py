@@ -11,7 +11,7 @@ from s3proxy.store.client import StoreRequest
 from strongroom.errors import StrongroomError, UnavailableError
 from strongroom.openbao.login import LoginRefusedError
 from strongroom.service.health import Part
-from strongroom.tls_reload import ReloadingServerContext
+from strongroom.service.tls_reload import ReloadingServerContext
 
 _TIMEOUT_S = 2.0  # probes of Kubernetes give up after 1 s by default
 

@@ -26,9 +26,9 @@ from s3proxy.serving.metrics import worker_restarts
 from s3proxy.serving.worker import Kept, Worker
 from s3proxy.settings import ProxySettings
 from strongroom.errors import ConfigError
-from strongroom.logs import log_event
 from strongroom.service.health import Health, Part
 from strongroom.service.listening import addresses_of, listen, parse_listen, tell_parent
+from strongroom.service.logs import log_event
 from strongroom.service.notify import Notifier
 from strongroom.service.reloading import reloading_at_sighup
 from strongroom.service.upkeep import report_loop_error

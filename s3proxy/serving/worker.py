@@ -20,9 +20,9 @@ from s3proxy.keys.shared_names import SharedNames
 from s3proxy.serving.process import run_proxy
 from s3proxy.settings import ProxySettings
 from strongroom.errors import ConfigError
-from strongroom.kept_files import KeptFiles
 from strongroom.linux.process import keep_memory_private
-from strongroom.logs import configure_logging
+from strongroom.service.kept_files import KeptFiles
+from strongroom.service.logs import configure_logging
 
 _SPAWN = multiprocessing.get_context("spawn")
 
@@ -37,7 +37,7 @@ class Started:
 
 
 Kept = dict[str, bytes]
-"""What the files of a worker held of which it has made what is in force; see ``strongroom.kept_files``."""
+"""What the files of a worker held of which it has made what is in force; see ``strongroom.service.kept_files``."""
 
 
 class Worker:

@@ -15,12 +15,12 @@ from s3proxy.front.signer import StoreCredential
 from s3proxy.keys.secret_documents import SCHEME, SecretDocument, require_session
 from s3proxy.settings import PROFILE_SCHEME, ProxySettings, StoreCredentialSource
 from strongroom.errors import ConfigError
-from strongroom.filestamp import Changes, Stamp, stamp_of
-from strongroom.kept_files import KeptFiles, Read
-from strongroom.logs import log_event
-from strongroom.members import TEXT, Member
 from strongroom.openbao.session import Session
 from strongroom.secret import Secret
+from strongroom.service.filestamp import Changes, Stamp, stamp_of
+from strongroom.service.kept_files import KeptFiles, Read
+from strongroom.service.logs import log_event
+from strongroom.service.members import TEXT, Member
 
 _log = logging.getLogger(__name__)
 STORE_CREDENTIAL: Final = (

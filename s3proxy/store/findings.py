@@ -17,7 +17,7 @@ from s3proxy.store.client import Store
 from s3proxy.store.probe import StoreProbe, said_by
 from s3proxy.store.system_bucket import SystemBucket
 from strongroom.errors import StrongroomError
-from strongroom.logs import log_event
+from strongroom.service.logs import log_event
 
 _log = logging.getLogger(__name__)
 

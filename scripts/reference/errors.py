@@ -3,7 +3,7 @@
 from bridge.problems import ANSWERS
 from s3proxy.front.codes import CODES
 from scripts.reference.markdown import code, codes, page, section, sentence, table
-from strongroom.problem import CAUSES
+from strongroom.launch.problem import CAUSES
 
 
 def errors_page() -> str:

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from bridge.events import EVENTS as BRIDGE
 from s3proxy.events import EVENTS as S3PROXY
 from scripts.reference.markdown import code, codes, page, section, sentence, table
-from strongroom.events import EVENTS as SHARED
-from strongroom.events import Event
+from strongroom.service.events import EVENTS as SHARED
+from strongroom.service.events import Event
 
 
 def events_page() -> str:

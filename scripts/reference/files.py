@@ -10,7 +10,7 @@ from s3proxy.keys.policies import POLICY
 from s3proxy.store.credentials import STORE_CREDENTIAL
 from s3proxy.store.needs import NEEDS
 from scripts.reference.markdown import code, codes, page, section, sentence, table
-from strongroom.members import Member
+from strongroom.service.members import Member
 
 _HEAD = ("key", "value", "meaning", "left out")
 _BRIDGE_EXAMPLE = """```toml

@@ -11,7 +11,7 @@ from bridge.settings import BridgeSettings
 from s3proxy.settings import PREFIX as S3PROXY
 from s3proxy.settings import ProxySettings
 from scripts.reference.markdown import code, page, section, table
-from strongroom.settings import Rule, rule_of
+from strongroom.service.settings import Rule, rule_of
 from wrapper.settings import SETTINGS as WRAPPER
 from wrapper.usage import SUPERVISION
 

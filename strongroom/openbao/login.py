@@ -17,12 +17,12 @@ from http import HTTPStatus
 from pathlib import Path
 
 from strongroom.errors import ConfigError, PeerError
-from strongroom.filestamp import Stamp, stamp_of
-from strongroom.logs import log_event
 from strongroom.openbao.connection import Answer, Call, OpenBaoUnavailableError
 from strongroom.openbao.lease import Lease, Step, next_step
 from strongroom.openbao.refusals import SharedRefusals
 from strongroom.secret import Secret
+from strongroom.service.filestamp import Stamp, stamp_of
+from strongroom.service.logs import log_event
 
 _log = logging.getLogger(__name__)
 

@@ -13,13 +13,13 @@ from http import HTTPStatus
 from pathlib import Path
 
 from strongroom.errors import ConfigError, DeniedError
-from strongroom.logs import log_event
 from strongroom.openbao.connection import Answer, Call, Endpoint, Observe, OpenBao, OpenBaoUnavailableError
 from strongroom.openbao.login import ATTEMPT_TIMEOUT_S, Credentials, Login
 from strongroom.openbao.pool import Pool
 from strongroom.openbao.refusals import SharedRefusals
 from strongroom.openbao.secrets import SecretStore
 from strongroom.secret import Secret
+from strongroom.service.logs import log_event
 
 _log = logging.getLogger(__name__)
 _STANDBY_IS_FINE = {"standbyok": "true", "perfstandbyok": "true"}  # a standby node forwards what it is asked

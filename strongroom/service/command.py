@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from strongroom.errors import ConfigError
 from strongroom.linux.process import keep_memory_private
-from strongroom.settings import describe_settings, load_settings, parse_arguments, show_settings
+from strongroom.service.settings import describe_settings, load_settings, parse_arguments, show_settings
 
 EXIT_OK, EXIT_CONFIG = 0, 2
 SettingsT = TypeVar("SettingsT")

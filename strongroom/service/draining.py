@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from aiohttp import web
 
-from strongroom.logs import log_event
+from strongroom.service.logs import log_event
 
 _log = logging.getLogger(__name__)
 _POLL_S = 0.01  # asyncio does not tell when a transport that is closing has sent its last byte

@@ -11,9 +11,9 @@ import traceback
 from aiohttp import web
 
 from strongroom.errors import ConfigError
-from strongroom.logs import log_event
 from strongroom.service.connections import Connection, ConnectionLimits, Connections, origin_of
-from strongroom.tls_alert import PEER_ADDRESS
+from strongroom.service.logs import log_event
+from strongroom.service.tls_alert import PEER_ADDRESS
 
 _log = logging.getLogger(__name__)
 _BACKLOG = 1024  # connections that wait to be accepted: a rollout starts hundreds of pods at once

@@ -12,7 +12,7 @@ import socket
 import time
 from collections.abc import AsyncIterator, Iterator, MutableMapping
 
-from strongroom.logs import log_event
+from strongroom.service.logs import log_event
 
 _log = logging.getLogger(__name__)
 _TIMEOUT_S = 1.0  # systemd reads at once, or not at all

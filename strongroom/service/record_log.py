@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from strongroom.errors import ConfigError, UnavailableError
-from strongroom.logs import log_event
+from strongroom.service.logs import log_event
 from strongroom.service.record_file import FileThread, RecordFile
 
 _log = logging.getLogger(__name__)

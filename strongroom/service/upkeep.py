@@ -5,7 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from strongroom.errors import ConfigError
-from strongroom.logs import log_event
+from strongroom.service.logs import log_event
 
 _log = logging.getLogger(__name__)
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from cli.dev.authority import Authority
-from cli.dev.openbao import OpenBaoServer
+from devstack.authority import Authority
+from devstack.openbao import OpenBaoServer
 from tests.support.bridge import BridgeProcess
 
 MakeBridge = Callable[..., BridgeProcess]

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 
 from bridge.large_answer import InPieces, in_pieces
 from bridge.shape import MAX_DEPTH, require_modest
-from cli.dev.authority import Authority
-from cli.dev.openbao import OpenBaoServer
-from strongroom.bundle import MAX_REFERENCES, Entry, encode_request
+from devstack.authority import Authority
+from devstack.openbao import OpenBaoServer
 from strongroom.errors import ConfigError
-from strongroom.value import parse_value
+from strongroom.launch.bundle import MAX_REFERENCES, Entry, encode_request
+from strongroom.launch.value import parse_value
 from tests.bridge.conftest import MakeBridge
 from tests.support.bridge import POLICY, BridgeProcess, bundle_request, wait_for
 

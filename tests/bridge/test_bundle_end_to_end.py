@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from cli.dev.openbao import OpenBaoServer
-from strongroom.bundle import REGION_MEDIA_TYPE
-from strongroom.reference import Reference
+from devstack.openbao import OpenBaoServer
+from strongroom.launch.bundle import REGION_MEDIA_TYPE
+from strongroom.launch.reference import Reference
 from tests.bridge.conftest import READER_RULES, MakeBridge
 from tests.support.bridge import SHOP, BridgeProcess, bundle_request, wait_for
 

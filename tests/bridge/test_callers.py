@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from cli.dev.authority import Authority
-from cli.dev.openbao import OpenBaoServer
-from strongroom.bundle import encode_request
+from devstack.authority import Authority
+from devstack.openbao import OpenBaoServer
+from strongroom.launch.bundle import encode_request
 from tests.bridge.conftest import MakeBridge
 from tests.support.bridge import SHOP, BridgeProcess, bundle_request, wait_for
 from tests.support.silence import wait_for_the_end

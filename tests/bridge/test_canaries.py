@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from cli.dev.openbao import OpenBaoServer
+from devstack.openbao import OpenBaoServer
 from tests.bridge.conftest import MakeBridge
 from tests.support.bridge import BridgeProcess, Reply, bundle_request
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from cli.dev.authority import Authority, IssuedFiles
-from strongroom.bundle import encode_request
+from devstack.authority import Authority, IssuedFiles
+from strongroom.launch.bundle import encode_request
 from tests.bridge.conftest import MakeBridge
 from tests.support.bridge import SHOP, BridgeProcess, bundle_request, wait_for
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from cli.dev import openbao
-from cli.dev.authority import Authority
-from cli.dev.openbao import OpenBaoServer, find_bao
+from devstack import openbao
+from devstack.authority import Authority
+from devstack.openbao import OpenBaoServer, find_bao
 from strongroom.errors import ConfigError, PeerError
 
 

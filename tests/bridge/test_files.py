@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 
 from bridge.policy import Policy, make_grant
 from bridge.service import Limits, RefusedError, Service
-from cli.dev.openbao import OpenBaoServer
-from strongroom.answer import HEAD_BYTES, decode_layout, index_bytes
-from strongroom.bundle import FILES_MEDIA_TYPE, REGION_MEDIA_TYPE, BundleRequest, Entry
+from devstack.openbao import OpenBaoServer
 from strongroom.errors import UndeliverableError
+from strongroom.launch.answer import HEAD_BYTES, decode_layout, index_bytes
+from strongroom.launch.bundle import FILES_MEDIA_TYPE, REGION_MEDIA_TYPE, BundleRequest, Entry
+from strongroom.launch.region import read_values
+from strongroom.launch.value import parse_value
 from strongroom.openbao.kv import decode_base64
-from strongroom.region import read_values
-from strongroom.value import parse_value
 from tests.bridge.conftest import MakeBridge
 from tests.bridge.test_service import CALLER, FakeAudit, FakePolicies
 from tests.support.bridge import SHOP, BridgeProcess

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from cli.dev.authority import Authority
-from cli.dev.openbao import OpenBaoServer
+from devstack.authority import Authority
+from devstack.openbao import OpenBaoServer
 from strongroom.openbao.connection import Call, Endpoint, OpenBao
 from strongroom.openbao.login import RETRY_S, Credentials, Login, LoginRefusedError
 from strongroom.openbao.pool import Pool

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from cli.dev.authority import Authority
-from cli.dev.openbao import OpenBaoServer
+from devstack.authority import Authority
+from devstack.openbao import OpenBaoServer
 from tests.bridge.conftest import MakeBridge
 from tests.support.bridge import BridgeProcess, bundle_request, wait_for
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from bridge.settings import PREFIX, BridgeSettings
-from cli.dev.authority import Authority
-from cli.dev.openbao import OpenBaoServer
+from devstack.authority import Authority
+from devstack.openbao import OpenBaoServer
 from strongroom.errors import ConfigError
 from strongroom.service.listening import parse_listen
 from tests.bridge.conftest import MakeBridge

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from cli.dev.authority import Authority
-from strongroom.tls_alert import claims_in
+from devstack.authority import Authority
+from strongroom.service.tls_alert import claims_in
 from tests.bridge.conftest import MakeBridge
 from tests.bundle.roots import open_directory
 from tests.support.bridge import SHOP, BridgeProcess, bundle_request, wait_for

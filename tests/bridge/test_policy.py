@@ -10,7 +10,7 @@ from bridge.policy import Policy, make_grant
 from strongroom.errors import ConfigError, DeniedError
 from strongroom.glob import Glob
 from strongroom.identity import parse_spiffe_id
-from strongroom.reference import check_path
+from strongroom.launch.reference import check_path
 
 API = parse_spiffe_id("spiffe://example.org/ns/shop/sa/api")
 ALPHABET = "ab/"

@@ -23,7 +23,8 @@ from bridge.policy import Policy, make_grant
 from bridge.problems import problem_of
 from bridge.record import MAX_DENIED_RECORDS, AuditRecord, Caller, encode_records
 from bridge.service import AuditTrail, Limits, Service
-from strongroom.bundle import (
+from strongroom.errors import StrongroomError
+from strongroom.launch.bundle import (
     MAX_NAME_CHARS,
     MAX_PARTS,
     MAX_REFERENCES,
@@ -31,11 +32,10 @@ from strongroom.bundle import (
     Entry,
     encode_request,
 )
-from strongroom.errors import StrongroomError
+from strongroom.launch.problem import encode_problem
+from strongroom.launch.reference import Reference, spell_path
+from strongroom.launch.whole_path import FromPath
 from strongroom.openbao.kv import Reading
-from strongroom.problem import encode_problem
-from strongroom.reference import Reference, spell_path
-from strongroom.whole_path import FromPath
 from tests.bridge.conftest import MakeBridge
 from tests.bridge.test_service import FakePolicies
 from tests.support.bridge import SHOP, bundle_request

@@ -23,10 +23,10 @@ from bridge.resolve import Place
 from bridge.room import Room
 from bridge.settings import BridgeSettings
 from bridge.shares import BusyError
-from cli.dev.authority import Authority
-from cli.dev.openbao import OpenBaoServer
-from strongroom.bundle import encode_request
+from devstack.authority import Authority
+from devstack.openbao import OpenBaoServer
 from strongroom.errors import ConfigError, NotFoundError, StrongroomError, UnavailableError, UndeliverableError
+from strongroom.launch.bundle import encode_request
 from strongroom.openbao.connection import Call, Endpoint, OpenBao
 from strongroom.openbao.kv import Mount, Reading, keep_keys, reading_of_v1, reading_of_v2
 from tests.bridge.conftest import MakeBridge

@@ -14,8 +14,8 @@ import pytest
 
 from bridge.gather import SecretSource
 from bridge.reads import CoalescingReader
-from cli.dev.authority import Authority
-from cli.dev.openbao import OpenBaoServer
+from devstack.authority import Authority
+from devstack.openbao import OpenBaoServer
 from strongroom.errors import ConfigError, DeniedError, NotFoundError, StrongroomError, UnavailableError
 from strongroom.openbao.connection import Call, Endpoint, OpenBao
 from strongroom.openbao.login import Credentials, Login

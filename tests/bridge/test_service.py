@@ -10,11 +10,11 @@ from bridge.gather import SecretSource
 from bridge.policy import Policy, make_grant
 from bridge.record import AuditRecord, Caller
 from bridge.service import Limits, RefusedError, Service
-from strongroom.bundle import BundleRequest
 from strongroom.errors import DeniedError, StrongroomError, UnavailableError, UndeliverableError
-from strongroom.filters import filtered
+from strongroom.launch.bundle import BundleRequest
+from strongroom.launch.filters import filtered
+from strongroom.launch.region import read_values
 from strongroom.openbao.kv import Reading
-from strongroom.region import read_values
 from tests.support.bridge import SHOP, bundle_request
 from tests.support.rooms import ample_room
 from tests.support.secret_source import FakeSecretSource

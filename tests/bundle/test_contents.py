@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.bundle import elf
+from bundle import elf
 from tests.bundle.conftest import ROOT, Made, make_bundle
 
 MAX_BYTES = 40_000_000

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cli.bundle import elf
+from bundle import elf
 
 EM_X86_64 = 62
 

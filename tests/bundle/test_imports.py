@@ -2,7 +2,7 @@
 
 import pytest
 
-from cli.bundle.imports import closure, imports_of
+from bundle.imports import closure, imports_of
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from cli.bundle.start import VERBS
+from cli.bundled import VERBS
 from cli.main import VERBS as ALL_VERBS
-from strongroom.bundle import PLAN_URL_PATH, decode_request
-from strongroom.region import encode
+from strongroom.launch.bundle import PLAN_URL_PATH, decode_request
+from strongroom.launch.region import encode
 from tests.bundle.conftest import SECRET
 from tests.bundle.roots import LAUNCHER, Image, start_by_unshare
 from tests.support.certificates import IDENTITY, Certificates

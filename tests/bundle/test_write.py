@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from cli.bundle.manifest import MANIFEST, File
-from cli.bundle.write import write
+from bundle.manifest import MANIFEST, File
+from bundle.write import write
 from strongroom.errors import ConfigError
 
 FILES = {
@@ -108,7 +108,7 @@ def in_a_volume(tmp_path: Path, script: str) -> "subprocess.CompletedProcess[str
 import os, sys
 from pathlib import Path
 from tests.bundle.test_write import FILES, ConfigError, no_check, write
-from cli.bundle.manifest import File
+from bundle.manifest import File
 volume = Path(sys.argv[1])
 """
     end = "\nprint(sorted(str(path.relative_to(volume)) for path in volume.rglob('*')))\n"

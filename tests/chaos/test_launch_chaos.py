@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from cli.dev.bridge import BridgeProcess
-from cli.dev.stack import DevStack
+from devstack.bridge import BridgeProcess
+from devstack.stack import DevStack
 from tests.chaos.model import ViolationError
 from tests.chaos.resources import Resources
 from tests.chaos.world import free_port

@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from cli.dev.authority import Authority
-from cli.dev.openbao import OpenBaoServer
-from cli.dev.s3proxy import ProxyProcess
-from cli.dev.seaweed import SeaweedServer
-from cli.dev.transit import offer_transit, retire_versions, rotate_key
+from devstack.authority import Authority
+from devstack.openbao import OpenBaoServer
+from devstack.s3proxy import ProxyProcess
+from devstack.seaweed import SeaweedServer
+from devstack.transit import offer_transit, retire_versions, rotate_key
 from tests.chaos.s3_client import BUCKET
 from tests.s3proxy.conftest import S3, client_of
 from tests.support.bridge import wait_for

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from bridge.events import EVENTS as BRIDGE
 from s3proxy.events import EVENTS as S3PROXY
-from strongroom.events import EVENTS as SHARED
-from strongroom.events import Event
+from strongroom.service.events import EVENTS as SHARED
+from strongroom.service.events import Event
 from tests.support.emitted import RECORD_LOG, Emitted, emitted, sources
 from tests.support.launcher import ROOT
 

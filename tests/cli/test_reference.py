@@ -10,7 +10,7 @@ from bridge.policy_file import parse_policy
 from s3proxy.front.credentials_table import parse_credentials
 from s3proxy.keys.policies import parse_policies
 from strongroom.errors import ConfigError
-from strongroom.members import Member, require_members
+from strongroom.service.members import Member, require_members
 from tests.support.launcher import ROOT
 
 PAGE = ROOT / "docs/reference/files.md"

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from cli.dev.stack import DevStack
+from devstack.stack import DevStack
 from tests.support.launcher import ROOT, Launcher
 
 CANARY = "doctor-canary-77c1f0a49e"

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from cli.dev.authority import IssuedFiles
-from cli.dev.stack import IDENTITY, DevStack
-from cli.doctor.certificate import read_client_certificate
-from cli.doctor.page import Page
-from cli.doctor.usage import HELP
+from devstack.authority import IssuedFiles
+from devstack.stack import IDENTITY, DevStack
+from doctor.certificate import read_client_certificate
+from doctor.page import Page
+from doctor.usage import HELP
 from strongroom.errors import ConfigError
 from tests.doctor.conftest import NOBODY, Doctor
 from tests.support.launcher import ROOT, Launcher
@@ -233,7 +233,7 @@ def test_help_is_the_same_in_the_docs() -> None:
 
 def test_it_needs_nothing_but_the_standard_library() -> None:
     program = (
-        "import sys, cli.doctor.main, cli.doctor.check, cli.doctor.attack.verb\n"
+        "import sys, doctor.main, doctor.check, doctor.attack.verb\n"
         "print(sorted({'cryptography', 'aiohttp', 'hvac'} & sys.modules.keys()))"
     )
     result = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from cli.doctor.attack.attack import NotTriedError
-from cli.doctor.attack.grip import Grip
-from cli.doctor.attack.target import look_at
+from doctor.attack.attack import NotTriedError
+from doctor.attack.grip import Grip
+from doctor.attack.target import look_at
 from tests.doctor.conftest import NOBODY
 
 # Waits in one system call and prints what it returned; signals are not expected.

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.dev.stack import DevStack
+from devstack.stack import DevStack
 from tests.support.launcher import Launcher
 
 CANARY = "attack-canary-5d0e8f2a"

@@ -12,7 +12,7 @@ from urllib.request import urlopen
 
 import pytest
 
-from cli.dev.stack import DevStack
+from devstack.stack import DevStack
 from tests.support.launcher import Launcher
 
 CANARIES = {

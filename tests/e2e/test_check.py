@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from cli.dev.stack import DevStack
+from devstack.stack import DevStack
 from tests.support.launcher import ROOT, Launcher
 from wrapper import exit_status
 

@@ -10,7 +10,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from cli.dev.stack import DevStack
+from devstack.stack import DevStack
 from tests.support.launcher import Launcher
 
 LAUNCHES = int(os.environ.get("STRONGROOM_TEST_LAUNCHES", "200"))

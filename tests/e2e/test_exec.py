@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.dev.stack import DevStack
+from devstack.stack import DevStack
 from tests.init.container import Running, name_of, wait_for
 from tests.support.launcher import ROOT, Launcher
 from tests.support.launches import is_root

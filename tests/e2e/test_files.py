@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.dev.stack import DevStack
+from devstack.stack import DevStack
 from tests.support.launcher import Launcher
 from wrapper import exit_status
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from cli.dev.bridge import BridgeProcess
-from cli.dev.stack import DevStack
+from devstack.bridge import BridgeProcess
+from devstack.stack import DevStack
 from tests.support.launcher import Launcher
 from wrapper import exit_status
 

@@ -12,8 +12,8 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from cli.dev.authority import Authority
-from cli.dev.stack import IDENTITY, DevStack
+from devstack.authority import Authority
+from devstack.stack import IDENTITY, DevStack
 from tests.support.launcher import ROOT, Launcher
 from wrapper import exit_status
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.dev.seaweed import find_weed
+from devstack.seaweed import find_weed
 from tests.install.page import PAGE, Step, steps_of
 from tests.install.unit_file import Unit
 from tests.support.launches import ROOT, is_root

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.dev.stack import DevStack
+from devstack.stack import DevStack
 from tests.matrix.programs import NGINX, PROGRAMS, Program, missing_tool
 from tests.support.launcher import ROOT, Launcher
 

@@ -6,9 +6,9 @@ import subprocess
 
 import pytest
 
-from strongroom import region
 from strongroom.errors import UndeliverableError
-from strongroom.region_change import change_value
+from strongroom.launch import region
+from strongroom.launch.region_change import change_value
 from tests.preload.launch import Launcher, Programs
 from tests.support import secretmem
 

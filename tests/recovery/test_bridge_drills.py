@@ -11,9 +11,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from cli.dev.authority import write_private
-from cli.dev.bridge import BridgeProcess
-from cli.dev.stack import DevStack
+from devstack.authority import write_private
+from devstack.bridge import BridgeProcess
+from devstack.stack import DevStack
 from tests.install.page import PAGE as INSTALL
 from tests.install.page import steps_of
 from tests.recovery.reader import PROGRAMS, Reader

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from cli.dev.authority import write_private
+from devstack.authority import write_private
 from tests.s3clients.client import ClientError, Column, run
 from tests.s3clients.endpoint import Endpoint
 from tests.s3clients.place import AWS, RCLONE, S3CMD

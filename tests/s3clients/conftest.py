@@ -17,9 +17,9 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from cli.dev.authority import Authority
-from cli.dev.s3proxy import ProxyProcess, S3Store
-from cli.dev.seaweed import REGION, SeaweedServer
+from devstack.authority import Authority
+from devstack.s3proxy import ProxyProcess, S3Store
+from devstack.seaweed import REGION, SeaweedServer
 from tests.s3clients.client import Client
 from tests.s3clients.command_lines import AwsCli, Rclone, S3cmd
 from tests.s3clients.endpoint import Endpoint

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from cli.dev.seaweed import REGION
+from devstack.seaweed import REGION
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,8 +8,8 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from cli.dev.s3proxy import ProxyProcess
-from cli.dev.seaweed import REGION, SeaweedServer
+from devstack.s3proxy import ProxyProcess
+from devstack.seaweed import REGION, SeaweedServer
 from tests.support.multipart import SYSTEM_BUCKET, kept_copies
 
 S3 = Any  # botocore makes its clients at run time

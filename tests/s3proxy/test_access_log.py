@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from urllib3.filepost import encode_multipart_formdata
 
-from cli.dev.s3proxy import ProxyProcess
-from cli.dev.seaweed import SeaweedServer
+from devstack.s3proxy import ProxyProcess
+from devstack.seaweed import SeaweedServer
 from s3proxy.front.operation_table import LISTED_WITHOUT, PLAIN, SUBRESOURCES, Level, Operation
 from tests.s3proxy.conftest import client_of
 from tests.support.access_log import OWNER, READER, STRANGER, LoggedProxy

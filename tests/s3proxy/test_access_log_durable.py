@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from urllib3.filepost import encode_multipart_formdata
 
-from cli.dev.seaweed import SeaweedServer
+from devstack.seaweed import SeaweedServer
 from strongroom.errors import PeerError
 from tests.s3proxy.conftest import client_of
 from tests.support.access_log import OWNER, READER, STRANGER, LoggedProxy, Record, Reply, records_in

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from cli.dev.s3proxy import ProxyProcess
-from cli.dev.seaweed import REGION, SeaweedServer
+from devstack.s3proxy import ProxyProcess
+from devstack.seaweed import REGION, SeaweedServer
 from s3proxy.front.canonical import UNSIGNED_PAYLOAD
 from s3proxy.front.operation_table import Operation
 from s3proxy.front.operations import classify

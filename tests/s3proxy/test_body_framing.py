@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from cli.dev.s3proxy import ProxyProcess
-from cli.dev.seaweed import REGION
+from devstack.s3proxy import ProxyProcess
+from devstack.seaweed import REGION
 from s3proxy.front.payload import Payload
 from s3proxy.front.signer import Signer, StoreCredential
 from strongroom.secret import Secret

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 from botocore.exceptions import ClientError
 
-from cli.dev.s3proxy import ProxyProcess
+from devstack.s3proxy import ProxyProcess
 
 OLD, NEW = b"one", b"two"
 BIG = b"x" * (3 << 20)

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from cli.dev.s3proxy import ProxyProcess
-from cli.dev.seaweed import SeaweedServer
+from devstack.s3proxy import ProxyProcess
+from devstack.seaweed import SeaweedServer
 from tests.s3proxy.conftest import client_of
 
 POLICY = """\

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from cli.dev.authority import Authority
-from cli.dev.openbao import OpenBaoServer
-from cli.dev.s3proxy import ProxyProcess
-from cli.dev.seaweed import SeaweedServer
-from cli.dev.transit import offer_transit
+from devstack.authority import Authority
+from devstack.openbao import OpenBaoServer
+from devstack.s3proxy import ProxyProcess
+from devstack.seaweed import SeaweedServer
+from devstack.transit import offer_transit
 from s3proxy.settings import ProxySettings
 from s3proxy.store.credentials import StoreCredentials
 from strongroom.errors import ConfigError

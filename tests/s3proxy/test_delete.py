@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from cli.dev.authority import write_private
-from cli.dev.s3proxy import ProxyProcess
-from cli.dev.seaweed import SeaweedServer
+from devstack.authority import write_private
+from devstack.s3proxy import ProxyProcess
+from devstack.seaweed import SeaweedServer
 from tests.s3proxy.conftest import client_of
 
 LIMITED = """\

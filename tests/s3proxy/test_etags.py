@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import pytest
 from botocore.exceptions import ClientError
 
-from cli.dev.s3proxy import POLICY, ProxyProcess
-from cli.dev.seaweed import SeaweedServer
+from devstack.s3proxy import POLICY, ProxyProcess
+from devstack.seaweed import SeaweedServer
 from s3proxy.keys.policies import EtagMode, Policy, parse_policies
 from s3proxy.objects.etags import bare_etag, opaque_etag
 from strongroom.errors import ConfigError

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from cli.dev.s3proxy import ProxyProcess
+from devstack.s3proxy import ProxyProcess
 
 FORM_OF_A_STRANGER = (
     b'--b\r\nContent-Disposition: form-data; name="key"\r\n\r\nk\r\n'

@@ -9,9 +9,9 @@ from typing import TypeVar
 
 import pytest
 
-from cli.dev.authority import Authority
-from cli.dev.openbao import OpenBaoServer
-from cli.dev.transit import offer_transit, rotate_key
+from devstack.authority import Authority
+from devstack.openbao import OpenBaoServer
+from devstack.transit import offer_transit, rotate_key
 from s3proxy.keys.kek import FileKek, Kek
 from s3proxy.keys.kek_table import KekTable
 from s3proxy.keys.not_available import Cause, KeyNotAvailableError

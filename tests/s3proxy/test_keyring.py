@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 import pytest
 from botocore.exceptions import ClientError
 
-from cli.dev.authority import Authority
-from cli.dev.openbao import OpenBaoServer
-from cli.dev.s3proxy import ProxyProcess
-from cli.dev.seaweed import SeaweedServer
-from cli.dev.transit import offer_transit, retire_versions, rotate_key
+from devstack.authority import Authority
+from devstack.openbao import OpenBaoServer
+from devstack.s3proxy import ProxyProcess
+from devstack.seaweed import SeaweedServer
+from devstack.transit import offer_transit, retire_versions, rotate_key
 from tests.s3proxy.conftest import client_of
 
 POLICY = '[[policy]]\nname = "{name}"\nkek = "{kek}"\nbuckets = ["*"]\n'

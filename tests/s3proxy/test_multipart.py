@@ -9,7 +9,7 @@ import pytest
 from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import ClientError
 
-from cli.dev.s3proxy import ProxyProcess
+from devstack.s3proxy import ProxyProcess
 from strongroom.sealed.header import parse_header
 from strongroom.sealed.sizes import listed_plaintext_bytes, part_stored_bytes
 from tests.support.multipart import LEAST, MIB, begin, code_of, kept_copies, upload

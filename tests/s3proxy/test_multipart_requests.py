@@ -3,8 +3,8 @@
 import os
 from pathlib import Path
 
-from cli.dev.s3proxy import ProxyProcess
-from cli.dev.seaweed import SeaweedServer
+from devstack.s3proxy import ProxyProcess
+from devstack.seaweed import SeaweedServer
 from tests.s3proxy.conftest import client_of
 from tests.support.multipart import LEAST, upload
 from tests.support.store_relay import Exchange, StoreRelay

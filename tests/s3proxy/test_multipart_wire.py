@@ -12,9 +12,9 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from cli.dev.authority import Authority
-from cli.dev.s3proxy import ProxyProcess
-from cli.dev.seaweed import REGION, SeaweedServer
+from devstack.authority import Authority
+from devstack.s3proxy import ProxyProcess
+from devstack.seaweed import REGION, SeaweedServer
 from tests.support.multipart import LEAST, begin, code_of, kept_copies, upload
 
 pytestmark = pytest.mark.usefixtures("no_kept_copies")

@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 import pytest
 from botocore.exceptions import ClientError
 
-from cli.dev.s3proxy import ProxyProcess
-from cli.dev.seaweed import SeaweedServer
+from devstack.s3proxy import ProxyProcess
+from devstack.seaweed import SeaweedServer
 from strongroom.sealed.sizes import whole_stored_bytes
 from tests.s3proxy.conftest import client_of
 

@@ -3,9 +3,9 @@
 import json
 from pathlib import Path
 
-from cli.dev.authority import Authority
-from cli.dev.s3proxy import ProxyProcess
-from cli.dev.seaweed import SeaweedServer
+from devstack.authority import Authority
+from devstack.s3proxy import ProxyProcess
+from devstack.seaweed import SeaweedServer
 
 
 def warnings_of(directory: Path, store: SeaweedServer, **settings: object) -> list[str]:

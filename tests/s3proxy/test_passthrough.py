@@ -13,9 +13,9 @@ import pytest
 from botocore.exceptions import ClientError
 from urllib3.filepost import encode_multipart_formdata
 
-from cli.dev.authority import write_private
-from cli.dev.s3proxy import ProxyProcess
-from cli.dev.seaweed import REGION, SeaweedServer
+from devstack.authority import write_private
+from devstack.s3proxy import ProxyProcess
+from devstack.seaweed import REGION, SeaweedServer
 from s3proxy.front.signer import Signer, StoreCredential
 from strongroom.secret import Secret
 from tests.s3proxy.conftest import client_of

@@ -13,7 +13,7 @@ import pytest
 from botocore.exceptions import ClientError
 from urllib3.filepost import encode_multipart_formdata
 
-from cli.dev.s3proxy import ProxyProcess
+from devstack.s3proxy import ProxyProcess
 from tests.s3proxy.conftest import client_of
 
 Answer = tuple[HTTPResponse, bytes]

@@ -9,8 +9,8 @@ import pytest
 from botocore.config import Config
 from urllib3.filepost import encode_multipart_formdata
 
-from cli.dev.s3proxy import ProxyProcess
-from cli.dev.seaweed import REGION, SeaweedServer
+from devstack.s3proxy import ProxyProcess
+from devstack.seaweed import REGION, SeaweedServer
 from tests.s3proxy.conftest import client_of
 
 DOMAIN = "s3.example.com"

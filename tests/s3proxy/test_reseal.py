@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from cli.dev.s3proxy import ProxyProcess
-from cli.dev.seaweed import SeaweedServer
+from devstack.s3proxy import ProxyProcess
+from devstack.seaweed import SeaweedServer
 from tests.s3proxy.conftest import client_of
 from tests.s3proxy.test_verbs import upload_in_parts
 from tests.support.bridge import wait_for

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from cli.dev.s3proxy import ProxyProcess
-from cli.dev.seaweed import SeaweedServer
+from devstack.s3proxy import ProxyProcess
+from devstack.seaweed import SeaweedServer
 from s3proxy.front.errors import S3Error
 from s3proxy.lists.slash_names import shown_names
 from s3proxy.store.capabilities import Capabilities

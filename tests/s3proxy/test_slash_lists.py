@@ -12,7 +12,7 @@ from botocore.handlers import set_list_objects_encoding_type_url
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cli.dev.s3proxy import ProxyProcess
+from devstack.s3proxy import ProxyProcess
 from s3proxy.front.operations import Query
 from s3proxy.lists.slash_names import after_in, has_kept_keys, shown_names
 from s3proxy.store.slash_keys import SEGMENT, has_segment, is_told_apart, kept_key, shown_answer

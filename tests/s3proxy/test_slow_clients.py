@@ -15,9 +15,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from cli.dev.authority import write_private
-from cli.dev.s3proxy import ProxyProcess
-from cli.dev.seaweed import SeaweedServer
+from devstack.authority import write_private
+from devstack.s3proxy import ProxyProcess
+from devstack.seaweed import SeaweedServer
 from tests.s3proxy.conftest import client_of
 from tests.support.bridge import wait_for
 from tests.support.store_relay import Exchange, StoreRelay

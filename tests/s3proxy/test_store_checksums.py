@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from cli.dev.s3proxy import ProxyProcess
-from cli.dev.seaweed import SeaweedServer
+from devstack.s3proxy import ProxyProcess
+from devstack.seaweed import SeaweedServer
 from tests.s3proxy.conftest import client_of
 from tests.support.s3_rules import content_of, require_s3_rules
 from tests.support.store_relay import Exchange, StoreRelay

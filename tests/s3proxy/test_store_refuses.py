@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from cli.dev.authority import Authority
-from cli.dev.openbao import OpenBaoServer
-from cli.dev.s3proxy import ProxyProcess
-from cli.dev.seaweed import SeaweedServer
+from devstack.authority import Authority
+from devstack.openbao import OpenBaoServer
+from devstack.s3proxy import ProxyProcess
+from devstack.seaweed import SeaweedServer
 from s3proxy.store.errors import error_in
 from strongroom.errors import PeerError
 from strongroom.openbao.connection import Call, Endpoint, OpenBao

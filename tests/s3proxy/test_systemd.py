@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.dev.s3proxy import ProxyProcess
+from devstack.s3proxy import ProxyProcess
 from tests.support.launcher import ROOT
 from tests.support.systemd import PATIENCE_S, Systemd
 

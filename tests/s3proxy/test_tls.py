@@ -16,9 +16,9 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from cryptography import x509
 
-from cli.dev.authority import Authority, IssuedFiles
-from cli.dev.s3proxy import ProxyProcess
-from cli.dev.seaweed import REGION, SeaweedServer
+from devstack.authority import Authority, IssuedFiles
+from devstack.s3proxy import ProxyProcess
+from devstack.seaweed import REGION, SeaweedServer
 from tests.support.bridge import wait_for
 from tests.support.silence import wait_for_the_end
 

@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from cli.dev.s3proxy import ProxyProcess
-from cli.dev.seaweed import SeaweedServer
+from devstack.s3proxy import ProxyProcess
+from devstack.seaweed import SeaweedServer
 from tests.s3proxy.conftest import client_of
 from tests.support.s3_raw import RawClient
 from tests.support.store_relay import Exchange, Fault, Harm, StoreRelay

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from cli.dev.s3proxy import ProxyProcess
-from cli.dev.seaweed import SeaweedServer
+from devstack.s3proxy import ProxyProcess
+from devstack.seaweed import SeaweedServer
 from s3proxy.store.slash_keys import kept_key
 from tests.s3proxy.conftest import client_of
 from tests.support.store_relay import Fault, Harm, StoreRelay

@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from strongroom.answer import HEAD_BYTES, MAX_FILE_BYTES, Layout, decode_layout, encode_layout, index_bytes
 from strongroom.errors import IntegrityError
+from strongroom.launch.answer import HEAD_BYTES, MAX_FILE_BYTES, Layout, decode_layout, encode_layout, index_bytes
 
 NAMES = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,20}", fullmatch=True)
 LAYOUTS = st.builds(Layout, st.integers(0, 1 << 30), st.dictionaries(NAMES, st.integers(0, 1 << 20), max_size=8))

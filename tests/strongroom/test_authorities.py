@@ -6,10 +6,10 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from cli.dev.authority import Authority
-from strongroom.authorities import Source, parse_sources, read_authorities
+from devstack.authority import Authority
 from strongroom.errors import ConfigError, DeniedError
 from strongroom.identity import SpiffeId
+from strongroom.service.authorities import Source, parse_sources, read_authorities
 
 OURS, THEIRS = SpiffeId("example.org", "/api"), SpiffeId("partner.example", "/api")
 

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from strongroom.bundle import (
+from strongroom.errors import ConfigError
+from strongroom.launch.bundle import (
     MAX_FROM_PATHS,
     MAX_NAME_CHARS,
     MAX_PARTS,
@@ -14,10 +15,9 @@ from strongroom.bundle import (
     decode_request,
     encode_request,
 )
-from strongroom.errors import ConfigError
-from strongroom.reference import FILTERS, Reference, is_env_name
-from strongroom.whole_path import CASES, MAX_PATTERNS, FromPath, parse_from_path, spell_pattern
-from strongroom.whole_path import NAMES as NAMES_RULES
+from strongroom.launch.reference import FILTERS, Reference, is_env_name
+from strongroom.launch.whole_path import CASES, MAX_PATTERNS, FromPath, parse_from_path, spell_pattern
+from strongroom.launch.whole_path import NAMES as NAMES_RULES
 
 REFERENCE = Reference("kv/db", "key")
 

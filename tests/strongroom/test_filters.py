@@ -10,8 +10,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from strongroom.errors import UndeliverableError
-from strongroom.filters import filtered, filtered_bytes, most_filtered_bytes
-from strongroom.reference import FILTERS
+from strongroom.launch.filters import filtered, filtered_bytes, most_filtered_bytes
+from strongroom.launch.reference import FILTERS
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import pytest
 
 from strongroom.errors import ConfigError
-from strongroom.logs import JsonFormatter, describe_error, log_event, plain
 from strongroom.secret import Secret
+from strongroom.service.logs import JsonFormatter, describe_error, log_event, plain
 
 CANARY = "C4NARY"
 
@@ -104,7 +104,7 @@ def test_records_of_libraries_show_their_template_only(output: io.StringIO) -> N
 def test_a_whole_process_logs_json_even_for_libraries_and_broken_records() -> None:
     program = (
         "import logging, warnings\n"
-        "from strongroom.logs import configure_logging, log_event\n"
+        "from strongroom.service.logs import configure_logging, log_event\n"
         "configure_logging('demo', level='debug')\n"
         "log_event(logging.getLogger('demo.part'), logging.DEBUG, 'ours')\n"
         f"logging.getLogger('urllib3').warning('%s', '{CANARY}')\n"

@@ -7,12 +7,12 @@ from hypothesis import strategies as st
 from bridge.resolve import Place, resolve
 from bridge.settings import BridgeSettings
 from s3proxy.settings import ProxySettings
-from strongroom.bundle import BundleRequest
 from strongroom.errors import ConfigError
-from strongroom.names import COMPONENTS, PACKAGES, PREFIX, is_of_component, is_service_link, steers_the_process
+from strongroom.launch.bundle import BundleRequest
+from strongroom.launch.whole_path import FromPath
+from strongroom.names import COMPONENTS, PREFIX, is_of_component, is_service_link, steers_the_process
 from strongroom.openbao.kv import Reading
-from strongroom.settings import Arguments, load_settings
-from strongroom.whole_path import FromPath
+from strongroom.service.settings import Arguments, load_settings
 from wrapper.plan import plan_launch
 from wrapper.settings import SETTINGS
 from wrapper.settings import load_settings as load_wrapper_settings
@@ -133,7 +133,3 @@ def by_the_wrapper(key: str) -> bool:
 @example("PATH")
 def test_bridge_and_wrapper_let_the_same_keys_of_a_whole_path_through(name: str) -> None:
     assert by_the_bridge(name) == by_the_wrapper(name) == (not steers_the_process(name))
-
-
-def test_every_package_of_ours_is_known_as_one() -> None:
-    assert {"bridge", "cli", "preload", "s3proxy", "strongroom", "wrapper", "bench"} == PACKAGES

@@ -4,7 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from strongroom.problem import CAUSES, DENIED, MAX_LISTED_FAILURES, Failure, Problem, decode_problem, encode_problem
+from strongroom.launch.problem import (
+    CAUSES,
+    DENIED,
+    MAX_LISTED_FAILURES,
+    Failure,
+    Problem,
+    decode_problem,
+    encode_problem,
+)
 
 PRINTABLE = st.text(max_size=200).filter(str.isprintable)
 FAILURES = st.builds(

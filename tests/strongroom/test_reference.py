@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 
 from strongroom.errors import ConfigError
-from strongroom.reference import (
+from strongroom.launch.reference import (
     MAX_KEY_CHARS,
     MAX_PATH_CHARS,
     Reference,

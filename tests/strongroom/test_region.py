@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from strongroom.errors import IntegrityError, StrongroomError, UndeliverableError
-from strongroom.region import encode, fnv1a, read_names, read_values, slots_for
+from strongroom.launch.region import encode, fnv1a, read_names, read_values, slots_for
 
 VECTORS = Path(__file__).parents[1] / "vectors" / "region"
 GOOD = sorted(VECTORS.glob("good-*.bin"))

@@ -13,10 +13,10 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cli.dev.authority import Authority
-from strongroom.served_certificate import EndWatch, ServedCertificate, read_served, warn_of_faults
-from strongroom.tls_alert import claims_in
-from strongroom.tls_reload import ReloadingServerContext
+from devstack.authority import Authority
+from strongroom.service.served_certificate import EndWatch, ServedCertificate, read_served, warn_of_faults
+from strongroom.service.tls_alert import claims_in
+from strongroom.service.tls_reload import ReloadingServerContext
 
 DAY_S = 86_400.0
 NOW = 1_800_000_000.0

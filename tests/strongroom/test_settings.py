@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from strongroom.errors import ConfigError
-from strongroom.settings import (
+from strongroom.service.settings import (
     REQUIRED,
     Rule,
     describe_settings,

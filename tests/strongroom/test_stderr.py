@@ -10,7 +10,7 @@ import pytest
 
 LOG_MUCH = """
 import logging, sys
-from strongroom.logs import configure_logging, log_event
+from strongroom.service.logs import configure_logging, log_event
 configure_logging("test")
 log = logging.getLogger("test")
 for number in range(5000):
@@ -44,7 +44,7 @@ def test_a_pipe_that_nobody_reads_stops_nothing_and_what_was_dropped_is_told() -
 
 LOG_LONG = """
 import logging, os
-from strongroom.logs import configure_logging, log_event
+from strongroom.service.logs import configure_logging, log_event
 os.setuid(65534)
 configure_logging("test")
 log = logging.getLogger("test")

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives import serialization
 
-from cli.dev.authority import Authority, IssuedFiles
+from devstack.authority import Authority, IssuedFiles
 from strongroom.errors import ConfigError
+from strongroom.service.tls_reload import ReloadingServerContext
 from strongroom.tls import client_context, server_context
-from strongroom.tls_reload import ReloadingServerContext
 from tests.support.looking import look_twice
 
 ID = "spiffe://example.org/ns/shop/sa/api"

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cli.dev.authority import Authority
+from devstack.authority import Authority
 from strongroom.validity import Validity, validity_of
 
 DAY_S = 86_400

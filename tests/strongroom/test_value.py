@@ -5,8 +5,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from strongroom.errors import ConfigError
-from strongroom.reference import Reference
-from strongroom.value import parse_value
+from strongroom.launch.reference import Reference
+from strongroom.launch.value import parse_value
 from tests.support.references import DEFAULTS, SCHEMES, references, written
 
 CANARY = "canary-Gh51xQ"

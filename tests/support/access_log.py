@@ -12,9 +12,9 @@ from botocore import auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials as BotoCredentials
 
-from cli.dev.authority import write_private
-from cli.dev.s3proxy import ProxyProcess, S3Store
-from cli.dev.seaweed import REGION
+from devstack.authority import write_private
+from devstack.s3proxy import ProxyProcess, S3Store
+from devstack.seaweed import REGION
 from tests.support.bridge import wait_for
 
 Record = dict[str, Any]

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from cli.dev.authority import Authority, IssuedFiles
-from strongroom.bundle import (
+from devstack.authority import Authority, IssuedFiles
+from strongroom.launch.bundle import (
     BUNDLE_URL_PATH,
     CHECK_URL_PATH,
     PLAN_URL_PATH,
@@ -23,10 +23,10 @@ from strongroom.bundle import (
     Entry,
     encode_request,
 )
-from strongroom.region import read_values
+from strongroom.launch.region import read_values
+from strongroom.launch.value import parse_value
+from strongroom.launch.whole_path import parse_from_path
 from strongroom.tls import client_context
-from strongroom.value import parse_value
-from strongroom.whole_path import parse_from_path
 
 SHOP = "spiffe://example.org/ns/shop/sa/api"
 POLICY = """

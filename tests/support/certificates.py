@@ -4,7 +4,7 @@ import datetime as dt
 import ssl
 from pathlib import Path
 
-from cli.dev.authority import Authority, IssuedFiles
+from devstack.authority import Authority, IssuedFiles
 
 IDENTITY = "spiffe://example.org/ns/shop/sa/api"
 

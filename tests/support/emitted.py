@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from strongroom.names import PACKAGES
 from tests.support.launcher import ROOT
 
-PACKAGES = ("strongroom", "bridge", "s3proxy", "wrapper", "cli", "preload", "bench")
 RECORD_LOG = "{log}"
 Scopes = tuple[ast.AST, ...]
 
@@ -32,7 +32,7 @@ class Emitted:
 
 @cache
 def sources() -> tuple[tuple[Path, ast.Module], ...]:
-    paths = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
+    paths = [path for package in sorted(PACKAGES) for path in sorted((ROOT / package).rglob("*.py"))]
     return tuple((path, ast.parse(path.read_text())) for path in paths)
 
 

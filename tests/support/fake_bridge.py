@@ -8,10 +8,10 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Self
 
-from strongroom.answer import Layout, encode_layout
-from strongroom.bundle import FILES_MEDIA_TYPE, REGION_MEDIA_TYPE, decode_request
-from strongroom.problem import PROBLEM_MEDIA_TYPE
-from strongroom.region import encode
+from strongroom.launch.answer import Layout, encode_layout
+from strongroom.launch.bundle import FILES_MEDIA_TYPE, REGION_MEDIA_TYPE, decode_request
+from strongroom.launch.problem import PROBLEM_MEDIA_TYPE
+from strongroom.launch.region import encode
 
 Script = Callable[[ssl.SSLSocket], None]
 

@@ -6,7 +6,7 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cli.dev.stack import DevStack
+from devstack.stack import DevStack
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -3,7 +3,7 @@
 from hypothesis import strategies as st
 
 from strongroom.errors import ConfigError
-from strongroom.reference import FILTERS, Reference, check_path
+from strongroom.launch.reference import FILTERS, Reference, check_path
 
 LAST_VERSION = 2**63 - 1
 

@@ -4,8 +4,8 @@ import socket
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from cli.dev.s3proxy import ProxyProcess
-from cli.dev.seaweed import REGION
+from devstack.s3proxy import ProxyProcess
+from devstack.seaweed import REGION
 from s3proxy.front.canonical import UNSIGNED_PAYLOAD, encode_path, encode_query
 from s3proxy.front.signer import Signer, StoreCredential
 from strongroom.secret import Secret

@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import Any, TypeAlias
 from urllib.request import urlopen
 
-from cli.dev.s3proxy import ProxyProcess
+from devstack.s3proxy import ProxyProcess
 from strongroom.sealed.sizes import STORE_MIN_PART_BYTES
 from tests.support.s3_raw import Answer, RawClient
 

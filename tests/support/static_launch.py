@@ -15,7 +15,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from strongroom.errors import StrongroomError
-from strongroom.region import encode
+from strongroom.launch.region import encode
 from wrapper import libc
 from wrapper.bootstrap import start_tracer
 from wrapper.handoff import become, end_on_signal, harden

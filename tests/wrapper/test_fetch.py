@@ -10,7 +10,6 @@ from collections.abc import Callable
 
 import pytest
 
-from strongroom.bundle import BUNDLE_URL_PATH, PLAN_URL_PATH, BundleRequest, Entry
 from strongroom.errors import (
     ConfigError,
     DeniedError,
@@ -21,8 +20,9 @@ from strongroom.errors import (
     UnavailableError,
     UndeliverableError,
 )
-from strongroom.problem import PROBLEM_MEDIA_TYPE
-from strongroom.reference import Reference
+from strongroom.launch.bundle import BUNDLE_URL_PATH, PLAN_URL_PATH, BundleRequest, Entry
+from strongroom.launch.problem import PROBLEM_MEDIA_TYPE
+from strongroom.launch.reference import Reference
 from tests.support.certificates import Certificates
 from tests.support.fake_bridge import FakeBridge, answer, full_backlog, problem, read_request, response
 from wrapper.exit_status import UNREACHABLE, status_of

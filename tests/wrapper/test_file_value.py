@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from strongroom.errors import ConfigError, IntegrityError
-from strongroom.reference import Reference
+from strongroom.launch.reference import Reference
 from wrapper.file_value import FileTarget, split_file_value
 from wrapper.main import read_template
 from wrapper.plan import plan_launch

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from strongroom.bundle import FILES_MEDIA_TYPE
-from strongroom.region import encode
+from strongroom.launch.bundle import FILES_MEDIA_TYPE
+from strongroom.launch.region import encode
 from tests.support.certificates import Certificates
 from tests.support.fake_bridge import FakeBridge, Script, answer, bundle, problem, read_request, response, with_files
 from tests.support.launches import ROOT, Launches, is_root
@@ -545,7 +545,13 @@ class TestWhatIsLeft:
 def test_no_module_of_files_is_imported_without_one(launches: Launches, certificates: Certificates) -> None:
     from tests.wrapper.test_imports import ENTRIES, imported, slow_ones  # noqa: PLC0415
 
-    ours = {"wrapper.files", "wrapper.file_value", "wrapper.placed_file", "wrapper.directory", "strongroom.answer"}
+    ours = {
+        "wrapper.files",
+        "wrapper.file_value",
+        "wrapper.placed_file",
+        "wrapper.directory",
+        "strongroom.launch.answer",
+    }
     with FakeBridge(certificates.server(), bundle({"FILE": CANARY, "SECRET": b"x"})) as bridge:
         without = imported(ENTRIES[0], launches.environ(bridge.url, {"SECRET": "bao:kv/db#key"}))
         with_one = imported(ENTRIES[0], launches.environ(bridge.url, FILE))

@@ -46,10 +46,10 @@ TOO_SLOW = {
     "urllib",
     "uuid",
     "bridge",
-    "strongroom.logs",
-    "strongroom.settings",
-    "strongroom.tls_reload",
-    "strongroom.problem",
+    "strongroom.service.logs",
+    "strongroom.service.settings",
+    "strongroom.service.tls_reload",
+    "strongroom.launch.problem",
     "wrapper.attendant",
     "wrapper.bootstrap",
     "wrapper.explain",
@@ -60,8 +60,8 @@ TOO_SLOW = {
 }
 # Only launches that ask for one of these, or that go wrong, import it.
 FOR_SOME = {
-    "strongroom.near_miss",
-    "strongroom.whole_path",
+    "strongroom.launch.near_miss",
+    "strongroom.launch.whole_path",
     "wrapper.children",
     "wrapper.env_file",
     "wrapper.file_value",
@@ -97,7 +97,7 @@ def test_a_launch_with_secrets_imports_nothing_slow(
     with FakeBridge(certificates.server(), bundle({"SECRET": b"x"})) as bridge:
         modules = imported(entry, launches.environ(bridge.url, {"SECRET": "bao:kv/db#key"}))
 
-    assert {"ssl", "wrapper.fetch", "wrapper.memory", "strongroom.region"} <= modules  # it was a whole launch
+    assert {"ssl", "wrapper.fetch", "wrapper.memory", "strongroom.launch.region"} <= modules  # it was a whole launch
     assert (slow_ones(modules) - BY_SSL) | (modules & FOR_SOME) == set()
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from preload import library_path
-from strongroom.region import encode
+from strongroom.launch.region import encode
 from tests.support.certificates import Certificates
 from tests.support.elf_layout import with_table_at_end
 from tests.support.fake_bridge import FakeBridge, Script, answer, bundle, problem, response

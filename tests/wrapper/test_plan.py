@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from strongroom.bundle import encode_request
 from strongroom.errors import ConfigError, IntegrityError
+from strongroom.launch.bundle import encode_request
+from strongroom.launch.reference import Reference
 from strongroom.names import is_read_early, is_service_link, steers_the_process
-from strongroom.reference import Reference
 from wrapper.plan import plan_launch
 
 NAMES = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,10}", fullmatch=True).filter(lambda name: not is_read_early(name))

@@ -6,10 +6,10 @@
  * Static and without a libc, so that it starts in any image. It reads no file. Three things it sees to:
  *
  * - SIGTERM and SIGINT are blocked before anything else, because on PID 1 they would be lost for as long as nobody
- *   handles them (pid_namespaces(7)). HELD lists those that were not blocked before, for start.py to let in again.
+ *   handles them (pid_namespaces(7)). HELD lists those that were not blocked before, for cli/bundled.py to let in again.
  * - The environment is the application's, and much of it would act on our loader, C library and interpreter:
  *   LD_PRELOAD, LD_LIBRARY_PATH, GLIBC_TUNABLES, LC_ALL, OPENSSL_CONF and others. So each string is passed on with
- *   HIDDEN in front, which start.py takes away again.
+ *   HIDDEN in front, which cli/bundled.py takes away again.
  * - The directory is found from the running program, so it may lie anywhere, be moved, and be reached by a symbolic
  *   link; without /proc, from the path that was executed.
  */
@@ -17,7 +17,7 @@
 
 enum { MAX_LINKS = 40 }; /* MAXSYMLINKS, linux/namei.h */
 
-/* In front of each string of the environment; start.py knows it too. No name of a variable begins with a dot. */
+/* In front of each string of the environment; cli/bundled.py knows it too. No name of a variable begins with a dot. */
 #define HIDDEN '.'
 
 static const char DELETED[] = " (deleted)"; /* d_path() in fs/d_path.c adds it to what was unlinked */

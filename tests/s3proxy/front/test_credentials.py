@@ -9,7 +9,7 @@ from s3proxy.front.credentials_file import CredentialsFile
 from s3proxy.front.credentials_table import parse_credentials
 from s3proxy.front.errors import S3Error
 from strongroom.errors import ConfigError
-from strongroom.kept_files import KeptFiles
+from strongroom.service.kept_files import KeptFiles
 from tests.support.looking import look_twice
 
 SECRET = "c2VjcmV0LW9mLXRoZS1zaG9w"

@@ -15,8 +15,8 @@ from urllib.parse import unquote
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
-from cli.dev.s3proxy import ProxyProcess
-from cli.dev.seaweed import SeaweedServer
+from devstack.s3proxy import ProxyProcess
+from devstack.seaweed import SeaweedServer
 from tests.s3proxy.conftest import client_of
 from tests.support.s3_rules import content_so_far
 from tests.support.sealed_pairs import Pairs

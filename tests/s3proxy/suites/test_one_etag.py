@@ -12,8 +12,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from cli.dev.s3proxy import ProxyProcess
-from cli.dev.seaweed import SeaweedServer
+from devstack.s3proxy import ProxyProcess
+from devstack.seaweed import SeaweedServer
 from tests.s3proxy.conftest import client_of
 from tests.support.s3_etag_operations import EtagOperations
 from tests.support.s3_raw import RawClient

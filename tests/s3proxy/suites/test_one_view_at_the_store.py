@@ -18,9 +18,9 @@ from botocore.credentials import Credentials as BotoCredentials
 from botocore.exceptions import ClientError
 from urllib3.filepost import encode_multipart_formdata
 
-from cli.dev.authority import write_private
-from cli.dev.s3proxy import ProxyProcess
-from cli.dev.seaweed import REGION, SeaweedServer
+from devstack.authority import write_private
+from devstack.s3proxy import ProxyProcess
+from devstack.seaweed import REGION, SeaweedServer
 from tests.s3proxy.conftest import client_of
 from tests.s3proxy.front.test_one_view import HEADERS
 from tests.support.store_relay import Exchange, StoreRelay

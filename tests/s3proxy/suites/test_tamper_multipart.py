@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import pytest
 from botocore.exceptions import BotoCoreError
 
-from cli.dev.s3proxy import ProxyProcess
+from devstack.s3proxy import ProxyProcess
 from strongroom.sealed.sizes import PART_OVERHEAD_BYTES, manifest_stored_bytes
 from tests.support.s3_tamper import Stored, Tamperer
 

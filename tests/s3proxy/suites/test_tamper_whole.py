@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
-from cli.dev.s3proxy import ProxyProcess
+from devstack.s3proxy import ProxyProcess
 from strongroom.sealed.header import MAX_WRAPPED_BYTES
 from tests.support.s3_tamper import Stored, Tamperer
 

@@ -1,0 +1,87 @@
+"""What goes into a bundle, and where in it.
+
+::
+
+    strongroom           starts the rest (preload/src/launch/launch.c)
+    manifest.json
+    bin/python3          the interpreter
+    lib/ld.so            its dynamic loader
+    lib/*.so.*           its libraries
+    lib/start.pyc        its first code
+    lib/python3.X/       modules, and the native parts of the wrapper in preload/lib/
+"""
+
+import os
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from bundle.libraries import find_libraries, loader_of, own_copy
+from bundle.manifest import LAUNCHER, MANIFEST, File, describe
+from bundle.modules import START, compile_all, trace
+from preload import MACHINES
+from strongroom.errors import ConfigError
+
+_INTERPRETER = "bin/python3"
+_LOADER = "lib/ld.so"
+_START = "lib/start.pyc"
+_NATIVE_LAUNCHER = "strongroom-launch"
+
+
+def collect() -> dict[str, File]:
+    """Return the files of a bundle made of this very interpreter and this very Strongroom, by path.
+
+    Raises:
+        ConfigError: this interpreter cannot be bundled, or the native programs are not built.
+    """
+    machine = os.uname().machine
+    if machine not in MACHINES:
+        msg = f"no bundle can be made for {machine}; there is one for {' and '.join(MACHINES)}"
+        raise ConfigError(msg, hint="make it on a machine of that kind")
+    # In a virtual environment sys.executable is a link, and elsewhere it may be a script.
+    interpreter = Path("/proc/self/exe").resolve()
+    loader = loader_of(interpreter)
+    traced = trace()
+    libraries = find_libraries([interpreter, *traced.extensions.values()], traced.objects)
+
+    modules = f"{sys.platlibdir}/python{sys.version_info.major}.{sys.version_info.minor}"
+    bytecode = compile_all(traced.sources)
+    start = bytecode.pop(START.replace(".", "/") + ".pyc")
+    files = {
+        _INTERPRETER: File(own_copy(interpreter), is_program=True),
+        _LOADER: File(own_copy(loader), is_program=True),
+        _START: File(start),
+    }
+    for path, data in bytecode.items():
+        files[f"{modules}/{path}"] = File(data)
+    for source in traced.extensions.values():
+        files[f"{modules}/lib-dynload/{source.name}"] = File(own_copy(source))
+    loader_name = loader.resolve().name
+    for name, source in libraries.items():
+        if source.resolve().name != loader_name:  # it knows itself by this name
+            files[f"lib/{name}"] = File(own_copy(source))
+    for source in _native_files(machine):
+        inside = LAUNCHER if source.name == _NATIVE_LAUNCHER else f"{modules}/preload/lib/{machine}/{source.name}"
+        files[inside] = File(source.read_bytes(), is_program=source.suffix != ".so")
+    manifest = describe(files, version=_own_version(), python=sys.version.split()[0], machine=machine)
+    return {**files, MANIFEST: File(manifest.encode(files))}
+
+
+def _own_version() -> str:
+    try:
+        return version("strongroom")
+    except PackageNotFoundError:
+        msg = "this strongroom runs from its source without being installed, so it has no version"
+        raise ConfigError(msg, hint="install it: pip install --editable .") from None
+
+
+def _native_files(machine: str) -> list[Path]:
+    import preload
+
+    folder = Path(preload.__file__).parent / "lib" / machine
+    names = ("libstrongroom.so", "strongroom-init", "strongroom-tracer", _NATIVE_LAUNCHER)
+    for name in names:
+        if not (folder / name).is_file():
+            msg = f"{folder / name}: not built"
+            raise ConfigError(msg, hint=f"run make -C {folder.parent.parent}")
+    return [folder / name for name in names]

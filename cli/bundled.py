@@ -1,0 +1,78 @@
+"""The first Python code of a bundle, started by its launcher (``preload/src/launch/launch.c``).
+
+Gives back what the launcher took away to get here: the signals that it holds and the environment that it hid. Then it
+is the ``strongroom`` command. Runs as a program, with ``sys.argv`` = [this file, signals, VERB, ARG...].
+"""
+
+# Nothing here may import os before the environment is back: os.environ is made then, from posix.environ.
+import _signal  # type: ignore[import-not-found]  # signal imports enum, in 4 ms
+import posix
+import sys
+
+HIDDEN = b"."  # in front of each variable; the launcher knows it too
+
+# The launcher leaves it as it is, because LC_ALL decides: the wrapper looks for it in the block that the kernel keeps.
+_NOT_HIDDEN = b"LC_CTYPE"
+
+# What the C library of the bundle shall know of the environment: how names are resolved (resolv.conf(5)).
+_FOR_THE_RESOLVER = (b"LOCALDOMAIN", b"RES_OPTIONS")
+
+VERBS = ("run", "exec", "plan", "doctor", "bundle", "version")
+"""What a bundle can do; modules.py names where their code is."""
+
+
+def main() -> int:
+    """Run one verb and return its exit status."""
+    start, held, *words = sys.argv
+    take_signals([int(number) for number in held.split(",") if number.isdigit()])
+    restore_environment()
+    directory = start[: -len("/lib/start.pyc")]
+    # For whoever starts this program anew, as supervision does: by its launcher.
+    sys.executable = f"{directory}/strongroom"
+    sys.argv = sys.orig_argv = [sys.executable, *words]
+    if words[:1] in (["version"], ["--version"]):
+        from bundle.manifest import read_manifest
+
+        sys.stdout.write(f"strongroom {read_manifest(directory).version}\n")
+        return 0
+    if words[:1] == ["bundle"]:
+        from bundle.install import main as install
+
+        return install(words[1:], directory)
+    from cli import main as command
+
+    return command.main(words, lacking=frozenset(command.VERBS).difference(VERBS))
+
+
+def take_signals(held: list[int]) -> None:
+    """Let in the signals that the launcher holds, to end this process; on PID 1 they would do nothing (signal(7)).
+
+    What the parent has this process ignore stays ignored.
+    """
+    for number in held:
+        if _signal.getsignal(number) != _signal.SIG_IGN:
+            _signal.signal(number, _end)
+    _signal.pthread_sigmask(_signal.SIG_UNBLOCK, held)
+
+
+def _end(received: int, _frame: object) -> None:
+    posix._exit(128 + received)  # noqa: SLF001 - its public name is in os
+
+
+def restore_environment() -> None:
+    """Make ``posix.environ`` what the launcher was given."""
+    environ = posix.environ
+    given = {
+        name.removeprefix(HIDDEN): value
+        for name, value in environ.items()
+        if name.startswith(HIDDEN) or name == _NOT_HIDDEN
+    }
+    environ.clear()
+    environ.update(given)
+    for name in _FOR_THE_RESOLVER:
+        if name in given:
+            posix.putenv(name, given[name])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

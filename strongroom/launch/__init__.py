@@ -1,0 +1,1 @@
+"""The contract between wrapper and bridge, in pure code that every launch imports: no dataclass, no I/O."""
