@@ -18,6 +18,7 @@ from typing import Final
 
 from bench.s3_load import Connection, Endpoint, Requests
 from devstack.authority import write_private
+from devstack.ports import free_port
 from devstack.s3proxy import ProxyProcess
 from devstack.seaweed import SeaweedServer
 from strongroom.errors import ConfigError, PeerError, StrongroomError
@@ -145,7 +146,7 @@ def _unless_missing(name: str, leave_out: Callable[[str, str], None] | None) -> 
 @contextlib.contextmanager
 def _haproxy(directory: Path, store: SeaweedServer) -> Iterator[tuple[str, int]]:
     directory.mkdir(mode=0o700, parents=True)
-    port = _free_port()
+    port = free_port()
     config = directory / "haproxy.cfg"
     config.write_text(_HAPROXY.format(port=port, store=store.address.removeprefix("http://")))
     with _running([_find("haproxy", "/usr/sbin/haproxy"), "-db", "-f", str(config)], directory, port) as pid:
@@ -155,7 +156,7 @@ def _haproxy(directory: Path, store: SeaweedServer) -> Iterator[tuple[str, int]]
 @contextlib.contextmanager
 def _rclone(directory: Path, store: SeaweedServer) -> Iterator[tuple[Endpoint, int]]:
     directory.mkdir(mode=0o700, parents=True)
-    port = _free_port()
+    port = free_port()
     program = _find("rclone", str(Path(sys.executable).with_name("rclone")))
     obscured = [_obscure(program), _obscure(program)]
     config = _RCLONE.format(
@@ -231,9 +232,3 @@ def _find(name: str, path: str) -> str:
         msg = f"{name}: not installed"
         raise ConfigError(msg, hint="make bench installs what the benchmarks need")
     return found
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

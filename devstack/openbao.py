@@ -10,7 +10,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ from typing import Self
 
 from devstack.authority import Authority, write_private
 from devstack.openbao_admin import OpenBaoAdmin
+from devstack.ports import free_port
 from devstack.service import inherited_environ
 from strongroom.errors import ConfigError, NotFoundError, PeerError
 from wrapper.libc import die_with_parent
@@ -159,8 +159,8 @@ class OpenBaoServer:
 
     def _start(self, port: int | None = None) -> None:
         for attempt in range(_START_ATTEMPTS):
-            self._port = port or _free_port()
-            self._cluster_port = _free_port()
+            self._port = port or free_port()
+            self._cluster_port = free_port()
             self._process = self._spawn()
             self.admin = OpenBaoAdmin(self.address, self.ca_file)
             try:
@@ -231,13 +231,6 @@ class OpenBaoServer:
                 {"type": "file", "path": "file", "options": {"file_path": str(self.audit_file), "mode": "0600"}}
             ]
         return document
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _wait(condition: Callable[[], bool], complaint: str) -> None:

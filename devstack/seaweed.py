@@ -12,7 +12,6 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import Self
 
 from devstack.authority import IssuedFiles, write_private
+from devstack.ports import free_ports
 from devstack.service import inherited_environ
 from strongroom.errors import ConfigError, PeerError
 from wrapper.libc import die_with_parent
@@ -176,7 +176,7 @@ class SeaweedServer:
         (self.directory / "data").mkdir(mode=0o700, exist_ok=True)
         for attempt in range(_START_ATTEMPTS):
             names = (*_PORTS, "s3.https") if self._tls else _PORTS
-            self._ports = dict(zip(names, _free_ports(len(names)), strict=True))
+            self._ports = dict(zip(names, free_ports(len(names)), strict=True))
             self._spawn()
             try:
                 self._wait()
@@ -261,11 +261,3 @@ def _status(port: int, path: str) -> int:
         return 0
     finally:
         connection.close()
-
-
-def _free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]

@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 
 from devstack.bridge import BridgeProcess
+from devstack.ports import free_port
 from devstack.stack import DevStack
 from tests.chaos.model import ViolationError
 from tests.chaos.resources import Resources
-from tests.chaos.world import free_port
 from tests.support.launcher import Launcher
 
 SECONDS = float(os.environ.get("STRONGROOM_CHAOS_SECONDS", "20"))

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from devstack.authority import Authority
 from devstack.openbao import OpenBaoServer
+from devstack.ports import free_port
 from devstack.s3proxy import ProxyProcess
 from devstack.seaweed import SeaweedServer
 from devstack.transit import offer_transit, retire_versions, rotate_key
@@ -25,13 +26,6 @@ from tests.support.launcher import ROOT
 KEY = "main"
 POLICY = f'[[policy]]\nname = "main"\nkek = "transit:{KEY}"\nbuckets = ["*"]\n'
 SLOW_CLIENTS = 64
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class World:

@@ -4,7 +4,6 @@ import contextlib
 import http.client
 import json
 import re
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from botocore.exceptions import ClientError
 
 from devstack.authority import Authority
 from devstack.openbao import OpenBaoServer
+from devstack.ports import free_port
 from devstack.s3proxy import ProxyProcess
 from devstack.seaweed import SeaweedServer
 from s3proxy.store.errors import error_in
@@ -83,12 +83,6 @@ def openbao(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenBaoServer]
     directory = tmp_path_factory.mktemp("refuses")
     with OpenBaoServer(directory / "openbao", Authority(directory / "tls")) as server:
         yield server
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def refusal(address: str, ca_file: str = "") -> PeerError:
