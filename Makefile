@@ -1,11 +1,16 @@
 # make demo   the main job, from end to end
-# make test   linters, type checker, all tests
+# make test   linters, type checker, all tests; of one room only: make test T=tests/bridge
 # make bench  what it costs, in under three minutes; ends with the path of the report
 # All install what they need: Debian packages when root, the rest in .venv.
 # make ready  what the tests stand on, without running them all: tools, machine code, clients, collection
 
 PYTHON ?= python3
 export PYTHON
+# The tests start thousands of interpreters, and without bytecode each would compile everything anew.
+unexport PYTHONDONTWRITEBYTECODE
+
+# The tests wait for real servers more than they compute. Those of a file share servers, so a file stays in one process.
+PARALLEL ?= --numprocesses=3 --dist=loadfile
 
 BUILD_INPUTS := requirements.lock pyproject.toml scripts/sync-venv \
 	$(wildcard preload/Makefile preload/*.mk preload/hatch_build.py preload/strongroom-start preload/src/*.[ch] preload/src/*/*.[ch])
@@ -25,7 +30,7 @@ demo:
 
 test: check
 	@tests/s3clients/install
-	@.venv/bin/pytest
+	@.venv/bin/pytest $(PARALLEL) --durations=20 $(T)
 
 # The quick half of the tests: style, types, architecture.
 check:

@@ -278,6 +278,7 @@ class TestRefusals:
             (str(os.getpid()), "a process that started this one"),
             ("4194305", "there is no process"),
         ],
+        ids=["init", "parent", "nobody"],
     )
     def test_what_is_never_attacked(self, doctor: Doctor, pid: str, says: str) -> None:
         result = doctor.run("--attack", pid)
