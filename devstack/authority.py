@@ -61,6 +61,7 @@ class Authority:
         name: str,
         *,
         hosts: tuple[str, ...] = ("localhost", "127.0.0.1", "::1"),
+        identities: tuple[str, ...] = (),
         not_before: dt.datetime | None = None,
         not_after: dt.datetime | None = None,
     ) -> IssuedFiles:
@@ -69,10 +70,11 @@ class Authority:
         Args:
             name: stem of the files and common name.
             hosts: DNS names and IP addresses that clients may call the server by.
+            identities: URI SANs, for a workload that is a server, too.
             not_before: begin of validity; a little before now by default.
             not_after: end of validity; LIFETIME from now by default.
         """
-        names = [_host_name(host) for host in hosts]
+        names = [_host_name(host) for host in hosts] + _uris(identities)
         return self._issue(name, names, ExtendedKeyUsageOID.SERVER_AUTH, not_before, not_after)
 
     def issue_client(
@@ -93,8 +95,7 @@ class Authority:
             not_after: end of validity; LIFETIME from now by default.
             signs: whether it may sign others, as no workload's may (X509-SVID, section 5.2); tests want that, too.
         """
-        uris: list[x509.GeneralName] = [x509.UniformResourceIdentifier(uri) for uri in identities]
-        return self._issue(name, uris, ExtendedKeyUsageOID.CLIENT_AUTH, not_before, not_after, signs=signs)
+        return self._issue(name, _uris(identities), ExtendedKeyUsageOID.CLIENT_AUTH, not_before, not_after, signs=signs)
 
     def _issue(  # noqa: PLR0913 - what there is to a certificate
         self,
@@ -150,6 +151,10 @@ def _host_name(host: str) -> x509.GeneralName:
         return x509.IPAddress(ipaddress.ip_address(host))
     except ValueError:
         return x509.DNSName(host)
+
+
+def _uris(identities: tuple[str, ...]) -> list[x509.GeneralName]:
+    return [x509.UniformResourceIdentifier(uri) for uri in identities]
 
 
 def _key_usage(*, signs_certificates: bool) -> x509.KeyUsage:

@@ -300,7 +300,9 @@ async def read_all(
 
 def _tls(ca_file: Path | None) -> ssl.SSLContext:
     try:
-        return ssl.create_default_context(cafile=ca_file)
+        context = ssl.create_default_context(cafile=ca_file)
     except OSError:
         msg = f"store_ca_file={ca_file}: cannot be read, or is not a PEM file with certificates"
         raise ConfigError(msg, hint="name the file with the authority of the store's certificate") from None
+    context.hostname_checks_common_name = False  # RFC 9525, section 6.3: it is no name of a host
+    return context

@@ -246,6 +246,7 @@ def _session(endpoint: Endpoint) -> requests.Session:
     except OSError:  # SSLError is one
         msg = f"openbao_ca_file={endpoint.ca_file}: cannot be read, or is not a PEM file with certificates"
         raise ConfigError(msg, hint="name the file with the authority of OpenBao's certificate") from None
+    context.hostname_checks_common_name = False  # RFC 9525, section 6.3: it is no name of a host
     session = requests.Session()
     session.trust_env = False  # no proxy and no netrc on the way to OpenBao, and no look at them per call
     adapter = _ContextAdapter(context, pool_connections=1, pool_maxsize=endpoint.max_connections)

@@ -105,15 +105,22 @@ def test_an_openbao_with_another_authority_is_not_talked_to(bao: OpenBaoServer, 
         exchange_with(bao.address, Authority(tmp_path / "other").ca_file)
 
 
-def test_an_openbao_with_another_name_is_not_talked_to(authority: Authority) -> None:
-    files = authority.issue_server("elsewhere", hosts=("elsewhere.example.org",))
+@pytest.mark.parametrize(
+    ("common_name", "hosts", "called"),
+    [("elsewhere", ("elsewhere.example.org",), "127.0.0.1"), ("localhost", (), "localhost")],
+    ids=["another host", "a common name only"],
+)
+def test_an_openbao_with_another_name_is_not_talked_to(
+    authority: Authority, common_name: str, hosts: tuple[str, ...], called: str
+) -> None:
+    files = authority.issue_server(common_name, hosts=hosts, identities=("spiffe://example.org/ns/shop/sa/api",))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(files.cert, files.key)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=_shake_hands, args=(listener, context))
         thread.start()
         with pytest.raises(UnavailableError, match="certificate of OpenBao is not trusted"):
-            exchange_with(f"https://127.0.0.1:{listener.getsockname()[1]}", authority.ca_file)
+            exchange_with(f"https://{called}:{listener.getsockname()[1]}", authority.ca_file)
         thread.join(10)
 
 

@@ -1,5 +1,6 @@
 """TLS in, with a certificate that changes under way, and TLS out to the store."""
 
+import asyncio
 import contextlib
 import http.client
 import json
@@ -19,6 +20,11 @@ from cryptography import x509
 from devstack.authority import Authority, IssuedFiles
 from devstack.s3proxy import ProxyProcess
 from devstack.seaweed import REGION, SeaweedServer
+from s3proxy.front.signer import StoreCredential
+from s3proxy.store.client import Store, StoreRequest
+from s3proxy.store.connections import Timeouts
+from strongroom.errors import UnavailableError
+from strongroom.secret import Secret
 from tests.support.bridge import wait_for
 from tests.support.silence import wait_for_the_end
 
@@ -130,6 +136,48 @@ def test_the_store_is_reached_by_tls_and_must_show_a_trusted_certificate(tmp_pat
             assert caught.value.response["Error"]["Code"] == "SlowDown"
             status, state = readiness(proxy)
             assert (status, state["store"]["ok"]) == (503, False)
+
+
+@pytest.mark.parametrize(
+    ("common_name", "hosts", "trusted"),
+    [("store", ("localhost",), True), ("store", ("elsewhere.example.org",), False), ("localhost", (), False)],
+    ids=["its name", "another host", "a common name only"],
+)
+def test_the_store_is_known_by_the_names_of_its_certificate(
+    tmp_path: Path, common_name: str, hosts: tuple[str, ...], *, trusted: bool
+) -> None:
+    authority = Authority(tmp_path / "tls")
+    files = authority.issue_server(common_name, hosts=hosts, identities=("spiffe://example.org/ns/shop/sa/api",))
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(files.cert, files.key)
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        writer.close()
+
+    async def ask() -> int:
+        async with await asyncio.start_server(answer, "127.0.0.1", 0, ssl=tls) as server:
+            store = Store(
+                f"https://localhost:{server.sockets[0].getsockname()[1]}",
+                lambda: StoreCredential("key", Secret(b"secret"), None),
+                region="r",
+                timeouts=Timeouts(connect_s=20.0, idle_s=20.0),
+                connections=1,
+                ca_file=authority.ca_file,
+            )
+            try:
+                async with store.exchange(StoreRequest(method="GET")) as response:
+                    return response.status
+            finally:
+                await store.close()
+
+    if trusted:
+        assert asyncio.run(ask()) == 200
+    else:
+        with pytest.raises(UnavailableError, match="certificate"):
+            asyncio.run(ask())
 
 
 @pytest.mark.parametrize("spoken", [b"GET / HTTP/1.1\r\nHost: s3\r\n\r\n", b"\x00" * 64])

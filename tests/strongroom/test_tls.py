@@ -84,6 +84,14 @@ def test_a_server_with_another_name_is_refused(
         talk(server, context(client_context, authority.ca_file, client_files), name="elsewhere.example.org")
 
 
+def test_a_common_name_is_no_name_of_a_server(authority: Authority, client_files: IssuedFiles) -> None:
+    """A workload may have any; its only other name is its identity."""
+    files = authority.issue_server("localhost", hosts=(), identities=(ID,))
+    server = context(server_context, authority.ca_file, files)
+    with pytest.raises(ssl.SSLCertVerificationError, match="Hostname mismatch"):
+        talk(server, context(client_context, authority.ca_file, client_files))
+
+
 def test_an_expired_server_is_refused(authority: Authority, client_files: IssuedFiles) -> None:
     yesterday = dt.datetime.now(dt.UTC) - dt.timedelta(days=1)
     files = authority.issue_server("old", not_before=yesterday - dt.timedelta(days=1), not_after=yesterday)
