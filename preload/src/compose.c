@@ -76,8 +76,9 @@ static bool append(struct composition *composition, char *entry) {
 static bool preload_entry(struct composition *composition, const struct state *state, enum audience audience,
                           char **entry) {
     const char *list = *entry == NULL ? "" : *entry + sizeof PRELOAD_VARIABLE;
-    if (audience == AUDIENCE_LAUNCH || state->library[0] == '\0' ||
-        preload_list_has(list, state->library) == (audience == AUDIENCE_TRUSTED)) {
+    bool is_right = audience == AUDIENCE_TRUSTED ? preload_list_has_for_all(list, state->library)
+                                                 : !preload_list_has(list, state->library);
+    if (audience == AUDIENCE_LAUNCH || state->library[0] == '\0' || is_right) {
         return true;
     }
     size_t library_bytes = text_length(state->library);

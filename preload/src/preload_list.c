@@ -8,6 +8,11 @@ static bool is_separator(char c) {
     return c == ':' || c == ' ' || (c >= '\t' && c <= '\r');
 }
 
+/* To glibc; to musl these are separators, too. */
+static bool is_end(char c) {
+    return c == '\0' || c == ':' || c == ' ';
+}
+
 const char *preload_list_next(const char *at, size_t *length) {
     while (is_separator(*at)) {
         at++;
@@ -27,6 +32,16 @@ bool preload_list_has(const char *list, const char *library) {
     size_t length;
     for (const char *part = list; (part = preload_list_next(part, &length), length > 0); part += length) {
         if (is_library(part, length, library)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool preload_list_has_for_all(const char *list, const char *library) {
+    size_t length;
+    for (const char *part = list; (part = preload_list_next(part, &length), length > 0); part += length) {
+        if (is_library(part, length, library) && is_end(part[length]) && (part == list || is_end(part[-1]))) {
             return true;
         }
     }

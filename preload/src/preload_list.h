@@ -14,8 +14,11 @@
 /* Where the next library of the list begins; its length in *length, 0 at the end of the list. */
 const char *preload_list_next(const char *at, size_t *length);
 
-/* Whether the list has the library of exactly this name. */
+/* Whether the list has the library of exactly this name, to one of the two loaders. */
 bool preload_list_has(const char *list, const char *library);
+
+/* Whether it has to both: beside a tab, say, the library is part of another name to glibc, which does not load it. */
+bool preload_list_has_for_all(const char *list, const char *library);
 
 /* The part of the list that is a libstrongroom.so of any directory; its length in *length, 0 when there is none. */
 const char *preload_list_ours(const char *list, size_t *length);

@@ -131,6 +131,7 @@ static void check(const struct state *state, char *const *list, enum audience au
         }
         if (audience != AUDIENCE_LAUNCH && state->library[0] != '\0' && strncmp(*list, "LD_PRELOAD=", 11) == 0) {
             require(preload_list_has(*list + 11, LIBRARY) == (audience == AUDIENCE_TRUSTED));
+            require(preload_list_has_for_all(*list + 11, LIBRARY) == (audience == AUDIENCE_TRUSTED));
         }
     }
 }

@@ -234,6 +234,17 @@ class TestPolicy:
             )
             assert result.stdout == f"LD_PRELOAD={other}\n".encode()
 
+    @pytest.mark.parametrize(
+        "order", ["\t{ours}", "{ours}\n", "{ours}\v:a", "a\t{ours}", "a {ours}\ta", "{ours}a:\r{ours}"]
+    )
+    def test_library_that_one_loader_takes_for_part_of_another_name(
+        self, launcher: Launcher, programs: Programs, order: str
+    ) -> None:
+        # To glibc only colons and spaces end a name. A helper's client may have added such a list to its environment.
+        changed = f"LD_PRELOAD={order.format(ours=launcher.library)}"
+        result = launcher.run(["env", changed, programs.build("print"), "DB_PASSWORD"])
+        assert (result.returncode, result.stdout) == (0, b"DB_PASSWORD=s3cret\n"), result.stderr
+
     @pytest.mark.parametrize("filling", [0, 10, 4_000, 100_000])
     @pytest.mark.parametrize("call", ["execve", "posix_spawn", "vfork"])
     def test_environment_that_names_the_library_again_and_again(
