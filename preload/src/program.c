@@ -1,6 +1,7 @@
 #include "program.h"
 
 #include <linux/elf.h>
+#include <linux/limits.h>
 #include <linux/stat.h>
 
 #include "bytes.h"
@@ -126,14 +127,10 @@ static void note_loader(int fd, struct program *program) {
     }
 }
 
-/* Looks at the loader that a program names. Returns 0, or a negative errno value as program_look() does. */
-static long look_at_loader(int fd, const Elf64_Phdr *interpreter, struct program *program) {
-    char name[HEAD_BYTES];
-    if (interpreter->p_filesz > sizeof name) {
-        return 0;
-    }
-    if (interpreter->p_filesz < 2 ||
-        SYSCALL4(__NR_pread64, fd, name, interpreter->p_filesz, interpreter->p_offset) != (long)interpreter->p_filesz ||
+/* Looks at the loader that a program names. `name` has room for that. Returns 0, or a negative errno value as program_look()
+ * does. */
+static long look_at_named_loader(int fd, const Elf64_Phdr *interpreter, char *name, struct program *program) {
+    if (SYSCALL4(__NR_pread64, fd, name, interpreter->p_filesz, interpreter->p_offset) != (long)interpreter->p_filesz ||
         name[interpreter->p_filesz - 1] != '\0') {
         program->kind = PROGRAM_NONE;
         return 0;
@@ -151,6 +148,22 @@ static long look_at_loader(int fd, const Elf64_Phdr *interpreter, struct program
         program->kind = PROGRAM_UNREADABLE;
     }
     return is_lack(loader) ? loader : 0;
+}
+
+/* Not inlined, so that its page of stack is taken only where it is needed. */
+__attribute__((noinline)) static long look_at_far_loader(int fd, const Elf64_Phdr *interpreter, struct program *program) {
+    char name[PATH_MAX];
+    return look_at_named_loader(fd, interpreter, name, program);
+}
+
+static long look_at_loader(int fd, const Elf64_Phdr *interpreter, struct program *program) {
+    char name[HEAD_BYTES];
+    if (interpreter->p_filesz < 2 || interpreter->p_filesz > PATH_MAX) { /* load_elf_binary() takes neither */
+        program->kind = PROGRAM_NONE;
+        return 0;
+    }
+    return interpreter->p_filesz > sizeof name ? look_at_far_loader(fd, interpreter, program)
+                                               : look_at_named_loader(fd, interpreter, name, program);
 }
 
 static void look_at_privileges(int fd, const struct stat *status, struct program *program) {

@@ -50,8 +50,11 @@ class TestStatic:
     def test_has_the_secret_in_other_memory(self, launcher: Launcher, build: Build, rung: str) -> None:
         assert_ok(launcher.run([*EXEC, build("own_environ", "gcc", "-static")], rung=rung))
 
-    def test_whose_loader_loads_no_libraries(self, launcher: Launcher, tmp_path: Path) -> None:
-        program = build_without_libraries(tmp_path)
+    @pytest.mark.parametrize("depth", [0, 6])  # of a loader's name that is longer than what is read of a file at first
+    def test_whose_loader_loads_no_libraries(self, launcher: Launcher, tmp_path: Path, depth: int) -> None:
+        folder = tmp_path.joinpath(*["a" * 50] * depth)
+        folder.mkdir(parents=True, exist_ok=True)
+        program = build_without_libraries(folder)
         result = launcher.run([*EXEC, program, "DB_PASSWORD", "PLAIN"])
 
         assert (result.returncode, result.stdout, result.stderr) == (0, b"DB_PASSWORD=s3cret\nPLAIN=plain\n", b"")
