@@ -16,8 +16,8 @@ def library_path() -> str:
     """Return the absolute path of the library for this machine, as ``LD_PRELOAD`` takes it.
 
     Raises:
-        LibraryError: this machine is not supported, the library is not built, or its path cannot stand in
-            ``LD_PRELOAD``, whose entries end at a colon or a space (ld.so(8)).
+        LibraryError: this machine is not supported, the library is not built or may not be read, or its path cannot
+            stand in ``LD_PRELOAD``, whose entries end at a colon or a space (ld.so(8)).
 
     """
     machine = os.uname().machine
@@ -27,6 +27,9 @@ def library_path() -> str:
     path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib", machine, "libstrongroom.so")
     if not os.path.isfile(path):
         message = f"preload: {path}: not built; run make -C {os.path.dirname(os.path.abspath(__file__))}"
+        raise LibraryError(message)
+    if not os.access(path, os.R_OK):  # the loader would only warn
+        message = f"preload: {path}: may not be read; check its mode"
         raise LibraryError(message)
     if ":" in path or any(character.isspace() for character in path):
         message = f"preload: {path}: LD_PRELOAD cannot carry a colon or a space; install to another directory"

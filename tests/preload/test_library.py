@@ -3,12 +3,14 @@
 import os
 import shutil
 import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
 import preload
-from tests.preload.launch import ROOT, SECRETS, image_of
+from tests.preload.launch import ROOT, SECRETS, WITHOUT_PRIVILEGES, image_of
 from tests.support import secretmem
 
 EXPORTS = {
@@ -146,6 +148,20 @@ class TestLibraryPath:
         monkeypatch.setattr(preload, "__file__", str(tmp_path / "__init__.py"))
         with pytest.raises(preload.LibraryError, match="not built; run make"):
             preload.library_path()
+
+    def test_not_readable(self, library: str) -> None:
+        # The dynamic loader would warn, and start the application with empty secrets.
+        with tempfile.TemporaryDirectory() as home:
+            target = Path(home, "preload", "lib", os.uname().machine)
+            target.mkdir(parents=True)
+            Path(home).chmod(0o755)
+            shutil.copy(preload.__file__, Path(home, "preload"))
+            Path(shutil.copy(library, target)).chmod(0)
+            words = [*(WITHOUT_PRIVILEGES if os.geteuid() == 0 else ()), sys.executable, "-c"]
+            script = "import preload; preload.library_path()"
+            result = subprocess.run([*words, script], cwd=home, capture_output=True, text=True, check=False, timeout=60)
+        last = result.stderr.splitlines()[-1]
+        assert last == f"preload.LibraryError: preload: {target}/libstrongroom.so: may not be read; check its mode"
 
     @pytest.mark.parametrize("name", ["with space", "with:colon", "with\nnewline"])
     def test_path_that_ld_preload_cannot_carry(
