@@ -13,8 +13,8 @@ from doctor.finding import Finding, Status
 from doctor.trial import KilledError, in_child
 from wrapper import libc
 from wrapper.exposure import yama_scope
-from wrapper.machine import MACHINES
 from wrapper.settings import REQUIRE_LOCKED, REQUIRE_MEMFD_SECRET, WrapperSettings
+from wrapper.static.processor import MACHINES
 
 _PAGE_BYTES = mmap.PAGESIZE
 _ENOUGH_BYTES = 64 << 20  # nobody needs larger regions, and larger ones are not tried

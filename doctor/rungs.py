@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 
 from doctor.trial import KilledError, in_child
-from wrapper.bootstrap import probe
 from wrapper.exit_status import ProtectionError
 from wrapper.handoff import RUNG_PTRACE, choose_rung, usable_library
 from wrapper.memory import SecretMemory
 from wrapper.program import DYNAMIC, STATIC, Program
+from wrapper.static.start import probe
 
 _TRIAL_BYTES = 4096
 

@@ -139,7 +139,7 @@ def _delivery(program: Program, settings: WrapperSettings) -> tuple[dict[str, ob
     try:
         rung = choose_rung(program, new_privileges=settings.new_privileges)
         if rung == RUNG_PTRACE:
-            from wrapper.bootstrap import probe
+            from wrapper.static.start import probe
 
             probe()
         library = usable_library()

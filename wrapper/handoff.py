@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from wrapper.settings import WrapperSettings
 
 RUNG_PRELOAD = "preload"
-RUNG_PTRACE = "ptrace"  # wrapper.bootstrap
+RUNG_PTRACE = "ptrace"  # wrapper.static.start
 # What is put beside the placeholders.
 ADDED = frozenset({"LD_PRELOAD", "STRONGROOM_REGION", "STRONGROOM_CHILDREN", "STRONGROOM_DUMPABLE", PADDING})
 
@@ -209,7 +209,7 @@ def become(program: Program, environment: dict[str, str], held: "Iterable[int]" 
     Args:
         program: what to become.
         environment: its environment.
-        held: signals that are to be blocked at exec all the same; somebody else lets them in (``wrapper.bootstrap``).
+        held: signals that are to be blocked at exec all the same; the tracer lets them in (``wrapper.static``).
 
     Raises:
         CannotExecError: the kernel refuses.

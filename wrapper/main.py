@@ -147,8 +147,8 @@ def start(
         remove_on_failure(files.remove)
     tracer = None
     if rung == RUNG_PTRACE:
-        from wrapper.bootstrap import start_tracer
         from wrapper.libc import set_dumpable
+        from wrapper.static.start import start_tracer
 
         set_dumpable()  # its own child could not attach otherwise; there is no secret yet
         tracer = start_tracer()  # gets ready during the imports

@@ -14,7 +14,7 @@ from doctor.attack.attack import NotTriedError
 from doctor.attack.target import Mapping, read_memory_file
 from doctor.machine import status_field
 from wrapper import libc
-from wrapper.machine import MACHINES
+from wrapper.static.processor import MACHINES
 
 _CONT, _DETACH, _SYSCALL, _SETOPTIONS, _SEIZE, _INTERRUPT = 7, 17, 24, 0x4200, 0x4206, 0x4207  # linux/ptrace.h
 _O_TRACESYSGOOD = 1

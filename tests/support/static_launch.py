@@ -17,11 +17,11 @@ from typing import Any
 from strongroom.errors import StrongroomError
 from strongroom.launch.region import encode
 from wrapper import libc
-from wrapper.bootstrap import start_tracer
 from wrapper.handoff import become, end_on_signal, harden
 from wrapper.main import report
 from wrapper.memory import SecretMemory
 from wrapper.program import find_program
+from wrapper.static.start import start_tracer
 
 _PR_SET_DUMPABLE = 4
 

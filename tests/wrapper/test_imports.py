@@ -50,12 +50,12 @@ TOO_SLOW = {
     "strongroom.service.settings",
     "strongroom.service.tls_reload",
     "strongroom.launch.problem",
-    "wrapper.attendant",
-    "wrapper.bootstrap",
+    "wrapper.static.tracer",
+    "wrapper.static.start",
     "wrapper.explain",
-    "wrapper.initial_stack",
-    "wrapper.machine",
-    "wrapper.tracee",
+    "wrapper.static.stack",
+    "wrapper.static.processor",
+    "wrapper.static.tracee",
     "wrapper.usage",
 }
 # Only launches that ask for one of these, or that go wrong, import it.

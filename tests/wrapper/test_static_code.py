@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from wrapper.machine import MACHINES, Departure, HeldSignals
+from wrapper.static.processor import MACHINES, Departure, HeldSignals
 
 NATIVE = Path(__file__).parents[1] / "native" / "static"
 PAGE = 0x10_0000_0000

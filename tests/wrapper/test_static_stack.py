@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wrapper.initial_stack import (
+from wrapper.static.stack import (
     AT_EXECFN,
     AT_PAGESZ,
     IncompleteError,

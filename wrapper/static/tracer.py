@@ -1,12 +1,15 @@
 """The tracer of a static program at work: secret memory into the program, pointers onto its stack, and away.
 
-Runs in the child that ``wrapper.bootstrap`` forks, and is imported there only.
+Runs in the child that ``wrapper.static.start`` forks, and is imported there only.
 """
 
 import os
 
 from wrapper.exit_status import REGION
-from wrapper.initial_stack import (
+from wrapper.padding import VARIABLE as PADDING
+from wrapper.settings import REQUIRE_ANY, REQUIRE_MEMFD_SECRET
+from wrapper.static.processor import MACHINES, Departure, HeldSignals
+from wrapper.static.stack import (
     AT_BASE,
     AT_EXECFN,
     AT_PAGESZ,
@@ -21,10 +24,7 @@ from wrapper.initial_stack import (
     repoint,
     value_address,
 )
-from wrapper.machine import MACHINES, Departure, HeldSignals
-from wrapper.padding import VARIABLE as PADDING
-from wrapper.settings import REQUIRE_ANY, REQUIRE_MEMFD_SECRET
-from wrapper.tracee import CallError, GoneError, Tracee
+from wrapper.static.tracee import CallError, GoneError, Tracee
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from wrapper import libc
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from wrapper.machine import Machine
+    from wrapper.static.processor import Machine
 
 # linux/ptrace.h
 _POKEDATA = 5

@@ -2,7 +2,7 @@
 
 The application is to be this very process, so the tracer is a child. It attaches before there is any secret, sleeps
 until this process has exec'd, has the program map the secret memory, points the placeholders on its stack there, and
-ends (``wrapper.attendant``). A few instructions placed in the program wait for that end before they go to its entry
+ends (``wrapper.static.tracer``). A few instructions placed in the program wait for that end before they go to its entry
 point, so that the program never meets a child it has not started (``machine.Machine.farewell``).
 
 Fail closed: if the tracer ends early, the kernel kills the program (PTRACE_O_EXITKILL); if a step fails, the tracer has
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from wrapper.settings import WrapperSettings
 
-_MACHINES = ("x86_64", "aarch64")  # those that wrapper.machine knows
+_MACHINES = ("x86_64", "aarch64")  # those that wrapper.static.processor knows
 _YAMA = "/proc/sys/kernel/yama/ptrace_scope"
 
 
@@ -196,7 +196,7 @@ def _trace(target: int, go: int, answer: int, orders: int) -> "NoReturn":
     """Be the tracer. Runs in the child, with all signals blocked."""
     try:
         libc.set_not_dumpable()  # whoever controls the tracer controls the traced
-        from wrapper.attendant import attend
+        from wrapper.static.tracer import attend
 
         os.read(go, 1)  # the target has allowed us when it closes its end
         attend(target, answer, orders)
