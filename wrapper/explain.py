@@ -26,7 +26,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from wrapper.file_value import FileTarget
+    from wrapper.files.value import FileTarget
 
 
 _OUTPUT, _CHECK = "-o", "--check"
@@ -79,7 +79,7 @@ def explain(flags: "Mapping[str, str]", command: list[str], *, check: bool = Fal
     refuse_within_a_launch(environ)
     plan = plan_launch(environ, read_template)
     if plan.files:
-        from wrapper.files import Files
+        from wrapper.files.launch_files import Files
 
         Files(plan.files)  # refuses what the launch would refuse
     program = find_program(command, environ)

@@ -141,7 +141,7 @@ def start(
     rung = choose_rung(program, new_privileges=settings.new_privileges)
     files = None
     if plan.files:
-        from wrapper.files import Files
+        from wrapper.files.launch_files import Files
 
         files = Files(plan.files)  # looks at the directories, before anything is fetched
         remove_on_failure(files.remove)

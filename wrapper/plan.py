@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from strongroom.launch.whole_path import FromPath
-    from wrapper.file_value import FileTarget
+    from wrapper.files.value import FileTarget
 
-FILE_MARKS = ("file:", "file(")  # what wrapper.file_value is about; it is imported only where one is found
+FILE_MARKS = ("file:", "file(")  # what wrapper.files.value is about; it is imported only where one is found
 
 
 class LaunchPlan:
@@ -135,7 +135,7 @@ def plan_launch(
 
 def _target_of(value: str, read_template: "Callable[[str], str] | None") -> "tuple[FileTarget | None, str]":
     """Return where a file goes and the text for it; no target and the value itself when it is an ordinary one."""
-    from wrapper.file_value import split_file_value
+    from wrapper.files.value import split_file_value
 
     target, text = split_file_value(value) or (None, value)
     if target and target.template:

@@ -5,7 +5,7 @@
     NAME=postgres://app:@{bao:kv/shop/db#password|url}@db/shop  the same, where something else resolves ${...}
     NAME=literal:vault://secret/app                             whatever is behind literal: as it is
     NAME=${literal:file:}./dev.db?key=${bao:kv/shop/db#key}     the same inside a text
-    NAME=file:bao:kv/shop/tls#key                               a file (``wrapper/file_value.py``)
+    NAME=file:bao:kv/shop/tls#key                               a file (``wrapper/files/value.py``)
 
 Other clients of Vault have their own values that begin with ``vault:``; those that can only be theirs are left alone.
 What was probably meant as a reference and is none is refused: the application would get the reference as its password.

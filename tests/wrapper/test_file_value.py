@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from strongroom.errors import ConfigError, IntegrityError
 from strongroom.launch.reference import Reference
-from wrapper.file_value import FileTarget, split_file_value
+from wrapper.files.value import FileTarget, split_file_value
 from wrapper.main import read_template
 from wrapper.plan import plan_launch
 

@@ -217,7 +217,7 @@ class TestAnotherUser:
     def test_may_not_give_files_away_itself(self, memory: Path) -> None:
         memory.chmod(0o1777)
         code = (
-            "import sys; from wrapper.file_value import split_file_value as split; from wrapper.placed_file import *\n"
+            "import sys; from wrapper.files.value import split_file_value as split; from wrapper.files.placed import *\n"
             f"target, _ = split('file(path={memory}/x,owner=1000):bao:kv/a#b')\n"
             "file = PlacedFile('FILE', target)\n"
             "try: file.receive(1, lambda view: None)\n"
@@ -527,8 +527,8 @@ class TestWhatIsLeft:
         assert len(list(memory.iterdir())) == 1
 
     def test_a_file_of_somebody_else_with_its_name_is_not_removed(self, memory: Path) -> None:
-        from wrapper.file_value import FileTarget  # noqa: PLC0415
-        from wrapper.placed_file import PlacedFile  # noqa: PLC0415
+        from wrapper.files.placed import PlacedFile  # noqa: PLC0415
+        from wrapper.files.value import FileTarget  # noqa: PLC0415
 
         target = FileTarget()
         target.path = str(memory / "key")
@@ -546,10 +546,10 @@ def test_no_module_of_files_is_imported_without_one(launches: Launches, certific
     from tests.wrapper.test_imports import ENTRIES, imported, slow_ones  # noqa: PLC0415
 
     ours = {
-        "wrapper.files",
-        "wrapper.file_value",
-        "wrapper.placed_file",
-        "wrapper.directory",
+        "wrapper.files.launch_files",
+        "wrapper.files.value",
+        "wrapper.files.placed",
+        "wrapper.files.directory",
         "strongroom.launch.answer",
     }
     with FakeBridge(certificates.server(), bundle({"FILE": CANARY, "SECRET": b"x"})) as bridge:

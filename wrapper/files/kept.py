@@ -9,12 +9,12 @@ import mmap
 import os
 import stat
 
+from wrapper.files.in_memory import MemoryFile
 from wrapper.main import say
-from wrapper.memory_file import MemoryFile
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from wrapper.file_value import FileTarget
+    from wrapper.files.value import FileTarget
 
 _CHUNK_BYTES = 1 << 16
 

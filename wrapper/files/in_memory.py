@@ -3,13 +3,13 @@
 import fcntl
 import os
 
-from wrapper.filling import pour, refusal, reserve
+from wrapper.files.file_fill import pour, refusal, reserve
 from wrapper.memory import to_high_descriptor
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from wrapper.file_value import FileTarget
-    from wrapper.filling import Fill
+    from wrapper.files.file_fill import Fill
+    from wrapper.files.value import FileTarget
 
 _SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 

@@ -9,7 +9,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from wrapper.file_value import FileTarget
+    from wrapper.files.value import FileTarget
 
     Fill = Callable[[memoryview], None]
 

@@ -3,13 +3,13 @@
 import os
 
 from strongroom.errors import ConfigError
-from wrapper.directory import open_directory
-from wrapper.filling import pour, refusal, reserve
+from wrapper.files.directory import open_directory
+from wrapper.files.file_fill import pour, refusal, reserve
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from wrapper.file_value import FileTarget
-    from wrapper.filling import Fill
+    from wrapper.files.file_fill import Fill
+    from wrapper.files.value import FileTarget
 
 
 class PlacedFile:

@@ -5,16 +5,16 @@ Imported only when a file is asked for.
 
 from strongroom.errors import OTHER_VERSION, ConfigError, IntegrityError
 from strongroom.launch.answer import HEAD_BYTES, decode_layout, index_bytes
-from wrapper.memory_file import MemoryFile
-from wrapper.placed_file import PlacedFile
+from wrapper.files.in_memory import MemoryFile
+from wrapper.files.placed import PlacedFile
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from mmap import mmap
 
-    from wrapper.file_value import FileTarget
-    from wrapper.filling import Fill
+    from wrapper.files.file_fill import Fill
+    from wrapper.files.value import FileTarget
 
 
 class Files:
@@ -97,7 +97,7 @@ class Files:
 
 def _file(name: str, target: "FileTarget") -> PlacedFile | MemoryFile:
     if target.kept:
-        from wrapper.kept_file import KeptFile
+        from wrapper.files.kept import KeptFile
 
         return KeptFile(name, target)
     return PlacedFile(name, target) if target.path else MemoryFile(name, target)
