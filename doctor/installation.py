@@ -20,7 +20,7 @@ from strongroom.launch.region import encode
 from strongroom.tls import client_context
 from wrapper.exit_status import ProtectionError
 from wrapper.exposure import protections_given_up
-from wrapper.fetch import Bridge
+from wrapper.fetch.bridge import Bridge
 from wrapper.handoff import usable_library
 from wrapper.memory import SecretMemory
 from wrapper.program import DYNAMIC, find_program

@@ -13,7 +13,7 @@ from strongroom.launch.reference import Reference, spell_path
 from wrapper import exit_status, libc
 from wrapper.children import check_allowed
 from wrapper.exposure import protections_given_up, refuse_exposed
-from wrapper.fetch import Bridge
+from wrapper.fetch.bridge import Bridge
 from wrapper.handoff import RUNG_PTRACE, choose_rung, end_on_signal, usable_library, without_effect
 from wrapper.main import given_environment, read_template, refuse_within_a_launch, report, with_env_files
 from wrapper.memory import SecretMemory

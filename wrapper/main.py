@@ -154,7 +154,7 @@ def start(
         tracer = start_tracer()  # gets ready during the imports
 
     from strongroom.launch.bundle import BUNDLE_URL_PATH
-    from wrapper.fetch import Bridge
+    from wrapper.fetch.bridge import Bridge
     from wrapper.libc import set_not_dumpable
     from wrapper.memory import SecretMemory
 
@@ -232,7 +232,7 @@ def _warn_of_end(settings: "WrapperSettings") -> None:
 
     validity = read_validity(settings.cert)
     if validity and validity.ends_soon(time()):
-        from wrapper.own_certificate import warning_of_end
+        from wrapper.fetch.own_certificate import warning_of_end
 
         say(f"warning: {warning_of_end(settings.cert, validity)}")
 

@@ -15,7 +15,7 @@ from strongroom.tls import client_context
 from tests.support.certificates import Certificates
 from tests.support.fake_bridge import FakeBridge, answer, bundle, full_backlog, response
 from tests.support.launches import Launches, is_root
-from wrapper.dial import HandshakeTimeoutError, Race, in_turn
+from wrapper.fetch.dial import HandshakeTimeoutError, Race, in_turn
 
 HOST = "127.0.0.1"  # what all certificates here are for, and the address that is fine
 DEAD = "127.0.0.2"

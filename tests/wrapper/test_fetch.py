@@ -26,8 +26,8 @@ from strongroom.launch.reference import Reference
 from tests.support.certificates import Certificates
 from tests.support.fake_bridge import FakeBridge, answer, full_backlog, problem, read_request, response
 from wrapper.exit_status import UNREACHABLE, status_of
-from wrapper.fetch import Bridge, LostError, NotUpError
-from wrapper.http import MAX_HEAD_BYTES
+from wrapper.fetch.bridge import Bridge, LostError, NotUpError
+from wrapper.fetch.http import MAX_HEAD_BYTES
 from wrapper.settings import WrapperSettings, load_settings
 
 REQUEST = BundleRequest([Entry("A", [Reference("kv/db", "key")])], [], frozenset())

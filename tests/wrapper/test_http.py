@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from strongroom.errors import ConfigError, PeerError
-from wrapper.http import Url, decode_head, encode_post
+from wrapper.fetch.http import Url, decode_head, encode_post
 
 OK = b"HTTP/1.1 200 OK\r\n"
 

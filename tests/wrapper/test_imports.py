@@ -67,9 +67,9 @@ FOR_SOME = {
     "wrapper.files.value",
     "wrapper.files.launch_files",
     "wrapper.files.kept",
-    "wrapper.own_certificate",
-    "wrapper.refusal",
-    "wrapper.tls_refusal",
+    "wrapper.fetch.own_certificate",
+    "wrapper.fetch.refusals",
+    "wrapper.fetch.tls_refusal",
 }
 # Imported by the ssl module itself, which there is no way around (CPython 3.11).
 BY_SSL = {"base64", "selectors", "select"}
@@ -97,7 +97,12 @@ def test_a_launch_with_secrets_imports_nothing_slow(
     with FakeBridge(certificates.server(), bundle({"SECRET": b"x"})) as bridge:
         modules = imported(entry, launches.environ(bridge.url, {"SECRET": "bao:kv/db#key"}))
 
-    assert {"ssl", "wrapper.fetch", "wrapper.memory", "strongroom.launch.region"} <= modules  # it was a whole launch
+    assert {
+        "ssl",
+        "wrapper.fetch.bridge",
+        "wrapper.memory",
+        "strongroom.launch.region",
+    } <= modules  # it was a whole launch
     assert (slow_ones(modules) - BY_SSL) | (modules & FOR_SOME) == set()
 
 
@@ -106,4 +111,7 @@ def test_a_launch_without_secrets_imports_neither_tls_nor_sockets(launches: Laun
     modules = imported(entry, launches.environ("", {"PLAIN": "x"}))
 
     assert "wrapper.plan" in modules
-    assert slow_ones(modules) | (modules & (FOR_SOME | {"ssl", "socket", "wrapper.fetch", "wrapper.memory"})) == set()
+    assert (
+        slow_ones(modules) | (modules & (FOR_SOME | {"ssl", "socket", "wrapper.fetch.bridge", "wrapper.memory"}))
+        == set()
+    )

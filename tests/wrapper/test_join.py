@@ -295,7 +295,7 @@ def test_saved_launch_is_an_option_that_stands_first(words: list[str], expected:
 
 def test_it_imports_nothing_slow(saved: tuple[FakeBridge, Path]) -> None:
     modules = imported(["-m", "cli", "exec", "--saved-launch", str(saved[1]), "--"], {"PATH": os.environ["PATH"]})
-    assert {"wrapper.join", "wrapper.saved_launch", "wrapper.fetch"} <= modules
+    assert {"wrapper.join", "wrapper.saved_launch", "wrapper.fetch.bridge"} <= modules
     assert slow_ones(modules) - BY_SSL == set()
 
 

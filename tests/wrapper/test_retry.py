@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wrapper.retry import BUSY, NOT_UP, RetryPolicy
+from wrapper.fetch.retry import BUSY, NOT_UP, RetryPolicy
 
 DICE = st.floats(0, 1)
 

@@ -16,10 +16,10 @@ from strongroom.errors import (
 )
 from strongroom.launch.bundle import FILES_MEDIA_TYPE, REGION_MEDIA_TYPE, encode_request
 from strongroom.tls import client_context
-from wrapper.dial import Dialer, HandshakeTimeoutError
 from wrapper.exposure import refuse_open_files
-from wrapper.http import MAX_HEAD_BYTES, ResponseHead, Url, decode_head, encode_post
-from wrapper.retry import BUSY, NOT_UP, Notice, RetryPolicy
+from wrapper.fetch.dial import Dialer, HandshakeTimeoutError
+from wrapper.fetch.http import MAX_HEAD_BYTES, ResponseHead, Url, decode_head, encode_post
+from wrapper.fetch.retry import BUSY, NOT_UP, Notice, RetryPolicy
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -176,7 +176,7 @@ class Bridge:
             except OSError as error:
                 msg = f"bridge {self._url}: connection lost: {error.strerror or error}"
                 raise LostError(msg) from None
-        from wrapper.refusal import refusal_of
+        from wrapper.fetch.refusals import refusal_of
 
         raise refusal_of(head, body, busy=head.status in _BUSY_STATUSES)
 
@@ -208,7 +208,7 @@ class Bridge:
             raise NotUpError(msg, hint="is the bridge up, and STRONGROOM_BRIDGE right?") from None
 
     def _refused(self, error: ssl.SSLError) -> StrongroomError:
-        from wrapper.tls_refusal import refusal_of
+        from wrapper.fetch.tls_refusal import refusal_of
 
         return refusal_of(error, str(self._url), self._settings) or LostError(f"bridge {self._url}: connection lost")
 

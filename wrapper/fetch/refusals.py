@@ -16,7 +16,7 @@ from strongroom.launch.reference import spell_key, spell_path
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from wrapper.http import ResponseHead
+    from wrapper.fetch.http import ResponseHead
 
 _NOT_UNDERSTOOD = frozenset({400, 404, 405})  # a request with members, or a path, that the bridge does not know
 _OLDER_BRIDGE = (

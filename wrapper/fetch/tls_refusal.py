@@ -3,7 +3,7 @@
 import ssl
 
 from strongroom.errors import PeerError
-from wrapper.own_certificate import fault_of_dates
+from wrapper.fetch.own_certificate import fault_of_dates
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

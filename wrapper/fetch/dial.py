@@ -15,7 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, NoReturn
 
-    from wrapper.retry import Notice
+    from wrapper.fetch.retry import Notice
 
     Address = tuple[Any, ...]
 
