@@ -83,11 +83,11 @@ def _find(verb: str) -> "Callable[[list[str]], int] | None":
 
         return run
     if verb == "exec":
-        from wrapper.join import main as join
+        from wrapper.verbs.exec import main as join
 
         return join
     if verb == "plan":
-        from wrapper.explain import main as plan
+        from wrapper.verbs.plan import main as plan
 
         return plan
     from strongroom.isolation import give_signals_back

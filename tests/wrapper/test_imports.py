@@ -52,7 +52,7 @@ TOO_SLOW = {
     "strongroom.launch.problem",
     "wrapper.static.tracer",
     "wrapper.static.start",
-    "wrapper.explain",
+    "wrapper.verbs.plan",
     "wrapper.static.stack",
     "wrapper.static.processor",
     "wrapper.static.tracee",

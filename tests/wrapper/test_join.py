@@ -18,8 +18,8 @@ from tests.support.launches import ROOT, Launches, is_root
 from tests.wrapper.test_imports import BY_SSL, imported, slow_ones
 from tests.wrapper.test_launch import environment_of
 from wrapper import exit_status
-from wrapper.join import launch_of_init, take_saved_launch
 from wrapper.saved_launch import DEFAULT_FILE
+from wrapper.verbs.exec import launch_of_init, take_saved_launch
 
 CANARY = b"canary-Lq40Tz"
 SECRET = {"SECRET": "bao:kv/db#key"}
@@ -295,7 +295,7 @@ def test_saved_launch_is_an_option_that_stands_first(words: list[str], expected:
 
 def test_it_imports_nothing_slow(saved: tuple[FakeBridge, Path]) -> None:
     modules = imported(["-m", "cli", "exec", "--saved-launch", str(saved[1]), "--"], {"PATH": os.environ["PATH"]})
-    assert {"wrapper.join", "wrapper.saved_launch", "wrapper.fetch.bridge"} <= modules
+    assert {"wrapper.verbs.exec", "wrapper.saved_launch", "wrapper.fetch.bridge"} <= modules
     assert slow_ones(modules) - BY_SSL == set()
 
 

@@ -1,0 +1,1 @@
+"""The verbs beside `run`, each called as the command calls it."""
