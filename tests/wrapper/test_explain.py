@@ -51,10 +51,10 @@ def test_it_cannot_be_dumped_while_it_has_the_private_key_whatever_the_delivery_
     program.write_bytes(b"\x7fELF\x01" + bytes(100))
     program.chmod(0o755)
     code = (
-        "import ctypes, os, sys; from wrapper import explain\n"
-        "explain.render = lambda document: os._exit("
+        "import ctypes, os, sys; from wrapper.verbs import plan\n"
+        "plan.render = lambda document: os._exit("
         "(50 if document['delivery']['rung'] is None else 60) + ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))\n"
-        "explain.main(['--', sys.argv[1]])"
+        "plan.main(['--', sys.argv[1]])"
     )
     with FakeBridge(certificates.server(), answer(plan_of([ALLOWED]))) as bridge:
         command = [sys.executable, "-c", code, str(program)]

@@ -217,7 +217,9 @@ class TestAnotherUser:
     def test_may_not_give_files_away_itself(self, memory: Path) -> None:
         memory.chmod(0o1777)
         code = (
-            "import sys; from wrapper.files.value import split_file_value as split; from wrapper.files.placed import *\n"
+            "import sys\n"
+            "from wrapper.files.value import split_file_value as split\n"
+            "from wrapper.files.placed import *\n"
             f"target, _ = split('file(path={memory}/x,owner=1000):bao:kv/a#b')\n"
             "file = PlacedFile('FILE', target)\n"
             "try: file.receive(1, lambda view: None)\n"
