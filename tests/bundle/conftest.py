@@ -13,6 +13,7 @@ import pytest
 from tests.bundle.roots import NOBODY, ROOTS, Image, open_directory
 from tests.support.certificates import Certificates
 from tests.support.fake_bridge import FakeBridge, bundle
+from tests.support.native import make_native
 
 ROOT = Path(__file__).resolve().parents[2]
 SECRET = "a value that nobody else may see"
@@ -40,7 +41,7 @@ class Made:
 
 @pytest.fixture(scope="session")
 def made(place: Path) -> Made:
-    subprocess.run(["make", "-s", "-C", str(ROOT / "preload")], check=True)
+    make_native()
     result = make_bundle(place / "bundle")
     assert result.returncode == 0, result.stderr
     return Made(place / "bundle", result.stdout)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from devstack.stack import DevStack
+from tests.support.folders import open_to_all
 from tests.support.launcher import ROOT, Launcher
 
 CANARY = "doctor-canary-77c1f0a49e"
@@ -87,8 +88,7 @@ def outcomes(document: dict[str, Any], attacker: str) -> dict[str, str]:
 def in_place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert os.geteuid() == 0, "half of these attacks are root's; run the tests as root"
     directory = tmp_path_factory.mktemp("programs")
-    for folder in (directory, *directory.parents[:2]):
-        folder.chmod(0o755)
+    open_to_all(directory)
     source = directory / "in_place.c"
     source.write_text(IN_PLACE)
     for name, flags in (("in_place", []), ("static", ["-static"])):

@@ -23,7 +23,7 @@ WAITS = """
 
 int main(int argc, char **argv)
 {
-    struct timespec duration = {0, 700 * 1000 * 1000};
+    struct timespec duration = {2, 0};
     int pipe_ends[2];
     char byte;
     long result = -2;
@@ -33,7 +33,7 @@ int main(int argc, char **argv)
     fflush(stdout);
     errno = 0;
     if (strcmp(argv[1], "nanosleep") == 0) result = nanosleep(&duration, NULL);
-    if (strcmp(argv[1], "poll") == 0) result = poll(NULL, 0, 700);
+    if (strcmp(argv[1], "poll") == 0) result = poll(NULL, 0, 2000);
     if (strcmp(argv[1], "read") == 0) result = read(0, &byte, 1);
     if (strcmp(argv[1], "wait4") == 0) {
         if (fork() == 0) { nanosleep(&duration, NULL); _exit(0); }

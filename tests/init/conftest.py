@@ -10,6 +10,7 @@ import pytest
 
 import preload
 from tests.init.inits import DUMB_INIT, TINI, Init, strongroom_init
+from tests.support.native import make_native
 
 ROOT = Path(__file__).parents[2]
 NATIVE = ROOT / "tests" / "native" / "init"
@@ -18,7 +19,7 @@ NATIVE = ROOT / "tests" / "native" / "init"
 @pytest.fixture(scope="session")
 def init_path() -> str:
     """Path of the freshly built program."""
-    subprocess.run(["make", "-s", "-C", str(ROOT / "preload"), "init"], check=True)
+    make_native("init")
     return preload.init_path()
 
 
@@ -30,7 +31,7 @@ def ours(init_path: str) -> Init:
 @pytest.fixture(scope="session")
 def sanitized() -> Iterator[Init]:
     """Ours, built with AddressSanitizer and UBSan, which leave the signals alone."""
-    subprocess.run(["make", "-s", "-C", str(ROOT / "preload"), "init-check"], check=True)
+    make_native("init-check")
     options = ":".join(f"handle_{name}=0" for name in ("abort", "segv", "sigbus", "sigfpe", "sigill", "sigtrap"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ASAN_OPTIONS", options)

@@ -10,12 +10,13 @@ import pytest
 
 import preload
 from tests.preload.launch import COMPILERS, FLAGS, NATIVE, ROOT, Launcher, Programs
+from tests.support.native import make_native
 
 
 @pytest.fixture(scope="session")
 def library() -> str:
     """Path of the freshly built library."""
-    subprocess.run(["make", "-s", "-C", str(ROOT / "preload"), "library"], check=True)
+    make_native("library")
     return preload.library_path()
 
 
@@ -42,7 +43,7 @@ def glibc_programs(tmp_path_factory: pytest.TempPathFactory) -> Programs:
 def region_check(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The library's reader as a program, built with AddressSanitizer and UBSan."""
     del tmp_path_factory
-    subprocess.run(["make", "-s", "-C", str(ROOT / "preload"), "region-check"], check=True)
+    make_native("region-check")
     return ROOT / "preload" / "build" / "region-check"
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from tests.preload.launch import PASSWORD, SECRETS, Launcher, Programs, image_of
 from tests.support import secretmem
+from tests.support.folders import open_to_all
 
 SIMPLE = [
     "null_name",
@@ -209,8 +210,7 @@ def test_small_memlock_limit_and_no_privileges(launcher: Launcher, programs: Pro
         os.setgid(65534)
         os.setuid(65534)
 
-    for folder in (program.parent, program.parent.parent, program.parent.parent.parent):
-        folder.chmod(0o755)
+    open_to_all(program.parent)
     secrets = {"DB_PASSWORD": PASSWORD}
     for rung in ("memfd-secret", "locked"):
         result = launcher.run([program, "DB_PASSWORD"], secrets=secrets, rung=rung, preexec=drop)

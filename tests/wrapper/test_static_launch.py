@@ -12,6 +12,7 @@ import pytest
 
 from tests.support.certificates import Certificates
 from tests.support.fake_bridge import FakeBridge, bundle
+from tests.support.folders import open_to_all
 from tests.support.launches import ROOT, SANDBOX, Launches, is_root
 from tests.support.loaders import build_without_libraries
 from tests.wrapper.static_programs import StaticPrograms, busybox, running
@@ -233,12 +234,9 @@ class TestAttacks:
 
 
 @pytest.mark.skipif(not is_root(), reason="only root can become somebody else")
-def test_without_any_privilege_and_with_64_kib_of_lockable_memory(
-    programs: StaticPrograms, tmp_path_factory: pytest.TempPathFactory
-) -> None:
+def test_without_any_privilege_and_with_64_kib_of_lockable_memory(programs: StaticPrograms) -> None:
     program = Path(programs.build("musl"))
-    for folder in (program.parent, *program.parent.parents[:2], tmp_path_factory.getbasetemp()):
-        folder.chmod(0o755)
+    open_to_all(program.parent)
     done = subprocess.run(
         [
             *(sys.executable, SANDBOX, "memlock=65536", "--", sys.executable, "-m", "tests.support.static_launch"),
