@@ -86,7 +86,7 @@ CODES: Final = (
     Code(
         "InvalidBucketName",
         400,
-        "the bucket's name breaks the rules of S3, or is missing",
+        "the bucket's name breaks the rules of S3, is missing, or is `minio` or `rustfs`",
         "use 3 to 63 lower-case letters, digits, dots and dashes; for host-style requests set domains",
     ),
     Code("InvalidChunkSizeError", 400, "a chunk of a streamed body is smaller than 8 KiB and not the last", _BUG),

@@ -16,6 +16,9 @@ MAX_KEY_BYTES: Final = 1024  # S3: "Naming Amazon S3 objects"
 MAX_ID_CHARACTERS: Final = 1024  # S3: "Using versioning in S3 buckets"; upload ids are shorter
 # The rule of the oldest buckets; what a store allows is its own matter, a slash or a NUL would be ours.
 _BUCKET: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]")
+# Below these MinIO and RustFS have what is for their administrators, and look at path and signature alone: asked with
+# the proxy's key for an object ``admin/v3/export-iam`` in such a bucket, they would answer with all their users' keys.
+_OF_ADMINISTRATORS: Final = frozenset({"minio", "rustfs"})
 # What XML 1.0 cannot hold: no listing can show such a key, and DeleteObjects cannot name it.
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 _SEGMENT: Final = re.compile(r"[/\\]")
@@ -55,10 +58,14 @@ def require_bucket(name: str) -> str:
     Raises:
         S3Error: InvalidBucketName.
     """
-    if _BUCKET.fullmatch(name) is None:
+    if not _may_be_bucket(name):
         code, msg = "InvalidBucketName", "The specified bucket is not valid."
         raise S3Error(code, msg, details={"BucketName": name[:255]})
     return name
+
+
+def _may_be_bucket(name: str) -> bool:
+    return _BUCKET.fullmatch(name) is not None and name not in _OF_ADMINISTRATORS
 
 
 def require_key(key: str) -> None:
@@ -132,7 +139,7 @@ def parse_copy_source(text: str) -> CopySource:
         version_id = decode_text(raw_version_id)
     except S3Error:
         bucket = key = version_id = ""
-    if not key or _BUCKET.fullmatch(bucket) is None:
+    if not key or not _may_be_bucket(bucket):
         msg = "Copy Source must mention the source bucket and key: sourcebucket/sourcekey"
         refuse_argument(msg, "x-amz-copy-source", text)
     require_key(key)

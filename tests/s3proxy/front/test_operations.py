@@ -182,6 +182,8 @@ def test_forms_are_told_by_their_type() -> None:
         ("GET", "//key", "InvalidBucketName"),
         ("GET", "/b%00/key", "InvalidBucketName"),
         ("GET", "/b", "InvalidBucketName"),
+        ("GET", "/minio/admin/v3/export-iam?tagging", "InvalidBucketName"),
+        ("PUT", "/rustf%73/admin/v3/import-iam?tagging", "InvalidBucketName"),
         ("GET", "/bucket/%ff", "InvalidURI"),
         ("GET", "/bucket/%", "InvalidURI"),
         ("GET", "/bucket/%zz", "InvalidURI"),

@@ -312,3 +312,23 @@ def test_a_preflight_is_passed_on_without_what_it_does_not_need(world: World) ->
     sent = {name.lower(): value for name, value in fetch.items()}
     assert {name: value for name, value in exchange.headers.items() if not name.startswith(OF_THE_PROXY)} == sent
     assert world.send("OPTIONS", "/view-mine/public/key", headers=fetch | more, who=None)[0] == 400
+
+
+@pytest.mark.parametrize(
+    ("method", "target"),
+    [
+        ("GET", "/minio/admin/v3/export-iam?tagging="),  # MinIO and RustFS look at the path alone
+        ("GET", "/rustfs/admin/v3/export-iam?tagging="),
+        ("GET", "/%6dinio/admin/v3/export-iam?tagging="),
+        ("PUT", "/minio/admin/v3/import-iam?tagging="),
+        ("DELETE", "/minio/admin/v3/tier/cold"),
+        ("OPTIONS", "/minio/admin/v3/info"),
+        ("GET", "/minio?location="),
+    ],
+)
+def test_what_stores_have_for_administrators_is_no_bucket(world: World, method: str, target: str) -> None:
+    """Not even for who may do everything in every bucket: the store would take the proxy's own key for theirs."""
+    world.relay.exchanges.clear()
+    status, answer = world.send(method, target, body=b"zip", who=OWNER)
+    assert (status, b"InvalidBucketName" in answer) == (400, True)
+    assert not [exchange for exchange in world.relay.exchanges if SYSTEM not in exchange.target]
