@@ -18,7 +18,7 @@ from bench.samples import Series
 from bench.suite import Run
 from strongroom.errors import ConfigError
 from strongroom.launch.region import encode
-from wrapper.libc import memfd_secret
+from strongroom.linux import memfd_secret
 from wrapper.memory import SecretMemory, to_high_descriptor
 from wrapper.settings import REQUIRE_ANY
 

@@ -22,7 +22,7 @@ from devstack.ports import free_port
 from devstack.s3proxy import ProxyProcess
 from devstack.seaweed import SeaweedServer
 from strongroom.errors import ConfigError, PeerError, StrongroomError
-from wrapper.libc import die_with_parent
+from strongroom.linux.process import die_with_parent
 
 BUCKET: Final = "bench"
 START_TIMEOUT_S: Final = 20.0

@@ -22,7 +22,7 @@ from devstack.openbao_admin import OpenBaoAdmin
 from devstack.ports import free_port
 from devstack.service import inherited_environ
 from strongroom.errors import ConfigError, NotFoundError, PeerError
-from wrapper.libc import die_with_parent
+from strongroom.linux.process import die_with_parent
 
 START_TIMEOUT_S = 30.0  # a cold start of the 180 MB binary takes 1 s, on a busy machine several
 STOP_TIMEOUT_S = 10.0

@@ -24,7 +24,7 @@ from devstack.authority import IssuedFiles, write_private
 from devstack.ports import free_ports
 from devstack.service import inherited_environ
 from strongroom.errors import ConfigError, PeerError
-from wrapper.libc import die_with_parent
+from strongroom.linux.process import die_with_parent
 
 START_TIMEOUT_S = 45.0  # the election of its master alone takes 2 s, on a busy machine several
 STOP_TIMEOUT_S = 1.0  # a store that was asked to end takes longer than one may want to wait; what it acknowledged stays

@@ -12,7 +12,7 @@ from typing import Self
 
 from devstack.authority import write_private
 from strongroom.errors import PeerError
-from wrapper.libc import die_with_parent
+from strongroom.linux.process import die_with_parent
 
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 30.0

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from doctor.finding import Finding, Status
 from doctor.trial import KilledError, in_child
-from wrapper import libc
+from strongroom import linux
+from strongroom.linux import probing, ptrace
 from wrapper.exposure import yama_scope
 from wrapper.settings import REQUIRE_LOCKED, REQUIRE_MEMFD_SECRET, WrapperSettings
 from wrapper.static.processor import MACHINES
@@ -20,12 +21,6 @@ _PAGE_BYTES = mmap.PAGESIZE
 _ENOUGH_BYTES = 64 << 20  # nobody needs larger regions, and larger ones are not tried
 _ENOUGH_LOCKED_BYTES = 4 << 20  # locking fills the memory, so less of it is tried
 _COMFORTABLE_BYTES = 16 << 10  # a few hundred passwords
-
-_PTRACE_CONT = 7  # linux/ptrace.h
-_PTRACE_SEIZE = 0x4206
-_PTRACE_O_TRACEEXEC = 1 << 4
-_PTRACE_O_EXITKILL = 1 << 20
-_PTRACE_EVENT_EXEC = 4
 
 _WHY = {
     "ENOSYS": (
@@ -76,7 +71,7 @@ def _kernel() -> Finding:
 
 def _memfd_secret(require: str) -> Finding:
     def use() -> bool:
-        descriptor = libc.memfd_secret()
+        descriptor = linux.memfd_secret()
         os.ftruncate(descriptor, _PAGE_BYTES)
         with mmap.mmap(descriptor, _PAGE_BYTES) as memory:
             memory[:4] = b"held"
@@ -145,12 +140,12 @@ def _fits(kind: str, size: int) -> bool:
     mapped: list[mmap.mmap] = []
     try:
         for _ in range(2):
-            descriptor = libc.memfd_secret() if kind == REQUIRE_MEMFD_SECRET else os.memfd_create("doctor")
+            descriptor = linux.memfd_secret() if kind == REQUIRE_MEMFD_SECRET else os.memfd_create("doctor")
             try:
                 os.ftruncate(descriptor, size)
                 mapped.append(mmap.mmap(descriptor, size))
                 if kind != REQUIRE_MEMFD_SECRET:
-                    libc.lock_memory(mapped[-1], size)
+                    linux.lock_memory(mapped[-1], size)
             finally:
                 os.close(descriptor)
     except OSError:
@@ -184,15 +179,15 @@ def _trace_through_exec() -> None:
         finally:
             os._exit(1)  # whoever called has one answer to give, and its parent gives it
     try:
-        libc.ptrace(_PTRACE_SEIZE, child, 0, _PTRACE_O_TRACEEXEC | _PTRACE_O_EXITKILL)
+        ptrace.request(ptrace.SEIZE, child, 0, ptrace.O_TRACEEXEC | ptrace.O_EXITKILL)
         os.write(write, b".")
         while True:
             _, status = os.waitpid(child, 0)
             if not os.WIFSTOPPED(status):
                 raise OSError(errno.ECHILD, "the child ended")
-            if status >> 16 == _PTRACE_EVENT_EXEC:
+            if status >> 16 == ptrace.EVENT_EXEC:
                 return
-            libc.ptrace(_PTRACE_CONT, child)
+            ptrace.request(ptrace.CONT, child)
     finally:
         os.kill(child, signal.SIGKILL)
 
@@ -271,13 +266,13 @@ def _blank_environ() -> None:
     brk = int(heap[-1].split()[0].split("-")[1], 16) if heap else start_brk
     code, data = (int(field[26]), int(field[27])), (int(field[45]), int(field[46]))
     arguments, environ = (int(field[48]), int(field[49])), int(field[50])
-    libc.set_memory_map((*code, *data, start_brk, brk, int(field[28]), *arguments, environ, environ))
+    probing.set_memory_map((*code, *data, start_brk, brk, int(field[28]), *arguments, environ, environ))
     if Path("/proc/self/environ").read_bytes():
         raise OSError(errno.ENOTSUP, "it is shown still")
 
 
 def _user_namespaces() -> Finding:
-    cause = _failure(libc.enter_user_namespace)
+    cause = _failure(probing.enter_user_namespace)
     says = f"{cause}: not for this process" if cause else "can be made (nothing needs them)"
     return Finding("user namespaces", Status.NOTE, says)
 

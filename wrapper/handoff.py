@@ -7,8 +7,8 @@ import signal
 import stat
 
 from preload import LibraryError, library_path, tracer_path
+from strongroom import linux
 from strongroom.launch.region import read_slots
-from wrapper import libc
 from wrapper.exit_status import SIGNALLED, CannotExecError, ProtectionError
 from wrapper.padding import VARIABLE as PADDING
 from wrapper.padding import with_padding
@@ -167,7 +167,7 @@ def harden(settings: "WrapperSettings") -> None:
     """Give up core dumps and the gaining of privileges, as far as the settings say; both survive exec."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if not settings.new_privileges:
-        libc.set_no_new_privileges()
+        linux.set_no_new_privileges()
 
 
 def end_on_signal() -> None:

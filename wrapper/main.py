@@ -92,7 +92,7 @@ def launch(arguments: list[str], started: float) -> "NoReturn":
     from wrapper.handoff import end_on_signal
 
     end_on_signal()
-    from wrapper.libc import set_not_dumpable
+    from strongroom.linux import set_not_dumpable
     from wrapper.plan import plan_launch
     from wrapper.settings import load_settings, split_arguments
 
@@ -147,15 +147,15 @@ def start(
         remove_on_failure(files.remove)
     tracer = None
     if rung == RUNG_PTRACE:
-        from wrapper.libc import set_dumpable
+        from strongroom.linux import set_dumpable
         from wrapper.static.start import start_tracer
 
         set_dumpable()  # its own child could not attach otherwise; there is no secret yet
         tracer = start_tracer()  # gets ready during the imports
 
     from strongroom.launch.bundle import BUNDLE_URL_PATH
+    from strongroom.linux import set_not_dumpable
     from wrapper.fetch.bridge import Bridge
-    from wrapper.libc import set_not_dumpable
     from wrapper.memory import SecretMemory
 
     if tracer:

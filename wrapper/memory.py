@@ -10,9 +10,9 @@ import mmap
 import os
 import resource
 
+from strongroom import linux
 from strongroom.errors import OTHER_VERSION, IntegrityError
 from strongroom.launch.region import MAX_TOTAL_BYTES
-from wrapper import libc
 from wrapper.exit_status import ProtectionError
 from wrapper.settings import REQUIRE_ANY, REQUIRE_LOCKED, REQUIRE_MEMFD_SECRET
 
@@ -76,7 +76,7 @@ class SecretMemory:
 
     def _lock(self, size: int) -> None:
         try:
-            libc.lock_memory(self.mapping, size)
+            linux.lock_memory(self.mapping, size)
         except OSError:
             if self._require != REQUIRE_ANY:
                 raise
@@ -135,7 +135,7 @@ def to_high_descriptor(descriptor: int, *, least: int = 10) -> int:
 
 def _open(require: str) -> tuple[int, str]:
     try:
-        return libc.memfd_secret(), REQUIRE_MEMFD_SECRET
+        return linux.memfd_secret(), REQUIRE_MEMFD_SECRET
     except OSError as error:
         if require == REQUIRE_MEMFD_SECRET:
             name = errno.errorcode.get(error.errno or 0, "?")

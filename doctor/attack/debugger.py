@@ -12,7 +12,7 @@ from doctor.attack.reading import NO_VALUES, search_memory, without_region
 from doctor.attack.target import Target, holds_region
 from doctor.machine import status_field
 from strongroom.launch.region import MAGIC
-from wrapper import libc
+from strongroom.linux import probing
 
 _MFD_CLOEXEC = 1  # linux/memfd.h
 _HEADER_BYTES = 48
@@ -67,7 +67,7 @@ def _take_out(grip: Grip, situation: Situation, address: int, size: int) -> bool
     descriptor = grip.call("memfd_create", name_address, _MFD_CLOEXEC)
     pidfd = os.pidfd_open(situation.target.pid)
     try:
-        copy = libc.pidfd_getfd(pidfd, descriptor)
+        copy = probing.pidfd_getfd(pidfd, descriptor)
         try:
             grip.call("write", descriptor, address, size)
             room = situation.needles.memory

@@ -8,7 +8,7 @@ import os
 from doctor.attack.attack import Outcome, Situation, not_applicable, not_stopped, stopped
 from doctor.attack.reading import without_region
 from doctor.attack.target import Target, holds_region
-from wrapper import libc
+from strongroom.linux import probing
 
 _HEADER_BYTES = 48
 _GUESSES = range(256)  # where descriptors are, when they cannot be listed; those of regions begin at 100
@@ -87,7 +87,7 @@ def take_descriptors(situation: Situation) -> Outcome:
 def _copy_of(pidfd: int, number: int) -> int | None:
     """Return a copy of a descriptor, or None when there is no such one."""
     try:
-        return libc.pidfd_getfd(pidfd, number)
+        return probing.pidfd_getfd(pidfd, number)
     except OSError as error:
         if error.errno == errno.EBADF:
             return None

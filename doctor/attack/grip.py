@@ -13,15 +13,8 @@ from typing import Self
 from doctor.attack.attack import NotTriedError
 from doctor.attack.target import Mapping, read_memory_file
 from doctor.machine import status_field
-from wrapper import libc
+from strongroom.linux import probing, ptrace
 from wrapper.static.processor import MACHINES
-
-_CONT, _DETACH, _SYSCALL, _SETOPTIONS, _SEIZE, _INTERRUPT = 7, 17, 24, 0x4200, 0x4206, 0x4207  # linux/ptrace.h
-_O_TRACESYSGOOD = 1
-_O_SUSPEND_SECCOMP = 1 << 21
-_EVENT_STOP = 128
-_SYSCALL_STOP = signal.SIGTRAP | 0x80
-_WALL = 0x4000_0000
 
 _PATIENCE_S = 5.0  # how long a program may take to stop; one that waits for a disk or a vfork child does not
 _GLANCE_S = 0.001
@@ -63,11 +56,11 @@ class Grip:
             raise NotTriedError(msg)
         self._mask = signal.pthread_sigmask(signal.SIG_BLOCK, _OURS)  # not to be ended in the middle of a call
         try:
-            libc.ptrace(_SEIZE, self._pid, 0, _O_TRACESYSGOOD)
-            libc.ptrace(_INTERRUPT, self._pid)
+            ptrace.request(ptrace.SEIZE, self._pid, 0, ptrace.O_TRACESYSGOOD)
+            ptrace.request(ptrace.INTERRUPT, self._pid)
             self._await_trap()
-            self._registers = libc.read_registers(self._pid, self._machine.registers_bytes)
-            self._signals = libc.read_signal_mask(self._pid)
+            self._registers = ptrace.read_registers(self._pid, self._machine.registers_bytes)
+            self._signals = probing.read_signal_mask(self._pid)
         except BaseException:
             signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
             raise
@@ -77,12 +70,12 @@ class Grip:
         """Put everything back and let it go on."""
         try:
             if self._changed:
-                libc.ptrace(_INTERRUPT, self._pid)  # takes effect before its next instruction
-                libc.ptrace(_CONT, self._pid)
+                ptrace.request(ptrace.INTERRUPT, self._pid)  # takes effect before its next instruction
+                ptrace.request(ptrace.CONT, self._pid)
                 self._await_trap()
-                libc.write_registers(self._pid, self._registers)
-                libc.write_signal_mask(self._pid, self._signals)
-            libc.ptrace(_DETACH, self._pid)
+                ptrace.write_registers(self._pid, self._registers)
+                probing.write_signal_mask(self._pid, self._signals)
+            ptrace.request(ptrace.DETACH, self._pid)
             for number in self._late:
                 os.kill(self._pid, number)
         finally:
@@ -94,7 +87,7 @@ class Grip:
         Raises:
             OSError: nothing can be read there.
         """
-        return libc.peek_word(self._pid, address)
+        return probing.peek_word(self._pid, address)
 
     def call(self, name: str, *arguments: int) -> int:
         """Have the program carry out a system call and return its result.
@@ -105,11 +98,11 @@ class Grip:
         if not self._changed:
             self._prepare()
         registers = self._machine.calling(self._registers, self._gadget, name, arguments)
-        libc.write_registers(self._pid, registers)
+        ptrace.write_registers(self._pid, registers)
         for _ in ("entry", "exit"):
-            libc.ptrace(_SYSCALL, self._pid)
-            self._await(_SYSCALL)
-        result = self._machine.outcome(libc.read_registers(self._pid, self._machine.registers_bytes))
+            ptrace.request(ptrace.SYSCALL, self._pid)
+            self._await(ptrace.SYSCALL)
+        result = self._machine.outcome(ptrace.read_registers(self._pid, self._machine.registers_bytes))
         if result < 0:
             msg = f"{name} in the program: {os.strerror(-result)}"
             raise NotTriedError(msg)
@@ -119,11 +112,11 @@ class Grip:
         self._gadget = self._find_gadget()
         if status_field(self._pid, "Seccomp") not in {"", "0"}:
             try:  # or its filter might end it for a call that it never makes
-                libc.ptrace(_SETOPTIONS, self._pid, 0, _O_TRACESYSGOOD | _O_SUSPEND_SECCOMP)
+                ptrace.request(ptrace.SETOPTIONS, self._pid, 0, ptrace.O_TRACESYSGOOD | ptrace.O_SUSPEND_SECCOMP)
             except OSError:
                 msg = "its seccomp filter cannot be suspended, and could end it"
                 raise NotTriedError(msg) from None
-        libc.write_signal_mask(self._pid, _ALL_SIGNALS)
+        probing.write_signal_mask(self._pid, _ALL_SIGNALS)
         self._changed = True
 
     def _find_gadget(self) -> int:
@@ -141,9 +134,9 @@ class Grip:
 
     def _await_trap(self) -> None:
         """Wait for the stop that PTRACE_INTERRUPT brings."""
-        status = self._await(_CONT)
-        if status >> 16 != _EVENT_STOP or os.WSTOPSIG(status) != signal.SIGTRAP:
-            libc.ptrace(_DETACH, self._pid)
+        status = self._await(ptrace.CONT)
+        if status >> 16 != ptrace.EVENT_STOP or os.WSTOPSIG(status) != signal.SIGTRAP:
+            ptrace.request(ptrace.DETACH, self._pid)
             msg = "it is stopped by job control"
             raise NotTriedError(msg)
 
@@ -151,7 +144,7 @@ class Grip:
         """Wait for a stop that is none of a signal; signals wait until it is let go."""
         deadline = time.monotonic() + _PATIENCE_S
         while True:
-            found, status = os.waitpid(self._pid, _WALL | os.WNOHANG)
+            found, status = os.waitpid(self._pid, ptrace.WALL | os.WNOHANG)
             if not found:
                 if time.monotonic() > deadline:
                     msg = f"it did not stop within {_PATIENCE_S:g} s"
@@ -159,8 +152,8 @@ class Grip:
                 time.sleep(_GLANCE_S)
             elif not os.WIFSTOPPED(status):
                 raise ProcessLookupError
-            elif status >> 16 == _EVENT_STOP or os.WSTOPSIG(status) == _SYSCALL_STOP:
+            elif status >> 16 == ptrace.EVENT_STOP or os.WSTOPSIG(status) == ptrace.SYSCALL_STOP:
                 return status
             else:
                 self._late.append(os.WSTOPSIG(status))
-                libc.ptrace(request, self._pid)
+                ptrace.request(request, self._pid)

@@ -11,8 +11,8 @@ from typing import NoReturn, Self
 from doctor.attack.remains import obstacle_to_dumps
 from doctor.attack.target import Target
 from strongroom.errors import StrongroomError
+from strongroom.linux.process import die_with_parent
 from strongroom.names import PREFIX
-from wrapper import libc
 from wrapper.main import main as run
 from wrapper.supervise import VARIABLES
 
@@ -126,7 +126,7 @@ class Launched:
 
 def _become_command(words: list[str], stdin: int) -> NoReturn:
     try:
-        libc.die_with_parent()
+        die_with_parent()
         os.setsid()  # a group of its own, so that all of it can be ended
         for name in (*VARIABLES, PREFIX + "SAVE_LAUNCH"):  # those are about the container's own launch
             os.environ.pop(name, None)

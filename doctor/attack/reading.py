@@ -5,7 +5,7 @@ from pathlib import Path
 
 from doctor.attack.attack import Outcome, Situation, not_applicable, not_stopped, stopped
 from doctor.attack.target import read_memory_file
-from wrapper import libc
+from strongroom.linux import ptrace
 
 _PROBE_BYTES = 8
 _CHUNK_BYTES = 1 << 20
@@ -104,14 +104,14 @@ def call_process_vm_readv(situation: Situation) -> Outcome:
     target = situation.target
     ordinary = target.ordinary()
     if ordinary:
-        libc.read_memory(target.pid, ordinary.end - _PROBE_BYTES, _PROBE_BYTES)
+        ptrace.read_memory(target.pid, ordinary.end - _PROBE_BYTES, _PROBE_BYTES)
     if not target.regions:
         if not ordinary:
-            libc.read_memory(target.pid, _PAGE_BYTES, _PROBE_BYTES)
+            ptrace.read_memory(target.pid, _PAGE_BYTES, _PROBE_BYTES)
         return without_region(situation)
     for region in target.regions:
         try:
-            libc.read_memory(target.pid, region.start, _PROBE_BYTES)
+            ptrace.read_memory(target.pid, region.start, _PROBE_BYTES)
         except PermissionError:
             raise
         except OSError as error:

@@ -10,8 +10,9 @@ from doctor.attack.needles import Needles
 from doctor.attack.target import Target
 from doctor.machine import status_field
 from doctor.trial import KilledError, in_child
+from strongroom import linux
 from strongroom.errors import PeerError
-from wrapper import libc
+from strongroom.linux import probing
 
 _CAP_SYS_PTRACE = 1 << 19  # linux/capability.h
 
@@ -130,8 +131,8 @@ def _become(attacker: Attacker, target: Target) -> None:
     os.setgroups([])
     os.setresgid(target.gid, target.gid, target.gid)
     os.setresuid(attacker.uid, attacker.uid, attacker.uid)
-    libc.set_no_new_privileges()  # or gdb, as uid 0, would get capabilities back
-    libc.drop_capabilities()
+    linux.set_no_new_privileges()  # or gdb, as uid 0, would get capabilities back
+    probing.drop_capabilities()
 
 
 def _carry_out(attack: Attack, situation: Situation) -> Outcome:

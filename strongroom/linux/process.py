@@ -1,21 +1,17 @@
-"""What a process of ours that holds secrets gives up, before it has any, and the memory that it no longer needs.
-
-The wrapper does the same by ``wrapper.libc``: one more module would be paid for by every launch.
-"""
+"""What processes of ours other than a launch ask of the kernel and of the libc: servers, and those that start some."""
 
 import ctypes
-import os
 import resource
+import signal
 
-_PR_SET_DUMPABLE = 4  # linux/prctl.h
+from strongroom.linux import checked, libc, set_not_dumpable
 
-_libc = ctypes.CDLL(None, use_errno=True)
-_libc.prctl.argtypes = (ctypes.c_int, *[ctypes.c_ulong] * 4)
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 def return_free_memory() -> None:
     """Give pages that hold nothing any more back to the kernel, which glibc by itself does at the heap's end only."""
-    trim = getattr(_libc, "malloc_trim", None)  # musl has none, and less to return
+    trim = getattr(libc, "malloc_trim", None)  # musl has none, and less to return
     if trim is not None:
         trim(ctypes.c_size_t(0))
 
@@ -31,6 +27,9 @@ def keep_memory_private() -> None:
         OSError: the kernel refuses; no secret may come into such a process.
     """
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    if _libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0) < 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))
+    set_not_dumpable()
+
+
+def die_with_parent() -> None:
+    """Have the kernel end this process when the thread that started it ends (PR_SET_PDEATHSIG)."""
+    checked(libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0))

@@ -55,7 +55,7 @@ def test_the_region_is_ordinary_memory_where_there_is_no_other(tmp_path: Path, m
     def refuse() -> int:
         raise OSError(errno.ENOSYS, "Function not implemented")
 
-    monkeypatch.setattr("wrapper.libc.memfd_secret", refuse)
+    monkeypatch.setattr("strongroom.linux.memfd_secret", refuse)
     case = getenv.make_cases(tmp_path)["glibc", True, 10]
 
     assert len(case.nanoseconds("hit", threads=1, calls=10, samples=2)) == 2

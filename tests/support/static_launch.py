@@ -14,23 +14,21 @@ import sys
 from types import SimpleNamespace
 from typing import Any
 
+from strongroom import linux
 from strongroom.errors import StrongroomError
 from strongroom.launch.region import encode
-from wrapper import libc
 from wrapper.handoff import become, end_on_signal, harden
 from wrapper.main import report
 from wrapper.memory import SecretMemory
 from wrapper.program import find_program
 from wrapper.static.start import start_tracer
 
-_PR_SET_DUMPABLE = 4
-
 
 def _become_nobody() -> None:
     os.setgroups([])
     os.setgid(65_534)
     os.setuid(65_534)
-    libc._libc.prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0)  # as it is for a process that was started as this user
+    linux.set_dumpable()  # as it is for a process that was started as this user
 
 
 def launch(option: str, secret: str, command: list[str]) -> None:
@@ -38,7 +36,7 @@ def launch(option: str, secret: str, command: list[str]) -> None:
     tracer = start_tracer()
     program = find_program(command, os.environ)
     tracer.wait_attached()
-    libc.set_not_dumpable()
+    linux.set_not_dumpable()
     settings: Any = SimpleNamespace(children="deny", require="memfd-secret", dumpable=False, new_privileges=False)
     harden(settings)
     memory = SecretMemory("memfd-secret")

@@ -7,8 +7,8 @@ looked at, from the root down, by descriptors that no later rename can change.
 import os
 import stat
 
+from strongroom import linux
 from strongroom.errors import ConfigError
-from wrapper import libc
 
 _MEMORY = {0x0102_1994: "tmpfs", 0x8584_58F6: "ramfs"}  # statfs(2)
 _STEP = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -36,7 +36,7 @@ def open_directory(path: str, *, owner: int = -1) -> int:
         here = os.fstat(inner)
         _refuse_foreign(walked, here, trusted=trusted, is_mount=here.st_dev != above.st_dev)
         above = here
-    if libc.filesystem_type(descriptor) not in _MEMORY:
+    if linux.filesystem_type(descriptor) not in _MEMORY:
         msg = f"{path or '/'} is not memory, and files on a disk outlive the launch"
         raise ConfigError(
             msg, hint="mount a tmpfs there: an emptyDir with medium: Memory, or --tmpfs; or leave path= out"

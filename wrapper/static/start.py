@@ -12,8 +12,8 @@ the program exit with ``exit_status.REGION`` before its first instruction.
 import os
 import signal
 
+from strongroom import linux
 from strongroom.launch.region import read_offsets
-from wrapper import libc
 from wrapper.exit_status import ProtectionError
 from wrapper.handoff import ending_signals
 from wrapper.memory import SecretMemory
@@ -127,7 +127,7 @@ def start_tracer() -> Tracer:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     os.close(go_read)
     os.close(answer_write)
-    libc.allow_tracer(child)
+    linux.allow_tracer(child)
     os.close(go_write)
     return Tracer(child, answer_read, orders)
 
@@ -195,7 +195,7 @@ def _lines(path: str) -> list[str]:
 def _trace(target: int, go: int, answer: int, orders: int) -> "NoReturn":
     """Be the tracer. Runs in the child, with all signals blocked."""
     try:
-        libc.set_not_dumpable()  # whoever controls the tracer controls the traced
+        linux.set_not_dumpable()  # whoever controls the tracer controls the traced
         from wrapper.static.tracer import attend
 
         os.read(go, 1)  # the target has allowed us when it closes its end

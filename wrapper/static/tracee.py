@@ -7,28 +7,13 @@ are passed on.
 import os
 import signal
 
-from wrapper import libc
+from strongroom.linux import ptrace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from wrapper.static.processor import Machine
 
-# linux/ptrace.h
-_POKEDATA = 5
-_CONT = 7
-_DETACH = 17
-_SYSCALL = 24
-_SEIZE = 0x4206
-_LISTEN = 0x4208
-_O_TRACESYSGOOD = 1
-_O_TRACEEXEC = 1 << 4
-_O_EXITKILL = 1 << 20
-_EVENT_EXEC = 4
-_EVENT_STOP = 128
-
-_SYSCALL_STOP = signal.SIGTRAP | 0x80
 _STOPPING = frozenset({signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU})
-_WALL = 0x4000_0000
 _WORD_BYTES = 8
 
 
@@ -58,51 +43,51 @@ class Tracee:
         self._pid = pid
         self._machine = machine
         # Nothing is read or written; but a seccomp profile that forbids these calls shows now and not after exec.
-        libc.read_memory(pid, 0, 0)
-        libc.write_memory(pid, 0, b"")
-        libc.ptrace(_SEIZE, pid, 0, _O_TRACEEXEC | _O_TRACESYSGOOD | _O_EXITKILL)
+        ptrace.read_memory(pid, 0, 0)
+        ptrace.write_memory(pid, 0, b"")
+        ptrace.request(ptrace.SEIZE, pid, 0, ptrace.O_TRACEEXEC | ptrace.O_TRACESYSGOOD | ptrace.O_EXITKILL)
 
     def wait_for_exec(self) -> None:
         """Let it run until it has exec'd, and on to the end of that call: until then the kernel writes its result."""
         self._wait()
-        self._resume(_SYSCALL)
-        self._wait(_SYSCALL)
+        self._resume(ptrace.SYSCALL)
+        self._wait(ptrace.SYSCALL)
 
     def wait_for_end(self) -> None:
         """Let it run, if it is stopped, until it has ended."""
         try:
             while True:
-                self._resume(_CONT)
+                self._resume(ptrace.CONT)
                 self._wait()
         except GoneError:
             return
         except ProcessLookupError:
-            os.waitpid(self._pid, _WALL)
+            os.waitpid(self._pid, ptrace.WALL)
 
     def release(self, registers: bytes) -> None:
         """Let it go on alone with these registers."""
-        libc.write_registers(self._pid, registers)
-        libc.ptrace(_DETACH, self._pid)
+        ptrace.write_registers(self._pid, registers)
+        ptrace.request(ptrace.DETACH, self._pid)
 
     def registers(self) -> bytes:
         """Return its registers."""
-        return libc.read_registers(self._pid, self._machine.registers_bytes)
+        return ptrace.read_registers(self._pid, self._machine.registers_bytes)
 
     def read(self, address: int, size: int) -> bytes:
         """Return what it holds at an address; less than ``size`` when its memory ends before."""
-        return libc.read_memory(self._pid, address, size)
+        return ptrace.read_memory(self._pid, address, size)
 
     def write(self, address: int, data: bytes) -> None:
         """Write into its writable memory."""
         done = 0
         while done < len(data):
-            done += libc.write_memory(self._pid, address + done, data[done:])
+            done += ptrace.write_memory(self._pid, address + done, data[done:])
 
     def write_code(self, address: int, code: bytes) -> None:
         """Write into its code, which for itself is read-only; up to seven bytes behind it become zero."""
         for offset in range(0, len(code), _WORD_BYTES):
             word = int.from_bytes(code[offset : offset + _WORD_BYTES], "little")
-            libc.ptrace(_POKEDATA, self._pid, address + offset, word)
+            ptrace.request(ptrace.POKEDATA, self._pid, address + offset, word)
 
     def call(self, gadget: int, name: str, *arguments: int) -> int:
         """Make it carry out a system call and return the result. Its registers are those of the call afterwards.
@@ -117,8 +102,8 @@ class Tracee:
         """
         self.prepare_call(gadget, name, *arguments)
         for _ in ("entry", "exit"):
-            self._resume(_SYSCALL)
-            self._wait(_SYSCALL)
+            self._resume(ptrace.SYSCALL)
+            self._wait(ptrace.SYSCALL)
         result = self._machine.outcome(self.registers())
         if result < 0:
             msg = f"{name} in the application: {os.strerror(-result)}"
@@ -127,22 +112,22 @@ class Tracee:
 
     def prepare_call(self, gadget: int, name: str, *arguments: int) -> None:
         """Set its registers so that it carries out a system call as soon as it runs."""
-        libc.write_registers(self._pid, self._machine.calling(self.registers(), gadget, name, arguments))
+        ptrace.write_registers(self._pid, self._machine.calling(self.registers(), gadget, name, arguments))
 
     def _resume(self, request: int, deliver: int = 0) -> None:
-        libc.ptrace(request, self._pid, 0, deliver)
+        ptrace.request(request, self._pid, 0, deliver)
 
-    def _wait(self, request: int = _CONT) -> None:
+    def _wait(self, request: int = ptrace.CONT) -> None:
         """Wait for a stop that is none of a signal; after such ones, pass on the signal and resume with ``request``."""
         while True:
-            _, status = os.waitpid(self._pid, _WALL)
+            _, status = os.waitpid(self._pid, ptrace.WALL)
             if not os.WIFSTOPPED(status):
                 raise GoneError
             number, event = os.WSTOPSIG(status), status >> 16
-            if event == _EVENT_EXEC or number == _SYSCALL_STOP:
+            if event == ptrace.EVENT_EXEC or number == ptrace.SYSCALL_STOP:
                 return
-            if event == _EVENT_STOP:
+            if event == ptrace.EVENT_STOP:
                 # Stopped by job control it stays so until SIGCONT, which makes another stop of this kind.
-                self._resume(_LISTEN if number in _STOPPING else request)
+                self._resume(ptrace.LISTEN if number in _STOPPING else request)
             else:
                 self._resume(request, number)

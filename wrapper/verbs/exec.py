@@ -56,7 +56,7 @@ def join(arguments: list[str], started: float) -> "NoReturn":
     from wrapper.handoff import end_on_signal
 
     end_on_signal()
-    from wrapper.libc import set_not_dumpable
+    from strongroom.linux import set_not_dumpable
     from wrapper.plan import plan_launch
     from wrapper.settings import SAVED_LAUNCH, load_settings, split_arguments
 

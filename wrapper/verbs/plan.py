@@ -6,11 +6,12 @@ With ``--check`` the bridge looks whether each secret exists and can be read now
 import json
 import sys
 
+from strongroom import linux
 from strongroom.errors import ConfigError, PeerError, StrongroomError
 from strongroom.launch.bundle import CHECK_URL_PATH, PLAN_URL_PATH
 from strongroom.launch.problem import printable
 from strongroom.launch.reference import Reference, spell_path
-from wrapper import exit_status, libc
+from wrapper import exit_status
 from wrapper.children import check_allowed
 from wrapper.exposure import protections_given_up, refuse_exposed
 from wrapper.fetch.bridge import Bridge
@@ -98,7 +99,7 @@ def explain(flags: "Mapping[str, str]", command: list[str], *, check: bool = Fal
         msg = "STRONGROOM_BRIDGE is not set, and the environment refers to secrets"
         raise ConfigError(msg, hint="set it to the address of the bridge, for example https://bridge:8443")
     refuse_exposed(settings)
-    libc.set_not_dumpable()  # whatever came of the delivery: from here on this process has our private key
+    linux.set_not_dumpable()  # whatever came of the delivery: from here on this process has our private key
     body = Bridge(settings).fetch_document(CHECK_URL_PATH if check else PLAN_URL_PATH, plan.request)
     try:
         answer = json.loads(body)
@@ -143,7 +144,7 @@ def _delivery(program: Program, settings: WrapperSettings) -> tuple[dict[str, ob
 
             probe()
         library = usable_library()
-        libc.set_not_dumpable()
+        linux.set_not_dumpable()
         memory = SecretMemory(settings.require)
         memory.allocate(4096)
     except exit_status.ProtectionError as error:
