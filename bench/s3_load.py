@@ -20,8 +20,8 @@ from typing import Final, NoReturn, Self
 from urllib.parse import urlsplit
 
 from bench.failed import FailedError
-from s3proxy.front.canonical import encode_path, encode_query
-from s3proxy.front.signer import Signer, StoreCredential
+from s3proxy.s3api.canonical import encode_path, encode_query
+from s3proxy.s3api.signer import Signer, StoreCredential
 from strongroom.secret import Secret
 
 REGION: Final = "us-east-1"

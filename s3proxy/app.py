@@ -8,21 +8,21 @@ from functools import partial
 
 from aiohttp import web
 
-from s3proxy.backing import Backing
+from s3proxy.exchange.pace import Patience
+from s3proxy.exchange.places import Places
 from s3proxy.keys.shared_names import SharedNames
-from s3proxy.multipart.handlers import multipart_handlers
-from s3proxy.multipart.read import MultipartReader
-from s3proxy.objects.read import ObjectReader
-from s3proxy.objects.write import ObjectWriter
+from s3proxy.metrics import Metrics
+from s3proxy.operations.get import ObjectReader
+from s3proxy.operations.multipart.handlers import multipart_handlers
+from s3proxy.operations.put import ObjectWriter
 from s3proxy.serving.access_log import AccessLog, require_recordable
 from s3proxy.serving.client_credentials import ClientCredentials
 from s3proxy.serving.dispatch import Dispatcher
-from s3proxy.serving.metrics import Metrics
-from s3proxy.serving.operations import Parts, handlers_of
-from s3proxy.serving.pace import Patience
-from s3proxy.serving.places import Places
+from s3proxy.serving.handlers import Parts, handlers_of
 from s3proxy.serving.readiness import Readiness
 from s3proxy.settings import ProxySettings
+from s3proxy.storage import Storage
+from s3proxy.stored.multipart import MultipartReader
 from strongroom.service.connections import ConnectionLimits, Connections
 from strongroom.service.health import Health
 from strongroom.service.kept_files import KeptFiles
@@ -57,16 +57,16 @@ class Proxy:
         self.metrics = Metrics()
         self._tls = _server_tls(settings, kept)
         check = partial(require_recordable, access_log=settings.access_log)
-        self._backing = backing = Backing(settings, self.metrics, kept=kept, shared=shared, check=check)
-        self._access_log = AccessLog(settings, backing.policies, self.metrics)
-        self._credentials = ClientCredentials(settings, backing.session, kept=kept)
-        multipart = MultipartReader(backing.store, backing.finder)
-        reader = ObjectReader(backing.store, backing.finder, multipart)
+        self._storage = storage = Storage(settings, self.metrics, kept=kept, shared=shared, check=check)
+        self._access_log = AccessLog(settings, storage.policies, self.metrics)
+        self._credentials = ClientCredentials(settings, storage.session, kept=kept)
+        multipart = MultipartReader(storage.store, storage.finder)
+        reader = ObjectReader(storage.store, storage.finder, multipart)
         writer = ObjectWriter(
-            backing.store,
-            backing.keys,
-            backing.finder,
-            backing.known,
+            storage.store,
+            storage.keys,
+            storage.finder,
+            storage.known,
             buffered_bytes=settings.buffered_body_bytes,
         )
         self._connections = Connections(_connection_limits(settings), count=self.metrics.shed)
@@ -79,18 +79,18 @@ class Proxy:
         self.front = Dispatcher(
             handlers_of(
                 Parts(
-                    store=backing.store,
-                    policies=backing.policies,
-                    finder=backing.finder,
+                    store=storage.store,
+                    policies=storage.policies,
+                    finder=storage.finder,
                     reader=reader,
                     writer=writer,
                     multipart=multipart_handlers(
-                        backing.store,
-                        backing.policies,
-                        keys=backing.keys,
-                        finder=backing.finder,
+                        storage.store,
+                        storage.policies,
+                        keys=storage.keys,
+                        finder=storage.finder,
                         reader=multipart,
-                        system_bucket=backing.system_bucket,
+                        system_bucket=storage.system_bucket,
                         equal_parts=settings.store_equal_parts,
                     ),
                     multipart_reader=multipart,
@@ -100,7 +100,7 @@ class Proxy:
                 )
             ),
             credentials=lambda: self._credentials.table,
-            capabilities=lambda: self._backing.capabilities,
+            capabilities=lambda: self._storage.capabilities,
             metrics=self.metrics,
             access_log=self._access_log,
             domains=tuple(name.strip().lower() for name in settings.domains.split(",") if name.strip()),
@@ -115,7 +115,7 @@ class Proxy:
                 short_s=settings.short_body_timeout_s,
             ),
         )
-        readiness = Readiness(backing, credentials=self._credentials, access_log=self._access_log, tls=self._tls)
+        readiness = Readiness(storage, credentials=self._credentials, access_log=self._access_log, tls=self._tls)
         self._health = Health(parts=readiness.parts, metrics=self.metrics.expose)
         self._runners: list[web.BaseRunner] = []
         self._server: Listener | None = None
@@ -131,8 +131,8 @@ class Proxy:
         await self._follow_openbao()  # so that the first request finds what is kept there
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_PROBE_S):
-                await self._backing.probe()
-                await self._backing.follow_keys()
+                await self._storage.probe()
+                await self._storage.follow_keys()
         front = web.ServerRunner(
             web.Server(
                 self.front.handle,
@@ -173,10 +173,10 @@ class Proxy:
                 self._follow_files,
                 self._note_gauges,
                 self._follow_openbao,
-                self._backing.probe,
-                self._backing.follow_keys,
-                self._backing.follow_records,
-                self._backing.confirm_keys,
+                self._storage.probe,
+                self._storage.follow_keys,
+                self._storage.follow_records,
+                self._storage.confirm_keys,
                 self._access_log.probe,
             )
         ]
@@ -220,18 +220,18 @@ class Proxy:
         await asyncio.gather(*self._care, return_exceptions=True)
         for runner in self._runners:
             await runner.cleanup()
-        await self._backing.close()
+        await self._storage.close()
         await self._access_log.close()
         log_event(_log, logging.INFO, "stopped")
 
     async def _follow_files(self) -> None:
-        self._backing.follow_files()
+        self._storage.follow_files()
         self._credentials.follow_file()
         if self._tls is not None:
             self._tls.reload_if_changed()
 
     async def _follow_openbao(self) -> None:
-        await self._backing.follow_openbao()
+        await self._storage.follow_openbao()
         await self._credentials.follow_secret()
 
     async def _note_gauges(self) -> None:
@@ -242,12 +242,12 @@ class Proxy:
         self.metrics.connections.labels("known").set(self._connections.open - unknown)
         if self._tls is not None:
             self.metrics.certificate_expires_at.set(self._tls.certificate.not_after)
-        self.metrics.keys_held.set(self._backing.keys.held)
-        missing = {"missing": len(self._backing.missing.names)}
-        for state, count in (self._backing.guard.counts() | missing).items():
+        self.metrics.keys_held.set(self._storage.keys.held)
+        missing = {"missing": len(self._storage.missing.names)}
+        for state, count in (self._storage.guard.counts() | missing).items():
             self.metrics.policies.labels(state).set(count)
-        if self._backing.session is not None:
-            self.metrics.token_ttl.set(self._backing.session.ttl_s)
+        if self._storage.session is not None:
+            self.metrics.token_ttl.set(self._storage.session.ttl_s)
 
 
 def _is_loopback(address: str) -> bool:

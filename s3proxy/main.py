@@ -4,8 +4,8 @@ import asyncio
 import os
 from collections.abc import Sequence
 
-from s3proxy.serving.process import run_proxy
-from s3proxy.serving.supervisor import Supervisor
+from s3proxy.processes.process import run_proxy
+from s3proxy.processes.supervisor import Supervisor
 from s3proxy.settings import PREFIX, ProxySettings
 from strongroom.service.command import run_command
 from strongroom.service.logs import configure_logging

@@ -7,9 +7,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import fields
 from typing import TypeVar
 
-from s3proxy.backing import Backing
-from s3proxy.serving.metrics import Metrics
+from s3proxy.metrics import Metrics
 from s3proxy.settings import PREFIX, ProxySettings
+from s3proxy.storage import Storage
 from s3proxy.store.capabilities import NotKnownError
 from strongroom.errors import StrongroomError, UnavailableError
 from strongroom.service.settings import Arguments, load_settings, setting_of, take_value
@@ -60,8 +60,8 @@ def read_settings(options: argparse.Namespace) -> ProxySettings:
     return load_settings(ProxySettings, prefix=PREFIX, arguments=arguments, environ=os.environ)
 
 
-async def with_backing(
-    settings: ProxySettings, work: Callable[[Backing], Awaitable[T]], *, asks_store: bool = True
+async def with_storage(
+    settings: ProxySettings, work: Callable[[Storage], Awaitable[T]], *, asks_store: bool = True
 ) -> T:
     """Do something with the proxy's own parts.
 
@@ -74,10 +74,10 @@ async def with_backing(
         StrongroomError: as the work.
     """
     logging.getLogger().addHandler(logging.NullHandler())  # what is wrong ends the verb, which says it in its own words
-    async with Backing(settings, Metrics()) as backing:
-        unanswered = await backing.ask_store() if asks_store else None
+    async with Storage(settings, Metrics()) as storage:
+        unanswered = await storage.ask_store() if asks_store else None
         try:
-            return await work(backing)
+            return await work(storage)
         except NotKnownError as error:
             if unanswered is None:
                 raise

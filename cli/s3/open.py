@@ -6,9 +6,9 @@ import os
 import sys
 from pathlib import Path
 
-from cli.s3.config import read_settings, with_backing
-from s3proxy.backing import Backing
+from cli.s3.config import read_settings, with_storage
 from s3proxy.keys.kek import read_key_file
+from s3proxy.storage import Storage
 from s3proxy.store.slash_keys import shown_key
 from strongroom.errors import ConfigError
 from strongroom.sealed.header import Header
@@ -42,19 +42,19 @@ async def run(options: argparse.Namespace) -> int:
         await asyncio.to_thread(_open, options, unwrap, binding)
         return 0
 
-    async def work(backing: Backing) -> None:
-        await asyncio.to_thread(_open, options, _unwrapper(backing, asyncio.get_running_loop()), binding)
+    async def work(storage: Storage) -> None:
+        await asyncio.to_thread(_open, options, _unwrapper(storage, asyncio.get_running_loop()), binding)
 
-    await with_backing(read_settings(options), work, asks_store=False)
+    await with_storage(read_settings(options), work, asks_store=False)
     return 0
 
 
-def _unwrapper(backing: Backing, loop: asyncio.AbstractEventLoop) -> Unwrap:
+def _unwrapper(storage: Storage, loop: asyncio.AbstractEventLoop) -> Unwrap:
     """Return what unwraps by the KEKs of the settings, from a thread beside the loop."""
-    policies = frozenset(name for policy in backing.policies for name in policy.names)
+    policies = frozenset(name for policy in storage.policies for name in policy.names)
 
     def unwrap(header: Header) -> Secret:
-        return asyncio.run_coroutine_threadsafe(backing.keys.to_open(header, policies), loop).result()
+        return asyncio.run_coroutine_threadsafe(storage.keys.to_open(header, policies), loop).result()
 
     return unwrap
 

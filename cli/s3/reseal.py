@@ -3,10 +3,10 @@
 import argparse
 import sys
 
-from cli.s3.config import read_settings, with_backing
+from cli.s3.config import read_settings, with_storage
 from cli.s3.progress import Progress
 from cli.s3.status import Status, tell_hints
-from s3proxy.backing import Backing
+from s3proxy.storage import Storage
 from s3proxy.tools.reseal import Resealing
 
 
@@ -28,10 +28,10 @@ async def run(options: argparse.Namespace) -> int:
     """
     settings = read_settings(options)
 
-    async def work(backing: Backing) -> Resealing:
+    async def work(storage: Storage) -> Resealing:
         with Progress("objects") as progress:
             resealing = Resealing(
-                backing,
+                storage,
                 options.bucket,
                 buffered_bytes=settings.buffered_body_bytes,
                 dry_run=options.dry_run,
@@ -41,7 +41,7 @@ async def run(options: argparse.Namespace) -> int:
             await resealing.run(prefix=options.prefix)
             return resealing
 
-    resealing = await with_backing(settings, work)
+    resealing = await with_storage(settings, work)
     report = resealing.report
     for key, reason in sorted(report.left.items()):
         sys.stdout.write(f"{options.bucket}/{key}: left: {reason}\n")

@@ -4,12 +4,12 @@ import argparse
 import sys
 from collections.abc import Container
 
-from cli.s3.config import read_settings, with_backing
+from cli.s3.config import read_settings, with_storage
 from cli.s3.progress import Progress
 from cli.s3.status import Status, tell_hints
-from s3proxy.backing import Backing
 from s3proxy.keys.not_available import KeyNotAvailableError
 from s3proxy.keys.rewrap import Rewrapper, RewrapReport
+from s3proxy.storage import Storage
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -25,18 +25,18 @@ async def run(options: argparse.Namespace) -> int:
     """
     formers: set[str] = set()
 
-    async def work(backing: Backing) -> RewrapReport:
-        formers.update(name for policy in backing.policies for name in policy.formerly)
+    async def work(storage: Storage) -> RewrapReport:
+        formers.update(name for policy in storage.policies for name in policy.formerly)
         with Progress("records") as progress:
 
             def show(report: RewrapReport) -> None:
                 progress.show(report.current.total() + report.rewrapped.total() + len(report.failed))
 
-            keks = backing.keks.of(backing.policies)
-            rewrapper = Rewrapper(backing.keyring, keks, guard=backing.guard, dry_run=options.dry_run, progress=show)
+            keks = storage.keks.of(storage.policies)
+            rewrapper = Rewrapper(storage.keyring, keks, guard=storage.guard, dry_run=options.dry_run, progress=show)
             return await rewrapper.run()
 
-    report = await with_backing(read_settings(options), work)
+    report = await with_storage(read_settings(options), work)
     sys.stdout.write(describe(report, dry_run=options.dry_run, formers=formers))
     for name, error in sorted(report.failed.items()):
         sys.stderr.write(f"strongroom: error: {name}: {error.message}\n")

@@ -3,9 +3,9 @@
 import argparse
 import sys
 
-from cli.s3.config import read_settings, with_backing
+from cli.s3.config import read_settings, with_storage
 from cli.s3.progress import Progress
-from s3proxy.backing import Backing
+from s3proxy.storage import Storage
 from s3proxy.store.listing import list_objects
 from s3proxy.tools.migration import Migration, MigrationReport
 
@@ -25,14 +25,14 @@ async def run(options: argparse.Namespace) -> int:
     """
     settings = read_settings(options)
 
-    async def work(backing: Backing) -> MigrationReport:
+    async def work(storage: Storage) -> MigrationReport:
         total = 0
         if sys.stderr.isatty():  # a bar needs to know the end
-            async for _ in list_objects(backing.store, options.bucket, prefix=options.prefix):
+            async for _ in list_objects(storage.store, options.bucket, prefix=options.prefix):
                 total += 1
         with Progress("objects", total) as progress:
             migration = Migration(
-                backing,
+                storage,
                 options.bucket,
                 buffered_bytes=settings.buffered_body_bytes,
                 dry_run=options.dry_run,
@@ -40,7 +40,7 @@ async def run(options: argparse.Namespace) -> int:
             )
             return await migration.run(prefix=options.prefix)
 
-    report = await with_backing(settings, work)
+    report = await with_storage(settings, work)
     for key, reason in sorted(report.left.items()):
         sys.stdout.write(f"{options.bucket}/{key}: left: {reason}\n")
     verb = "would be sealed" if options.dry_run else "sealed now"

@@ -4,8 +4,8 @@ import enum
 import sys
 from collections.abc import Iterable
 
-from s3proxy.front.errors import S3Error
 from s3proxy.keys.not_available import KeyNotAvailableError
+from s3proxy.s3api.errors import S3Error
 from strongroom.errors import ConfigError, IntegrityError, NotFoundError, PeerError, StrongroomError
 
 

@@ -3,10 +3,10 @@
 import argparse
 import sys
 
-from cli.s3.config import read_settings, with_backing
+from cli.s3.config import read_settings, with_storage
 from cli.s3.progress import Progress
 from cli.s3.status import Status, tell_hints
-from s3proxy.backing import Backing
+from s3proxy.storage import Storage
 from s3proxy.tools.survey import State, Survey, Surveyor
 
 
@@ -23,12 +23,12 @@ async def run(options: argparse.Namespace) -> int:
         StrongroomError: it could not be carried through.
     """
 
-    async def work(backing: Backing) -> Survey:
+    async def work(storage: Storage) -> Survey:
         with Progress("objects") as progress:
-            surveyor = Surveyor(backing, options.bucket, progress=lambda survey: progress.show(survey.done))
+            surveyor = Surveyor(storage, options.bucket, progress=lambda survey: progress.show(survey.done))
             return await surveyor.run(prefix=options.prefix)
 
-    survey = await with_backing(read_settings(options), work)
+    survey = await with_storage(read_settings(options), work)
     for key, complaint in sorted(survey.complaints.items()):
         sys.stdout.write(f"{options.bucket}/{key}: {complaint}\n")
     for state in State:

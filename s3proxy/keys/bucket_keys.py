@@ -15,12 +15,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from s3proxy.front.errors import S3Error
 from s3proxy.keys.kek import Kek
 from s3proxy.keys.not_available import REVOKED, KeyNotAvailableError
 from s3proxy.keys.opened_keys import KeyName, OpenedKeys
 from s3proxy.keys.shared_calls import SharedCalls
 from s3proxy.keys.unwrapping import Records, foreign, no_policy, unwrap_key
+from s3proxy.s3api.errors import S3Error
 from strongroom.errors import StrongroomError, UnavailableError
 from strongroom.openbao.login import LoginRefusedError
 from strongroom.sealed.header import ID_BYTES, Header

@@ -12,9 +12,9 @@ from http import HTTPStatus
 from typing import Final
 from urllib.parse import unquote_plus
 
-from s3proxy.front.errors import S3Error
-from s3proxy.front.xml_read import Element, parse_document
 from s3proxy.keys.not_available import Cause, KeyNotAvailableError
+from s3proxy.s3api.errors import S3Error
+from s3proxy.s3api.xml_read import Element, parse_document
 from s3proxy.store.client import Store, StoreRequest, read_all
 from s3proxy.store.errors import UnacceptedError, store_error
 from s3proxy.store.listing import list_objects

@@ -21,7 +21,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
-from s3proxy.front.errors import S3Error
+from s3proxy.s3api.errors import S3Error
 from strongroom.errors import ConfigError
 from strongroom.sealed.names import POLICY_NAME
 from strongroom.service.members import LIST, TEXT, Member, require_members

@@ -10,11 +10,11 @@ from fnmatch import fnmatchcase
 from http import HTTPStatus
 from typing import Final
 
-from s3proxy.front.errors import S3Error
-from s3proxy.front.sent import ENTRY_HEADER
-from s3proxy.front.xml_read import parse_document
 from s3proxy.keys.evidence import Fits
 from s3proxy.keys.policies import Policy
+from s3proxy.s3api.errors import S3Error
+from s3proxy.s3api.sent import ENTRY_HEADER
+from s3proxy.s3api.xml_read import parse_document
 from s3proxy.store.client import Store, StoreRequest, read_all
 from s3proxy.store.errors import store_error
 from s3proxy.store.listing import list_objects

@@ -1,1 +1,1 @@
-"""Serving requests: from the port to the operation, in one process or several."""
+"""From the port to the operation: who asks, what may be asked, what serves it, and what is logged about it."""

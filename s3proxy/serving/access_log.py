@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from s3proxy.front.errors import S3Error
+from s3proxy.exchange.access_record import AccessRecord, audit_line, request_lines
 from s3proxy.keys.policies import Policies
-from s3proxy.serving.access_record import AccessRecord, audit_line, request_lines
-from s3proxy.serving.metrics import Metrics
+from s3proxy.metrics import Metrics
+from s3proxy.s3api.errors import S3Error
 from s3proxy.settings import AccessLogWhenFull, ProxySettings
 from strongroom.errors import ConfigError, UnavailableError
 from strongroom.service.health import Part

@@ -1,9 +1,9 @@
 """The credentials of the clients, from a file or from a secret in OpenBao; both hold the same TOML."""
 
-from s3proxy.front.credentials import Credentials
-from s3proxy.front.credentials_file import CredentialsFile
-from s3proxy.front.credentials_table import parse_credentials
-from s3proxy.keys.secret_documents import Members, SecretDocument, require_session
+from s3proxy.s3api.credentials import Credentials
+from s3proxy.s3api.credentials_table import parse_credentials
+from s3proxy.secret_documents import Members, SecretDocument, require_session
+from s3proxy.serving.credentials_file import CredentialsFile
 from s3proxy.settings import ProxySettings
 from strongroom.errors import ConfigError
 from strongroom.openbao.session import Session

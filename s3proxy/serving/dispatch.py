@@ -12,24 +12,24 @@ from typing import Final
 import aiohttp
 from aiohttp import web
 
-from s3proxy.front.access import require_access, require_visible
-from s3proxy.front.asked import asked_of
-from s3proxy.front.credentials import Credentials
-from s3proxy.front.errors import S3Error, error_document
-from s3proxy.front.head import make_head
-from s3proxy.front.operation_table import Operation
-from s3proxy.front.operations import Call, classify, host_bucket
-from s3proxy.front.rules import On, rule_of
-from s3proxy.front.signing_keys import SigningKeys
-from s3proxy.front.sigv4 import Verified, Verifier
+from s3proxy.exchange.access_record import AccessRecord, Decision
+from s3proxy.exchange.incoming import XML_TYPE, BrokenOffError, Incoming, close_if_unread
+from s3proxy.exchange.memory import announced_bytes, needed_bytes
+from s3proxy.exchange.pace import Patience, Taking
+from s3proxy.exchange.places import FIELDS_BYTES, Place, Places
 from s3proxy.keys.not_available import Cause, KeyNotAvailableError
+from s3proxy.metrics import Metrics, StoreAnswers
+from s3proxy.s3api.access import require_access, require_visible
+from s3proxy.s3api.asked import asked_of
+from s3proxy.s3api.credentials import Credentials
+from s3proxy.s3api.errors import S3Error, error_document
+from s3proxy.s3api.head import make_head
+from s3proxy.s3api.operation_table import Operation
+from s3proxy.s3api.operations import Call, classify, host_bucket
+from s3proxy.s3api.rules import On, rule_of
+from s3proxy.s3api.signing_keys import SigningKeys
+from s3proxy.s3api.sigv4 import Verified, Verifier
 from s3proxy.serving.access_log import AccessLog
-from s3proxy.serving.access_record import AccessRecord, Decision
-from s3proxy.serving.incoming import XML_TYPE, BrokenOffError, Incoming, close_if_unread
-from s3proxy.serving.memory import announced_bytes, needed_bytes
-from s3proxy.serving.metrics import Metrics, StoreAnswers
-from s3proxy.serving.pace import Patience, Taking
-from s3proxy.serving.places import FIELDS_BYTES, Place, Places
 from s3proxy.store.capabilities import Capabilities
 from s3proxy.store.client import connection_broke
 from strongroom.errors import (

@@ -7,9 +7,9 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Final, Self
 
-from s3proxy.front.errors import S3Error
-from s3proxy.front.head import RequestHead
-from s3proxy.front.operation_table import Operation
+from s3proxy.s3api.errors import S3Error
+from s3proxy.s3api.head import RequestHead
+from s3proxy.s3api.operation_table import Operation
 from s3proxy.store.names import ALL_TITLES, changed_shape
 from s3proxy.store.slash_keys import SEGMENT, has_segment, is_told_apart
 from strongroom.errors import UnavailableError

@@ -20,10 +20,10 @@ from urllib.parse import urlsplit
 import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
 
-from s3proxy.front.canonical import UNSIGNED_PAYLOAD, encode_path, encode_query
-from s3proxy.front.errors import S3Error
-from s3proxy.front.signer import Signer, StoreCredential
-from s3proxy.front.signing_keys import SigningKeys
+from s3proxy.s3api.canonical import UNSIGNED_PAYLOAD, encode_path, encode_query
+from s3proxy.s3api.errors import S3Error
+from s3proxy.s3api.signer import Signer, StoreCredential
+from s3proxy.s3api.signing_keys import SigningKeys
 from s3proxy.store.capabilities import Capabilities
 from s3proxy.store.connections import READ_BYTES, Body, StoreAnswer, StoreConnections, StoreUnreachableError, Timeouts
 from s3proxy.store.framing import UPLOAD_HEADERS, Framing, checksum_of, has_checksum, md5_of

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from s3proxy.front.signer import StoreCredential
-from s3proxy.keys.secret_documents import SCHEME, SecretDocument, require_session
+from s3proxy.s3api.signer import StoreCredential
+from s3proxy.secret_documents import SCHEME, SecretDocument, require_session
 from s3proxy.settings import PROFILE_SCHEME, ProxySettings, StoreCredentialSource
 from strongroom.errors import ConfigError
 from strongroom.openbao.session import Session

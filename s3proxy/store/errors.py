@@ -4,8 +4,8 @@ import re
 from html import unescape
 from http import HTTPStatus
 
-from s3proxy.front.errors import S3Error
-from s3proxy.objects.headers import cross_origin_headers
+from s3proxy.s3api.errors import S3Error
+from s3proxy.s3api.object_headers import cross_origin_headers
 from s3proxy.store.client import read_all
 from s3proxy.store.connections import StoreAnswer
 

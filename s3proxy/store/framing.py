@@ -1,7 +1,7 @@
 """What a body on its way to the store is vouched for with: a checksum, or signatures of its pieces. Pure.
 
 A body that is there carries its checksum in the head. A stream has none when it begins, so it is framed by aws-chunked,
-with the checksum in a trailer, signatures of the chunks, or both; ``front.aws_chunked`` reads what is written here.
+with the checksum in a trailer, signatures of the chunks, or both; ``s3api.aws_chunked`` reads what is written here.
 
 https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-streaming.html
 https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-streaming-trailers.html
@@ -12,11 +12,11 @@ import hashlib
 from collections.abc import AsyncIterator, Mapping
 from typing import Final
 
-from s3proxy.front.canonical import EMPTY_SHA256
-from s3proxy.front.checksums import HEADER_PREFIX, algorithm_of_header, checksum_header, checksum_name, running
-from s3proxy.front.payload import Payload
-from s3proxy.front.signing_keys import sign
-from s3proxy.front.sigv4 import ChunkSigning
+from s3proxy.s3api.canonical import EMPTY_SHA256
+from s3proxy.s3api.checksums import HEADER_PREFIX, algorithm_of_header, checksum_header, checksum_name, running
+from s3proxy.s3api.payload import Payload
+from s3proxy.s3api.signing_keys import sign
+from s3proxy.s3api.sigv4 import ChunkSigning
 from strongroom.sealed.digests import Checksum, ChecksumAlgorithm
 
 ALGORITHM: Final = ChecksumAlgorithm.CRC64NVME  # S3's own default, and of all of them the cheapest

@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import Final
 from urllib.parse import unquote_plus
 
-from s3proxy.front.xml_read import Element, parse_document
+from s3proxy.s3api.xml_read import Element, parse_document
 from s3proxy.store.client import Store, StoreRequest, read_all
 from s3proxy.store.errors import store_error
 from s3proxy.store.numbers import number_in

@@ -11,9 +11,9 @@ from dataclasses import replace
 from http import HTTPStatus
 from typing import Final
 
-from s3proxy.front.errors import S3Error
-from s3proxy.front.xml_read import parse_document
-from s3proxy.front.xml_write import node, to_xml
+from s3proxy.s3api.errors import S3Error
+from s3proxy.s3api.xml_read import parse_document
+from s3proxy.s3api.xml_write import node, to_xml
 from s3proxy.settings import Known, ProxySettings
 from s3proxy.store.capabilities import Capabilities
 from s3proxy.store.client import Store, StoreRequest, read_all

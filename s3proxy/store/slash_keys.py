@@ -5,14 +5,16 @@ names below the same slash it is among the first, so that listings nearly keep t
 the key has one, they are grouped alike.
 """
 
+import hashlib
 import re
 from html import unescape
 from typing import Final
 from urllib.parse import unquote
 
-from s3proxy.front.xml_write import escape
+from s3proxy.s3api.xml_write import escape
 
 SEGMENT: Final = "!!!!!!!!"
+FOLDER_ETAG: Final = f'"{hashlib.md5(b"", usedforsecurity=False).hexdigest()}"'  # of an empty object that is made here
 _CUTTING: Final = re.compile(r"(?:\A|/)!{1,8}\Z")
 _TOLD: Final = re.compile(r"<(Key|Location)>([^<]*)</\1>")
 _ENCODED_SEGMENT: Final = re.compile(r"(?:!|%21){8}\Z")

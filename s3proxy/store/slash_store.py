@@ -11,13 +11,12 @@ from dataclasses import replace
 from http import HTTPStatus
 from typing import Final
 
-from s3proxy.front.errors import S3Error
-from s3proxy.front.names import CopySource, parse_copy_source
-from s3proxy.objects.etags import FOLDER_ETAG
+from s3proxy.s3api.errors import S3Error
+from s3proxy.s3api.names import CopySource, parse_copy_source
 from s3proxy.store.capabilities import no_such_key
 from s3proxy.store.client import Store, StoreRequest, read_all
 from s3proxy.store.connections import StoreAnswer
-from s3proxy.store.slash_keys import kept_key
+from s3proxy.store.slash_keys import FOLDER_ETAG, kept_key
 from strongroom.errors import StrongroomError
 
 _MAX_ERROR_BYTES: Final = 1 << 16

@@ -13,19 +13,19 @@ from typing import Final
 from urllib.parse import urlencode
 
 from s3proxy.at_once import for_each
-from s3proxy.backing import Backing
-from s3proxy.front.documents import parse_tagging
-from s3proxy.front.errors import S3Error
+from s3proxy.exchange.outgoing import Plain
 from s3proxy.keys.not_available import KeyNotAvailableError
 from s3proxy.keys.policies import EtagMode, Mode
-from s3proxy.objects.headers import META, answer_headers
-from s3proxy.objects.open import Name, is_plaintext, stored_bytes_of
-from s3proxy.objects.outgoing import Plain
-from s3proxy.objects.write import MAX_WHOLE_BYTES, ObjectWriter
+from s3proxy.operations.put import MAX_WHOLE_BYTES, ObjectWriter
+from s3proxy.s3api.documents import parse_tagging
+from s3proxy.s3api.errors import S3Error
+from s3proxy.s3api.object_headers import META, answer_headers
+from s3proxy.storage import Storage
 from s3proxy.store.client import StoreRequest, read_all
 from s3proxy.store.errors import store_error
 from s3proxy.store.listing import StoredName, list_objects
 from s3proxy.store.odd_answer import OddAnswerError
+from s3proxy.stored.open import Name, is_plaintext, stored_bytes_of
 from strongroom.errors import ConfigError, PeerError, StrongroomError, UnavailableError
 from strongroom.sealed.digests import Checksum, Digests
 
@@ -63,7 +63,7 @@ class Migration:
 
     def __init__(
         self,
-        backing: Backing,
+        storage: Storage,
         bucket: str,
         *,
         buffered_bytes: int,
@@ -71,12 +71,12 @@ class Migration:
         progress: Callable[[MigrationReport], None] = lambda _: None,
     ) -> None:
         """Take the bucket, and who is told after each object."""
-        self._backing = backing
+        self._storage = storage
         self._bucket = bucket
         self._dry_run = dry_run
         self._progress = progress
         self._writer = ObjectWriter(
-            backing.store, backing.keys, backing.finder, backing.known, buffered_bytes=buffered_bytes
+            storage.store, storage.keys, storage.finder, storage.known, buffered_bytes=buffered_bytes
         )
         self.report = MigrationReport()
 
@@ -89,13 +89,13 @@ class Migration:
             KeyNotAvailableError: nothing may be sealed under a policy now.
             StrongroomError: the store refuses to list the bucket.
         """
-        if not self._dry_run and not self._backing.capabilities.decides_conditions():
+        if not self._dry_run and not self._storage.capabilities.decides_conditions():
             msg = "the store does not decide conditions of writes, so an object written meanwhile could be lost"
             raise ConfigError(
                 msg,
                 hint="stop all writers, and give --store-conditional-writes yes to this command, never to the proxy",
             )
-        await for_each(list_objects(self._backing.store, self._bucket, prefix=prefix), self._one, at_once=_AT_ONCE)
+        await for_each(list_objects(self._storage.store, self._bucket, prefix=prefix), self._one, at_once=_AT_ONCE)
         return self.report
 
     async def _one(self, listed: StoredName) -> None:
@@ -117,12 +117,12 @@ class Migration:
         Raises:
             StrongroomError: it cannot be, or was changed meanwhile.
         """
-        policy = self._backing.policies.require(name.bucket, name.key)
+        policy = self._storage.policies.require(name.bucket, name.key)
         if policy.mode is Mode.PASSTHROUGH:
             msg = f"policy {policy.name} passes this name through"
             raise ConfigError(msg, hint='set mode = "migrate" for it in policy.toml first')
         request = StoreRequest(method="GET", bucket=name.bucket, key=name.key)
-        async with self._backing.store.exchange(request) as response:
+        async with self._storage.store.exchange(request) as response:
             if response.status != HTTPStatus.OK:
                 raise await store_error(response)
             if not is_plaintext(response.headers):
@@ -141,7 +141,7 @@ class Migration:
     async def _tags(self, name: Name) -> dict[str, str]:
         query = (("tagging", ""),)
         request = StoreRequest(method="GET", bucket=name.bucket, key=name.key, query=query)
-        async with self._backing.store.exchange(request) as response:
+        async with self._storage.store.exchange(request) as response:
             if response.status in {HTTPStatus.NOT_FOUND, HTTPStatus.NOT_IMPLEMENTED}:
                 return {}
             if response.status != HTTPStatus.OK:

@@ -7,13 +7,13 @@ What is under its policy already is left, so a run that was broken off is simply
 
 from collections.abc import Callable
 
-from s3proxy.backing import Backing
+from s3proxy.exchange.outgoing import Plain
 from s3proxy.keys.not_available import KeyNotAvailableError
 from s3proxy.keys.policies import EtagMode, Mode, Policy
-from s3proxy.objects.copy_source import Source
-from s3proxy.objects.headers import answer_headers
-from s3proxy.objects.open import Found, Name, Plaintext
-from s3proxy.objects.outgoing import Plain
+from s3proxy.s3api.object_headers import answer_headers
+from s3proxy.storage import Storage
+from s3proxy.stored.open import Found, Name, Plaintext
+from s3proxy.stored.source import Source
 from s3proxy.tools.migration import THROUGH_PROXY, Body, Migration, MigrationReport, kept_of, require_one_request
 from s3proxy.tools.whole import WholeReader
 from strongroom.errors import ConfigError, PeerError
@@ -28,7 +28,7 @@ class Resealing(Migration):
 
     def __init__(  # noqa: PLR0913 - what there is to know
         self,
-        backing: Backing,
+        storage: Storage,
         bucket: str,
         *,
         buffered_bytes: int,
@@ -39,16 +39,16 @@ class Resealing(Migration):
         """Take the bucket.
 
         Args:
-            backing: store, policies and keys.
+            storage: store, policies and keys.
             bucket: which.
             buffered_bytes: up to which size plaintexts are read before they are sent on.
             dry_run: whether nothing is written.
             everything: whether what is under its policy already is sealed anew, too: where a keyring was lost.
             progress: told after each object.
         """
-        super().__init__(backing, bucket, buffered_bytes=buffered_bytes, dry_run=dry_run, progress=progress)
+        super().__init__(storage, bucket, buffered_bytes=buffered_bytes, dry_run=dry_run, progress=progress)
         self._everything = everything
-        self._reader = WholeReader(backing)
+        self._reader = WholeReader(storage)
         self.keyless: list[KeyNotAvailableError] = []
 
     async def _seal(self, name: Name) -> None:
@@ -57,12 +57,12 @@ class Resealing(Migration):
         Raises:
             StrongroomError: it cannot be, or was changed meanwhile.
         """
-        policy = self._backing.policies.require(name.bucket, name.key)
+        policy = self._storage.policies.require(name.bucket, name.key)
         if policy.mode is Mode.PASSTHROUGH:
             msg = f"policy {policy.name} passes this name through"
             raise ConfigError(msg, hint='to have it sealed, set mode = "migrate" and run s3 seal-bucket')
         try:
-            found = await self._backing.finder.look(name, policy)
+            found = await self._storage.finder.look(name, policy)
         except KeyNotAvailableError as error:
             self.keyless.append(error)
             self.report.left[name.key] = error.message
@@ -97,7 +97,7 @@ class Resealing(Migration):
 
     async def _plain(self, source: Source, found: Found, policy: Policy) -> Plain:
         """Return the plaintext, with the checksum that it had and the MD5 if ETags are that."""
-        checksum = None if found.is_multipart else (await self._backing.finder.digests(source.name, found)).checksum
+        checksum = None if found.is_multipart else (await self._storage.finder.digests(source.name, found)).checksum
         want_md5 = policy.etag is EtagMode.MD5
         body = Body(self._reader.pieces(source), source.plaintext_bytes, want_md5=want_md5, checksum=checksum)
         return Plain(source.plaintext_bytes, body.pieces(), body.finish)

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from s3proxy.at_once import for_each
-from s3proxy.backing import Backing
-from s3proxy.front.errors import S3Error
 from s3proxy.keys.not_available import Cause, KeyNotAvailableError
-from s3proxy.objects.open import Name, Plaintext
+from s3proxy.s3api.errors import S3Error
+from s3proxy.storage import Storage
 from s3proxy.store.listing import StoredName, list_objects
+from s3proxy.stored.open import Name, Plaintext
 from s3proxy.tools.whole import WholeReader
 from strongroom.errors import IntegrityError, StrongroomError, UnavailableError
 
@@ -53,12 +53,12 @@ class Survey:
 class Surveyor:
     """Reads the objects of one bucket to their end. Nothing is written."""
 
-    def __init__(self, backing: Backing, bucket: str, *, progress: Callable[[Survey], None] = lambda _: None) -> None:
+    def __init__(self, storage: Storage, bucket: str, *, progress: Callable[[Survey], None] = lambda _: None) -> None:
         """Take the bucket, and who is told after each object."""
-        self._backing = backing
+        self._storage = storage
         self._bucket = bucket
         self._progress = progress
-        self._reader = WholeReader(backing)
+        self._reader = WholeReader(storage)
         self.survey = Survey()
 
     async def run(self, *, prefix: str = "") -> Survey:
@@ -68,7 +68,7 @@ class Surveyor:
             UnavailableError: store or KMS are away.
             StrongroomError: the store refuses to list the bucket.
         """
-        await for_each(list_objects(self._backing.store, self._bucket, prefix=prefix), self._one, at_once=_AT_ONCE)
+        await for_each(list_objects(self._storage.store, self._bucket, prefix=prefix), self._one, at_once=_AT_ONCE)
         return self.survey
 
     async def _one(self, listed: StoredName) -> None:
@@ -99,15 +99,15 @@ class Surveyor:
             StrongroomError: it is damaged, unreadable or gone.
         """
         try:
-            policy = self._backing.policies.require(name.bucket, name.key)
+            policy = self._storage.policies.require(name.bucket, name.key)
         except S3Error as error:
             raise KeyNotAvailableError(Cause.NO_POLICY, error.message, hint=error.hint) from None
-        found = await self._backing.finder.look(name, policy)
+        found = await self._storage.finder.look(name, policy)
         if isinstance(found, Plaintext):
             return State.PLAIN
         source = await self._reader.source(name, found)
         if not found.is_multipart:
-            await self._backing.finder.digests(name, found)
+            await self._storage.finder.digests(name, found)
         async for piece in self._reader.pieces(source):
             self.survey.plaintext_bytes += len(piece)
         return State.WHOLE

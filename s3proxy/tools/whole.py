@@ -2,24 +2,24 @@
 
 from collections.abc import AsyncIterator
 
-from s3proxy.backing import Backing
-from s3proxy.multipart.read import MultipartReader
-from s3proxy.objects.copy_source import Source, SourceReader
-from s3proxy.objects.open import Found, Name
+from s3proxy.storage import Storage
+from s3proxy.stored.multipart import MultipartReader
+from s3proxy.stored.open import Found, Name
+from s3proxy.stored.source import Source, SourceReader
 
 
 class WholeReader:
     """Reads them."""
 
-    def __init__(self, backing: Backing) -> None:
+    def __init__(self, storage: Storage) -> None:
         """Take what opens them."""
-        self._multipart = MultipartReader(backing.store, backing.finder)
+        self._multipart = MultipartReader(storage.store, storage.finder)
         self._reader = SourceReader(
-            backing.store,
-            backing.policies,
-            backing.finder,
+            storage.store,
+            storage.policies,
+            storage.finder,
             self._multipart,
-            hidden_bucket=backing.system_bucket.name,
+            hidden_bucket=storage.system_bucket.name,
         )
 
     async def source(self, name: Name, found: Found) -> Source:

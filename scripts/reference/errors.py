@@ -1,7 +1,7 @@
 """The page of errors: what clients of the bridge and of the S3 proxy are told."""
 
 from bridge.problems import ANSWERS
-from s3proxy.front.codes import CODES
+from s3proxy.s3api.codes import CODES
 from scripts.reference.markdown import code, codes, page, section, sentence, table
 from strongroom.launch.problem import CAUSES
 

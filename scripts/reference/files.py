@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 from bridge.policy_file import GRANT as BRIDGE_GRANT
-from s3proxy.front.credentials import Right
-from s3proxy.front.credentials_table import CREDENTIAL, GRANT
-from s3proxy.front.rules import RULES, On
 from s3proxy.keys.policies import POLICY
+from s3proxy.s3api.credentials import Right
+from s3proxy.s3api.credentials_table import CREDENTIAL, GRANT
+from s3proxy.s3api.rules import RULES, On
 from s3proxy.store.credentials import STORE_CREDENTIAL
 from s3proxy.store.needs import NEEDS
 from scripts.reference.markdown import code, codes, page, section, sentence, table

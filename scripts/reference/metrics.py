@@ -6,7 +6,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.metrics import MetricWrapperBase
 
 from bridge import metrics as bridge
-from s3proxy.serving import metrics as s3proxy
+from s3proxy import metrics as s3proxy
 from scripts.reference.markdown import code, codes, page, section, sentence, table
 
 _UNITS = {"timestamp_seconds": "seconds of the epoch", "seconds": "seconds", "bytes": "bytes"}

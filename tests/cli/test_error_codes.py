@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from bridge.problems import ANSWERS, problem_of
-from s3proxy.front.codes import BY_NAME, CODES
-from s3proxy.front.documents import MAX_DOCUMENT_BYTES
-from s3proxy.front.errors import S3Error
+from s3proxy.s3api.codes import BY_NAME, CODES
+from s3proxy.s3api.documents import MAX_DOCUMENT_BYTES
+from s3proxy.s3api.errors import S3Error
 from strongroom import errors
 from tests.support.emitted import sources
 from tests.support.launcher import ROOT

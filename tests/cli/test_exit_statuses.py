@@ -11,7 +11,7 @@ from wrapper import exit_status
 
 # Statuses of processes that are children of ours, which nobody else meets.
 INNER: dict[str, set[int | str]] = {
-    "s3proxy/serving/worker.py": {"EX_CONFIG"},
+    "s3proxy/processes/worker.py": {"EX_CONFIG"},
     "wrapper/static/start.py": {0, 1},
     "wrapper/static/tracer.py": {0},
 }

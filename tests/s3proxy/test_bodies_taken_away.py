@@ -15,12 +15,12 @@ import pytest
 
 from devstack.s3proxy import ProxyProcess
 from devstack.seaweed import REGION, SeaweedServer
-from s3proxy.front.canonical import UNSIGNED_PAYLOAD
-from s3proxy.front.operation_table import Operation
-from s3proxy.front.operations import classify
-from s3proxy.front.rules import RULES
-from s3proxy.front.sent import COPIES
-from s3proxy.front.signer import Signer, StoreCredential
+from s3proxy.s3api.canonical import UNSIGNED_PAYLOAD
+from s3proxy.s3api.operation_table import Operation
+from s3proxy.s3api.operations import classify
+from s3proxy.s3api.rules import RULES
+from s3proxy.s3api.sent import COPIES
+from s3proxy.s3api.signer import Signer, StoreCredential
 from strongroom.secret import Secret
 from tests.s3proxy.conftest import client_of
 from tests.support.s3_api import example_of

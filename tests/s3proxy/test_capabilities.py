@@ -15,8 +15,8 @@ from botocore.exceptions import ClientError
 
 from devstack.s3proxy import ProxyProcess
 from devstack.seaweed import SeaweedServer
-from s3proxy.front.head import make_head
-from s3proxy.front.operation_table import Operation
+from s3proxy.s3api.head import make_head
+from s3proxy.s3api.operation_table import Operation
 from s3proxy.store.capabilities import Capabilities
 from strongroom.errors import UnavailableError
 from tests.s3proxy.conftest import client_of

@@ -2,9 +2,9 @@
 
 import pytest
 
-from s3proxy.front.errors import S3Error
-from s3proxy.front.head import RequestHead, make_head
-from s3proxy.objects.conditions import range_applies, require_conditions, require_match
+from s3proxy.s3api.errors import S3Error
+from s3proxy.s3api.head import RequestHead, make_head
+from s3proxy.stored.conditions import range_applies, require_conditions, require_match
 
 ETAG, OTHER = '"abc"', '"def"'
 BEFORE, MODIFIED, AFTER = (f"Mon, {day:02} Jan 2024 00:00:00 GMT" for day in (1, 8, 15))

@@ -3,7 +3,7 @@
 import pytest
 
 from s3proxy.keys.policies import Mode, Policy
-from s3proxy.lists.entries import MAX_ENTRIES, Listed, Seen, entries_in, plaintext_shown, shown_page
+from s3proxy.operations.lists.entries import MAX_ENTRIES, Listed, Seen, entries_in, plaintext_shown, shown_page
 from strongroom.errors import PeerError
 from strongroom.sealed.sizes import multipart_overhead_bytes, whole_stored_bytes
 

@@ -13,10 +13,10 @@ from botocore.exceptions import ClientError
 
 from devstack.s3proxy import ProxyProcess
 from devstack.seaweed import SeaweedServer
-from s3proxy.front.errors import S3Error
-from s3proxy.front.operation_table import Operation
-from s3proxy.serving import memory
-from s3proxy.serving.memory import STREAM_BYTES, MemoryBudget, announced_bytes, needed_bytes
+from s3proxy.exchange import memory
+from s3proxy.exchange.memory import STREAM_BYTES, MemoryBudget, announced_bytes, needed_bytes
+from s3proxy.s3api.errors import S3Error
+from s3proxy.s3api.operation_table import Operation
 from tests.s3proxy.conftest import client_of
 from tests.support.bridge import wait_for
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from s3proxy.front.checksums import checksum_text, composite, full_object, running
+from s3proxy.s3api.checksums import checksum_text, composite, full_object, running
 from strongroom.sealed.digests import Checksum, ChecksumAlgorithm
 from tests.support.multipart import LEAST, Uploading, begin, code_of
 

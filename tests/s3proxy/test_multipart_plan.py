@@ -4,14 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from s3proxy.front.checksums import full_object
-from s3proxy.front.documents import CompletedPart
-from s3proxy.front.errors import S3Error
-from s3proxy.front.head import RequestHead, make_head
-from s3proxy.multipart.checksum import checksum_of_object
-from s3proxy.multipart.parts import ClientParts, needs_copies
-from s3proxy.multipart.plan import plan_completion
-from s3proxy.multipart.upload import StoredPart
+from s3proxy.operations.multipart.checksum import checksum_of_object
+from s3proxy.operations.multipart.parts import ClientParts, needs_copies
+from s3proxy.operations.multipart.plan import plan_completion
+from s3proxy.operations.multipart.upload import StoredPart
+from s3proxy.s3api.checksums import full_object
+from s3proxy.s3api.documents import CompletedPart
+from s3proxy.s3api.errors import S3Error
+from s3proxy.s3api.head import RequestHead, make_head
 from strongroom.sealed.digests import Checksum, ChecksumAlgorithm
 from strongroom.sealed.manifest import PartRecord
 from strongroom.sealed.sizes import MAX_PARTS, manifest_stored_bytes, part_stored_bytes

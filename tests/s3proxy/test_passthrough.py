@@ -16,7 +16,7 @@ from urllib3.filepost import encode_multipart_formdata
 from devstack.authority import write_private
 from devstack.s3proxy import ProxyProcess
 from devstack.seaweed import REGION, SeaweedServer
-from s3proxy.front.signer import Signer, StoreCredential
+from s3proxy.s3api.signer import Signer, StoreCredential
 from strongroom.secret import Secret
 from tests.s3proxy.conftest import client_of
 

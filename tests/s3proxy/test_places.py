@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from s3proxy.front.errors import S3Error
-from s3proxy.serving import memory
-from s3proxy.serving.memory import STREAM_BYTES
-from s3proxy.serving.pace import Patience, Sending
-from s3proxy.serving.places import FIELDS_BYTES, Places
+from s3proxy.exchange import memory
+from s3proxy.exchange.memory import STREAM_BYTES
+from s3proxy.exchange.pace import Patience, Sending
+from s3proxy.exchange.places import FIELDS_BYTES, Places
+from s3proxy.s3api.errors import S3Error
 from s3proxy.store import places as store_places
 from s3proxy.store.places import StoreBusyError, StorePlaces
 
@@ -143,7 +143,7 @@ def test_a_form_without_a_signature_that_finds_no_memory_gives_its_place_back(mo
         assert places.taken_bytes == 0
         await places.take_unknown(0)
 
-    monkeypatch.setattr("s3proxy.serving.memory.WAIT_S", 0.01)
+    monkeypatch.setattr("s3proxy.exchange.memory.WAIT_S", 0.01)
     asyncio.run(work())
 
 
@@ -157,7 +157,7 @@ def test_bodies_leave_memory_for_what_needs_little() -> None:
 
 
 def test_a_request_without_memory_gives_its_place_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("s3proxy.serving.memory.WAIT_S", 0.01)
+    monkeypatch.setattr("s3proxy.exchange.memory.WAIT_S", 0.01)
 
     async def work() -> None:
         reasons: list[str] = []

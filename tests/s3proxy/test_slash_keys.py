@@ -11,8 +11,8 @@ from botocore.exceptions import ClientError
 
 from devstack.s3proxy import ProxyProcess
 from devstack.seaweed import SeaweedServer
-from s3proxy.front.errors import S3Error
-from s3proxy.lists.slash_names import shown_names
+from s3proxy.operations.lists.slash_names import shown_names
+from s3proxy.s3api.errors import S3Error
 from s3proxy.store.capabilities import Capabilities
 from s3proxy.store.slash_keys import SEGMENT, kept_key, shown_key
 from strongroom.errors import UnavailableError

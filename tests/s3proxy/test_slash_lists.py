@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from devstack.s3proxy import ProxyProcess
-from s3proxy.front.operations import Query
-from s3proxy.lists.slash_names import after_in, has_kept_keys, shown_names
+from s3proxy.operations.lists.slash_names import after_in, has_kept_keys, shown_names
+from s3proxy.s3api.operations import Query
 from s3proxy.store.slash_keys import SEGMENT, has_segment, is_told_apart, kept_key, shown_answer
 from strongroom.errors import PeerError
 from tests.s3proxy.conftest import client_of

@@ -5,20 +5,20 @@ from itertools import count
 
 import pytest
 
-from s3proxy.front.errors import S3Error
-from s3proxy.front.signer import StoreCredential
-from s3proxy.front.xml_read import Element
 from s3proxy.keys.policies import Policy
 from s3proxy.keys.sample import Sampler
-from s3proxy.multipart.kept import KeptParts
-from s3proxy.multipart.upload import Upload, list_stored_parts, stored_part
-from s3proxy.objects.open import range_begin_of, stored_bytes_of
+from s3proxy.operations.multipart.kept import KeptParts
+from s3proxy.operations.multipart.upload import Upload, list_stored_parts, stored_part
+from s3proxy.s3api.errors import S3Error
+from s3proxy.s3api.signer import StoreCredential
+from s3proxy.s3api.xml_read import Element
 from s3proxy.store.client import Store, StoreRequest, read_all
 from s3proxy.store.connections import Timeouts
 from s3proxy.store.errors import error_in
 from s3proxy.store.listing import list_objects
 from s3proxy.store.numbers import number_in
 from s3proxy.store.system_bucket import SystemBucket
+from s3proxy.stored.open import range_begin_of, stored_bytes_of
 from strongroom.errors import PeerError, UnavailableError
 from strongroom.secret import Secret
 from tests.s3proxy.test_store_connections import Serve, Server, in_a_loop, serving

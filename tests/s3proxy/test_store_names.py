@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 
 from devstack.s3proxy import ProxyProcess
 from devstack.seaweed import SeaweedServer
-from s3proxy.front.errors import S3Error
+from s3proxy.s3api.errors import S3Error
 from s3proxy.store.capabilities import Capabilities
 from s3proxy.store.names import ALL_TITLES, SHAPES, changed_shape
 from strongroom.errors import UnavailableError

@@ -20,7 +20,7 @@ from cryptography import x509
 from devstack.authority import Authority, IssuedFiles
 from devstack.s3proxy import ProxyProcess
 from devstack.seaweed import REGION, SeaweedServer
-from s3proxy.front.signer import StoreCredential
+from s3proxy.s3api.signer import StoreCredential
 from s3proxy.store.client import Store, StoreRequest
 from s3proxy.store.connections import Timeouts
 from strongroom.errors import UnavailableError

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
-from s3proxy.front.errors import S3Error
+from s3proxy.s3api.errors import S3Error
 from strongroom.errors import StrongroomError
 from tests.support.emitted import sources, texts_of
 from tests.support.launcher import ROOT

@@ -7,7 +7,7 @@ from typing import Any
 
 import botocore
 
-from s3proxy.front.head import RequestHead, make_head
+from s3proxy.s3api.head import RequestHead, make_head
 
 # Not S3's own endpoint: S3 Express and Object Lambda have hosts of their own.
 _FOREIGN = {"ListDirectoryBuckets", "WriteGetObjectResponse"}

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 from devstack.s3proxy import ProxyProcess
 from devstack.seaweed import REGION
-from s3proxy.front.canonical import UNSIGNED_PAYLOAD, encode_path, encode_query
-from s3proxy.front.signer import Signer, StoreCredential
+from s3proxy.s3api.canonical import UNSIGNED_PAYLOAD, encode_path, encode_query
+from s3proxy.s3api.signer import Signer, StoreCredential
 from strongroom.secret import Secret
 
 TIMEOUT_S = 60

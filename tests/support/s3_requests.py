@@ -15,10 +15,10 @@ from botocore import auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials as BotoCredentials
 
-from s3proxy.front.credentials import ANONYMOUS, Credential, Credentials, Grant, Principal, Right
-from s3proxy.front.head import RequestHead, make_head
-from s3proxy.front.signing_keys import SigningKeys
-from s3proxy.front.sigv4 import Verifier
+from s3proxy.s3api.credentials import ANONYMOUS, Credential, Credentials, Grant, Principal, Right
+from s3proxy.s3api.head import RequestHead, make_head
+from s3proxy.s3api.signing_keys import SigningKeys
+from s3proxy.s3api.sigv4 import Verifier
 from strongroom.secret import Secret
 
 VECTORS = Path(__file__).parent.parent / "vectors" / "sigv4"

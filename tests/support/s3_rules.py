@@ -10,8 +10,8 @@ import hashlib
 from collections.abc import Iterable
 from urllib.parse import parse_qsl, urlsplit
 
-from s3proxy.front.aws_chunked import AwsChunkedDecoder
-from s3proxy.front.checksums import algorithm_of_header, checksum_text, parse_checksum, running
+from s3proxy.s3api.aws_chunked import AwsChunkedDecoder
+from s3proxy.s3api.checksums import algorithm_of_header, checksum_text, parse_checksum, running
 from strongroom.sealed.digests import Checksum
 from tests.support.store_relay import Exchange
 

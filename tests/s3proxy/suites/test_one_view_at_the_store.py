@@ -22,7 +22,7 @@ from devstack.authority import write_private
 from devstack.s3proxy import ProxyProcess
 from devstack.seaweed import REGION, SeaweedServer
 from tests.s3proxy.conftest import client_of
-from tests.s3proxy.front.test_one_view import HEADERS
+from tests.s3proxy.s3api.test_one_view import HEADERS
 from tests.support.store_relay import Exchange, StoreRelay
 
 POLICY = """\

@@ -1,1 +1,0 @@
-"""Operations on objects: whole ones, and what is common to all."""

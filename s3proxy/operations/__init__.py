@@ -1,0 +1,1 @@
+"""What serves each operation of S3, over what is stored."""

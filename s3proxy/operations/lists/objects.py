@@ -1,0 +1,148 @@
+"""Lists of objects, versions and uploads: the store's own pages, with the sizes of the plaintext.
+
+Names, markers, continuation tokens and counts are the store's, so a page has exactly the keys that the client asked
+for; only where the store drops content under keys that end in a slash a page may have fewer. A page costs one
+request to the store; where plaintext may stand among sealed objects, or ETags are MD5s, each object that is not known
+yet costs a HEAD.
+"""
+
+import asyncio
+from collections import OrderedDict
+from http import HTTPStatus
+from typing import Final
+from urllib.parse import unquote_plus
+
+from s3proxy.exchange.incoming import XML_TYPE, Incoming
+from s3proxy.keys.policies import EtagMode, Mode, Policies, Policy
+from s3proxy.operations.lists.entries import Listed, Seen, entries_in, plaintext_shown, shown_page
+from s3proxy.operations.lists.slash_names import after_in, has_kept_keys, shown_names
+from s3proxy.s3api.object_headers import passed_back
+from s3proxy.store.client import Store, StoreRequest, read_all
+from s3proxy.store.errors import store_error
+from s3proxy.store.odd_answer import OddAnswerError
+from s3proxy.stored.etags import bare_etag
+from s3proxy.stored.open import Found, Name, ObjectFinder
+from strongroom.errors import StrongroomError, UnavailableError
+
+MAX_PAGE_BYTES: Final = 6 << 20  # 1,000 names of 1,024 bytes, each byte percent-encoded, and room
+_LOOKS_AT_ONCE: Final = 16
+_KEPT_LOOKS: Final = 100_000  # about 300 bytes each
+
+_Place = tuple[Name, str, str, EtagMode | None]  # with the store's ETag and size: another object has others
+
+
+class ObjectLister:
+    """Lists objects."""
+
+    def __init__(self, store: Store, policies: Policies, finder: ObjectFinder) -> None:
+        """Take the store, what is sealed, and what looks at objects."""
+        self._store = store
+        self._policies = policies
+        self._finder = finder
+        self._seen: OrderedDict[_Place, Seen] = OrderedDict()
+
+    async def serve(self, incoming: Incoming) -> None:
+        """Serve ListObjects, ListObjectsV2 or ListObjectVersions.
+
+        Raises:
+            StrongroomError: it is refused, here or by the store.
+        """
+        headers, document = await self._shown(incoming)
+        await incoming.respond(HTTPStatus.OK, headers, document)
+
+    async def _shown(self, incoming: Incoming) -> tuple[dict[str, str], bytes]:
+        """Return headers and page of an answer; nothing else is held while the client takes it."""
+        bucket = incoming.call.bucket
+        headers, page, is_encoded = await self._page(incoming)
+        entries = [self._placed(bucket, entry, is_encoded=is_encoded) for entry in entries_in(page)]
+        await self._look_at(
+            {place: policy for entry, place, policy in entries if policy and _is_unclear(entry, policy)}
+        )
+        shown = [(entry, plaintext_shown(entry, policy, self._seen.get(place))) for entry, place, policy in entries]
+        return headers, shown_page(page, shown).encode()
+
+    async def uploads(self, incoming: Incoming) -> None:
+        """Serve ListMultipartUploads: the store's own page, by the keys that clients know.
+
+        Raises:
+            StrongroomError: it is refused, here or by the store.
+        """
+        headers, page, _ = await self._page(incoming)
+        await incoming.respond(HTTPStatus.OK, headers, page.encode())
+
+    async def _page(self, incoming: Incoming) -> tuple[dict[str, str], str, bool]:
+        """Return headers and page of the store, by the keys that clients know, and whether these are percent-encoded.
+
+        Raises:
+            StrongroomError: it is refused, as the page could not be shown, or the store refuses.
+        """
+        call, capabilities = incoming.call, self._store.capabilities
+        capabilities.require_delimiter(call.query.get("delimiter"))
+        request = StoreRequest(method="GET", bucket=call.bucket, query=call.query.pairs, headers=call.headers)
+        async with self._store.exchange(request) as response:
+            if response.status != HTTPStatus.OK:
+                raise await store_error(response, bucket_asked=True)
+            headers = passed_back(response.headers) | {"content-type": XML_TYPE}
+            page = read_page(await read_all(response, MAX_PAGE_BYTES, make_room=incoming.hold_page))
+        is_encoded = "<EncodingType>url</EncodingType>" in page
+        if has_kept_keys(page) and not capabilities.keeps_slash_content():
+            prefix, after = call.query.get("prefix"), after_in(call.query)
+            page = shown_names(page, prefix=prefix, after=after, is_encoded=is_encoded)
+        return headers, page, is_encoded
+
+    def _placed(self, bucket: str, entry: Listed, *, is_encoded: bool) -> tuple[Listed, _Place, Policy | None]:
+        name = Name(bucket, unquote_plus(entry.key) if is_encoded else entry.key, entry.version_id)
+        policy = self._policies.find(bucket, name.key)
+        return entry, (name, entry.etag, entry.size, policy.etag if policy else None), policy
+
+    async def _look_at(self, places: dict[_Place, Policy]) -> None:
+        turns = asyncio.Semaphore(_LOOKS_AT_ONCE)
+
+        async def look(place: _Place, policy: Policy) -> None:
+            async with turns:
+                seen = await self._look(place, policy)
+            if seen is not None:
+                self._seen[place] = seen
+
+        while len(self._seen) > _KEPT_LOOKS:
+            self._seen.popitem(last=False)
+        try:
+            async with asyncio.TaskGroup() as group:
+                for place, policy in places.items():
+                    if place not in self._seen:
+                        group.create_task(look(place, policy))
+        except* StrongroomError as several:
+            raise several.exceptions[0] from None
+
+    async def _look(self, place: _Place, policy: Policy) -> Seen | None:
+        """Look at an object; None if it cannot be seen: gone, damaged, or another one by now."""
+        name, listed_etag = place[:2]
+        try:
+            found = await self._finder.look(name, policy)
+            if found.store_etag != bare_etag(listed_etag):
+                return None
+            return Seen(isinstance(found, Found), await self._finder.etag(name, found, policy))
+        except UnavailableError:
+            raise
+        except StrongroomError:
+            return None
+
+
+def read_page(raw: bytes) -> str:
+    """Return a listing of the store.
+
+    Raises:
+        PeerError: it is no text.
+    """
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        msg = "the store answers a list that is not UTF-8"
+        raise OddAnswerError(msg) from None
+
+
+def _is_unclear(entry: Listed, policy: Policy) -> bool:
+    """Say whether what is listed does not tell what clients would see."""
+    if plaintext_shown(entry, policy, None) is None:
+        return False  # no sealed object is listed like this
+    return policy.mode is Mode.MIGRATE or (policy.etag is EtagMode.MD5 and "-" not in entry.etag)

@@ -1,0 +1,216 @@
+"""CompleteMultipartUpload: the manifest is sealed, becomes the end of the last part, and the store puts all together.
+
+Any proxy can complete an upload, and complete it again: everything that is needed stands at the store. If this fails
+on its way, the store has a part more or a longer one, which ``parts`` knows to leave out.
+"""
+
+import asyncio
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from s3proxy.exchange.incoming import XML_TYPE, Incoming
+from s3proxy.keys.bucket_keys import BucketKeys
+from s3proxy.keys.policies import Policy
+from s3proxy.operations.multipart.checksum import checksum_of_object
+from s3proxy.operations.multipart.finish import finish_upload
+from s3proxy.operations.multipart.kept import KeptParts
+from s3proxy.operations.multipart.parts import ClientParts
+from s3proxy.operations.multipart.plan import Completion, plan_completion
+from s3proxy.operations.multipart.upload import StoredPart, Upload, list_stored_parts, send_part, upload_of
+from s3proxy.s3api.checksums import checksum_nodes
+from s3proxy.s3api.documents import CompletedPart, parse_complete_multipart_upload
+from s3proxy.s3api.errors import S3Error
+from s3proxy.s3api.head import RequestHead
+from s3proxy.s3api.xml_write import node, to_xml
+from s3proxy.store.client import Store
+from s3proxy.stored.conditional_write import conditions_of_write
+from s3proxy.stored.etags import opaque_etag
+from s3proxy.stored.multipart import MultipartReader
+from s3proxy.stored.open import ObjectFinder, Plaintext
+from strongroom.sealed.digests import Checksum, Digests
+from strongroom.sealed.header import SALT_BYTES, Kind, parse_header
+from strongroom.sealed.manifest import Manifest, seal_manifest
+from strongroom.sealed.names import name_tag
+from strongroom.sealed.opener import SegmentOpener
+from strongroom.sealed.refusal import refuse
+from strongroom.sealed.sealer import seal
+from strongroom.sealed.segment import admit_segment, begin_segment
+from strongroom.sealed.wrapping import BucketKey
+
+_MEANT_BYTES = 16
+_OVER = {"NoSuchUpload", "InvalidPart"}  # what a request may meet when the same one was, or is just being, served
+
+
+@dataclass(frozen=True)
+class Completed:
+    """An upload that has become an object.
+
+    Attributes:
+        etag: of the store, without quotes.
+        checksum: of the object.
+        headers: of the store's answer, as far as clients may see them.
+    """
+
+    etag: str
+    checksum: Checksum | None
+    headers: dict[str, str]
+
+
+class UploadCompleter:
+    """Completes uploads."""
+
+    def __init__(  # noqa: PLR0913 - what it is made of
+        self,
+        store: Store,
+        keys: BucketKeys,
+        kept: KeptParts,
+        finder: ObjectFinder,
+        reader: MultipartReader,
+        *,
+        equal_parts: bool,
+    ) -> None:
+        """Take what it works with.
+
+        Args:
+            store: where the uploads are.
+            keys: seals manifests.
+            kept: copies of small parts.
+            finder: opens entries.
+            reader: reads what is finished.
+            equal_parts: whether the store wants all parts but the last to be of one size.
+        """
+        self._store = store
+        self._keys = keys
+        self._kept = kept
+        self._finder = finder
+        self._reader = reader
+        self._equal_parts = equal_parts
+
+    async def complete(self, incoming: Incoming, policy: Policy) -> None:
+        """Serve CompleteMultipartUpload.
+
+        Raises:
+            StrongroomError: it is refused, here or by the store.
+        """
+        upload = upload_of(incoming)
+        asked = parse_complete_multipart_upload(await incoming.document(of_body=False))
+        try:
+            completed = await self._complete(incoming.head, policy, upload, asked)
+        except S3Error as error:
+            before = await self._find_completed(policy, upload, asked) if error.code in _OVER else None
+            if before is None:
+                raise
+            completed = before
+            await self._kept.remove(upload, await self._kept.find(upload))  # what served it before may have failed here
+        await _answer(incoming, completed)
+
+    async def _complete(
+        self, head: RequestHead, policy: Policy, upload: Upload, asked: Sequence[CompletedPart]
+    ) -> Completed:
+        listed, kept = await asyncio.gather(list_stored_parts(self._store, upload), self._kept.find(upload))
+        completion = plan_completion(asked, ClientParts(listed, kept), equal_parts=self._equal_parts)
+        _require_size(head, sum(completion.lengths))
+        checksum = checksum_of_object(head, asked, completion.lengths)
+        conditions = await conditions_of_write(head, upload.name, policy, self._finder)
+        manifest = Manifest(completion.records, name_tag(upload.bucket, upload.key), Digests(checksum=checksum))
+        key = await self._keys.to_seal(policy.name)
+        salt = os.urandom(SALT_BYTES - _MEANT_BYTES) + _meant_by(asked)
+        sealed = seal_manifest(key, manifest, upload_tag=upload.tag, salt=salt)
+        carrier = await self._upload_carrier(upload, completion, sealed, key)
+        etag, headers = await finish_upload(self._store, upload, completion.stored(carrier), conditions)
+        await self._kept.remove(upload, kept)
+        return Completed(etag, checksum, headers)
+
+    async def _upload_carrier(
+        self, upload: Upload, completion: Completion, manifest: bytes, key: BucketKey
+    ) -> StoredPart:
+        """Upload the part that ends in the sealed manifest."""
+        if completion.small is not None:
+            sealed = await self._kept.read(upload, completion.small)
+            await self._require_copy(upload, completion.small, sealed)
+        else:
+            segment = begin_segment(
+                key,
+                kind=Kind.PART,
+                plaintext_bytes=0,
+                salt=os.urandom(SALT_BYTES),
+                object_id=upload.tag,
+                part_number=completion.number,
+            )
+            sealed = seal(segment, b"")
+        body = sealed + manifest
+        return await send_part(self._store, upload, completion.number, body, len(body))
+
+    async def _require_copy(self, upload: Upload, part: StoredPart, sealed: bytes) -> None:
+        """Check a kept copy as a reader of the object would: what cannot be read must not be completed.
+
+        Raises:
+            RefusedError: rules 1 to 10 and 16.
+        """
+        segment = admit_segment(sealed, await self._finder.secret(upload.name, parse_header(sealed)))
+        found = segment.header.kind, segment.header.object_id, segment.header.part_number, len(sealed)
+        if found != (Kind.PART, upload.tag, part.number, part.stored_bytes):
+            refuse(16, f"the copy of part {part.number} is another one")
+        opener = SegmentOpener(segment)
+        for _ in opener.update(sealed):
+            pass
+        opener.finish()
+
+    async def _find_completed(self, policy: Policy, upload: Upload, asked: Sequence[CompletedPart]) -> Completed | None:
+        """Return what the same request came to before, if the object of this very upload stands there."""
+        try:
+            found = await self._finder.look(upload.name, policy)
+        except S3Error as error:
+            if error.code != "NoSuchKey":
+                raise
+            return None
+        if isinstance(found, Plaintext) or not found.is_multipart:
+            return None
+        segment, manifest = await self._reader.manifest(upload.name, found)
+        found_parts = segment.header.object_id, segment.header.salt[-_MEANT_BYTES:]
+        if found_parts != (upload.tag, _meant_by(asked)):
+            return None
+        version = found.store_headers.get("x-amz-version-id")
+        headers = {"x-amz-version-id": version} if version else {}
+        return Completed(found.store_etag, manifest.digests.checksum, headers)
+
+
+async def _answer(incoming: Incoming, completed: Completed) -> None:
+    call = incoming.call
+    elements = [
+        node("Location", incoming.location(call.key)),
+        node("Bucket", call.bucket),
+        node("Key", call.key),
+        node("ETag", opaque_etag(completed.etag)),
+    ]
+    if completed.checksum is not None:
+        elements += checksum_nodes(completed.checksum)
+    answer = to_xml(node("CompleteMultipartUploadResult", *elements))
+    await incoming.respond(200, completed.headers | {"Content-Type": XML_TYPE}, answer)
+
+
+def _meant_by(asked: Sequence[CompletedPart]) -> bytes:
+    """Return what tells the attempts at parts of which an object is made from all others.
+
+    It is a part of the manifest's salt, which readers take as it is: nothing else of a finished object tells its
+    attempts, and who completes an upload with other ones must not be told that this object is of those.
+    """
+    meant = "".join(f"{part.number} {opaque_etag(part.etag)}\n" for part in asked)
+    return hashlib.sha256(meant.encode("utf-8", "surrogateescape")).digest()[:_MEANT_BYTES]
+
+
+def _require_size(head: RequestHead, size: int) -> None:
+    """Return if the object is as long as the client says, if it does.
+
+    Raises:
+        S3Error: InvalidRequest.
+    """
+    claimed = head.header("x-amz-mp-object-size")
+    if claimed and claimed != str(size):
+        code = "InvalidRequest"
+        msg = (
+            f"The provided 'x-amz-mp-object-size' header value {claimed[:20]} does not match what was computed: {size}"
+        )
+        raise S3Error(code, msg)

@@ -1,0 +1,187 @@
+"""An unfinished multipart upload at the store: its name, its parts as the store lists them, a part on its way there."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Final
+
+from s3proxy.exchange.incoming import Incoming
+from s3proxy.s3api.head import RequestHead
+from s3proxy.s3api.xml_read import Element, parse_document
+from s3proxy.store.client import Store, StoreRequest, read_all
+from s3proxy.store.errors import store_error
+from s3proxy.store.numbers import number_in
+from s3proxy.store.odd_answer import OddAnswerError
+from s3proxy.stored.etags import bare_etag, opaque_etag
+from s3proxy.stored.open import Name
+from strongroom.errors import StrongroomError
+from strongroom.sealed.names import upload_tag
+from strongroom.sealed.sizes import MAX_PARTS
+
+MAX_ANSWER_BYTES: Final = 4 << 20  # a page of 10,000 parts, more than S3 has in one
+_PIECE_BYTES: Final = 1 << 18
+_PASSED: Final = ("x-amz-expected-bucket-owner", "x-amz-request-payer")
+
+
+@dataclass(frozen=True)
+class Upload:
+    """An upload, by the names that its parts are bound to.
+
+    Attributes:
+        bucket: of the object.
+        key: of the object.
+        upload_id: as the store gave it out.
+        headers: of the client's request, for each request to the store.
+    """
+
+    bucket: str
+    key: str
+    upload_id: str
+    headers: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def tag(self) -> bytes:
+        """The object id of its parts and its manifest."""
+        return upload_tag(self.bucket, self.key, self.upload_id)
+
+    @property
+    def name(self) -> Name:
+        """The name of the object."""
+        return Name(self.bucket, self.key)
+
+    def request(
+        self,
+        method: str,
+        *,
+        query: tuple[tuple[str, str], ...] = (),
+        headers: dict[str, str] | None = None,
+        body: bytes | AsyncIterator[bytes] | None = None,
+        length: int | None = None,
+    ) -> StoreRequest:
+        """Return a request about this upload."""
+        return StoreRequest(
+            method=method,
+            bucket=self.bucket,
+            key=self.key,
+            query=(("uploadId", self.upload_id), *query),
+            headers={**dict(self.headers), **(headers or {})},
+            body=body,
+            length=length,
+        )
+
+
+@dataclass(frozen=True)
+class StoredPart:
+    """A part as the store has it.
+
+    Attributes:
+        number: 1 … 10,000.
+        etag: the store's, without quotes.
+        stored_bytes: its sealed length.
+    """
+
+    number: int
+    etag: str
+    stored_bytes: int
+
+    @property
+    def shown_etag(self) -> str:
+        """The ETag that clients see of it, with quotes: what they compare with an MD5 must not look like one."""
+        return opaque_etag(self.etag)
+
+
+def upload_of(incoming: Incoming) -> Upload:
+    """Return the upload that a request is about."""
+    call = incoming.call
+    return Upload(call.bucket, call.key, call.query.get("uploadId"), passed_with_uploads(incoming.head))
+
+
+def passed_with_uploads(head: RequestHead) -> tuple[tuple[str, str], ...]:
+    """Return the headers that go to the store with every request about an upload."""
+    return tuple((name, head.header(name)) for name in _PASSED if head.has(name))
+
+
+def part_number_of(incoming: Incoming) -> int:
+    """Return the part number of a request, which ``classify`` has checked."""
+    return int(incoming.call.query.get("partNumber"))
+
+
+async def send_part(
+    store: Store, upload: Upload, number: int, sealed: bytes | AsyncIterator[bytes], length: int
+) -> StoredPart:
+    """Upload a sealed part.
+
+    Raises:
+        StrongroomError: the store cannot be reached, or refuses.
+    """
+    body = pieces_of(sealed) if isinstance(sealed, bytes) else sealed
+    request = upload.request("PUT", query=(("partNumber", str(number)),), body=body, length=length)
+    async with store.exchange(request) as response:
+        if response.status != HTTPStatus.OK:
+            raise await store_error(response)
+        etag = bare_etag(response.headers.get("ETag", ""))
+    if not etag:
+        msg = "the store takes a part and answers without an ETag"
+        raise OddAnswerError(msg)
+    return StoredPart(number, etag, length)
+
+
+async def pieces_of(raw: bytes) -> AsyncIterator[bytes]:
+    """Give bytes in pieces, so that a large body does not hold up everybody else."""
+    view = memoryview(raw)
+    for at in range(0, len(view), _PIECE_BYTES):
+        yield bytes(view[at : at + _PIECE_BYTES])
+
+
+async def list_stored_parts(store: Store, upload: Upload) -> list[StoredPart]:
+    """Return all parts that the store has of an upload. Some stores list each attempt at a part.
+
+    Raises:
+        StrongroomError: the store cannot be reached, or refuses (NoSuchUpload).
+    """
+    parts: list[StoredPart] = []
+    marker = 0
+    while True:
+        place = (("part-number-marker", str(marker)),) if marker else ()
+        async with store.exchange(upload.request("GET", query=place)) as response:
+            if response.status != HTTPStatus.OK:
+                raise await store_error(response)
+            page = parse_answer(await read_all(response, MAX_ANSWER_BYTES), "ListPartsResult")
+        parts += [stored_part(element) for element in page.all("Part")]
+        if page.get("IsTruncated") != "true":
+            return parts
+        following = number_in(page.get("NextPartNumberMarker") or "")
+        if following is None or not marker < following <= MAX_PARTS:  # or else it would never end
+            msg = "the store's list of parts does not go on"
+            raise OddAnswerError(msg)
+        marker = following
+
+
+def stored_part(element: Element) -> StoredPart:
+    """Read a part of the store's list.
+
+    Raises:
+        PeerError: it has no number, size or ETag.
+    """
+    number, size = (number_in(element.get(name) or "") for name in ("PartNumber", "Size"))
+    etag = element.get("ETag")
+    if number is None or size is None or not etag:
+        msg = "the store lists a part without its number, size or ETag"
+        raise OddAnswerError(msg)
+    return StoredPart(number, bare_etag(etag), size)
+
+
+def parse_answer(raw: bytes, root: str) -> Element:
+    """Read a document of the store. Where S3 says ``XyzResult`` some stores, moto for one, say ``XyzResponse``.
+
+    Raises:
+        PeerError: it is another one, or none.
+    """
+    msg = f"the store answers no {root} where it should"
+    try:
+        document = parse_document(raw.strip())
+    except StrongroomError:
+        raise OddAnswerError(msg) from None
+    if document.name not in {root, root.removesuffix("Result") + "Response"}:
+        raise OddAnswerError(msg)
+    return document

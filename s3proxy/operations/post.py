@@ -1,0 +1,240 @@
+"""PostObject: an upload by HTML form, sealed as it comes like any other.
+
+A form does not tell how long its file is, and a sealed object begins with its length. A file of more than
+``buffered_bytes`` is therefore taken to be the end of the form; if it is not, because fields follow it, nothing is
+stored.
+"""
+
+import hashlib
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Final, NoReturn
+from urllib.parse import SplitResult, urlencode, urlsplit
+
+from s3proxy.exchange.access_record import Decision
+from s3proxy.exchange.incoming import XML_TYPE, Incoming
+from s3proxy.exchange.memory import needed_bytes
+from s3proxy.exchange.outgoing import Plain
+from s3proxy.keys.policies import EtagMode, Policies
+from s3proxy.operations.put import ObjectWriter
+from s3proxy.s3api.access import require_visible
+from s3proxy.s3api.asked import claim_of_form
+from s3proxy.s3api.body import Body
+from s3proxy.s3api.checksums import Running, claimed_checksum, parse_content_md5, require_named, running
+from s3proxy.s3api.credentials import Credentials, Right
+from s3proxy.s3api.documents import parse_tagging
+from s3proxy.s3api.errors import S3Error
+from s3proxy.s3api.form import FormReader
+from s3proxy.s3api.head import RequestHead, make_head
+from s3proxy.s3api.names import refuse_argument, require_key
+from s3proxy.s3api.object_headers import object_headers
+from s3proxy.s3api.operation_table import Operation
+from s3proxy.s3api.post_policy import PostUpload, verify_post
+from s3proxy.s3api.sent import require_set, sent_headers
+from s3proxy.s3api.signed_headers import require_field
+from s3proxy.s3api.signing_keys import SigningKeys
+from s3proxy.s3api.xml_write import node, to_xml
+from s3proxy.stored.open import Name
+from strongroom.sealed.digests import Checksum, Digests
+
+_PIECE_BYTES: Final = 1 << 17  # that the event loop is busy with at a time
+_STATUSES: Final = {"200": HTTPStatus.OK, "201": HTTPStatus.CREATED}
+
+
+class PostUploader:
+    """Takes uploads by form."""
+
+    def __init__(
+        self,
+        policies: Policies,
+        credentials: Callable[[], Credentials],
+        writer: ObjectWriter,
+        *,
+        hidden_bucket: str,
+        buffered_bytes: int,
+    ) -> None:
+        """Take what is sealed, who may sign forms, what writes, where nobody may, and how much is read first."""
+        self._policies = policies
+        self._credentials = credentials
+        self._keys = SigningKeys()
+        self._writer = writer
+        self._hidden_bucket = hidden_bucket
+        self._buffered_bytes = buffered_bytes
+
+    async def serve(self, incoming: Incoming) -> None:
+        """Serve PostObject.
+
+        Raises:
+            StrongroomError: it is refused, here or by the store.
+        """
+        form, body = FormReader(incoming.head.header("content-type")), incoming.open_body()
+        incoming.expect_short()
+        arriving = incoming.plaintext(body)
+        begun = bytearray()
+        async for piece in arriving:
+            begun += b"".join(form.feed(bytes(piece)))
+            if form.file_begun:
+                break
+        bucket, record = incoming.call.bucket, incoming.record
+        record.claim, record.key = claim_of_form(form.fields), dict(form.fields).get("key", "")
+        upload = verify_post(
+            form.fields,
+            bucket=bucket,
+            filename=form.filename,
+            credentials=self._credentials(),
+            keys=self._keys,
+            now=datetime.now(UTC),
+        )
+        record.requester, record.key = upload.principal.name, upload.key
+        require_key(upload.key)
+        incoming.verified = replace(incoming.verified, principal=upload.principal)
+        record.decision = Decision.DENIED
+        upload.principal.require(Right.WRITE, bucket, upload.key)
+        require_visible(bucket, hidden_bucket=self._hidden_bucket)
+        record.decision = Decision.ALLOWED
+        if self._policies.are_durable(bucket, upload.key):
+            record.is_durable = True
+            await incoming.put_on_record(record)
+        described = _described(upload, incoming.head)
+        headers, claimed = _headers(described), claimed_checksum(described)
+        require_named(described, [] if claimed is None else [claimed.algorithm])
+        require_set(upload.principal, bucket, upload.key, headers)
+        policy = self._policies.require(bucket, upload.key)
+        incoming.whole_by = None
+        size = needed_bytes(Operation.POST_OBJECT, body.length, buffered_bytes=self._buffered_bytes)
+        await incoming.place.go_on(None if upload.principal.is_anonymous else upload.principal.name, size)
+        file = _File(form, body, upload, claimed, begun, arriving)
+        await file.read_ahead(self._buffered_bytes)
+        plain, name = file.plain(want_md5=policy.etag is EtagMode.MD5), Name(bucket, upload.key)
+        written = await self._writer.write_anywhere(name, policy, object_headers(headers), plain)
+        await _answer(incoming, upload, written.etag, written.headers)
+
+
+@dataclass
+class _File:
+    """The file of a form: what is there of it, and the pieces to come."""
+
+    form: FormReader
+    body: Body
+    upload: PostUpload
+    claimed: Checksum | None
+    begun: bytearray  # joined as it comes: a small piece costs as much memory as many bytes
+    arriving: AsyncIterator[memoryview]
+    received: int = 0
+
+    async def read_ahead(self, limit_bytes: int) -> None:
+        """Read on until the form has ended, or more of its file is there than is to be kept."""
+        async for piece in self.arriving:
+            self.begun += b"".join(self.form.feed(bytes(piece)))
+            if len(self.begun) > limit_bytes and not self.form.file_ended:
+                return
+
+    def plain(self, *, want_md5: bool) -> Plain:
+        """Return the plaintext, with the digests that the form claims, and its MD5 if that is wanted."""
+        length = len(self.begun) if self.form.file_ended else self.form.file_bytes_expected(self.body.length)
+        self.upload.require_size(length)
+        fields, claimed = self.upload.fields, self.claimed
+        claimed_md5 = parse_content_md5(fields["content-md5"]) if "content-md5" in fields else None
+        md5 = hashlib.md5(usedforsecurity=False) if want_md5 or claimed_md5 is not None else None
+        summing = running(claimed.algorithm) if claimed is not None else None
+
+        def finish() -> Digests:
+            self.form.finish()
+            self.body.finish()
+            if self.received != length:
+                _refuse("MalformedPOSTRequest", "Fields behind a large file: the file must be the last of the form.")
+            found_md5 = md5.digest() if md5 else None
+            if claimed_md5 is not None and claimed_md5 != found_md5:
+                _refuse("BadDigest", "The Content-MD5 you specified did not match what we received.")
+            checksum = Checksum(claimed.algorithm, summing.digest()) if claimed and summing else None
+            if claimed != checksum:
+                _refuse("BadDigest", "The checksum you specified did not match what we received.")
+            return Digests(found_md5, checksum)
+
+        return Plain(length, self._pieces(length, [one for one in (md5, summing) if one is not None]), finish)
+
+    async def _pieces(self, length: int, digesting: Sequence[Running]) -> AsyncIterator[memoryview]:
+        async for piece in self._all():
+            self.received += len(piece)
+            if self.received > length:
+                _refuse("MalformedPOSTRequest", "The file is longer than the form has room for.")
+            for one in digesting:
+                one.update(piece)
+            yield piece
+
+    async def _all(self) -> AsyncIterator[memoryview]:
+        begun, self.begun = memoryview(self.begun), bytearray()
+        for at in range(0, len(begun), _PIECE_BYTES):
+            yield begun[at : at + _PIECE_BYTES]
+        del begun
+        async for data in self.arriving:
+            for piece in self.form.feed(bytes(data)):
+                yield memoryview(piece)
+
+
+def _described(upload: PostUpload, head: RequestHead) -> RequestHead:
+    """Return what the fields of a form say as the head of a PUT would.
+
+    Raises:
+        S3Error: InvalidArgument for a field that is there under two names, or cannot be a header.
+    """
+    fields = dict(upload.fields)
+    for name in ("acl", "tagging"):
+        if name in fields and f"x-amz-{name}" in fields:
+            refuse_argument(f"Only one of the fields {name} and x-amz-{name} may be given.", name, "")
+    if "acl" in fields:
+        fields["x-amz-acl"] = fields.pop("acl")
+    if "tagging" in fields:
+        fields["x-amz-tagging"] = urlencode(parse_tagging(fields.pop("tagging").encode()))
+    described = make_head("POST", head.raw_path, ((name, value.strip(" \t")) for name, value in fields.items()))
+    for name in described.names():
+        if name.startswith("x-amz-"):
+            require_field(name, described.header(name))
+    return described
+
+
+def _headers(described: RequestHead) -> dict[str, str]:
+    """Return the headers that count, by the same table as those of a PUT.
+
+    Raises:
+        S3Error: InvalidArgument for what cannot be a header, and what ``sent_headers`` refuses.
+    """
+    headers = sent_headers(Operation.POST_OBJECT, described)
+    for name, value in headers.items():
+        require_field(name, value)
+    return headers
+
+
+async def _answer(incoming: Incoming, upload: PostUpload, etag: str, headers: dict[str, str]) -> None:
+    bucket, key = incoming.call.bucket, upload.key
+    location = incoming.location(key)
+    answered = headers | {"Location": location}
+    url = _redirect_of(upload.fields)
+    if url is not None:
+        query = urlencode({"bucket": bucket, "key": key, "etag": etag})
+        whole = url._replace(query=f"{url.query}&{query}" if url.query else query).geturl()
+        await incoming.respond(HTTPStatus.SEE_OTHER, answered | {"Location": whole})
+        return
+    status = _STATUSES.get(upload.fields.get("success_action_status", ""), HTTPStatus.NO_CONTENT)
+    document = b""
+    if status is HTTPStatus.CREATED:
+        elements = {"Location": location, "Bucket": bucket, "Key": key, "ETag": etag}
+        document = to_xml(node("PostResponse", *(node(name, text) for name, text in elements.items())), namespace="")
+        answered["content-type"] = XML_TYPE
+    await incoming.respond(status, answered, document)
+
+
+def _redirect_of(fields: Mapping[str, str]) -> SplitResult | None:
+    """Return where the client is sent afterwards. S3: what is no URL counts as nothing."""
+    target = fields.get("success_action_redirect") or fields.get("redirect", "")
+    try:
+        url = urlsplit(target)
+    except ValueError:
+        return None
+    return url if url.scheme in {"http", "https"} and url.netloc and target.isprintable() else None
+
+
+def _refuse(code: str, message: str) -> NoReturn:
+    raise S3Error(code, message)

@@ -1,0 +1,171 @@
+"""One of several processes of a proxy: its process, as the parent sees it, and what runs in it.
+
+A worker is started afresh (``spawn``), so it shares no memory with its parent. It listens on the same port as the
+others (SO_REUSEPORT), and ends when its parent does, however that ends.
+"""
+
+import asyncio
+import contextlib
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from s3proxy.keys.shared_names import SharedNames
+from s3proxy.processes.process import run_proxy
+from s3proxy.settings import ProxySettings
+from strongroom.errors import ConfigError
+from strongroom.linux.process import keep_memory_private
+from strongroom.service.kept_files import KeptFiles
+from strongroom.service.logs import configure_logging
+
+_SPAWN = multiprocessing.get_context("spawn")
+
+
+@dataclass(frozen=True)
+class Started:
+    """What a worker tells its parent once: where its health port is, or why it cannot start."""
+
+    health_address: str = ""
+    complaint: str = ""
+    hint: str = ""
+
+
+Kept = dict[str, bytes]
+"""What the files of a worker held of which it has made what is in force; see ``strongroom.service.kept_files``."""
+
+
+class Worker:
+    """A worker as its parent sees it.
+
+    Attributes:
+        number: of its place, from 1; a successor has the same.
+        health_address: where it tells its state; "" until it listens.
+    """
+
+    def __init__(
+        self,
+        settings: ProxySettings,
+        number: int,
+        *,
+        shared: Path,
+        kept: Kept | None = None,
+        on_kept: Callable[[Kept], None] = lambda _: None,
+    ) -> None:
+        """Start it. Needs a running event loop.
+
+        Args:
+            settings: of the proxy.
+            number: of its place.
+            shared: private directory in which workers tell each other which keys they use.
+            kept: what is in force in the others.
+            on_kept: told what this one has in force, whenever that changes.
+        """
+        self.number = number
+        self.health_address = ""
+        self._on_kept = on_kept
+        self._pipe, theirs = _SPAWN.Pipe(duplex=False)
+        self._process = _SPAWN.Process(
+            target=run_worker, args=(settings, theirs, kept, SharedNames(shared, number)), name=f"s3proxy-{number}"
+        )
+        self._process.start()
+        theirs.close()
+        self._end = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._started: asyncio.Future[Started] = self._loop.create_future()
+        self._loop.add_reader(self._process.sentinel, self._note_end)
+        # A thread, because a worker that is stopped in the middle of a message must not hold its parent up.
+        threading.Thread(target=self._receive, name=f"s3proxy-{number}-pipe", daemon=True).start()
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self._process.pid or 0
+
+    @property
+    def exit_status(self) -> int | None:
+        """How it ended, None while it runs; a negative number is a signal."""
+        return self._process.exitcode
+
+    async def listening(self) -> None:
+        """Wait until it listens.
+
+        Raises:
+            ConfigError: it cannot start.
+        """
+        started = await asyncio.shield(self._started)
+        if started.complaint:
+            raise ConfigError(started.complaint, hint=started.hint)
+        self.health_address = started.health_address
+
+    async def ended(self) -> None:
+        """Wait for its end."""
+        await self._end.wait()
+
+    def terminate(self) -> None:
+        """Ask it to finish what it is doing, and to end."""
+        if self._process.is_alive():
+            self._process.terminate()
+
+    def reload(self) -> None:
+        """Ask it to read its files anew and to open its logs again; one that does not listen yet does so anyway."""
+        if self.health_address and self._process.is_alive():
+            os.kill(self.pid, signal.SIGHUP)
+
+    def kill(self) -> None:
+        """End it at once. Its end is not waited for: what hangs in the kernel takes its time."""
+        self._process.kill()
+
+    def _receive(self) -> None:
+        """Hand on what the worker tells until it has ended."""
+        with self._pipe, contextlib.suppress(RuntimeError):  # the loop is closed: nobody listens any more
+            try:
+                while True:
+                    self._loop.call_soon_threadsafe(self._note, self._pipe.recv())
+            except (EOFError, OSError):
+                end = Started(complaint=f"process {self.number} ended before it listened", hint="see the log above")
+                self._loop.call_soon_threadsafe(self._note, end)
+
+    def _note(self, told: Started | Kept) -> None:
+        if isinstance(told, dict):
+            self._on_kept(told)
+        elif not self._started.done():
+            self._started.set_result(told)
+
+    def _note_end(self) -> None:
+        self._loop.remove_reader(self._process.sentinel)
+        self._process.join()
+        self._end.set()
+
+
+def run_worker(settings: ProxySettings, pipe: Connection, kept: Kept | None, shared: SharedNames) -> None:
+    """Be a worker; what its process runs."""
+    keep_memory_private()  # anew, because an exec has taken it back
+    for number in (signal.SIGINT, signal.SIGHUP):  # a terminal's go to the whole group; the parent passes them on
+        signal.signal(number, signal.SIG_IGN)
+    configure_logging("s3proxy", level=settings.log_level.value)
+    parent = multiprocessing.parent_process()
+    assert parent is not None  # noqa: S101 - a worker is started by one
+
+    def tell(told: Started | Kept) -> None:
+        with contextlib.suppress(OSError):  # the parent is gone, and this process ends with it
+            pipe.send(told)
+
+    try:
+        asyncio.run(
+            run_proxy(
+                settings,
+                on_listening=lambda addresses: tell(Started(health_address=addresses["health"][0])),
+                ends_with=parent.sentinel,
+                kept=KeptFiles(kept, changed=tell),
+                shared=shared,
+            )
+        )
+    except ConfigError as error:
+        tell(Started(complaint=error.message, hint=error.hint))
+        sys.exit(os.EX_CONFIG)

@@ -1,0 +1,147 @@
+"""The text of a credentials file: TOML to a ``Credentials`` table. Pure.
+
+    [[credential]]
+    access_key_id = "SHOPAPPLICATION"
+    secret_key_file = "/run/secrets/shop"        # or secret_key = "…"
+
+    [[credential.grant]]
+    buckets = ["shop", "shop-*"]                 # * stands for anything
+    prefixes = ["invoices/", "orders/"]          # what keys begin with; all keys when left out
+    rights = ["read", "write", "list"]           # read, write, list, delete, admin
+
+    [[anonymous]]                                # what requests without a signature may do: read and list
+    buckets = ["public"]
+    rights = ["read"]
+
+Whatever is unknown or malformed is refused: a right that was misspelt is not a right that was meant to be missing.
+"""
+
+import re
+import tomllib
+from collections.abc import Callable
+from typing import Final
+
+from s3proxy.s3api.credentials import ANONYMOUS, Credential, Credentials, Grant, Principal, Right
+from strongroom.errors import ConfigError
+from strongroom.secret import Secret
+from strongroom.service.members import TABLES, TEXT, TEXTS, Member, require_members
+
+_ACCESS_KEY_ID: Final = re.compile(r"[A-Za-z0-9_.-]{3,128}")
+_PLACE: Final = re.compile(r"\(at [a-z0-9, ]*\)")
+_MIN_SECRET_BYTES: Final = 16
+_MAX_SECRET_BYTES: Final = 1024
+_RIGHTS: Final = {right.value: right for right in Right}
+_ANONYMOUS_RIGHTS: Final = frozenset({Right.READ, Right.LIST})
+GRANT: Final = (
+    Member("buckets", TEXTS, "patterns of bucket names; `*` stands for anything"),
+    Member("prefixes", TEXTS, "what keys must begin with; no patterns", default='[""], all keys'),
+    Member("rights", TEXTS, "what may be done there: the table of rights tells what each allows"),
+)
+"""The members of a ``[[credential.grant]]``, and of an ``[[anonymous]]``."""
+CREDENTIAL: Final = (
+    Member("access_key_id", TEXT, "the client's access key id: 3 to 128 letters, digits, dots, dashes or underscores"),
+    Member("secret_key_file", TEXT, "file with the client's secret key, of 16 to 1024 bytes", default="secret_key"),
+    Member("secret_key", TEXT, "the secret key itself, in the place of secret_key_file", default="secret_key_file"),
+    Member("grant", TABLES, "what the client may do", default="nothing is granted"),
+)
+"""The members of a ``[[credential]]``."""
+
+ReadSecret = Callable[[str], bytes]
+
+
+def parse_credentials(text: str, *, origin: str, read_secret: ReadSecret) -> Credentials:
+    """Read a table of credentials.
+
+    Args:
+        text: the content of the file.
+        origin: its name, for messages.
+        read_secret: returns the content of a file of a secret key.
+
+    Raises:
+        ConfigError: it is malformed; the message names the place and never a secret.
+    """
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        # The decoder may quote what it stumbled over, which may be of a secret: only the place is told.
+        place = _PLACE.search(str(error))
+        msg = f"{origin}: is not TOML{' ' + place[0] if place else ''}"
+        raise ConfigError(msg, hint="see https://toml.io") from None
+    if document.keys() - {"credential", "anonymous"}:
+        msg = f"{origin}: {', '.join(sorted(document.keys() - {'credential', 'anonymous'}))}: unknown"
+        raise ConfigError(msg, hint="a credentials file holds [[credential]] and [[anonymous]] tables only")
+    if not document.get("credential") and not document.get("anonymous"):
+        # As it is while somebody writes it. Nobody could do anything, so it is hardly meant.
+        msg = f"{origin}: holds no [[credential]] and no [[anonymous]] table"
+        raise ConfigError(msg, hint="give each client one; to let nobody in, stop the proxy")
+    by_id: dict[str, Credential] = {}
+    for number, item in enumerate(_tables(document, "credential", origin), 1):
+        credential = _parse_credential(item, f"{origin}: credential {number}", read_secret)
+        if credential.access_key_id in by_id:
+            msg = f"{origin}: credential {number}: {credential.access_key_id} stands twice"
+            raise ConfigError(msg, hint="give each access key one table; it may hold many grants")
+        by_id[credential.access_key_id] = credential
+    anonymous = _parse_grants(_tables(document, "anonymous", origin), f"{origin}: anonymous")
+    if any(grant.rights - _ANONYMOUS_RIGHTS for grant in anonymous):
+        msg = f"{origin}: anonymous: can be given read and list only"
+        raise ConfigError(msg, hint="make a credential for whoever writes")
+    return Credentials(by_id, Principal(ANONYMOUS, anonymous))
+
+
+def _parse_credential(item: dict[str, object], place: str, read_secret: ReadSecret) -> Credential:
+    require_members(item, CREDENTIAL, place)
+    access_key_id = item.get("access_key_id")
+    if not isinstance(access_key_id, str) or not _ACCESS_KEY_ID.fullmatch(access_key_id) or access_key_id == ANONYMOUS:
+        msg = f"{place}: access_key_id: must be 3 to 128 letters, digits, dots, dashes or underscores"
+        raise ConfigError(msg, hint="invent a name; it is not secret")
+    grants = _parse_grants(_tables(item, "grant", place), f"{place}: grant")
+    return Credential(access_key_id, _secret_key(item, place, read_secret), Principal(access_key_id, grants))
+
+
+def _secret_key(item: dict[str, object], place: str, read_secret: ReadSecret) -> Secret:
+    given = [item[name] for name in ("secret_key", "secret_key_file") if name in item]
+    if len(given) != 1 or not isinstance(given[0], str):
+        msg = f"{place}: must have either secret_key or secret_key_file, a text"
+        raise ConfigError(msg, hint="name a file that only this process can read")
+    value = read_secret(given[0]).strip() if "secret_key_file" in item else given[0].encode()
+    if not _MIN_SECRET_BYTES <= len(value) <= _MAX_SECRET_BYTES:
+        msg = f"{place}: the secret key must have {_MIN_SECRET_BYTES} to {_MAX_SECRET_BYTES} bytes"
+        raise ConfigError(msg, hint="make one with: openssl rand -base64 30")
+    return Secret(value)
+
+
+def _parse_grants(items: list[dict[str, object]], place: str) -> tuple[Grant, ...]:
+    return tuple(_parse_grant(item, f"{place} {number}") for number, item in enumerate(items, 1))
+
+
+def _parse_grant(item: dict[str, object], place: str) -> Grant:
+    require_members(item, GRANT, place)
+    buckets = _texts(item["buckets"], f"{place}: buckets")
+    if not all(buckets):
+        msg = f"{place}: buckets: holds an empty text"
+        raise ConfigError(msg, hint='write "*" for all buckets')
+    names = _texts(item["rights"], f"{place}: rights")
+    if not set(names) <= _RIGHTS.keys():
+        msg = f"{place}: rights: {', '.join(sorted(set(names) - _RIGHTS.keys()))}: unknown"
+        raise ConfigError(msg, hint=f"the rights are {', '.join(_RIGHTS)}")
+    prefixes = _texts(item.get("prefixes", [""]), f"{place}: prefixes")
+    if any("*" in prefix for prefix in prefixes):
+        msg = f"{place}: prefixes: must hold no star"
+        raise ConfigError(msg, hint="every key that begins with the text is meant")
+    return Grant(buckets, prefixes, frozenset(_RIGHTS[name] for name in names))
+
+
+def _tables(document: dict[str, object], name: str, place: str) -> list[dict[str, object]]:
+    items = document.get(name, [])
+    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+        msg = f"{place}: {name}: must be a list of tables"
+        raise ConfigError(msg, hint=f"write [[{name}]] with two brackets")
+    return items
+
+
+def _texts(value: object, place: str) -> tuple[str, ...]:
+    texts = [value] if isinstance(value, str) else value
+    if not isinstance(texts, list) or not texts or not all(isinstance(text, str) for text in texts):
+        msg = f"{place}: must be a text or a list of texts"
+        raise ConfigError(msg, hint='write for example ["shop", "shop-*"]')
+    return tuple(texts)

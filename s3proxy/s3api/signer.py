@@ -1,0 +1,104 @@
+"""Signing requests to the store: Signature Version 4 in the Authorization header. Pure.
+
+https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html. Path and query are signed as they will
+be sent, so the HTTP client must not change them; ``encode_path`` and ``encode_query`` of ``canonical`` write them in
+their canonical form.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Final
+
+from s3proxy.s3api.canonical import (
+    ALGORITHM,
+    UNSIGNED_PAYLOAD,
+    canonical_request,
+    string_to_sign,
+)
+from s3proxy.s3api.scope import DATE_FORMAT
+from s3proxy.s3api.signing_keys import Scope, SigningKeys, sign
+from s3proxy.s3api.sigv4 import ChunkSigning
+from strongroom.secret import Secret
+
+# Servers and proxies on the way may add or change these; what is signed must arrive as it was.
+_NOT_SIGNED: Final = frozenset({"accept-encoding", "connection", "expect", "transfer-encoding", "user-agent"})
+
+
+@dataclass(frozen=True, eq=False)
+class StoreCredential:
+    """What the proxy signs to the store with.
+
+    Attributes:
+        access_key_id: public name of the key.
+        secret_key: what signs.
+        session_token: of temporary credentials, or None.
+    """
+
+    access_key_id: str
+    secret_key: Secret
+    session_token: Secret | None = None
+
+
+@dataclass(frozen=True)
+class Signer:
+    """Signs for one store.
+
+    Attributes:
+        credential: of the store.
+        region: that the store expects.
+        keys: derived signing keys.
+    """
+
+    credential: StoreCredential
+    region: str
+    keys: SigningKeys = field(default_factory=SigningKeys)
+
+    def sign(  # noqa: PLR0913 - a request has these parts
+        self,
+        method: str,
+        *,
+        host: str,
+        raw_path: str,
+        raw_query: str = "",
+        headers: Mapping[str, str],
+        now: datetime,
+        payload_sha256: str = UNSIGNED_PAYLOAD,
+    ) -> dict[str, str]:
+        """Return the headers to be added to a request.
+
+        Args:
+            method: of the request.
+            host: the Host header that will be sent.
+            raw_path: percent-encoded, as it will be sent.
+            raw_query: percent-encoded and sorted, as it will be sent.
+            headers: all that will be sent besides.
+            now: our time, with a time zone.
+            payload_sha256: of the body in hexadecimal, or UNSIGNED_PAYLOAD.
+        """
+        timestamp = now.astimezone(UTC).strftime(DATE_FORMAT)
+        added = {"x-amz-date": timestamp, "x-amz-content-sha256": payload_sha256}
+        if self.credential.session_token is not None:
+            added["x-amz-security-token"] = self.credential.session_token.reveal().decode()
+        sent = {"host": host} | {name.lower(): value for name, value in (*headers.items(), *added.items())}
+        signed = sorted((name, value) for name, value in sent.items() if name not in _NOT_SIGNED)
+        scope = Scope(timestamp[:8], self.region)
+        request = canonical_request(
+            method=method, path=raw_path, query=raw_query, headers=signed, payload=payload_sha256
+        )
+        signature = sign(
+            self.keys.key_for(self.credential, scope), string_to_sign(request, timestamp=timestamp, scope=str(scope))
+        )
+        names = ";".join(name for name, _ in signed)
+        added["Authorization"] = (
+            f"{ALGORITHM} Credential={self.credential.access_key_id}/{scope}, "
+            f"SignedHeaders={names}, Signature={signature}"
+        )
+        return added
+
+    def of_chunks(self, signed: Mapping[str, str]) -> ChunkSigning:
+        """Return what signs the chunks behind a head, given what ``sign`` has added to it."""
+        timestamp = signed["x-amz-date"]
+        scope = Scope(timestamp[:8], self.region)
+        seed = signed["Authorization"].rpartition("Signature=")[2]
+        return ChunkSigning(self.keys.key_for(self.credential, scope), timestamp, str(scope), seed)

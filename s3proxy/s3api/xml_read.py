@@ -1,0 +1,131 @@
+"""Reading XML documents of strangers: elements and text, with limits, and no document type.
+
+Expat is told to refuse every DOCTYPE, so there are no entities to expand or to fetch (the "billion laughs" and
+external entities need one). Attributes and namespaces are dropped: S3's documents mean nothing by them but
+``xsi:type`` of a grantee, which the store reads itself.
+"""
+
+from dataclasses import dataclass, field
+from typing import Final, NoReturn
+from xml.parsers import expat
+
+from s3proxy.s3api.errors import S3Error
+from s3proxy.s3api.xml_write import Node, node
+
+MAX_DEPTH: Final = 16
+MAX_ELEMENTS: Final = 120_000  # 10,000 parts with seven elements each, and room
+_SEPARATOR: Final = " "  # between namespace and name; it can stand in neither
+
+
+@dataclass(slots=True)
+class Element:
+    """An element.
+
+    Attributes:
+        name: without namespace.
+        text: the text directly in it.
+        children: in their order.
+    """
+
+    name: str
+    text: str = ""
+    children: list["Element"] = field(default_factory=list)
+
+    def all(self, name: str) -> "list[Element]":
+        """Return the children of a name."""
+        return [child for child in self.children if child.name == name]
+
+    def get(self, name: str) -> str | None:
+        """Return the trimmed text of the one child of a name, or None when there is none.
+
+        Raises:
+            S3Error: MalformedXML, as there are several, or it has children itself.
+        """
+        found = self.all(name)
+        if not found:
+            return None
+        if len(found) > 1 or found[0].children:
+            malformed()
+        return found[0].text.strip()
+
+    def require(self, name: str) -> str:
+        """Return the trimmed text of the one child of a name.
+
+        Raises:
+            S3Error: MalformedXML, as there is none, or what ``get`` refuses.
+        """
+        text = self.get(name)
+        if text is None:
+            malformed()
+        return text
+
+
+def as_node(element: Element) -> Node:
+    """Return an element that is written as it was read."""
+    if element.children:  # what stands between them is layout
+        return node(element.name, *(as_node(child) for child in element.children))
+    return node(element.name, element.text)
+
+
+def malformed() -> NoReturn:
+    """Refuse a document.
+
+    Raises:
+        S3Error: MalformedXML.
+    """
+    code = "MalformedXML"
+    msg = "The XML you provided was not well-formed or did not validate against our published schema"
+    raise S3Error(code, msg)
+
+
+def parse_document(body: bytes, *, root: str = "") -> Element:
+    """Read a document whose size the caller has limited.
+
+    Args:
+        body: the bytes.
+        root: name that the root must have; "" for any.
+
+    Raises:
+        S3Error: MalformedXML, as it is not well-formed, has a document type, is too deep or too long, or has another
+            root.
+    """
+    reader = _Reader()
+    parser = expat.ParserCreate(namespace_separator=_SEPARATOR)
+    parser.buffer_text = True
+    parser.StartDoctypeDeclHandler = lambda *_: malformed()
+    parser.StartElementHandler = reader.start
+    parser.EndElementHandler = reader.end
+    parser.CharacterDataHandler = reader.text
+    try:
+        parser.Parse(body, True)  # noqa: FBT003 - the only form: this is the last piece
+    except (expat.ExpatError, LookupError, ValueError):  # the last two: an encoding that Python does not know
+        malformed()
+    if reader.root is None or (root and reader.root.name != root):
+        malformed()
+    return reader.root
+
+
+class _Reader:
+    def __init__(self) -> None:
+        self.root: Element | None = None
+        self._open: list[Element] = []
+        self._texts: list[list[str]] = []
+        self._elements = 0
+
+    def start(self, name: str, _attributes: object) -> None:
+        self._elements += 1
+        if len(self._open) >= MAX_DEPTH or self._elements > MAX_ELEMENTS:
+            malformed()
+        element = Element(name.rpartition(_SEPARATOR)[2])
+        if self._open:
+            self._open[-1].children.append(element)
+        else:
+            self.root = element
+        self._open.append(element)
+        self._texts.append([])
+
+    def end(self, _name: str) -> None:
+        self._open.pop().text = "".join(self._texts.pop())
+
+    def text(self, data: str) -> None:
+        self._texts[-1].append(data)

@@ -1,0 +1,181 @@
+"""What the proxy stands on, made from its settings: store, policies, keys. Tools without a server take it, too."""
+
+from collections.abc import Callable
+from typing import Self
+
+from s3proxy.keys.bucket_keys import BucketKeys, KeyLimits
+from s3proxy.keys.evidence import Evidence
+from s3proxy.keys.guard import KeyGuard
+from s3proxy.keys.kek_table import KekTable
+from s3proxy.keys.keyring import Keyring
+from s3proxy.keys.lost_records import LostRecords
+from s3proxy.keys.missing_policies import MissingPolicies
+from s3proxy.keys.openbao_login import session_of
+from s3proxy.keys.policies import Policies
+from s3proxy.keys.policy_file import PolicyFile
+from s3proxy.keys.sample import Sampler
+from s3proxy.keys.shared_names import SharedNames
+from s3proxy.keys.warming import Warmer
+from s3proxy.metrics import Metrics
+from s3proxy.settings import ProxySettings, StorePayload
+from s3proxy.store.capabilities import Capabilities
+from s3proxy.store.connections import Timeouts
+from s3proxy.store.credentials import StoreCredentials
+from s3proxy.store.findings import Findings
+from s3proxy.store.slash_store import SlashStore
+from s3proxy.store.system_bucket import SystemBucket
+from s3proxy.stored.known_digests import KnownDigests
+from s3proxy.stored.open import ObjectFinder
+from strongroom.errors import StrongroomError
+from strongroom.service.kept_files import KeptFiles
+
+
+class Storage:
+    """Store, policies and keys of one process. An async context manager.
+
+    Attributes:
+        policies: in force.
+        session: the login at OpenBao, None without one.
+        store_credentials: the proxy's own.
+        store: the client of it.
+        keks: of the policies.
+        system_bucket: where the proxy keeps what is not its clients'.
+        keyring: the records of bucket keys.
+        missing: policies that objects depend on, and that the policy file does not have.
+        lost: records of the keyring that objects have need of, and that are not there.
+        guard: whether the key of each policy is the one that it was.
+        keys: bucket keys in use.
+        known: digests of objects that were lately seen.
+        finder: opens entries.
+    """
+
+    def __init__(
+        self,
+        settings: ProxySettings,
+        metrics: Metrics,
+        *,
+        kept: KeptFiles | None = None,
+        shared: SharedNames | None = None,
+        check: Callable[[Policies], None] = lambda _: None,
+    ) -> None:
+        """Make all of it; nothing is sent yet. Needs a running event loop.
+
+        Args:
+            settings: of the proxy.
+            metrics: told what happens.
+            kept: what was in force in the process that this one replaces.
+            shared: which bucket keys the other processes of this proxy use.
+            check: raises ConfigError when policies cannot be put in force.
+
+        Raises:
+            ConfigError: a setting or a file that it names is wrong.
+        """
+        self.session = session_of(settings, observe=metrics.kms, shared=shared.directory if shared else None)
+        self.store_credentials = StoreCredentials(settings, self.session, kept=kept)
+        self.keks = KekTable(settings, self.session, kept=kept)
+
+        def check_all(policies: Policies) -> None:
+            check(policies)
+            self.keks.of(policies)
+
+        self.policies = PolicyFile(settings.policy_file, check=check_all, kept=kept)
+        keks = self.keks.of(self.policies)
+        self.store = SlashStore(
+            settings.store_address,
+            lambda: self.store_credentials.current,
+            region=settings.store_region,
+            timeouts=Timeouts(connect_s=settings.store_connect_timeout_s, idle_s=settings.store_idle_timeout_s),
+            connections=settings.store_connections,
+            sign_payload=settings.store_payload is StorePayload.SIGNED,
+            ca_file=settings.store_ca_file,
+            observe=metrics.store,
+        )
+        self.system_bucket = SystemBucket(self.store, settings.system_bucket)
+        self.keyring = Keyring(self.store, self.system_bucket)
+        evidence = Evidence(self.keyring, Sampler(self.store, hidden_bucket=settings.system_bucket))
+        self.lost = LostRecords(evidence)
+        self.guard = KeyGuard(self.keyring, evidence, on_revoked=self._revoke, on_lost=self.lost.doubt)
+        self.guard.use(self.policies, keks)
+        self.keys = BucketKeys(
+            keks, _limits(settings), keyring=self.keyring, guard=self.guard, count=metrics.bucket_key
+        )
+        self._warmer = Warmer(self.keys, self.keyring, shared=shared)
+        self.missing = MissingPolicies(self.keyring)
+        self._findings = Findings(settings, self.store, self.system_bucket)
+        self.known = KnownDigests()
+        self.finder = ObjectFinder(self.store, self.keys, self.policies, self.known)
+
+    async def __aenter__(self) -> Self:
+        """Read what is read before anything can be asked of the store."""
+        await self.store_credentials.follow_secret()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close it."""
+        await self.close()
+
+    def follow_files(self) -> None:
+        """Read again what has changed; broken edits leave the old in force. Never fails."""
+        if self.policies.reload_if_changed():
+            keks = self.keks.of(self.policies)
+            self.keys.use(keks)
+            self.missing.look_again()
+            self.lost.look_again()
+            self.guard.use(self.policies, keks)
+        self.store_credentials.follow_file()
+
+    async def follow_openbao(self) -> None:
+        """Look after the login, and read again what is kept in OpenBao. Never fails."""
+        if self.session is not None:
+            await self.session.tick()
+            await self.store_credentials.follow_secret()
+
+    def _revoke(self, policy: str) -> None:
+        self.keys.revoke(policy)
+
+    async def follow_keys(self) -> None:
+        """Try the key of each policy whose time it is, and look for policies that are missing. Never fails."""
+        await self.missing.follow(self.policies)
+        await self.guard.check()
+
+    async def follow_records(self) -> None:
+        """Look now and then whether objects have their records in the keyring. Never fails."""
+        await self.lost.follow(self.policies)
+
+    async def confirm_keys(self) -> None:
+        """Confirm the bucket keys in use whose time it is, and those that are to be in use. Never fails."""
+        await self.keys.follow()
+        await self._warmer.follow()
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the store can do, as far as it is known."""
+        return self.store.capabilities
+
+    async def probe(self) -> None:
+        """Find out what the store can do. Never fails: it is tried again.
+
+        Settings that say all of it keep the store from being asked.
+        """
+        await self._findings.follow()
+
+    async def ask_store(self) -> StrongroomError | None:
+        """Find out the same for a tool, which asks once; return why something is still not known."""
+        return await self._findings.follow()
+
+    async def close(self) -> None:
+        """Close the connections, and give the login back."""
+        self._findings.close()
+        await self.store.close()
+        if self.session is not None:
+            await self.session.close()
+
+
+def _limits(settings: ProxySettings) -> KeyLimits:
+    return KeyLimits(
+        seal_ttl_s=settings.bucket_key_ttl_s,
+        seal_uses=settings.bucket_key_uses,
+        open_ttl_s=settings.unwrap_cache_s,
+        open_keys=settings.unwrap_cache_keys,
+        grace_s=settings.unwrap_grace_s,
+    )
