@@ -17,6 +17,10 @@ def test_every_folder_that_can_be_imported_is_a_package_of_ours() -> None:
     assert {path.parent.name for path in ROOT.glob("*/__init__.py")} == PACKAGES
 
 
+def test_every_package_says_that_it_has_types() -> None:
+    assert {path.parent.name for path in ROOT.glob("*/py.typed")} == PACKAGES
+
+
 @pytest.mark.parametrize(
     "listed",
     [

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from strongroom.names import PACKAGES
 from tests.support.launcher import ROOT
 
 
@@ -32,6 +33,7 @@ def test_the_wheel_is_tagged_for_both_libcs_and_holds_the_library(wheel: Path) -
     assert "preload/lib/x86_64/libstrongroom.so" in names
     assert not [name for name in names if name.startswith("preload/") and name.endswith((".c", ".h"))]
     assert not [name for name in names if name.startswith("tests/")]
+    assert {f"{package}/py.typed" for package in PACKAGES} <= set(names)
 
 
 def test_it_runs_in_an_empty_environment(wheel: Path, tmp_path: Path) -> None:
