@@ -46,6 +46,7 @@ static const char *const NAMES[] = {
     "pclose",
     "fdopen",
     "fclose",
+    "wordexp",
 };
 _Static_assert(sizeof NAMES / sizeof NAMES[0] == FUNCTIONS, "one name for each function");
 

@@ -53,6 +53,7 @@ struct libc {
     int (*pclose)(void *);
     void *(*fdopen)(int, const char *);
     int (*fclose)(void *);
+    int (*wordexp)(const char *, void *, int);
 };
 
 /* Looks all of them up. Not safe in signal handlers; called once, when the library is loaded. */

@@ -224,6 +224,25 @@ class TestPolicy:
         assert (result.returncode, result.stdout) == (120, b"")
         assert result.stderr == b"strongroom: error: STRONGROOM_CHILDREN: not one of inherit, deny, allow:NAME,NAME\n"
 
+    @pytest.mark.parametrize(("policy", "may_have"), [("inherit", True), ("deny", False), ("allow:sh", False)])
+    def test_shell_inside_wordexp(self, launcher: Launcher, programs: Programs, policy: str, *, may_have: bool) -> None:
+        # The libc starts it with the environment as it is: glibc for a command, musl for all words. What it starts
+        # would have the secrets as well.
+        words = ["$PLAIN", "$(echo $DB_PASSWORD)", "`echo $DB_PASSWORD`"]
+        result = launcher.run(
+            [programs.build("expand"), *words],
+            secrets={"DB_PASSWORD": PASSWORD},  # no longer than execve carries
+            extra={"STRONGROOM_CHILDREN": policy},
+        )
+        refused = ["plain" if programs.libc == "glibc" else "error 4", "error 4", "error 4"]
+        expected = ["plain", "s3cret", "s3cret"] if may_have else refused
+        assert (result.returncode, result.stdout.decode().splitlines(), result.stderr) == (0, expected, b"")
+
+    def test_words_are_expanded_where_there_are_no_secrets(self, launcher: Launcher, programs: Programs) -> None:
+        command: list[str | Path] = ["env", "-u", "DB_PASSWORD", programs.build("expand"), "$PLAIN", "$(echo a b)"]
+        result = launcher.run(command, secrets={"DB_PASSWORD": PASSWORD}, extra={"STRONGROOM_CHILDREN": "allow:expand"})
+        assert (result.returncode, result.stdout, result.stderr) == (0, b"plain\na\nb\n", b"")
+
     def test_other_preloaded_libraries_stay(self, launcher: Launcher, glibc_programs: Programs) -> None:
         other = glibc_programs.build_library("other_library")
         program = glibc_programs.build("print")

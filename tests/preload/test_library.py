@@ -33,6 +33,7 @@ EXPORTS = {
     "system",
     "popen",
     "pclose",
+    "wordexp",
 }
 IMPORTS = {("WEAK", "environ"), ("WEAK", "dl_iterate_phdr"), ("WEAK", "getauxval")}
 GUARD = {"AArch64": {("WEAK", "__stack_chk_guard")}}  # elsewhere the guard is not a symbol
