@@ -1,26 +1,22 @@
 """What a bundle must know of ELF files (elf(5)): what they need, and how to make a copy that needs nothing else.
 
-Pure: works on bytes. Little-endian 64-bit files only, as the machines are that the wrapper runs on. Section headers are
-never looked at; the dynamic loader does not either.
+Pure: works on bytes.
 """
 
 from dataclasses import dataclass
 from struct import Struct
 from struct import error as StructError  # noqa: N812 - it names itself like a function
+from typing import TYPE_CHECKING
 
-MAGIC = b"\x7fELF"
+from strongroom.elf import HEADER_BYTES, PT_DYNAMIC, PT_INTERP, PT_LOAD, ElfError, machine_of, segments_of, table_of
 
-_HEADER = Struct("<4sBBBBB7xHHIQQQIHHHHHH")
-_SEGMENT = Struct("<IIQQQQQQ")
+if TYPE_CHECKING:
+    from strongroom.elf import Segment
+
 _DYNAMIC = Struct("<qQ")
 _SECTIONS_IN_HEADER = Struct("<Q")  # e_shoff, at 40
 _SECTION_COUNTS = Struct("<HHH")  # e_shentsize, e_shnum, e_shstrndx, at 58
 
-_CLASS_64 = 2
-_LITTLE_ENDIAN = 1
-_PT_LOAD = 1
-_PT_DYNAMIC = 2
-_PT_INTERP = 3
 _DT_NULL = 0
 _DT_NEEDED = 1
 _DT_STRTAB = 5
@@ -28,18 +24,6 @@ _DT_STRSZ = 10
 _DT_SONAME = 14
 _DT_RPATH = 15
 _DT_RUNPATH = 29
-
-
-class ElfError(ValueError):
-    """The bytes are not an ELF file of the kind that is understood here."""
-
-
-@dataclass(frozen=True)
-class _Segment:
-    kind: int
-    offset: int
-    address: int
-    file_bytes: int
 
 
 @dataclass(frozen=True)
@@ -69,7 +53,7 @@ def read(data: bytes) -> Elf:
     """
     try:
         segments = _segments(data)
-        interpreter = next((_slice(data, s.offset, s.file_bytes) for s in segments if s.kind == _PT_INTERP), b"")
+        interpreter = next((_slice(data, at, size) for kind, _, at, _, size in segments if kind == PT_INTERP), b"")
         entries = _dynamic_entries(data, segments)
         strings = _string_table(data, segments, entries)
         names: dict[int, list[str]] = {}
@@ -77,7 +61,7 @@ def read(data: bytes) -> Elf:
             if tag in {_DT_NEEDED, _DT_SONAME, _DT_RPATH, _DT_RUNPATH}:
                 names.setdefault(tag, []).append(_text(strings, value))
         return Elf(
-            machine=_HEADER.unpack_from(data)[7],
+            machine=machine_of(data),
             interpreter=_text(interpreter, 0) if interpreter else "",
             soname=names.get(_DT_SONAME, [""])[0],
             needed=tuple(names.get(_DT_NEEDED, [])),
@@ -100,51 +84,38 @@ def relocatable(data: bytes) -> bytes:
     """
     read(data)  # refuses what is damaged
     segments = _segments(data)
-    kept = max([_HEADER.size, _table_end(data), *(s.offset + s.file_bytes for s in segments)])
+    kept = max([HEADER_BYTES, sum(table_of(data)), *(offset + size for _, _, offset, _, size in segments)])
     copy = bytearray(_slice(data, 0, kept))
     _SECTIONS_IN_HEADER.pack_into(copy, 40, 0)
     _SECTION_COUNTS.pack_into(copy, 58, 0, 0, 0)
-    for segment in segments:
-        if segment.kind == _PT_DYNAMIC:
-            entries = [_DYNAMIC.unpack_from(copy, at) for at in _entry_offsets(segment)]
+    for kind, _, offset, _, size in segments:
+        if kind == PT_DYNAMIC:
+            entries = [_DYNAMIC.unpack_from(copy, at) for at in _entry_offsets(offset, size)]
             rest = [entry for entry in entries if entry[0] not in {_DT_RPATH, _DT_RUNPATH}]
             rest += [(_DT_NULL, 0)] * (len(entries) - len(rest))
-            for at, entry in zip(_entry_offsets(segment), rest, strict=True):
+            for at, entry in zip(_entry_offsets(offset, size), rest, strict=True):
                 _DYNAMIC.pack_into(copy, at, *entry)
     return bytes(copy)
 
 
-def _segments(data: bytes) -> list[_Segment]:
-    if not data.startswith(MAGIC):
-        msg = "is not an ELF file"
+def _segments(data: bytes) -> "list[Segment]":
+    machine_of(data)  # refuses other kinds of files
+    segments = segments_of(data, lambda at, size: data[at : at + size])
+    if any(offset < 0 for _, _, offset, _, _ in segments):
+        msg = "is damaged: a segment lies before its beginning"
         raise ElfError(msg)
-    fields = _HEADER.unpack_from(data)
-    if (fields[1], fields[2]) != (_CLASS_64, _LITTLE_ENDIAN):
-        msg = "is not a little-endian 64-bit ELF file"
-        raise ElfError(msg)
-    start, size, number = fields[10], fields[14], fields[15]
-    segments = []
-    for index in range(number):
-        kind, _, offset, address, _, file_bytes, _, _ = _SEGMENT.unpack_from(data, start + index * size)
-        segments.append(_Segment(kind, offset, address, file_bytes))
     return segments
 
 
-def _table_end(data: bytes) -> int:
-    fields = _HEADER.unpack_from(data)
-    start, size, number = fields[10], fields[14], fields[15]
-    return int(start + size * number)
+def _entry_offsets(offset: int, size: int) -> range:
+    return range(offset, offset + size - _DYNAMIC.size + 1, _DYNAMIC.size)
 
 
-def _entry_offsets(segment: _Segment) -> range:
-    return range(segment.offset, segment.offset + segment.file_bytes - _DYNAMIC.size + 1, _DYNAMIC.size)
-
-
-def _dynamic_entries(data: bytes, segments: list[_Segment]) -> list[tuple[int, int]]:
+def _dynamic_entries(data: bytes, segments: "list[Segment]") -> list[tuple[int, int]]:
     entries: list[tuple[int, int]] = []
-    for segment in segments:
-        if segment.kind == _PT_DYNAMIC:
-            for at in _entry_offsets(segment):
+    for kind, _, offset, _, size in segments:
+        if kind == PT_DYNAMIC:
+            for at in _entry_offsets(offset, size):
                 tag, value = _DYNAMIC.unpack_from(data, at)
                 if tag == _DT_NULL:
                     break
@@ -152,14 +123,14 @@ def _dynamic_entries(data: bytes, segments: list[_Segment]) -> list[tuple[int, i
     return entries
 
 
-def _string_table(data: bytes, segments: list[_Segment], entries: list[tuple[int, int]]) -> bytes:
+def _string_table(data: bytes, segments: "list[Segment]", entries: list[tuple[int, int]]) -> bytes:
     values = dict(entries)
     if _DT_STRTAB not in values:
         return b""
     address = values[_DT_STRTAB]
-    for segment in segments:
-        if segment.kind == _PT_LOAD and segment.address <= address < segment.address + segment.file_bytes:
-            return _slice(data, segment.offset + address - segment.address, values.get(_DT_STRSZ, 0))
+    for kind, _, offset, start, size in segments:
+        if kind == PT_LOAD and start <= address < start + size:
+            return _slice(data, offset + address - start, values.get(_DT_STRSZ, 0))
     msg = "is damaged: its string table lies in no segment"
     raise ElfError(msg)
 

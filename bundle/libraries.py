@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from bundle import elf
+from strongroom.elf import ElfError
 from strongroom.errors import ConfigError
 
 # Files of the image that glibc would read on its own account. The first brings foreign libraries into every program,
@@ -65,7 +66,7 @@ def own_copy(path: Path) -> bytes:
     """
     try:
         data = elf.relocatable(path.read_bytes())
-    except elf.ElfError as error:
+    except ElfError as error:
         msg = f"{path}: {error}"
         raise ConfigError(msg, hint="install the package that has it anew") from None
     for name in _NOT_TO_BE_READ:
@@ -82,5 +83,5 @@ def _needed(path: Path) -> tuple[str, ...]:
 def _headers(path: Path) -> elf.Elf | None:
     try:
         return elf.read(path.read_bytes())
-    except (elf.ElfError, OSError):
+    except (ElfError, OSError):
         return None

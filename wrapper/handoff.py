@@ -9,9 +9,8 @@ import stat
 from preload import LibraryError, library_path, tracer_path
 from strongroom import linux
 from strongroom.launch.region import read_slots
+from strongroom.names import PADDING
 from wrapper.exit_status import SIGNALLED, CannotExecError, ProtectionError
-from wrapper.padding import VARIABLE as PADDING
-from wrapper.padding import with_padding
 from wrapper.program import DYNAMIC, FOREIGN, Program
 
 TYPE_CHECKING = False
@@ -27,6 +26,8 @@ RUNG_PRELOAD = "preload"
 RUNG_PTRACE = "ptrace"  # wrapper.static.start
 # What is put beside the placeholders.
 ADDED = frozenset({"LD_PRELOAD", "STRONGROOM_REGION", "STRONGROOM_CHILDREN", "STRONGROOM_DUMPABLE", PADDING})
+_PADDING_STEP = 256  # so that the length tells little of the secrets
+_VARIABLE_MAX = 128 * 1024  # MAX_ARG_STRLEN of execve(2), with the NUL
 
 
 def choose_rung(program: Program, *, new_privileges: bool = False) -> str:
@@ -161,6 +162,33 @@ def build_environment(
     if settings.children != "inherit":
         environment["STRONGROOM_CHILDREN"] = settings.children
     return with_padding(environment, value_bytes)
+
+
+def with_padding(environment: "dict[str, str]", value_bytes: "Mapping[str, int]") -> dict[str, str]:
+    """Return the environment with the padding at its end, and with what is no secret at its beginning.
+
+    What looks for its arguments in front of the first string of the environment finds them if that one is on the stack.
+
+    Args:
+        environment: with placeholders.
+        value_bytes: the length of each secret.
+    """
+    ordered = {name: value for name, value in environment.items() if name not in value_bytes} | environment
+    text = _padding(sum(value_bytes.values()))
+    if text:
+        ordered[PADDING] = text
+    return ordered
+
+
+def _padding(value_bytes: int) -> str:
+    """Return the value of PADDING; empty for none, when it would be longer than a variable can be.
+
+    It makes the room on the initial stack as long as secrets in their placeholders would be. Servers take the room of
+    their arguments and environment for a title, and some compute it from the strings that ``environ`` points at
+    (preload/src/padding.h). Whoever puts the secrets in place makes this variable an empty one.
+    """
+    length = value_bytes + -value_bytes % _PADDING_STEP
+    return "." * length if len(PADDING) + 2 + length <= _VARIABLE_MAX else ""
 
 
 def harden(settings: "WrapperSettings") -> None:

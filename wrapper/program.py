@@ -5,14 +5,15 @@ Reads file headers; decides nothing about secrets.
 
 import os
 import sys
-from struct import error as StructError  # noqa: N812 - it is an exception
-from struct import iter_unpack, unpack_from
 
+from strongroom.elf import HEADER_BYTES, MACHINES, PT_DYNAMIC, PT_INTERP, ElfError, machine_of, segments_of
 from wrapper.exit_status import CannotExecError, NotOnPathError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from strongroom.elf import Segment
 
 DYNAMIC = "dynamic"  # names a dynamic loader (PT_INTERP), which honours LD_PRELOAD
 STATIC = "static"  # names none, or one that loads no libraries, as that of klibc
@@ -21,12 +22,7 @@ FOREIGN = "foreign"  # an ELF file of another machine or word size: our library 
 DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"  # when PATH is unset, as confstr(_CS_PATH) and shells have it
 _MAX_INTERPRETERS = 5  # the kernel's own limit (fs/exec.c, exec_binprm)
 _HEAD_BYTES = 256  # BINPRM_BUF_SIZE: what the kernel itself looks at, of a script's first line as of an ELF header
-_PT_DYNAMIC, _PT_INTERP = 2, 3  # elf(5)
 _PATH_MAX = 4096  # of the name of a loader (fs/binfmt_elf.c, load_elf_binary)
-_ENTRY = "<I4xq16xQ16x"  # of an Elf64_Phdr: p_type, p_offset (signed, as the kernel takes it), p_filesz
-_ENTRY_BYTES = 56  # Elf64_Phdr; the kernel takes no other size (fs/binfmt_elf.c, load_elf_phdrs)
-_MAX_TABLE_BYTES = 65_536  # likewise
-_ELF_MACHINES = {"x86_64": 62, "aarch64": 183}  # EM_X86_64, EM_AARCH64
 
 
 class Program:
@@ -158,57 +154,42 @@ def _linkage_with_loader(head: bytes, read: "Callable[[int, int], bytes]") -> st
     linkage = _linkage_by(segments)
     if linkage != DYNAMIC:
         return linkage
-    place, size = next((place, size) for kind, place, size in segments if kind == _PT_INTERP)
+    place, size = next((place, size) for kind, _, place, _, size in segments if kind == PT_INTERP)
     loader = read(place, min(size, _PATH_MAX)).split(b"\0", 1)[0]
     if not os.path.isfile(loader):
         return DYNAMIC  # what is said where the program fails to start is said better
     with open(loader, "rb", buffering=0) as file:
         number = file.fileno()
-        kinds = [kind for kind, _, _ in _segments(os.pread(number, 64, 0), lambda at, size: os.pread(number, size, at))]
-    return STATIC if kinds and _PT_DYNAMIC not in kinds else DYNAMIC
+        try:
+            found = segments_of(os.pread(number, HEADER_BYTES, 0), lambda at, size: os.pread(number, size, at))
+        except ElfError:
+            return DYNAMIC
+    return DYNAMIC if any(kind == PT_DYNAMIC for kind, *_ in found) else STATIC
 
 
 def linkage_of(read: "Callable[[int, int], bytes]", machine: str) -> str:
     """Return how an ELF file is linked, seen from ``machine`` (as uname(2) names it).
 
-    Its program header table may lie anywhere in it: tools that add a segment move it to the end (patchelf, LIEF,
-    postject). What the kernel would not execute is FOREIGN.
+    What the kernel would not execute is FOREIGN.
 
     Args:
         read: returns bytes of the file from an offset; fewer where it ends.
         machine: the machine.
     """
-    return _linkage_by(_native_segments(read(0, 64), read, machine))
+    return _linkage_by(_native_segments(read(0, HEADER_BYTES), read, machine))
 
 
-def _linkage_by(segments: list[tuple[int, int, int]]) -> str:
+def _linkage_by(segments: "list[Segment]") -> str:
     if not segments:
         return FOREIGN
-    return DYNAMIC if any(kind == _PT_INTERP for kind, _, _ in segments) else STATIC
+    return DYNAMIC if any(kind == PT_INTERP for kind, *_ in segments) else STATIC
 
 
-def _native_segments(head: bytes, read: "Callable[[int, int], bytes]", machine: str) -> list[tuple[int, int, int]]:
+def _native_segments(head: bytes, read: "Callable[[int, int], bytes]", machine: str) -> "list[Segment]":
     """Return the segments of an ELF file; none where the kernel of a machine would not execute it."""
     try:
-        if head[4:6] != b"\x02\x01" or sys.byteorder != "little":  # 64 bits, little endian
+        if sys.byteorder != "little" or machine_of(head) != MACHINES.get(machine):
             return []
-        (elf_machine,) = unpack_from("<H", head, 18)
-    except (StructError, IndexError):
-        return []
-    return _segments(head, read) if elf_machine == _ELF_MACHINES.get(machine) else []
-
-
-def _segments(head: bytes, read: "Callable[[int, int], bytes]") -> list[tuple[int, int, int]]:
-    """Return kind, place and size of the segments of an ELF file; none where the kernel takes no such table."""
-    try:
-        (offset,) = unpack_from("<Q", head, 32)
-        entry_bytes, entries = unpack_from("<HH", head, 54)
-        size = entry_bytes * entries
-        if entry_bytes != _ENTRY_BYTES or not 0 < size <= _MAX_TABLE_BYTES:
-            return []
-        table = read(offset, size)
-        if len(table) != size:
-            return []
-        return list(iter_unpack(_ENTRY, table))
-    except (StructError, OverflowError, OSError):  # cut off, or a table where no file has bytes
+        return segments_of(head, read)
+    except ElfError:
         return []

@@ -5,8 +5,7 @@ Parsed by hand and held in a plain class: argparse and dataclasses would cost ea
 """
 
 from strongroom.errors import ConfigError
-from strongroom.names import PREFIX, is_of_component, is_service_link
-from wrapper.padding import VARIABLE as PADDING
+from strongroom.names import PADDING, PREFIX, is_of_component, is_service_link
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from bundle import elf
+from strongroom.elf import MAGIC
 from tests.bundle.conftest import ROOT, Made, make_bundle
 
 MAX_BYTES = 40_000_000
@@ -114,7 +115,7 @@ def test_every_library_that_is_needed_is_there(directory: Path) -> None:
 
 def is_elf(path: Path) -> bool:
     with path.open("rb") as file:
-        return file.read(4) == elf.MAGIC
+        return file.read(4) == MAGIC
 
 
 def test_no_source_is_needed_and_every_module_of_the_wrapper_is_there(directory: Path) -> None:

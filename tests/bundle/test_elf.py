@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bundle import elf
+from strongroom.elf import ElfError
 
 EM_X86_64 = 62
 
@@ -83,7 +84,7 @@ def test_a_copy_of_a_copy_is_the_same(built: Path) -> None:
 def test_every_truncation_is_refused(built: Path) -> None:
     copy = elf.relocatable((built / "libone.so.1").read_bytes())
     for size in range(0, len(copy), 7):
-        with pytest.raises(elf.ElfError):
+        with pytest.raises(ElfError):
             elf.relocatable(copy[:size])
 
 
@@ -91,7 +92,7 @@ def test_every_truncation_is_refused(built: Path) -> None:
     "data", [b"", b"#!/bin/sh\n", b"\x7fELF\x01\x01" + b"\0" * 60, b"\x7fELF\x02\x02" + b"\0" * 60]
 )
 def test_other_files_are_refused(data: bytes) -> None:
-    with pytest.raises(elf.ElfError):
+    with pytest.raises(ElfError):
         elf.read(data)
 
 
@@ -103,5 +104,5 @@ def test_damage_is_refused_or_read_but_never_another_error(built: Path, data: st
         damaged[data.draw(st.integers(0, 1023))] = data.draw(st.integers(0, 255))
     try:
         elf.relocatable(bytes(damaged))
-    except elf.ElfError:
+    except ElfError:
         return

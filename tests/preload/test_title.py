@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from strongroom.names import PADDING
 from tests.preload.launch import EXEC, PLAIN, Build, Launcher, Programs
-from wrapper.padding import VARIABLE, with_padding
+from wrapper.handoff import with_padding
 
 METHODS = ["sum", "back", "adjoining"]
 SIZES = [0, 1, 100, 1000, 30_000, 100 * 1024]
@@ -54,17 +55,17 @@ def test_many_secrets_have_room_together(launcher: Launcher, programs: Programs)
 
 def test_program_finds_the_padding_empty_and_its_children_too(launcher: Launcher) -> None:
     said = launch(launcher, ["sh", "-c", "env; exec env"], {"SECRET": b"A" * 1000})
-    assert said.splitlines().count(f"{VARIABLE}=") == 2
+    assert said.splitlines().count(f"{PADDING}=") == 2
     assert said.splitlines().count("SECRET=" + "A" * 1000) == 2
 
 
 def test_child_that_may_not_have_secrets_has_no_padding(launcher: Launcher) -> None:
-    extra = {"STRONGROOM_CHILDREN": "deny", VARIABLE: "." * 1024}
+    extra = {"STRONGROOM_CHILDREN": "deny", PADDING: "." * 1024}
     result = launcher.run(["sh", "-c", "env; exit"], extra=extra)
-    assert VARIABLE.encode() not in result.stdout
+    assert PADDING.encode() not in result.stdout
 
 
 def test_secrets_longer_than_a_variable_can_be_do_without(launcher: Launcher, programs: Programs) -> None:
     secrets = {"SECRET": b"A" * 200_000}
-    assert VARIABLE not in with_padding(dict.fromkeys(secrets, ""), {"SECRET": 200_000})
-    assert launch(launcher, ["env", programs.build("print"), VARIABLE], secrets) == f"{VARIABLE}\n"
+    assert PADDING not in with_padding(dict.fromkeys(secrets, ""), {"SECRET": 200_000})
+    assert launch(launcher, ["env", programs.build("print"), PADDING], secrets) == f"{PADDING}\n"

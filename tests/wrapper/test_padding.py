@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from strongroom.names import PADDING
 from tests.support.certificates import Certificates
 from tests.support.fake_bridge import FakeBridge, bundle
 from tests.support.launches import ROOT, Launches
-from wrapper.padding import VARIABLE, with_padding
+from wrapper.handoff import with_padding
 
 MAX_ARG_STRLEN = 128 * 1024  # execve(2)
 
@@ -26,13 +27,13 @@ def test_strings_as_the_program_sees_them_fit_into_what_was_passed(
 
     padded = with_padding(given, sizes)
 
-    assert {name: value for name, value in padded.items() if name != VARIABLE} == given
+    assert {name: value for name, value in padded.items() if name != PADDING} == given
     strings = [len(name) + 2 + len(value) for name, value in padded.items()]
-    if VARIABLE in padded:
+    if PADDING in padded:
         assert max(strings) <= MAX_ARG_STRLEN
-        seen = sum(len(name) + 2 + sizes.get(name, len(value)) for name, value in given.items()) + len(VARIABLE) + 2
+        seen = sum(len(name) + 2 + sizes.get(name, len(value)) for name, value in given.items()) + len(PADDING) + 2
         assert seen <= sum(strings)
-        assert list(padded)[-1] == VARIABLE
+        assert list(padded)[-1] == PADDING
     else:
         assert not 0 < sum(sizes.values()) <= MAX_ARG_STRLEN - 512
     if given.keys() - sizes.keys():

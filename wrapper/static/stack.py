@@ -7,6 +7,8 @@ that these point to (x86-64 psABI, 3.4.1; fs/binfmt_elf.c, create_elf_tables).
 from struct import error as StructError  # noqa: N812 - it is an exception
 from struct import unpack_from
 
+from strongroom.elf import MAGIC, PF_X, PT_LOAD, ElfError, segments_of
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -20,10 +22,6 @@ AT_PAGESZ = 6
 AT_BASE = 7
 AT_EXECFN = 31
 AT_SYSINFO_EHDR = 33
-
-ELF_HEADER_BYTES = 64  # elf(5), Elf64_Ehdr
-_PT_LOAD = 1
-_PF_X = 1
 
 
 class StackError(Exception):
@@ -163,19 +161,16 @@ def executable_spans(head: bytes, address: int) -> "Iterator[tuple[int, int]]":
     Raises:
         StackError: this is not such an image.
     """
-    if head[:4] != b"\x7fELF":
+    if not head.startswith(MAGIC):
         msg = "no ELF header where there should be one"
         raise StackError(msg)
     try:
-        (table,) = unpack_from("<Q", head, 32)
-        entry_bytes, count = unpack_from("<HH", head, 54)
-        headers = [unpack_from("<IIQQQQ", head, table + index * entry_bytes) for index in range(count)]
-    except (StructError, OverflowError):
+        loaded = [entry for entry in segments_of(head, lambda at, size: head[at : at + size]) if entry[0] == PT_LOAD]
+    except ElfError:
         msg = "the program headers do not follow the ELF header"
         raise StackError(msg) from None
-    loaded = [header for header in headers if header[0] == _PT_LOAD]
-    bases = [vaddr for _, _, offset, vaddr, _, _ in loaded if offset == 0]
-    for _, flags, _, vaddr, _, file_bytes in loaded:
-        if bases and flags & _PF_X:
-            start = address - bases[0] + vaddr
+    bases = [linked_at for _, _, offset, linked_at, _ in loaded if offset == 0]
+    for _, flags, _, linked_at, file_bytes in loaded:
+        if bases and flags & PF_X:
+            start = address - bases[0] + linked_at
             yield start, start + file_bytes

@@ -5,8 +5,9 @@ Runs in the child that ``wrapper.static.start`` forks, and is imported there onl
 
 import os
 
+from strongroom.elf import HEADER_BYTES
+from strongroom.names import PADDING
 from wrapper.exit_status import REGION
-from wrapper.padding import VARIABLE as PADDING
 from wrapper.settings import REQUIRE_ANY, REQUIRE_MEMFD_SECRET
 from wrapper.static.processor import MACHINES, Departure, HeldSignals
 from wrapper.static.stack import (
@@ -15,7 +16,6 @@ from wrapper.static.stack import (
     AT_PAGESZ,
     AT_PHDR,
     AT_SYSINFO_EHDR,
-    ELF_HEADER_BYTES,
     IncompleteError,
     InitialStack,
     StackError,
@@ -147,7 +147,7 @@ class _Attendant:
         page_bytes = stack.value(AT_PAGESZ)
         page = tracee.call(gadget, "mmap", 0, page_bytes, _PROT_READ | _PROT_EXEC, _MAP_PRIVATE | _MAP_ANONYMOUS, -1, 0)
         # The program begins in its loader, if it has one; in a static program linkers put the table behind the header.
-        head = stack.auxiliary.get(AT_BASE) or stack.value(AT_PHDR) - ELF_HEADER_BYTES
+        head = stack.auxiliary.get(AT_BASE) or stack.value(AT_PHDR) - HEADER_BYTES
         departure = Departure(
             child=os.getpid(),
             page=page,
