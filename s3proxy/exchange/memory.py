@@ -134,7 +134,8 @@ def needed_bytes(operation: Operation, body_bytes: int, *, buffered_bytes: int) 
     if operation is Operation.UPLOAD_PART_COPY:  # how much it copies is not known yet
         return STREAM_BYTES + max(_COPIES * STORE_MIN_PART_BYTES, 2 * _CHUNK_COPIES << MAX_LOG2)
     if operation is Operation.COMPLETE_MULTIPART_UPLOAD:
-        return STREAM_BYTES + _PARSED * body_bytes + _COPIES * STORE_MIN_PART_BYTES
+        # Longer ones are refused: nobody is to wait behind what needs more than there is, and gets nothing.
+        return STREAM_BYTES + _PARSED * min(body_bytes, MAX_DOCUMENT_BYTES) + _COPIES * STORE_MIN_PART_BYTES
     if operation in {Operation.PUT_OBJECT, Operation.POST_OBJECT} and body_bytes > buffered_bytes:
         return STREAM_BYTES
     return STREAM_BYTES + _COPIES * min(body_bytes, max(buffered_bytes, MAX_DOCUMENT_BYTES))

@@ -100,6 +100,7 @@ def test_a_turn_that_comes_to_nobody_is_given_back() -> None:
         (Operation.UPLOAD_PART, 5 << 30, STREAM_BYTES + 16 * MIB),
         (Operation.UPLOAD_PART_COPY, 0, STREAM_BYTES + 32 * MIB),  # chunks of 8 MiB, opened and sealed
         (Operation.COMPLETE_MULTIPART_UPLOAD, 1000, STREAM_BYTES + 10_000 + 15 * MIB),  # the last part, once more
+        (Operation.COMPLETE_MULTIPART_UPLOAD, 1 << 50, STREAM_BYTES + 40 * MIB + 15 * MIB),  # 4 MiB are the most
     ],
 )
 def test_what_a_request_needs(operation: Operation, size: int, needed: int) -> None:
@@ -160,6 +161,31 @@ def test_a_budget_that_is_used_up_is_told_and_comes_back(tmp_path: Path, store: 
             connection.send(body[1000:])
             assert connection.getresponse().status == 200
         s3.put_object(Bucket="flat", Key="quick", Body=body)
+
+
+def test_what_is_refused_for_its_length_does_not_wait_for_memory_before_others(
+    tmp_path: Path, store: SeaweedServer
+) -> None:
+    """Nobody has to hold much for that: what announces more than there is waits while anything is at work."""
+    with (
+        ProxyProcess(tmp_path / "proxy", store) as proxy,
+        contextlib.closing(client_of(proxy.url, proxy.access_key, proxy.secret_key, signature_version="s3v4")) as s3,
+        contextlib.ExitStack() as opened,
+    ):
+
+        def begin(operation: str, length: int, **parameters: object) -> http.client.HTTPConnection:
+            url = s3.generate_presigned_url(operation, Params={"Bucket": "flat", "Key": "begun", **parameters})
+            connection = http.client.HTTPConnection(proxy.address, timeout=60)
+            opened.callback(connection.close)
+            connection.putrequest("PUT" if operation == "put_object" else "POST", url.removeprefix(proxy.url))
+            connection.putheader("Content-Length", str(length))
+            connection.endheaders()
+            return connection
+
+        begin("put_object", MIB)
+        wait_for(lambda: reserved(proxy) > 3 * MIB, "an upload to be at work")
+        answer = begin("complete_multipart_upload", 1 << 30, UploadId="none").getresponse()
+        assert (answer.status, b"MaxMessageLengthExceeded" in answer.read()) == (400, True)
 
 
 def reserved(proxy: ProxyProcess) -> float:
