@@ -11,11 +11,11 @@ from pathlib import Path
 
 from doctor.finding import Finding, Status
 from doctor.trial import KilledError, in_child
+from preload import MACHINES
 from strongroom import linux
 from strongroom.linux import probing, ptrace
 from wrapper.exposure import yama_scope
 from wrapper.settings import REQUIRE_LOCKED, REQUIRE_MEMFD_SECRET, WrapperSettings
-from wrapper.static.processor import MACHINES
 
 _PAGE_BYTES = mmap.PAGESIZE
 _ENOUGH_BYTES = 64 << 20  # nobody needs larger regions, and larger ones are not tried

@@ -14,7 +14,7 @@ from doctor.attack.attack import NotTriedError
 from doctor.attack.target import Mapping, read_memory_file
 from doctor.machine import status_field
 from strongroom.linux import probing, ptrace
-from wrapper.static.processor import MACHINES
+from wrapper.static.processor import PROCESSORS
 
 _PATIENCE_S = 5.0  # how long a program may take to stop; one that waits for a disk or a vfork child does not
 _GLANCE_S = 0.001
@@ -32,7 +32,7 @@ class Grip:
         Raises:
             NotTriedError: nothing is known about this machine's registers.
         """
-        machine = MACHINES.get(os.uname().machine)
+        machine = PROCESSORS.get(os.uname().machine)
         if machine is None:
             msg = "not written for this machine"
             raise NotTriedError(msg)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from wrapper.static.processor import MACHINES, Departure, HeldSignals
+from wrapper.static.processor import PROCESSORS, EntryStub, HeldSignals
 
 NATIVE = Path(__file__).parents[1] / "native" / "static"
 PAGE = 0x10_0000_0000
@@ -27,7 +27,7 @@ def bit(number: int) -> int:
     return 1 << number - 1
 
 
-@pytest.fixture(scope="module", params=sorted(MACHINES))
+@pytest.fixture(scope="module", params=sorted(PROCESSORS))
 def machine(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     return name
@@ -39,7 +39,7 @@ def harness(machine: str, tmp_path_factory: pytest.TempPathFactory) -> list[str]
     compiler, emulator = COMPILERS[machine]
     program = tmp_path_factory.mktemp("code") / machine
     subprocess.run(
-        [compiler, "-static", "-O1", "-Wall", "-Wextra", "-Werror", "-o", program, NATIVE / "farewell.c"],
+        [compiler, "-static", "-O1", "-Wall", "-Wextra", "-Werror", "-o", program, NATIVE / "entry_stub.c"],
         check=True,
         timeout=60,
     )
@@ -51,7 +51,7 @@ class Code:
     """Makes the code as one of the two tracers does; ``child`` is what the harness is to look for in it."""
 
     def __init__(self, machine: str, emulator: list[str], program: Path | None) -> None:
-        self._machine = MACHINES[machine]
+        self._machine = PROCESSORS[machine]
         self._command = [*emulator, str(program)] if program else []
         self.child = f"={CHILD.to_bytes(8, 'little').hex()}" if program else child_bytes(machine).hex()
 
@@ -62,8 +62,8 @@ class Code:
                 [*self._command, *(f"{number:x}" for number in numbers)], check=True, capture_output=True, timeout=30
             ).stdout
         signals = HeldSignals(fatal=fatal, mask=mask, consume=consume)
-        return self._machine.farewell(
-            Departure(
+        return self._machine.stub_code(
+            EntryStub(
                 child=CHILD,
                 page=PAGE,
                 page_bytes=4096,
@@ -80,7 +80,7 @@ def code(request: pytest.FixtureRequest, machine: str, tmp_path_factory: pytest.
     if request.param == "wrapper":
         return Code(machine, emulator, None)
     program = tmp_path_factory.mktemp("bytes") / machine
-    sources = [NATIVE / "farewell_bytes.c", NATIVE.parents[2] / "preload" / "src" / "tracer" / "farewell.c"]
+    sources = [NATIVE / "entry_stub_bytes.c", NATIVE.parents[2] / "preload" / "src" / "tracer" / "entry_stub.c"]
     subprocess.run(
         [compiler, "-static", "-O1", "-Wall", "-Wextra", "-Werror", "-o", program, *sources], check=True, timeout=60
     )
@@ -141,9 +141,9 @@ def test_the_sigchld_of_the_tracer_is_taken_where_it_is_blocked(code: Code, harn
     assert (found["blocked"], found["pending"]) == (bit(SIGCHLD), 0)
 
 
-@pytest.mark.parametrize("name", sorted(MACHINES))
+@pytest.mark.parametrize("name", sorted(PROCESSORS))
 def test_calls_and_results_pass_through_the_register_set(name: str) -> None:
-    machine = MACHINES[name]
+    machine = PROCESSORS[name]
     blank = bytes(machine.registers_bytes)
     calling = machine.calling(blank, 0x1234, "mmap", (1, 2, 3, 4, -1, 6))
 
@@ -153,9 +153,9 @@ def test_calls_and_results_pass_through_the_register_set(name: str) -> None:
     assert machine.outcome(blank) == 0
 
 
-@pytest.mark.parametrize("name", sorted(MACHINES))
+@pytest.mark.parametrize("name", sorted(PROCESSORS))
 def test_an_instruction_is_found_only_where_one_can_begin(name: str) -> None:
-    machine = MACHINES[name]
+    machine = PROCESSORS[name]
     pattern = machine.call_instruction + machine.return_instruction
     padding = bytes(machine.alignment)
 

@@ -38,8 +38,8 @@ class HeldSignals:
         self.consume = consume
 
 
-class Departure:
-    """How the tracer leaves a program.
+class EntryStub:
+    """What runs in front of a program's entry point, and lets the tracer end before the program begins.
 
     Attributes:
         child: process number of the tracer, a child of the program.
@@ -64,7 +64,7 @@ class Departure:
         self.signals = signals
 
 
-class Machine:
+class Processor:
     """One processor architecture.
 
     Attributes:
@@ -152,7 +152,7 @@ class Machine:
             found = code.find(pattern, found + 1)
         return None if found < 0 else address + found
 
-    def farewell(self, departure: Departure) -> bytes:
+    def stub_code(self, stub: EntryStub) -> bytes:
         """Return code that waits for the tracer to end, looks at signals, removes itself and goes to the entry point.
 
         It runs with the registers that the kernel gave the program, all zero but for stack and program counter, and
@@ -162,7 +162,7 @@ class Machine:
         raise NotImplementedError
 
 
-class _X8664(Machine):
+class _X8664(Processor):
     """x86-64: struct user_regs_struct (sys/user.h)."""
 
     __slots__ = ()
@@ -180,12 +180,12 @@ class _X8664(Machine):
     call_instruction = b"\x0f\x05"  # syscall
     return_instruction = b"\xc3"  # ret
 
-    def farewell(self, departure: Departure) -> bytes:
-        """See Machine."""
+    def stub_code(self, stub: EntryStub) -> bytes:
+        """See Processor."""
         wait = b"".join(
             (
                 b"\xb8" + pack("<I", 61),  # mov $61,%eax: wait4
-                b"\xbf" + pack("<I", departure.child),  # mov $child,%edi
+                b"\xbf" + pack("<I", stub.child),  # mov $child,%edi
                 b"\x31\xf6",  # xor %esi,%esi
                 b"\xba" + pack("<I", _WALL),  # mov $__WALL,%edx
                 b"\x4d\x31\xd2",  # xor %r10,%r10
@@ -194,7 +194,7 @@ class _X8664(Machine):
             )
         )
         again = b"\x74" + pack("<b", -(len(wait) + 2))  # je to the beginning
-        signals = departure.signals
+        signals = stub.signals
         consume = self._take(_SIGCHLD_SET) if signals.consume else b""
         exit_on_signal = b"".join(
             (
@@ -220,7 +220,7 @@ class _X8664(Machine):
             *unblock,
         )
         clear = (
-            b"\x48\xb8" + pack("<Q", departure.entry),  # movabs $entry,%rax
+            b"\x48\xb8" + pack("<Q", stub.entry),  # movabs $entry,%rax
             b"\x50",  # push %rax, for a return to go there
             b"\x31\xd2",  # xor %edx,%edx
             b"\x4d\x31\xd2",  # xor %r10,%r10
@@ -231,12 +231,12 @@ class _X8664(Machine):
             b"\x31\xf6",  # xor %esi,%esi
             b"\xc3",  # ret
         )
-        if departure.gadget is not None:
+        if stub.gadget is not None:
             leave = (
-                b"\x48\xbf" + pack("<Q", departure.page),  # movabs $page,%rdi
-                b"\xbe" + pack("<I", departure.page_bytes),  # mov $page_bytes,%esi
+                b"\x48\xbf" + pack("<Q", stub.page),  # movabs $page,%rdi
+                b"\xbe" + pack("<I", stub.page_bytes),  # mov $page_bytes,%esi
                 b"\xb8" + pack("<I", 11),  # mov $11,%eax: munmap, whose result is 0
-                b"\x48\xb9" + pack("<Q", departure.gadget) + b"\xff\xe1",  # movabs $gadget,%rcx; jmp *%rcx
+                b"\x48\xb9" + pack("<Q", stub.gadget) + b"\xff\xe1",  # movabs $gadget,%rcx; jmp *%rcx
             )
         return b"".join((wait, again, consume, *look, *clear, *leave))
 
@@ -258,7 +258,7 @@ class _X8664(Machine):
         )
 
 
-class _Aarch64(Machine):
+class _Aarch64(Processor):
     """aarch64: struct user_pt_regs (asm/ptrace.h)."""
 
     __slots__ = ()
@@ -276,10 +276,10 @@ class _Aarch64(Machine):
     call_instruction = pack("<I", 0xD400_0001)  # svc #0
     return_instruction = pack("<I", 0xD65F_03C0)  # ret
 
-    def farewell(self, departure: Departure) -> bytes:
-        """See Machine."""
+    def stub_code(self, stub: EntryStub) -> bytes:
+        """See Processor."""
         wait = [
-            *_load(0, departure.child),
+            *_load(0, stub.child),
             *_load(1, 0),
             *_load(2, _WALL),
             *_load(3, 0),
@@ -288,7 +288,7 @@ class _Aarch64(Machine):
             0xB100_001F | _EINTR << 10,  # cmn x0, #EINTR
         ]
         wait.append(0x5400_0000 | (-len(wait) & 0x7FFFF) << 5)  # b.eq to the beginning
-        signals = departure.signals
+        signals = stub.signals
         consume = self._take(_SIGCHLD_SET) if signals.consume else []
         exit_on_signal = [
             0x9100_0000 | _SIGNALLED << 10,  # add x0, x0, #128
@@ -310,16 +310,16 @@ class _Aarch64(Machine):
             0xD400_0001,  # svc #0
             0x9100_43FF,  # add sp, sp, #16
         ]
-        clear = [*_load(2, 0), *_load(3, 0), *_load(30, departure.entry)]
+        clear = [*_load(2, 0), *_load(3, 0), *_load(30, stub.entry)]
         # Jumps are returns, because on processors with BTI only a return may lead to any instruction.
-        if departure.gadget is None:
+        if stub.gadget is None:
             leave = [*_load(0, 0), *_load(1, 0), *_load(8, 0), 0xD65F_03C0]  # ret
         else:
             leave = [
-                *_load(0, departure.page),
-                *_load(1, departure.page_bytes),
+                *_load(0, stub.page),
+                *_load(1, stub.page_bytes),
                 *_load(8, 215),  # munmap
-                *_load(16, departure.gadget),
+                *_load(16, stub.gadget),
                 0xD65F_0200,  # ret x16
             ]
         words = wait + consume + look + clear + leave
@@ -352,7 +352,7 @@ def _load(register: int, value: int) -> list[int]:
     return words
 
 
-MACHINES: "Mapping[str, Machine]" = {
+PROCESSORS: "Mapping[str, Processor]" = {
     "x86_64": _X8664(
         registers=27, arguments=(14, 13, 12, 7, 9, 8), number=10, result=10, sp=19, pc=16, restart=15, alignment=1
     ),

@@ -3,7 +3,7 @@
 The application is to be this very process, so the tracer is a child. It attaches before there is any secret, sleeps
 until this process has exec'd, has the program map the secret memory, points the placeholders on its stack there, and
 ends (``wrapper.static.tracer``). A few instructions placed in the program wait for that end before they go to its entry
-point, so that the program never meets a child it has not started (``machine.Machine.farewell``).
+point, so that the program never meets a child it has not started (``processor.Processor.stub_code``).
 
 Fail closed: if the tracer ends early, the kernel kills the program (PTRACE_O_EXITKILL); if a step fails, the tracer has
 the program exit with ``exit_status.REGION`` before its first instruction.
@@ -12,6 +12,7 @@ the program exit with ``exit_status.REGION`` before its first instruction.
 import os
 import signal
 
+from preload import MACHINES
 from strongroom import linux
 from strongroom.launch.region import read_offsets
 from wrapper.exit_status import ProtectionError
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
     from wrapper.settings import WrapperSettings
 
-_MACHINES = ("x86_64", "aarch64")  # those that wrapper.static.processor knows
 _YAMA = "/proc/sys/kernel/yama/ptrace_scope"
 
 
@@ -105,7 +105,7 @@ def start_tracer() -> Tracer:
         ProtectionError: there can be no such child here.
     """
     machine = os.uname().machine
-    if machine not in _MACHINES:
+    if machine not in MACHINES:
         msg = f"static programs are not supported on {machine}"
         raise ProtectionError(msg, hint="use a dynamically linked build")
     orders = os.memfd_create("strongroom-orders")
@@ -196,10 +196,10 @@ def _trace(target: int, go: int, answer: int, orders: int) -> "NoReturn":
     """Be the tracer. Runs in the child, with all signals blocked."""
     try:
         linux.set_not_dumpable()  # whoever controls the tracer controls the traced
-        from wrapper.static.tracer import attend
+        from wrapper.static.tracer import trace
 
         os.read(go, 1)  # the target has allowed us when it closes its end
-        attend(target, answer, orders)
+        trace(target, answer, orders)
     except Exception as error:  # noqa: BLE001 - whatever it is: one line, and the end
         os.write(2, f"strongroom: error: starting a static program: the tracer failed: {error!r}\n".encode())
     finally:

@@ -11,7 +11,7 @@ from strongroom.linux import ptrace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from wrapper.static.processor import Machine
+    from wrapper.static.processor import Processor
 
 _STOPPING = frozenset({signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU})
 _WORD_BYTES = 8
@@ -32,16 +32,16 @@ class Tracee:
     refuses.
     """
 
-    __slots__ = ("_machine", "_pid")
+    __slots__ = ("_pid", "_processor")
 
-    def __init__(self, pid: int, machine: "Machine") -> None:
+    def __init__(self, pid: int, processor: "Processor") -> None:
         """Seize the process without stopping it. It will be killed if this process ends before ``release``.
 
         Raises:
             OSError: EPERM when that is forbidden.
         """
         self._pid = pid
-        self._machine = machine
+        self._processor = processor
         # Nothing is read or written; but a seccomp profile that forbids these calls shows now and not after exec.
         ptrace.read_memory(pid, 0, 0)
         ptrace.write_memory(pid, 0, b"")
@@ -71,7 +71,7 @@ class Tracee:
 
     def registers(self) -> bytes:
         """Return its registers."""
-        return ptrace.read_registers(self._pid, self._machine.registers_bytes)
+        return ptrace.read_registers(self._pid, self._processor.registers_bytes)
 
     def read(self, address: int, size: int) -> bytes:
         """Return what it holds at an address; less than ``size`` when its memory ends before."""
@@ -94,7 +94,7 @@ class Tracee:
 
         Args:
             gadget: address of a call instruction.
-            name: of the call, as in ``Machine.calls``.
+            name: of the call, as in ``Processor.calls``.
             arguments: numbers.
 
         Raises:
@@ -104,7 +104,7 @@ class Tracee:
         for _ in ("entry", "exit"):
             self._resume(ptrace.SYSCALL)
             self._wait(ptrace.SYSCALL)
-        result = self._machine.outcome(self.registers())
+        result = self._processor.outcome(self.registers())
         if result < 0:
             msg = f"{name} in the application: {os.strerror(-result)}"
             raise CallError(msg)
@@ -112,7 +112,7 @@ class Tracee:
 
     def prepare_call(self, gadget: int, name: str, *arguments: int) -> None:
         """Set its registers so that it carries out a system call as soon as it runs."""
-        ptrace.write_registers(self._pid, self._machine.calling(self.registers(), gadget, name, arguments))
+        ptrace.write_registers(self._pid, self._processor.calling(self.registers(), gadget, name, arguments))
 
     def _resume(self, request: int, deliver: int = 0) -> None:
         ptrace.request(request, self._pid, 0, deliver)

@@ -9,7 +9,7 @@ from strongroom.elf import HEADER_BYTES
 from strongroom.names import PADDING
 from wrapper.exit_status import REGION
 from wrapper.settings import REQUIRE_ANY, REQUIRE_MEMFD_SECRET
-from wrapper.static.processor import MACHINES, Departure, HeldSignals
+from wrapper.static.processor import PROCESSORS, EntryStub, HeldSignals
 from wrapper.static.stack import (
     AT_BASE,
     AT_EXECFN,
@@ -69,7 +69,7 @@ class _Orders:
         self.offsets = {name: int(offset) for name, offset in pairs}
 
 
-def attend(target: int, answer: int, orders: int) -> "NoReturn":
+def trace(target: int, answer: int, orders: int) -> "NoReturn":
     """Carry a process through its exec, and end.
 
     Args:
@@ -80,16 +80,16 @@ def attend(target: int, answer: int, orders: int) -> "NoReturn":
     Raises:
         OSError: the kernel refuses something that it has always allowed.
     """
-    attendant = _Attendant(orders)
+    tracing = _Tracing(orders)
     try:
-        tracee = Tracee(target, attendant.machine)
+        tracee = Tracee(target, tracing.processor)
     except OSError as error:
         os.write(answer, str(error.errno).encode())
         os._exit(0)
     os.write(answer, b"0")
     os.close(answer)
     try:
-        attendant.attend(tracee)
+        tracing.trace(tracee)
     except GoneError:
         os._exit(0)
     except ProcessLookupError:  # killed while it stood still
@@ -97,17 +97,17 @@ def attend(target: int, answer: int, orders: int) -> "NoReturn":
     os._exit(0)
 
 
-class _Attendant:
+class _Tracing:
     """The work on one launch."""
 
-    __slots__ = ("_gadget", "_orders", "machine")
+    __slots__ = ("_gadget", "_orders", "processor")
 
     def __init__(self, orders: int) -> None:
-        self.machine = MACHINES[os.uname().machine]
+        self.processor = PROCESSORS[os.uname().machine]
         self._orders = orders
         self._gadget: int | None = None  # address of a call instruction in the program
 
-    def attend(self, tracee: Tracee) -> None:
+    def trace(self, tracee: Tracee) -> None:
         """Carry the process through its exec; it goes on alone, or has ended."""
         tracee.wait_for_exec()
         registers = tracee.registers()
@@ -121,12 +121,12 @@ class _Attendant:
             self._end(tracee, registers, error.strerror or "unknown error")
 
     def _put_in_place(self, tracee: Tracee, registers: bytes, orders: _Orders) -> None:
-        machine = self.machine
-        stack_pointer = machine.stack_pointer(registers)
-        entry = machine.program_counter(registers)
+        processor = self.processor
+        stack_pointer = processor.stack_pointer(registers)
+        entry = processor.program_counter(registers)
         stack, data = _read_stack(tracee, stack_pointer)
         vdso = stack.value(AT_SYSINFO_EHDR)
-        gadget = _search(tracee, vdso, vdso, machine.find_call)
+        gadget = _search(tracee, vdso, vdso, processor.find_call)
         if gadget is None:
             msg = "the vDSO holds no system call instruction"
             raise StackError(msg)
@@ -148,26 +148,26 @@ class _Attendant:
         page = tracee.call(gadget, "mmap", 0, page_bytes, _PROT_READ | _PROT_EXEC, _MAP_PRIVATE | _MAP_ANONYMOUS, -1, 0)
         # The program begins in its loader, if it has one; in a static program linkers put the table behind the header.
         head = stack.auxiliary.get(AT_BASE) or stack.value(AT_PHDR) - HEADER_BYTES
-        departure = Departure(
+        stub = EntryStub(
             child=os.getpid(),
             page=page,
             page_bytes=page_bytes,
             entry=entry,
-            gadget=_search(tracee, head, entry, machine.find_call_and_return),
+            gadget=_search(tracee, head, entry, processor.find_call_and_return),
             signals=orders.signals,
         )
-        tracee.write_code(page, machine.farewell(departure))
+        tracee.write_code(page, processor.stub_code(stub))
         if not orders.dumpable:  # last: from now on only root reads or writes it
             tracee.call(gadget, "prctl", _PR_SET_DUMPABLE, 0, 0, 0, 0)
-        tracee.release(machine.at(registers, page))
+        tracee.release(processor.at(registers, page))
 
     def _end(self, tracee: Tracee, registers: bytes, message: str) -> None:
         """Have the program exit; by a call written over its first instruction, if no other has been found."""
         os.write(2, f"strongroom: error: starting a static program: {message}\n".encode())
         gadget = self._gadget
         if gadget is None:
-            gadget = self.machine.program_counter(registers)
-            tracee.write_code(gadget, self.machine.call_instruction)
+            gadget = self.processor.program_counter(registers)
+            tracee.write_code(gadget, self.processor.call_instruction)
         tracee.prepare_call(gadget, "exit_group", REGION)
         tracee.wait_for_end()
 

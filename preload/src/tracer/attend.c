@@ -5,7 +5,7 @@
 
 #include "../bytes.h"
 #include "../padding.h"
-#include "farewell.h"
+#include "entry_stub.h"
 #include "tracee.h"
 
 enum {
@@ -225,15 +225,15 @@ static void empty_padding(const struct tracee *tracee, const struct stack *stack
 }
 
 /* Puts the code for our leave-taking into a page of its own; returns its address. */
-static uint64_t place_farewell(const struct tracee *tracee, const struct stack *stack, const struct orders *orders,
-                               uint64_t entry) {
+static uint64_t place_entry_stub(const struct tracee *tracee, const struct stack *stack, const struct orders *orders,
+                                 uint64_t entry) {
     uint64_t page_bytes = required(tracee, stack, AT_PAGESZ);
     const long mapping[6] = {0, (long)page_bytes, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0};
     long page = require_call(tracee, "no page for code can be had; does a security policy forbid execmem?", __NR_mmap,
                              mapping);
     uint64_t loader = auxiliary(stack, AT_BASE); /* 0 in a static program, whose header linkers put before the table */
     uint64_t image = loader != 0 ? loader : auxiliary(stack, AT_PHDR) - sizeof(Elf64_Ehdr);
-    struct farewell farewell = {
+    struct entry_stub stub = {
         .child = (uint64_t)SYSCALL0(__NR_getpid),
         .consumed = orders->consumed,
         .fatal = orders->fatal,
@@ -244,8 +244,8 @@ static uint64_t place_farewell(const struct tracee *tracee, const struct stack *
         .gadget = search_image(tracee, image, entry, CALL_AND_RETURN_INSTRUCTIONS,
                                sizeof CALL_AND_RETURN_INSTRUCTIONS - 1),
     };
-    _Alignas(uint64_t) char code[FAREWELL_BYTES_MAX];
-    tracee_write_code(tracee, (uint64_t)page, code, farewell_write(code, &farewell));
+    _Alignas(uint64_t) char code[ENTRY_STUB_BYTES_MAX];
+    tracee_write_code(tracee, (uint64_t)page, code, entry_stub_write(code, &stub));
     return (uint64_t)page;
 }
 
@@ -263,7 +263,7 @@ void attend(int pid, const struct orders *orders) {
     uint64_t base = map_secrets(&tracee, &orders->copy);
     empty_padding(&tracee, &stack); /* before the pointers: those that are written are no longer of the stack */
     repoint(&tracee, &stack, &orders->region, base);
-    uint64_t page = place_farewell(&tracee, &stack, orders, registers.words[REGISTER_PC]);
+    uint64_t page = place_entry_stub(&tracee, &stack, orders, registers.words[REGISTER_PC]);
     if (!orders->dumpable) { /* last: from now on only root reads or writes it */
         const long undumpable[6] = {PR_SET_DUMPABLE, 0, 0, 0, 0, 0};
         require_call(&tracee, "PR_SET_DUMPABLE failed", __NR_prctl, undumpable);

@@ -11,7 +11,7 @@ struct orders {
     struct shared copy;   /* the secrets for this program alone: mapped here, and open there under the same number */
     struct region region; /* the same, as it is mapped here */
     bool dumpable;        /* the program stays open to debuggers of its own user */
-    kernel_sigset fatal;  /* of struct farewell, which see */
+    kernel_sigset fatal;  /* of struct entry_stub, which see */
     kernel_sigset mask;
     kernel_sigset consumed;
 };

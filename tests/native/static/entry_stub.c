@@ -1,8 +1,8 @@
-/* Runs the code for the end of a bootstrap (its bytes come on stdin) and tells what its entry point finds.
+/* Runs the code in front of a static program's entry point (its bytes come on stdin) and tells what that point finds.
  *
- * farewell CHILD-BYTES [SIGNAL...]: the hex bytes are the instructions that carry the number of the child to wait for, or
- * behind an equals sign the number itself; here they get the real one. The signals are blocked, and pending for this
- * process. */
+ * entry_stub CHILD-BYTES [SIGNAL...]: the hex bytes are the instructions that carry the number of the child to wait
+ * for, or behind an equals sign the number itself; here they get the real one. The signals are blocked, and pending for
+ * this process. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <signal.h>

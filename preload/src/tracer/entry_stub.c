@@ -1,8 +1,8 @@
-#include "farewell.h"
+#include "entry_stub.h"
 
 #include "../bytes.h"
 
-/* Offsets in struct farewell, for the assembler. */
+/* Offsets in struct entry_stub, for the assembler. */
 #define CHILD "0"
 #define CONSUMED "8"
 #define FATAL "16"
@@ -14,31 +14,31 @@
 #define GADGET "72"
 #define CODE_BYTES_MAX "432"
 
-_Static_assert(offsetof(struct farewell, no_time) == 32 && offsetof(struct farewell, gadget) == 72 &&
-                   sizeof(struct farewell) == 80 && FAREWELL_BYTES_MAX == 432 + 80,
+_Static_assert(offsetof(struct entry_stub, no_time) == 32 && offsetof(struct entry_stub, gadget) == 72 &&
+                   sizeof(struct entry_stub) == 80 && ENTRY_STUB_BYTES_MAX == 432 + 80,
                "the offsets above");
 
 #if defined(__x86_64__)
 /* Takes one pending signal of the set at `set`; its number, or an error, is in eax. */
 #define TAKE(set)                                                                    \
-    "    lea farewell_end+" set "(%rip), %rdi\n"                                     \
+    "    lea entry_stub_end+" set "(%rip), %rdi\n"                                   \
     "    xor %esi, %esi\n"                                                           \
-    "    lea farewell_end+" NO_TIME "(%rip), %rdx\n"                                 \
+    "    lea entry_stub_end+" NO_TIME "(%rip), %rdx\n"                               \
     "    mov $8, %r10d\n" /* bytes of the set */                                     \
     "    mov $128, %eax\n" /* rt_sigtimedwait */                                     \
     "    syscall\n"
 
-__asm__(".pushsection .rodata.farewell, \"a\"\n"
+__asm__(".pushsection .rodata.entry_stub, \"a\"\n"
         ".balign 8\n"
-        "farewell_begin:\n"
+        "entry_stub_begin:\n"
         "    mov $61, %eax\n" /* wait4 */
-        "    mov farewell_end+" CHILD "(%rip), %edi\n"
+        "    mov entry_stub_end+" CHILD "(%rip), %edi\n"
         "    xor %esi, %esi\n"
         "    mov $0x40000000, %edx\n" /* __WALL */
         "    xor %r10d, %r10d\n"
         "    syscall\n"
         "    cmp $-4, %rax\n" /* EINTR */
-        "    je farewell_begin\n"
+        "    je entry_stub_begin\n"
         TAKE(CONSUMED)
         TAKE(FATAL)
         "    test %eax, %eax\n"
@@ -47,29 +47,29 @@ __asm__(".pushsection .rodata.farewell, \"a\"\n"
         "    mov $231, %eax\n" /* exit_group */
         "    syscall\n"
         "1:  mov $2, %edi\n" /* SIG_SETMASK */
-        "    lea farewell_end+" MASK "(%rip), %rsi\n"
+        "    lea entry_stub_end+" MASK "(%rip), %rsi\n"
         "    xor %edx, %edx\n"
         "    mov $8, %r10d\n"
         "    mov $14, %eax\n" /* rt_sigprocmask */
         "    syscall\n"
-        "    mov farewell_end+" ENTRY "(%rip), %rax\n"
+        "    mov entry_stub_end+" ENTRY "(%rip), %rax\n"
         "    push %rax\n" /* for a return to go there */
         "    xor %edx, %edx\n"
         "    xor %r10d, %r10d\n"
         "    xor %eax, %eax\n"
         "    xor %edi, %edi\n"
         "    xor %esi, %esi\n"
-        "    mov farewell_end+" GADGET "(%rip), %rcx\n"
+        "    mov entry_stub_end+" GADGET "(%rip), %rcx\n"
         "    test %rcx, %rcx\n"
         "    jz 2f\n"
-        "    mov farewell_end+" PAGE "(%rip), %rdi\n"
-        "    mov farewell_end+" PAGE_BYTES "(%rip), %rsi\n"
+        "    mov entry_stub_end+" PAGE "(%rip), %rdi\n"
+        "    mov entry_stub_end+" PAGE_BYTES "(%rip), %rsi\n"
         "    mov $11, %eax\n" /* munmap, whose result is 0 */
         "    jmp *%rcx\n"
         "2:  ret\n"
         ".balign 8\n"
-        "farewell_end:\n"
-        ".org farewell_begin + " CODE_BYTES_MAX "\n" /* an error where there is more */
+        "entry_stub_end:\n"
+        ".org entry_stub_begin + " CODE_BYTES_MAX "\n" /* an error where there is more */
         ".popsection\n");
 #elif defined(__aarch64__)
 /* Takes one pending signal of the set at `set`; its number, or an error, is in x0. */
@@ -81,10 +81,10 @@ __asm__(".pushsection .rodata.farewell, \"a\"\n"
     "    mov x8, #137\n" /* rt_sigtimedwait */ \
     "    svc #0\n"
 
-__asm__(".pushsection .rodata.farewell, \"a\"\n"
+__asm__(".pushsection .rodata.entry_stub, \"a\"\n"
         ".balign 8\n"
-        "farewell_begin:\n"
-        "    adr x16, farewell_end\n"
+        "entry_stub_begin:\n"
+        "    adr x16, entry_stub_end\n"
         "    ldr x0, [x16, #" CHILD "]\n"
         "    mov x1, #0\n"
         "    mov x2, #0x40000000\n" /* __WALL */
@@ -92,7 +92,7 @@ __asm__(".pushsection .rodata.farewell, \"a\"\n"
         "    mov x8, #260\n" /* wait4 */
         "    svc #0\n"
         "    cmn x0, #4\n" /* EINTR */
-        "    b.eq farewell_begin\n"
+        "    b.eq entry_stub_begin\n"
         TAKE(CONSUMED)
         TAKE(FATAL)
         "    cmp x0, #0\n"
@@ -120,17 +120,17 @@ __asm__(".pushsection .rodata.farewell, \"a\"\n"
         "    mov x8, #0\n"
         "    ret\n"
         ".balign 8\n"
-        "farewell_end:\n"
-        ".org farewell_begin + " CODE_BYTES_MAX "\n" /* an error where there is more */
+        "entry_stub_end:\n"
+        ".org entry_stub_begin + " CODE_BYTES_MAX "\n" /* an error where there is more */
         ".popsection\n");
 #endif
 
-extern const char farewell_begin[] __attribute__((visibility("hidden")));
-extern const char farewell_end[] __attribute__((visibility("hidden")));
+extern const char entry_stub_begin[] __attribute__((visibility("hidden")));
+extern const char entry_stub_end[] __attribute__((visibility("hidden")));
 
-size_t farewell_write(char *to, const struct farewell *farewell) {
-    size_t code_bytes = (size_t)(farewell_end - farewell_begin);
-    char *at = bytes_copy(to, farewell_begin, code_bytes);
-    bytes_copy(at, (const char *)farewell, sizeof *farewell);
-    return code_bytes + sizeof *farewell;
+size_t entry_stub_write(char *to, const struct entry_stub *stub) {
+    size_t code_bytes = (size_t)(entry_stub_end - entry_stub_begin);
+    char *at = bytes_copy(to, entry_stub_begin, code_bytes);
+    bytes_copy(at, (const char *)stub, sizeof *stub);
+    return code_bytes + sizeof *stub;
 }

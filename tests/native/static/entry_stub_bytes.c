@@ -1,6 +1,6 @@
-/* farewell_bytes CHILD CONSUMED FATAL MASK GADGET: prints the code of the native tracer, for pages and places that
- * farewell.c has. All numbers are hexadecimal. */
-#include "../../../preload/src/tracer/farewell.h"
+/* entry_stub_bytes CHILD CONSUMED FATAL MASK GADGET: prints the code of the native tracer, for pages and places that
+ * entry_stub.c has. All numbers are hexadecimal. */
+#include "../../../preload/src/tracer/entry_stub.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,7 +13,7 @@ int main(int argc, char **argv) {
     for (int i = 0; i < 5; i++) {
         numbers[i] = strtoull(argv[i + 1], NULL, 16);
     }
-    const struct farewell farewell = {
+    const struct entry_stub stub = {
         .child = numbers[0],
         .consumed = numbers[1],
         .fatal = numbers[2],
@@ -23,7 +23,7 @@ int main(int argc, char **argv) {
         .entry = 0x2000000000,
         .gadget = numbers[4],
     };
-    static char code[FAREWELL_BYTES_MAX];
-    fwrite(code, 1, farewell_write(code, &farewell), stdout);
+    static char code[ENTRY_STUB_BYTES_MAX];
+    fwrite(code, 1, entry_stub_write(code, &stub), stdout);
     return 0;
 }

@@ -6,14 +6,14 @@
  * pointer, and the one with the function to call at exit, which is zero (rdx in the x86-64 psABI, 3.4.1; x0 in glibc's
  * start code for aarch64). Jumps are returns on aarch64: with BTI only those may lead to any instruction.
  */
-#ifndef STRONGROOM_TRACER_FAREWELL_H
-#define STRONGROOM_TRACER_FAREWELL_H
+#ifndef STRONGROOM_TRACER_ENTRY_STUB_H
+#define STRONGROOM_TRACER_ENTRY_STUB_H
 
 #include <stddef.h>
 #include <stdint.h>
 
 /* Stands behind the code, in the same page. */
-struct farewell {
+struct entry_stub {
     uint64_t child;      /* process number of the tracer */
     uint64_t consumed;   /* signal set: SIGCHLD, or empty */
     uint64_t fatal;      /* signals that end the program if they have arrived */
@@ -25,9 +25,9 @@ struct farewell {
     uint64_t gadget; /* a call instruction with a return behind it, outside of the page; 0: the page stays */
 };
 
-enum { FAREWELL_BYTES_MAX = 512 };
+enum { ENTRY_STUB_BYTES_MAX = 512 };
 
-/* Writes code and `farewell` to `to`, of FAREWELL_BYTES_MAX; returns how many bytes they take, a multiple of eight. */
-size_t farewell_write(char *to, const struct farewell *farewell);
+/* Writes code and `stub` to `to`, of ENTRY_STUB_BYTES_MAX; returns how many bytes they take, a multiple of eight. */
+size_t entry_stub_write(char *to, const struct entry_stub *stub);
 
 #endif
