@@ -1,14 +1,15 @@
 /* The exec family: what a program passes to the next one is placeholders and a region, never plaintext.
  *
  * Contract of each: that of the function of the libc (exec(3), fexecve(3), execveat(2)), which does the work. Where the
- * environment holds secrets they are passed on as passing.h says; ENOMEM, EAGAIN, EMFILE, ENFILE and ENOSYS may come
- * from making the region. Nothing is allocated and no lock is taken: safe between vfork and exec and in signal handlers.
+ * environment holds secrets they are passed on as child_environment.h says; ENOMEM, EAGAIN, EMFILE, ENFILE and ENOSYS may
+ * come from making the region. Nothing is allocated and no lock is taken: safe between vfork and exec and in signal
+ * handlers.
  */
 #include <stdarg.h>
 
 #include "environment.h"
 #include "export.h"
-#include "passing.h"
+#include "child_environment.h"
 #include "spawn.h"
 #include "syscalls.h"
 
@@ -71,7 +72,7 @@ static void run(void *context, const struct command *command) {
 
 static int execute(struct request *request, char *const *list) {
     request->result = -1;
-    spawn_set_errno(passing_call(&request->target, list, run, request));
+    spawn_set_errno(child_environment_call(&request->target, list, run, request));
     return request->result;
 }
 

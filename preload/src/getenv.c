@@ -46,7 +46,7 @@ static inline char *lookup(const struct state *state, const char *name) {
             /* The list is the one we know, so it is long enough to look into; `*environ = NULL` empties it in place. */
             if (place != NULL && list[0] != NULL && list[place->hint] == place->string) {
                 const char *newer =
-                    state->live.base != NULL ? live_value(&state->live, &state->region, place->slot) : NULL;
+                    state->live.base != NULL ? rotation_value(&state->live, &state->region, place->slot) : NULL;
                 return newer != NULL ? (char *)(uintptr_t)newer : place->string + place->name_bytes + 1;
             }
         }

@@ -204,12 +204,12 @@ void handover_copy(const struct handover *handover, struct shared *copy) {
     copy->fd = (int)result;
 }
 
-struct live handover_watch(const struct handover *handover, size_t length) {
+struct live_image handover_watch(const struct handover *handover, size_t length) {
     const char *base = sys_mmap(length, PROT_READ, MAP_SHARED, handover->fd);
     if (is_map_error(base)) {
         fail_call(REGION_VARIABLE, "mapping the descriptor: ", (long)base);
     }
-    return (struct live){base, length};
+    return (struct live_image){base, length};
 }
 
 long handover_make(enum rung rung, size_t length, struct shared *shared) {

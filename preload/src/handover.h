@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "live.h"
+#include "rotation.h"
 
 #define REGION_VARIABLE "STRONGROOM_REGION"
 #define DUMPABLE_VARIABLE "STRONGROOM_DUMPABLE" /* =1: the process stays open to debuggers of its own user */
@@ -55,7 +55,7 @@ void handover_copy(const struct handover *handover, struct shared *copy);
 bool handover_separate(char *base, size_t length);
 
 /* Maps the image for reading and keeps it mapped, to follow its changes. Failure ends the process. */
-struct live handover_watch(const struct handover *handover, size_t length);
+struct live_image handover_watch(const struct handover *handover, size_t length);
 
 /* Shared memory for another program. */
 struct shared {

@@ -11,7 +11,7 @@
 #include "bytes.h"
 #include "environment.h"
 #include "export.h"
-#include "passing.h"
+#include "child_environment.h"
 #include "spawn.h"
 #include "syscalls.h"
 
@@ -125,7 +125,7 @@ int system(const char *command) {
         spawn_set_errno(-ENOSYS);
         return -1;
     }
-    if (command == NULL || !passing_concerns(state, environment_now())) {
+    if (command == NULL || !child_environment_concerns(state, environment_now())) {
         return state->libc.system(command);
     }
     enum { NOT_FOUND = 127 << 8 }; /* the wait status of a shell that could not be executed */
@@ -267,7 +267,7 @@ void *popen(const char *command, const char *mode_text) {
     }
     struct mode mode = read_mode(mode_text);
     /* A wrong mode is the libc's to refuse. */
-    if (mode.reads == mode.writes || !passing_concerns(state, environment_now())) {
+    if (mode.reads == mode.writes || !child_environment_concerns(state, environment_now())) {
         return state->libc.popen(command, mode_text);
     }
     const struct libc *libc = &state->libc;

@@ -1,15 +1,15 @@
 /* posix_spawn() and posix_spawnp(), and pidfd_spawn() and pidfd_spawnp() of glibc 2.39.
  *
  * Contract: that of posix_spawn(3), done by the libc; ENOSYS where it has no such function; the environment is passed on
- * as passing.h says. The descriptor of the region is open, and inheritable, while the child is made: another thread that
- * forks and execs in this moment hands it to its child as well.
+ * as child_environment.h says. The descriptor of the region is open, and inheritable, while the child is made: another
+ * thread that forks and execs in this moment hands it to its child as well.
  */
 #include "spawn.h"
 
 #include <linux/wait.h>
 
 #include "export.h"
-#include "passing.h"
+#include "child_environment.h"
 #include "syscalls.h"
 
 /* Since Linux 5.4 and 5.3; kernel headers of older build hosts do not have them. */
@@ -105,7 +105,7 @@ static int start(struct request *request, char *const *list) {
     if (request->child == NULL) {
         request->child = &request->unnamed;
     }
-    long result = passing_call(&request->target, list, run, request);
+    long result = child_environment_call(&request->target, list, run, request);
     if (result < 0 && request->result == 0) {
         reap(request);
     }
@@ -208,7 +208,8 @@ int posix_spawn_file_actions_addclosefrom_np(void *actions, int first) {
     if (state == NULL || state->libc.actions_add_closefrom == NULL) {
         return ENOSYS;
     }
-    if (first < 0 || !passing_concerns(state, environment_now()) || add_closes(&state->libc, actions, first) != 0) {
+    if (first < 0 || !child_environment_concerns(state, environment_now()) ||
+        add_closes(&state->libc, actions, first) != 0) {
         return state->libc.actions_add_closefrom(actions, first);
     }
     return 0;

@@ -4,8 +4,8 @@
 
 #include <stdbool.h>
 
-/* posix_spawn() of the libc, or posix_spawnp() when `search` is set, with `list` as passing.h changes it. Returns 0 or
- * an errno value. */
+/* posix_spawn() of the libc, or posix_spawnp() when `search` is set, with `list` as child_environment.h changes it. Returns
+ * 0 or an errno value. */
 int spawn_child(int *pid, const char *path, bool search, const void *actions, const void *attributes,
                 char *const *argv, char *const *list);
 

@@ -6,7 +6,7 @@
 #include "bytes.h"
 #include "children.h"
 #include "fail.h"
-#include "go.h"
+#include "go_runtime.h"
 #include "handover.h"
 #include "own_copy.h"
 #include "padding.h"
@@ -107,7 +107,7 @@ static void load_region(char *text) {
     state.region = region_open(handover_take(&handover, &length));
     state.rung = handover.rung;
     state.has_region = true;
-    if (live_has_room(&state.region)) {
+    if (rotation_has_room(&state.region)) {
         state.live = handover_watch(&handover, length);
     }
     if (leaves_descriptor(policy_entry)) {

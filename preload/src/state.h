@@ -8,7 +8,7 @@
 #include "environment.h"
 #include "handover.h"
 #include "libc.h"
-#include "live.h"
+#include "rotation.h"
 #include "name_index.h"
 #include "region.h"
 
@@ -20,7 +20,7 @@ struct state {
     bool dumpable;          /* it was started with STRONGROOM_DUMPABLE=1; only then its children may be */
     bool is_secure;         /* AT_SECURE: secure_getenv() answers nothing */
     struct region region;   /* this process's own copy */
-    struct live live;       /* the image itself, where it can change */
+    struct live_image live; /* the image itself, where it can change */
     char **list;            /* the environment list in which placeholders were repointed */
     struct name_index index; /* the secrets that `list` points at */
     const uint32_t *hints;  /* of environment_repoint() */

@@ -98,7 +98,7 @@ static char *const *arguments_of(const struct target *target) {
     return target->argv == NULL ? none : target->argv;
 }
 
-static void make_call(const struct tracer_call *tracer_call, const char *tracer, char **words, passing_function *call,
+static void make_call(const struct tracer_call *tracer_call, const char *tracer, char **words, command_function *call,
                       void *context, int *process) {
     const struct command command = {.path = tracer, .argv = words, .list = tracer_call->list, .process = process};
     call(context, &command);
@@ -106,7 +106,7 @@ static void make_call(const struct tracer_call *tracer_call, const char *tracer,
 
 /* For a program that was looked at: DESCRIPTOR PATH ARG... */
 static long call_for_program(const struct tracer_call *tracer_call, const char *tracer, char **memory,
-                             passing_function *call, void *context) {
+                             command_function *call, void *context) {
     const struct target *target = tracer_call->target;
     char descriptor[DESCRIPTOR_TEXT_BYTES] = "-";
     long fd = open_program(target, tracer_call->path);
@@ -133,7 +133,7 @@ static long call_for_program(const struct tracer_call *tracer_call, const char *
 
 /* For the shell, with the file that it is to interpret: as above. */
 static long call_for_shell(const struct tracer_call *tracer_call, const char *tracer, char **memory,
-                           passing_function *call, void *context) {
+                           command_function *call, void *context) {
     char *const *argv = arguments_of(tracer_call->target);
     struct words words = {memory};
     add(&words, tracer_name);
@@ -164,8 +164,8 @@ static long read_report(int fd, int process) {
 }
 
 /* For a program that only the new process can find: look or search, with what tracer_words.h tells. */
-static long call_to_look(const struct tracer_call *tracer_call, const char *tracer, char **memory, passing_function *call,
-                         void *context) {
+static long call_to_look(const struct tracer_call *tracer_call, const char *tracer, char **memory,
+                         command_function *call, void *context) {
     const struct target *target = tracer_call->target;
     int ends[2];
     long result = SYSCALL2(__NR_pipe2, ends, O_CLOEXEC | O_NONBLOCK);
@@ -225,7 +225,7 @@ static long refuse(const struct target *target, const char *path) {
     return -EACCES;
 }
 
-long tracer_call(const struct tracer_call *tracer_call, passing_function *call, void *context) {
+long tracer_call(const struct tracer_call *tracer_call, command_function *call, void *context) {
     char tracer[TARGET_PATH_BYTES];
     if (!find_tracer(tracer_call->state, tracer)) {
         return refuse(tracer_call->target, tracer_call->path);

@@ -3,7 +3,7 @@
 #define STRONGROOM_TRACER_CALL_H
 
 #include "delivery.h"
-#include "passing.h"
+#include "child_environment.h"
 
 struct tracer_call {
     const struct state *state;
@@ -20,6 +20,6 @@ struct tracer_call {
  *
  * Where the tracer has to look by itself, this waits for what it finds, as posix_spawn() waits for exec. `call` may have
  * been made, and left a child that has ended or is about to, when a negative value is returned then. */
-long tracer_call(const struct tracer_call *tracer_call, passing_function *call, void *context);
+long tracer_call(const struct tracer_call *tracer_call, command_function *call, void *context);
 
 #endif

@@ -8,7 +8,7 @@
 #include "bytes.h"
 #include "environment.h"
 #include "export.h"
-#include "passing.h"
+#include "child_environment.h"
 
 EXPORT int wordexp(const char *words, void *result, int flags);
 
@@ -21,7 +21,7 @@ int wordexp(const char *words, void *result, int flags) {
         return WRDE_NOSYS;
     }
     bool all_may = state->policy == NULL || text_equal(state->policy, "inherit");
-    if (!all_may && passing_concerns(state, environment_now())) {
+    if (!all_may && child_environment_concerns(state, environment_now())) {
         if (state->libc.gnu_version == NULL) {
             return WRDE_CMDSUB;
         }

@@ -1,3 +1,37 @@
+/* How it works.
+ *
+ * One thread, one loop, and no signal handler. All signals that matter are blocked from the start, and the loop takes them
+ * one at a time (signals_take(), which also is the only place where it waits). So no code is interrupted, nothing needs to
+ * be async-signal-safe, and between "is there anything to do?" and "wait" no signal can be missed. Each round does three
+ * things, in this order:
+ *
+ *   pass_on()           one signal to the child, or to its group;
+ *   reap()              some zombies: the child among them, or orphans that PID 1 has inherited;
+ *   do_what_is_due()    what is due by the clock: SIGKILL after the stop timeout.
+ *
+ * Who is signalled. The child is the leader of a process group of its own. Without -g a signal goes to the child alone;
+ * with it, and for what the terminal would have sent to the whole foreground group, to the group. Once the child has been
+ * reaped, its number may be another process's, so from then on there is only the group, whose number the kernel keeps as
+ * long as it has a member.
+ *
+ * How it ends.
+ *
+ *   running --stop signal passed on--> stopping --timeout--> SIGKILL sent
+ *      |                                  |                      |
+ *      +------------ child ends ----------+----------------------+
+ *                        |
+ *                        v
+ *   without -g: done. With -g: SIGTERM to the rest of the group, unless it had the stop signal already; done when the
+ *   group is empty, or the timeout is over, or there is none.
+ *
+ * The status is always the child's own. When this process ends as PID 1, the kernel kills whatever is left.
+ *
+ * Job control. A shell that started us sees one process and waits for it, while the terminal's keys act on the child's
+ * group, which has the foreground. When the child is stopped by the terminal, this process stops itself in the same way
+ * (terminal_stop_ourselves()), so that the shell takes the terminal back and shows its prompt; `fg` and `bg` continue us,
+ * and their SIGCONT is passed on like any signal, to the whole group. Where no shell waits, as under `docker run -it`, a
+ * stopped child could be continued by nobody: then it is continued at once.
+ */
 #include "supervise.h"
 
 #include <errno.h>

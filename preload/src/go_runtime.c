@@ -1,4 +1,4 @@
-#include "go.h"
+#include "go_runtime.h"
 
 #include <elf.h>
 #include <linux/auxvec.h>

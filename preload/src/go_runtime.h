@@ -1,6 +1,6 @@
 /* Telling Go programs from others. */
-#ifndef STRONGROOM_GO_H
-#define STRONGROOM_GO_H
+#ifndef STRONGROOM_GO_RUNTIME_H
+#define STRONGROOM_GO_RUNTIME_H
 
 #include <stdbool.h>
 

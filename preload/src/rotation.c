@@ -1,9 +1,9 @@
-#include "live.h"
+#include "rotation.h"
 
 _Static_assert(offsetof(struct region_slot, offset) % 8 == 0, "offset and length of a value are one aligned word");
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the offset is the lower half of that word");
 
-bool live_has_room(const struct region *copy) {
+bool rotation_has_room(const struct region *copy) {
     const struct region_header *header = (const void *)copy->base;
     size_t end = REGION_HEADER_BYTES + (size_t)copy->slot_count * sizeof *copy->slots;
     for (uint32_t i = 0; i < copy->slot_count; i++) {
@@ -16,7 +16,7 @@ bool live_has_room(const struct region *copy) {
     return header->total_bytes - end >= 8; /* less is padding */
 }
 
-const char *live_value(const struct live *live, const struct region *copy, uint32_t slot) {
+const char *rotation_value(const struct live_image *live, const struct region *copy, uint32_t slot) {
     const struct region_slot *known = &copy->slots[slot];
     const struct region_slot *slots = (const void *)(live->base + REGION_HEADER_BYTES);
     uint64_t word = __atomic_load_n((const uint64_t *)(const void *)&slots[slot].offset, __ATOMIC_ACQUIRE);

@@ -4,8 +4,8 @@
  * not reach the kernel like that, which would show it in /proc/PID/environ of the child. So the child gets placeholders
  * and a region of its own in a fresh descriptor, holding what this environment holds and no more.
  */
-#ifndef STRONGROOM_PASSING_H
-#define STRONGROOM_PASSING_H
+#ifndef STRONGROOM_CHILD_ENVIRONMENT_H
+#define STRONGROOM_CHILD_ENVIRONMENT_H
 
 #include "state.h"
 #include "target.h"
@@ -19,7 +19,7 @@ struct command {
                            a negative errno value: that of pidfd_open(), -ECHILD where there is no new process */
 };
 
-typedef void passing_function(void *context, const struct command *command);
+typedef void command_function(void *context, const struct command *command);
 
 /* Calls `call(context, command)` once, with the environment that the program `named` shall get instead of `list`:
  *
@@ -38,9 +38,9 @@ typedef void passing_function(void *context, const struct command *command);
  * one thing: in a child of vfork(), an environment of more than about 8,000 entries needs a mapping, which stays in the
  * parent when the child execs. Writes no global, takes no lock, takes at most 16 KiB of the stack (64 KiB in a child
  * before exec), and as much again for the tracer; safe between vfork and exec and in signal handlers. */
-long passing_call(const struct target *named, char *const *list, passing_function *call, void *context);
+long child_environment_call(const struct target *named, char *const *list, command_function *call, void *context);
 
-/* Whether passing_call() would change `list` for some program. */
-bool passing_concerns(const struct state *state, char *const *list);
+/* Whether child_environment_call() would change `list` for some program. */
+bool child_environment_concerns(const struct state *state, char *const *list);
 
 #endif

@@ -1,4 +1,34 @@
-#include "passing.h"
+/* How it works.
+ *
+ * The library has pointed the placeholders of this program at strings in secret memory, so what the program hands to exec
+ * or posix_spawn is a list of pointers, some of them to plaintext. The kernel copies every string of that list to the
+ * stack of the new program, where /proc/PID/environ shows it. So each call goes through here, in four steps:
+ *
+ *   1. Which entries are secrets?  compose_secret() knows one by its address, or by its text, since programs copy their
+ *      environment before they change it. Where there is none, the list is handed on as it is, and nothing is spent.
+ *   2. What is the program?  target.c finds the file that the libc will find, children.c says whether --children lets it
+ *      have secrets, and delivery.c how it gets them: by the library, by strongroom-tracer where its loader ignores
+ *      libraries, or not at all.
+ *   3. The region.  What the list holds now, changes of the program included, and no more, is written to a new descriptor
+ *      of secret memory of the same kind (handover.c, region_write.c). The new program inherits it; ours is closed when
+ *      the call returns.
+ *   4. The list.  compose.c makes a new one: `NAME=` in the place of each secret that is in the region, STRONGROOM_REGION
+ *      with the number of the descriptor, LD_PRELOAD with the library in it. The strings that are no secrets are not
+ *      copied.
+ *
+ * Three things make this harder than it sounds:
+ *
+ * - There is no allocator to ask. The call may come between vfork and exec, where memory is the parent's and a lock may
+ *   be held for good, or in a signal handler. So the list is measured, working memory is cut from the stack or a mapping,
+ *   and only then is anything written; two bits for each slot tell what is planned and what is done.
+ * - Other threads may change the list meanwhile: setenv() takes no lock that we could take. So the list is read once to
+ *   measure, once to write the region and once to compose, and each pass checks itself against the one before. Where they
+ *   differ the call fails with EAGAIN: a placeholder without its secret, or a secret without its placeholder, never goes
+ *   out.
+ * - Between look and exec the file may be replaced. What the new program is handed is the same: a list without
+ *   plaintext. If it does not load the library, its variables are empty.
+ */
+#include "child_environment.h"
 
 #include "bytes.h"
 #include "children.h"
@@ -24,11 +54,11 @@ struct passing {
     uint8_t *planned; /* one bit per slot: to be written to the region; */
     uint8_t *written; /* and there */
     size_t mark_bytes; /* of each */
-    passing_function *call;
+    command_function *call;
     void *context;
 };
 
-bool passing_concerns(const struct state *state, char *const *list) {
+bool child_environment_concerns(const struct state *state, char *const *list) {
     if (state == NULL || !state->has_region || list == NULL) {
         return false;
     }
@@ -166,9 +196,9 @@ static void cut(struct passing *passing, char *block, const struct composition_s
     passing->composition.text_left = size->text_bytes;
 }
 
-long passing_call(const struct target *named, char *const *list, passing_function *call, void *context) {
+long child_environment_call(const struct target *named, char *const *list, command_function *call, void *context) {
     const struct state *state = state_load(NULL);
-    if (!passing_concerns(state, list)) {
+    if (!child_environment_concerns(state, list)) {
         const struct command command = {.list = list};
         call(context, &command);
         return 0;
