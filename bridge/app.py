@@ -1,14 +1,11 @@
-"""Wiring: makes the parts from the settings, opens the ports, looks after them, and takes everything down in order."""
+"""Wiring: makes the parts of a bridge from its settings, and the server that runs them."""
 
 import asyncio
 import contextlib
 import gc
 import logging
-import os
 import time
 from functools import partial
-
-from aiohttp import web
 
 from bridge.audit import AuditLog
 from bridge.callers import Callers
@@ -26,11 +23,10 @@ from strongroom.openbao.login import Credentials, Login
 from strongroom.openbao.pool import Pool
 from strongroom.openbao.secrets import SecretStore
 from strongroom.service.connections import ConnectionLimits, Connections
+from strongroom.service.front import HttpFront, Port
 from strongroom.service.health import Health, Part
-from strongroom.service.listening import Listener, addresses_of, listen, tell_parent
-from strongroom.service.logs import log_event
+from strongroom.service.server import Server
 from strongroom.service.tls_reload import ReloadingServerContext
-from strongroom.service.upkeep import repeat
 
 _log = logging.getLogger(__name__)
 _HEALTH_TIMEOUT_S = 2.0  # of the question whether OpenBao is up; probes of Kubernetes give up after 1 s by default
@@ -43,7 +39,11 @@ _STANDBY_IS_FINE = {"standbyok": "true", "perfstandbyok": "true"}  # a standby n
 
 
 class Bridge:
-    """One bridge: ``start``, then ``drain``."""
+    """The parts of one bridge.
+
+    Attributes:
+        server: runs them.
+    """
 
     def __init__(self, settings: BridgeSettings) -> None:
         """Make all parts; nothing is listening or sent yet. Needs a running event loop.
@@ -84,7 +84,6 @@ class Bridge:
             count=self.metrics.secrets,
         )
         self._callers = Callers(self._tls, greatest_age_s=settings.connection_age_s)
-        self._health = Health(parts=self._state_of_parts, metrics=self._render_metrics)
         self._connections = Connections(
             ConnectionLimits(
                 connections=_CONNECTIONS,
@@ -94,88 +93,43 @@ class Bridge:
                 untaken_bytes=PIECE_BYTES,
             )
         )
-        self._front = Front(service, self._callers, self._connections, self.metrics, settings)
         self._most_connections = 0  # since memory was given back
-        self._runners: list[web.AppRunner] = []
-        self._server: Listener | None = None
-        self._care: list[asyncio.Task[None]] = []
-
-    async def start(self) -> dict[str, list[str]]:
-        """Open both ports and return the addresses that they have.
-
-        Raises:
-            ConfigError: an address cannot be listened on.
-        """
-        settings = self._settings
-        front = await self._runner(self._front.application(), keepalive_timeout=settings.keepalive_timeout_s)
-        health = await self._runner(self._health.application(), keepalive_timeout=settings.keepalive_timeout_s)
-        health_server = await listen(health, settings.health_listen, name="health_listen")
-        self._server = await listen(
-            front,
-            settings.listen,
-            name="listen",
-            connections=self._connections,
-            tls=self._tls.front,
+        front = Front(service, self._callers, self._connections, self.metrics, settings)
+        self._https = HttpFront(
+            Port(name="https", address=settings.listen, connections=self._connections, tls=self._tls.front),
+            front.application(),
+            requests=front.requests,
+            keepalive_timeout=settings.keepalive_timeout_s,
+            lingering_time=_LINGERING_S,
         )
-        # Apart, because a login may wait for OpenBao, and a probe for the disk, and a policy edit for neither.
-        self._care = [
-            asyncio.create_task(repeat(work, interval_s=settings.reload_interval_s))
-            for work in (self._follow_files, self._login.tick, self._audit.probe, self._give_memory_back)
-        ]
-        addresses = {"https": addresses_of(self._server), "health": addresses_of(health_server)}
-        fields = {name: ",".join(values) for name, values in addresses.items()}
-        log_event(_log, logging.INFO, "listening", fields | {"pid": os.getpid()})
-        if settings.ready_fd >= 0:
-            tell_parent(settings.ready_fd, fields)
-        return addresses
+        self.server = Server(
+            settings,
+            fronts=[self._https],
+            health=Health(parts=self._state_of_parts, metrics=self._render_metrics),
+            # Apart, because a login may wait for OpenBao, and a probe for the disk, and a policy edit for neither.
+            care=[self._follow_files, self._login.tick, self._audit.probe, self._give_memory_back],
+            reload=self._reload,
+            close=[self._revoke, self._audit.close],
+        )
 
-    async def reload(self) -> None:
-        """Do what SIGHUP asks for: read policy and certificates, and open the audit log again."""
+    async def _reload(self) -> None:
+        """Read policy and certificates, and open the audit log again."""
         self._policy.reload_if_changed(force=True)
         self._tls.reload_if_changed()
-        self._callers.end_those_that_are_over(self._runners[0])
+        self._callers.end_those_that_are_over(self._https.runner)
         await self._audit.reopen()  # the last, because it waits for the disk
 
-    async def drain(self) -> None:
-        """Turn unready, accept no more, finish the requests at work within the drain timeout, close everything."""
-        self._health.draining = True
-        if self._server is not None:
-            self._server.close()
-        await self._front.requests.drain(self._runners[0], timeout_s=self._settings.drain_timeout_s)
-        await self.close()
-
-    async def close(self) -> None:
-        """Close everything at once."""
-        for task in self._care:
-            task.cancel()
-        await asyncio.gather(*self._care, return_exceptions=True)
-        for runner in self._runners:
-            await runner.cleanup()
+    async def _revoke(self) -> None:
+        """Give the login back."""
         with contextlib.suppress(TimeoutError):  # its threads may all wait for an OpenBao that does not answer
             async with asyncio.timeout(_REVOKE_TIMEOUT_S):
                 await self._login.revoke()
         self._pool.close()
-        await self._audit.close()
-        log_event(_log, logging.INFO, "stopped")
-
-    async def _runner(self, application: web.Application, *, keepalive_timeout: float) -> web.AppRunner:
-        runner = web.AppRunner(
-            application,
-            access_log=None,
-            auto_decompress=False,  # a stranger's 64 KiB can become 64 MiB
-            keepalive_timeout=keepalive_timeout,
-            handle_signals=False,
-            shutdown_timeout=1.0,  # after our own drain
-            lingering_time=_LINGERING_S,
-        )
-        await runner.setup()
-        self._runners.append(runner)
-        return runner
 
     async def _follow_files(self) -> None:
         self._policy.reload_if_changed()
         self._tls.reload_if_changed()
-        self._callers.end_those_that_are_over(self._runners[0])
+        self._callers.end_those_that_are_over(self._https.runner)
         self._openbao.reload_if_changed()
 
     async def _give_memory_back(self) -> None:

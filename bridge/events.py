@@ -6,7 +6,6 @@ from strongroom.service.events import ERROR, INFO, REFUSED, WARNING, Event, reco
 
 EVENTS: Final = (
     *record_log_events("audit", "audit records"),
-    Event("listening", INFO, ("https", "health", "pid"), "the bridge serves at these addresses"),
     Event(
         "policy_path_doubtful",
         WARNING,

@@ -1,12 +1,10 @@
-"""Wiring: makes the parts from the settings, opens the ports, looks after them, and takes everything down in order."""
+"""Wiring: makes the parts of a proxy from its settings, and the server that runs them."""
 
 import asyncio
 import contextlib
+import gc
 import logging
-import os
 from functools import partial
-
-from aiohttp import web
 
 from s3proxy.exchange.pace import Patience
 from s3proxy.exchange.places import Places
@@ -24,21 +22,26 @@ from s3proxy.settings import ProxySettings
 from s3proxy.storage import Storage
 from s3proxy.stored.multipart import MultipartReader
 from strongroom.service.connections import ConnectionLimits, Connections
+from strongroom.service.front import HttpFront, Port
 from strongroom.service.health import Health
 from strongroom.service.kept_files import KeptFiles
-from strongroom.service.listening import Listener, addresses_of, listen, parse_listen, tell_parent
+from strongroom.service.listening import parse_listen
 from strongroom.service.logs import log_event
+from strongroom.service.server import Server
 from strongroom.service.tls_reload import ReloadingServerContext
-from strongroom.service.upkeep import repeat
 
 _log = logging.getLogger(__name__)
+_GC_THRESHOLDS = 10_000, 20, 20  # a request makes some hundred objects and hardly a cycle
 _PROBE_S = 5.0  # at the start; a store that is away then is asked again while others are served
-_SHUTDOWN_S = 1.0  # for what our own drain has left
 _READ_BYTES = 1 << 17  # of a client's body kept unread at most twice this, then TCP holds the client back
 
 
 class Proxy:
-    """One proxy: ``start``, then ``drain``."""
+    """The parts of one proxy.
+
+    Attributes:
+        server: runs them.
+    """
 
     def __init__(
         self, settings: ProxySettings, *, kept: KeptFiles | None = None, shared: SharedNames | None = None
@@ -76,7 +79,7 @@ class Proxy:
             memory_bytes=settings.memory_bytes,
             count=self.metrics.shed,
         )
-        self.front = Dispatcher(
+        self._front = Dispatcher(
             handlers_of(
                 Parts(
                     store=storage.store,
@@ -116,77 +119,50 @@ class Proxy:
             ),
         )
         readiness = Readiness(storage, credentials=self._credentials, access_log=self._access_log, tls=self._tls)
-        self._health = Health(parts=readiness.parts, metrics=self.metrics.expose)
-        self._runners: list[web.BaseRunner] = []
-        self._server: Listener | None = None
-        self._care: list[asyncio.Task[None]] = []
+        port = Port(
+            name="s3",
+            address=settings.listen,
+            connections=self._connections,
+            tls=self._tls.front if self._tls else None,
+            share_port=settings.share_port,
+        )
+        s3 = HttpFront(
+            port,
+            self._front.handle,
+            requests=self._front.requests,
+            keepalive_timeout=settings.keepalive_timeout_s,
+            read_bufsize=_READ_BYTES,
+            lingering_time=0.0,  # the dispatcher has read on
+        )
+        self.server = Server(
+            settings,
+            fronts=[s3],
+            health=Health(parts=readiness.parts, metrics=self.metrics.expose),
+            before=self._prepare,
+            # Apart, because a login may wait for OpenBao and an edit of a file must not.
+            care=[
+                self._follow_files,
+                self._note_gauges,
+                self._follow_openbao,
+                storage.probe,
+                storage.follow_keys,
+                storage.follow_records,
+                storage.confirm_keys,
+                self._access_log.probe,
+            ],
+            reload=self._reload,
+            close=[storage.close, self._access_log.close],
+            share_port=settings.share_port,
+        )
 
-    async def start(self) -> dict[str, list[str]]:
-        """Open both ports and return the addresses that they have.
-
-        Raises:
-            ConfigError: an address cannot be listened on.
-        """
-        settings = self._settings
-        await self._follow_openbao()  # so that the first request finds what is kept there
+    async def _prepare(self) -> None:
+        """Read what is in OpenBao, so that the first request finds it, and ask the store what it can do."""
+        await self._follow_openbao()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_PROBE_S):
                 await self._storage.probe()
                 await self._storage.follow_keys()
-        front = web.ServerRunner(
-            web.Server(
-                self.front.handle,
-                access_log=None,
-                auto_decompress=False,
-                keepalive_timeout=settings.keepalive_timeout_s,
-                read_bufsize=_READ_BYTES,
-                lingering_time=0.0,  # the dispatcher has read on
-            ),
-            handle_signals=False,
-            shutdown_timeout=_SHUTDOWN_S,
-        )
-        health = web.AppRunner(
-            self._health.application(),
-            access_log=None,
-            auto_decompress=False,
-            handle_signals=False,
-            shutdown_timeout=_SHUTDOWN_S,
-        )
-        for runner in (front, health):
-            await runner.setup()
-            self._runners.append(runner)
-        health_server = await listen(
-            health, settings.health_listen, name="health_listen", share_port=settings.share_port
-        )
-        self._server = await listen(
-            front,
-            settings.listen,
-            name="listen",
-            connections=self._connections,
-            share_port=settings.share_port,
-            tls=self._tls.front if self._tls else None,
-        )
-        # Apart, because a login may wait for OpenBao and an edit of a file must not.
-        self._care = [
-            asyncio.create_task(repeat(work, interval_s=settings.reload_interval_s))
-            for work in (
-                self._follow_files,
-                self._note_gauges,
-                self._follow_openbao,
-                self._storage.probe,
-                self._storage.follow_keys,
-                self._storage.follow_records,
-                self._storage.confirm_keys,
-                self._access_log.probe,
-            )
-        ]
         self._warn_of_open_ports()
-        addresses = {"s3": addresses_of(self._server), "health": addresses_of(health_server)}
-        fields = {name: ",".join(values) for name, values in addresses.items()}
-        log_event(_log, logging.INFO, "listening", fields | {"pid": os.getpid()})
-        if settings.ready_fd >= 0:
-            tell_parent(settings.ready_fd, fields)
-        return addresses
 
     def _warn_of_open_ports(self) -> None:
         """Say what whoever reaches the ports can see."""
@@ -200,29 +176,10 @@ class Proxy:
             hint = "keep it from clients by a network policy, or listen on 127.0.0.1"
             log_event(_log, logging.WARNING, "open_port", {"reason": reason, "hint": hint})
 
-    async def reload(self) -> None:
-        """Do what SIGHUP asks for: read files that have changed, and open the access log again."""
+    async def _reload(self) -> None:
+        """Read files that have changed, and open the access log again."""
         await self._follow_files()
         await self._access_log.reopen()  # the last, because it waits for the disk
-
-    async def drain(self) -> None:
-        """Turn unready, accept no more, finish the requests at work within the drain timeout, close everything."""
-        self._health.draining = True
-        if self._server is not None:
-            self._server.close()
-        await self.front.requests.drain(self._runners[0], timeout_s=self._settings.drain_timeout_s)
-        await self.close()
-
-    async def close(self) -> None:
-        """Close everything at once."""
-        for task in self._care:
-            task.cancel()
-        await asyncio.gather(*self._care, return_exceptions=True)
-        for runner in self._runners:
-            await runner.cleanup()
-        await self._storage.close()
-        await self._access_log.close()
-        log_event(_log, logging.INFO, "stopped")
 
     async def _follow_files(self) -> None:
         self._storage.follow_files()
@@ -235,7 +192,7 @@ class Proxy:
         await self._credentials.follow_secret()
 
     async def _note_gauges(self) -> None:
-        self.metrics.in_flight.set(len(self.front.requests))
+        self.metrics.in_flight.set(len(self._front.requests))
         self.metrics.memory.set(self._places.taken_bytes)
         unknown = self._connections.unknown
         self.metrics.connections.labels("unknown").set(unknown)
@@ -248,6 +205,23 @@ class Proxy:
             self.metrics.policies.labels(state).set(count)
         if self._storage.session is not None:
             self.metrics.token_ttl.set(self._storage.session.ttl_s)
+
+
+def make_server(settings: ProxySettings, *, kept: KeptFiles | None = None, shared: SharedNames | None = None) -> Server:
+    """Return the server of a proxy, in a process that has nothing else to do; the arguments are those of ``Proxy``.
+
+    Raises:
+        ConfigError: a setting or a file that it names is wrong.
+    """
+    _collect_seldom()
+    return Proxy(settings, kept=kept, shared=shared).server
+
+
+def _collect_seldom() -> None:
+    """Have the cycle collector leave alone what was imported, and look at the rest less often: 6 % of a small GET."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_GC_THRESHOLDS)
 
 
 def _is_loopback(address: str) -> bool:

@@ -62,7 +62,6 @@ EVENTS: Final = (
         "restore `keyring/` from a backup, and retire no version of the key before that",
     ),
     Event("keyring_not_listed", DEBUG, REFUSED, "the keyring could not be listed just now; it is tried again"),
-    Event("listening", INFO, ("s3", "health", "pid"), "the proxy, or one of its processes, serves at these addresses"),
     Event(
         "object_refused",
         ERROR,

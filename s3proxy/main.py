@@ -4,13 +4,14 @@ import asyncio
 import os
 from collections.abc import Sequence
 
-from s3proxy.processes.process import run_proxy
+from s3proxy.app import make_server
 from s3proxy.processes.supervisor import Supervisor
 from s3proxy.settings import PREFIX, ProxySettings
 from strongroom.service.command import run_command
 from strongroom.service.logs import configure_logging
 from strongroom.service.notify import Notifier
 from strongroom.service.open_files import warn_of_open_files
+from strongroom.service.server import serve
 
 _SECRET_FILES = (
     "tls_key_file",
@@ -39,4 +40,7 @@ def _run(settings: ProxySettings) -> None:
         {name: getattr(settings, name) for name in _BELIEVED_FILES},
     )
     systemd = Notifier(os.environ)
-    asyncio.run(Supervisor(settings, systemd).run() if settings.processes > 1 else run_proxy(settings, systemd=systemd))
+    if settings.processes > 1:
+        asyncio.run(Supervisor(settings, systemd).run())
+    else:
+        asyncio.run(serve(lambda: make_server(settings), systemd=systemd))

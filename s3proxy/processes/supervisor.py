@@ -9,7 +9,6 @@ import contextlib
 import json
 import logging
 import os
-import signal
 import socket
 import tempfile
 import time
@@ -18,7 +17,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import aiohttp
-from aiohttp import web
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
@@ -26,11 +24,12 @@ from s3proxy.metrics import worker_restarts
 from s3proxy.processes.worker import Kept, Worker
 from s3proxy.settings import ProxySettings
 from strongroom.errors import ConfigError
+from strongroom.service.front import HttpFront, Port
 from strongroom.service.health import Health, Part
-from strongroom.service.listening import addresses_of, listen, parse_listen, tell_parent
+from strongroom.service.listening import parse_listen, tell_parent
 from strongroom.service.logs import log_event
 from strongroom.service.notify import Notifier
-from strongroom.service.reloading import reloading_at_sighup
+from strongroom.service.signals import end_at_signals, reloading_at_sighup
 from strongroom.service.upkeep import report_loop_error
 
 _log = logging.getLogger(__name__)
@@ -40,7 +39,6 @@ _STEADY_S: Final = 60.0  # whoever has run for so long did not die of how it was
 _KILL_AFTER_S: Final = 5.0  # behind the drain timeout
 _ASK_TIMEOUT_S: Final = 3.0
 _ASK_EVERY_S: Final = 5.0
-_SHUTDOWN_S: Final = 1.0  # of the health port, behind the drain
 _METRICS_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"  # of prometheus_client; workers read it when they import that
 
 
@@ -66,8 +64,7 @@ class Supervisor:
         """
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(report_loop_error)
-        for signal_number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(signal_number, self._stop.set)
+        end_at_signals(self._stop)
         async with contextlib.AsyncExitStack() as stack:
             self._directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="strongroom-s3proxy-"))
             self._shared = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="strongroom-s3proxy-")))
@@ -76,18 +73,19 @@ class Supervisor:
             stack.callback(self._kill)
             self._session = await stack.enter_async_context(aiohttp.ClientSession(trust_env=False))
             settings, address = self._share(stack)
-            runner = web.AppRunner(
-                self._health.application(), access_log=None, handle_signals=False, shutdown_timeout=_SHUTDOWN_S
+            health = HttpFront(
+                Port(name="health", address=self._settings.health_listen, setting="health_listen"),
+                self._health.application(),
+                keepalive_timeout=self._settings.keepalive_timeout_s,
             )
-            await runner.setup()
-            stack.push_async_callback(runner.cleanup)
-            server = await listen(runner, self._settings.health_listen, name="health_listen", share_port=False)
+            stack.push_async_callback(health.close)
+            health_addresses = await health.open()
             for number in range(1, self._settings.processes + 1):
                 self._workers[number] = self._begin(settings, number)
             if not await self._all_listen():
                 await self._drain([])
                 return
-            fields = {"s3": address, "health": ",".join(addresses_of(server))}
+            fields = {"s3": address, "health": ",".join(health_addresses)}
             log_event(_log, logging.INFO, "serving", fields | {"pid": os.getpid(), "processes": len(self._workers)})
             if self._settings.ready_fd >= 0:
                 tell_parent(self._settings.ready_fd, fields)

@@ -16,13 +16,14 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from s3proxy.app import make_server
 from s3proxy.keys.shared_names import SharedNames
-from s3proxy.processes.process import run_proxy
 from s3proxy.settings import ProxySettings
 from strongroom.errors import ConfigError
 from strongroom.linux.process import keep_memory_private
 from strongroom.service.kept_files import KeptFiles
 from strongroom.service.logs import configure_logging
+from strongroom.service.server import serve
 
 _SPAWN = multiprocessing.get_context("spawn")
 
@@ -158,12 +159,10 @@ def run_worker(settings: ProxySettings, pipe: Connection, kept: Kept | None, sha
 
     try:
         asyncio.run(
-            run_proxy(
-                settings,
+            serve(
+                lambda: make_server(settings, kept=KeptFiles(kept, changed=tell), shared=shared),
                 on_listening=lambda addresses: tell(Started(health_address=addresses["health"][0])),
                 ends_with=parent.sentinel,
-                kept=KeptFiles(kept, changed=tell),
-                shared=shared,
             )
         )
     except ConfigError as error:

@@ -127,6 +127,12 @@ EVENTS: Final = (
         "a task or a connection failed in a way that was not foreseen; the others go on",
         "please report it if it comes again",
     ),
+    Event(
+        "listening",
+        INFO,
+        ("https", "s3", "health", "pid"),
+        "the server, or one of its processes, serves at these addresses, a field for each port",
+    ),
     Event("logged_in", INFO, ("ttl_s", "renewable"), "there is a new login at OpenBao"),
     Event(
         "login_failed",

@@ -65,14 +65,16 @@ def gone(pid: int) -> bool:
         return True
 
 
-def ignores_sigint(pid: int) -> bool:
-    """Whether a process is a worker that has begun to run our code."""
+def runs_our_code(pid: int) -> bool:
+    """Whether a process is a worker that ignores SIGINT, or already has what SIGTERM asks for done by itself."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except (FileNotFoundError, ProcessLookupError):
         return False
-    ignored = next(int(line.split()[1], 16) for line in lines if line.startswith("SigIgn:"))
-    return bool(ignored & 1 << (signal.SIGINT - 1))
+    ignored, caught = (
+        next(int(line.split()[1], 16) for line in lines if line.startswith(name)) for name in ("SigIgn:", "SigCgt:")
+    )
+    return bool(ignored & 1 << (signal.SIGINT - 1) or caught & 1 << (signal.SIGTERM - 1))
 
 
 @pytest.fixture
@@ -257,7 +259,7 @@ def test_a_worker_that_starts_when_its_parent_is_killed_ends_without_a_traceback
     for pid in workers_of(proxy):
         os.kill(pid, signal.SIGKILL)
     wait_for(lambda: len(events(proxy, "worker_ended")) == 2, "the deaths to be noticed")
-    wait_for(lambda: any(ignores_sigint(pid) for pid in proxy.workers()), "a successor to reach our code")
+    wait_for(lambda: any(runs_our_code(pid) for pid in proxy.workers()), "a successor to reach our code")
     successors = proxy.workers()
     proxy.process.kill()
     proxy.process.wait()

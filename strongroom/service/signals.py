@@ -1,4 +1,4 @@
-"""What SIGHUP asks a service for: to read its files anew and to open its logs again, told to systemd while it lasts."""
+"""What signals ask a service for: SIGTERM and SIGINT to end, SIGHUP to read its files and open its logs again."""
 
 import asyncio
 import contextlib
@@ -6,6 +6,13 @@ import signal
 from collections.abc import Awaitable, Callable, Iterator
 
 from strongroom.service.notify import Notifier
+
+
+def end_at_signals(stop: asyncio.Event) -> None:
+    """Set an event when the service is asked to end. Needs a running event loop."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
 
 
 @contextlib.contextmanager
