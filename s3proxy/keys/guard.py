@@ -153,7 +153,7 @@ class KeyGuard:
         if isinstance(error, KeyNotAvailableError):
             raise KeyNotAvailableError(error.cause, error.message, hint=error.hint)
         if error is not None:
-            raise error
+            raise error.with_traceback(None)  # it is kept, and would keep the frames of all who were told
 
     async def confirm(self, name: str) -> None:
         """Return if the key of a policy is the one of its keyring, now that it has wrapped a bucket key.

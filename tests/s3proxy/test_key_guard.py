@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import os
+import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -372,6 +373,25 @@ def test_a_store_that_is_away_makes_no_policy_new(world: World) -> None:
         with pytest.raises(UnavailableError):
             await world.guard().require("main")
         assert world.records == {}
+
+    run(work)
+
+
+def test_a_refusal_that_is_kept_keeps_nothing_of_the_requests_that_it_was_told(world: World) -> None:
+    guard = world.guard()
+
+    async def request(told: list[int]) -> None:
+        with pytest.raises(UnavailableError) as caught:
+            await guard.require("main")
+        told.append(len(list(traceback.walk_tb(caught.value.__traceback__))))
+
+    async def work() -> None:
+        world.looks = UnavailableError("the store is away")
+        told: list[int] = []
+        for _ in range(5):
+            await request(told)
+            world.now += RETRY_S
+        assert told == told[:1] * 5
 
     run(work)
 
