@@ -22,8 +22,8 @@ _DEPOSIT_BYTES = 16 << 10  # more than most secrets have
 class SecretSource(Protocol):
     """Where secrets are read."""
 
-    async def read(self, path: str, version: int, keys: frozenset[str] | None = None) -> Reading:
-        """Read some keys of one path, None for all, of a version, 0 for the newest.
+    async def read(self, path: str, version: int, keys: frozenset[str] | None = None, *, identity: str = "") -> Reading:
+        """Read some keys of one path, None for all, of a version, 0 for the newest, for an identity.
 
         Raises:
             NotFoundError: there is no such mount, path or version.
@@ -73,14 +73,14 @@ async def _read(
     try:
         await room.take(_DEPOSIT_BYTES)
         held = _DEPOSIT_BYTES
-        reading = await secrets.read(place.path, place.version, keys)
+        reading = await secrets.read(place.path, place.version, keys, identity=room.identity)
         more = reading.size_bytes - held
         if room.take_now(more):
             return reading
         del reading  # nothing is kept that is not counted; it is read again when there is room for it
         await room.take(more)
         held += more
-        reading = await secrets.read(place.path, place.version, keys)
+        reading = await secrets.read(place.path, place.version, keys, identity=room.identity)
     except (NotFoundError, DeniedError, UndeliverableError, PeerError) as error:
         room.add(-held)
         return error

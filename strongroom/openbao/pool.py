@@ -12,10 +12,15 @@ T = TypeVar("T")
 
 
 class Pool:
-    """The threads that wait for OpenBao."""
+    """The threads that wait for OpenBao.
+
+    Attributes:
+        threads: how many there are.
+    """
 
     def __init__(self, threads: int) -> None:
         """Take the number of threads; it bounds the connections to OpenBao."""
+        self.threads = threads
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="openbao")
 
     async def exchange(self, openbao: Exchange, call: Call) -> Answer:

@@ -286,7 +286,14 @@ class OneReading:
     def __init__(self, value: object) -> None:
         self._reading = Reading(1, {"k": value})
 
-    async def read(self, path: str, version: int, keys: frozenset[str] | None = None) -> Reading:  # noqa: ARG002
+    async def read(
+        self,
+        path: str,  # noqa: ARG002
+        version: int,  # noqa: ARG002
+        keys: frozenset[str] | None = None,  # noqa: ARG002
+        *,
+        identity: str = "",  # noqa: ARG002
+    ) -> Reading:
         await asyncio.sleep(0)
         return self._reading
 

@@ -44,7 +44,14 @@ class Large:
     def __init__(self) -> None:
         self.reads = 0
 
-    async def read(self, path: str, version: int, keys: frozenset[str] | None = None) -> Reading:  # noqa: ARG002
+    async def read(
+        self,
+        path: str,  # noqa: ARG002
+        version: int,  # noqa: ARG002
+        keys: frozenset[str] | None = None,  # noqa: ARG002
+        *,
+        identity: str = "",  # noqa: ARG002
+    ) -> Reading:
         self.reads += 1
         await asyncio.sleep(0)
         return Reading(1, {"k": "x" * MIB})

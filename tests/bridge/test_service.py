@@ -97,7 +97,14 @@ def test_one_policy_holds_for_the_whole_request() -> None:
     policies = FakePolicies(Policy((make_grant(identities=[SHOP], paths=["kv/shop/a"]),)))
 
     class Edits:
-        async def read(self, path: str, version: int, keys: frozenset[str] | None = None) -> Reading:  # noqa: ARG002
+        async def read(
+            self,
+            path: str,
+            version: int,
+            keys: frozenset[str] | None = None,  # noqa: ARG002
+            *,
+            identity: str = "",  # noqa: ARG002
+        ) -> Reading:
             assert (path, version) == ("kv/shop/a", 0)
             policies.policy = empty
             return Reading(1, {"K": "1"})
@@ -116,7 +123,14 @@ class Slow:
         self.now = self.most = 0
         self._pause_s = pause_s
 
-    async def read(self, path: str, version: int, keys: frozenset[str] | None = None) -> Reading:  # noqa: ARG002
+    async def read(
+        self,
+        path: str,
+        version: int,
+        keys: frozenset[str] | None = None,  # noqa: ARG002
+        *,
+        identity: str = "",  # noqa: ARG002
+    ) -> Reading:
         self.now += 1
         self.most = max(self.most, self.now)
         try:

@@ -21,7 +21,14 @@ class FakeSecretSource:
         self._failing = failing or {}
         self.reads: list[tuple[str, int]] = []
 
-    async def read(self, path: str, version: int, keys: frozenset[str] | None = None) -> Reading:
+    async def read(
+        self,
+        path: str,
+        version: int,
+        keys: frozenset[str] | None = None,
+        *,
+        identity: str = "",  # noqa: ARG002
+    ) -> Reading:
         self.reads.append((path, version))
         if path in self._failing:
             raise self._failing[path]
