@@ -24,7 +24,7 @@ from s3proxy.store.credentials import StoreCredentials
 from s3proxy.store.findings import Findings
 from s3proxy.store.slash_store import SlashStore
 from s3proxy.store.system_bucket import SystemBucket
-from s3proxy.stored.known_digests import KnownDigests
+from s3proxy.stored.etags import KnownDigests
 from s3proxy.stored.open import ObjectFinder
 from strongroom.errors import StrongroomError
 from strongroom.service.kept_files import KeptFiles

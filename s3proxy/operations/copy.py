@@ -5,24 +5,24 @@ Between policies, from plaintext, or for a checksum that nobody has computed yet
 """
 
 import hashlib
-import os
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import Final
+from typing import Final, NoReturn
 from urllib.parse import urlencode
 
 from s3proxy.exchange.incoming import XML_TYPE, Incoming
 from s3proxy.exchange.outgoing import Plain
-from s3proxy.keys.policies import EtagMode, Mode, Policies
-from s3proxy.operations.copy_wish import COPY, REPLACE, Wish, require_change, wish_of
+from s3proxy.keys.policies import EtagMode, Mode, Policies, Policy
 from s3proxy.operations.multipart.copy import copy_multipart
 from s3proxy.operations.multipart.upload import parse_answer
 from s3proxy.operations.passthrough import pass_on
 from s3proxy.operations.put import ObjectWriter
-from s3proxy.s3api.checksums import checksum_nodes, running
+from s3proxy.s3api.checksums import checksum_nodes, parse_algorithm, running
 from s3proxy.s3api.documents import parse_tagging
+from s3proxy.s3api.errors import S3Error
+from s3proxy.s3api.head import RequestHead
 from s3proxy.s3api.names import copy_source_header
 from s3proxy.s3api.object_headers import object_headers, passed_back, replaced_headers, require_metadata_room
 from s3proxy.s3api.operations import Call
@@ -30,16 +30,40 @@ from s3proxy.s3api.sent import ENTRY_HEADER
 from s3proxy.s3api.xml_write import node, to_xml
 from s3proxy.store.client import Store, StoreRequest, read_all
 from s3proxy.store.errors import error_in, store_error
-from s3proxy.stored.conditional_write import conditions_of_write
+from s3proxy.stored import fresh
+from s3proxy.stored.conditions import conditions_of_write
 from s3proxy.stored.etags import bare_etag, etag_of, opaque_etag
 from s3proxy.stored.multipart import MultipartReader
 from s3proxy.stored.open import Found, Name, ObjectFinder, Plaintext
 from s3proxy.stored.source import Source, SourceReader, require_unsealed
 from strongroom.sealed.attributes import Attributes
-from strongroom.sealed.digests import Checksum, Digests
-from strongroom.sealed.entry import ENTRY_NONCE_BYTES, seal_entry
+from strongroom.sealed.digests import Checksum, ChecksumAlgorithm, Digests
 
 _MAX_RESULT_BYTES: Final = 1 << 16
+COPY, REPLACE = "COPY", "REPLACE"
+# What makes a copy of an object onto itself a change of it.
+_CHANGING: Final = (
+    "x-amz-storage-class", "x-amz-website-redirect-location", "x-amz-checksum-algorithm", "x-amz-object-lock-mode",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a client wants of a copy.
+
+    Attributes:
+        name: where it is to stand.
+        policy: that this name is under.
+        metadata: COPY or REPLACE.
+        tagging: COPY or REPLACE.
+        algorithm: of a checksum that is to be computed, or None.
+    """
+
+    name: Name
+    policy: Policy
+    metadata: str
+    tagging: str
+    algorithm: ChecksumAlgorithm | None
 
 
 @dataclass(frozen=True)
@@ -145,8 +169,7 @@ class ObjectCopier:
     ) -> Copied:
         """Have the store copy the bytes of a whole object, under an entry for the new name."""
         attributes = Attributes(digests, found.attributes.metadata if wish.metadata == COPY else None)
-        nonce = os.urandom(ENTRY_NONCE_BYTES)
-        entry = seal_entry(found.segment, attributes, bucket=wish.name.bucket, key=wish.name.key, nonce=nonce)
+        entry = fresh.entry(found.segment, attributes, bucket=wish.name.bucket, key=wish.name.key)
         own = {
             ENTRY_HEADER: entry,
             "x-amz-copy-source": copy_source_header(source.bucket, source.key, source.version_id),
@@ -221,3 +244,47 @@ class ObjectCopier:
 
 def _now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+
+
+def wish_of(head: RequestHead, name: Name, policy: Policy) -> Wish:
+    """Read what a request wants.
+
+    Raises:
+        S3Error: InvalidArgument for an unknown directive, InvalidRequest for an unknown checksum algorithm.
+    """
+    text = head.header("x-amz-checksum-algorithm")
+    return Wish(
+        name,
+        policy,
+        _directive(head, "x-amz-metadata-directive"),
+        _directive(head, "x-amz-tagging-directive"),
+        parse_algorithm(text) if text else None,
+    )
+
+
+def _directive(head: RequestHead, header: str) -> str:
+    value = head.header(header).upper() or COPY
+    if value not in {COPY, REPLACE}:
+        code, msg = "InvalidArgument", f"Unknown {header}."
+        raise S3Error(code, msg, details={"ArgumentName": header, "ArgumentValue": head.header(header)[:100]})
+    return value
+
+
+def require_change(head: RequestHead, source: Source, wish: Wish) -> None:
+    """Return unless an object would be copied onto itself as it is. Plaintext is sealed by that.
+
+    Raises:
+        S3Error: InvalidRequest.
+    """
+    same = (source.name.bucket, source.name.key) == (wish.name.bucket, wish.name.key) and not source.name.version_id
+    changes = REPLACE in {wish.metadata, wish.tagging} or any(head.has(name) for name in _CHANGING)
+    if same and not changes and isinstance(source.found, Found):
+        _refuse(
+            "This copy request is illegal because it is trying to copy an object to itself without changing the "
+            "object's metadata, storage class, website redirect location or encryption attributes."
+        )
+
+
+def _refuse(message: str) -> NoReturn:
+    code = "InvalidRequest"
+    raise S3Error(code, message)

@@ -23,7 +23,7 @@ from s3proxy.s3api.xml_read import as_node
 from s3proxy.s3api.xml_write import Node, node, to_xml
 from s3proxy.store.client import Store, StoreRequest, read_all
 from s3proxy.store.errors import store_error
-from s3proxy.stored.conditional_write import matching_store_etag
+from s3proxy.stored.conditions import matching_store_etag
 from s3proxy.stored.open import Name, ObjectFinder
 from strongroom.errors import IntegrityError
 

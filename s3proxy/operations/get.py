@@ -6,7 +6,7 @@ breaks the connection off.
 
 from s3proxy.exchange.incoming import Incoming
 from s3proxy.keys.policies import Policy
-from s3proxy.operations.plaintext_read import send_unsealed
+from s3proxy.operations.passthrough import send_unsealed
 from s3proxy.s3api.byte_range import ByteRange, parse_range
 from s3proxy.s3api.checksums import checksum_header
 from s3proxy.s3api.errors import S3Error

@@ -10,15 +10,18 @@ from http import HTTPStatus
 
 from s3proxy.exchange.incoming import Incoming
 from s3proxy.exchange.outgoing import Outcome, plain_of, read_plain, verified_pieces
+from s3proxy.s3api.byte_range import parse_range
 from s3proxy.s3api.checksums import algorithm_of_header, checksum_header
 from s3proxy.s3api.documents import MAX_DOCUMENT_BYTES
 from s3proxy.s3api.errors import S3Error
-from s3proxy.s3api.object_headers import passed_back
+from s3proxy.s3api.object_headers import DEFAULT_CONTENT_TYPE, passed_back
 from s3proxy.s3api.operation_table import Operation
 from s3proxy.store.client import Store, StoreRequest, read_all
 from s3proxy.store.connections import READ_BYTES, StoreAnswer
 from s3proxy.store.errors import store_error
-from s3proxy.store.slash_keys import shown_answer
+from s3proxy.store.slash_keys import FOLDER_ETAG, shown_answer
+from s3proxy.stored.conditions import require_conditions
+from s3proxy.stored.open import Folder, Plaintext, is_plaintext
 from strongroom.errors import PeerError, StrongroomError
 
 _CHECKSUM = "x-amz-checksum-"
@@ -136,3 +139,48 @@ async def _relay_unknown_length(incoming: Incoming, response: StoreAnswer, heade
             yield piece
 
     await incoming.respond_stream(response.status, headers, None, all_pieces())
+
+
+async def send_unsealed(incoming: Incoming, store: Store, found: Plaintext) -> None:
+    """Answer GetObject or HeadObject of what was seen and is not sealed.
+
+    Raises:
+        StrongroomError: the store refuses, or a condition does not hold.
+    """
+    if isinstance(found, Folder):
+        await _send_folder(incoming, found)
+    else:
+        await send_plaintext(incoming, store)
+
+
+async def _send_folder(incoming: Incoming, folder: Folder) -> None:
+    """Answer with an empty object. The store is not asked again: its next answer need not be the one that was seen."""
+    headers = {"ETag": FOLDER_ETAG, "Accept-Ranges": "bytes", "content-type": DEFAULT_CONTENT_TYPE}
+    headers |= {name.lower(): value for name, value in folder.store_headers.items()}
+    require_conditions(incoming.head, etag=headers["ETag"], last_modified=headers.get("last-modified", ""))
+    if asked := parse_range(incoming.head.header("range")):
+        asked.resolve(folder.stored_bytes)
+    await incoming.respond(HTTPStatus.OK, headers)
+
+
+async def send_plaintext(incoming: Incoming, store: Store) -> None:
+    """Answer GetObject or HeadObject of an object that was seen to be plaintext.
+
+    Raises:
+        StrongroomError: the store refuses; or the object was sealed since, and the client is to ask again.
+    """
+    call = incoming.call
+    request = StoreRequest(
+        method=incoming.request.method,
+        bucket=call.bucket,
+        key=call.key,
+        query=call.query.pairs,
+        headers=call.headers,
+    )
+    async with store.exchange(request) as response:
+        if response.status not in {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT}:
+            raise await relayed_error(response)
+        if not is_plaintext(response.headers):
+            code, msg = "OperationAborted", "The object was replaced while it was read. Please try again."
+            raise S3Error(code, msg)
+        await relay(incoming, response)

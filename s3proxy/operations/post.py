@@ -33,7 +33,7 @@ from s3proxy.s3api.object_headers import object_headers
 from s3proxy.s3api.operation_table import Operation
 from s3proxy.s3api.post_policy import PostUpload, verify_post
 from s3proxy.s3api.sent import require_set, sent_headers
-from s3proxy.s3api.signed_headers import require_field
+from s3proxy.s3api.signature import require_field
 from s3proxy.s3api.signing_keys import SigningKeys
 from s3proxy.s3api.xml_write import node, to_xml
 from s3proxy.stored.open import Name

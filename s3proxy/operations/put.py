@@ -3,7 +3,6 @@
 A body is sealed as it comes in. Nothing is stored unless everything that is claimed of it holds.
 """
 
-import os
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -25,17 +24,14 @@ from s3proxy.s3api.object_headers import answer_headers, object_headers, require
 from s3proxy.s3api.sent import ENTRY_HEADER
 from s3proxy.store.client import Store, StoreRequest
 from s3proxy.store.errors import store_error
-from s3proxy.stored.conditional_write import conditions_of_write
-from s3proxy.stored.etags import bare_etag, etag_of
-from s3proxy.stored.known_digests import KnownDigests
+from s3proxy.stored import fresh
+from s3proxy.stored.conditions import conditions_of_write
+from s3proxy.stored.etags import KnownDigests, bare_etag, etag_of
 from s3proxy.stored.open import Name, ObjectFinder
 from strongroom.errors import StrongroomError
 from strongroom.sealed.attributes import Attributes
 from strongroom.sealed.digests import Digests
-from strongroom.sealed.entry import ENTRY_NONCE_BYTES, seal_entry
-from strongroom.sealed.header import ID_BYTES, SALT_BYTES, Kind
 from strongroom.sealed.sealer import SegmentSealer, seal
-from strongroom.sealed.segment import begin_segment
 from strongroom.sealed.sizes import largest_whole_bytes
 
 MAX_WHOLE_BYTES = largest_whole_bytes()
@@ -116,14 +112,7 @@ class ObjectWriter:
             code, msg = "EntityTooLarge", "Your proposed upload exceeds the maximum allowed size"
             raise S3Error(code, msg, details={"MaxSizeAllowed": str(MAX_WHOLE_BYTES)})
         require_metadata_room(headers)
-        key = await self._keys.to_seal(policy.name)
-        segment = begin_segment(
-            key,
-            kind=Kind.WHOLE,
-            plaintext_bytes=plain.length,
-            salt=os.urandom(SALT_BYTES),
-            object_id=os.urandom(ID_BYTES),
-        )
+        segment = fresh.whole(await self._keys.to_seal(policy.name), plain.length)
         outcome = Outcome()
         payload: bytes | AsyncIterator[bytes]
         if plain.length <= self._buffered_bytes:
@@ -131,8 +120,7 @@ class ObjectWriter:
             payload = seal(segment, whole, outcome.digests)
         else:
             payload = sealed_pieces(SegmentSealer(segment), plain, outcome, with_footer=True)
-        nonce, attributes = os.urandom(ENTRY_NONCE_BYTES), Attributes(outcome.digests)
-        entry = seal_entry(segment, attributes, bucket=name.bucket, key=name.key, nonce=nonce)
+        entry = fresh.entry(segment, Attributes(outcome.digests), bucket=name.bucket, key=name.key)
         answered = await self._send(
             name,
             {**headers, ENTRY_HEADER: entry},

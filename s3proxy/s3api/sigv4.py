@@ -40,11 +40,12 @@ from s3proxy.s3api.signature import (
     AUTH_PARAMETERS,
     SIGNATURE_PARAMETER,
     VERSION_2_PARAMETERS,
+    headers_to_sign,
+    hoisted_headers,
     parse_authorization,
     parse_presigned,
     refuse_signature,
 )
-from s3proxy.s3api.signed_headers import headers_to_sign, hoisted_headers
 from s3proxy.s3api.signing_keys import SigningKeys, sign
 from s3proxy.s3api.sigv2 import require_presigned
 from strongroom.secret import Secret

@@ -24,10 +24,10 @@ from s3proxy.s3api.canonical import UNSIGNED_PAYLOAD, encode_path, encode_query
 from s3proxy.s3api.errors import S3Error
 from s3proxy.s3api.signer import Signer, StoreCredential
 from s3proxy.s3api.signing_keys import SigningKeys
+from s3proxy.store.answers import OddAnswerError
 from s3proxy.store.capabilities import Capabilities
 from s3proxy.store.connections import READ_BYTES, Body, StoreAnswer, StoreConnections, StoreUnreachableError, Timeouts
 from s3proxy.store.framing import UPLOAD_HEADERS, Framing, checksum_of, has_checksum, md5_of
-from s3proxy.store.odd_answer import OddAnswerError
 from s3proxy.store.places import StoreBusyError
 from strongroom.errors import ConfigError, PeerError, UnavailableError
 

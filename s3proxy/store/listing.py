@@ -7,10 +7,9 @@ from typing import Final
 from urllib.parse import unquote_plus
 
 from s3proxy.s3api.xml_read import Element, parse_document
+from s3proxy.store.answers import OddAnswerError, number_in
 from s3proxy.store.client import Store, StoreRequest, read_all
 from s3proxy.store.errors import store_error
-from s3proxy.store.numbers import number_in
-from s3proxy.store.odd_answer import OddAnswerError
 from s3proxy.store.slash_keys import is_kept_key, shown_key
 from strongroom.errors import StrongroomError
 

@@ -1,4 +1,4 @@
-"""The one ETag of an object, and of a part of an upload, wherever it is shown or compared (ADR 0019). Pure.
+"""The one ETag of an object, and of a part of an upload, wherever it is shown or compared (ADR 0019); its digests.
 
 The store's ETag is the only one that every answer about an object has, listings included. Of a whole object it has the
 shape of an MD5 and is that of ciphertext, so it gets ``-1`` behind it: the shape of a multipart ETag, which no client
@@ -6,7 +6,9 @@ compares with an MD5. Those of multipart objects have that shape already and are
 """
 
 from s3proxy.keys.policies import EtagMode, Policy
+from s3proxy.recent import Recent
 from strongroom.sealed.digests import Digests
+from strongroom.sealed.segment import Segment
 
 _NO_MD5 = "-1"
 
@@ -41,3 +43,19 @@ def etag_of(policy: Policy, digests: Digests | None, store_etag: str) -> str:
     if policy.etag is EtagMode.MD5 and digests is not None and digests.md5 is not None:
         return f'"{digests.md5.hex()}"'
     return opaque_etag(store_etag)
+
+
+class KnownDigests:
+    """Digests of objects that were lately written or read, by the commitment of their header."""
+
+    def __init__(self, limit: int = 10_000) -> None:
+        """Keep at most ``limit`` of them."""
+        self._known: Recent[bytes, Digests] = Recent(limit)
+
+    def find(self, segment: Segment) -> Digests | None:
+        """Return the digests of a whole object, if they are known."""
+        return self._known.get(segment.raw[-32:])
+
+    def keep(self, segment: Segment, digests: Digests) -> None:
+        """Keep the digests of a whole object."""
+        self._known.keep(segment.raw[-32:], digests)

@@ -9,9 +9,9 @@ from s3proxy.s3api.byte_range import ByteRange
 from s3proxy.s3api.checksums import checksum_header
 from s3proxy.s3api.errors import S3Error
 from s3proxy.s3api.object_headers import answer_headers
+from s3proxy.store.answers import number_in
 from s3proxy.store.client import Store
 from s3proxy.store.errors import reread_error
-from s3proxy.store.numbers import number_in
 from s3proxy.stored.conditions import range_applies, require_conditions
 from s3proxy.stored.etags import opaque_etag
 from s3proxy.stored.open import Found, Name, ObjectFinder

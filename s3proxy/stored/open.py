@@ -11,13 +11,11 @@ from s3proxy.keys.bucket_keys import BucketKeys
 from s3proxy.keys.policies import EtagMode, Mode, Policies, Policy
 from s3proxy.s3api.errors import S3Error
 from s3proxy.s3api.sent import ENTRY_HEADER
+from s3proxy.store.answers import OddAnswerError, number_in
 from s3proxy.store.client import Store, StoreRequest, read_all
 from s3proxy.store.errors import reread_error, store_error
-from s3proxy.store.numbers import number_in
-from s3proxy.store.odd_answer import OddAnswerError
 from s3proxy.store.slash_keys import FOLDER_ETAG
-from s3proxy.stored.etags import bare_etag, etag_of, opaque_etag
-from s3proxy.stored.known_digests import KnownDigests
+from s3proxy.stored.etags import KnownDigests, bare_etag, etag_of, opaque_etag
 from strongroom.errors import PeerError
 from strongroom.sealed.attributes import Attributes
 from strongroom.sealed.digests import Digests

@@ -13,10 +13,10 @@ from s3proxy.s3api.access import require_visible
 from s3proxy.s3api.errors import S3Error
 from s3proxy.s3api.head import RequestHead
 from s3proxy.s3api.operations import Call
+from s3proxy.store.answers import OddAnswerError
 from s3proxy.store.client import Store, StoreRequest
 from s3proxy.store.connections import StoreAnswer
 from s3proxy.store.errors import reread_error, store_error
-from s3proxy.store.odd_answer import OddAnswerError
 from s3proxy.stored.conditions import require_conditions
 from s3proxy.stored.multipart import MultipartReader
 from s3proxy.stored.open import Found, Name, ObjectFinder, Plaintext, range_begin_of

@@ -18,7 +18,7 @@ from typing import Final, NamedTuple, NoReturn
 
 from s3proxy.keys.policies import Mode, Policy
 from s3proxy.s3api.xml_write import escape
-from s3proxy.store.odd_answer import OddAnswerError
+from s3proxy.store.answers import OddAnswerError
 from s3proxy.store.slash_keys import FOLDER_ETAG
 from s3proxy.stored.etags import opaque_etag
 from strongroom.sealed.sizes import listed_plaintext_bytes

@@ -17,9 +17,9 @@ from s3proxy.keys.policies import EtagMode, Mode, Policies, Policy
 from s3proxy.operations.lists.entries import Listed, Seen, entries_in, plaintext_shown, shown_page
 from s3proxy.operations.lists.slash_names import after_in, has_kept_keys, shown_names
 from s3proxy.s3api.object_headers import passed_back
+from s3proxy.store.answers import OddAnswerError
 from s3proxy.store.client import Store, StoreRequest, read_all
 from s3proxy.store.errors import store_error
-from s3proxy.store.odd_answer import OddAnswerError
 from s3proxy.stored.etags import bare_etag
 from s3proxy.stored.open import Found, Name, ObjectFinder
 from strongroom.errors import StrongroomError, UnavailableError

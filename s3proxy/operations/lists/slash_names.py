@@ -10,7 +10,7 @@ from urllib.parse import unquote_plus
 
 from s3proxy.operations.lists.entries import WITH_KEY, Listed, entries_in
 from s3proxy.s3api.operations import Query
-from s3proxy.store.odd_answer import OddAnswerError
+from s3proxy.store.answers import OddAnswerError
 from s3proxy.store.slash_keys import SEGMENT, is_kept_key, shown_key
 
 _KEY: Final = re.compile(r"<Key>([^<]*)</Key>")

@@ -6,40 +6,52 @@ on its way, the store has a part more or a longer one, which ``parts`` knows to 
 
 import asyncio
 import hashlib
-import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 
 from s3proxy.exchange.incoming import XML_TYPE, Incoming
 from s3proxy.keys.bucket_keys import BucketKeys
 from s3proxy.keys.policies import Policy
 from s3proxy.operations.multipart.checksum import checksum_of_object
-from s3proxy.operations.multipart.finish import finish_upload
 from s3proxy.operations.multipart.kept import KeptParts
 from s3proxy.operations.multipart.parts import ClientParts
 from s3proxy.operations.multipart.plan import Completion, plan_completion
-from s3proxy.operations.multipart.upload import StoredPart, Upload, list_stored_parts, send_part, upload_of
-from s3proxy.s3api.checksums import checksum_nodes
+from s3proxy.operations.multipart.upload import (
+    MAX_ANSWER_BYTES,
+    StoredPart,
+    Upload,
+    list_stored_parts,
+    parse_answer,
+    send_part,
+    upload_of,
+)
+from s3proxy.operations.passthrough import pass_on
+from s3proxy.s3api.checksums import checksum_nodes, claimed_checksum
 from s3proxy.s3api.documents import CompletedPart, parse_complete_multipart_upload
 from s3proxy.s3api.errors import S3Error
 from s3proxy.s3api.head import RequestHead
+from s3proxy.s3api.object_headers import passed_back
 from s3proxy.s3api.xml_write import node, to_xml
-from s3proxy.store.client import Store
-from s3proxy.stored.conditional_write import conditions_of_write
-from s3proxy.stored.etags import opaque_etag
+from s3proxy.store.client import Store, read_all
+from s3proxy.store.errors import error_in
+from s3proxy.stored import fresh
+from s3proxy.stored.conditions import conditions_of_write
+from s3proxy.stored.etags import bare_etag, opaque_etag
 from s3proxy.stored.multipart import MultipartReader
 from s3proxy.stored.open import ObjectFinder, Plaintext
+from s3proxy.stored.source import SourceReader, require_unsealed
+from strongroom.errors import PeerError
 from strongroom.sealed.digests import Checksum, Digests
-from strongroom.sealed.header import SALT_BYTES, Kind, parse_header
-from strongroom.sealed.manifest import Manifest, seal_manifest
+from strongroom.sealed.header import Kind, parse_header
+from strongroom.sealed.manifest import Manifest
 from strongroom.sealed.names import name_tag
 from strongroom.sealed.opener import SegmentOpener
 from strongroom.sealed.refusal import refuse
 from strongroom.sealed.sealer import seal
-from strongroom.sealed.segment import admit_segment, begin_segment
+from strongroom.sealed.segment import admit_segment
 from strongroom.sealed.wrapping import BucketKey
 
-_MEANT_BYTES = 16
 _OVER = {"NoSuchUpload", "InvalidPart"}  # what a request may meet when the same one was, or is just being, served
 
 
@@ -116,8 +128,7 @@ class UploadCompleter:
         conditions = await conditions_of_write(head, upload.name, policy, self._finder)
         manifest = Manifest(completion.records, name_tag(upload.bucket, upload.key), Digests(checksum=checksum))
         key = await self._keys.to_seal(policy.name)
-        salt = os.urandom(SALT_BYTES - _MEANT_BYTES) + _meant_by(asked)
-        sealed = seal_manifest(key, manifest, upload_tag=upload.tag, salt=salt)
+        sealed = fresh.manifest(key, manifest, upload_tag=upload.tag, meant=_meant_by(asked))
         carrier = await self._upload_carrier(upload, completion, sealed, key)
         etag, headers = await finish_upload(self._store, upload, completion.stored(carrier), conditions)
         await self._kept.remove(upload, kept)
@@ -131,15 +142,7 @@ class UploadCompleter:
             sealed = await self._kept.read(upload, completion.small)
             await self._require_copy(upload, completion.small, sealed)
         else:
-            segment = begin_segment(
-                key,
-                kind=Kind.PART,
-                plaintext_bytes=0,
-                salt=os.urandom(SALT_BYTES),
-                object_id=upload.tag,
-                part_number=completion.number,
-            )
-            sealed = seal(segment, b"")
+            sealed = seal(fresh.part(key, 0, upload_tag=upload.tag, number=completion.number), b"")
         body = sealed + manifest
         return await send_part(self._store, upload, completion.number, body, len(body))
 
@@ -169,7 +172,7 @@ class UploadCompleter:
         if isinstance(found, Plaintext) or not found.is_multipart:
             return None
         segment, manifest = await self._reader.manifest(upload.name, found)
-        found_parts = segment.header.object_id, segment.header.salt[-_MEANT_BYTES:]
+        found_parts = segment.header.object_id, segment.header.salt[-fresh.MEANT_BYTES :]
         if found_parts != (upload.tag, _meant_by(asked)):
             return None
         version = found.store_headers.get("x-amz-version-id")
@@ -198,7 +201,7 @@ def _meant_by(asked: Sequence[CompletedPart]) -> bytes:
     attempts, and who completes an upload with other ones must not be told that this object is of those.
     """
     meant = "".join(f"{part.number} {opaque_etag(part.etag)}\n" for part in asked)
-    return hashlib.sha256(meant.encode("utf-8", "surrogateescape")).digest()[:_MEANT_BYTES]
+    return hashlib.sha256(meant.encode("utf-8", "surrogateescape")).digest()[: fresh.MEANT_BYTES]
 
 
 def _require_size(head: RequestHead, size: int) -> None:
@@ -214,3 +217,75 @@ def _require_size(head: RequestHead, size: int) -> None:
             f"The provided 'x-amz-mp-object-size' header value {claimed[:20]} does not match what was computed: {size}"
         )
         raise S3Error(code, msg)
+
+
+async def finish_upload(
+    store: Store, upload: Upload, parts: Sequence[StoredPart], conditions: Mapping[str, str]
+) -> tuple[str, dict[str, str]]:
+    """Complete an upload at the store.
+
+    Args:
+        store: where.
+        upload: which.
+        parts: of which the object is to be, in the order of their numbers; the last one ends in the manifest.
+        conditions: of the write.
+
+    Returns:
+        The store's ETag without quotes, and the headers of its answer that clients may see.
+
+    Raises:
+        PeerError: the ETag does not tell the number of parts, so that nobody could read the object.
+        StrongroomError: the store cannot be reached, or refuses.
+    """
+    headers = {**conditions, "content-type": "application/xml"}
+    async with store.exchange(upload.request("POST", headers=headers, body=list_of_parts(parts))) as response:
+        raw, status = await read_all(response, MAX_ANSWER_BYTES), response.status
+        answered = passed_back(response.headers)
+    if status != HTTPStatus.OK or b"<Error>" in raw:  # S3 begins to answer before it knows
+        raise error_in(raw, status)
+    etag = bare_etag(parse_answer(raw, "CompleteMultipartUploadResult").get("ETag") or "")
+    if etag.rpartition("-")[2] != str(len(parts)):
+        msg = f"the store made an object of {len(parts)} parts, and its ETag {etag} does not say so"
+        raise PeerError(msg, hint="sealed multipart objects need a store whose ETags end in the number of parts")
+    return etag, answered
+
+
+def list_of_parts(parts: Sequence[StoredPart]) -> bytes:
+    """Return the document that completes an upload."""
+    listed = (node("Part", node("PartNumber", part.number), node("ETag", f'"{part.etag}"')) for part in parts)
+    return to_xml(node("CompleteMultipartUpload", *listed))
+
+
+class UnsealedUploads:
+    """What is not merely passed on."""
+
+    def __init__(self, store: Store, sources: SourceReader) -> None:
+        """Take the store, and what opens sources of copies."""
+        self._store = store
+        self._sources = sources
+
+    async def copy(self, incoming: Incoming) -> None:
+        """Serve UploadPartCopy from what is not sealed either.
+
+        Raises:
+            StrongroomError: it is refused, here or by the store.
+        """
+        require_unsealed(await self._sources.open(incoming.call, incoming.head))
+        await pass_on(incoming, self._store)
+
+    async def complete(self, incoming: Incoming) -> None:
+        """Serve CompleteMultipartUpload.
+
+        Checksums of parts were verified on their way and not passed on, so the store knows none that it could compare;
+        what the request claims of the whole object is therefore held against those of the parts here.
+
+        Raises:
+            StrongroomError: it is refused, here or by the store.
+        """
+        asked = parse_complete_multipart_upload(await incoming.document(of_body=False))
+        if claimed_checksum(incoming.head) is not None:
+            listed = await list_stored_parts(self._store, upload_of(incoming))
+            lengths = {(part.number, part.etag): part.stored_bytes for part in listed}
+            checksum_of_object(incoming.head, asked, [lengths.get((part.number, part.etag), 0) for part in asked])
+        body = list_of_parts([StoredPart(part.number, part.etag, 0) for part in asked])
+        await pass_on(incoming, self._store, body=body)

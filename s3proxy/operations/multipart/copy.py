@@ -6,7 +6,6 @@ store would lose the number of parts from the ETag, and with it the size in list
 
 import asyncio
 import contextlib
-import os
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -14,19 +13,19 @@ from itertools import pairwise
 from typing import Final
 
 from s3proxy.at_once import for_each
-from s3proxy.operations.multipart.finish import finish_upload
+from s3proxy.operations.multipart.complete import finish_upload
 from s3proxy.operations.multipart.upload import MAX_ANSWER_BYTES, StoredPart, Upload, parse_answer
 from s3proxy.operations.multipart.uploads import create_upload
 from s3proxy.s3api.names import copy_source_header
 from s3proxy.s3api.sent import ENTRY_HEADER
 from s3proxy.store.client import Store, read_all
 from s3proxy.store.errors import error_in
+from s3proxy.stored import fresh
 from s3proxy.stored.etags import bare_etag
 from s3proxy.stored.multipart import MultipartReader
 from s3proxy.stored.open import Found, Name
 from strongroom.errors import StrongroomError
 from strongroom.sealed.attributes import Attributes
-from strongroom.sealed.entry import ENTRY_NONCE_BYTES, seal_entry
 
 _AT_ONCE: Final = 8
 _MIB: Final = 1 << 20
@@ -77,13 +76,8 @@ async def copy_multipart(  # noqa: PLR0913 - all that a copy is made of
             No upload is left behind unless the store does not answer any more.
     """
     segment, manifest = await reader.manifest(source, found)
-    entry = seal_entry(
-        segment,
-        found.attributes if attributes is None else attributes,
-        bucket=target.bucket,
-        key=target.key,
-        nonce=os.urandom(ENTRY_NONCE_BYTES),
-    )
+    sealed = found.attributes if attributes is None else attributes
+    entry = fresh.entry(segment, sealed, bucket=target.bucket, key=target.key)
     created = {**headers, ENTRY_HEADER: entry}
     upload_id, _ = await create_upload(store, target.bucket, target.key, created)
     upload = Upload(target.bucket, target.key, upload_id)

@@ -5,9 +5,8 @@ from collections.abc import Awaitable, Callable
 from s3proxy.exchange.incoming import Incoming
 from s3proxy.keys.bucket_keys import BucketKeys
 from s3proxy.keys.policies import Mode, Policies, Policy
-from s3proxy.operations.multipart.complete import UploadCompleter
+from s3proxy.operations.multipart.complete import UnsealedUploads, UploadCompleter
 from s3proxy.operations.multipart.kept import KeptParts
-from s3proxy.operations.multipart.unsealed import UnsealedUploads
 from s3proxy.operations.multipart.uploads import MultipartUploads
 from s3proxy.operations.multipart.write import PartWriter
 from s3proxy.operations.passthrough import pass_on

@@ -14,10 +14,10 @@ from s3proxy.at_once import for_each
 from s3proxy.operations.multipart.upload import StoredPart, Upload
 from s3proxy.s3api.errors import S3Error
 from s3proxy.s3api.operations import no_such_upload
+from s3proxy.store.answers import number_in
 from s3proxy.store.client import Store, StoreRequest, read_all
 from s3proxy.store.errors import store_error
 from s3proxy.store.listing import list_objects
-from s3proxy.store.numbers import number_in
 from s3proxy.store.system_bucket import SystemBucket
 from strongroom.errors import PeerError, StrongroomError
 from strongroom.service.logs import log_event

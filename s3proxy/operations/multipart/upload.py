@@ -8,10 +8,9 @@ from typing import Final
 from s3proxy.exchange.incoming import Incoming
 from s3proxy.s3api.head import RequestHead
 from s3proxy.s3api.xml_read import Element, parse_document
+from s3proxy.store.answers import OddAnswerError, number_in
 from s3proxy.store.client import Store, StoreRequest, read_all
 from s3proxy.store.errors import store_error
-from s3proxy.store.numbers import number_in
-from s3proxy.store.odd_answer import OddAnswerError
 from s3proxy.stored.etags import bare_etag, opaque_etag
 from s3proxy.stored.open import Name
 from strongroom.errors import StrongroomError

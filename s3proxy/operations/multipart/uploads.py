@@ -1,6 +1,5 @@
 """CreateMultipartUpload, AbortMultipartUpload and ListParts."""
 
-import os
 from http import HTTPStatus
 
 from s3proxy.exchange.incoming import XML_TYPE, Incoming
@@ -15,13 +14,11 @@ from s3proxy.s3api.object_headers import object_headers, passed_back, require_me
 from s3proxy.s3api.sent import ENTRY_HEADER
 from s3proxy.s3api.xml_read import Element
 from s3proxy.s3api.xml_write import Node, node, to_xml
+from s3proxy.store.answers import OddAnswerError
 from s3proxy.store.client import Store, StoreRequest, read_all
 from s3proxy.store.errors import store_error
-from s3proxy.store.odd_answer import OddAnswerError
+from s3proxy.stored import fresh
 from strongroom.sealed.attributes import Attributes
-from strongroom.sealed.entry import ENTRY_NONCE_BYTES, seal_entry
-from strongroom.sealed.header import ID_BYTES, SALT_BYTES, Kind
-from strongroom.sealed.segment import begin_segment
 
 
 class MultipartUploads:
@@ -43,15 +40,8 @@ class MultipartUploads:
         headers = object_headers(call.headers)
         require_metadata_room(headers)
         answered = _checksum_of_upload(head)
-        marker = begin_segment(
-            await self._keys.to_seal(policy.name),
-            kind=Kind.MARKER,
-            plaintext_bytes=0,
-            salt=os.urandom(SALT_BYTES),
-            object_id=os.urandom(ID_BYTES),
-        )
-        nonce = os.urandom(ENTRY_NONCE_BYTES)
-        headers[ENTRY_HEADER] = seal_entry(marker, Attributes(), bucket=call.bucket, key=call.key, nonce=nonce)
+        marker = fresh.marker(await self._keys.to_seal(policy.name))
+        headers[ENTRY_HEADER] = fresh.entry(marker, Attributes(), bucket=call.bucket, key=call.key)
         upload_id, store_headers = await create_upload(self._store, call.bucket, call.key, headers)
         answer = node(
             "InitiateMultipartUploadResult",

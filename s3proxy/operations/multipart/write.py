@@ -4,7 +4,6 @@ A part under 5 MiB is sealed in memory, since a copy of it is kept. A longer one
 sealed only after everything that the client claims of its body held.
 """
 
-import os
 import re
 from datetime import UTC, datetime
 
@@ -19,12 +18,11 @@ from s3proxy.s3api.errors import S3Error
 from s3proxy.s3api.object_headers import passed_back
 from s3proxy.s3api.xml_write import node, to_xml
 from s3proxy.store.client import Store
+from s3proxy.stored import fresh
 from s3proxy.stored.source import Source, SourceReader
 from strongroom.errors import StrongroomError
 from strongroom.sealed.digests import Digests
-from strongroom.sealed.header import SALT_BYTES, Kind
 from strongroom.sealed.sealer import SegmentSealer
-from strongroom.sealed.segment import begin_segment
 from strongroom.sealed.sizes import MAX_PARTS, PART_OVERHEAD_BYTES, STORE_MAX_PUT_BYTES, STORE_MIN_PART_BYTES
 
 MAX_PART_BYTES = STORE_MAX_PUT_BYTES - PART_OVERHEAD_BYTES
@@ -77,14 +75,8 @@ class PartWriter:
 
     async def _write(self, upload: Upload, number: int, policy: Policy, plain: Plain) -> tuple[StoredPart, Digests]:
         _require_room(number, plain.length)
-        segment = begin_segment(
-            await self._keys.to_seal(policy.name),
-            kind=Kind.PART,
-            plaintext_bytes=plain.length,
-            salt=os.urandom(SALT_BYTES),
-            object_id=upload.tag,
-            part_number=number,
-        )
+        key = await self._keys.to_seal(policy.name)
+        segment = fresh.part(key, plain.length, upload_tag=upload.tag, number=number)
         outcome, length = Outcome(), segment.header.stored_bytes
         pieces = sealed_pieces(SegmentSealer(segment), plain, outcome, with_footer=False)
         if plain.length < STORE_MIN_PART_BYTES:
