@@ -3,6 +3,7 @@
 # make bench  what it costs, in under three minutes; ends with the path of the report
 # All install what they need: Debian packages when root, the rest in .venv.
 # make ready  what the tests stand on, without running them all: tools, machine code, clients, collection
+# make release  what a release consists of, built twice with equal bytes, in dist/ (RELEASING.md)
 
 PYTHON ?= python3
 export PYTHON
@@ -22,7 +23,7 @@ define prepare
 @$(MAKE) --no-print-directory -s -C preload
 endef
 
-.PHONY: demo test check ready bench lock clean
+.PHONY: demo test check ready bench release lock clean
 
 demo:
 	$(call prepare,demo)
@@ -51,13 +52,17 @@ bench:
 	$(call prepare,bench)
 	@.venv/bin/strongroom bench run --quick
 
+release:
+	$(call prepare,test)
+	@scripts/release
+
 .venv/synced: $(BUILD_INPUTS)
 	@scripts/sync-venv
 
 # Pin the newest versions that pyproject.toml allows.
 lock: .venv/synced
 	@UV_SYSTEM_CERTS=1 .venv/bin/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url \
-		--all-extras --group test --group build --upgrade pyproject.toml -o requirements.lock
+		--all-extras --group test --group release --group build --upgrade pyproject.toml -o requirements.lock
 	@UV_SYSTEM_CERTS=1 .venv/bin/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url \
 		--group s3clients --upgrade -o tests/s3clients/requirements.lock
 	@UV_SYSTEM_CERTS=1 .venv/bin/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url \
