@@ -18,7 +18,6 @@ from typing import Protocol
 from s3proxy.keys.kek import Kek
 from s3proxy.keys.not_available import REVOKED, KeyNotAvailableError
 from s3proxy.keys.opened_keys import KeyName, OpenedKeys
-from s3proxy.keys.shared_calls import SharedCalls
 from s3proxy.keys.unwrapping import Records, foreign, no_policy, unwrap_key
 from s3proxy.s3api.errors import S3Error
 from strongroom.errors import StrongroomError, UnavailableError
@@ -29,6 +28,7 @@ from strongroom.sealed.refusal import RefusedError
 from strongroom.sealed.wrapping import BUCKET_KEY_BYTES, BucketKey
 from strongroom.secret import Secret
 from strongroom.service.logs import log_event
+from strongroom.service.single_flight import SingleFlight
 
 _log = logging.getLogger(__name__)
 
@@ -129,7 +129,10 @@ class BucketKeys:
         self._current: dict[str, _Current] = {}
         self._opened = OpenedKeys(fresh_s=limits.open_ttl_s, grace_s=limits.grace_s, most=limits.open_keys)
         self._lent: dict[str, Seal] = {}
-        self._calls = SharedCalls(limits.wait_s)
+        self._calls = SingleFlight(
+            limits.wait_s,
+            (f"no bucket key within {limits.wait_s:g} s", "KMS or keyring is slow; see their own log"),
+        )
         self._away_until = self._retry_at = float("-inf")
 
     def use(self, keks: Mapping[str, Kek]) -> None:

@@ -4,12 +4,12 @@ A key is *fresh* for a time after the KMS has confirmed it, that is unwrapped it
 to be used while the KMS is unreachable and for no other reason. Keys in use are due to be confirmed at half their time.
 """
 
-from collections import OrderedDict
 from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from typing import Final
 
 from strongroom.secret import Secret
+from strongroom.service.lru import Lru
 
 CONFIRM_AT: Final = 0.5  # of the time that a key is fresh: the other half is what an outage finds at least
 IN_USE_S: Final = 3600.0  # whatever was used in the last hour is confirmed ahead
@@ -37,8 +37,7 @@ class OpenedKeys:
         """Take the times, and how many keys are kept; with no time none is."""
         self._fresh_s = fresh_s
         self._grace_s = grace_s if fresh_s else 0.0
-        self._most = most if fresh_s else 0
-        self._keys: OrderedDict[KeyName, _Opened] = OrderedDict()
+        self._keys = Lru[KeyName, _Opened](most if fresh_s else 0)
 
     def keep(self, name: KeyName, secret: Secret, wrapped: bytes, *, now: float, used: bool = True) -> None:
         """Keep a key that the KMS has just unwrapped.
@@ -50,13 +49,13 @@ class OpenedKeys:
             now: the time.
             used: whether for a request; one that is only confirmed is used no more than before.
         """
-        before = self._keys.get(name)
-        used_at = now if used else before.used if before else float("-inf")
-        self._keys[name] = _Opened(secret, wrapped, now, used_at, before.wanted if before else now)
-        if before is None or used:
-            self._keys.move_to_end(name)
-        while len(self._keys) > self._most:
-            self._keys.popitem(last=False)
+        key = self._keys.get(name) if used else self._keys.peek(name)
+        if key is None:
+            self._keys.keep(name, _Opened(secret, wrapped, now, now if used else float("-inf"), now))
+            return
+        key.secret, key.wrapped, key.confirmed = secret, wrapped, now
+        if used:
+            key.used = now
 
     def fresh(self, name: KeyName, now: float) -> Secret | None:
         """Return a key that was confirmed lately."""
@@ -78,7 +77,7 @@ class OpenedKeys:
     def want(self, names: Iterable[KeyName], now: float) -> None:
         """Take keys that are here for in use, as another process uses them."""
         for name in names:
-            if key := self._keys.get(name):
+            if key := self._keys.peek(name):
                 key.wanted = now
 
     def in_use(self, now: float) -> list[tuple[KeyName, bytes]]:
@@ -92,30 +91,30 @@ class OpenedKeys:
     @property
     def room(self) -> int:
         """How many keys can come without another one going."""
-        return max(0, self._most - len(self._keys))
+        return self._keys.limit - len(self._keys)
 
     def left_s(self, now: float) -> float:
         """Return for how long the last of them may be used without the KMS, 0 if there is none."""
-        confirmed = max((key.confirmed for key in self._keys.values()), default=float("-inf"))
+        confirmed = max((key.confirmed for _, key in self._keys.items()), default=float("-inf"))
         return max(0.0, confirmed + self._fresh_s + self._grace_s - now)
 
     def drop(self, name: KeyName) -> None:
         """Forget a key."""
-        self._keys.pop(name, None)
+        self._keys.drop(name)
 
     def forget(self, policies: Container[str]) -> None:
         """Forget the keys of some policies."""
-        for name in [name for name in self._keys if name[0] in policies]:
-            del self._keys[name]
+        for name in [name for name, _ in self._keys.items() if name[0] in policies]:
+            self._keys.drop(name)
 
     def __contains__(self, name: KeyName) -> bool:
         """Whether a key is there, however old."""
         return name in self._keys
 
     def _within(self, name: KeyName, now: float, seconds: float) -> Secret | None:
-        key = self._keys.get(name)
+        key = self._keys.peek(name)
         if key is None or now >= key.confirmed + seconds:
             return None
         key.used = now
-        self._keys.move_to_end(name)
+        self._keys.get(name)
         return key.secret

@@ -6,11 +6,11 @@ bounded: whoever knows an access key id may name any region.
 
 import hmac
 import threading
-from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 from strongroom.secret import Secret
+from strongroom.service.lru import Lru
 
 MAX_KEYS: Final = 1024
 
@@ -47,9 +47,8 @@ class SigningKeys:
 
     def __init__(self, *, max_keys: int = MAX_KEYS) -> None:
         """Start empty."""
-        self._max_keys = max_keys
         self._lock = threading.Lock()
-        self._keys: OrderedDict[tuple[int, Scope], tuple[HasSecretKey, Secret]] = OrderedDict()
+        self._keys = Lru[tuple[int, Scope], tuple[HasSecretKey, Secret]](max_keys)
 
     def key_for(self, credential: HasSecretKey, scope: Scope) -> Secret:
         """Return the signing key of a credential in a scope."""
@@ -57,13 +56,10 @@ class SigningKeys:
         with self._lock:
             found = self._keys.get(place)
             if found is not None:
-                self._keys.move_to_end(place)
                 return found[1]
         key = derive_key(credential.secret_key, scope)
         with self._lock:
-            self._keys[place] = (credential, key)
-            while len(self._keys) > self._max_keys:
-                self._keys.popitem(last=False)
+            self._keys.keep(place, (credential, key))
         return key
 
 

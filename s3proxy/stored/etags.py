@@ -6,9 +6,9 @@ compares with an MD5. Those of multipart objects have that shape already and are
 """
 
 from s3proxy.keys.policies import EtagMode, Policy
-from s3proxy.recent import Recent
 from strongroom.sealed.digests import Digests
 from strongroom.sealed.segment import Segment
+from strongroom.service.lru import Lru
 
 _NO_MD5 = "-1"
 
@@ -50,7 +50,7 @@ class KnownDigests:
 
     def __init__(self, limit: int = 10_000) -> None:
         """Keep at most ``limit`` of them."""
-        self._known: Recent[bytes, Digests] = Recent(limit)
+        self._known = Lru[bytes, Digests](limit)
 
     def find(self, segment: Segment) -> Digests | None:
         """Return the digests of a whole object, if they are known."""

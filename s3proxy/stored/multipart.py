@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator
 from itertools import accumulate
 
 from s3proxy.exchange.incoming import Incoming
-from s3proxy.recent import Recent
 from s3proxy.s3api.byte_range import ByteRange
 from s3proxy.s3api.checksums import checksum_header
 from s3proxy.s3api.errors import S3Error
@@ -28,6 +27,7 @@ from strongroom.sealed.sizes import (
     MAX_PARTS,
     manifest_stored_bytes,
 )
+from strongroom.service.lru import Lru
 
 _OK, _PARTIAL = 200, 206
 _KEPT_NAMES = 10_000
@@ -44,9 +44,9 @@ class MultipartReader:
         """Take the store and what opens entries."""
         self._store = store
         self._finder = finder
-        self._manifests = Recent[tuple[bytes, str, int], Opened](_KEPT_PARTS)
-        self._segments = Recent[tuple[bytes, str, int], Segment](_KEPT_SEGMENTS)
-        self._names = Recent[tuple[str, str], None](_KEPT_NAMES)
+        self._manifests = Lru[tuple[bytes, str, int], Opened](_KEPT_PARTS)
+        self._segments = Lru[tuple[bytes, str, int], Segment](_KEPT_SEGMENTS)
+        self._names = Lru[tuple[str, str], None](_KEPT_NAMES)
 
     def is_expected(self, name: Name) -> bool:
         """Say whether a multipart object stood under a name when it was last read.

@@ -73,7 +73,7 @@ def run(
         finally:
             openbao.let.set()
             pool.close()
-        assert not reader._in_flight
+        assert not reader.in_flight
 
     asyncio.run(inner())
     return shared
@@ -146,7 +146,7 @@ def test_a_caller_waits_no_longer_than_its_deadline() -> None:
         with pytest.raises(UnavailableError, match=r"did not answer within 0\.05 s"):
             await reader.read("kv/a", 0)
         openbao.let.set()
-        await until(lambda: not reader._in_flight)
+        await until(lambda: not reader.in_flight)
 
     run(openbao, test, timeout_s=0.05)
 

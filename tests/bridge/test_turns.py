@@ -44,7 +44,7 @@ def run(openbao: StepByStep, test: Callable[[CoalescingReader], Awaitable[None]]
             await test(reader)
         finally:
             openbao.let.release(1000)
-            await until(lambda: not reader._in_flight)
+            await until(lambda: not reader.in_flight)
             pool.close()
 
     asyncio.run(inner())
@@ -97,7 +97,7 @@ def test_a_read_whose_turn_comes_too_late_is_not_done() -> None:
         outcomes = await asyncio.gather(*late, return_exceptions=True)
         assert all(isinstance(outcome, UnavailableError) for outcome in outcomes)
         openbao.let.release(1000)
-        await until(lambda: not reader._in_flight)
+        await until(lambda: not reader.in_flight)
 
     run(openbao, test, timeout_s=0.2)
     assert len(openbao.begun) == THREADS

@@ -7,7 +7,6 @@ yet costs a HEAD.
 """
 
 import asyncio
-from collections import OrderedDict
 from http import HTTPStatus
 from typing import Final
 from urllib.parse import unquote_plus
@@ -23,6 +22,7 @@ from s3proxy.store.errors import store_error
 from s3proxy.stored.etags import bare_etag
 from s3proxy.stored.open import Found, Name, ObjectFinder
 from strongroom.errors import StrongroomError, UnavailableError
+from strongroom.service.lru import Lru
 
 MAX_PAGE_BYTES: Final = 6 << 20  # 1,000 names of 1,024 bytes, each byte percent-encoded, and room
 _LOOKS_AT_ONCE: Final = 16
@@ -39,7 +39,7 @@ class ObjectLister:
         self._store = store
         self._policies = policies
         self._finder = finder
-        self._seen: OrderedDict[_Place, Seen] = OrderedDict()
+        self._seen = Lru[_Place, Seen](_KEPT_LOOKS)
 
     async def serve(self, incoming: Incoming) -> None:
         """Serve ListObjects, ListObjectsV2 or ListObjectVersions.
@@ -58,7 +58,7 @@ class ObjectLister:
         await self._look_at(
             {place: policy for entry, place, policy in entries if policy and _is_unclear(entry, policy)}
         )
-        shown = [(entry, plaintext_shown(entry, policy, self._seen.get(place))) for entry, place, policy in entries]
+        shown = [(entry, plaintext_shown(entry, policy, self._seen.peek(place))) for entry, place, policy in entries]
         return headers, shown_page(page, shown).encode()
 
     async def uploads(self, incoming: Incoming) -> None:
@@ -102,14 +102,12 @@ class ObjectLister:
             async with turns:
                 seen = await self._look(place, policy)
             if seen is not None:
-                self._seen[place] = seen
+                self._seen.keep(place, seen)
 
-        while len(self._seen) > _KEPT_LOOKS:
-            self._seen.popitem(last=False)
         try:
             async with asyncio.TaskGroup() as group:
                 for place, policy in places.items():
-                    if place not in self._seen:
+                    if self._seen.get(place) is None:
                         group.create_task(look(place, policy))
         except* StrongroomError as several:
             raise several.exceptions[0] from None
