@@ -12,7 +12,7 @@ from bridge.callers import Callers
 from bridge.handlers import Front
 from bridge.large_answer import PIECE_BYTES
 from bridge.metrics import Metrics
-from bridge.policy_file import PolicyFile
+from bridge.policy_file import follow_policy
 from bridge.reads import CoalescingReader
 from bridge.service import Limits, Service
 from bridge.settings import BridgeSettings, Durability
@@ -59,7 +59,7 @@ class Bridge:
             key_file=settings.tls_key_file,
             observe=partial(self.metrics.reload, "tls"),
         )
-        self._policy = PolicyFile(settings.policy_file, observe=partial(self.metrics.reload, "policy"))
+        self._policy = follow_policy(settings.policy_file, observe=partial(self.metrics.reload, "policy"))
         self._openbao = OpenBao(_endpoint(settings), observe=self.metrics.openbao_call)
         self._pool = Pool(settings.openbao_max_connections)
         self._login = Login(_credentials(settings), partial(self._pool.exchange, self._openbao))
@@ -114,8 +114,8 @@ class Bridge:
 
     async def _reload(self) -> None:
         """Read policy and certificates, and open the audit log again."""
-        self._policy.reload_if_changed(force=True)
-        self._tls.reload_if_changed()
+        self._policy.poll(force=True)
+        self._tls.poll()
         self._callers.end_those_that_are_over(self._https.runner)
         await self._audit.reopen()  # the last, because it waits for the disk
 
@@ -127,8 +127,8 @@ class Bridge:
         self._pool.close()
 
     async def _follow_files(self) -> None:
-        self._policy.reload_if_changed()
-        self._tls.reload_if_changed()
+        self._policy.poll()
+        self._tls.poll()
         self._callers.end_those_that_are_over(self._https.runner)
         self._openbao.reload_if_changed()
 

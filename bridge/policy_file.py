@@ -9,14 +9,15 @@ A broken edit leaves the old policy in force and says so.
 """
 
 import logging
-import time
 import tomllib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from bridge.policy import Grant, Policy, make_grant
 from strongroom.errors import ConfigError
-from strongroom.service.filestamp import Changes, stamp_of
+from strongroom.service.following import FollowedFile
+from strongroom.service.kept_files import Read
 from strongroom.service.logs import log_event
 from strongroom.service.members import TEXTS, Member, require_members
 
@@ -81,62 +82,36 @@ def _texts(value: object, name: str) -> list[str]:
     return texts
 
 
-class PolicyFile:
-    """The policy in force; call ``reload_if_changed`` from time to time.
+def follow_policy(path: Path, *, observe: Callable[[bool], None] = lambda _: None) -> FollowedFile[Policy]:
+    """Return the policy in force, which follows its file.
 
-    Attributes:
-        policy: the newest policy that could be read.
-        error: why the newest file could not be used, or "".
-        loaded_at: time of the policy in force, seconds of the epoch.
+    Args:
+        path: the policy file.
+        observe: told after each reload whether it succeeded.
+
+    Raises:
+        ConfigError: it is missing or broken; at the start there is no older policy to keep.
     """
+    return FollowedFile("policy", partial(_read, path), on_new=_note, observe=observe)
 
-    def __init__(self, path: Path, *, observe: Callable[[bool], None] = lambda _: None) -> None:
-        """Read the file.
 
-        Args:
-            path: the policy file.
-            observe: told after each reload whether it succeeded.
+def _note(policy: Policy) -> None:
+    log_event(_log, logging.INFO, "policy_reloaded", {"grants": len(policy.grants)})
 
-        Raises:
-            ConfigError: it is missing or broken; at the start there is no older policy to keep.
-        """
-        self._path = path
-        self._observe = observe
-        self._changes = Changes(stamp_of(path))
-        self.policy = self._read()
-        self.error = ""
-        self.loaded_at = time.time()
 
-    def reload_if_changed(self, *, force: bool = False) -> None:
-        """Read the file again if it has changed; keep the old policy if it is missing or broken."""
-        due = self._changes.are_due(stamp_of(self._path))
-        if not due and not force:
-            return
-        try:
-            self.policy = self._read()
-        except ConfigError as error:
-            self.error = error.message
-            log_event(_log, logging.ERROR, "policy_reload_failed", {"reason": error.message, "hint": error.hint})
-            self._observe(False)  # noqa: FBT003 - the one argument of an observer
-        else:
-            self.error = ""
-            self.loaded_at = time.time()
-            log_event(_log, logging.INFO, "policy_reloaded", {"grants": len(self.policy.grants)})
-            self._observe(True)  # noqa: FBT003 - the one argument of an observer
-
-    def _read(self) -> Policy:
-        try:
-            text = self._path.read_text(encoding="utf-8")
-        except FileNotFoundError:
-            msg = f"{self._path}: does not exist"
-            raise ConfigError(msg, hint="name an existing policy file in policy_file") from None
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-            msg = f"{self._path}: cannot be read ({reason})"
-            raise ConfigError(msg, hint="make it a text file that the user of the bridge can read") from None
-        policy = parse_policy(text, origin=str(self._path))
-        for pattern in doubtful_paths(policy):
-            reason = f"{pattern}: its data/ is probably that of OpenBao's API, which no path has here"
-            hint = f"write {pattern.replace('/data/', '/', 1)}, unless there is a folder of that name"
-            log_event(_log, logging.WARNING, "policy_path_doubtful", {"reason": reason, "hint": hint})
-        return policy
+def _read(path: Path, read: Read) -> Policy:
+    try:
+        text = read(path).decode()
+    except FileNotFoundError:
+        msg = f"{path}: does not exist"
+        raise ConfigError(msg, hint="name an existing policy file in policy_file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        msg = f"{path}: cannot be read ({reason})"
+        raise ConfigError(msg, hint="make it a text file that the user of the bridge can read") from None
+    policy = parse_policy(text, origin=str(path))
+    for pattern in doubtful_paths(policy):
+        reason = f"{pattern}: its data/ is probably that of OpenBao's API, which no path has here"
+        hint = f"write {pattern.replace('/data/', '/', 1)}, unless there is a folder of that name"
+        log_event(_log, logging.WARNING, "policy_path_doubtful", {"reason": reason, "hint": hint})
+    return policy

@@ -70,7 +70,9 @@ class AuditTrail(Protocol):
 class PolicySource(Protocol):
     """What holds the policy in force."""
 
-    policy: Policy
+    @property
+    def value(self) -> Policy:
+        """The policy in force."""
 
 
 class CountSecrets(Protocol):
@@ -127,7 +129,7 @@ class Service:
         Raises:
             DeniedError: it does not; to be recorded.
         """
-        self._policies.policy.require_named(parse_spiffe_id(caller.identity))
+        self._policies.value.require_named(parse_spiffe_id(caller.identity))
 
     async def record_unnamed(self, caller: Caller, refusal: DeniedError) -> None:
         """Record that a request was refused without being read.
@@ -151,7 +153,7 @@ class Service:
             UnavailableError: OpenBao or the audit log does not work now, or others hold all room for answers.
             PeerError: OpenBao answers nonsense.
         """
-        policy = self._policies.policy  # one policy for the whole request, even if it is replaced meanwhile
+        policy = self._policies.value  # one policy for the whole request, even if it is replaced meanwhile
         identity = parse_spiffe_id(caller.identity)
         size = _weight(request)
         denied, records = await compute(size, lambda: _denied(policy, identity, request))
@@ -178,7 +180,7 @@ class Service:
         Raises:
             UnavailableError: the audit log does not work now.
         """
-        policy, identity = self._policies.policy, parse_spiffe_id(caller.identity)
+        policy, identity = self._policies.value, parse_spiffe_id(caller.identity)
         size = _weight(request)
         _, records = await compute(size, lambda: _denied(policy, identity, request))
         await self._record(caller, records)
@@ -192,7 +194,7 @@ class Service:
         Raises:
             UnavailableError: the audit log does not work now.
         """
-        policy, identity = self._policies.policy, parse_spiffe_id(caller.identity)
+        policy, identity = self._policies.value, parse_spiffe_id(caller.identity)
         size = _weight(request)
         denied, records = await compute(size, lambda: _denied(policy, identity, request))
         found = await self._look(policy, identity, request, denied, room)

@@ -14,7 +14,7 @@ from s3proxy.operations.get import ObjectReader
 from s3proxy.operations.multipart.handlers import multipart_handlers
 from s3proxy.operations.put import ObjectWriter
 from s3proxy.serving.access_log import AccessLog, require_recordable
-from s3proxy.serving.client_credentials import ClientCredentials
+from s3proxy.serving.client_credentials import follow_credentials
 from s3proxy.serving.dispatch import Dispatcher
 from s3proxy.serving.handlers import Parts, handlers_of
 from s3proxy.serving.readiness import Readiness
@@ -62,7 +62,7 @@ class Proxy:
         check = partial(require_recordable, access_log=settings.access_log)
         self._storage = storage = Storage(settings, self.metrics, kept=kept, shared=shared, check=check)
         self._access_log = AccessLog(settings, storage.policies, self.metrics)
-        self._credentials = ClientCredentials(settings, storage.session, kept=kept)
+        self._credentials = follow_credentials(settings, storage.session, kept=kept)
         multipart = MultipartReader(storage.store, storage.finder)
         reader = ObjectReader(storage.store, storage.finder, multipart)
         writer = ObjectWriter(
@@ -97,12 +97,12 @@ class Proxy:
                         equal_parts=settings.store_equal_parts,
                     ),
                     multipart_reader=multipart,
-                    credentials=lambda: self._credentials.table,
+                    credentials=lambda: self._credentials.value,
                     hidden_bucket=settings.system_bucket,
                     buffered_bytes=settings.buffered_body_bytes,
                 )
             ),
-            credentials=lambda: self._credentials.table,
+            credentials=lambda: self._credentials.value,
             capabilities=lambda: self._storage.capabilities,
             metrics=self.metrics,
             access_log=self._access_log,
@@ -183,13 +183,13 @@ class Proxy:
 
     async def _follow_files(self) -> None:
         self._storage.follow_files()
-        self._credentials.follow_file()
+        self._credentials.poll()
         if self._tls is not None:
-            self._tls.reload_if_changed()
+            self._tls.poll()
 
     async def _follow_openbao(self) -> None:
         await self._storage.follow_openbao()
-        await self._credentials.follow_secret()
+        await self._credentials.refresh()
 
     async def _note_gauges(self) -> None:
         self.metrics.in_flight.set(len(self._front.requests))

@@ -19,8 +19,8 @@ T = TypeVar("T")
 Members = Mapping[str, object]
 
 
-class SecretDocument(Generic[T]):
-    """What the newest version of a secret stands for; call ``refresh`` every second or so.
+class FollowedSecret(Generic[T]):
+    """What the newest version of a secret stands for, as ``strongroom.service.following.Followed``.
 
     Attributes:
         error: why the newest version could not be used, or "".
@@ -28,23 +28,28 @@ class SecretDocument(Generic[T]):
 
     def __init__(
         self,
-        session: Session,
+        session: Session | None,
         reference: str,
         parse: Callable[[Members], T],
         *,
+        setting: str,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Take where the secret is; nothing is read yet.
 
         Args:
-            session: the login.
+            session: the login, None if there is none.
             reference: ``bao:MOUNT/PATH``.
             parse: makes the value of the secret's members; raises ConfigError.
+            setting: that names the secret, for messages.
             clock: seconds.
 
         Raises:
-            ConfigError: the reference is malformed.
+            ConfigError: the reference is malformed, or there is no login to read it with.
         """
+        if session is None:
+            msg = f"{setting}: names a secret in OpenBao, and openbao_address is not set"
+            raise ConfigError(msg, hint="set openbao_address and a way to log in")
         self._session = session
         self._path, _ = parse_path_reference(reference)
         self._parse = parse
@@ -66,6 +71,10 @@ class SecretDocument(Generic[T]):
             raise UnavailableError(msg, hint="see the log of the proxy; it tries again every second")
         return self._value
 
+    def poll(self) -> bool:
+        """Do nothing: there is no file."""
+        return False
+
     async def refresh(self) -> None:
         """Read the secret if it is time. Never fails: what was read before stays in force, and errors are logged."""
         now = self._clock()
@@ -84,15 +93,3 @@ class SecretDocument(Generic[T]):
         else:
             self.error = ""
         self._due = now + (_EVERY_S if self._value is not None else _RETRY_S)
-
-
-def require_session(session: Session | None, setting: str) -> Session:
-    """Return the login that a secret is read with.
-
-    Raises:
-        ConfigError: none is configured.
-    """
-    if session is None:
-        msg = f"{setting}: names a secret in OpenBao, and openbao_address is not set"
-        raise ConfigError(msg, hint="set openbao_address and a way to log in")
-    return session

@@ -20,7 +20,7 @@ from s3proxy.metrics import Metrics
 from s3proxy.settings import ProxySettings, StorePayload
 from s3proxy.store.capabilities import Capabilities
 from s3proxy.store.connections import Timeouts
-from s3proxy.store.credentials import StoreCredentials
+from s3proxy.store.credentials import follow_store_credentials
 from s3proxy.store.findings import Findings
 from s3proxy.store.slash_store import SlashStore
 from s3proxy.store.system_bucket import SystemBucket
@@ -71,7 +71,7 @@ class Storage:
             ConfigError: a setting or a file that it names is wrong.
         """
         self.session = session_of(settings, observe=metrics.kms, shared=shared.directory if shared else None)
-        self.store_credentials = StoreCredentials(settings, self.session, kept=kept)
+        self.store_credentials = follow_store_credentials(settings, self.session, kept=kept)
         self.keks = KekTable(settings, self.session, kept=kept)
 
         def check_all(policies: Policies) -> None:
@@ -82,7 +82,7 @@ class Storage:
         keks = self.keks.of(self.policies)
         self.store = SlashStore(
             settings.store_address,
-            lambda: self.store_credentials.current,
+            lambda: self.store_credentials.value,
             region=settings.store_region,
             timeouts=Timeouts(connect_s=settings.store_connect_timeout_s, idle_s=settings.store_idle_timeout_s),
             connections=settings.store_connections,
@@ -107,7 +107,7 @@ class Storage:
 
     async def __aenter__(self) -> Self:
         """Read what is read before anything can be asked of the store."""
-        await self.store_credentials.follow_secret()
+        await self.store_credentials.refresh()
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -116,19 +116,19 @@ class Storage:
 
     def follow_files(self) -> None:
         """Read again what has changed; broken edits leave the old in force. Never fails."""
-        if self.policies.reload_if_changed():
+        if self.policies.poll():
             keks = self.keks.of(self.policies)
             self.keys.use(keks)
             self.missing.look_again()
             self.lost.look_again()
             self.guard.use(self.policies, keks)
-        self.store_credentials.follow_file()
+        self.store_credentials.poll()
 
     async def follow_openbao(self) -> None:
         """Look after the login, and read again what is kept in OpenBao. Never fails."""
         if self.session is not None:
             await self.session.tick()
-            await self.store_credentials.follow_secret()
+            await self.store_credentials.refresh()
 
     def _revoke(self, policy: str) -> None:
         self.keys.revoke(policy)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from s3proxy.keys.policies import Policies, parse_policies
 from strongroom.errors import ConfigError
-from strongroom.service.filestamp import Changes, stamp_of
+from strongroom.service.following import FollowedFile
 from strongroom.service.kept_files import KeptFiles, Read
 from strongroom.service.logs import log_event
 
@@ -14,11 +14,7 @@ _log = logging.getLogger(__name__)
 
 
 class PolicyFile(Policies):
-    """The policies in force; call ``reload_if_changed`` from time to time.
-
-    Attributes:
-        error: why the newest file could not be used, or "".
-    """
+    """The policies in force; call ``poll`` from time to time."""
 
     def __init__(
         self,
@@ -26,7 +22,6 @@ class PolicyFile(Policies):
         *,
         check: Callable[[Policies], object] = lambda _: None,
         kept: KeptFiles | None = None,
-        observe: Callable[[bool], None] = lambda _: None,
     ) -> None:
         """Read the file.
 
@@ -34,40 +29,32 @@ class PolicyFile(Policies):
             path: the policy file.
             check: raises ConfigError when policies cannot be put in force.
             kept: what was in force in the process that this one replaces.
-            observe: told after each reload whether it succeeded.
 
         Raises:
             ConfigError: it is missing or broken, and there are no older policies to keep.
         """
         self._path = path
         self._check = check
-        self._kept = kept or KeptFiles()
-        self._observe = observe
-        self._changes = Changes(stamp_of(path))
-        policies, self.error = self._kept.start(self._read)
-        super().__init__(tuple(policies))
+        self._file = FollowedFile("policy", self._read, on_new=self._use, kept=kept)
+        super().__init__(tuple(self._file.value))
         self._advise()
 
-    def reload_if_changed(self) -> bool:
+    @property
+    def error(self) -> str:
+        """Why the newest file could not be used, or ""."""
+        return self._file.error
+
+    def poll(self) -> bool:
         """Read the file again if it has changed; keep the old policies if the new ones are broken.
 
         Returns whether new ones are in force.
         """
-        if not self._changes.are_due(stamp_of(self._path)):
-            return False
-        try:
-            fresh = self._kept.load(self._read)
-        except ConfigError as error:
-            self.error = error.message
-            log_event(_log, logging.ERROR, "policy_reload_failed", {"reason": error.message, "hint": error.hint})
-            self._observe(False)  # noqa: FBT003 - the one argument of an observer
-            return False
-        self._policies = tuple(fresh)
-        self.error = ""
+        return self._file.poll()
+
+    def _use(self, policies: Policies) -> None:
+        self._policies = tuple(policies)
         log_event(_log, logging.INFO, "policy_reloaded", {"policies": len(self._policies)})
         self._advise()
-        self._observe(True)  # noqa: FBT003 - the one argument of an observer
-        return True
 
     def _read(self, read: Read) -> Policies:
         try:

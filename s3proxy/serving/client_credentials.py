@@ -1,63 +1,82 @@
-"""The credentials of the clients, from a file or from a secret in OpenBao; both hold the same TOML."""
+"""The credentials of the clients, from a file or from a secret in OpenBao; both hold the same TOML.
+
+``credentials_table`` says what that is. Files of secret keys are followed, too.
+"""
+
+import logging
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 
 from s3proxy.s3api.credentials import Credentials
 from s3proxy.s3api.credentials_table import parse_credentials
-from s3proxy.secret_documents import Members, SecretDocument, require_session
-from s3proxy.serving.credentials_file import CredentialsFile
+from s3proxy.secret_documents import FollowedSecret, Members
 from s3proxy.settings import ProxySettings
 from strongroom.errors import ConfigError
 from strongroom.openbao.session import Session
-from strongroom.service.kept_files import KeptFiles
+from strongroom.service.following import Followed, FollowedFile
+from strongroom.service.kept_files import KeptFiles, Read
+from strongroom.service.logs import log_event
 
+_log = logging.getLogger(__name__)
 MEMBER = "credentials"  # of the secret: what else would be a credentials file
 
 
-class ClientCredentials:
-    """The credentials in force. Call ``follow_file`` and ``follow_secret`` from time to time."""
+def follow_credentials(
+    settings: ProxySettings, session: Session | None, *, kept: KeptFiles | None = None
+) -> Followed[Credentials]:
+    """Return the credentials in force, which follow the file or the secret that they are in.
 
-    def __init__(self, settings: ProxySettings, session: Session | None, *, kept: KeptFiles | None = None) -> None:
-        """Read the file, if they are in one.
+    Args:
+        settings: of the proxy.
+        session: the login at OpenBao, None without one.
+        kept: what was in force in the process that this one replaces.
 
-        Args:
-            settings: of the proxy.
-            session: the login at OpenBao, None without one.
-            kept: what was in force in the process that this one replaces.
+    Raises:
+        ConfigError: the file is missing or broken, and there are no older credentials to keep.
+    """
+    if settings.credentials_file:
+        return follow_credentials_file(settings.credentials_file, kept=kept)
+    return FollowedSecret(session, settings.credentials_secret, _parse, setting="credentials_secret")
 
-        Raises:
-            ConfigError: it is missing or broken, and there are no older credentials to keep.
-        """
-        self._file = CredentialsFile(settings.credentials_file, kept=kept) if settings.credentials_file else None
-        self._secret: SecretDocument[Credentials] | None = None
-        if self._file is None:
-            login = require_session(session, "credentials_secret")
-            self._secret = SecretDocument(login, settings.credentials_secret, _parse)
 
-    @property
-    def table(self) -> Credentials:
-        """The newest that could be read.
+def follow_credentials_file(
+    path: Path, *, kept: KeptFiles | None = None, observe: Callable[[bool], None] = lambda _: None
+) -> FollowedFile[Credentials]:
+    """Return the credentials of a file; ``observe`` is told after each reload whether it succeeded.
 
-        Raises:
-            UnavailableError: they are in OpenBao and could not be read yet.
-        """
-        if self._secret is not None:
-            return self._secret.value
-        assert self._file is not None  # noqa: S101 - one of both
-        return self._file.table
+    Raises:
+        ConfigError: it is missing or broken, and there are no older credentials to keep.
+    """
+    return FollowedFile("credentials", partial(_read, path), on_new=_note, observe=observe, kept=kept)
 
-    @property
-    def error(self) -> str:
-        """Why the newest could not be used, or ""."""
-        return (self._secret or self._file).error  # type: ignore[union-attr]  # one of both
 
-    def follow_file(self) -> None:
-        """Read the file again if it has changed. Never fails."""
-        if self._file is not None:
-            self._file.reload_if_changed()
+def _note(credentials: Credentials) -> None:
+    log_event(_log, logging.INFO, "credentials_reloaded", {"credentials": len(credentials.by_id)})
 
-    async def follow_secret(self) -> None:
-        """Read the secret again if it is time. Never fails."""
-        if self._secret is not None:
-            await self._secret.refresh()
+
+def _read(path: Path, read: Read) -> Credentials:
+    def read_secret(name: str) -> bytes:
+        return _read_file(path.parent / name, "secret key", read)
+
+    content = _read_file(path, "credentials file", read)
+    try:
+        text = content.decode()
+    except UnicodeDecodeError:
+        msg = f"{path}: is not UTF-8"
+        raise ConfigError(msg, hint="save it as a text file") from None
+    return parse_credentials(text, origin=str(path), read_secret=read_secret)
+
+
+def _read_file(path: Path, what: str, read: Read) -> bytes:
+    try:
+        return read(path)
+    except FileNotFoundError:
+        msg = f"{path}: does not exist"
+        raise ConfigError(msg, hint=f"name an existing {what}") from None
+    except OSError as error:
+        msg = f"{path}: cannot be read ({error.strerror})"
+        raise ConfigError(msg, hint="make it readable for the user of the proxy") from None
 
 
 def _parse(members: Members) -> Credentials:

@@ -5,11 +5,11 @@ from http import HTTPStatus
 
 from s3proxy.keys.guard import PolicyState
 from s3proxy.serving.access_log import AccessLog
-from s3proxy.serving.client_credentials import ClientCredentials
 from s3proxy.storage import Storage
 from s3proxy.store.client import StoreRequest
 from strongroom.errors import StrongroomError, UnavailableError
 from strongroom.openbao.login import LoginRefusedError
+from strongroom.service.following import Followed
 from strongroom.service.health import Part
 from strongroom.service.tls_reload import ReloadingServerContext
 
@@ -23,7 +23,7 @@ class Readiness:
         self,
         storage: Storage,
         *,
-        credentials: ClientCredentials,
+        credentials: Followed[object],
         access_log: AccessLog,
         tls: ReloadingServerContext | None,
     ) -> None:

@@ -8,16 +8,17 @@ import logging
 import os
 import tomllib
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from s3proxy.s3api.signer import StoreCredential
-from s3proxy.secret_documents import SCHEME, SecretDocument, require_session
+from s3proxy.secret_documents import SCHEME, FollowedSecret
 from s3proxy.settings import PROFILE_SCHEME, ProxySettings, StoreCredentialSource
 from strongroom.errors import ConfigError
 from strongroom.openbao.session import Session
 from strongroom.secret import Secret
-from strongroom.service.filestamp import Changes, Stamp, stamp_of
+from strongroom.service.following import Followed, FollowedFile
 from strongroom.service.kept_files import KeptFiles, Read
 from strongroom.service.logs import log_event
 from strongroom.service.members import TEXT, Member
@@ -32,85 +33,49 @@ STORE_CREDENTIAL: Final = (
 _MEMBERS: Final = tuple(member.name for member in STORE_CREDENTIAL)
 
 
-class StoreCredentials:
-    """The credentials in use. Call ``follow_file`` and ``follow_secret`` from time to time."""
+def follow_store_credentials(
+    settings: ProxySettings, session: Session | None, *, kept: KeptFiles | None = None
+) -> Followed[StoreCredential]:
+    """Return the credentials in use, which follow the file or the secret that they are in.
 
-    def __init__(self, settings: ProxySettings, session: Session | None, *, kept: KeptFiles | None = None) -> None:
-        """Read them, unless they are in OpenBao.
+    Args:
+        settings: of the proxy.
+        session: the login at OpenBao, None without one.
+        kept: what was in force in the process that this one replaces.
 
-        Args:
-            settings: of the proxy.
-            session: the login at OpenBao, None without one.
-            kept: what was in force in the process that this one replaces.
+    Raises:
+        ConfigError: they are missing or broken, and there are no older ones to keep.
+    """
+    source = settings.store_credentials
+    if source.startswith(SCHEME):
+        return FollowedSecret(
+            session, source, lambda members: _credential(members, source), setting="store_credentials"
+        )
+    path: Path | None = None
+    if source == StoreCredentialSource.FILE:
+        path = settings.store_credentials_file
+    elif source.startswith(PROFILE_SCHEME):
+        path = Path(os.environ.get("AWS_SHARED_CREDENTIALS_FILE") or Path.home() / ".aws" / "credentials")
+    return FollowedFile("store_credentials", partial(_read, path, source), on_new=_note, kept=kept)
 
-        Raises:
-            ConfigError: they are missing or broken, and there are no older ones to keep.
-        """
-        self._kept = kept or KeptFiles()
-        self._source = settings.store_credentials
-        self._path: Path | None = None
-        self._secret: SecretDocument[StoreCredential] | None = None
-        self._file_error = ""
-        if self._source.startswith(SCHEME):
-            login = require_session(session, "store_credentials")
-            self._secret = SecretDocument(login, self._source, lambda members: _credential(members, self._source))
-            return
-        if self._source == StoreCredentialSource.FILE:
-            self._path = settings.store_credentials_file
-        elif self._source.startswith(PROFILE_SCHEME):
-            self._path = Path(os.environ.get("AWS_SHARED_CREDENTIALS_FILE") or Path.home() / ".aws" / "credentials")
-        self._changes = Changes(self._stamp())
-        self._read, self._file_error = self._kept.start(self._read_source)
 
-    @property
-    def current(self) -> StoreCredential:
-        """The newest that could be read.
+def _note(_: StoreCredential) -> None:
+    log_event(_log, logging.INFO, "store_credentials_reloaded")
 
-        Raises:
-            UnavailableError: they are in OpenBao and could not be read yet.
-        """
-        return self._secret.value if self._secret else self._read
 
-    @property
-    def error(self) -> str:
-        """Why the newest could not be used, or ""."""
-        return self._secret.error if self._secret else self._file_error
-
-    def follow_file(self) -> None:
-        """Read the file again if it has changed. Never fails."""
-        if self._path is None or not self._changes.are_due(self._stamp()):
-            return
-        try:
-            self._read = self._kept.load(self._read_source)
-        except ConfigError as error:
-            self._file_error = error.message
-            fields = {"reason": error.message, "hint": error.hint}
-            log_event(_log, logging.ERROR, "store_credentials_reload_failed", fields)
-        else:
-            self._file_error = ""
-            log_event(_log, logging.INFO, "store_credentials_reloaded")
-
-    async def follow_secret(self) -> None:
-        """Read the secret again if it is time. Never fails."""
-        if self._secret is not None:
-            await self._secret.refresh()
-
-    def _stamp(self) -> Stamp:
-        return stamp_of(self._path) if self._path else ()
-
-    def _read_source(self, read: Read) -> StoreCredential:
-        if self._path is None:
-            variables = {name: os.environ.get(f"AWS_{name.upper()}", "") for name in _MEMBERS}
-            return _credential({name: value for name, value in variables.items() if value}, "AWS_* variables")
-        try:
-            text = read(self._path).decode()
-        except (OSError, UnicodeDecodeError) as error:
-            msg = f"{self._path}: cannot be read ({getattr(error, 'strerror', 'it is not UTF-8')})"
-            raise ConfigError(msg, hint="store_credentials says where the credentials for the store are") from None
-        if self._source == StoreCredentialSource.FILE:
-            return _credential(_toml(text), str(self._path))
-        profile = self._source.removeprefix(PROFILE_SCHEME)
-        return _credential(_profile(text, profile), f"{self._path}: profile {profile}")
+def _read(path: Path | None, source: str, read: Read) -> StoreCredential:
+    if path is None:
+        variables = {name: os.environ.get(f"AWS_{name.upper()}", "") for name in _MEMBERS}
+        return _credential({name: value for name, value in variables.items() if value}, "AWS_* variables")
+    try:
+        text = read(path).decode()
+    except (OSError, UnicodeDecodeError) as error:
+        msg = f"{path}: cannot be read ({getattr(error, 'strerror', 'it is not UTF-8')})"
+        raise ConfigError(msg, hint="store_credentials says where the credentials for the store are") from None
+    if source == StoreCredentialSource.FILE:
+        return _credential(_toml(text), str(path))
+    profile = source.removeprefix(PROFILE_SCHEME)
+    return _credential(_profile(text, profile), f"{path}: profile {profile}")
 
 
 def _toml(text: str) -> Mapping[str, object]:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from strongroom.errors import ConfigError
 from strongroom.service.authorities import Authorities, parse_sources, read_authorities
-from strongroom.service.filestamp import Changes, stamp_of
+from strongroom.service.following import FollowedFile
 from strongroom.service.kept_files import KeptFiles, Read
 from strongroom.service.logs import log_event
 from strongroom.service.served_certificate import EndWatch, ServedCertificate, moment, read_served, warn_of_faults
@@ -27,12 +27,10 @@ _log = logging.getLogger(__name__)
 
 
 class ReloadingServerContext:
-    """The context of a server; call ``reload_if_changed`` from time to time.
+    """The context of a server; call ``poll`` from time to time.
 
     Attributes:
         front: the context to give to the server; it never changes.
-        error: why the newest files could not be used, or "".
-        certificate: what is in use.
     """
 
     def __init__(
@@ -59,27 +57,33 @@ class ReloadingServerContext:
         """
         self._sources = parse_sources(os.fspath(ca_file), "client_ca_file") if ca_file else ()
         self._cert_file, self._key_file = os.fspath(cert_file), os.fspath(key_file)
-        authorities = (source.file for source in self._sources)
-        self._files: tuple[str | os.PathLike[str], ...] = (self._cert_file, self._key_file, *authorities)
-        self._observe = observe
-        self._kept = kept or KeptFiles()
-        self._changes = Changes(stamp_of(*self._files))
+        kept = kept or KeptFiles()
         self._authorities: Authorities | None = None
         self._trusted: weakref.WeakSet[ssl.SSLContext] = weakref.WeakSet()  # that have the authorities of now
         self._end = EndWatch()
         self._ends_of_authorities: dict[Path, EndWatch] = {}
-        (self.front, _), _ = self._kept.start(self._load)
-        (self._newest, self.certificate), self.error = self._kept.start(self._load)
+        (self.front, _), _ = kept.start(self._load)
+        self._files = FollowedFile("tls", self._load, on_new=self._note, observe=observe, kept=kept)
         warn_of_faults(self.certificate)
         self.front.sni_callback = self._hand_over
         send_alerts(self.front)
 
-    def reload_if_changed(self) -> None:
+    @property
+    def certificate(self) -> ServedCertificate:
+        """What is in use."""
+        return self._files.value[1]
+
+    @property
+    def error(self) -> str:
+        """Why the newest files could not be used, or ""."""
+        return self._files.error
+
+    def poll(self) -> None:
         """Load the files again if one of them has changed; keep the old context if they cannot be used.
 
         Tells, too, that the certificate in use ends, or the last root in a file of authorities.
         """
-        self._reload()
+        self._files.poll()
         now = time.time()
         self._end.look(self.certificate, now)
         for file, validity in self._authorities.validities.items() if self._authorities else ():
@@ -98,21 +102,11 @@ class ReloadingServerContext:
         nobody = ended and len(ended) == len(roots)
         return not self.certificate.has_ended(now) and not nobody, stale + self.certificate.describe(now) + told
 
-    def _reload(self) -> None:
-        if not self._changes.are_due(stamp_of(*self._files)):
-            return
-        try:
-            self._newest, self.certificate = self._kept.load(self._load)
-        except ConfigError as error:
-            self.error = error.message
-            log_event(_log, logging.ERROR, "tls_reload_failed", {"reason": error.message, "hint": error.hint})
-            self._observe(False)  # noqa: FBT003 - the one argument of an observer
-        else:
-            self.error = ""
-            until = moment(self.certificate.not_after)
-            log_event(_log, logging.INFO, "tls_reloaded", {"certificate": self._cert_file, "not_after": until})
-            warn_of_faults(self.certificate)
-            self._observe(True)  # noqa: FBT003 - the one argument of an observer
+    def _note(self, loaded: tuple[ssl.SSLContext, ServedCertificate]) -> None:
+        _, certificate = loaded
+        fields = {"certificate": self._cert_file, "not_after": moment(certificate.not_after)}
+        log_event(_log, logging.INFO, "tls_reloaded", fields)
+        warn_of_faults(certificate)
 
     def authorities_of(self, connection: ssl.SSLObject) -> Authorities | None:
         """Return the authorities that verified the client of a connection, None if others are in use by now."""
@@ -153,7 +147,7 @@ class ReloadingServerContext:
     def _hand_over(self, connection: ssl.SSLSocket | ssl.SSLObject, _name: str | None, _front: ssl.SSLContext) -> None:
         # SSL_set_SSL_CTX takes over the certificate and the store of authorities; the demand for a client certificate
         # and the version stay those of the front context, which are the same.
-        connection.context = self._newest
+        connection.context = self._files.value[0]
 
 
 @contextlib.contextmanager

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge.policy_file import PolicyFile, parse_policy
+from bridge.policy_file import follow_policy, parse_policy
 from strongroom.errors import ConfigError, DeniedError
 from strongroom.identity import parse_spiffe_id
 from tests.support.looking import look_twice
@@ -46,36 +46,36 @@ def test_a_missing_or_broken_policy_stops_the_start(tmp_path: Path, content: str
     if content is not None:
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(ConfigError, match=r"policy.toml"):
-        PolicyFile(path)
+        follow_policy(path)
 
 
 def test_edits_are_followed_and_broken_ones_keep_the_old_policy(tmp_path: Path) -> None:
     path = tmp_path / "policy.toml"
     path.write_text(GOOD)
     outcomes: list[bool] = []
-    file = PolicyFile(path, observe=outcomes.append)
+    file = follow_policy(path, observe=outcomes.append)
 
     path.write_text(OTHER)
-    look_twice(file.reload_if_changed)
-    file.policy.require(API, "kv/other/x", "k")
+    look_twice(file.poll)
+    file.value.require(API, "kv/other/x", "k")
     with pytest.raises(DeniedError):
-        file.policy.require(API, "kv/shop/x", "k")
+        file.value.require(API, "kv/shop/x", "k")
 
     path.write_text("[[grant")
-    look_twice(file.reload_if_changed)
-    file.policy.require(API, "kv/other/x", "k")
+    look_twice(file.poll)
+    file.value.require(API, "kv/other/x", "k")
     assert "is not TOML" in file.error
 
     path.unlink()
-    look_twice(file.reload_if_changed)
-    file.policy.require(API, "kv/other/x", "k")
+    look_twice(file.poll)
+    file.value.require(API, "kv/other/x", "k")
     assert "does not exist" in file.error
 
     path.write_text(GOOD)
-    look_twice(file.reload_if_changed)
-    file.policy.require(API, "kv/shop/x", "k")
+    look_twice(file.poll)
+    file.value.require(API, "kv/shop/x", "k")
     assert file.error == ""
-    look_twice(file.reload_if_changed)
+    look_twice(file.poll)
     assert outcomes == [True, False, False, True]
 
 
@@ -86,7 +86,7 @@ def test_the_data_of_the_api_in_a_path_is_pointed_out_and_taken_as_it_stands(
     file = tmp_path / "policy.toml"
     paths = '["kv/data/shop/*", "kv/shop/data/*", "kv/database/*"]'
     file.write_text(f'[[grant]]\nidentity = "spiffe://example.org/a"\npaths = {paths}\n')
-    policy = PolicyFile(file).policy
+    policy = follow_policy(file).value
     policy.require(parse_spiffe_id("spiffe://example.org/a"), "kv/data/shop/db", "k")
     (record,) = [record for record in caplog.records if "policy_path_doubtful" in record.getMessage()]
     assert "kv/data/shop/*" in str(vars(record))
@@ -101,8 +101,8 @@ def test_a_swapped_link_is_a_change(tmp_path: Path) -> None:
     os.utime(tmp_path / "two" / "policy.toml", ns=(0, 0))
     (tmp_path / "..data").symlink_to("one")
     (tmp_path / "policy.toml").symlink_to("..data/policy.toml")
-    file = PolicyFile(tmp_path / "policy.toml")
+    file = follow_policy(tmp_path / "policy.toml")
     (tmp_path / "..new").symlink_to("two")
     (tmp_path / "..new").replace(tmp_path / "..data")
-    look_twice(file.reload_if_changed)
-    file.policy.require(API, "kv/other/x", "k")
+    look_twice(file.poll)
+    file.value.require(API, "kv/other/x", "k")

@@ -24,7 +24,7 @@ CALLER = Caller(SHOP, "192.0.2.1", "r1")
 
 @dataclass
 class FakePolicies:
-    policy: Policy
+    value: Policy
 
 
 @dataclass
@@ -106,7 +106,7 @@ def test_one_policy_holds_for_the_whole_request() -> None:
             identity: str = "",  # noqa: ARG002
         ) -> Reading:
             assert (path, version) == ("kv/shop/a", 0)
-            policies.policy = empty
+            policies.value = empty
             return Reading(1, {"K": "1"})
 
     asked = service(Edits(), FakeAudit(), policies=policies)

@@ -32,12 +32,25 @@ def record_logs() -> frozenset[str]:
     )
 
 
+@functools.cache
+def followed_files() -> frozenset[str]:
+    """Return the names of values that follow files; each has an event for a file that cannot be used."""
+    return frozenset(
+        str(call.args[0].value)
+        for _, tree in sources()
+        for call in ast.walk(tree)
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "FollowedFile"
+        if isinstance(call.args[0], ast.Constant)
+    )
+
+
 def events_of(call: Emitted) -> list[Event]:
     """Return the rows of the component that a call is in, or of those of both."""
     own = {"bridge": BRIDGE, "s3proxy": S3PROXY}.get(call.place.partition("/")[0], ())
     rows = [row for row in (*SHARED, *own) if row.name in call.names]
     ends = [name.removeprefix(RECORD_LOG) for name in call.names if name.startswith(RECORD_LOG)]
-    return rows + [row for row in ALL for end in ends if row.name in {log + end for log in record_logs()}]
+    named = record_logs() | followed_files()
+    return rows + [row for row in ALL for end in ends if row.name in {name + end for name in named}]
 
 
 def faults(call: Emitted) -> list[str]:
@@ -61,6 +74,7 @@ def test_every_event_that_is_logged_is_in_the_tables_with_its_level_and_fields()
     found = calls()
     assert len(found) > 40
     assert record_logs()
+    assert followed_files() == {"credentials", "policy", "store_credentials", "tls"}
     assert not [fault for call in found for fault in faults(call)]
 
 
@@ -74,6 +88,7 @@ def test_the_tables_name_each_event_once_and_tell_what_to_do() -> None:
         names = [row.name for row in rows]
         assert len(set(names)) == len(names)
     assert all(f"{log}_failed" in {row.name for row in ALL} for log in record_logs())
+    assert all(f"{name}_reload_failed" in {row.name for row in ALL} for name in followed_files())
     assert not [row.name for row in ALL if not row.meaning or not row.cure]
     silent = [row.name for row in ALL if row.cure == "nothing" and {"error"} & set(row.levels)]
     assert not silent, "an error asks for something to be done"

@@ -16,7 +16,7 @@ from devstack.s3proxy import ProxyProcess
 from devstack.seaweed import SeaweedServer
 from devstack.transit import offer_transit
 from s3proxy.settings import ProxySettings
-from s3proxy.store.credentials import StoreCredentials
+from s3proxy.store.credentials import follow_store_credentials
 from strongroom.errors import ConfigError
 from tests.s3proxy.conftest import client_of
 from tests.support.bridge import wait_for
@@ -164,7 +164,7 @@ def test_the_store_credentials_come_from_the_environment_or_a_profile(
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "from-environment")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s1")
     monkeypatch.setenv("AWS_SESSION_TOKEN", "t1")
-    found = StoreCredentials(settings_of(tmp_path, store_credentials="env"), None).current
+    found = follow_store_credentials(settings_of(tmp_path, store_credentials="env"), None).value
     assert (found.access_key_id, found.secret_key.reveal()) == ("from-environment", b"s1")
     assert found.session_token is not None
     assert found.session_token.reveal() == b"t1"
@@ -172,14 +172,14 @@ def test_the_store_credentials_come_from_the_environment_or_a_profile(
     file = tmp_path / "credentials"
     file.write_text("[default]\naws_access_key_id = d\n[work]\naws_access_key_id = w\naws_secret_access_key = s2\n")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(file))
-    credentials = StoreCredentials(settings_of(tmp_path, store_credentials="profile:work"), None)
-    assert credentials.current.access_key_id == "w"
+    credentials = follow_store_credentials(settings_of(tmp_path, store_credentials="profile:work"), None)
+    assert credentials.value.access_key_id == "w"
     file.write_text("[work]\naws_access_key_id = w2\naws_secret_access_key = s3\n")
-    look_twice(credentials.follow_file)
-    assert (credentials.current.access_key_id, credentials.error) == ("w2", "")
+    look_twice(credentials.poll)
+    assert (credentials.value.access_key_id, credentials.error) == ("w2", "")
     file.write_text("[work]\naws_access_key_id = w3\n")
-    look_twice(credentials.follow_file)
-    assert credentials.current.access_key_id == "w2"
+    look_twice(credentials.poll)
+    assert credentials.value.access_key_id == "w2"
     assert "profile work" in credentials.error
 
 
@@ -196,7 +196,7 @@ def test_credentials_that_cannot_be_found_are_named(
     (tmp_path / "credentials").write_text("")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
     with pytest.raises(ConfigError, match=text):
-        StoreCredentials(settings_of(tmp_path, **given), None)
+        follow_store_credentials(settings_of(tmp_path, **given), None)
 
 
 @pytest.mark.parametrize(

@@ -134,11 +134,11 @@ def test_the_last_root_of_the_clients_is_told_of_too(tmp_path: Path, caplog: pyt
     short = issue_root(dt.timedelta(days=30), ends=dt.timedelta(days=2))
     clients = tmp_path / "clients.crt"
     clients.write_bytes(short)
-    ReloadingServerContext(ca_file=clients, cert_file=own.cert, key_file=own.key).reload_if_changed()
+    ReloadingServerContext(ca_file=clients, cert_file=own.cert, key_file=own.key).poll()
     assert ("authority_ends", logging.WARNING) in told(caplog)
     clients.write_bytes(short + issue_root(dt.timedelta(days=30), ends=dt.timedelta(days=300)))
     both = f"example.org={clients}"
-    ReloadingServerContext(ca_file=both, cert_file=own.cert, key_file=own.key).reload_if_changed()
+    ReloadingServerContext(ca_file=both, cert_file=own.cert, key_file=own.key).poll()
     assert "authority_ends" not in [event for event, _ in told(caplog)]
 
 

@@ -221,19 +221,19 @@ def test_a_new_certificate_is_shown_and_a_broken_one_is_not(
     server = reloading(authority, server_files, outcomes)
     client = context(client_context, authority.ca_file, client_files)
     first = talk(server.front, client)[0]
-    look_twice(server.reload_if_changed)
+    look_twice(server.poll)
     assert talk(server.front, client)[0] == first
     authority.issue_server("server")
     assert talk(server.front, client)[0] == first
-    look_twice(server.reload_if_changed)
+    look_twice(server.poll)
     second = talk(server.front, client)[0]
     assert second != first
     server_files.key.write_text("broken")
-    look_twice(server.reload_if_changed)
+    look_twice(server.poll)
     assert talk(server.front, client)[0] == second
     assert "server.key" in server.error
     authority.issue_server("server")
-    look_twice(server.reload_if_changed)
+    look_twice(server.poll)
     assert talk(server.front, client)[0] not in {first, second}
     assert server.error == ""
     assert outcomes == [True, False, True]
@@ -250,7 +250,7 @@ def test_a_certificate_in_a_form_that_only_openssl_takes_is_a_broken_edit(
         plain.replace("-----BEGIN ", "-----BEGIN TRUSTED ").replace("-----END ", "-----END TRUSTED ")
     )
 
-    look_twice(server.reload_if_changed)
+    look_twice(server.poll)
 
     assert "server.crt: is not a PEM file with certificates" in server.error
     assert outcomes == [False]
@@ -268,7 +268,7 @@ def test_an_expired_certificate_is_not_taken(
     first = talk(server.front, context(client_context, authority.ca_file, client_files))[0]
     yesterday = dt.datetime.now(dt.UTC) - dt.timedelta(days=1)
     authority.issue_server("server", not_before=yesterday - dt.timedelta(days=1), not_after=yesterday)
-    look_twice(server.reload_if_changed)
+    look_twice(server.poll)
     assert "server.crt: the certificate expired at" in server.error
     assert talk(server.front, context(client_context, authority.ca_file, client_files))[0] == first
     with pytest.raises(ConfigError, match="expired at"):
@@ -283,7 +283,7 @@ def test_the_same_goes_for_clients_that_send_no_name(
     client = context(client_context, authority.ca_file, client_files)
     first = talk(server.front, client, name="127.0.0.1")[0]  # an address is not sent as a name (RFC 6066, section 3)
     authority.issue_server("server")
-    look_twice(server.reload_if_changed)
+    look_twice(server.poll)
     assert talk(server.front, client, name="127.0.0.1")[0] != first
 
 
@@ -301,7 +301,7 @@ def test_another_authority_of_the_clients_counts_after_a_reload(
     with pytest.raises((ssl.SSLError, ConnectionResetError, BrokenPipeError)):
         talk(server.front, unknown)
     clients_ca.write_bytes(other.ca_file.read_bytes())
-    look_twice(server.reload_if_changed)
+    look_twice(server.poll)
     talk(server.front, unknown)
     with pytest.raises((ssl.SSLError, ConnectionResetError, BrokenPipeError)):
         talk(server.front, known)
@@ -324,5 +324,5 @@ def test_links_that_are_swapped_are_followed(authority: Authority, client_files:
     first = talk(server.front, client)[0]
     (volume / "..tmp").symlink_to("two")
     (volume / "..tmp").replace(volume / "..data")
-    look_twice(server.reload_if_changed)
+    look_twice(server.poll)
     assert talk(server.front, client)[0] != first

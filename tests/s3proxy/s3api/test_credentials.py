@@ -7,7 +7,7 @@ import pytest
 from s3proxy.s3api.credentials import Credentials, Right
 from s3proxy.s3api.credentials_table import parse_credentials
 from s3proxy.s3api.errors import S3Error
-from s3proxy.serving.credentials_file import CredentialsFile
+from s3proxy.serving.client_credentials import follow_credentials_file
 from strongroom.errors import ConfigError
 from strongroom.service.kept_files import KeptFiles
 from tests.support.looking import look_twice
@@ -105,41 +105,41 @@ def test_a_missing_or_broken_file_stops_the_start(tmp_path: Path, content: bytes
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(ConfigError, match=r"c\.toml"):
-        CredentialsFile(path)
+        follow_credentials_file(path)
 
 
 def test_edits_are_followed_and_broken_ones_keep_the_old_credentials(tmp_path: Path) -> None:
     path = tmp_path / "c.toml"
     path.write_text(GOOD)
     outcomes: list[bool] = []
-    file = CredentialsFile(path, observe=outcomes.append)
-    look_twice(file.reload_if_changed)
+    file = follow_credentials_file(path, observe=outcomes.append)
+    look_twice(file.poll)
     assert outcomes == []
 
     path.write_text(GOOD.replace("SHOP", "BUREAU"))
-    look_twice(file.reload_if_changed)
-    file.table.require("BUREAU")
+    look_twice(file.poll)
+    file.value.require("BUREAU")
     with pytest.raises(S3Error):
-        file.table.require("SHOP")
+        file.value.require("SHOP")
 
     path.write_text("[[credential")
-    look_twice(file.reload_if_changed)
-    file.table.require("BUREAU")
+    look_twice(file.poll)
+    file.value.require("BUREAU")
     assert "is not TOML" in file.error
 
     path.write_text("")
-    look_twice(file.reload_if_changed)
-    file.table.require("BUREAU")
+    look_twice(file.poll)
+    file.value.require("BUREAU")
     assert "holds no [[credential]]" in file.error
 
     path.unlink()
-    look_twice(file.reload_if_changed)
-    file.table.require("BUREAU")
+    look_twice(file.poll)
+    file.value.require("BUREAU")
     assert "does not exist" in file.error
 
     path.write_text(GOOD)
-    look_twice(file.reload_if_changed)
-    file.table.require("SHOP")
+    look_twice(file.poll)
+    file.value.require("SHOP")
     assert (file.error, outcomes) == ("", [True, False, False, False, True])
 
 
@@ -157,28 +157,28 @@ def test_an_edit_that_ends_while_a_successor_starts_is_followed(
 
     with monkeypatch.context() as edited:
         edited.setattr(Path, "read_bytes", and_the_edit_ends)
-        file = CredentialsFile(path, kept=KeptFiles({str(path): GOOD.encode()}))
-    file.table.require("SHOP")
-    look_twice(file.reload_if_changed)
-    file.table.require("BUREAU")
+        file = follow_credentials_file(path, kept=KeptFiles({str(path): GOOD.encode()}))
+    file.value.require("SHOP")
+    look_twice(file.poll)
+    file.value.require("BUREAU")
     with pytest.raises(S3Error):
-        file.table.require("SHOP")
+        file.value.require("SHOP")
 
 
 def test_a_changed_secret_file_is_followed(tmp_path: Path) -> None:
     path, secret = tmp_path / "c.toml", tmp_path / "shop.key"
     path.write_text(GOOD.replace(f'secret_key = "{SECRET}"', 'secret_key_file = "shop.key"'))
     secret.write_text("the first secret key\n")
-    file = CredentialsFile(path)
+    file = follow_credentials_file(path)
     secret.write_text("the second secret key\n")
-    look_twice(file.reload_if_changed)
-    assert file.table.require("SHOP").secret_key.reveal() == b"the second secret key"
+    look_twice(file.poll)
+    assert file.value.require("SHOP").secret_key.reveal() == b"the second secret key"
 
     secret.unlink()
-    look_twice(file.reload_if_changed)
-    assert file.table.require("SHOP").secret_key.reveal() == b"the second secret key"
+    look_twice(file.poll)
+    assert file.value.require("SHOP").secret_key.reveal() == b"the second secret key"
     assert "shop.key" in file.error
 
     secret.write_text("the third secret key\n")
-    look_twice(file.reload_if_changed)
-    assert file.table.require("SHOP").secret_key.reveal() == b"the third secret key"
+    look_twice(file.poll)
+    assert file.value.require("SHOP").secret_key.reveal() == b"the third secret key"
