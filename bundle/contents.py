@@ -19,13 +19,14 @@ from pathlib import Path
 from bundle.libraries import find_libraries, loader_of, own_copy
 from bundle.manifest import LAUNCHER, MANIFEST, File, describe
 from bundle.modules import START, compile_all, trace
-from preload import MACHINES
+from preload import MACHINES, LibraryError, native_path
 from strongroom.errors import ConfigError
 
 _INTERPRETER = "bin/python3"
 _LOADER = "lib/ld.so"
 _START = "lib/start.pyc"
 _NATIVE_LAUNCHER = "strongroom-launch"
+_NATIVE = ("libstrongroom.so", "strongroom-init", "strongroom-tracer", _NATIVE_LAUNCHER)
 
 
 def collect() -> dict[str, File]:
@@ -60,7 +61,7 @@ def collect() -> dict[str, File]:
     for name, source in libraries.items():
         if source.resolve().name != loader_name:  # it knows itself by this name
             files[f"lib/{name}"] = File(own_copy(source))
-    for source in _native_files(machine):
+    for source in _native_files():
         inside = LAUNCHER if source.name == _NATIVE_LAUNCHER else f"{modules}/preload/lib/{machine}/{source.name}"
         files[inside] = File(source.read_bytes(), is_program=source.suffix != ".so")
     manifest = describe(files, version=_own_version(), python=sys.version.split()[0], machine=machine)
@@ -75,13 +76,8 @@ def _own_version() -> str:
         raise ConfigError(msg, hint="install it: pip install --editable .") from None
 
 
-def _native_files(machine: str) -> list[Path]:
-    import preload
-
-    folder = Path(preload.__file__).parent / "lib" / machine
-    names = ("libstrongroom.so", "strongroom-init", "strongroom-tracer", _NATIVE_LAUNCHER)
-    for name in names:
-        if not (folder / name).is_file():
-            msg = f"{folder / name}: not built"
-            raise ConfigError(msg, hint=f"run make -C {folder.parent.parent}")
-    return [folder / name for name in names]
+def _native_files() -> list[Path]:
+    try:
+        return [Path(native_path(name)) for name in _NATIVE]
+    except LibraryError as error:
+        raise ConfigError(str(error), hint="make bundles on a machine where Strongroom itself is complete") from None

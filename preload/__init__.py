@@ -12,6 +12,29 @@ class LibraryError(Exception):
     """The library, or a program beside it, cannot be used here; the text says what to do about it."""
 
 
+def native_path(name: str, what: str = "native program") -> str:
+    """Return the absolute path of a file that is built for this machine.
+
+    Args:
+        name: of the file.
+        what: it is, for messages.
+
+    Raises:
+        LibraryError: this machine is not supported, or the file is not built.
+
+    """
+    folder = os.path.dirname(os.path.abspath(__file__))
+    machine = os.uname().machine
+    if machine not in MACHINES:
+        message = f"preload: no {what} for {machine}; there is one for {' and '.join(MACHINES)}"
+        raise LibraryError(message)
+    path = os.path.join(folder, "lib", machine, name)
+    if not os.path.isfile(path):
+        message = f"preload: {path}: not built; run make -C {folder}"
+        raise LibraryError(message)
+    return path
+
+
 def library_path() -> str:
     """Return the absolute path of the library for this machine, as ``LD_PRELOAD`` takes it.
 
@@ -20,14 +43,7 @@ def library_path() -> str:
             stand in ``LD_PRELOAD``, whose entries end at a colon or a space (ld.so(8)).
 
     """
-    machine = os.uname().machine
-    if machine not in MACHINES:
-        message = f"preload: no library for {machine}; there is one for {' and '.join(MACHINES)}"
-        raise LibraryError(message)
-    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib", machine, "libstrongroom.so")
-    if not os.path.isfile(path):
-        message = f"preload: {path}: not built; run make -C {os.path.dirname(os.path.abspath(__file__))}"
-        raise LibraryError(message)
+    path = native_path("libstrongroom.so", "library")
     if not os.access(path, os.R_OK):  # the loader would only warn
         message = f"preload: {path}: may not be read; check its mode"
         raise LibraryError(message)
@@ -58,14 +74,7 @@ def tracer_path() -> str:
 
 
 def _program_path(name: str, what: str) -> str:
-    machine = os.uname().machine
-    if machine not in MACHINES:
-        message = f"preload: no {what} for {machine}; there is one for {' and '.join(MACHINES)}"
-        raise LibraryError(message)
-    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib", machine, name)
-    if not os.path.isfile(path):
-        message = f"preload: {path}: not built; run make -C {os.path.dirname(os.path.abspath(__file__))}"
-        raise LibraryError(message)
+    path = native_path(name, what)
     if not os.access(path, os.X_OK):
         message = f"preload: {path}: may not be executed; check its mode and the mount options"
         raise LibraryError(message)
