@@ -18,12 +18,11 @@ from strongroom.launch.bundle import PLAN_URL_PATH, BundleRequest
 from strongroom.launch.problem import printable
 from strongroom.launch.region import encode
 from strongroom.tls import client_context
-from wrapper.exit_status import ProtectionError
+from wrapper.exec import usable_library
 from wrapper.exposure import protections_given_up
 from wrapper.fetch.bridge import Bridge
-from wrapper.handoff import usable_library
 from wrapper.memory import SecretMemory
-from wrapper.program import DYNAMIC, find_program
+from wrapper.program import DYNAMIC, ProtectionError, find_program
 from wrapper.settings import WrapperSettings
 
 _SOON_S = 24 * 3600

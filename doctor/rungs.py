@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 
 from doctor.trial import KilledError, in_child
-from wrapper.exit_status import ProtectionError
-from wrapper.handoff import RUNG_PTRACE, choose_rung, usable_library
+from wrapper.exec import usable_library
 from wrapper.memory import SecretMemory
-from wrapper.program import DYNAMIC, STATIC, Program
+from wrapper.program import DYNAMIC, RUNG_PTRACE, STATIC, Program, ProtectionError, choose_rung
 from wrapper.static.start import probe
 
 _TRIAL_BYTES = 4096

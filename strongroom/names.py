@@ -6,7 +6,7 @@ nothing is imported here.
 """
 
 PREFIX = "STRONGROOM_"  # of all variables of ours
-PADDING = PREFIX + "PADDING"  # makes room for a title (wrapper/handoff.py)
+PADDING = PREFIX + "PADDING"  # makes room for a title (wrapper/plan.py)
 
 # The import packages of this project. One of ours that cannot be imported is a mistake, not a missing extra.
 PACKAGES = frozenset(

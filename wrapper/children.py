@@ -2,9 +2,8 @@
 
 from strongroom.errors import ConfigError
 from strongroom.launch.reference import is_env_name
-from wrapper.exit_status import CannotExecError, NotOnPathError
 from wrapper.main import say
-from wrapper.program import DEFAULT_PATH, find_file
+from wrapper.program import DEFAULT_PATH, CannotExecError, NotOnPathError, find_file
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

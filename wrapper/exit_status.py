@@ -14,6 +14,7 @@ from strongroom.errors import (
     UnavailableError,
     UndeliverableError,
 )
+from wrapper.program import CannotExecError, NotOnPathError, ProtectionError
 
 CONFIG = 111  # a setting, a reference or a file of the wrapper is wrong
 DENIED = 112  # 403: policy refuses a secret
@@ -27,20 +28,6 @@ REGION = 120  # ends the application at its start: its library or the tracer cou
 CANNOT_EXEC = 126
 NOT_ON_PATH = 127
 SIGNALLED = 128  # plus the number of the signal
-
-
-class ProtectionError(StrongroomError):
-    """This machine or this program cannot give the protection that is demanded."""
-
-    usual_hint = "`strongroom doctor` tries out what this machine can give; --require says how much is demanded"
-
-
-class CannotExecError(StrongroomError):
-    """The command exists and cannot be executed."""
-
-
-class NotOnPathError(StrongroomError):
-    """There is no such command."""
 
 
 # Most specific first: the first class that matches decides.

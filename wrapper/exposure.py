@@ -4,7 +4,7 @@ import os
 import stat
 
 from strongroom.errors import ConfigError
-from wrapper.exit_status import ProtectionError
+from wrapper.program import ProtectionError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -1,23 +1,19 @@
-"""``strongroom run [OPTIONS] [--] COMMAND [ARG...]``: the way of one launch, step by step."""
+"""``strongroom run [OPTIONS] [--] COMMAND [ARG...]``: what it is given, until there is a plan."""
 
 import gc
 import os
 import sys
-from time import monotonic, time
+from time import monotonic
 
 from strongroom.errors import ConfigError, StrongroomError
 from strongroom.isolation import starting_words, unhidden, with_given_locale
 from strongroom.names import FOR_THE_CHILD, PIDS
-from wrapper.exit_status import status_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import NoReturn
 
-    from wrapper.plan import LaunchPlan
-    from wrapper.program import Program
-    from wrapper.settings import WrapperSettings
 
 _MAX_TEMPLATE_BYTES = 1 << 20  # of a file with references; what is longer is hardly a configuration
 
@@ -52,18 +48,9 @@ def main(arguments: list[str]) -> int:
             from wrapper.supervise import start_init
 
             start_init(arguments)
-        launch(arguments, started)
+        run(arguments, started)
     except StrongroomError as error:
         return report(error)
-    finally:
-        clean_up()
-
-
-def clean_up() -> None:
-    """Remove what a launch that failed has left."""
-    handoff = sys.modules.get("wrapper.handoff")
-    if handoff:
-        handoff.remove_leavings()
 
 
 def report(error: StrongroomError) -> int:
@@ -71,6 +58,8 @@ def report(error: StrongroomError) -> int:
     say(f"error: {error.message}")
     if error.hint:
         say(f"hint: {error.hint}")
+    from wrapper.exit_status import status_of
+
     return status_of(error)
 
 
@@ -82,185 +71,38 @@ def say(text: str) -> None:
         return
 
 
-def launch(arguments: list[str], started: float) -> "NoReturn":
+def run(arguments: list[str], started: float) -> "NoReturn":
     """Carry out one launch.
 
     Raises:
         StrongroomError: whatever stopped it; nothing of the application has run.
     """
     # Imported here and in this order, so that the signals are in hand before the slow imports begin.
-    from wrapper.handoff import end_on_signal
+    from wrapper.signals import Guard
 
-    end_on_signal()
-    from strongroom.linux import set_not_dumpable
-    from wrapper.plan import plan_launch
-    from wrapper.settings import load_settings, split_arguments
+    with Guard() as guard:
+        from strongroom.linux import set_not_dumpable
+        from wrapper.plan import plan_launch
+        from wrapper.settings import load_settings, split_arguments
 
-    flags, command = split_arguments(arguments)
-    if not command:
-        msg = "no command given"
-        raise ConfigError(msg, hint=USAGE)
-    environ = with_env_files(flags, given_environment())
-    set_not_dumpable()  # before anything is known that others could be after
-    settings = load_settings(flags, environ)
-    for name in settings.passed_over:
-        if not settings.quiet:
-            say(f"warning: {name}: no setting of `strongroom run`; passed over, as of another component")
-    plan = plan_launch(environ, read_template)
-    if settings.save_launch:
-        from wrapper.saved_launch import launch_to_save, write_launch
+        flags, command = split_arguments(arguments)
+        if not command:
+            msg = "no command given"
+            raise ConfigError(msg, hint=USAGE)
+        environ = with_env_files(flags, given_environment())
+        set_not_dumpable()  # before anything is known that others could be after
+        settings = load_settings(flags, environ)
+        for name in settings.passed_over:
+            if not settings.quiet:
+                say(f"warning: {name}: no setting of `strongroom run`; passed over, as of another component")
+        plan = plan_launch(environ, read_template)
+        if settings.save_launch:
+            from wrapper.saved_launch import launch_to_save, write_launch
 
-        write_launch(settings.save_launch, launch_to_save(flags, environ, plan))
-    start(command, environ, settings, plan, started)
+            write_launch(settings.save_launch, launch_to_save(flags, environ, plan))
+        from wrapper.launch import Launch
 
-
-def start(
-    command: list[str], environ: "Mapping[str, str]", settings: "WrapperSettings", plan: "LaunchPlan", started: float
-) -> "NoReturn":
-    """Fetch what a plan asks for and become the command.
-
-    Args:
-        command: the words of the command.
-        environ: the environment that the plan was made from.
-        settings: of this launch.
-        plan: what to ask for and pass on.
-        started: when the launch began, on the monotonic clock.
-
-    Raises:
-        StrongroomError: whatever stopped it; nothing of the application has run.
-    """
-    from wrapper.handoff import ADDED, RUNG_PTRACE, become, build_environment, choose_rung, harden, remove_on_failure
-    from wrapper.program import find_program
-
-    program = find_program(command, environ)
-    _look_at(command, program, settings, plan, environ.get("PATH", ""))
-    if not plan.needs_bridge:
-        harden(settings)
-        become(program, dict(plan.plain))
-    _refuse_to_fetch(settings)
-    rung = choose_rung(program, new_privileges=settings.new_privileges)
-    files = None
-    if plan.files:
-        from wrapper.files.launch_files import Files
-
-        files = Files(plan.files)  # looks at the directories, before anything is fetched
-        remove_on_failure(files.remove)
-    tracer = None
-    if rung == RUNG_PTRACE:
-        from strongroom.linux import set_dumpable
-        from wrapper.static.start import start_tracer
-
-        set_dumpable()  # its own child could not attach otherwise; there is no secret yet
-        tracer = start_tracer()  # gets ready during the imports
-
-    from strongroom.launch.bundle import BUNDLE_URL_PATH
-    from strongroom.linux import set_not_dumpable
-    from wrapper.fetch.bridge import Bridge
-    from wrapper.memory import SecretMemory
-
-    if tracer:
-        tracer.wait_attached()
-    set_not_dumpable()
-    harden(settings)
-    memory = SecretMemory(settings.require)
-    bridge = Bridge(settings)
-    _warn_of_end(settings)
-    if files:
-        bridge.fetch_with_files(BUNDLE_URL_PATH, plan.request, files.receiver(memory.allocate))
-    else:
-        bridge.fetch_region(BUNDLE_URL_PATH, plan.request, memory.allocate)
-    file_values = files.hand_over() if files else {}
-    environment = build_environment(plan, memory, settings, rung, file_values)
-    held = tracer.instruct(memory, settings) if tracer else ()
-    if files:
-        files.put_in_place()
-    if tracer and settings.children != "inherit" and not settings.quiet:
-        # Nothing wraps what such a program calls, so it passes its environment on as it is.
-        say(f"warning: {program.binary} loads no library: --children {settings.children} ends where it starts others")
-    if not settings.quiet:
-        count = len(environment.keys() - plan.plain.keys() - file_values.keys() - ADDED)
-        placed = _where(count, f"{memory.rung} memory by {rung}", len(file_values))
-        say(f"{placed}, {(monotonic() - started) * 1000:.0f} ms")
-    _look_again(program, rung, environ, settings)
-    become(program, environment, held)
-
-
-def _look_at(
-    command: list[str], program: "Program", settings: "WrapperSettings", plan: "LaunchPlan", search_path: str
-) -> None:
-    """Refuse or warn of what would not go as its owner thinks.
-
-    Raises:
-        ConfigError: programs are to have secrets, and a variable is named.
-    """
-    if settings.children.startswith("allow:"):
-        from wrapper.children import check_allowed
-
-        check_allowed(settings, plan.names, search_path)
-    if not settings.quiet:
-        _warn_of_privileges(program, settings)
-    if os.getpid() == 1 and not settings.quiet:
-        from wrapper.pid_one import warn_of_shell
-
-        warn_of_shell(program, command)
-
-
-def _where(count: int, memory: str, in_files: int) -> str:
-    """Return how many secrets are where."""
-    first, behind = (count, f"in {memory}") if count or not in_files else (in_files, "in files")
-    more = f", {in_files} in files" if count and in_files else ""
-    return f"{first} secret{'' if first == 1 else 's'} {behind}{more}"
-
-
-def _warn_of_privileges(program: "Program", settings: "WrapperSettings") -> None:
-    """Say beforehand what the program itself can only report as a failure of its own."""
-    if settings.new_privileges:
-        return
-    from wrapper.handoff import without_effect
-
-    what = without_effect(program.binary)
-    if what:
-        way = "give ambient ones (setpriv --ambient-caps)" if what == "file capabilities" else "see --new-privileges"
-        say(f"warning: {program.binary}: its {what} will have no effect, since nothing gains privileges here; {way}")
-
-
-def _warn_of_end(settings: "WrapperSettings") -> None:
-    """Say that our certificate ends soon, while launches still succeed."""
-    if settings.quiet:
-        return
-    from strongroom.validity import read_validity
-
-    validity = read_validity(settings.cert)
-    if validity and validity.ends_soon(time()):
-        from wrapper.fetch.own_certificate import warning_of_end
-
-        say(f"warning: {warning_of_end(settings.cert, validity)}")
-
-
-def _look_again(program: "Program", rung: str, environ: "Mapping[str, str]", settings: "WrapperSettings") -> None:
-    """Refuse what replaced the program while its secrets were fetched if they do not reach it by this rung."""
-    from wrapper.exit_status import ProtectionError
-    from wrapper.handoff import choose_rung
-    from wrapper.program import find_program
-
-    if choose_rung(find_program([program.path], environ), new_privileges=settings.new_privileges) != rung:
-        msg = f"{program.path}: was replaced by a program of another kind while its secrets were fetched"
-        raise ProtectionError(msg, hint="start it again when it is complete")
-
-
-def _refuse_to_fetch(settings: "WrapperSettings") -> None:
-    """Refuse what would make it wrong to ask for a secret.
-
-    Raises:
-        StrongroomError: there is no bridge to ask, or others could learn the secrets.
-    """
-    from wrapper.exposure import refuse_exposed
-
-    if not settings.bridge:
-        msg = "STRONGROOM_BRIDGE is not set, and the environment refers to secrets"
-        raise ConfigError(msg, hint="set it to the address of the bridge, for example https://bridge:8443")
-
-    refuse_exposed(settings)
+        Launch(command, environ, settings, plan).start(guard, started)
 
 
 def is_within_a_launch(environ: "Mapping[str, str]") -> bool:

@@ -13,7 +13,7 @@ import resource
 from strongroom import linux
 from strongroom.errors import OTHER_VERSION, IntegrityError
 from strongroom.launch.region import MAX_TOTAL_BYTES
-from wrapper.exit_status import ProtectionError
+from wrapper.program import ProtectionError
 from wrapper.settings import REQUIRE_ANY, REQUIRE_LOCKED, REQUIRE_MEMFD_SECRET
 
 FIRST_DESCRIPTOR = 100  # scripts use 3…9, and shells park their own from 10 on

@@ -7,7 +7,7 @@ from strongroom.errors import OTHER_VERSION, ConfigError, IntegrityError
 from strongroom.launch.bundle import BundleRequest, Entry
 from strongroom.launch.reference import Reference, holds_reference, is_env_name
 from strongroom.launch.value import parse_value
-from strongroom.names import PREFIX, is_read_early, is_service_link, steers_the_process
+from strongroom.names import PADDING, PREFIX, is_read_early, is_service_link, steers_the_process
 from wrapper.settings import FROM_PATH
 
 TYPE_CHECKING = False
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
     from strongroom.launch.whole_path import FromPath
     from wrapper.files.value import FileTarget
+
+_PADDING_STEP = 256  # so that the length tells little of the secrets
+_VARIABLE_MAX = 128 * 1024  # MAX_ARG_STRLEN of execve(2), with the NUL
 
 FILE_MARKS = ("file:", "file(")  # what wrapper.files.value is about; it is imported only where one is found
 
@@ -172,3 +175,29 @@ def _from_path(text: str) -> "FromPath":
     except ConfigError as error:
         msg = f"{FROM_PATH}: {error.message}"
         raise ConfigError(msg, hint=error.hint) from None
+
+
+def with_padding(environment: "dict[str, str]", value_bytes: "Mapping[str, int]") -> dict[str, str]:
+    """Return the environment with the padding at its end, and with what is not a secret at its beginning.
+
+    The padding makes the room on the initial stack as long as secrets in their placeholders would be. Servers take the
+    room of their arguments and environment for a title, and some compute it from the strings that ``environ`` points at
+    (preload/src/padding.h). Where the secrets are put in place, it becomes an empty variable.
+
+    What looks for its arguments in front of the first string of the environment finds them if that one is on the stack.
+
+    Args:
+        environment: with placeholders.
+        value_bytes: the length of each secret.
+    """
+    ordered = {name: value for name, value in environment.items() if name not in value_bytes} | environment
+    text = _padding(sum(value_bytes.values()))
+    if text:
+        ordered[PADDING] = text
+    return ordered
+
+
+def _padding(value_bytes: int) -> str:
+    """Return the value of the variable; empty for none, when it would be longer than a variable can be."""
+    length = value_bytes + -value_bytes % _PADDING_STEP
+    return "." * length if len(PADDING) + 2 + length <= _VARIABLE_MAX else ""

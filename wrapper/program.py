@@ -1,13 +1,14 @@
-"""What kind of program a command is: where it stands, who interprets it, whether it loads libraries.
+"""What kind of program a command is: where it is, who interprets it, whether it loads libraries or gains privileges.
 
-Reads file headers; decides nothing about secrets.
+So also by which way secrets reach it, if any does.
 """
 
 import os
+import stat
 import sys
 
 from strongroom.elf import HEADER_BYTES, MACHINES, PT_DYNAMIC, PT_INTERP, ElfError, machine_of, segments_of
-from wrapper.exit_status import CannotExecError, NotOnPathError
+from strongroom.errors import StrongroomError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,10 +20,27 @@ DYNAMIC = "dynamic"  # names a dynamic loader (PT_INTERP), which honours LD_PREL
 STATIC = "static"  # names none, or one that loads no libraries, as that of klibc
 FOREIGN = "foreign"  # an ELF file of another machine or word size: our library cannot be loaded into it
 
+RUNG_PRELOAD = "preload"
+RUNG_PTRACE = "ptrace"  # wrapper.static.start
+
 DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"  # when PATH is unset, as confstr(_CS_PATH) and shells have it
 _MAX_INTERPRETERS = 5  # the kernel's own limit (fs/exec.c, exec_binprm)
 _HEAD_BYTES = 256  # BINPRM_BUF_SIZE: what the kernel itself looks at, of a script's first line as of an ELF header
 _PATH_MAX = 4096  # of the name of a loader (fs/binfmt_elf.c, load_elf_binary)
+
+
+class ProtectionError(StrongroomError):
+    """This machine or this program cannot give the protection that is demanded."""
+
+    usual_hint = "`strongroom doctor` tries out what this machine can give; --require says how much is demanded"
+
+
+class CannotExecError(StrongroomError):
+    """The command exists and cannot be executed."""
+
+
+class NotOnPathError(StrongroomError):
+    """There is no such command."""
 
 
 class Program:
@@ -193,3 +211,82 @@ def _native_segments(head: bytes, read: "Callable[[int, int], bytes]", machine: 
         return segments_of(head, read)
     except ElfError:
         return []
+
+
+def choose_rung(program: Program, *, new_privileges: bool = False) -> str:
+    """Return the way in which secrets reach this program.
+
+    Args:
+        program: what is to be started.
+        new_privileges: whether it may gain privileges by that.
+
+    Raises:
+        ProtectionError: there is none.
+    """
+    if new_privileges and gains_privileges(program.binary):
+        # The loader would ignore the library, and the kernel gives no privileges to a program that is traced.
+        msg = f"{program.binary}: gains privileges when it is started, and secrets cannot be delivered to it then"
+        raise ProtectionError(
+            msg, hint="give it ambient capabilities instead (setpriv --ambient-caps), or leave out --new-privileges"
+        )
+    if program.linkage == DYNAMIC and not runs_secure(program.binary):
+        return RUNG_PRELOAD
+    if program.linkage == FOREIGN:
+        msg = f"{program.binary}: is not a program of this machine ({os.uname().machine}, 64 bits)"
+        raise ProtectionError(msg, hint="secrets reach native programs only")
+    return RUNG_PTRACE
+
+
+def runs_secure(binary: str) -> bool:
+    """Say whether the kernel starts a program in secure-execution mode: its loader then ignores LD_PRELOAD (ld.so(8)).
+
+    Set-ID bits do not count, because ``harden`` has the kernel ignore them. What counts are capabilities of the file,
+    unless root runs it, and ids that differ (security/commoncap.c, cap_bprm_creds_from_file). Capabilities that the
+    kernel would not honour, as on a filesystem mounted nosuid, are not told apart: ptrace serves every program.
+    """
+    if os.geteuid() != os.getuid() or os.getegid() != os.getgid():
+        return True
+    if os.getuid() == 0:
+        return False
+    try:
+        return bool(os.getxattr(binary, "security.capability"))
+    except OSError:  # it has none, or its filesystem has no such attributes
+        return False
+
+
+def gains_privileges(binary: str) -> bool:
+    """Return whether set-ID bits or capabilities of a program take effect where nothing has the kernel ignore them."""
+    found = os.stat(binary)
+    other_user = found.st_mode & stat.S_ISUID and found.st_uid != os.geteuid()
+    other_group = found.st_mode & stat.S_ISGID and found.st_mode & stat.S_IXGRP and found.st_gid != os.getegid()
+    return bool(other_user or other_group) or runs_secure(binary)
+
+
+def without_effect(binary: str) -> str:
+    """Return what a program has to gain privileges by, and will not gain them by where these are given up, or ""."""
+    try:
+        found = os.stat(binary)
+    except OSError:  # gone by now, and whoever executes it says so
+        return ""
+    if found.st_mode & stat.S_ISUID and found.st_uid != os.geteuid():
+        return "set-user-ID bit"
+    if found.st_mode & stat.S_ISGID and found.st_mode & stat.S_IXGRP and found.st_gid != os.getegid():
+        return "set-group-ID bit"
+    given = _capabilities_of_file(binary) if os.getuid() else 0
+    return "file capabilities" if given and given & ~_own_capabilities() else ""
+
+
+def _capabilities_of_file(binary: str) -> int:
+    """Return which capabilities a file gives, as a set of bits (struct vfs_cap_data of linux/capability.h)."""
+    try:
+        value = os.getxattr(binary, "security.capability")
+    except OSError:  # none
+        return 0
+    # 32 bits of what it permits, and of what may be inherited, and the same again, behind the revision
+    return int.from_bytes(value[4:8], "little") | int.from_bytes(value[12:16], "little") << 32
+
+
+def _own_capabilities() -> int:
+    """Return which capabilities this process has, and a program keeps, for example by the ambient set."""
+    with open("/proc/self/status", "rb") as file:
+        return next((int(line[7:], 16) for line in file if line.startswith(b"CapPrm:")), 0)

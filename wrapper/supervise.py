@@ -103,7 +103,7 @@ def start_init(arguments: "Sequence[str]") -> None:
         path = init_path()
         os.execve(path, command, environment_for_init(with_given_locale(os.environ)))  # noqa: S606 - it takes our place
     except (LibraryError, OSError) as error:
-        from wrapper.exit_status import CannotExecError
+        from wrapper.program import CannotExecError
 
         reason = f"{path}: {error.strerror}" if isinstance(error, OSError) else str(error)
         raise CannotExecError(reason, hint="without --supervise the application itself becomes PID 1") from None

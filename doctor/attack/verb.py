@@ -12,11 +12,11 @@ from doctor.page import Page
 from strongroom.errors import ConfigError
 from strongroom.launch.bundle import BUNDLE_URL_PATH, BundleRequest
 from strongroom.linux.process import keep_memory_private
-from wrapper.exit_status import ProtectionError
 from wrapper.fetch.bridge import Bridge
 from wrapper.main import read_template
 from wrapper.memory import SecretMemory
 from wrapper.plan import plan_launch
+from wrapper.program import ProtectionError
 from wrapper.settings import WrapperSettings
 
 _SHOWN_RESULTS = {

@@ -15,7 +15,7 @@
 #define PADDING_VARIABLE "STRONGROOM_PADDING"
 
 /* The length of the padding for all secrets of the region, a multiple of 256 so that it tells little of them; 0 when it
- * would be longer than one variable can be (128 KiB, execve(2)), and there is none then. wrapper/handoff.py has the same. */
+ * would be longer than one variable can be (128 KiB, execve(2)), and there is none then. wrapper/plan.py has the same. */
 size_t padding_bytes(const struct region *region);
 
 /* The room that padding_print() needs. */

@@ -6,14 +6,14 @@ import pytest
 
 from strongroom.names import PADDING
 from tests.preload.launch import EXEC, PLAIN, Build, Launcher, Programs
-from wrapper.handoff import with_padding
+from wrapper.plan import with_padding
 
 METHODS = ["sum", "back", "adjoining"]
 SIZES = [0, 1, 100, 1000, 30_000, 100 * 1024]
 
 
 def launch(launcher: Launcher, command: list[str | Path], secrets: dict[str, bytes]) -> str:
-    """Start a program with the environment that ``wrapper.handoff`` makes; return what it says."""
+    """Start a program with the environment that a launch makes; return what it says."""
     first = dict.fromkeys(secrets, "")  # the secrets are the first variables that the user gave
     given = {**first, **PLAIN, "LD_PRELOAD": "", "STRONGROOM_REGION": ""}
     environment = with_padding(given, {name: len(value) for name, value in secrets.items()})

@@ -11,8 +11,8 @@ import pytest
 import preload
 from tests.preload.launch import ROOT, Build, image_of, is_told
 from tests.support import secretmem
-from wrapper.exit_status import ProtectionError
-from wrapper.handoff import usable_library
+from wrapper.exec import usable_library
+from wrapper.program import ProtectionError
 
 MAX_BYTES = 65_536
 

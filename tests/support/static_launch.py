@@ -17,10 +17,11 @@ from typing import Any
 from strongroom import linux
 from strongroom.errors import StrongroomError
 from strongroom.launch.region import encode
-from wrapper.handoff import become, end_on_signal, harden
+from wrapper.exec import become, harden
 from wrapper.main import report
 from wrapper.memory import SecretMemory
 from wrapper.program import find_program
+from wrapper.signals import Guard
 from wrapper.static.start import start_tracer
 
 
@@ -32,7 +33,7 @@ def _become_nobody() -> None:
 
 
 def launch(option: str, secret: str, command: list[str]) -> None:
-    end_on_signal()
+    guard = Guard()
     tracer = start_tracer()
     program = find_program(command, os.environ)
     tracer.wait_attached()
@@ -47,7 +48,7 @@ def launch(option: str, secret: str, command: list[str]) -> None:
     if option == "--no-descriptor":
         os.set_inheritable(memory._descriptor, False)  # noqa: FBT003 - the name of the function says it
     os.write(1, b"starting\n")
-    become(program, {} if option == "--no-placeholder" else {name: ""}, held)
+    become(program, {} if option == "--no-placeholder" else {name: ""}, guard, held)
 
 
 def main(words: list[str]) -> int:

@@ -251,8 +251,8 @@ class TestWhatTheApplicationFinds:
         # Without the library, which closes the region once it is mapped, to see what was handed over.
         with FakeBridge(certificates.server(), bundle({"SECRET": CANARY})) as bridge:
             code = (
-                "import os, sys; from wrapper import handoff\n"
-                "handoff.library_path = lambda: '/usr/lib/x86_64-linux-gnu/libc.so.6'\n"
+                "import os, sys; from wrapper import exec\n"
+                "exec.library_path = lambda: '/usr/lib/x86_64-linux-gnu/libc.so.6'\n"
                 "from wrapper.main import main; sys.exit(main(['--quiet', '1', '--', *sys.argv[1:]]))"
             )
             show = 'echo $STRONGROOM_REGION; for fd in /proc/$$/fd/*; do readlink "$fd"; done; ls /proc/$$/fd'
@@ -568,8 +568,8 @@ class TestWhatIsSaid:
 def test_the_wrapper_cannot_be_dumped_while_it_holds_secrets(launches: Launches, certificates: Certificates) -> None:
     # Seen from inside, right before exec, which makes a process dumpable again.
     code = (
-        "import ctypes, os; from wrapper import handoff\n"
-        "handoff.become = lambda *_: os._exit(50 + ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))\n"  # PR_GET_DUMPABLE
+        "import ctypes, os; from wrapper import exec\n"
+        "exec.become = lambda *_: os._exit(50 + ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))\n"  # PR_GET_DUMPABLE
         "from wrapper.main import main; main(['--', 'true'])"
     )
     with FakeBridge(certificates.server(), bundle({"SECRET": CANARY})) as bridge:

@@ -51,8 +51,9 @@ def open_descriptors() -> int:
 
 
 TRY = """
-from wrapper.exit_status import ProtectionError, status_of
+from wrapper.exit_status import status_of
 from wrapper.memory import SecretMemory
+from wrapper.program import ProtectionError
 try:
     memory = SecretMemory({require!r})
     for size in {sizes!r}:
@@ -217,7 +218,8 @@ def test_what_fits_the_limit_once_fits_it_again_when_an_answer_was_lost() -> Non
 
 
 SEAL = """
-from wrapper.memory import ProtectionError, SecretMemory
+from wrapper.memory import SecretMemory
+from wrapper.program import ProtectionError
 memory = SecretMemory('any')
 memory.allocate(8)
 try:

@@ -11,7 +11,7 @@ from strongroom.names import PADDING
 from tests.support.certificates import Certificates
 from tests.support.fake_bridge import FakeBridge, bundle
 from tests.support.launches import ROOT, Launches
-from wrapper.handoff import with_padding
+from wrapper.plan import with_padding
 
 MAX_ARG_STRLEN = 128 * 1024  # execve(2)
 

@@ -15,9 +15,9 @@ import signal
 from preload import MACHINES
 from strongroom import linux
 from strongroom.launch.region import read_offsets
-from wrapper.exit_status import ProtectionError
-from wrapper.handoff import ending_signals
 from wrapper.memory import SecretMemory
+from wrapper.program import ProtectionError
+from wrapper.signals import ending_signals
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from time import monotonic
 
 from strongroom.errors import ConfigError, StrongroomError
 from strongroom.isolation import unhidden
-from wrapper.main import clean_up, given_environment, is_within_a_launch, read_template, report, start, with_env_files
+from wrapper.main import given_environment, is_within_a_launch, read_template, report, with_env_files
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,8 +43,6 @@ def main(arguments: list[str]) -> int:
         join(arguments, started)
     except StrongroomError as error:
         return report(error)
-    finally:
-        clean_up()
 
 
 def join(arguments: list[str], started: float) -> "NoReturn":
@@ -53,33 +51,34 @@ def join(arguments: list[str], started: float) -> "NoReturn":
     Raises:
         StrongroomError: whatever stopped it.
     """
-    from wrapper.handoff import end_on_signal
+    from wrapper.signals import Guard
 
-    end_on_signal()
-    from strongroom.linux import set_not_dumpable
-    from wrapper.plan import plan_launch
-    from wrapper.settings import SAVED_LAUNCH, load_settings, split_arguments
+    with Guard() as guard:
+        from strongroom.linux import set_not_dumpable
+        from wrapper.plan import plan_launch
+        from wrapper.settings import SAVED_LAUNCH, load_settings, split_arguments
 
-    named, rest = take_saved_launch(arguments)
-    flags, command = split_arguments(rest)
-    if not command:
-        msg = "no command given"
-        raise ConfigError(msg, hint=USAGE)
-    own = with_env_files(flags, given_environment())
-    set_not_dumpable()
-    if is_within_a_launch(own):
-        # The application's secrets are in this very process already.
-        msg = "this is started by an application that has its secrets, and passes on what it may"
-        raise ConfigError(
-            msg, hint="start the command itself; or `env -i strongroom exec -- ...`, to fetch anew from a saved launch"
-        )
-    named = named or own.pop(SAVED_LAUNCH, "")
-    found = _find(own, flags, named)
-    environ = found.environment | own
-    settings = load_settings({"quiet": environ.get("STRONGROOM_QUIET", "1")} | flags, environ)
-    plan = plan_launch(environ, read_template, exclude=found.exclude)
-    keep_placed_files(plan)
-    start(command, environ, settings, plan, started)
+        named, rest = take_saved_launch(arguments)
+        flags, command = split_arguments(rest)
+        if not command:
+            msg = "no command given"
+            raise ConfigError(msg, hint=USAGE)
+        own = with_env_files(flags, given_environment())
+        set_not_dumpable()
+        if is_within_a_launch(own):
+            # The application's secrets are in this very process already.
+            msg = "this is started by an application that has its secrets, and passes on what it may"
+            hint = "start the command itself; or `env -i strongroom exec -- ...`, to fetch anew from a saved launch"
+            raise ConfigError(msg, hint=hint)
+        named = named or own.pop(SAVED_LAUNCH, "")
+        found = _find(own, flags, named)
+        environ = found.environment | own
+        settings = load_settings({"quiet": environ.get("STRONGROOM_QUIET", "1")} | flags, environ)
+        plan = plan_launch(environ, read_template, exclude=found.exclude)
+        keep_placed_files(plan)
+        from wrapper.launch import Launch
+
+        Launch(command, environ, settings, plan).start(guard, started)
 
 
 def take_saved_launch(arguments: list[str]) -> tuple[str, list[str]]:

@@ -13,14 +13,15 @@ from strongroom.launch.problem import printable
 from strongroom.launch.reference import Reference, spell_path
 from wrapper import exit_status
 from wrapper.children import check_allowed
+from wrapper.exec import usable_library
 from wrapper.exposure import protections_given_up, refuse_exposed
 from wrapper.fetch.bridge import Bridge
-from wrapper.handoff import RUNG_PTRACE, choose_rung, end_on_signal, usable_library, without_effect
 from wrapper.main import given_environment, read_template, refuse_within_a_launch, report, with_env_files
 from wrapper.memory import SecretMemory
 from wrapper.plan import LaunchPlan, plan_launch
-from wrapper.program import Program, find_program
+from wrapper.program import RUNG_PTRACE, Program, ProtectionError, choose_rung, find_program, without_effect
 from wrapper.settings import WrapperSettings, load_settings, split_arguments
+from wrapper.signals import Guard
 from wrapper.usage import plan_help
 
 TYPE_CHECKING = False
@@ -46,7 +47,7 @@ def main(arguments: list[str]) -> int:
     if arguments[:1] in (["--help"], ["-h"]):
         sys.stdout.write(plan_help())
         return 0
-    end_on_signal()
+    Guard()  # nothing is left behind that would have to be undone
     try:
         flags, command = split_arguments(arguments, also=_OWN_OPTIONS)
         if not command:
@@ -147,7 +148,7 @@ def _delivery(program: Program, settings: WrapperSettings) -> tuple[dict[str, ob
         linux.set_not_dumpable()
         memory = SecretMemory(settings.require)
         memory.allocate(4096)
-    except exit_status.ProtectionError as error:
+    except ProtectionError as error:
         return {"rung": None, "reason": error.message}, exit_status.UNPROTECTED
     return {"rung": rung, "memory": memory.rung, "linkage": program.linkage, "library": library}, 0
 
