@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import NoReturn
 
+    from wrapper.fetch.bridge import Bridge
+    from wrapper.files.launch_files import Files
     from wrapper.memory import SecretMemory
     from wrapper.plan import LaunchPlan
     from wrapper.program import Program
@@ -81,7 +83,6 @@ class Launch:
             set_dumpable()  # its own child could not attach otherwise; there is no secret yet
             tracer = start_tracer()  # gets ready during the imports
 
-        from strongroom.launch.bundle import BUNDLE_URL_PATH
         from strongroom.linux import set_not_dumpable
         from wrapper.fetch.bridge import Bridge
         from wrapper.memory import SecretMemory
@@ -93,10 +94,7 @@ class Launch:
         memory = SecretMemory(settings.require)
         bridge = Bridge(settings)
         _warn_of_end(settings)
-        if files:
-            bridge.fetch_with_files(BUNDLE_URL_PATH, plan.request, files.receiver(memory.allocate))
-        else:
-            bridge.fetch_region(BUNDLE_URL_PATH, plan.request, memory.allocate)
+        _fetch(bridge, plan, memory, files)
         file_values = files.hand_over() if files else {}
         environment = self._environment(memory, rung, file_values)
         held = tracer.instruct(memory, settings) if tracer else ()
@@ -186,6 +184,18 @@ def _warn_of_shell(program: "Program", command: list[str]) -> None:
     is_shell = program.path.rpartition("/")[2] in _SHELLS and "-c" in command[1:-1]
     if is_shell and not command[-1].lstrip().startswith("exec "):
         say("warning: a shell as PID 1 neither ends on SIGTERM nor passes it on: --supervise, or exec in its script")
+
+
+def _fetch(bridge: "Bridge", plan: "LaunchPlan", memory: "SecretMemory", files: "Files | None") -> None:
+    """Have the bridge's answer put where it belongs: a region into the memory, files into their own."""
+    from strongroom.launch.bundle import BUNDLE_URL_PATH, FILES_MEDIA_TYPE
+
+    if files:
+        bridge.fetch(
+            BUNDLE_URL_PATH, plan.request, lambda body: files.receive(body, memory), media_type=FILES_MEDIA_TYPE
+        )
+    else:
+        bridge.fetch(BUNDLE_URL_PATH, plan.request, memory.receive)
 
 
 def _warn_of_end(settings: "WrapperSettings") -> None:

@@ -16,6 +16,19 @@ from strongroom.launch.region import MAX_TOTAL_BYTES
 from wrapper.program import ProtectionError
 from wrapper.settings import REQUIRE_ANY, REQUIRE_LOCKED, REQUIRE_MEMFD_SECRET
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    class Body(Protocol):
+        """An answer that is read from its beginning to its end, straight into memory (``wrapper.fetch.bridge``)."""
+
+        size: int
+
+        def read_into(self, buffer: memoryview) -> None:
+            """Fill a buffer with what comes next."""
+
+
 FIRST_DESCRIPTOR = 100  # scripts use 3…9, and shells park their own from 10 on
 
 _CAUSES = {
@@ -73,6 +86,10 @@ class SecretMemory:
         except OSError as error:
             raise self._too_little(size, error) from None
         return self.mapping
+
+    def receive(self, body: "Body") -> None:
+        """Read all of an answer into the block. Raises what ``allocate`` and the body raise."""
+        body.read_into(memoryview(self.allocate(body.size)))
 
     def _lock(self, size: int) -> None:
         try:

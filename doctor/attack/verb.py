@@ -167,7 +167,7 @@ def _fetched(settings: WrapperSettings, environ: Mapping[str, str]) -> Needles |
         raise ConfigError(msg, hint="set it, or take the references out of the environment")
     memory = SecretMemory(settings.require)
     variables = BundleRequest(entries, request.from_paths, request.exclude)
-    Bridge(settings).fetch_region(BUNDLE_URL_PATH, variables, memory.allocate)
+    Bridge(settings).fetch(BUNDLE_URL_PATH, variables, memory.receive)
     return Needles(memory)
 
 

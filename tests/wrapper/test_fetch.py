@@ -26,7 +26,7 @@ from strongroom.launch.reference import Reference
 from tests.support.certificates import Certificates
 from tests.support.fake_bridge import FakeBridge, answer, full_backlog, problem, read_request, response
 from wrapper.exit_status import UNREACHABLE, status_of
-from wrapper.fetch.bridge import Bridge, LostError, NotUpError
+from wrapper.fetch.bridge import Body, Bridge, LostError, NotUpError
 from wrapper.fetch.http import MAX_HEAD_BYTES
 from wrapper.settings import WrapperSettings, load_settings
 
@@ -60,15 +60,15 @@ class Memory:
         self.sizes: list[int] = []
         self.mapping = mmap.mmap(-1, 1)
 
-    def allocate(self, size: int) -> mmap.mmap:
-        self.sizes.append(size)
-        self.mapping = mmap.mmap(-1, size)
-        return self.mapping
+    def receive(self, body: Body) -> None:
+        self.sizes.append(body.size)
+        self.mapping = mmap.mmap(-1, body.size)
+        body.read_into(memoryview(self.mapping))
 
 
 def fetch(settings: WrapperSettings) -> Memory:
     memory = Memory()
-    Bridge(settings).fetch_region(BUNDLE_URL_PATH, REQUEST, memory.allocate)
+    Bridge(settings).fetch(BUNDLE_URL_PATH, REQUEST, memory.receive)
     return memory
 
 
@@ -225,7 +225,7 @@ def test_a_length_that_no_region_has_is_refused_before_anything_is_received(
         FakeBridge(certificates.server(), answer(head)) as bridge,
         pytest.raises(IntegrityError, match="no size of a region"),
     ):
-        Bridge(load(bridge=bridge.url)).fetch_region(BUNDLE_URL_PATH, REQUEST, SecretMemory("any").allocate)
+        Bridge(load(bridge=bridge.url)).fetch(BUNDLE_URL_PATH, REQUEST, SecretMemory("any").receive)
 
 
 def test_a_document_has_a_limit_too(certificates: Certificates, load: Load) -> None:
@@ -423,8 +423,8 @@ def test_a_bridge_that_does_not_read_the_request_ends_at_the_deadline(certificat
     with FakeBridge(certificates.server(), lambda _: bridge.until_stopped()) as bridge:
         started = time.monotonic()
         with pytest.raises(LostError):
-            Bridge(load(bridge=bridge.url, attempt_timeout="0.5")).fetch_region(
-                BUNDLE_URL_PATH, BundleRequest(entries, [], frozenset()), Memory().allocate
+            Bridge(load(bridge=bridge.url, attempt_timeout="0.5")).fetch(
+                BUNDLE_URL_PATH, BundleRequest(entries, [], frozenset()), Memory().receive
             )
         assert within(3, started)
 
@@ -557,7 +557,7 @@ def test_a_balancer_in_front_of_a_busy_bridge_is_asked_again(certificates: Certi
     busy = answer(response(503, b"<html>no server is available", media_type="text/html"))
     with FakeBridge(certificates.server(), busy, answer(response(200, BODY))) as bridge:
         memory = Memory()
-        Bridge(load(bridge=bridge.url, retries="1")).fetch_region(BUNDLE_URL_PATH, REQUEST, memory.allocate)
+        Bridge(load(bridge=bridge.url, retries="1")).fetch(BUNDLE_URL_PATH, REQUEST, memory.receive)
 
     assert memory.sizes == [len(BODY)]
 
@@ -582,8 +582,8 @@ def test_a_bridge_that_hangs_up_on_the_request_is_still_heard(certificates: Cert
         connection.sendall(problem(403, detail="too much"))
 
     with FakeBridge(certificates.server(), play) as bridge, pytest.raises(DeniedError, match="too much"):
-        Bridge(load(bridge=bridge.url)).fetch_region(
-            BUNDLE_URL_PATH, BundleRequest(entries, [], frozenset()), Memory().allocate
+        Bridge(load(bridge=bridge.url)).fetch(
+            BUNDLE_URL_PATH, BundleRequest(entries, [], frozenset()), Memory().receive
         )
 
 
@@ -646,7 +646,7 @@ def test_a_bridge_that_comes_up_while_it_is_waited_for_is_used(certificates: Cer
 
         def run() -> None:
             memory = Memory()
-            bridge.fetch_region(BUNDLE_URL_PATH, REQUEST, memory.allocate)
+            bridge.fetch(BUNDLE_URL_PATH, REQUEST, memory.receive)
             memories.append(memory)
 
         thread = threading.Thread(target=run)

@@ -67,12 +67,12 @@ FOR_SOME = {
     "strongroom.launch.whole_path",
     "wrapper.children",
     "wrapper.env_file",
+    "wrapper.exit_status",
     "wrapper.files.value",
     "wrapper.files.launch_files",
     "wrapper.files.kept",
     "wrapper.fetch.own_certificate",
     "wrapper.fetch.refusals",
-    "wrapper.fetch.tls_refusal",
 }
 # Imported by the ssl module itself, which there is no way around (CPython 3.11).
 BY_SSL = {"base64", "selectors", "select"}

@@ -24,10 +24,12 @@ from wrapper.fetch.retry import BUSY, NOT_UP, Notice, RetryPolicy
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from mmap import mmap
+    from typing import TypeVar
 
     from strongroom.launch.bundle import BundleRequest
     from wrapper.settings import WrapperSettings
+
+    Received = TypeVar("Received")
 
 _MAX_DOCUMENT_BYTES = 64 << 20  # of plans and problems
 _FILES_PAUSE_S = 0.1
@@ -36,6 +38,7 @@ _SLICE_S = 0.25  # of a pause: Python sees a signal that comes right before a sl
 _SILENCE_S = 1.0  # of a wait, before it is said what for
 _PROBLEM_MEDIA_TYPE = "application/problem+json"  # strongroom.launch.problem has it, too, and imports json
 _DOCUMENT_MEDIA_TYPE = "application/json"
+_KINDS = {REGION_MEDIA_TYPE: "a region", FILES_MEDIA_TYPE: "files", _DOCUMENT_MEDIA_TYPE: "a plan"}
 _BUSY_STATUSES = frozenset({429, 502, 503, 504})
 
 
@@ -51,6 +54,51 @@ class LostError(PeerError):
     """The bridge began to answer, or should have, and the connection was lost or too slow."""
 
     usual_hint = "the bridge's log may say why; else look for what ends connections between here and there"
+
+
+class Body:
+    """The body of an answer, which is read from its beginning to its end, into memory that the reader chooses.
+
+    Both methods raise LostError when it is cut, and OSError, which is a TimeoutError at the deadline; ``Bridge`` makes
+    errors of a launch of these.
+
+    Attributes:
+        size: in bytes, as the bridge states it.
+    """
+
+    __slots__ = ("_connection", "_deadline", "size")
+
+    def __init__(self, connection: ssl.SSLSocket, size: int, deadline: float) -> None:
+        """Take what is left on a connection."""
+        self._connection = connection
+        self._deadline = deadline
+        self.size = size
+
+    def read_into(self, buffer: memoryview) -> None:
+        """Fill a buffer with what comes next; no Python object in between ever holds it."""
+        position = 0
+        while position < len(buffer):
+            self._connection.settimeout(_left(self._deadline))
+            received = self._connection.recv_into(buffer[position:])
+            if not received:
+                msg = f"the bridge's answer was cut after {position} of {len(buffer)} bytes"
+                raise LostError(msg)
+            position += received
+
+    def read(self) -> bytes:
+        """Return all of it, which holds no secrets.
+
+        Raises:
+            PeerError: it is too long for that.
+        """
+        if self.size > _MAX_DOCUMENT_BYTES:
+            msg = f"the bridge's answer of {self.size} bytes is too long"
+            raise PeerError(
+                msg, hint="does STRONGROOM_BRIDGE lead to the bridge, and to nothing before it that answers itself?"
+            )
+        document = bytearray(self.size)
+        self.read_into(memoryview(document))
+        return bytes(document)
 
 
 class Bridge:
@@ -79,51 +127,26 @@ class Bridge:
         longest_s = min(settings.wait_s or settings.attempt_timeout_s, settings.timeout_s)
         say(f"waiting for {self._awaited} ({longest_s:g} s)")
 
-    def fetch_region(self, path: str, request: "BundleRequest", allocate: "Callable[[int], mmap]") -> None:
-        """Ask for a bundle and receive the region image into the memory that ``allocate`` gives for its size.
+    def fetch(
+        self,
+        path: str,
+        request: "BundleRequest",
+        receive: "Callable[[Body], Received]",
+        *,
+        media_type: str = REGION_MEDIA_TYPE,
+    ) -> "Received":
+        """Ask for an answer, and return what ``receive`` makes of its body.
+
+        Args:
+            path: of the URL.
+            request: what to ask for.
+            receive: reads the body; called again, with another one, when the first was lost half way.
+            media_type: what the bridge is to answer with.
 
         Raises:
             PeerError: the bridge cannot be reached or answers nonsense; UnavailableError when it says so itself.
             DeniedError, NotFoundError, UndeliverableError: it refuses, and says for which variable.
         """
-
-        def receive(connection: ssl.SSLSocket, head: ResponseHead, deadline: float) -> None:
-            _require_type(head, REGION_MEDIA_TYPE, "a region")
-            _receive_into(connection, memoryview(allocate(head.content_length)), deadline)
-
-        self._post(path, request, receive)
-
-    def fetch_with_files(
-        self, path: str, request: "BundleRequest", take: "Callable[[int, Callable[[memoryview], None]], None]"
-    ) -> None:
-        """Ask for a bundle with files. Raises what ``fetch_region`` raises.
-
-        Args:
-            path: of the URL.
-            request: what to ask for.
-            take: gets the size of the answer, and a function that fills a buffer with what comes next.
-        """
-
-        def receive(connection: ssl.SSLSocket, head: ResponseHead, deadline: float) -> None:
-            _require_type(head, FILES_MEDIA_TYPE, "files")
-            take(head.content_length, lambda buffer: _receive_into(connection, buffer, deadline))
-
-        self._post(path, request, receive)
-
-    def fetch_document(self, path: str, request: "BundleRequest") -> bytes:
-        """Ask for a JSON document, which holds no secrets. Raises what ``fetch_region`` raises."""
-        answers: list[bytes] = []
-
-        def receive(connection: ssl.SSLSocket, head: ResponseHead, deadline: float) -> None:
-            _require_type(head, _DOCUMENT_MEDIA_TYPE, "a plan")
-            answers.append(_receive_document(connection, head, deadline))
-
-        self._post(path, request, receive)
-        return answers[-1]
-
-    def _post(
-        self, path: str, request: "BundleRequest", receive: "Callable[[ssl.SSLSocket, ResponseHead, float], None]"
-    ) -> None:
         message = encode_post(self._url, path, encode_request(request))
         settings = self._settings
         policy = RetryPolicy(
@@ -137,14 +160,16 @@ class Bridge:
             now = monotonic()
             deadline = now + max(min(settings.attempt_timeout_s, policy.remaining(now)), 0.001)
             try:
-                self._attempt(message, receive, deadline)
+                return self._attempt(message, deadline, receive, media_type)
             except NotUpError as error:
                 self._pause(policy.pause(NOT_UP, monotonic()), error)
             except (LostError, UnavailableError) as error:
                 at_least_s = error.retry_after_s if isinstance(error, UnavailableError) else 0.0
                 self._pause(policy.pause(BUSY, monotonic(), at_least_s), error)
-            else:
-                return
+
+    def fetch_document(self, path: str, request: "BundleRequest") -> bytes:
+        """Ask for a JSON document, which holds no secrets. Raises what ``fetch`` raises."""
+        return self.fetch(path, request, Body.read, media_type=_DOCUMENT_MEDIA_TYPE)
 
     def _pause(self, seconds: float | None, error: StrongroomError) -> None:
         """Sleep before the next attempt, or give up."""
@@ -156,17 +181,17 @@ class Bridge:
             sleep(min(left, _SLICE_S))
 
     def _attempt(
-        self, message: bytes, receive: "Callable[[ssl.SSLSocket, ResponseHead, float], None]", deadline: float
-    ) -> None:
+        self, message: bytes, deadline: float, receive: "Callable[[Body], Received]", media_type: str
+    ) -> "Received":
         with self._connect(deadline) as connection:
             try:
                 _send(connection, message, deadline)
                 head = _receive_head(connection, deadline)
                 if head.status == 200:  # noqa: PLR2004
-                    receive(connection, head, deadline)
-                    return
+                    _require_type(head, media_type)
+                    return receive(Body(connection, head.content_length, deadline))
                 self._require_bridge(head)
-                body = _receive_document(connection, head, deadline)
+                document = Body(connection, head.content_length, deadline).read()
             except TimeoutError:
                 msg = f"bridge {self._url}: no complete answer within {self._settings.attempt_timeout_s:g} s"
                 raise LostError(msg) from None
@@ -176,9 +201,9 @@ class Bridge:
             except OSError as error:
                 msg = f"bridge {self._url}: connection lost: {error.strerror or error}"
                 raise LostError(msg) from None
-        from wrapper.fetch.refusals import refusal_of
+        from wrapper.fetch.refusals import refusal_of_answer
 
-        raise refusal_of(head, body, busy=head.status in _BUSY_STATUSES)
+        raise refusal_of_answer(head, document, busy=head.status in _BUSY_STATUSES)
 
     def _require_bridge(self, head: ResponseHead) -> None:
         """Refuse an error that no bridge would put so; what stands before one may say in any way that it is busy.
@@ -208,9 +233,10 @@ class Bridge:
             raise NotUpError(msg, hint="is the bridge up, and STRONGROOM_BRIDGE right?") from None
 
     def _refused(self, error: ssl.SSLError) -> StrongroomError:
-        from wrapper.fetch.tls_refusal import refusal_of
+        from wrapper.fetch.refusals import refusal_of_handshake
 
-        return refusal_of(error, str(self._url), self._settings) or LostError(f"bridge {self._url}: connection lost")
+        refusal = refusal_of_handshake(error, str(self._url), self._settings)
+        return refusal or LostError(f"bridge {self._url}: connection lost")
 
 
 def _own_context(settings: "WrapperSettings", notice: Notice) -> ssl.SSLContext:
@@ -291,33 +317,12 @@ def _receive_head(connection: ssl.SSLSocket, deadline: float) -> ResponseHead:
     return decode_head(bytes(head))
 
 
-def _require_type(head: ResponseHead, media_type: str, what: str) -> None:
+def _require_type(head: ResponseHead, media_type: str) -> None:
     found = head.headers.get("content-type", "nothing")
     if found.partition(";")[0] != media_type:
-        msg = f"what answers is not a Strongroom bridge of this version: {found[:100]!r} instead of {what}"
+        msg = (
+            f"what answers is not a Strongroom bridge of this version: {found[:100]!r} instead of {_KINDS[media_type]}"
+        )
         raise PeerError(
             msg, hint="does STRONGROOM_BRIDGE lead to the bridge's HTTPS port, and to a bridge as new as this?"
         )
-
-
-def _receive_into(connection: ssl.SSLSocket, buffer: memoryview, deadline: float) -> None:
-    position = 0
-    while position < len(buffer):
-        connection.settimeout(_left(deadline))
-        received = connection.recv_into(buffer[position:])
-        if not received:
-            msg = f"the bridge's answer was cut after {position} of {len(buffer)} bytes"
-            raise LostError(msg)
-        position += received
-
-
-def _receive_document(connection: ssl.SSLSocket, head: ResponseHead, deadline: float) -> bytes:
-    size = head.content_length
-    if size > _MAX_DOCUMENT_BYTES:
-        msg = f"the bridge's answer of {size} bytes is too long"
-        raise PeerError(
-            msg, hint="does STRONGROOM_BRIDGE lead to the bridge, and to nothing before it that answers itself?"
-        )
-    body = bytearray(size)
-    _receive_into(connection, memoryview(body), deadline)
-    return bytes(body)

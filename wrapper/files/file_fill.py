@@ -7,11 +7,8 @@ from strongroom.errors import ConfigError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from wrapper.files.value import FileTarget
-
-    Fill = Callable[[memoryview], None]
+    from wrapper.memory import Body
 
 
 def refusal(name: str, target: "FileTarget", error: OSError) -> ConfigError:
@@ -41,10 +38,10 @@ def reserve(descriptor: int, target: "FileTarget", size: int) -> mmap.mmap | Non
     return mmap.mmap(descriptor, size)
 
 
-def pour(mapping: mmap.mmap | None, fill: "Fill") -> None:
-    """Have ``fill`` put the content into the file itself, so that no Python object ever holds it."""
+def fill(mapping: mmap.mmap | None, body: "Body") -> None:
+    """Read what comes next of an answer into the file itself, so that no Python object ever holds it."""
     if mapping is None:
         return
     with memoryview(mapping) as view:
-        fill(view)
+        body.read_into(view)
     mapping.close()

@@ -3,13 +3,13 @@
 import fcntl
 import os
 
-from wrapper.files.file_fill import pour, refusal, reserve
+from wrapper.files.file_fill import fill, refusal, reserve
 from wrapper.memory import to_high_descriptor
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from wrapper.files.file_fill import Fill
     from wrapper.files.value import FileTarget
+    from wrapper.memory import Body
 
 _SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 
@@ -25,7 +25,7 @@ class MemoryFile:
         self._target = target
         self._descriptor = -1
 
-    def receive(self, size: int, fill: "Fill") -> None:
+    def receive(self, size: int, body: "Body") -> None:
         """Make the file with this content and freeze it. Called again, it starts afresh.
 
         Raises:
@@ -37,7 +37,7 @@ class MemoryFile:
             mapping = reserve(self._descriptor, self._target, size)
         except OSError as error:
             raise refusal(self._name, self._target, error) from None
-        pour(mapping, fill)
+        fill(mapping, body)
         fcntl.fcntl(self._descriptor, fcntl.F_ADD_SEALS, _SEALS)
 
     def hand_over(self) -> str:

@@ -10,11 +10,10 @@ from wrapper.files.placed import PlacedFile
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from mmap import mmap
+    from collections.abc import Mapping
 
-    from wrapper.files.file_fill import Fill
     from wrapper.files.value import FileTarget
+    from wrapper.memory import Body, SecretMemory
 
 
 class Files:
@@ -41,38 +40,33 @@ class Files:
         self._files = {name: _file(name, target) for name, target in targets.items()}
         self._came: list[str] = []
 
-    def receiver(self, allocate: "Callable[[int], mmap]") -> "Callable[[int, Fill], None]":
-        """Return ``receive`` with the memory for the region settled."""
-        return lambda size, fill: self.receive(size, fill, allocate)
-
-    def receive(self, size: int, fill: "Fill", allocate: "Callable[[int], mmap]") -> None:
+    def receive(self, body: "Body", memory: "SecretMemory") -> None:
         """Take an answer apart. Called again, when one was lost, it starts afresh.
 
         Args:
-            size: of the whole answer, in bytes.
-            fill: fills a buffer with what comes next.
-            allocate: gives memory for the region image.
+            body: the answer.
+            memory: for the region image.
 
         Raises:
             IntegrityError: the answer is malformed, or holds a file that was not asked for.
             ConfigError: a file cannot be written.
         """
         self.remove()
-        if size < HEAD_BYTES:
-            msg = f"the bridge announces {size} bytes, which is no size of an answer with files"
+        if body.size < HEAD_BYTES:
+            msg = f"the bridge announces {body.size} bytes, which is no size of an answer with files"
             raise IntegrityError(msg, hint=OTHER_VERSION)
         head = bytearray(HEAD_BYTES)
-        fill(memoryview(head))
-        index = bytearray(min(index_bytes(bytes(head)), size - HEAD_BYTES))
-        fill(memoryview(index))
-        layout = decode_layout(bytes(head + index), size)
+        body.read_into(memoryview(head))
+        index = bytearray(min(index_bytes(bytes(head)), body.size - HEAD_BYTES))
+        body.read_into(memoryview(index))
+        layout = decode_layout(bytes(head + index), body.size)
         for name in layout.files:
             if name not in self._files:
                 msg = f"{name}: the bridge sent a file that was not asked for"
                 raise IntegrityError(msg, hint=OTHER_VERSION)
-        fill(memoryview(allocate(layout.region_bytes)))
+        body.read_into(memoryview(memory.allocate(layout.region_bytes)))
         for name, file_bytes in layout.files.items():
-            self._files[name].receive(file_bytes, fill)
+            self._files[name].receive(file_bytes, body)
             self._came.append(name)
 
     def hand_over(self) -> dict[str, str]:

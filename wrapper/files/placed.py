@@ -4,12 +4,12 @@ import os
 
 from strongroom.errors import ConfigError
 from wrapper.files.directory import open_directory
-from wrapper.files.file_fill import pour, refusal, reserve
+from wrapper.files.file_fill import fill, refusal, reserve
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from wrapper.files.file_fill import Fill
     from wrapper.files.value import FileTarget
+    from wrapper.memory import Body
 
 
 class PlacedFile:
@@ -34,7 +34,7 @@ class PlacedFile:
             msg = f"{name}: path={target.path}: {error.message}"
             raise ConfigError(msg, hint=error.hint) from None
 
-    def receive(self, size: int, fill: "Fill") -> None:
+    def receive(self, size: int, body: "Body") -> None:
         """Write the content under a temporary name. Called again, it starts afresh.
 
         Raises:
@@ -53,7 +53,7 @@ class PlacedFile:
                 os.close(descriptor)
         except OSError as error:
             raise refusal(self._name, self._target, error) from None
-        pour(mapping, fill)
+        fill(mapping, body)
 
     def hand_over(self) -> str:
         """Return the value of the variable."""
