@@ -1,9 +1,5 @@
 """What other programs and users of this machine could do to a launch, as far as it can be refused beforehand."""
 
-import os
-import stat
-
-from strongroom.errors import ConfigError
 from wrapper.program import ProtectionError
 
 TYPE_CHECKING = False
@@ -13,25 +9,21 @@ if TYPE_CHECKING:
 YAMA = "/proc/sys/kernel/yama/ptrace_scope"
 
 
-def refuse_exposed(settings: "WrapperSettings") -> None:
-    """Refuse to start where other programs of this user could take the secrets, if the settings say so.
+def require_yama() -> None:
+    """Refuse to start where other programs of this user could take the secrets while the launch execs.
 
     Raises:
-        ProtectionError: Yama is demanded and lets programs of one user trace each other, or is not there.
+        ProtectionError: Yama lets programs of one user trace each other, or is not there.
     """
-    if settings.require_yama:
-        _require_yama()
-
-
-def refuse_open_files(settings: "WrapperSettings") -> None:
-    """Refuse files of the wrapper that everybody may read or write; those that are missing are passed over.
-
-    Raises:
-        ConfigError: everybody may read the private key, or write to it or to the certificates.
-    """
-    if not settings.shared_key:
-        for option, path in (("key", settings.key), ("cert", settings.cert), ("ca", settings.ca)):
-            _refuse_open_file(option, path)
+    scope = yama_scope()
+    if scope:
+        return
+    found = "is 0" if scope == 0 else "is not there"
+    msg = f"kernel.yama.ptrace_scope {found}: other programs of this user could take the secrets while the launch execs"
+    raise ProtectionError(
+        msg, hint="sysctl kernel.yama.ptrace_scope=1 on the node, or a user of its own for the container; or leave out "
+        "--require-yama"
+    )  # fmt: skip
 
 
 def protections_given_up(settings: "WrapperSettings") -> dict[str, str]:
@@ -52,33 +44,3 @@ def yama_scope(path: str = YAMA) -> int | None:
             return int(file.read(16))
     except (OSError, ValueError):
         return None
-
-
-def _require_yama() -> None:
-    scope = yama_scope()
-    if scope:
-        return
-    found = "is 0" if scope == 0 else "is not there"
-    msg = f"kernel.yama.ptrace_scope {found}: other programs of this user could take the secrets while the launch execs"
-    raise ProtectionError(
-        msg, hint="sysctl kernel.yama.ptrace_scope=1 on the node, or a user of its own for the container; or leave out "
-        "--require-yama"
-    )  # fmt: skip
-
-
-def _refuse_open_file(option: str, path: str) -> None:
-    try:
-        mode = os.stat(path).st_mode
-    except OSError:
-        return  # whoever opens it says why it cannot be
-    if mode & stat.S_IWOTH:
-        what = "may be written by everybody"
-    elif option == "key" and mode & stat.S_IROTH:
-        what = "may be read by everybody, and whoever has it gets the secrets"
-    else:
-        return
-    msg = f"--{option} {path}: {what} (mode {stat.S_IMODE(mode):04o})"
-    raise ConfigError(
-        msg,
-        hint="chmod o= it; in a pod, defaultMode: 0440 with fsGroup; or --shared-key where only the application lives",
-    )

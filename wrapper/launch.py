@@ -67,7 +67,7 @@ class Launch:
         if not plan.needs_bridge:
             harden(settings)
             become(program, dict(plan.plain), guard)
-        _refuse_to_fetch(settings)
+        refuse_to_fetch(settings)
         rung = choose_rung(program, new_privileges=settings.new_privileges)
         files = None
         if plan.files:
@@ -211,16 +211,16 @@ def _warn_of_end(settings: "WrapperSettings") -> None:
         say(f"warning: {warning_of_end(settings.cert, validity)}")
 
 
-def _refuse_to_fetch(settings: "WrapperSettings") -> None:
+def refuse_to_fetch(settings: "WrapperSettings") -> None:
     """Refuse what would make it wrong to ask for a secret.
 
     Raises:
         StrongroomError: there is no bridge to ask, or others could learn the secrets.
     """
-    from wrapper.exposure import refuse_exposed
-
     if not settings.bridge:
         msg = "STRONGROOM_BRIDGE is not set, and the environment refers to secrets"
         raise ConfigError(msg, hint="set it to the address of the bridge, for example https://bridge:8443")
+    if settings.require_yama:
+        from wrapper.exposure import require_yama
 
-    refuse_exposed(settings)
+        require_yama()

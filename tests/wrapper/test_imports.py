@@ -68,6 +68,7 @@ FOR_SOME = {
     "wrapper.children",
     "wrapper.env_file",
     "wrapper.exit_status",
+    "wrapper.exposure",
     "wrapper.files.value",
     "wrapper.files.launch_files",
     "wrapper.files.kept",

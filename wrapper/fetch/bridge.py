@@ -6,6 +6,7 @@ repeated as ``retry`` decides; certificates that do not hold are not.
 
 import os
 import ssl
+import stat
 from time import monotonic, sleep, time
 
 from strongroom.errors import (
@@ -16,7 +17,6 @@ from strongroom.errors import (
 )
 from strongroom.launch.bundle import FILES_MEDIA_TYPE, REGION_MEDIA_TYPE, encode_request
 from strongroom.tls import client_context
-from wrapper.exposure import refuse_open_files
 from wrapper.fetch.dial import Dialer, HandshakeTimeoutError
 from wrapper.fetch.http import MAX_HEAD_BYTES, ResponseHead, Url, decode_head, encode_post
 from wrapper.fetch.retry import BUSY, NOT_UP, Notice, RetryPolicy
@@ -252,7 +252,7 @@ def _own_context(settings: "WrapperSettings", notice: Notice) -> ssl.SSLContext:
     while True:
         try:
             context = client_context(settings.ca, settings.cert, settings.key)
-            refuse_open_files(settings)  # they are there now
+            _refuse_open_files(settings)  # they are there now
         except ConfigError:
             if monotonic() >= deadline or not _may_be_coming((settings.ca, settings.cert, settings.key)):
                 raise
@@ -274,6 +274,35 @@ def _may_be_coming(paths: "tuple[str, ...]") -> bool:
         except OSError:
             return False
     return False
+
+
+def _refuse_open_files(settings: "WrapperSettings") -> None:
+    """Refuse files of the wrapper that everybody may read or write; those that are missing are passed over.
+
+    Raises:
+        ConfigError: everybody may read the private key, or write to it or to the certificates.
+    """
+    if not settings.shared_key:
+        for option, path in (("key", settings.key), ("cert", settings.cert), ("ca", settings.ca)):
+            _refuse_open_file(option, path)
+
+
+def _refuse_open_file(option: str, path: str) -> None:
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:
+        return  # whoever opens it says why it cannot be
+    if mode & stat.S_IWOTH:
+        what = "may be written by everybody"
+    elif option == "key" and mode & stat.S_IROTH:
+        what = "may be read by everybody, and whoever has it gets the secrets"
+    else:
+        return
+    msg = f"--{option} {path}: {what} (mode {stat.S_IMODE(mode):04o})"
+    raise ConfigError(
+        msg,
+        hint="chmod o= it; in a pod, defaultMode: 0440 with fsGroup; or --shared-key where only the application lives",
+    )
 
 
 def _random() -> float:

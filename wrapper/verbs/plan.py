@@ -14,8 +14,9 @@ from strongroom.launch.reference import Reference, spell_path
 from wrapper import exit_status
 from wrapper.children import check_allowed
 from wrapper.exec import usable_library
-from wrapper.exposure import protections_given_up, refuse_exposed
+from wrapper.exposure import protections_given_up
 from wrapper.fetch.bridge import Bridge
+from wrapper.launch import refuse_to_fetch
 from wrapper.main import given_environment, read_template, refuse_within_a_launch, report, with_env_files
 from wrapper.memory import SecretMemory
 from wrapper.plan import LaunchPlan, plan_launch
@@ -96,10 +97,7 @@ def explain(flags: "Mapping[str, str]", command: list[str], *, check: bool = Fal
         document["without_effect"] = lost
     if not plan.needs_bridge:
         return document | {"secrets": []}, 0
-    if not settings.bridge:
-        msg = "STRONGROOM_BRIDGE is not set, and the environment refers to secrets"
-        raise ConfigError(msg, hint="set it to the address of the bridge, for example https://bridge:8443")
-    refuse_exposed(settings)
+    refuse_to_fetch(settings)
     linux.set_not_dumpable()  # whatever came of the delivery: from here on this process has our private key
     body = Bridge(settings).fetch_document(CHECK_URL_PATH if check else PLAN_URL_PATH, plan.request)
     try:
