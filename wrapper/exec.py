@@ -4,7 +4,6 @@ import errno
 import os
 import resource
 
-from preload import LibraryError, library_path, tracer_path
 from strongroom import linux
 from wrapper.program import CannotExecError, Program, ProtectionError
 
@@ -26,6 +25,8 @@ def usable_library() -> str:
     Raises:
         ProtectionError: the loader would not load it, or there is no tracer.
     """
+    from preload import LibraryError, library_path, tracer_path
+
     try:
         path = library_path()
         tracer_path()

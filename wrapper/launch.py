@@ -4,7 +4,6 @@ import os
 from time import monotonic, time
 
 from strongroom.errors import ConfigError
-from strongroom.launch.region import read_slots
 from strongroom.names import PADDING
 from wrapper.exec import become, harden, usable_library
 from wrapper.main import say
@@ -137,6 +136,8 @@ class Launch:
             IntegrityError: the bridge sent something else than a region.
             ProtectionError: the library cannot be loaded.
         """
+        from strongroom.launch.region import read_slots
+
         assert memory.mapping is not None  # noqa: S101 - it was fetched into
         settings = self.settings
         slots = read_slots(memory.mapping)

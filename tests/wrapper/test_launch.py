@@ -251,8 +251,8 @@ class TestWhatTheApplicationFinds:
         # Without the library, which closes the region once it is mapped, to see what was handed over.
         with FakeBridge(certificates.server(), bundle({"SECRET": CANARY})) as bridge:
             code = (
-                "import os, sys; from wrapper import exec\n"
-                "exec.library_path = lambda: '/usr/lib/x86_64-linux-gnu/libc.so.6'\n"
+                "import sys, preload\n"
+                "preload.library_path = lambda: '/usr/lib/x86_64-linux-gnu/libc.so.6'\n"
                 "from wrapper.main import main; sys.exit(main(['--quiet', '1', '--', *sys.argv[1:]]))"
             )
             show = 'echo $STRONGROOM_REGION; for fd in /proc/$$/fd/*; do readlink "$fd"; done; ls /proc/$$/fd'

@@ -333,7 +333,7 @@ def _receive_head(connection: ssl.SSLSocket, deadline: float) -> ResponseHead:
     head = bytearray()
     while not head.endswith(b"\r\n\r\n"):
         connection.settimeout(_left(deadline))  # for each byte: they may drip
-        byte = connection.recv(1)
+        byte = connection.read(1)  # as recv(), which is two calls more
         if not byte:
             msg = "the bridge closed the connection without an answer"
             raise LostError(msg)
