@@ -230,7 +230,7 @@ class TestAnotherUser:
         code = (
             "import sys\n"
             "from wrapper.files.value import split_file_value as split\n"
-            "from wrapper.files.placed import *\n"
+            "from wrapper.files.written import *\n"
             f"target, _ = split('file(path={memory}/x,owner=1000):bao:kv/a#b')\n"
             "file = PlacedFile('FILE', target)\n"
             "try: file.receive(1, None)\n"
@@ -540,8 +540,8 @@ class TestWhatIsLeft:
         assert len(list(memory.iterdir())) == 1
 
     def test_a_file_of_somebody_else_with_its_name_is_not_removed(self, memory: Path) -> None:
-        from wrapper.files.placed import PlacedFile  # noqa: PLC0415
         from wrapper.files.value import FileTarget  # noqa: PLC0415
+        from wrapper.files.written import PlacedFile  # noqa: PLC0415
 
         target = FileTarget()
         target.path = str(memory / "key")
@@ -561,7 +561,7 @@ def test_no_module_of_files_is_imported_without_one(launches: Launches, certific
     ours = {
         "wrapper.files.launch_files",
         "wrapper.files.value",
-        "wrapper.files.placed",
+        "wrapper.files.written",
         "wrapper.files.directory",
         "strongroom.launch.answer",
     }

@@ -9,7 +9,7 @@ import mmap
 import os
 import stat
 
-from wrapper.files.in_memory import MemoryFile
+from wrapper.files.written import MemoryFile
 from wrapper.main import say
 
 TYPE_CHECKING = False

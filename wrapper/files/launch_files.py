@@ -5,8 +5,7 @@ Imported only when a file is asked for.
 
 from strongroom.errors import OTHER_VERSION, ConfigError, IntegrityError
 from strongroom.launch.answer import HEAD_BYTES, decode_layout, index_bytes
-from wrapper.files.in_memory import MemoryFile
-from wrapper.files.placed import PlacedFile
+from wrapper.files.written import MemoryFile, PlacedFile
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
