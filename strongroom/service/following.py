@@ -112,4 +112,8 @@ class FollowedFile(Generic[T]):
                 self._stamps[path] = stamp_of(path)
             return read(path)
 
-        return self._make(read_noting)
+        try:
+            return self._make(read_noting)
+        except OSError as error:
+            msg = f"{error.filename}: cannot be read ({error.strerror or type(error).__name__})"
+            raise ConfigError(msg, hint="make it a file that the user of the service can read") from None
