@@ -5,29 +5,14 @@
 import enum
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
+from s3proxy.keys.settings import KeySettings
+from s3proxy.store.settings import StoreSettings
 from strongroom.errors import ConfigError
 from strongroom.service.listening import parse_listen
 from strongroom.service.settings import REQUIRED, Rule, setting
 
 PREFIX = "STRONGROOM_S3PROXY_"
-PROFILE_SCHEME = "profile:"
-
-
-class StoreCredentialSource(enum.StrEnum):
-    """Where the credentials for the store are; others have a scheme and a name."""
-
-    FILE = "file"
-    ENV = "env"
-
-
-class Known(enum.Enum):
-    """What is known of the store beforehand."""
-
-    AUTO = "auto"
-    YES = "yes"
-    NO = "no"
 
 
 class LogLevel(enum.Enum):
@@ -46,16 +31,9 @@ class AccessLogWhenFull(enum.Enum):
     REFUSE = "refuse"
 
 
-class StorePayload(enum.Enum):
-    """What requests to the store say about their bodies."""
-
-    UNSIGNED = "unsigned"
-    SIGNED = "signed"
-
-
 @dataclass(frozen=True, kw_only=True)
-class ProxySettings:
-    """All settings of one proxy; the rule of each field says what it is, its unit and why the default."""
+class ServingSettings:
+    """Where the proxy serves, in how many processes, and whom."""
 
     listen: str = setting(
         ":8190", Rule("where to serve S3", unit="[HOST]:PORT", why="no HOST is every address; port 0 takes a free one")
@@ -122,157 +100,30 @@ class ProxySettings:
     policy_file: Path = setting(
         REQUIRED, Rule("which buckets and prefixes are sealed under which key", unit="TOML file")
     )
-    store_address: str = setting(REQUIRED, Rule("the S3 store", unit="https://HOST[:PORT] or http://HOST[:PORT]"))
-    store_credentials: str = setting(
-        StoreCredentialSource.FILE,
-        Rule(
-            "where the proxy's own credentials at the store are: store_credentials_file, the variables AWS_*, a profile"
-            " of the AWS tools, or a secret in OpenBao with the same members",
-            unit="file, env, profile:NAME or bao:MOUNT/PATH",
-            why="clients never have them",
-        ),
-    )
-    store_credentials_file: Path | None = setting(
-        None, Rule("access_key_id and secret_access_key at the store, session_token if any", unit="TOML file")
-    )
-    store_region: str = setting("us-east-1", Rule("region to sign for", why="stores without regions take this one"))
-    store_ca_file: Path | None = setting(
-        None, Rule("authorities of the store's certificate", unit="PEM file", why="without it the system's count")
-    )
-    store_connections: int = setting(
-        256, Rule("connections to the store at once", unit="number", why="one per stream", minimum=1)
-    )
-    store_connect_timeout_s: float = setting(
-        3.0,
-        Rule(
-            "wait for a connection to the store", unit="seconds", why="a near one answers in milliseconds", minimum=0.01
-        ),
-    )
-    store_idle_timeout_s: float = setting(
-        60.0,
-        Rule(
-            "end a transfer on which the store moves no byte for so long", unit="seconds", why="as S3 does", minimum=0.1
-        ),
-    )
-    store_payload: StorePayload = setting(
-        StorePayload.UNSIGNED,
-        Rule(
-            "whether requests to the store are signed with a hash of their body",
-            unit="unsigned or signed",
-            why="S3 needs none over TLS; with signed, bodies above buffered_body_bytes are signed piece by piece",
-        ),
-    )
-    store_part_counts: Known = setting(
-        Known.AUTO,
-        Rule(
-            "whether ETags of multipart objects at the store end in their number of parts; without it multipart"
-            " uploads are refused",
-            unit="auto, yes or no",
-            why="auto asks the store with a small upload",
-        ),
-    )
-    store_equal_parts: bool = setting(
-        False,  # noqa: FBT003 - the default
-        Rule(
-            "whether the store wants all parts of an upload but the last to be of one size; what it would not take is"
-            " refused by name",
-            unit="true or false",
-            why="S3 does not",
-        ),
-    )
-    store_conditional_writes: Known = setting(
-        Known.AUTO,
-        Rule(
-            "whether the store obeys If-Match and If-None-Match on writes; without it such requests are refused",
-            unit="auto, yes or no",
-            why="auto asks the store with a small object",
-        ),
-    )
-    store_checksums: Known = setting(
-        Known.AUTO,
-        Rule(
-            "whether the store verifies CRC-64/NVME of what it is sent, of streams behind them; Object Lock of S3 wants"
-            " that. Without it small bodies carry Content-MD5 and streams nothing",
-            unit="auto, yes or no",
-            why="auto asks the store with a wrong one and a small upload",
-        ),
-    )
-    store_slash_content: Known = setting(
-        Known.AUTO,
-        Rule(
-            "whether objects whose keys end in a slash keep their content at the store; without it such content is"
-            " kept by the key with !!!!!!!! behind it, and such keys without content are read as empty",
-            unit="auto, yes or no",
-            why="auto asks the store with a small object",
-        ),
-    )
-    store_keeps_names: Known = setting(
-        Known.AUTO,
-        Rule(
-            "whether the store keeps names with two slashes, a backslash and the like as they are; those that it would"
-            " change are refused",
-            unit="auto, yes or no",
-            why="auto asks the store with a small object of each kind",
-        ),
-    )
-    system_bucket: str = setting(
-        "strongroom-system",
-        Rule(
-            "bucket of the proxy's own objects: the keyring, and copies of small parts of unfinished uploads",
-            unit="bucket name",
-            why="no helper object stands among the clients' objects; clients do not see it",
-        ),
-    )
-    kek_file: Path | None = setting(
-        None, Rule('key file that wraps bucket keys of policies with kek = "file"', unit="file, base64 of 32 bytes")
-    )
-    openbao_address: str = setting(
-        "", Rule("the OpenBao server of policies with a transit key", unit="https://HOST[:PORT]")
-    )
-    openbao_ca_file: Path | None = setting(
-        None, Rule("authorities of OpenBao's certificate", unit="PEM file", why="without it the system's count")
-    )
-    openbao_namespace: str = setting("", Rule("OpenBao namespace of all paths", why="the root namespace"))
-    openbao_transit_mount: str = setting("transit", Rule("where transit is mounted", why="OpenBao's default"))
-    openbao_token_file: Path | None = setting(None, Rule("file with an OpenBao token, read again when it changes"))
-    openbao_role_id_file: Path | None = setting(None, Rule("file with the role id of the proxy's AppRole"))
-    openbao_secret_id_file: Path | None = setting(None, Rule("file with the secret id of the proxy's AppRole"))
-    openbao_approle_mount: str = setting("approle", Rule("where AppRole is mounted", why="OpenBao's default"))
-    openbao_timeout_s: float = setting(
-        5.0,
-        Rule("wait for an answer of OpenBao", unit="seconds", why="far above a healthy one", minimum=0.01, maximum=600),
-    )
-    bucket_key_ttl_s: float = setting(
-        3600.0,
-        Rule(
-            "use a bucket key for new objects for so long", unit="seconds", why="one call of the KMS an hour", minimum=0
-        ),
-    )
-    bucket_key_uses: int = setting(
-        1 << 20,
-        Rule("use a bucket key for so many new objects", unit="number", why="bounds what one key opens", minimum=1),
-    )
-    unwrap_cache_s: float = setting(
-        900.0,
-        Rule(
-            "keep an unwrapped bucket key for reading; those in use are confirmed at half of it",
-            unit="seconds",
-            why="0 asks OpenBao for each read",
-            minimum=0,
-        ),
-    )
-    unwrap_grace_s: float = setting(
-        3600.0,
-        Rule(
-            "use bucket keys for so much longer while OpenBao is unreachable; what it refuses is forgotten at once",
-            unit="seconds",
-            why="an hour to bring it back; revoking takes effect no later than this behind unwrap_cache_s",
-            minimum=0,
-        ),
-    )
-    unwrap_cache_keys: int = setting(
-        10_000, Rule("keep so many unwrapped bucket keys", unit="number", why="a few megabytes", minimum=1)
-    )
+
+    def __post_init__(self) -> None:
+        """Check settings against each other.
+
+        Raises:
+            ConfigError: an address is malformed, or settings that belong together are not all there.
+        """
+        for name in ("listen", "health_listen"):
+            parse_listen(getattr(self, name), name)
+        if bool(self.credentials_file) == bool(self.credentials_secret):
+            msg = "credentials_file, credentials_secret: one of them must be set"
+            raise ConfigError(msg, hint="they say who may do what, from a file or from OpenBao")
+        if bool(self.tls_cert_file) != bool(self.tls_key_file):
+            msg = "tls_cert_file, tls_key_file: one is set without the other"
+            raise ConfigError(msg, hint="set both, or neither for plain HTTP")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProxySettings(KeySettings, StoreSettings, ServingSettings):
+    """All settings of one proxy; the rule of each field says what it is, its unit and why the default.
+
+    Help texts list the last base first.
+    """
+
     buffered_body_bytes: int = setting(
         1 << 20,
         Rule(
@@ -433,30 +284,9 @@ class ProxySettings:
         Raises:
             ConfigError: an address is malformed, or settings that belong together are not all there.
         """
-        for name in ("listen", "health_listen"):
-            parse_listen(getattr(self, name), name)
-        url = urlsplit(self.store_address)
-        if url.scheme not in {"http", "https"} or not url.hostname or url.path.strip("/") or url.query:
-            msg = f"store_address={self.store_address}: must be http(s)://HOST[:PORT] without a path"
-            raise ConfigError(msg, hint="buckets are asked for in path style below it")
-        if bool(self.credentials_file) == bool(self.credentials_secret):
-            msg = "credentials_file, credentials_secret: one of them must be set"
-            raise ConfigError(msg, hint="they say who may do what, from a file or from OpenBao")
+        ServingSettings.__post_init__(self)
+        StoreSettings.__post_init__(self)
+        KeySettings.__post_init__(self)
         if self.max_unknown_connections >= self.max_connections:
             msg = f"max_unknown_connections={self.max_unknown_connections}: must be below max_connections"
             raise ConfigError(msg, hint="the rest is for clients that are known")
-        source = self.store_credentials
-        named = source.startswith((PROFILE_SCHEME, "bao:"))
-        if not named and source not in set(StoreCredentialSource):
-            msg = f"store_credentials={source}: must be file, env, profile:NAME or bao:MOUNT/PATH"
-            raise ConfigError(msg, hint="it says where the credentials are, and holds none")
-        if bool(self.store_credentials_file) != (source == StoreCredentialSource.FILE):
-            msg = "store_credentials_file: must be set if store_credentials is file, and only then"
-            raise ConfigError(msg, hint="name a TOML file with access_key_id and secret_access_key")
-        if bool(self.tls_cert_file) != bool(self.tls_key_file):
-            msg = "tls_cert_file, tls_key_file: one is set without the other"
-            raise ConfigError(msg, hint="set both, or neither for plain HTTP")
-        approle = (self.openbao_role_id_file, self.openbao_secret_id_file)
-        if self.openbao_address and (bool(self.openbao_token_file) == any(approle) or any(approle) != all(approle)):
-            msg = "openbao_token_file, openbao_role_id_file, openbao_secret_id_file: there must be one way to log in"
-            raise ConfigError(msg, hint="set the token file, or both files of an AppRole")

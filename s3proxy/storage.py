@@ -3,25 +3,26 @@
 from collections.abc import Callable
 from typing import Self
 
-from s3proxy.keys.bucket_keys import BucketKeys, KeyLimits
+from s3proxy.keys.bucket_keys import BucketKeys
 from s3proxy.keys.evidence import Evidence
 from s3proxy.keys.guard import KeyGuard
 from s3proxy.keys.kek_table import KekTable
 from s3proxy.keys.keyring import Keyring
 from s3proxy.keys.lost_records import LostRecords
 from s3proxy.keys.missing_policies import MissingPolicies
-from s3proxy.keys.openbao_login import session_of
 from s3proxy.keys.policies import Policies
 from s3proxy.keys.policy_file import PolicyFile
 from s3proxy.keys.sample import Sampler
+from s3proxy.keys.settings import limits_of, session_of
 from s3proxy.keys.shared_names import SharedNames
 from s3proxy.keys.warming import Warmer
 from s3proxy.metrics import Metrics
-from s3proxy.settings import ProxySettings, StorePayload
+from s3proxy.settings import ProxySettings
 from s3proxy.store.capabilities import Capabilities
 from s3proxy.store.connections import Timeouts
 from s3proxy.store.credentials import follow_store_credentials
 from s3proxy.store.findings import Findings
+from s3proxy.store.settings import StorePayload
 from s3proxy.store.slash_store import SlashStore
 from s3proxy.store.system_bucket import SystemBucket
 from s3proxy.stored.etags import KnownDigests
@@ -97,11 +98,11 @@ class Storage:
         self.guard = KeyGuard(self.keyring, evidence, on_revoked=self._revoke, on_lost=self.lost.doubt)
         self.guard.use(self.policies, keks)
         self.keys = BucketKeys(
-            keks, _limits(settings), keyring=self.keyring, guard=self.guard, count=metrics.bucket_key
+            keks, limits_of(settings), keyring=self.keyring, guard=self.guard, count=metrics.bucket_key
         )
         self._warmer = Warmer(self.keys, self.keyring, shared=shared)
         self.missing = MissingPolicies(self.keyring)
-        self._findings = Findings(settings, self.store, self.system_bucket)
+        self._findings = Findings(settings, self.store, self.system_bucket, retry_s=settings.reload_interval_s)
         self.known = KnownDigests()
         self.finder = ObjectFinder(self.store, self.keys, self.policies, self.known)
 
@@ -169,13 +170,3 @@ class Storage:
         await self.store.close()
         if self.session is not None:
             await self.session.close()
-
-
-def _limits(settings: ProxySettings) -> KeyLimits:
-    return KeyLimits(
-        seal_ttl_s=settings.bucket_key_ttl_s,
-        seal_uses=settings.bucket_key_uses,
-        open_ttl_s=settings.unwrap_cache_s,
-        open_keys=settings.unwrap_cache_keys,
-        grace_s=settings.unwrap_grace_s,
-    )

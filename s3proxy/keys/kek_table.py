@@ -6,7 +6,7 @@ from typing import Final
 from s3proxy.keys.kek import FileKek, Kek, KekByForm, require_own
 from s3proxy.keys.kek_transit import TransitKek
 from s3proxy.keys.policies import KEK_FILE, TRANSIT_PREFIX, Policy
-from s3proxy.settings import ProxySettings
+from s3proxy.keys.settings import KeySettings
 from strongroom.errors import ConfigError
 from strongroom.openbao.session import Session
 from strongroom.service.kept_files import KeptFiles
@@ -22,7 +22,7 @@ _TRANSIT: Final = (
 class KekTable:
     """Makes each KEK once."""
 
-    def __init__(self, settings: ProxySettings, session: Session | None, *, kept: KeptFiles | None = None) -> None:
+    def __init__(self, settings: KeySettings, session: Session | None, *, kept: KeptFiles | None = None) -> None:
         """Take where the key file is, and the login at OpenBao if there is one.
 
         Raises:

@@ -14,7 +14,7 @@ from typing import Final
 
 from s3proxy.s3api.signer import StoreCredential
 from s3proxy.secret_documents import SCHEME, FollowedSecret
-from s3proxy.settings import PROFILE_SCHEME, ProxySettings, StoreCredentialSource
+from s3proxy.store.settings import PROFILE_SCHEME, StoreCredentialSource, StoreSettings
 from strongroom.errors import ConfigError
 from strongroom.openbao.session import Session
 from strongroom.secret import Secret
@@ -34,7 +34,7 @@ _MEMBERS: Final = tuple(member.name for member in STORE_CREDENTIAL)
 
 
 def follow_store_credentials(
-    settings: ProxySettings, session: Session | None, *, kept: KeptFiles | None = None
+    settings: StoreSettings, session: Session | None, *, kept: KeptFiles | None = None
 ) -> Followed[StoreCredential]:
     """Return the credentials in use, which follow the file or the secret that they are in.
 

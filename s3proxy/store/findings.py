@@ -11,10 +11,10 @@ import time
 from pathlib import Path
 from typing import Final
 
-from s3proxy.settings import ProxySettings
 from s3proxy.store.capabilities import Capabilities
 from s3proxy.store.client import Store
 from s3proxy.store.probe import StoreProbe, said_by
+from s3proxy.store.settings import StoreSettings
 from s3proxy.store.system_bucket import SystemBucket
 from strongroom.errors import StrongroomError
 from strongroom.service.logs import log_event
@@ -29,14 +29,14 @@ _LONGEST_PAUSE_S: Final = 10.0
 class Findings:
     """Keeps ``Store.capabilities``. Call ``follow`` from time to time."""
 
-    def __init__(self, settings: ProxySettings, store: Store, bucket: SystemBucket) -> None:
-        """Take the settings, which may say all of it, and what is asked."""
+    def __init__(self, settings: StoreSettings, store: Store, bucket: SystemBucket, *, retry_s: float) -> None:
+        """Take the settings, which may say all of it, what is asked, and how soon it is asked again at first."""
         directory = os.environ.get(_SHARED_DIRECTORY)
         self._directory = Path(directory) if directory else None
         self._store = store
         self._probe = StoreProbe(store, bucket)
         self._lock_fd = -1
-        self._pause_s = settings.reload_interval_s
+        self._pause_s = retry_s
         self._due = 0.0
         self._complaint = ""
         self._described = ""

@@ -14,13 +14,13 @@ from typing import Final
 from s3proxy.s3api.errors import S3Error
 from s3proxy.s3api.xml_read import parse_document
 from s3proxy.s3api.xml_write import node, to_xml
-from s3proxy.settings import Known, ProxySettings
 from s3proxy.store.capabilities import Capabilities
 from s3proxy.store.client import Store, StoreRequest, read_all
 from s3proxy.store.errors import store_error
 from s3proxy.store.framing import TRAILER
 from s3proxy.store.listing import list_objects
 from s3proxy.store.names import ALL_TITLES, SHAPES
+from s3proxy.store.settings import Known, StoreSettings
 from s3proxy.store.system_bucket import SystemBucket
 from strongroom.errors import PeerError, StrongroomError
 
@@ -34,7 +34,7 @@ _SAID: Final = {Known.YES: True, Known.NO: False, Known.AUTO: None}
 _WRONG: Final = "AAAAAAAAAAA="
 
 
-def said_by(settings: ProxySettings) -> Capabilities:
+def said_by(settings: StoreSettings) -> Capabilities:
     """Return what settings say of the store; it is not asked for."""
     names = {Known.YES: frozenset[str](), Known.NO: ALL_TITLES, Known.AUTO: None}
     return Capabilities(

@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 from s3proxy.at_once import for_each
 from s3proxy.exchange.outgoing import Plain
 from s3proxy.keys.not_available import KeyNotAvailableError
-from s3proxy.keys.policies import EtagMode, Mode
+from s3proxy.keys.policies import EtagMode, Mode, Policy
 from s3proxy.operations.put import MAX_WHOLE_BYTES, ObjectWriter
 from s3proxy.s3api.documents import parse_tagging
 from s3proxy.s3api.errors import S3Error
@@ -117,10 +117,7 @@ class Migration:
         Raises:
             StrongroomError: it cannot be, or was changed meanwhile.
         """
-        policy = self._storage.policies.require(name.bucket, name.key)
-        if policy.mode is Mode.PASSTHROUGH:
-            msg = f"policy {policy.name} passes this name through"
-            raise ConfigError(msg, hint='set mode = "migrate" for it in policy.toml first')
+        policy = self._policy_of(name, hint='set mode = "migrate" for it in policy.toml first')
         request = StoreRequest(method="GET", bucket=name.bucket, key=name.key)
         async with self._storage.store.exchange(request) as response:
             if response.status != HTTPStatus.OK:
@@ -137,6 +134,18 @@ class Migration:
                 body = Body(response.content.iter_any(), size, want_md5=policy.etag is EtagMode.MD5)
                 await self._writer.write(name, policy, headers, Plain(size, body.pieces(), body.finish))
         self.report.done += 1
+
+    def _policy_of(self, name: Name, *, hint: str) -> Policy:
+        """Return the policy that a name is sealed under.
+
+        Raises:
+            ConfigError: it is not to be sealed.
+        """
+        policy = self._storage.policies.require(name.bucket, name.key)
+        if policy.mode is Mode.PASSTHROUGH:
+            msg = f"policy {policy.name} passes this name through"
+            raise ConfigError(msg, hint=hint)
+        return policy
 
     async def _tags(self, name: Name) -> dict[str, str]:
         query = (("tagging", ""),)

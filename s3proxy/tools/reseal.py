@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from s3proxy.exchange.outgoing import Plain
 from s3proxy.keys.not_available import KeyNotAvailableError
-from s3proxy.keys.policies import EtagMode, Mode, Policy
+from s3proxy.keys.policies import EtagMode, Policy
 from s3proxy.s3api.object_headers import answer_headers
 from s3proxy.storage import Storage
 from s3proxy.stored.open import Found, Name, Plaintext
@@ -57,10 +57,7 @@ class Resealing(Migration):
         Raises:
             StrongroomError: it cannot be, or was changed meanwhile.
         """
-        policy = self._storage.policies.require(name.bucket, name.key)
-        if policy.mode is Mode.PASSTHROUGH:
-            msg = f"policy {policy.name} passes this name through"
-            raise ConfigError(msg, hint='to have it sealed, set mode = "migrate" and run s3 seal-bucket')
+        policy = self._policy_of(name, hint='to have it sealed, set mode = "migrate" and run s3 seal-bucket')
         try:
             found = await self._storage.finder.look(name, policy)
         except KeyNotAvailableError as error:
