@@ -29,7 +29,7 @@ def main(arguments: list[str]) -> int:
     Args:
         arguments: what follows ``strongroom bench``.
     """
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     try:
         return int(options.do(options))
     except StrongroomError as error:
@@ -39,11 +39,12 @@ def main(arguments: list[str]) -> int:
         return STOPPED
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the verbs."""
+    made = argparse.ArgumentParser(
         prog="strongroom bench", description="Measure what Strongroom costs on this machine."
     )
-    verbs = parser.add_subparsers(required=True, metavar="VERB")
+    verbs = made.add_subparsers(required=True, metavar="VERB")
     listing = verbs.add_parser("list", help="name the suites")
     listing.set_defaults(do=_list)
     running = verbs.add_parser("run", help="measure, and end with the path of the report")
@@ -67,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
         "--png", nargs="+", default=[], metavar="CHART", help="draw these charts as docs/images/*.png"
     )
     reporting.set_defaults(do=_report)
-    return parser
+    return made
 
 
 def load(name: str) -> Suite:

@@ -21,6 +21,7 @@ VERBS = {
     "doctor": "probe this machine, or attack a running program, and say what is protected",
     "bench": "measure what all this costs here, beside its peers, and write a report",
     "bundle": "make a directory with an interpreter of its own, for images without Python",
+    "completion": "print the script that has bash, zsh or fish complete all this",
     "version": "print the version",
 }
 """Every verb with a line about it, in the order in which they are shown."""
@@ -34,6 +35,7 @@ _COMPONENTS = {
     "demo": ("cli.demo.main", "dev"),
     "bundle": ("bundle.main", "dev"),
     "doctor": ("doctor.main", "dev"),
+    "completion": ("cli.completion.main", "dev"),
     "bench": ("bench.main", "bench"),
 }
 
@@ -67,7 +69,7 @@ def main(argv: list[str] | None = None, *, lacking: frozenset[str] = frozenset()
 
 
 def _help(lacking: frozenset[str]) -> str:
-    lines = "".join(f"  {verb:<7}  {says}\n" for verb, says in VERBS.items() if verb not in lacking)
+    lines = "".join(f"  {verb:<10}  {says}\n" for verb, says in VERBS.items() if verb not in lacking)
     return f"""\
 usage: strongroom VERB [ARG...]
 

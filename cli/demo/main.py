@@ -40,9 +40,7 @@ def main(arguments: list[str]) -> int:
     Args:
         arguments: what follows ``strongroom demo``.
     """
-    parser = argparse.ArgumentParser(prog="strongroom demo", description="Show the main job from end to end.")
-    parser.add_argument("--launches", type=int, default=LAUNCHES, help="launches to time (default %(default)s)")
-    options = parser.parse_args(arguments)
+    options = parser().parse_args(arguments)
     page = Page()
     try:
         with tempfile.TemporaryDirectory(prefix="strongroom-demo-") as directory:
@@ -50,6 +48,13 @@ def main(arguments: list[str]) -> int:
     except StrongroomError as error:
         return report(error)
     return 1 if page.broken else 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the options."""
+    made = argparse.ArgumentParser(prog="strongroom demo", description="Show the main job from end to end.")
+    made.add_argument("--launches", type=int, default=LAUNCHES, help="launches to time (default %(default)s)")
+    return made
 
 
 def show(page: Page, directory: Path, launches: int) -> None:

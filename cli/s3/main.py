@@ -29,24 +29,10 @@ def main(arguments: list[str]) -> int:
         arguments: what follows ``strongroom s3``.
     """
     keep_memory_private()
-    statuses = "\n".join(f"  {status.value}  {meaning}" for status, meaning in MEANINGS.items())
-    parser = argparse.ArgumentParser(
-        prog="strongroom s3",
-        description="Work on sealed buckets, without a proxy.",
-        epilog=f"{_SETTINGS}\n\nexit status:\n{statuses}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    for verb, meaning in _VERBS.items():
-        sub = verbs.add_parser(verb, help=meaning, description=f"{meaning[0].upper()}{meaning[1:]}.", epilog=_SETTINGS)
-        sub.add_argument(
-            "--config", default="", metavar="FILE", help="settings of the proxy; also STRONGROOM_S3PROXY_CONFIG"
-        )
-        import_module(f"cli.s3.{verb.replace('-', '_')}").configure(sub)
     try:
         verb = next((word for word in arguments if word in _VERBS), "")
         words, settings = take_settings(arguments, verb)
-        options = parser.parse_args(words)
+        options = parser().parse_args(words)
         options.settings = settings
         module = import_module(f"cli.s3.{options.verb.replace('-', '_')}")
         status: int = asyncio.run(module.run(options))
@@ -59,3 +45,22 @@ def main(arguments: list[str]) -> int:
         sys.stderr.write("strongroom: stopped; what was done is done, and the same command goes on from there\n")
         return 130
     return status
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the verbs' own options."""
+    statuses = "\n".join(f"  {status.value}  {meaning}" for status, meaning in MEANINGS.items())
+    made = argparse.ArgumentParser(
+        prog="strongroom s3",
+        description="Work on sealed buckets, without a proxy.",
+        epilog=f"{_SETTINGS}\n\nexit status:\n{statuses}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    verbs = made.add_subparsers(dest="verb", required=True, metavar="VERB")
+    for verb, meaning in _VERBS.items():
+        sub = verbs.add_parser(verb, help=meaning, description=f"{meaning[0].upper()}{meaning[1:]}.", epilog=_SETTINGS)
+        sub.add_argument(
+            "--config", default="", metavar="FILE", help="settings of the proxy; also STRONGROOM_S3PROXY_CONFIG"
+        )
+        import_module(f"cli.s3.{verb.replace('-', '_')}").configure(sub)
+    return made

@@ -1,0 +1,1 @@
+"""``strongroom completion``: what shells offer behind a Tab, found in the verbs and their parsers themselves."""
