@@ -11,14 +11,11 @@ from dataclasses import dataclass
 
 from bridge.shares import BusyError, Capacity
 from strongroom.errors import StrongroomError
+from strongroom.service.edges import SlowBodyError
 
 _SHARE = 0.25  # of the places for requests
 _SHARE_OF_ONE = 0.0625
 _PATIENCE_S = 0.25  # a body that is no older does not yield: it may be in the socket already
-
-
-class SlowBodyError(StrongroomError):
-    """The body of a request did not come in time."""
 
 
 @dataclass(eq=False)

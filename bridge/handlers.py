@@ -16,7 +16,7 @@ from bridge.callers import Callers
 from bridge.large_answer import InPieces, in_pieces
 from bridge.metrics import Metrics
 from bridge.offload import compute
-from bridge.problems import TooLargeError, problem_of
+from bridge.problems import problem_of
 from bridge.record import Caller, Operation
 from bridge.room import Room
 from bridge.service import Service
@@ -36,6 +36,7 @@ from strongroom.launch.bundle import (
 from strongroom.launch.problem import PROBLEM_MEDIA_TYPE, Problem, encode_problem
 from strongroom.service.connections import Connections
 from strongroom.service.draining import RequestsAtWork
+from strongroom.service.edges import TooLargeError
 from strongroom.service.logs import log_event
 
 _log = logging.getLogger(__name__)

@@ -20,8 +20,8 @@ from strongroom.launch.region import MAX_ENTRIES
 from strongroom.launch.whole_path import FromPath, spell_pattern
 from strongroom.names import steers_the_process
 from strongroom.openbao.kv import Reading, decode_base64, value_bytes
+from strongroom.service.edges import cause_of
 
-_DECISIONS = {DENIED: Decision.DENIED, MISSING: Decision.MISSING, UNDELIVERABLE: Decision.UNDELIVERABLE}
 _KEY_CHARS = 4 << 20  # of whole paths, for policy and patterns to look at: a region of long names has as many
 _UTF8_BYTES = 2  # of a text, at most, for each of its bytes in memory
 
@@ -307,8 +307,8 @@ class _Resolver:
             self.result.unavailable = error
             self._record(subject, version, Decision.UNAVAILABLE, error.message)
             return
-        cause = _cause(error)
-        self._record(subject, version, _DECISIONS[cause], error.message)
+        cause = cause_of(error)
+        self._record(subject, version, Decision(cause), error.message)
         if not (optional and cause == MISSING):
             detail = f"{error.message}; {error.hint}" if error.hint else error.message
             self._fail(subject, cause, detail)
@@ -331,9 +331,3 @@ def _no_key(ref: Reference) -> NotFoundError:
 def _is_legal(name: str) -> bool:
     """Return whether a key of a whole path may be the name of a variable."""
     return len(name) <= MAX_NAME_CHARS and is_env_name(name)
-
-
-def _cause(error: StrongroomError) -> str:
-    if isinstance(error, DeniedError):
-        return DENIED
-    return MISSING if isinstance(error, NotFoundError) else UNDELIVERABLE

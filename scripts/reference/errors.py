@@ -4,6 +4,7 @@ from bridge.problems import ANSWERS
 from s3proxy.s3api.codes import CODES
 from scripts.reference.markdown import code, codes, page, section, sentence, table
 from strongroom.launch.problem import CAUSES
+from strongroom.service.edges import edge_of
 
 
 def errors_page() -> str:
@@ -32,7 +33,10 @@ What clients are told, why, and what to do. Every answer has the id of its reque
             f"{codes(CAUSES)}. The wrapper makes an [exit status](exit-statuses.md) of it, and prints the details.",
             table(
                 ("status", "title", "cause", "what to do"),
-                ((str(one.status), one.title, sentence(one.cause), sentence(one.cure)) for one in ANSWERS),
+                (
+                    (str(edge.status), edge.title, sentence(one.cause), sentence(one.cure))
+                    for edge, one in ((edge_of(one.kind), one) for one in ANSWERS)
+                ),
             ),
         ),
         section("Of the wrapper", "[Exit statuses](exit-statuses.md), and the two lines on stderr."),

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.admission import Places
-from bridge.arrivals import Arrivals, SlowBodyError
+from bridge.arrivals import Arrivals
 from bridge.shares import BusyError
+from strongroom.service.edges import SlowBodyError
 from tests.support.rooms import capacity
 
 

@@ -7,10 +7,13 @@ from collections.abc import Iterator
 import pytest
 
 from bridge.problems import ANSWERS, problem_of
+from bridge.record import Decision
 from s3proxy.s3api.codes import BY_NAME, CODES
 from s3proxy.s3api.documents import MAX_DOCUMENT_BYTES
 from s3proxy.s3api.errors import S3Error
 from strongroom import errors
+from strongroom.launch.problem import CAUSES
+from strongroom.service.edges import EDGES
 from tests.support.emitted import sources
 from tests.support.launcher import ROOT
 
@@ -84,3 +87,9 @@ def test_every_class_of_errors_has_an_answer_of_the_bridge() -> None:
         assert answered is not errors.StrongroomError or kind is errors.StrongroomError
         assert problem_of(kind("x", hint="y")).detail == "x; y"
     assert all(answer.cause and answer.cure for answer in ANSWERS)
+    assert [answer.kind for answer in ANSWERS] == [edge.kind for edge in EDGES]
+
+
+@pytest.mark.parametrize("cause", CAUSES)
+def test_every_cause_of_a_refusal_is_a_decision_of_the_audit_log(cause: str) -> None:
+    assert Decision(cause).value == cause
