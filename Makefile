@@ -3,6 +3,7 @@
 # make bench  what it costs, in under three minutes; ends with the path of the report
 # All install what they need: Debian packages when root, the rest in .venv.
 # make ready  what the tests stand on, without running them all: tools, machine code, clients, collection
+# make docs   the pages as a site, in build/site
 # make release  what a release consists of, built twice with equal bytes, in dist/ (RELEASING.md)
 
 PYTHON ?= python3
@@ -23,7 +24,7 @@ define prepare
 @$(MAKE) --no-print-directory -s -C preload
 endef
 
-.PHONY: demo test check ready bench release lock clean
+.PHONY: demo test check ready bench docs release lock clean
 
 demo:
 	$(call prepare,demo)
@@ -52,6 +53,10 @@ bench:
 	$(call prepare,bench)
 	@.venv/bin/strongroom bench run --quick
 
+docs: .venv/synced
+	@NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --quiet
+	@echo build/site/index.html
+
 release:
 	$(call prepare,test)
 	@scripts/release
@@ -62,7 +67,7 @@ release:
 # Pin the newest versions that pyproject.toml allows.
 lock: .venv/synced
 	@UV_SYSTEM_CERTS=1 .venv/bin/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url \
-		--all-extras --group test --group release --group build --upgrade pyproject.toml -o requirements.lock
+		--all-extras --group test --group docs --group release --group build --upgrade pyproject.toml -o requirements.lock
 	@UV_SYSTEM_CERTS=1 .venv/bin/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url \
 		--group s3clients --upgrade -o tests/s3clients/requirements.lock
 	@UV_SYSTEM_CERTS=1 .venv/bin/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url \
