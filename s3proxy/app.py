@@ -6,21 +6,16 @@ import gc
 import logging
 from functools import partial
 
-from s3proxy.exchange.pace import Patience
 from s3proxy.exchange.places import Places
 from s3proxy.keys.shared_names import SharedNames
 from s3proxy.metrics import Metrics
-from s3proxy.operations.get import ObjectReader
-from s3proxy.operations.multipart.handlers import multipart_handlers
-from s3proxy.operations.put import ObjectWriter
 from s3proxy.serving.access_log import AccessLog, require_recordable
 from s3proxy.serving.client_credentials import follow_credentials
 from s3proxy.serving.dispatch import Dispatcher
-from s3proxy.serving.handlers import Parts, handlers_of
+from s3proxy.serving.handlers import handlers_of
 from s3proxy.serving.readiness import Readiness
 from s3proxy.settings import ProxySettings
 from s3proxy.storage import Storage
-from s3proxy.stored.multipart import MultipartReader
 from strongroom.service.connections import ConnectionLimits, Connections
 from strongroom.service.front import HttpFront, Port
 from strongroom.service.health import Health
@@ -63,15 +58,6 @@ class Proxy:
         self._storage = storage = Storage(settings, self.metrics, kept=kept, shared=shared, check=check)
         self._access_log = AccessLog(settings, storage.policies, self.metrics)
         self._credentials = follow_credentials(settings, storage.session, kept=kept)
-        multipart = MultipartReader(storage.store, storage.finder)
-        reader = ObjectReader(storage.store, storage.finder, multipart)
-        writer = ObjectWriter(
-            storage.store,
-            storage.keys,
-            storage.finder,
-            storage.known,
-            buffered_bytes=settings.buffered_body_bytes,
-        )
         self._connections = Connections(_connection_limits(settings), count=self.metrics.shed)
         self._places = Places(
             requests=settings.max_requests,
@@ -80,43 +66,14 @@ class Proxy:
             count=self.metrics.shed,
         )
         self._front = Dispatcher(
-            handlers_of(
-                Parts(
-                    store=storage.store,
-                    policies=storage.policies,
-                    finder=storage.finder,
-                    reader=reader,
-                    writer=writer,
-                    multipart=multipart_handlers(
-                        storage.store,
-                        storage.policies,
-                        keys=storage.keys,
-                        finder=storage.finder,
-                        reader=multipart,
-                        system_bucket=storage.system_bucket,
-                        equal_parts=settings.store_equal_parts,
-                    ),
-                    multipart_reader=multipart,
-                    credentials=lambda: self._credentials.value,
-                    hidden_bucket=settings.system_bucket,
-                    buffered_bytes=settings.buffered_body_bytes,
-                )
-            ),
-            credentials=lambda: self._credentials.value,
-            capabilities=lambda: self._storage.capabilities,
+            handlers_of(storage, settings, self._credentials),
+            settings,
+            credentials=self._credentials,
+            store=storage.store,
             metrics=self.metrics,
             access_log=self._access_log,
-            domains=tuple(name.strip().lower() for name in settings.domains.split(",") if name.strip()),
-            hidden_bucket=settings.system_bucket,
             places=self._places,
             connections=self._connections,
-            buffered_bytes=settings.buffered_body_bytes,
-            patience=Patience(
-                idle_s=settings.body_idle_timeout_s,
-                least_bytes_s=settings.body_least_bytes_s,
-                interval_s=settings.body_rate_interval_s,
-                short_s=settings.short_body_timeout_s,
-            ),
         )
         readiness = Readiness(storage, credentials=self._credentials, access_log=self._access_log, tls=self._tls)
         port = Port(

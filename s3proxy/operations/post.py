@@ -6,7 +6,7 @@ stored.
 """
 
 import hashlib
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -38,6 +38,7 @@ from s3proxy.s3api.signing_keys import SigningKeys
 from s3proxy.s3api.xml_write import node, to_xml
 from s3proxy.stored.open import Name
 from strongroom.sealed.digests import Checksum, Digests
+from strongroom.service.following import Followed
 
 _PIECE_BYTES: Final = 1 << 17  # that the event loop is busy with at a time
 _STATUSES: Final = {"200": HTTPStatus.OK, "201": HTTPStatus.CREATED}
@@ -49,7 +50,7 @@ class PostUploader:
     def __init__(
         self,
         policies: Policies,
-        credentials: Callable[[], Credentials],
+        credentials: Followed[Credentials],
         writer: ObjectWriter,
         *,
         hidden_bucket: str,
@@ -83,7 +84,7 @@ class PostUploader:
             form.fields,
             bucket=bucket,
             filename=form.filename,
-            credentials=self._credentials(),
+            credentials=self._credentials.value,
             keys=self._keys,
             now=datetime.now(UTC),
         )

@@ -30,8 +30,8 @@ from s3proxy.s3api.rules import On, rule_of
 from s3proxy.s3api.signing_keys import SigningKeys
 from s3proxy.s3api.sigv4 import Verified, Verifier
 from s3proxy.serving.access_log import AccessLog
-from s3proxy.store.capabilities import Capabilities
-from s3proxy.store.client import connection_broke
+from s3proxy.settings import ProxySettings
+from s3proxy.store.client import Store, connection_broke
 from strongroom.errors import (
     ConfigError,
     DeniedError,
@@ -45,6 +45,7 @@ from strongroom.openbao.connection import OpenBaoUnavailableError
 from strongroom.sealed.refusal import RefusedError
 from strongroom.service.connections import Connections
 from strongroom.service.draining import RequestsAtWork
+from strongroom.service.following import Followed
 from strongroom.service.logs import log_event
 
 _log = logging.getLogger(__name__)
@@ -65,31 +66,33 @@ class Dispatcher:
     def __init__(  # noqa: PLR0913 - what there is to know
         self,
         handlers: Mapping[Operation, Handler],
+        settings: ProxySettings,
         *,
-        credentials: Callable[[], Credentials],
-        capabilities: Callable[[], Capabilities],
+        credentials: Followed[Credentials],
+        store: Store,
         metrics: Metrics,
         access_log: AccessLog,
-        domains: tuple[str, ...],
-        hidden_bucket: str,
         places: Places,
         connections: Connections,
-        buffered_bytes: int,
-        patience: Patience,
     ) -> None:
         """Take what serves each operation; an operation without a handler is not offered."""
         self._handlers = handlers
         self._credentials = credentials
-        self._capabilities = capabilities
+        self._store = store
         self._keys = SigningKeys()
         self._metrics = metrics
         self._access_log = access_log
-        self._domains = domains
-        self._hidden_bucket = hidden_bucket
+        self._domains = tuple(name.strip().lower() for name in settings.domains.split(",") if name.strip())
+        self._hidden_bucket = settings.system_bucket
         self._places = places
         self._connections = connections
-        self._buffered_bytes = buffered_bytes
-        self._patience = patience
+        self._buffered_bytes = settings.buffered_body_bytes
+        self._patience = Patience(
+            idle_s=settings.body_idle_timeout_s,
+            least_bytes_s=settings.body_least_bytes_s,
+            interval_s=settings.body_rate_interval_s,
+            short_s=settings.short_body_timeout_s,
+        )
         self.requests = RequestsAtWork()
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -191,7 +194,7 @@ class Dispatcher:
         headers = [(n.decode("latin-1"), v.decode("utf-8", "surrogateescape")) for n, v in request.raw_headers]
         head = record.head = make_head(request.method, request.raw_path, headers)
         self._access_log.require_room()
-        verifier = Verifier(self._credentials(), keys=self._keys)
+        verifier = Verifier(self._credentials.value, keys=self._keys)
         verified = verifier.verify(head, now=datetime.now(UTC), host_bucket=host_bucket(head, self._domains))
         record.head = verified.head
         if not verified.principal.is_anonymous:
@@ -209,7 +212,7 @@ class Dispatcher:
         if call.operation not in self._handlers:
             code, msg = "NotImplemented", f"{call.operation.value} is not implemented."
             raise S3Error(code, msg)
-        self._capabilities().require(call.operation, verified.head)
+        self._store.capabilities.require(call.operation, verified.head)
         return verified, call
 
     async def _refuse(self, request: web.BaseRequest, record: AccessRecord, error: Exception) -> web.StreamResponse:

@@ -1,29 +1,33 @@
-"""What serves which operation."""
+"""What serves which operation: on sealed objects, or where a policy passes them through."""
 
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from s3proxy.exchange.incoming import Incoming
-from s3proxy.keys.policies import Mode, Policies, Policy
+from s3proxy.keys.policies import Mode, Policy
 from s3proxy.operations.attributes import AttributesReader
 from s3proxy.operations.copy import ObjectCopier
 from s3proxy.operations.delete import ObjectDeleter
 from s3proxy.operations.get import ObjectReader
 from s3proxy.operations.lists.buckets import BucketLister
 from s3proxy.operations.lists.objects import ObjectLister
+from s3proxy.operations.multipart.complete import UnsealedUploads, UploadCompleter
+from s3proxy.operations.multipart.kept import KeptParts
+from s3proxy.operations.multipart.uploads import MultipartUploads
+from s3proxy.operations.multipart.write import PartWriter
 from s3proxy.operations.passthrough import pass_on
 from s3proxy.operations.post import PostUploader
 from s3proxy.operations.put import ObjectWriter
 from s3proxy.s3api.credentials import Credentials
 from s3proxy.s3api.operation_table import Operation
-from s3proxy.store.client import Store
+from s3proxy.settings import ProxySettings
+from s3proxy.storage import Storage
 from s3proxy.stored.multipart import MultipartReader
-from s3proxy.stored.open import ObjectFinder
 from s3proxy.stored.source import SourceReader
+from strongroom.service.following import Followed
 
 Handler = Callable[[Incoming], Awaitable[None]]
-_ByPolicy = Callable[[Incoming, Policy], Awaitable[None]]
+_Sealed = Callable[[Incoming, Policy], Awaitable[None]]
 
 # What means the same on sealed objects.
 PASSED_ON: Final = (
@@ -75,64 +79,55 @@ PASSED_ON: Final = (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Parts:
-    """What operations are served with; ``app`` makes it."""
-
-    store: Store
-    policies: Policies
-    finder: ObjectFinder
-    reader: ObjectReader
-    writer: ObjectWriter
-    multipart: Mapping[Operation, Handler]
-    multipart_reader: MultipartReader
-    credentials: Callable[[], Credentials]
-    hidden_bucket: str
-    buffered_bytes: int
-
-
-def handlers_of(parts: Parts) -> dict[Operation, Handler]:
+def handlers_of(
+    storage: Storage, settings: ProxySettings, credentials: Followed[Credentials]
+) -> dict[Operation, Handler]:
     """Return what serves each operation that is offered."""
-    store, policies, reader, writer = parts.store, parts.policies, parts.reader, parts.writer
-    lister = ObjectLister(store, policies, parts.finder)
-    deleter = ObjectDeleter(store, policies, parts.finder)
-    multipart = parts.multipart_reader
-    sources = SourceReader(store, policies, parts.finder, multipart, hidden_bucket=parts.hidden_bucket)
-    copier = ObjectCopier(store, policies, finder=parts.finder, sources=sources, multipart=multipart, writer=writer)
-    uploader = PostUploader(
-        policies,
-        parts.credentials,
-        writer,
-        hidden_bucket=parts.hidden_bucket,
-        buffered_bytes=parts.buffered_bytes,
-    )
-
-    def by_policy(serve: _ByPolicy) -> Handler:
-        async def handle(incoming: Incoming) -> None:
-            policy = policies.require(incoming.call.bucket, incoming.call.key)
-            if policy.mode is Mode.PASSTHROUGH:
-                await pass_on(incoming, store)
-            else:
-                await serve(incoming, policy)
-
-        return handle
+    store, policies, finder, hidden = storage.store, storage.policies, storage.finder, storage.system_bucket.name
+    buffered_bytes = settings.buffered_body_bytes
+    multipart = MultipartReader(store, finder)
+    sources = SourceReader(store, policies, finder, multipart, hidden_bucket=hidden)
+    reader = ObjectReader(store, finder, multipart)
+    writer = ObjectWriter(store, storage.keys, finder, storage.known, buffered_bytes=buffered_bytes)
+    copier = ObjectCopier(store, policies, finder=finder, sources=sources, multipart=multipart, writer=writer)
+    poster = PostUploader(policies, credentials, writer, hidden_bucket=hidden, buffered_bytes=buffered_bytes)
+    lister = ObjectLister(store, policies, finder)
+    deleter = ObjectDeleter(store, policies, finder)
+    kept = KeptParts(store, storage.system_bucket)
+    uploads = MultipartUploads(store, storage.keys, kept)
+    parts = PartWriter(store, storage.keys, kept, sources)
+    equal_parts = settings.store_equal_parts
+    completer = UploadCompleter(store, storage.keys, kept, finder, multipart, equal_parts=equal_parts)
+    unsealed = UnsealedUploads(store, sources)
 
     async def passed_on(incoming: Incoming) -> None:
         await pass_on(incoming, store)
 
+    def by_policy(sealed: _Sealed, otherwise: Handler = passed_on) -> Handler:
+        async def handle(incoming: Incoming) -> None:
+            policy = policies.require(incoming.call.bucket, incoming.call.key)
+            await (otherwise(incoming) if policy.mode is Mode.PASSTHROUGH else sealed(incoming, policy))
+
+        return handle
+
     return dict.fromkeys(PASSED_ON, passed_on) | {
-        Operation.LIST_BUCKETS: BucketLister(store, hidden_bucket=parts.hidden_bucket).serve,
+        Operation.LIST_BUCKETS: BucketLister(store, hidden_bucket=hidden).serve,
         Operation.LIST_OBJECTS: lister.serve,
         Operation.LIST_OBJECTS_V2: lister.serve,
         Operation.LIST_OBJECT_VERSIONS: lister.serve,
         Operation.LIST_MULTIPART_UPLOADS: lister.uploads,
         Operation.DELETE_OBJECT: deleter.one,
         Operation.DELETE_OBJECTS: deleter.several,
-        **parts.multipart,
+        Operation.CREATE_MULTIPART_UPLOAD: by_policy(uploads.create),
+        Operation.UPLOAD_PART: by_policy(parts.upload),
+        Operation.UPLOAD_PART_COPY: by_policy(parts.copy, unsealed.copy),
+        Operation.LIST_PARTS: by_policy(uploads.list_parts),
+        Operation.ABORT_MULTIPART_UPLOAD: by_policy(uploads.abort),
+        Operation.COMPLETE_MULTIPART_UPLOAD: by_policy(completer.complete, unsealed.complete),
         Operation.COPY_OBJECT: copier.serve,
         Operation.CORS_PREFLIGHT: passed_on,
-        Operation.GET_OBJECT_ATTRIBUTES: by_policy(AttributesReader(store, parts.finder, multipart).serve),
-        Operation.POST_OBJECT: uploader.serve,
+        Operation.GET_OBJECT_ATTRIBUTES: by_policy(AttributesReader(store, finder, multipart).serve),
+        Operation.POST_OBJECT: poster.serve,
         Operation.GET_OBJECT: by_policy(reader.get),
         Operation.HEAD_OBJECT: by_policy(reader.head),
         Operation.PUT_OBJECT: by_policy(writer.put),
