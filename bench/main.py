@@ -15,7 +15,8 @@ from bench.result import Result, history_line, parse_result
 from bench.running import HISTORY, STOPPED, make_directory, measure, write_run
 from bench.suite import ROOT, Suite
 from strongroom.errors import ConfigError, StrongroomError
-from wrapper.main import report as report_error
+from strongroom.terminal import say
+from wrapper.exit_status import report as report_error
 
 SUITES: Final = ("per_object", "pod_start", "getenv", "bridge", "scale")
 RESULTS: Final = ROOT / "bench" / "results" / "local"
@@ -139,7 +140,7 @@ def _compare(options: argparse.Namespace) -> int:
         words = f"rest on fewer than {MIN_ROUNDS} rounds or on what was left out"
         sys.stderr.write(f"strongroom: {len(passed)} more {words}, and are not compared\n")
     if failing:
-        sys.stderr.write(f"strongroom: hint: mend it, or waive it with a reason in {options.waivers}\n")
+        say(f"hint: mend it, or waive it with a reason in {options.waivers}")
     return 1 if failing else 0
 
 

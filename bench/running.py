@@ -15,7 +15,8 @@ from bench.report import write_report
 from bench.result import Result
 from bench.suite import ROOT, Run, Suite
 from strongroom.errors import ConfigError, StrongroomError
-from wrapper.main import report as report_error
+from strongroom.terminal import say
+from wrapper.exit_status import report as report_error
 
 HISTORY: Final = ROOT / "bench" / "history.jsonl"
 CACHE: Final = Path.home() / ".cache" / "strongroom-bench"
@@ -89,7 +90,7 @@ def _tell(suite: str, error: BaseException) -> None:
         return
     if not isinstance(error, (KeyboardInterrupt, OSError, subprocess.SubprocessError)):
         traceback.print_exception(error)  # a slip in the suite: whoever mends it needs the place
-    sys.stderr.write(f"strongroom: error: {suite}: {_in_words(error)}\n")
+    say(f"error: {suite}: {_in_words(error)}")
 
 
 def make_directory(directory: Path) -> None:

@@ -9,7 +9,7 @@ from bundle.report import describe_size
 from bundle.usage import parse
 from bundle.write import write
 from strongroom.errors import StrongroomError
-from wrapper.main import report
+from wrapper.exit_status import report
 
 
 def main(arguments: list[str]) -> int:

@@ -53,8 +53,10 @@ def main(argv: list[str] | None = None, *, lacking: frozenset[str] = frozenset()
         sys.stdout.write(_help(lacking))
         return 0 if words else 2
     if verb in lacking:
-        sys.stderr.write(f"strongroom: error: {verb}: is not part of a bundle\n")
-        sys.stderr.write(f"strongroom: hint: install strongroom where this is to run, and use {verb} there\n")
+        from strongroom.terminal import say
+
+        say(f"error: {verb}: is not part of a bundle")
+        say(f"hint: install strongroom where this is to run, and use {verb} there")
         return 2
     if verb in {"--version", "version"}:
         from importlib.metadata import version
@@ -63,7 +65,10 @@ def main(argv: list[str] | None = None, *, lacking: frozenset[str] = frozenset()
         return 0
     run = _find(verb)
     if run is None:
-        sys.stderr.write(f"strongroom: error: {verb}: no such verb\nstrongroom: hint: strongroom --help lists them\n")
+        from strongroom.terminal import say
+
+        say(f"error: {verb}: no such verb")
+        say("hint: strongroom --help lists them")
         return 2
     return run(words[1:])
 
@@ -112,8 +117,10 @@ def _component(module: str, extra: str) -> "Callable[[list[str]], int]":
             raise
 
         def missing(_arguments: list[str]) -> int:
-            sys.stderr.write(f"strongroom: error: the Python package {name} is not installed\n")
-            sys.stderr.write(f"strongroom: hint: pip install 'strongroom[{extra}]'\n")
+            from strongroom.terminal import say
+
+            say(f"error: the Python package {name} is not installed")
+            say(f"hint: pip install 'strongroom[{extra}]'")
             return 1
 
         return missing

@@ -12,7 +12,7 @@ from devstack.s3_stack import KEY, S3Stack
 from devstack.stack import IDENTITY, DevStack
 from strongroom.errors import PeerError, StrongroomError
 from strongroom.linux.process import keep_memory_private
-from wrapper.main import report
+from wrapper.exit_status import report
 
 
 class _StopError(Exception):

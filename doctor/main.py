@@ -9,7 +9,8 @@ from typing import Protocol
 from doctor.page import Page
 from doctor.usage import HELP
 from strongroom.errors import ConfigError, StrongroomError
-from wrapper.main import given_environment, report
+from wrapper.exit_status import report
+from wrapper.main import given_environment
 from wrapper.settings import load_settings, split_arguments
 
 

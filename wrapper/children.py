@@ -2,7 +2,7 @@
 
 from strongroom.errors import ConfigError
 from strongroom.launch.reference import is_env_name
-from wrapper.main import say
+from strongroom.terminal import say
 from wrapper.program import DEFAULT_PATH, CannotExecError, NotOnPathError, find_file
 
 TYPE_CHECKING = False

@@ -14,6 +14,7 @@ from strongroom.errors import (
     UnavailableError,
     UndeliverableError,
 )
+from strongroom.terminal import tell
 from wrapper.program import CannotExecError, NotOnPathError, ProtectionError
 
 CONFIG = 111  # a setting, a reference or a file of the wrapper is wrong
@@ -48,3 +49,9 @@ _TABLE: tuple[tuple[type[StrongroomError], int], ...] = (
 def status_of(error: StrongroomError) -> int:
     """Return the exit status for an error."""
     return next((status for kind, status in _TABLE if isinstance(error, kind)), 1)
+
+
+def report(error: StrongroomError) -> int:
+    """Write an error as every verb does and return its exit status."""
+    tell(error)
+    return status_of(error)

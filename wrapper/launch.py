@@ -5,8 +5,8 @@ from time import monotonic, time
 
 from strongroom.errors import ConfigError
 from strongroom.names import PADDING
+from strongroom.terminal import say
 from wrapper.exec import become, harden, usable_library
-from wrapper.main import say
 from wrapper.plan import with_padding
 from wrapper.program import RUNG_PTRACE, ProtectionError, choose_rung, find_program, without_effect
 

@@ -50,25 +50,9 @@ def main(arguments: list[str]) -> int:
             start_init(arguments)
         run(arguments, started)
     except StrongroomError as error:
+        from wrapper.exit_status import report
+
         return report(error)
-
-
-def report(error: StrongroomError) -> int:
-    """Print an error as every verb does and return its exit status."""
-    say(f"error: {error.message}")
-    if error.hint:
-        say(f"hint: {error.hint}")
-    from wrapper.exit_status import status_of
-
-    return status_of(error)
-
-
-def say(text: str) -> None:
-    """Write a line to stderr. That nobody reads it, or that it is closed, must not stop a launch or change a status."""
-    try:  # contextlib would be one more import
-        os.write(2, f"strongroom: {text}\n".encode(errors="backslashreplace"))
-    except OSError:
-        return
 
 
 def run(arguments: list[str], started: float) -> "NoReturn":
@@ -94,6 +78,8 @@ def run(arguments: list[str], started: float) -> "NoReturn":
         settings = load_settings(flags, environ)
         for name in settings.passed_over:
             if not settings.quiet:
+                from strongroom.terminal import say
+
                 say(f"warning: {name}: no setting of `strongroom run`; passed over, as of another component")
         plan = plan_launch(environ, read_template)
         if settings.save_launch:

@@ -22,7 +22,7 @@ from cli.demo.samples import Sample, build_samples
 from devstack.stack import DevStack
 from strongroom.errors import StrongroomError
 from wrapper import exit_status
-from wrapper.main import report
+from wrapper.exit_status import report
 
 LAUNCHES = 60
 AIM_MS = 45.0

@@ -2,13 +2,13 @@
 
 import argparse
 import asyncio
-import sys
 from importlib import import_module
 
 from cli.s3.config import take_settings
 from cli.s3.status import MEANINGS, status_of
 from strongroom.errors import StrongroomError
 from strongroom.linux.process import keep_memory_private
+from strongroom.terminal import say, tell
 
 _VERBS = {
     "seal-bucket": "seal what stands in a bucket as plaintext, while it is in use",
@@ -37,12 +37,10 @@ def main(arguments: list[str]) -> int:
         module = import_module(f"cli.s3.{options.verb.replace('-', '_')}")
         status: int = asyncio.run(module.run(options))
     except StrongroomError as error:
-        sys.stderr.write(f"strongroom: error: {error.message}\n")
-        if error.hint:
-            sys.stderr.write(f"strongroom: hint: {error.hint}\n")
+        tell(error)
         return status_of(error)
     except KeyboardInterrupt:
-        sys.stderr.write("strongroom: stopped; what was done is done, and the same command goes on from there\n")
+        say("stopped; what was done is done, and the same command goes on from there")
         return 130
     return status
 

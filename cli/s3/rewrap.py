@@ -10,6 +10,7 @@ from cli.s3.status import Status, tell_hints
 from s3proxy.keys.not_available import KeyNotAvailableError
 from s3proxy.keys.rewrap import Rewrapper, RewrapReport
 from s3proxy.storage import Storage
+from strongroom.terminal import say
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -39,9 +40,9 @@ async def run(options: argparse.Namespace) -> int:
     report = await with_storage(read_settings(options), work)
     sys.stdout.write(describe(report, dry_run=options.dry_run, formers=formers))
     for name, error in sorted(report.failed.items()):
-        sys.stderr.write(f"strongroom: error: {name}: {error.message}\n")
+        say(f"error: {name}: {error.message}")
     for _, error in sorted(report.lost.items()):
-        sys.stderr.write(f"strongroom: error: {error.message}\n")
+        say(f"error: {error.message}")
     wrong = [*report.failed.values(), *report.lost.values()]
     tell_hints(wrong)
     if not wrong:

@@ -1,12 +1,12 @@
 """How a verb of ``strongroom s3`` ends: the one table from what is wrong to the exit status."""
 
 import enum
-import sys
 from collections.abc import Iterable
 
 from s3proxy.keys.not_available import KeyNotAvailableError
 from s3proxy.s3api.errors import S3Error
 from strongroom.errors import ConfigError, IntegrityError, NotFoundError, PeerError, StrongroomError
+from strongroom.terminal import say
 
 
 class Status(enum.IntEnum):
@@ -56,4 +56,4 @@ def status_of(error: StrongroomError) -> Status:
 def tell_hints(errors: Iterable[StrongroomError]) -> None:
     """Write the hints of some errors to stderr, each once."""
     for hint in dict.fromkeys(error.hint for error in errors if error.hint):
-        sys.stderr.write(f"strongroom: hint: {hint}\n")
+        say(f"hint: {hint}")

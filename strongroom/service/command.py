@@ -8,6 +8,7 @@ from typing import TypeVar
 from strongroom.errors import ConfigError
 from strongroom.linux.process import keep_memory_private
 from strongroom.service.settings import describe_settings, load_settings, parse_arguments, show_settings
+from strongroom.terminal import tell
 
 EXIT_OK, EXIT_CONFIG = 0, 2
 SettingsT = TypeVar("SettingsT")
@@ -41,8 +42,6 @@ def run_command(
             return EXIT_OK
         run(settings)
     except ConfigError as error:
-        sys.stderr.write(f"strongroom: error: {error.message}\n")
-        if error.hint:
-            sys.stderr.write(f"strongroom: hint: {error.hint}\n")
+        tell(error)
         return EXIT_CONFIG
     return EXIT_OK

@@ -18,7 +18,7 @@ from strongroom import linux
 from strongroom.errors import StrongroomError
 from strongroom.launch.region import encode
 from wrapper.exec import become, harden
-from wrapper.main import report
+from wrapper.exit_status import report
 from wrapper.memory import SecretMemory
 from wrapper.program import find_program
 from wrapper.signals import Guard

@@ -121,7 +121,7 @@ class Bridge:
         self._dialer = Dialer(host, self._url.port, context, self._notice)
 
     def _say_waiting(self) -> None:
-        from wrapper.main import say
+        from strongroom.terminal import say
 
         settings = self._settings
         longest_s = min(settings.wait_s or settings.attempt_timeout_s, settings.timeout_s)

@@ -9,8 +9,8 @@ import mmap
 import os
 import stat
 
+from strongroom.terminal import say
 from wrapper.files.written import MemoryFile
-from wrapper.main import say
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

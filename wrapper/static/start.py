@@ -15,6 +15,7 @@ import signal
 from preload import MACHINES
 from strongroom import linux
 from strongroom.launch.region import read_offsets
+from strongroom.terminal import say
 from wrapper.memory import SecretMemory
 from wrapper.program import ProtectionError
 from wrapper.signals import ending_signals
@@ -201,6 +202,6 @@ def _trace(target: int, go: int, answer: int, orders: int) -> "NoReturn":
         os.read(go, 1)  # the target has allowed us when it closes its end
         trace(target, answer, orders)
     except Exception as error:  # noqa: BLE001 - whatever it is: one line, and the end
-        os.write(2, f"strongroom: error: starting a static program: the tracer failed: {error!r}\n".encode())
+        say(f"error: starting a static program: the tracer failed: {error!r}")
     finally:
         os._exit(1)  # if the target is still traced, the kernel kills it now

@@ -7,6 +7,7 @@ import os
 
 from strongroom.elf import HEADER_BYTES
 from strongroom.names import PADDING
+from strongroom.terminal import say
 from wrapper.exit_status import REGION
 from wrapper.settings import REQUIRE_ANY, REQUIRE_MEMFD_SECRET
 from wrapper.static.processor import PROCESSORS, EntryStub, HeldSignals
@@ -163,7 +164,7 @@ class _Tracing:
 
     def _end(self, tracee: Tracee, registers: bytes, message: str) -> None:
         """Have the program exit; by a call written over its first instruction, if no other has been found."""
-        os.write(2, f"strongroom: error: starting a static program: {message}\n".encode())
+        say(f"error: starting a static program: {message}")
         gadget = self._gadget
         if gadget is None:
             gadget = self.processor.program_counter(registers)

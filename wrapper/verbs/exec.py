@@ -11,7 +11,7 @@ from time import monotonic
 
 from strongroom.errors import ConfigError, StrongroomError
 from strongroom.isolation import unhidden
-from wrapper.main import given_environment, is_within_a_launch, read_template, report, with_env_files
+from wrapper.main import given_environment, is_within_a_launch, read_template, with_env_files
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,6 +42,8 @@ def main(arguments: list[str]) -> int:
     try:
         join(arguments, started)
     except StrongroomError as error:
+        from wrapper.exit_status import report
+
         return report(error)
 
 

@@ -14,10 +14,11 @@ from strongroom.launch.reference import Reference, spell_path
 from wrapper import exit_status
 from wrapper.children import check_allowed
 from wrapper.exec import usable_library
+from wrapper.exit_status import report
 from wrapper.exposure import protections_given_up
 from wrapper.fetch.bridge import Bridge
 from wrapper.launch import refuse_to_fetch
-from wrapper.main import given_environment, read_template, refuse_within_a_launch, report, with_env_files
+from wrapper.main import given_environment, read_template, refuse_within_a_launch, with_env_files
 from wrapper.memory import SecretMemory
 from wrapper.plan import LaunchPlan, plan_launch
 from wrapper.program import RUNG_PTRACE, Program, ProtectionError, choose_rung, find_program, without_effect
