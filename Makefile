@@ -34,13 +34,14 @@ test: check
 	@tests/s3clients/install
 	@.venv/bin/pytest $(PARALLEL) --durations=20 $(T)
 
-# The quick half of the tests: style, types, architecture.
+# The quick half of the tests: style, types, architecture, words.
 check:
 	$(call prepare,test)
 	@.venv/bin/ruff check --quiet
 	@.venv/bin/ruff format --quiet --check
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports
+	@scripts/words
 
 # Fails where a tool that a test asks for is not named in scripts/need: each compiler and each target builds something.
 ready: check

@@ -20,7 +20,7 @@ def test_hooks_run_what_make_check_runs_and_nothing_of_others() -> None:
     (only,) = loaded(ROOT / ".pre-commit-config.yaml")["repos"]
     assert only["repo"] == "local"
     (recipe,) = re.findall(r"^check:\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    checks = re.findall(r"^\t@(\.venv/bin/.*)$", recipe, re.MULTILINE)
+    checks = re.findall(r"^\t@((?:\.venv/bin|scripts)/.*)$", recipe, re.MULTILINE)
     assert [hook["entry"] for hook in only["hooks"]] == checks
     assert {hook["language"] for hook in only["hooks"]} == {"system"}
 
