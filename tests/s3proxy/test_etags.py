@@ -10,7 +10,8 @@ from botocore.exceptions import ClientError
 
 from devstack.s3proxy import POLICY, ProxyProcess
 from devstack.seaweed import SeaweedServer
-from s3proxy.keys.policies import EtagMode, Policy, parse_policies
+from s3proxy.keys.policies import EtagMode, Policy
+from s3proxy.keys.policy_file import parse_policies
 from s3proxy.stored.etags import bare_etag, opaque_etag
 from strongroom.errors import ConfigError
 from tests.s3proxy.conftest import client_of
