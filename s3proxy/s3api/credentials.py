@@ -5,7 +5,6 @@ plain texts, because a listing asks for a prefix too: it is allowed when everyth
 """
 
 import enum
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -39,16 +38,41 @@ class Grant:
     buckets: tuple[str, ...]
     prefixes: tuple[str, ...]
     rights: frozenset[Right]
-    _buckets: "re.Pattern[str]" = field(init=False, repr=False, compare=False)
+    _names: frozenset[str] = field(init=False, repr=False, compare=False)
+    _beginnings: tuple[str, ...] = field(init=False, repr=False, compare=False)
+    _pieces: tuple[tuple[str, ...], ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Compile the patterns; the configuration is the operator's and bucket names have at most 255 characters."""
-        pattern = "|".join(".*".join(re.escape(piece) for piece in name.split("*")) for name in self.buckets)
-        object.__setattr__(self, "_buckets", re.compile(pattern, re.DOTALL))
+        """Take the patterns apart at their stars; most have none, or one at the end."""
+        patterns = [tuple(name.split("*")) for name in self.buckets]
+        names = (one[0] for one in patterns if len(one) == 1)
+        beginnings = (one[0] for one in patterns if len(one) > 1 and not any(one[1:]))
+        object.__setattr__(self, "_names", frozenset(names))
+        object.__setattr__(self, "_beginnings", tuple(beginnings))
+        object.__setattr__(self, "_pieces", tuple(one for one in patterns if any(one[1:])))
 
     def covers(self, bucket: str) -> bool:
         """Say whether the grant speaks of this bucket; only ``Principal`` decides by it."""
-        return self._buckets.fullmatch(bucket) is not None
+        if bucket in self._names or bucket.startswith(self._beginnings):
+            return True
+        return bool(self._pieces) and any(_is_made_of(bucket, pieces) for pieces in self._pieces)
+
+
+def _is_made_of(name: str, pieces: tuple[str, ...]) -> bool:
+    """Return whether a name is these pieces in their order, with anything between each two of them.
+
+    In one pass: the store lists names of any length, and a regular expression would take a power of it.
+    """
+    first, *between, last = pieces
+    at, end = len(first), len(name) - len(last)
+    if not (name.startswith(first) and name.endswith(last)):
+        return False
+    for piece in between:
+        at = name.find(piece, at, end)
+        if at < 0:
+            return False
+        at += len(piece)
+    return at <= end
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ the key has one, they are grouped alike.
 
 import hashlib
 import re
-from html import unescape
 from typing import Final
 from urllib.parse import unquote
 
 from s3proxy.s3api.xml_write import escape
+from s3proxy.store.answers import unescaped
 
 SEGMENT: Final = "!!!!!!!!"
 FOLDER_ETAG: Final = f'"{hashlib.md5(b"", usedforsecurity=False).hexdigest()}"'  # of an empty object that is made here
@@ -41,10 +41,15 @@ def shown_key(key: str) -> str:
 
 
 def shown_answer(document: str, key: str) -> str:
-    """Return what the store answers about one key that ends in a slash, with the key and the URL that clients know."""
+    """Return what the store answers about one key that ends in a slash, with the key and the URL that clients know.
+
+    Raises:
+        PeerError: it cannot be read.
+    """
+    told = iter(unescaped([text for _, text in _TOLD.findall(document)]))
 
     def shown(match: re.Match[str]) -> str:
-        name, text = match[1], unescape(match[2])
+        name, text = match[1], next(told)
         if name == "Key":
             text = key if text == kept_key(key) else text
         elif unquote(text).endswith("/" + kept_key(key)):

@@ -78,10 +78,28 @@ def test_what_no_proxy_has_sealed_stays() -> None:
         "<Contents><Key>k</Key></Contents>" * (MAX_ENTRIES + 1),
         "<" * (6 << 20),
         "<Contents><Key>" + "&#38;&" * (1 << 20) + "</Key></Contents>",
+        f"<Contents><Key>{'&a' * 8000}</Key></Contents>" * 380,
+        f"<Contents><Key>&#{'1' * 5000};</Key></Contents>",
     ],
-    ids=["never closed", "closed by another name", "too many", "nothing but openings", "a key of escapes"],
+    ids=[
+        "never closed",
+        "closed by another name",
+        "too many",
+        "nothing but openings",
+        "a key of escapes",
+        "escapes without an end",
+        "an escape without an end",
+    ],
 )
 def test_a_page_made_to_be_slow_is_refused_in_one_pass(page: str) -> None:
     """The first took minutes when the end of each entry was looked for anew; the time limit of the test shows it."""
     with pytest.raises(PeerError, match="cannot be read"):
         entries_in(page)
+
+
+def test_escapes_stand_for_what_they_do_in_xml() -> None:
+    entries = [f"<Contents><Key>{n}&amp;lt;&#38;gt;&apos;&#xe9;\u00e9</Key></Contents>" for n in range(3)]
+    assert [entry.key for entry in entries_in("".join(entries))] == [f"{n}&lt;&gt;'\u00e9\u00e9" for n in range(3)]
+    for odd in ("&nbsp;", "&amp", "&", "&#x110000;"):
+        with pytest.raises(PeerError, match="cannot be read"):
+            entries_in(f"<L><Contents><Key>{odd}</Key></Contents></L>")

@@ -147,6 +147,12 @@ def test_an_answer_about_one_key_has_that_key() -> None:
     assert shown_answer(foreign, "d/") == foreign
 
 
+@pytest.mark.parametrize("key", ["&a" * 8000, f"&#{'1' * 5000};", "\udcff"])
+def test_an_answer_about_a_key_that_cannot_be_read_is_refused(key: str) -> None:
+    with pytest.raises(PeerError, match="cannot be read"):
+        shown_answer(f"<R><Key>{key}</Key></R>", "d/")
+
+
 WRITTEN = {
     "d/": b"content", "d/ a": b"1", "d/!": b"1", "d/!a": b"1", "d/a": b"1", "d/sub/": b"content", "xF" + SEGMENT: b"1",
     "e/": b"", "e/b": b"1", "f!" + SEGMENT: b"1", SEGMENT: b"1", "&/": b"content",

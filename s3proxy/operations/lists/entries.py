@@ -12,13 +12,12 @@ of it but two elements of each entry stays as it is. A page that is written in a
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from html import unescape
 from itertools import islice
 from typing import Final, NamedTuple, NoReturn
 
 from s3proxy.keys.policies import Mode, Policy
 from s3proxy.s3api.xml_write import escape
-from s3proxy.store.answers import OddAnswerError
+from s3proxy.store.answers import OddAnswerError, unescaped
 from s3proxy.store.slash_keys import FOLDER_ETAG
 from s3proxy.stored.etags import opaque_etag
 from strongroom.sealed.sizes import listed_plaintext_bytes
@@ -88,7 +87,7 @@ def entries_in(page: str, tags: _Tags = _WITH_SIZE) -> list[Listed]:
     found = list(islice(_entries(page, tags[0]), MAX_ENTRIES + 1))
     if len(found) > MAX_ENTRIES or len(found) != len(tags[1].findall(page)) or "<!" in page:
         _refuse()
-    return found
+    return _unescaped(found) if "&" in page else found
 
 
 def shown_page(page: str, shown: list[tuple[Listed, tuple[int, str] | None]]) -> str:
@@ -133,12 +132,7 @@ def _entries(page: str, opening: re.Pattern[str]) -> Iterator[Listed]:
         if end < 0:
             return  # and for every later one: looking for it each time would take the square of the page
         at = end + len(closing)
-        text = page[match.end() : end]
-        leaves = dict(_LEAF.findall(text))
-        if "&" in text:
-            if max(map(len, leaves.values()), default=0) > _MAX_TEXT_CHARS:
-                _refuse()
-            leaves = {name: unescape(text) for name, text in leaves.items()}
+        leaves = dict(_LEAF.findall(page, match.end(), end))
         yield Listed(
             leaves.get("Key", ""),
             leaves.get("VersionId", ""),
@@ -147,6 +141,21 @@ def _entries(page: str, opening: re.Pattern[str]) -> Iterator[Listed]:
             match.start(),
             at,
         )
+
+
+def _unescaped(entries: list[Listed]) -> list[Listed]:
+    escaped = {
+        text for entry in entries for text in (entry.key, entry.version_id, entry.etag, entry.size) if "&" in text
+    }
+    if max(map(len, escaped), default=0) > _MAX_TEXT_CHARS:
+        _refuse()
+    meant = dict(zip(escaped, unescaped(escaped), strict=True))
+    return [
+        Listed(
+            meant.get(key, key), meant.get(version, version), meant.get(etag, etag), meant.get(size, size), begin, end
+        )
+        for key, version, etag, size, begin, end in entries
+    ]
 
 
 def _replacing(size: int, etag: str) -> Callable[[re.Match[str]], str]:

@@ -270,6 +270,18 @@ def test_rights_are_those_of_the_key_and_no_more() -> None:
     assert some.visible_buckets(["shop", "other", "log-9"]) == ["shop", "log-9"]
 
 
+@given(st.lists(st.text("ab*", min_size=1, max_size=8), min_size=1, max_size=3), st.text("ab", max_size=10))
+def test_a_star_in_the_name_of_a_bucket_stands_for_anything(patterns: list[str], name: str) -> None:
+    meant = any(re.fullmatch(pattern.replace("*", ".*"), name) for pattern in patterns)
+    assert Grant(tuple(patterns), ("",), frozenset()).covers(name) == meant
+
+
+def test_a_bucket_that_is_named_to_be_slow_is_compared_in_one_pass() -> None:
+    """The store names those that are listed. A regular expression took minutes; the test's time limit shows it."""
+    some = Principal("some", (Grant(("team-*-eu-*-data",), ("",), frozenset()),))
+    assert not some.visible_buckets(["team-" + "-eu-" * 250_000])
+
+
 ALL_BUT_ADMIN = Principal("most", (Grant(("shop",), ("",), frozenset(Right) - {Right.ADMIN}),))
 
 
