@@ -15,7 +15,7 @@ unexport PYTHONDONTWRITEBYTECODE
 PARALLEL ?= --numprocesses=3 --dist=loadfile
 
 BUILD_INPUTS := requirements.lock pyproject.toml scripts/sync-venv \
-	$(wildcard preload/Makefile preload/*.mk preload/hatch_build.py preload/strongroom-start preload/src/*.[ch] preload/src/*/*.[ch])
+	$(wildcard preload/Makefile preload/*.mk preload/hatch_build.py preload/strongroom-start preload/src/*/*.[ch])
 
 # The machine code is looked at every time: it is built again if the compiler is another one, too.
 define prepare

@@ -23,5 +23,5 @@ $(OUT)/.launch-built-with: FORCE
 $(launcher): $(here)src/launch/launch.c
 $(starter): $(here)src/launch/start.c
 
-$(launcher) $(starter): $(headers) $(here)src/launch/process.h $(here)launch.mk $(OUT)/.launch-built-with
+$(launcher) $(starter): $(shared_headers) $(here)src/launch/process.h $(here)launch.mk $(OUT)/.launch-built-with
 	$(CC) $(LAUNCH_CFLAGS) $(filter %.c,$^) $(LAUNCH_LINK) $(LDFLAGS) -o $@.$$$$ && mv -f $@.$$$$ $@

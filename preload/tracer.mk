@@ -2,8 +2,7 @@
 #
 #   make tracer          lib/ARCH/strongroom-tracer
 
-tracer_parts := region handover environment fail program target executable children preload_list
-tracer_sources := $(wildcard $(here)src/tracer/*.c) $(tracer_parts:%=$(here)src/%.c)
+tracer_sources := $(wildcard $(here)src/tracer/*.c) $(shared)
 tracer_headers := $(wildcard $(here)src/tracer/*.h)
 tracer := $(OUT)/strongroom-tracer
 
@@ -20,5 +19,5 @@ TRACER_LINK := -static -nostdlib -Wl,-z,noexecstack,-z,defs -Wl,--build-id=none 
 $(OUT)/.tracer-built-with: FORCE
 	$(call stamp,$(CC) $(TRACER_CFLAGS) $(TRACER_LINK) $(LDFLAGS))
 
-$(tracer): $(tracer_sources) $(tracer_headers) $(headers) $(here)tracer.mk $(OUT)/.tracer-built-with
+$(tracer): $(tracer_sources) $(tracer_headers) $(shared_headers) $(here)tracer.mk $(OUT)/.tracer-built-with
 	$(CC) $(TRACER_CFLAGS) $(tracer_sources) $(TRACER_LINK) $(LDFLAGS) -o $@.$$$$ && mv -f $@.$$$$ $@

@@ -54,8 +54,8 @@ def test_every_truncation_and_every_changed_byte_is_refused(region_check: Path, 
 def test_valgrind_finds_nothing_in_a_build_without_sanitizers(tmp_path: Path) -> None:
     root = VECTORS.parents[2]
     program = tmp_path / "region-check"
-    sources = [root / "tests/native/region_check.c", root / "preload/src/region.c"]
-    subprocess.run(["cc", "-g", f"-I{root}/preload/src", *sources, "-o", program], check=True)
+    sources = [root / "tests/native/region_check.c", root / "preload/src/shared/region.c"]
+    subprocess.run(["cc", "-g", f"-I{root}/preload/src/shared", *sources, "-o", program], check=True)
     command: list[str | Path] = ["valgrind", "-q", "--error-exitcode=99", program, *GOOD, *BAD]
     assert output(*command).count("\n") == len(GOOD) + len(BAD)
 
@@ -64,8 +64,9 @@ def fuzzer(target: str, parts: str, folder: Path) -> Path:
     """Build the fuzz target with these files of the library."""
     root = VECTORS.parents[2]
     sources = [root / f"tests/native/{target}.c", *(root / f"preload/src/{name}.c" for name in parts.split())]
+    folders = [f"-I{root}/preload/src/{name}" for name in ("library", "shared")]
     options = ["-g", "-O1", "-fsanitize=fuzzer,address,undefined", "-fno-sanitize-recover=all", "-Wall", "-Wextra"]
-    command: list[str | Path] = ["clang", *options, "-D_GNU_SOURCE", "-Werror", f"-I{root}/preload/src", *sources]
+    command: list[str | Path] = ["clang", *options, "-D_GNU_SOURCE", "-Werror", *folders, *sources]
     subprocess.run([*command, "-o", folder / target], check=True)
     return folder / target
 
@@ -80,7 +81,7 @@ def fuzz(program: Path, *options: str | Path) -> None:
 
 
 def test_fuzzing_finds_nothing(tmp_path: Path) -> None:
-    program = fuzzer("region_fuzz", "region region_write", tmp_path)
+    program = fuzzer("region_fuzz", "shared/region library/region_write", tmp_path)
     corpus = tmp_path / "corpus"
     corpus.mkdir()
     for path in (*GOOD, *BAD):
@@ -90,5 +91,5 @@ def test_fuzzing_finds_nothing(tmp_path: Path) -> None:
 
 
 def test_fuzzing_the_environments_of_children_finds_nothing(tmp_path: Path) -> None:
-    parts = "compose preload_list region region_write environment fail"
+    parts = "library/compose shared/preload_list shared/region library/region_write shared/environment shared/fail"
     fuzz(fuzzer("compose_fuzz", parts, tmp_path), "-runs=60000", "-max_len=512")

@@ -62,7 +62,7 @@ def test_the_sources_have_one_time_and_nothing_that_was_built(release: Path) -> 
         files = archive.getmembers()
     assert {file.mtime for file in files} == {int(epoch.stdout)}
     names = {file.name.partition("/")[2] for file in files}
-    assert {"preload/src/getenv.c", "docs/install.md", "examples/README.md", "LICENSE", "PKG-INFO"} <= names
+    assert {"preload/src/library/getenv.c", "docs/install.md", "examples/README.md", "LICENSE", "PKG-INFO"} <= names
     assert not [name for name in names if name.endswith((".so", ".o", ".pyc"))]
 
 

@@ -8,8 +8,8 @@
 #include <linux/limits.h>
 #include <linux/signal.h>
 
-#include "../bytes.h"
-#include "../syscalls.h"
+#include "../shared/bytes.h"
+#include "../shared/syscalls.h"
 
 enum {
     STANDARD_ERROR = 2,

@@ -3,8 +3,8 @@
 #include <linux/auxvec.h>
 #include <linux/elf.h>
 
-#include "../bytes.h"
-#include "../padding.h"
+#include "../shared/bytes.h"
+#include "../shared/padding.h"
 #include "entry_stub.h"
 #include "tracee.h"
 

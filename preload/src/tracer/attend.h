@@ -2,9 +2,9 @@
 #ifndef STRONGROOM_TRACER_ATTEND_H
 #define STRONGROOM_TRACER_ATTEND_H
 
-#include "../handover.h"
-#include "../region.h"
-#include "../syscalls.h"
+#include "../shared/handover.h"
+#include "../shared/region.h"
+#include "../shared/syscalls.h"
 
 struct orders {
     const char *program;  /* for messages */

@@ -1,6 +1,6 @@
 #include "entry_stub.h"
 
-#include "../bytes.h"
+#include "../shared/bytes.h"
 
 /* Offsets in struct entry_stub, for the assembler. */
 #define CHILD "0"

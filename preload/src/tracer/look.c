@@ -3,16 +3,16 @@
 #include <linux/stat.h>
 #include <linux/time_types.h>
 
-#include "../bytes.h"
-#include "../children.h"
-#include "../environment.h"
-#include "../executable.h"
-#include "../fail.h"
-#include "../preload_list.h"
-#include "../program.h"
-#include "../quiet_write.h"
-#include "../syscalls.h"
-#include "../tracer_words.h"
+#include "../shared/bytes.h"
+#include "../shared/children.h"
+#include "../shared/environment.h"
+#include "../shared/executable.h"
+#include "../shared/fail.h"
+#include "../shared/preload_list.h"
+#include "../shared/program.h"
+#include "../shared/quiet_write.h"
+#include "../shared/syscalls.h"
+#include "../shared/tracer_words.h"
 
 /* As tracer_words.h tells, behind the name of the tracer. */
 enum { FORM, REPORT, DESCRIPTOR, DIRECTORIES, NAME };

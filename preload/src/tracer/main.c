@@ -1,9 +1,9 @@
 /* strongroom-tracer: starts a program that ignores the library, and gives it its secrets all the same.
  *
- * The library hands over to it in place of such a program (src/delivery.h), with placeholders and STRONGROOM_REGION in
- * the environment, and with the words of src/tracer_words.h. The tracer has a child of its own trace it, and executes the program: so the program is the
- * process that its parent started. The child has it map its secrets and points its placeholders there (attend.h), and is
- * gone before its first instruction.
+ * The library hands over to it in place of such a program (src/library/delivery.h), with placeholders and
+ * STRONGROOM_REGION in the environment, and with the words of src/shared/tracer_words.h. The tracer has a child of its
+ * own trace it, and executes the program: so the program is the process that its parent started. The child has it map its
+ * secrets and points its placeholders there (attend.h), and is gone before its first instruction.
  *
  * Static and without a libc. What cannot have its secrets does not start: status 120 and one line.
  */
@@ -12,10 +12,10 @@
 #include <linux/time_types.h>
 #include <linux/wait.h>
 
-#include "../bytes.h"
-#include "../environment.h"
-#include "../fail.h"
-#include "../program.h"
+#include "../shared/bytes.h"
+#include "../shared/environment.h"
+#include "../shared/fail.h"
+#include "../shared/program.h"
 #include "attend.h"
 #include "look.h"
 #include "tracee.h"

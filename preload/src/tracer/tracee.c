@@ -6,9 +6,9 @@
 #include <linux/uio.h>
 #include <linux/wait.h>
 
-#include "../bytes.h"
-#include "../fail.h"
-#include "../syscalls.h"
+#include "../shared/bytes.h"
+#include "../shared/fail.h"
+#include "../shared/syscalls.h"
 
 enum { SYSCALL_STOP = SIGTRAP | 0x80, ERRNO_MAX = 4095 };
 

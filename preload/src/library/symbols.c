@@ -1,6 +1,6 @@
 #include "symbols.h"
 
-#include "bytes.h"
+#include "../shared/bytes.h"
 
 /* glibc writes absolute addresses into the dynamic section when it loads an object, musl leaves what the linker put. */
 static const void *table(Elf64_Addr base, Elf64_Addr value) {

@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 #include "auxv.h"
-#include "bytes.h"
+#include "../shared/bytes.h"
 #include "symbols.h"
 
 /* Stores where the file's addresses are shifted to. Returns false when there is nothing to tell it by: the dynamic loader

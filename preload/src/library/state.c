@@ -3,15 +3,15 @@
 #include <asm/signal.h>
 
 #include "auxv.h"
-#include "bytes.h"
-#include "children.h"
-#include "fail.h"
+#include "../shared/bytes.h"
+#include "../shared/children.h"
+#include "../shared/fail.h"
 #include "go_runtime.h"
-#include "handover.h"
+#include "../shared/handover.h"
 #include "own_copy.h"
-#include "padding.h"
-#include "preload_list.h"
-#include "syscalls.h"
+#include "../shared/padding.h"
+#include "../shared/preload_list.h"
+#include "../shared/syscalls.h"
 
 static struct state state;
 static bool loading = false; /* or loaded */

@@ -5,12 +5,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "environment.h"
-#include "handover.h"
+#include "../shared/environment.h"
+#include "../shared/handover.h"
 #include "libc.h"
-#include "rotation.h"
+#include "../shared/rotation.h"
 #include "name_index.h"
-#include "region.h"
+#include "../shared/region.h"
 
 enum { NAME_FILTER_WORDS = 4 };
 

@@ -2,7 +2,7 @@
 
 #include <elf.h>
 
-#include "bytes.h"
+#include "../shared/bytes.h"
 #include "symbols.h"
 
 /* From <link.h>, which a freestanding build cannot rely on. */

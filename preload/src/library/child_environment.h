@@ -8,7 +8,7 @@
 #define STRONGROOM_CHILD_ENVIRONMENT_H
 
 #include "state.h"
-#include "target.h"
+#include "../shared/target.h"
 
 /* What is to be executed. */
 struct command {

@@ -5,8 +5,8 @@
  * refused (WRDE_CMDSUB), and with musl any words are: that shell would hand on to all what it has. Where all may, it is as a
  * program that is started by a raw system call.
  */
-#include "bytes.h"
-#include "environment.h"
+#include "../shared/bytes.h"
+#include "../shared/environment.h"
 #include "export.h"
 #include "child_environment.h"
 

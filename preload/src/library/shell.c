@@ -8,12 +8,12 @@
 #include <asm/signal.h>
 #include <linux/wait.h>
 
-#include "bytes.h"
-#include "environment.h"
+#include "../shared/bytes.h"
+#include "../shared/environment.h"
 #include "export.h"
 #include "child_environment.h"
 #include "spawn.h"
-#include "syscalls.h"
+#include "../shared/syscalls.h"
 
 EXPORT int system(const char *command);
 EXPORT void *popen(const char *command, const char *mode);

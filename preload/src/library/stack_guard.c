@@ -5,7 +5,7 @@
  * __stack_chk_guard; the dynamic loader has set either before any constructor runs. A guard of our own would have to
  * change from zero while a thread that an earlier constructor has started may be in one of our functions.
  */
-#include "fail.h"
+#include "../shared/fail.h"
 
 __attribute__((noreturn)) void __stack_chk_fail(void);
 

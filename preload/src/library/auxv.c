@@ -3,7 +3,7 @@
 #include <linux/auxvec.h>
 #include <linux/prctl.h>
 
-#include "syscalls.h"
+#include "../shared/syscalls.h"
 
 #ifndef PR_GET_AUXV
 #define PR_GET_AUXV 0x41555856 /* since Linux 6.4 */

@@ -2,9 +2,9 @@
 #ifndef STRONGROOM_DELIVERY_H
 #define STRONGROOM_DELIVERY_H
 
-#include "program.h"
+#include "../shared/program.h"
 #include "state.h"
-#include "target.h"
+#include "../shared/target.h"
 
 /* _PATH_BSHELL, which execvp() of glibc takes. */
 #define DELIVERY_SHELL_PATH "/bin/sh"

@@ -7,7 +7,7 @@
  * start, by its own hand. A pointer handed out stays valid. No allocation, no lock, no errno; safe in threads, in signal
  * handlers and after fork.
  */
-#include "environment.h"
+#include "../shared/environment.h"
 #include "export.h"
 #include "own_copy.h"
 #include "state.h"

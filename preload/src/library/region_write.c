@@ -1,6 +1,6 @@
 #include "region_write.h"
 
-#include "bytes.h"
+#include "../shared/bytes.h"
 
 void region_plan_add(struct region_plan *plan, size_t length) {
     plan->entries++;

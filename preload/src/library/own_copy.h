@@ -11,7 +11,7 @@
 
 #include <stdbool.h>
 
-#include "handover.h"
+#include "../shared/handover.h"
 #include "name_index.h"
 
 /* Stands in front of the places, and is as empty as they are in a child. */

@@ -2,8 +2,8 @@
 
 #include <asm/signal.h>
 
-#include "fail.h"
-#include "syscalls.h"
+#include "../shared/fail.h"
+#include "../shared/syscalls.h"
 
 _Static_assert(sizeof(struct own_copy_mark) % _Alignof(struct name_place) == 0, "places follow the mark");
 

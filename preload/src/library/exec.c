@@ -7,11 +7,11 @@
  */
 #include <stdarg.h>
 
-#include "environment.h"
+#include "../shared/environment.h"
 #include "export.h"
 #include "child_environment.h"
 #include "spawn.h"
-#include "syscalls.h"
+#include "../shared/syscalls.h"
 
 EXPORT int execve(const char *path, char *const argv[], char *const envp[]);
 EXPORT int execv(const char *path, char *const argv[]);

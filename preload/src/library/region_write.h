@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "region.h"
+#include "../shared/region.h"
 
 /* What the image will hold; begins as all zero. */
 struct region_plan {

@@ -10,7 +10,7 @@
 
 #include "export.h"
 #include "child_environment.h"
-#include "syscalls.h"
+#include "../shared/syscalls.h"
 
 /* Since Linux 5.4 and 5.3; kernel headers of older build hosts do not have them. */
 #ifndef P_PIDFD

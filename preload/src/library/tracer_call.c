@@ -3,11 +3,11 @@
 #include <linux/poll.h>
 #include <linux/time_types.h>
 
-#include "bytes.h"
-#include "environment.h"
-#include "fail.h"
-#include "syscalls.h"
-#include "tracer_words.h"
+#include "../shared/bytes.h"
+#include "../shared/environment.h"
+#include "../shared/fail.h"
+#include "../shared/syscalls.h"
+#include "../shared/tracer_words.h"
 
 static char tracer_name[] = "strongroom-tracer";
 static char shell[] = DELIVERY_SHELL_PATH;

@@ -30,14 +30,14 @@
  */
 #include "child_environment.h"
 
-#include "bytes.h"
-#include "children.h"
+#include "../shared/bytes.h"
+#include "../shared/children.h"
 #include "compose.h"
-#include "fail.h"
+#include "../shared/fail.h"
 #include "delivery.h"
-#include "handover.h"
+#include "../shared/handover.h"
 #include "region_write.h"
-#include "syscalls.h"
+#include "../shared/syscalls.h"
 #include "tracer_call.h"
 
 /* How much of the stack is used for working memory. Threads of musl have 128 KiB of it, signal stacks may have a tenth

@@ -1,7 +1,7 @@
 #include "delivery.h"
 
-#include "executable.h"
-#include "syscalls.h"
+#include "../shared/executable.h"
+#include "../shared/syscalls.h"
 
 static bool closes_on_exec(int fd) {
     return (sys_fcntl(fd, F_GETFD, 0) & FD_CLOEXEC) != 0;

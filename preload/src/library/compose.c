@@ -1,9 +1,9 @@
 #include "compose.h"
 
-#include "bytes.h"
-#include "children.h"
-#include "padding.h"
-#include "preload_list.h"
+#include "../shared/bytes.h"
+#include "../shared/children.h"
+#include "../shared/padding.h"
+#include "../shared/preload_list.h"
 
 enum {
     ADDED_ENTRIES = 5, /* region, LD_PRELOAD, policy, padding and the NULL at the end */

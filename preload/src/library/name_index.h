@@ -9,8 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "environment.h"
-#include "region.h"
+#include "../shared/environment.h"
+#include "../shared/region.h"
 
 struct name_place {
     char *string; /* `NAME=VALUE` in the region; NULL in an empty place */
