@@ -13,7 +13,7 @@ from strongroom.sealed.sealer import SegmentSealer
 
 
 @dataclass
-class Outcome:
+class BodyOutcome:
     """What became of a body that was being sent to the store.
 
     Attributes:
@@ -26,7 +26,7 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Plain:
+class PlainBody:
     """A plaintext that comes in pieces.
 
     Attributes:
@@ -40,18 +40,18 @@ class Plain:
     finish: Callable[[], Digests]
 
 
-def plain_of(incoming: Incoming, body: Body) -> Plain:
+def plain_of(incoming: Incoming, body: Body) -> PlainBody:
     """Return the body of a client's request."""
 
     def finish() -> Digests:
         found = body.finish()
         return Digests(found.md5, found.checksum)
 
-    return Plain(body.length, incoming.plaintext(body), finish)
+    return PlainBody(body.length, incoming.plaintext(body), finish)
 
 
 async def sealed_pieces(
-    sealer: SegmentSealer, plain: Plain, outcome: Outcome, *, with_footer: bool
+    sealer: SegmentSealer, plain: PlainBody, outcome: BodyOutcome, *, with_footer: bool
 ) -> AsyncIterator[bytes]:
     """Seal a plaintext as it comes. The last chunk is given only after it was verified."""
     try:
@@ -69,7 +69,7 @@ async def sealed_pieces(
         raise
 
 
-async def verified_pieces(plain: Plain, outcome: Outcome) -> AsyncIterator[bytes]:
+async def verified_pieces(plain: PlainBody, outcome: BodyOutcome) -> AsyncIterator[bytes]:
     """Give a plaintext as it comes, one piece late: the last one only after it was verified."""
     try:
         held = b""
@@ -87,7 +87,7 @@ async def verified_pieces(plain: Plain, outcome: Outcome) -> AsyncIterator[bytes
         raise
 
 
-async def read_plain(plain: Plain) -> tuple[bytes, Digests]:
+async def read_plain(plain: PlainBody) -> tuple[bytes, Digests]:
     """Read a short plaintext to its end, and verify it.
 
     Raises:

@@ -14,7 +14,7 @@ from s3proxy.s3api.object_headers import answer_headers, read_headers
 from s3proxy.s3api.xml_write import Node, node, to_xml
 from s3proxy.store.client import Store
 from s3proxy.stored.multipart import MultipartReader
-from s3proxy.stored.open import Folder, Name, ObjectFinder, Plaintext
+from s3proxy.stored.open import Folder, Name, ObjectFinder, UnsealedObject
 from strongroom.sealed.digests import Digests
 from strongroom.sealed.manifest import Manifest
 
@@ -43,7 +43,7 @@ class AttributesReader:
         wanted = _wanted(incoming.head)
         name = Name(incoming.call.bucket, incoming.call.key, incoming.call.query.get("versionId"))
         found = await self._finder.look(name, policy, headers=read_headers(incoming.head))
-        if isinstance(found, Plaintext) and not isinstance(found, Folder):
+        if isinstance(found, UnsealedObject) and not isinstance(found, Folder):
             await pass_on(incoming, self._store)
             return
         parts: list[Node] = []

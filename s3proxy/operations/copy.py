@@ -13,7 +13,7 @@ from typing import Final, NoReturn
 from urllib.parse import urlencode
 
 from s3proxy.exchange.incoming import XML_TYPE, Incoming
-from s3proxy.exchange.outgoing import Plain
+from s3proxy.exchange.outgoing import PlainBody
 from s3proxy.keys.policies import EtagMode, Mode, Policies, Policy
 from s3proxy.operations.multipart.copy import copy_multipart
 from s3proxy.operations.multipart.upload import parse_answer
@@ -34,7 +34,7 @@ from s3proxy.stored import fresh
 from s3proxy.stored.conditions import conditions_of_write
 from s3proxy.stored.etags import bare_etag, etag_of, opaque_etag
 from s3proxy.stored.multipart import MultipartReader
-from s3proxy.stored.open import Found, Name, ObjectFinder, Plaintext
+from s3proxy.stored.open import Name, ObjectFinder, SealedObject, UnsealedObject
 from s3proxy.stored.source import Source, SourceReader, require_unsealed
 from strongroom.sealed.attributes import Attributes
 from strongroom.sealed.digests import Checksum, ChecksumAlgorithm, Digests
@@ -48,7 +48,7 @@ _CHANGING: Final = (
 
 
 @dataclass(frozen=True)
-class Wish:
+class CopyRequest:
     """What a client wants of a copy.
 
     Attributes:
@@ -105,17 +105,17 @@ class ObjectCopier:
         """
         head, call = incoming.head, incoming.call
         policy = self._policies.require(call.bucket, call.key)
-        wish = wish_of(head, Name(call.bucket, call.key), policy)
+        wanted = read_copy_request(head, Name(call.bucket, call.key), policy)
         source = await self._sources.open(call, head)
         if policy.mode is Mode.PASSTHROUGH:
             require_unsealed(source)
             await pass_on(incoming, self._store)
             return
-        require_change(head, source, wish)
-        headers = self._kept(call, source, wish)
+        require_change(head, source, wanted)
+        headers = self._kept(call, source, wanted)
         require_metadata_room(headers)
-        conditions = await conditions_of_write(head, wish.name, policy, self._finder)
-        copied = await self._copy(source, wish, headers, conditions)
+        conditions = await conditions_of_write(head, wanted.name, policy, self._finder)
+        copied = await self._copy(source, wanted, headers, conditions)
         result = [node("LastModified", copied.last_modified), node("ETag", copied.etag)]
         if copied.digests.checksum is not None:
             result += checksum_nodes(copied.digests.checksum)
@@ -124,32 +124,39 @@ class ObjectCopier:
             answered["x-amz-copy-source-version-id"] = version
         await incoming.respond(HTTPStatus.OK, answered, to_xml(node("CopyObjectResult", *result)))
 
-    def _kept(self, call: Call, source: Source, wish: Wish) -> dict[str, str]:
+    def _kept(self, call: Call, source: Source, wanted: CopyRequest) -> dict[str, str]:
         """Return what is kept with the copy, but its tags if those of the source are."""
         headers = object_headers(call.headers)
-        if wish.metadata == COPY:
+        if wanted.metadata == COPY:
             headers = replaced_headers(headers, source.found.store_headers)
-        if wish.tagging == COPY:
+        if wanted.tagging == COPY:
             headers.pop("x-amz-tagging", None)
         return headers
 
-    async def _copy(self, source: Source, wish: Wish, headers: dict[str, str], conditions: dict[str, str]) -> Copied:
+    async def _copy(
+        self, source: Source, wanted: CopyRequest, headers: dict[str, str], conditions: dict[str, str]
+    ) -> Copied:
         found = source.found
-        if isinstance(found, Found) and found.segment.header.policy == wish.policy.name:
-            if found.is_multipart and wish.algorithm is None:
-                return await self._copy_parts(source.name, found, wish, headers, conditions)
+        if isinstance(found, SealedObject) and found.segment.header.policy == wanted.policy.name:
+            if found.is_multipart and wanted.algorithm is None:
+                return await self._copy_parts(source.name, found, wanted, headers, conditions)
             if not found.is_multipart:
                 digests = await self._finder.digests(source.name, found)
                 checksum = digests.checksum
-                if wish.algorithm is None or (checksum is not None and checksum.algorithm is wish.algorithm):
-                    return await self._copy_whole(source.name, found, digests, wish, headers | conditions)
-        return await self._seal_anew(source, wish, headers | conditions)
+                if wanted.algorithm is None or (checksum is not None and checksum.algorithm is wanted.algorithm):
+                    return await self._copy_whole(source.name, found, digests, wanted, headers | conditions)
+        return await self._seal_anew(source, wanted, headers | conditions)
 
     async def _copy_parts(
-        self, source: Name, found: Found, wish: Wish, headers: dict[str, str], conditions: dict[str, str]
+        self,
+        source: Name,
+        found: SealedObject,
+        wanted: CopyRequest,
+        headers: dict[str, str],
+        conditions: dict[str, str],
     ) -> Copied:
         """Have the store copy the parts of a multipart object."""
-        if wish.tagging == COPY:
+        if wanted.tagging == COPY:
             headers |= await self._tags(source)
         digests = (await self._multipart.manifest(source, found))[1].digests
         copied = await copy_multipart(
@@ -157,27 +164,27 @@ class ObjectCopier:
             self._multipart,
             source=source,
             found=found,
-            target=wish.name,
+            target=wanted.name,
             headers=headers,
-            attributes=Attributes(found.attributes.digests) if wish.metadata == REPLACE else None,
+            attributes=Attributes(found.attributes.digests) if wanted.metadata == REPLACE else None,
             conditions=conditions,
         )
         return Copied(opaque_etag(copied.etag), digests, _now(), copied.headers)
 
     async def _copy_whole(
-        self, source: Name, found: Found, digests: Digests, wish: Wish, headers: dict[str, str]
+        self, source: Name, found: SealedObject, digests: Digests, wanted: CopyRequest, headers: dict[str, str]
     ) -> Copied:
         """Have the store copy the bytes of a whole object, under an entry for the new name."""
-        attributes = Attributes(digests, found.attributes.metadata if wish.metadata == COPY else None)
-        entry = fresh.entry(found.segment, attributes, bucket=wish.name.bucket, key=wish.name.key)
+        attributes = Attributes(digests, found.attributes.metadata if wanted.metadata == COPY else None)
+        entry = fresh.entry(found.segment, attributes, bucket=wanted.name.bucket, key=wanted.name.key)
         own = {
             ENTRY_HEADER: entry,
             "x-amz-copy-source": copy_source_header(source.bucket, source.key, source.version_id),
             "x-amz-copy-source-if-match": f'"{found.store_etag}"',
             "x-amz-metadata-directive": REPLACE,
-            "x-amz-tagging-directive": wish.tagging,
+            "x-amz-tagging-directive": wanted.tagging,
         }
-        request = StoreRequest(method="PUT", bucket=wish.name.bucket, key=wish.name.key, headers=headers | own)
+        request = StoreRequest(method="PUT", bucket=wanted.name.bucket, key=wanted.name.key, headers=headers | own)
         async with self._store.exchange(request) as response:
             if response.status != HTTPStatus.OK:
                 raise await store_error(response)
@@ -188,23 +195,23 @@ class ObjectCopier:
         result = parse_answer(raw, "CopyObjectResult")
         answered.pop("etag", None)
         store_etag = bare_etag(result.get("ETag") or "")
-        store_etag = store_etag or await self._finder.written_etag(wish.name, found.segment, answered)
-        etag = etag_of(wish.policy, digests, store_etag)
+        store_etag = store_etag or await self._finder.written_etag(wanted.name, found.segment, answered)
+        etag = etag_of(wanted.policy, digests, store_etag)
         return Copied(etag, digests, result.get("LastModified") or _now(), answered)
 
-    async def _seal_anew(self, source: Source, wish: Wish, headers: dict[str, str]) -> Copied:
-        if wish.tagging == COPY:
+    async def _seal_anew(self, source: Source, wanted: CopyRequest, headers: dict[str, str]) -> Copied:
+        if wanted.tagging == COPY:
             headers |= await self._tags(source.name)
-        plain = await self._plain(source, wish)
-        written = await self._writer.write(wish.name, wish.policy, headers, plain)
+        plain = await self._plain(source, wanted)
+        written = await self._writer.write(wanted.name, wanted.policy, headers, plain)
         answered = {name: value for name, value in written.headers.items() if name != "ETag"}
         return Copied(written.etag, written.digests, _now(), answered)
 
-    async def _plain(self, source: Source, wish: Wish) -> Plain:
+    async def _plain(self, source: Source, wanted: CopyRequest) -> PlainBody:
         """Return the plaintext of a source, with the digests that the copy is to have."""
-        md5 = hashlib.md5(usedforsecurity=False) if wish.policy.etag is EtagMode.MD5 else None
+        md5 = hashlib.md5(usedforsecurity=False) if wanted.policy.etag is EtagMode.MD5 else None
         known = await self._known_checksum(source)
-        summing = running(wish.algorithm) if wish.algorithm is not None else None
+        summing = running(wanted.algorithm) if wanted.algorithm is not None else None
 
         async def pieces() -> AsyncIterator[memoryview]:
             async for piece in self._sources.pieces(source, 0, source.plaintext_bytes - 1):
@@ -215,15 +222,15 @@ class ObjectCopier:
 
         def finish() -> Digests:
             checksum = known
-            if summing is not None and wish.algorithm is not None:
-                checksum = Checksum(wish.algorithm, summing.digest())
+            if summing is not None and wanted.algorithm is not None:
+                checksum = Checksum(wanted.algorithm, summing.digest())
             return Digests(md5.digest() if md5 else None, checksum)
 
-        return Plain(source.plaintext_bytes, pieces(), finish)
+        return PlainBody(source.plaintext_bytes, pieces(), finish)
 
     async def _known_checksum(self, source: Source) -> Checksum | None:
         """Return the checksum that a copy keeps: that of a whole object."""
-        if isinstance(source.found, Plaintext) or source.found.is_multipart:
+        if isinstance(source.found, UnsealedObject) or source.found.is_multipart:
             return None
         return (await self._finder.digests(source.name, source.found)).checksum
 
@@ -246,14 +253,14 @@ def _now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
 
 
-def wish_of(head: RequestHead, name: Name, policy: Policy) -> Wish:
+def read_copy_request(head: RequestHead, name: Name, policy: Policy) -> CopyRequest:
     """Read what a request wants.
 
     Raises:
         S3Error: InvalidArgument for an unknown directive, InvalidRequest for an unknown checksum algorithm.
     """
     text = head.header("x-amz-checksum-algorithm")
-    return Wish(
+    return CopyRequest(
         name,
         policy,
         _directive(head, "x-amz-metadata-directive"),
@@ -270,15 +277,15 @@ def _directive(head: RequestHead, header: str) -> str:
     return value
 
 
-def require_change(head: RequestHead, source: Source, wish: Wish) -> None:
+def require_change(head: RequestHead, source: Source, wanted: CopyRequest) -> None:
     """Return unless an object would be copied onto itself as it is. Plaintext is sealed by that.
 
     Raises:
         S3Error: InvalidRequest.
     """
-    same = (source.name.bucket, source.name.key) == (wish.name.bucket, wish.name.key) and not source.name.version_id
-    changes = REPLACE in {wish.metadata, wish.tagging} or any(head.has(name) for name in _CHANGING)
-    if same and not changes and isinstance(source.found, Found):
+    same = (source.name.bucket, source.name.key) == (wanted.name.bucket, wanted.name.key) and not source.name.version_id
+    changes = REPLACE in {wanted.metadata, wanted.tagging} or any(head.has(name) for name in _CHANGING)
+    if same and not changes and isinstance(source.found, SealedObject):
         _refuse(
             "This copy request is illegal because it is trying to copy an object to itself without changing the "
             "object's metadata, storage class, website redirect location or encryption attributes."

@@ -17,7 +17,7 @@ from s3proxy.store.errors import reread_error, store_error
 from s3proxy.stored.conditions import range_applies, require_conditions
 from s3proxy.stored.etags import etag_of
 from s3proxy.stored.multipart import MultipartReader
-from s3proxy.stored.open import Found, Name, ObjectFinder, Plaintext
+from s3proxy.stored.open import Name, ObjectFinder, SealedObject, UnsealedObject
 from s3proxy.stored.pieces import opened_pieces
 from strongroom.sealed.digests import ChecksumScope, Digests
 from strongroom.sealed.ranges import blind_range, blind_suffix, plan_range
@@ -54,9 +54,9 @@ class ObjectReader:
         A part, a range under If-Range, or what is probably a multipart object.
         """
         found = await self._finder.look(name, policy, query=overrides(incoming), headers=read_headers(incoming.head))
-        if isinstance(found, Plaintext) or not found.is_multipart:
+        if isinstance(found, UnsealedObject) or not found.is_multipart:
             self._multipart.forget(name)
-        if isinstance(found, Plaintext):
+        if isinstance(found, UnsealedObject):
             await send_unsealed(incoming, self._store, found)
             return
         etag = await self._finder.etag(name, found, policy)
@@ -69,25 +69,31 @@ class ObjectReader:
         await self._get(incoming, policy, name, None if "partNumber" in incoming.call.query else asked, seen=found)
 
     async def _get(
-        self, incoming: Incoming, policy: Policy, name: Name, asked: ByteRange | None, *, seen: Found | None = None
+        self,
+        incoming: Incoming,
+        policy: Policy,
+        name: Name,
+        asked: ByteRange | None,
+        *,
+        seen: SealedObject | None = None,
     ) -> None:
         """Send an object or a range of it: the very one that was seen, if one was."""
-        found: Found | Plaintext
+        found: SealedObject | UnsealedObject
         async with self._store.exchange(self._request(incoming, name, asked, seen)) as response:
             if response.status not in {_OK, _PARTIAL, _UNSATISFIABLE}:
                 raise await (store_error(response) if seen is None else reread_error(response))
             if response.status == _UNSATISFIABLE:
                 found = await self._finder.look(name, policy)
-                if isinstance(found, Found) and not found.is_multipart and asked is not None:
+                if isinstance(found, SealedObject) and not found.is_multipart and asked is not None:
                     asked.resolve(found.segment.header.plaintext_bytes)
                     refuse(8, "the store has less of it than its header says")
             else:
                 unsealed = self._finder.unsealed(name, policy, response.headers)
                 found = unsealed or await self._finder.find(name, response.headers)
-                if isinstance(found, Found) and not found.is_multipart:
+                if isinstance(found, SealedObject) and not found.is_multipart:
                     await self._send_whole(incoming, policy, name, found, asked, response)
                     return
-        if isinstance(found, Found):
+        if isinstance(found, SealedObject):
             await self._multipart.send(incoming, name, found, asked)
         else:
             await send_unsealed(incoming, self._store, found)
@@ -100,7 +106,7 @@ class ObjectReader:
         """
         name = name_of(incoming)
         found = await self._finder.look(name, policy, query=overrides(incoming), headers=read_headers(incoming.head))
-        if isinstance(found, Plaintext):
+        if isinstance(found, UnsealedObject):
             await send_unsealed(incoming, self._store, found)
             return
         asked = parse_range(incoming.head.header("range"))
@@ -118,7 +124,9 @@ class ObjectReader:
             size, status = last - first + 1, _PARTIAL
         await incoming.respond(status, headers, length=size)
 
-    def _request(self, incoming: Incoming, name: Name, asked: ByteRange | None, seen: Found | None) -> StoreRequest:
+    def _request(
+        self, incoming: Incoming, name: Name, asked: ByteRange | None, seen: SealedObject | None
+    ) -> StoreRequest:
         headers = read_headers(incoming.head) | ({"if-match": f'"{seen.store_etag}"'} if seen else {})
         if asked is not None:
             if asked.first is None:
@@ -134,7 +142,7 @@ class ObjectReader:
         incoming: Incoming,
         policy: Policy,
         name: Name,
-        found: Found,
+        found: SealedObject,
         asked: ByteRange | None,
         response: StoreAnswer,
     ) -> None:
@@ -151,7 +159,7 @@ class ObjectReader:
         await incoming.respond_stream(_PARTIAL, headers, last - first + 1, pieces)
 
     def _headers(
-        self, incoming: Incoming, policy: Policy, found: Found, digests: Digests, *, whole: bool
+        self, incoming: Incoming, policy: Policy, found: SealedObject, digests: Digests, *, whole: bool
     ) -> dict[str, str]:
         """Return the headers of an answer, once its conditions hold."""
         headers = answer_headers(found.store_headers)

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Mapping
 from http import HTTPStatus
 
 from s3proxy.exchange.incoming import Incoming
-from s3proxy.exchange.outgoing import Outcome, plain_of, read_plain, verified_pieces
+from s3proxy.exchange.outgoing import BodyOutcome, plain_of, read_plain, verified_pieces
 from s3proxy.s3api.byte_range import parse_range
 from s3proxy.s3api.checksums import algorithm_of_header, checksum_header
 from s3proxy.s3api.documents import MAX_DOCUMENT_BYTES
@@ -21,7 +21,7 @@ from s3proxy.store.connections import READ_BYTES, StoreAnswer
 from s3proxy.store.errors import store_error
 from s3proxy.store.slash_keys import FOLDER_ETAG, shown_answer
 from s3proxy.stored.conditions import require_conditions
-from s3proxy.stored.open import Folder, Plaintext, is_plaintext
+from s3proxy.stored.open import Folder, UnsealedObject, is_plaintext
 from strongroom.errors import PeerError, StrongroomError
 
 _CHECKSUM = "x-amz-checksum-"
@@ -45,7 +45,7 @@ async def pass_on(
     Raises:
         StrongroomError: it is refused, here or by the store.
     """
-    call, outcome = incoming.call, Outcome()
+    call, outcome = incoming.call, BodyOutcome()
     sent = dict(call.headers)
     sent_body: bytes | AsyncIterator[bytes] | None = body
     length = None
@@ -141,7 +141,7 @@ async def _relay_unknown_length(incoming: Incoming, response: StoreAnswer, heade
     await incoming.respond_stream(response.status, headers, None, all_pieces())
 
 
-async def send_unsealed(incoming: Incoming, store: Store, found: Plaintext) -> None:
+async def send_unsealed(incoming: Incoming, store: Store, found: UnsealedObject) -> None:
     """Answer GetObject or HeadObject of what was seen and is not sealed.
 
     Raises:

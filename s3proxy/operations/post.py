@@ -16,7 +16,7 @@ from urllib.parse import SplitResult, urlencode, urlsplit
 from s3proxy.exchange.access_record import Decision
 from s3proxy.exchange.incoming import XML_TYPE, Incoming
 from s3proxy.exchange.memory import needed_bytes
-from s3proxy.exchange.outgoing import Plain
+from s3proxy.exchange.outgoing import PlainBody
 from s3proxy.keys.policies import EtagMode, Policies
 from s3proxy.operations.put import ObjectWriter
 from s3proxy.s3api.access import require_visible
@@ -132,7 +132,7 @@ class _File:
             if len(self.begun) > limit_bytes and not self.form.file_ended:
                 return
 
-    def plain(self, *, want_md5: bool) -> Plain:
+    def plain(self, *, want_md5: bool) -> PlainBody:
         """Return the plaintext, with the digests that the form claims, and its MD5 if that is wanted."""
         length = len(self.begun) if self.form.file_ended else self.form.file_bytes_expected(self.body.length)
         self.upload.require_size(length)
@@ -154,7 +154,7 @@ class _File:
                 _refuse("BadDigest", "The checksum you specified did not match what we received.")
             return Digests(found_md5, checksum)
 
-        return Plain(length, self._pieces(length, [one for one in (md5, summing) if one is not None]), finish)
+        return PlainBody(length, self._pieces(length, [one for one in (md5, summing) if one is not None]), finish)
 
     async def _pieces(self, length: int, digesting: Sequence[Running]) -> AsyncIterator[memoryview]:
         async for piece in self._all():

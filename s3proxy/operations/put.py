@@ -9,8 +9,8 @@ from http import HTTPStatus
 
 from s3proxy.exchange.incoming import Incoming
 from s3proxy.exchange.outgoing import (
-    Outcome,
-    Plain,
+    BodyOutcome,
+    PlainBody,
     plain_of,
     read_plain,
     sealed_pieces,
@@ -78,7 +78,7 @@ class ObjectWriter:
         written = await self.write(name, policy, headers, plain_of(incoming, body))
         await incoming.respond(HTTPStatus.OK, written.headers)
 
-    async def write_anywhere(self, name: Name, policy: Policy, headers: Mapping[str, str], plain: Plain) -> Written:
+    async def write_anywhere(self, name: Name, policy: Policy, headers: Mapping[str, str], plain: PlainBody) -> Written:
         """Store a plaintext as the policy of its name has it: sealed, or in a bucket that is passed through as it is.
 
         Raises:
@@ -86,7 +86,7 @@ class ObjectWriter:
         """
         if policy.mode is not Mode.PASSTHROUGH:
             return await self.write(name, policy, headers, plain)
-        outcome = Outcome()
+        outcome = BodyOutcome()
         payload: bytes | AsyncIterator[bytes]
         if plain.length <= self._buffered_bytes:  # and so what is empty: the store would have all of it at once
             payload, outcome.digests = await read_plain(plain)
@@ -96,7 +96,7 @@ class ObjectWriter:
         etag = answered["ETag"] = answered.pop("etag")
         return Written(etag, outcome.digests or Digests(), answered)
 
-    async def write(self, name: Name, policy: Policy, headers: Mapping[str, str], plain: Plain) -> Written:
+    async def write(self, name: Name, policy: Policy, headers: Mapping[str, str], plain: PlainBody) -> Written:
         """Seal a plaintext and store it.
 
         Args:
@@ -113,7 +113,7 @@ class ObjectWriter:
             raise S3Error(code, msg, details={"MaxSizeAllowed": str(MAX_WHOLE_BYTES)})
         require_metadata_room(headers)
         segment = fresh.whole(await self._keys.to_seal(policy.name), plain.length)
-        outcome = Outcome()
+        outcome = BodyOutcome()
         payload: bytes | AsyncIterator[bytes]
         if plain.length <= self._buffered_bytes:
             whole, outcome.digests = await read_plain(plain)
@@ -144,7 +144,7 @@ class ObjectWriter:
         headers: Mapping[str, str],
         payload: bytes | AsyncIterator[bytes],
         length: int,
-        outcome: Outcome,
+        outcome: BodyOutcome,
         *,
         is_empty: bool,
     ) -> dict[str, str]:

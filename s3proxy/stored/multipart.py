@@ -13,7 +13,7 @@ from s3proxy.store.client import Store
 from s3proxy.store.errors import reread_error
 from s3proxy.stored.conditions import range_applies, require_conditions
 from s3proxy.stored.etags import opaque_etag
-from s3proxy.stored.open import Found, Name, ObjectFinder
+from s3proxy.stored.open import Name, ObjectFinder, SealedObject
 from strongroom.sealed.digests import ChecksumScope, Digests
 from strongroom.sealed.header import Kind, parse_header
 from strongroom.sealed.manifest import Manifest, PartRange, open_manifest, require_binding
@@ -59,7 +59,7 @@ class MultipartReader:
         """Take note that something else stands under a name."""
         self._names.drop((name.bucket, name.key))
 
-    async def send(self, incoming: Incoming, name: Name, found: Found, asked: ByteRange | None) -> None:
+    async def send(self, incoming: Incoming, name: Name, found: SealedObject, asked: ByteRange | None) -> None:
         """Answer GetObject or HeadObject.
 
         Raises:
@@ -90,7 +90,7 @@ class MultipartReader:
             pieces = self.pieces(name, found, opened, first, last)
             await incoming.respond_stream(status, headers, last - first + 1, pieces)
 
-    async def manifest(self, name: Name, found: Found) -> Opened:
+    async def manifest(self, name: Name, found: SealedObject) -> Opened:
         """Return the manifest of an object, which proves that it is whole and has this name.
 
         Raises:
@@ -112,7 +112,7 @@ class MultipartReader:
         return known
 
     async def pieces(
-        self, name: Name, found: Found, opened: Opened, first: int, last: int
+        self, name: Name, found: SealedObject, opened: Opened, first: int, last: int
     ) -> AsyncIterator[memoryview]:
         """Give the plaintext from byte ``first`` to ``last``.
 
@@ -128,7 +128,7 @@ class MultipartReader:
             async for piece in self._one_part(name, found, opened, part):
                 yield piece
 
-    async def _all_parts(self, name: Name, found: Found, opened: Opened) -> AsyncIterator[memoryview]:
+    async def _all_parts(self, name: Name, found: SealedObject, opened: Opened) -> AsyncIterator[memoryview]:
         """Open all parts, padding included, from one answer of the store."""
         manifest = opened[1]
         offsets = manifest.stored_offsets()
@@ -164,7 +164,9 @@ class MultipartReader:
         if index < len(manifest.parts):
             refuse(16, f"the store sent {index} of {len(manifest.parts)} parts")
 
-    async def _one_part(self, name: Name, found: Found, opened: Opened, part: PartRange) -> AsyncIterator[memoryview]:
+    async def _one_part(
+        self, name: Name, found: SealedObject, opened: Opened, part: PartRange
+    ) -> AsyncIterator[memoryview]:
         """Open a range of one part; its header comes with the range if that begins where the part does.
 
         The headers of other parts are kept: who reads from the middle of an object mostly comes again.
@@ -194,7 +196,7 @@ class MultipartReader:
             refuse(8, "the store sent less than a header")
         opener.finish()
 
-    async def _segment(self, name: Name, found: Found, opened: Opened, part: PartRange) -> Segment:
+    async def _segment(self, name: Name, found: SealedObject, opened: Opened, part: PartRange) -> Segment:
         """Return the header of a part with its keys, from memory or by a request of its own."""
         place = opened[0].raw, found.store_etag, part.record.number
         segment = self._segments.get(place)
@@ -212,7 +214,7 @@ class MultipartReader:
         return segment
 
 
-def _part_count(found: Found) -> int:
+def _part_count(found: SealedObject) -> int:
     header = found.segment.header
     if header.kind is Kind.MANIFEST:
         return (header.plaintext_bytes - MANIFEST_FIXED_BYTES) // MANIFEST_RECORD_BYTES

@@ -43,7 +43,7 @@ class Name:
 
 
 @dataclass(frozen=True)
-class Found:
+class SealedObject:
     """A stored object whose entry holds.
 
     Attributes:
@@ -67,7 +67,7 @@ class Found:
 
 
 @dataclass(frozen=True)
-class Plaintext:
+class UnsealedObject:
     """A stored object that nothing has sealed, in a bucket where that is allowed.
 
     Attributes:
@@ -82,7 +82,7 @@ class Plaintext:
 
 
 @dataclass(frozen=True)
-class Folder(Plaintext):
+class Folder(UnsealedObject):
     """What a store that keeps no content under a key that ends in a slash has there: only that it exists.
 
     Clients get an empty object that is made here. Of what the store says, nothing but the date is passed on.
@@ -99,7 +99,7 @@ class ObjectFinder:
         self._policies = policies
         self._known = known
 
-    async def find(self, name: Name, store_headers: Mapping[str, str]) -> Found:
+    async def find(self, name: Name, store_headers: Mapping[str, str]) -> SealedObject:
         """Open the entry in an answer of the store to GET or HEAD.
 
         Raises:
@@ -113,7 +113,7 @@ class ObjectFinder:
         stored = stored_bytes_of(store_headers)
         if segment.header.kind is Kind.WHOLE and stored != segment.header.stored_bytes:
             refuse(8, f"{stored} bytes are stored, the header says {segment.header.stored_bytes}")
-        return Found(segment, attributes, store_etag_of(store_headers), stored, store_headers)
+        return SealedObject(segment, attributes, store_etag_of(store_headers), stored, store_headers)
 
     async def secret(self, name: Name, header: Header) -> Secret:
         """Return the bucket key that a header names, if it may be used for this name.
@@ -124,7 +124,7 @@ class ObjectFinder:
         """
         return await self._keys.to_open(header, self._policies.readable(name.bucket, name.key))
 
-    async def head(self, name: Name, *, query: tuple[tuple[str, str], ...] = ()) -> Found:
+    async def head(self, name: Name, *, query: tuple[tuple[str, str], ...] = ()) -> SealedObject:
         """Ask the store for an object's metadata, and open its entry.
 
         Raises:
@@ -143,7 +143,7 @@ class ObjectFinder:
         *,
         query: tuple[tuple[str, str], ...] = (),
         headers: Mapping[str, str] | None = None,
-    ) -> Found | Plaintext:
+    ) -> SealedObject | UnsealedObject:
         """Ask the store what stands under a name.
 
         Args:
@@ -163,7 +163,7 @@ class ObjectFinder:
                 raise await store_error(response)
             return self.unsealed(name, policy, response.headers) or await self.find(name, response.headers)
 
-    def unsealed(self, name: Name, policy: Policy, told: Mapping[str, str]) -> Plaintext | None:
+    def unsealed(self, name: Name, policy: Policy, told: Mapping[str, str]) -> UnsealedObject | None:
         """Return what the store answers with if it is not sealed and need not be, else None.
 
         Args:
@@ -176,7 +176,7 @@ class ObjectFinder:
             PeerError: the answer does not say how long the object is.
         """
         if policy.mode is Mode.PASSTHROUGH or (policy.mode is Mode.MIGRATE and is_plaintext(told)):
-            return Plaintext(bare_etag(told.get("ETag", "")), stored_bytes_of(told), told)
+            return UnsealedObject(bare_etag(told.get("ETag", "")), stored_bytes_of(told), told)
         if not (name.key.endswith("/") and is_plaintext(told)) or stored_bytes_of(told):
             return None
         if self._store.capabilities.keeps_slash_content():  # then it was not the store that dropped what was sealed
@@ -184,7 +184,7 @@ class ObjectFinder:
         modified = told.get("Last-Modified", "")
         return Folder(bare_etag(FOLDER_ETAG), 0, {"Last-Modified": modified} if modified else {})
 
-    async def digests(self, name: Name, found: Found) -> Digests:
+    async def digests(self, name: Name, found: SealedObject) -> Digests:
         """Return the digests of a whole object: from the entry, from memory, or by one read of its footer.
 
         Raises:
@@ -197,7 +197,9 @@ class ObjectFinder:
             self._known.keep(found.segment, known)
         return known
 
-    async def digests_to_show(self, name: Name, found: Found, policy: Policy, *, checksum_wanted: bool) -> Digests:
+    async def digests_to_show(
+        self, name: Name, found: SealedObject, policy: Policy, *, checksum_wanted: bool
+    ) -> Digests:
         """Return the digests of a whole object as far as an answer shows them, without a read that it does not need.
 
         Raises:
@@ -207,13 +209,13 @@ class ObjectFinder:
             return Digests()
         return await self.digests(name, found)
 
-    async def etag(self, name: Name, found: Found | Plaintext, policy: Policy) -> str:
+    async def etag(self, name: Name, found: SealedObject | UnsealedObject, policy: Policy) -> str:
         """Return the ETag that clients see of an object, with quotes.
 
         Raises:
             StrongroomError: as ``digests``.
         """
-        if isinstance(found, Plaintext):
+        if isinstance(found, UnsealedObject):
             return f'"{found.store_etag}"'  # as it is passed through
         if found.is_multipart or policy.etag is EtagMode.OPAQUE:
             return opaque_etag(found.store_etag)
@@ -238,7 +240,7 @@ class ObjectFinder:
             raise S3Error(code, msg)
         return found.store_etag
 
-    async def read_stored(self, name: Name, found: Found, first: int, last: int) -> bytes:
+    async def read_stored(self, name: Name, found: SealedObject, first: int, last: int) -> bytes:
         """Read a few stored bytes of the very object that was found.
 
         Raises:
@@ -253,7 +255,7 @@ class ObjectFinder:
             refuse(8, f"{len(raw)} stored bytes where {last - first + 1} were asked for")
         return raw
 
-    def stored_range(self, name: Name, found: Found, first: int, last: int) -> StoreRequest:
+    def stored_range(self, name: Name, found: SealedObject, first: int, last: int) -> StoreRequest:
         """Return the request for a range of the very object that was found."""
         headers = {"range": f"bytes={first}-{last}", "if-match": f'"{found.store_etag}"'}
         return StoreRequest(method="GET", bucket=name.bucket, key=name.key, query=name.query, headers=headers)

@@ -6,13 +6,15 @@ A chunk is yielded only after its tag held.
 from collections.abc import AsyncIterator
 
 from s3proxy.store.connections import StoreAnswer
-from s3proxy.stored.open import Found, range_begin_of
+from s3proxy.stored.open import SealedObject, range_begin_of
 from strongroom.sealed.opener import SegmentOpener
 from strongroom.sealed.ranges import RangePlan
 from strongroom.sealed.refusal import refuse
 
 
-async def opened_pieces(found: Found, plan: RangePlan | None, response: StoreAnswer) -> AsyncIterator[memoryview]:
+async def opened_pieces(
+    found: SealedObject, plan: RangePlan | None, response: StoreAnswer
+) -> AsyncIterator[memoryview]:
     """Open the chunks of a whole object as the store sends them.
 
     Raises:

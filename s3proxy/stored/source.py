@@ -19,7 +19,7 @@ from s3proxy.store.connections import StoreAnswer
 from s3proxy.store.errors import reread_error, store_error
 from s3proxy.stored.conditions import require_conditions
 from s3proxy.stored.multipart import MultipartReader
-from s3proxy.stored.open import Found, Name, ObjectFinder, Plaintext, range_begin_of
+from s3proxy.stored.open import Name, ObjectFinder, SealedObject, UnsealedObject, range_begin_of
 from s3proxy.stored.pieces import opened_pieces
 from strongroom.sealed.ranges import RangePlan, plan_range
 
@@ -39,7 +39,7 @@ class Source:
     """
 
     name: Name
-    found: Found | Plaintext
+    found: SealedObject | UnsealedObject
     plaintext_bytes: int
     etag: str
 
@@ -72,7 +72,7 @@ class SourceReader:
         etag = await self._finder.etag(name, found, policy)
         modified = found.store_headers.get("Last-Modified", "")
         require_conditions(head, etag=etag, last_modified=modified, prefix="x-amz-copy-source-")
-        if isinstance(found, Plaintext):
+        if isinstance(found, UnsealedObject):
             size = found.stored_bytes
         elif found.is_multipart:
             size = (await self._multipart.manifest(name, found))[1].plaintext_bytes
@@ -80,7 +80,7 @@ class SourceReader:
             size = found.segment.header.plaintext_bytes
         return Source(name, found, size, etag)
 
-    async def _look(self, name: Name, policy: Policy, owner: str) -> Found | Plaintext:
+    async def _look(self, name: Name, policy: Policy, owner: str) -> SealedObject | UnsealedObject:
         try:
             return await self._finder.look(name, policy, headers={_OWNER: owner} if owner else None)
         except S3Error as error:
@@ -100,14 +100,14 @@ class SourceReader:
         name, found = source.name, source.found
         if last < first:
             return
-        if isinstance(found, Found) and found.is_multipart:
+        if isinstance(found, SealedObject) and found.is_multipart:
             opened = await self._multipart.manifest(name, found)
             async for piece in self._multipart.pieces(name, found, opened, first, last):
                 yield piece
             return
         headers = {"if-match": f'"{found.store_etag}"'}
         plan: RangePlan | None = None
-        if isinstance(found, Plaintext):
+        if isinstance(found, UnsealedObject):
             headers["range"] = f"bytes={first}-{last}"
         elif (first, last) != (0, source.plaintext_bytes - 1):
             plan = plan_range(first, last, source.plaintext_bytes, found.segment.header.chunk_log2)
@@ -116,7 +116,7 @@ class SourceReader:
         async with self._store.exchange(request) as response:
             if response.status not in {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT}:
                 raise await reread_error(response)
-            if isinstance(found, Plaintext):
+            if isinstance(found, UnsealedObject):
                 async for piece in _exactly(response, first, last - first + 1):
                     yield piece
             else:
@@ -150,6 +150,6 @@ def require_unsealed(source: Source) -> None:
     Raises:
         S3Error: InvalidRequest.
     """
-    if isinstance(source.found, Found):
+    if isinstance(source.found, SealedObject):
         code, msg = "InvalidRequest", "A sealed object cannot be copied to a name that is not sealed."
         raise S3Error(code, msg + " Read it and write it.")

@@ -13,7 +13,7 @@ from typing import Final
 from urllib.parse import urlencode
 
 from s3proxy.at_once import for_each
-from s3proxy.exchange.outgoing import Plain
+from s3proxy.exchange.outgoing import PlainBody
 from s3proxy.keys.not_available import KeyNotAvailableError
 from s3proxy.keys.policies import EtagMode, Mode, Policy
 from s3proxy.operations.put import MAX_WHOLE_BYTES, ObjectWriter
@@ -132,7 +132,7 @@ class Migration:
                 headers = kept_of(told)
                 headers |= await self._tags(name) | {"if-match": response.headers.get("ETag", "")}
                 body = Body(response.content.iter_any(), size, want_md5=policy.etag is EtagMode.MD5)
-                await self._writer.write(name, policy, headers, Plain(size, body.pieces(), body.finish))
+                await self._writer.write(name, policy, headers, PlainBody(size, body.pieces(), body.finish))
         self.report.done += 1
 
     def _policy_of(self, name: Name, *, hint: str) -> Policy:

@@ -7,12 +7,12 @@ What is under its policy already is left, so a run that was broken off is simply
 
 from collections.abc import Callable
 
-from s3proxy.exchange.outgoing import Plain
+from s3proxy.exchange.outgoing import PlainBody
 from s3proxy.keys.not_available import KeyNotAvailableError
 from s3proxy.keys.policies import EtagMode, Policy
 from s3proxy.s3api.object_headers import answer_headers
 from s3proxy.storage import Storage
-from s3proxy.stored.open import Found, Name, Plaintext
+from s3proxy.stored.open import Name, SealedObject, UnsealedObject
 from s3proxy.stored.source import Source
 from s3proxy.tools.migration import THROUGH_PROXY, Body, Migration, MigrationReport, kept_of, require_one_request
 from s3proxy.tools.whole import WholeReader
@@ -64,7 +64,7 @@ class Resealing(Migration):
             self.keyless.append(error)
             self.report.left[name.key] = error.message
             return
-        if isinstance(found, Plaintext):
+        if isinstance(found, UnsealedObject):
             msg = "it is plaintext, which strongroom s3 seal-bucket seals"
             raise ConfigError(msg, hint="run strongroom s3 seal-bucket BUCKET")
         if found.segment.header.policy == policy.name and not self._everything:
@@ -78,7 +78,7 @@ class Resealing(Migration):
             )
         self.report.done += 1
 
-    async def _source(self, name: Name, found: Found) -> Source:
+    async def _source(self, name: Name, found: SealedObject) -> Source:
         """Return what is read.
 
         Raises:
@@ -92,9 +92,9 @@ class Resealing(Migration):
         require_one_request(source.plaintext_bytes)
         return source
 
-    async def _plain(self, source: Source, found: Found, policy: Policy) -> Plain:
+    async def _plain(self, source: Source, found: SealedObject, policy: Policy) -> PlainBody:
         """Return the plaintext, with the checksum that it had and the MD5 if ETags are that."""
         checksum = None if found.is_multipart else (await self._storage.finder.digests(source.name, found)).checksum
         want_md5 = policy.etag is EtagMode.MD5
         body = Body(self._reader.pieces(source), source.plaintext_bytes, want_md5=want_md5, checksum=checksum)
-        return Plain(source.plaintext_bytes, body.pieces(), body.finish)
+        return PlainBody(source.plaintext_bytes, body.pieces(), body.finish)

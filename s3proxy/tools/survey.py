@@ -10,7 +10,7 @@ from s3proxy.keys.not_available import Cause, KeyNotAvailableError
 from s3proxy.s3api.errors import S3Error
 from s3proxy.storage import Storage
 from s3proxy.store.listing import StoredName, list_objects
-from s3proxy.stored.open import Name, Plaintext
+from s3proxy.stored.open import Name, UnsealedObject
 from s3proxy.tools.whole import WholeReader
 from strongroom.errors import IntegrityError, StrongroomError, UnavailableError
 
@@ -103,7 +103,7 @@ class Surveyor:
         except S3Error as error:
             raise KeyNotAvailableError(Cause.NO_POLICY, error.message, hint=error.hint) from None
         found = await self._storage.finder.look(name, policy)
-        if isinstance(found, Plaintext):
+        if isinstance(found, UnsealedObject):
             return State.PLAIN
         source = await self._reader.source(name, found)
         if not found.is_multipart:

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 from s3proxy.storage import Storage
 from s3proxy.stored.multipart import MultipartReader
-from s3proxy.stored.open import Found, Name
+from s3proxy.stored.open import Name, SealedObject
 from s3proxy.stored.source import Source, SourceReader
 
 
@@ -22,7 +22,7 @@ class WholeReader:
             hidden_bucket=storage.system_bucket.name,
         )
 
-    async def source(self, name: Name, found: Found) -> Source:
+    async def source(self, name: Name, found: SealedObject) -> Source:
         """Return an object with its length.
 
         Raises:

@@ -20,7 +20,7 @@ from s3proxy.store.answers import OddAnswerError
 from s3proxy.store.client import Store, StoreRequest, read_all
 from s3proxy.store.errors import store_error
 from s3proxy.stored.etags import bare_etag
-from s3proxy.stored.open import Found, Name, ObjectFinder
+from s3proxy.stored.open import Name, ObjectFinder, SealedObject
 from strongroom.errors import StrongroomError, UnavailableError
 from strongroom.service.lru import Lru
 
@@ -119,7 +119,7 @@ class ObjectLister:
             found = await self._finder.look(name, policy)
             if found.store_etag != bare_etag(listed_etag):
                 return None
-            return Seen(isinstance(found, Found), await self._finder.etag(name, found, policy))
+            return Seen(isinstance(found, SealedObject), await self._finder.etag(name, found, policy))
         except UnavailableError:
             raise
         except StrongroomError:

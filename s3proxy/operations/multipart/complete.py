@@ -39,7 +39,7 @@ from s3proxy.stored import fresh
 from s3proxy.stored.conditions import conditions_of_write
 from s3proxy.stored.etags import bare_etag, opaque_etag
 from s3proxy.stored.multipart import MultipartReader
-from s3proxy.stored.open import ObjectFinder, Plaintext
+from s3proxy.stored.open import ObjectFinder, UnsealedObject
 from s3proxy.stored.source import SourceReader, require_unsealed
 from strongroom.errors import PeerError
 from strongroom.sealed.digests import Checksum, Digests
@@ -169,7 +169,7 @@ class UploadCompleter:
             if error.code != "NoSuchKey":
                 raise
             return None
-        if isinstance(found, Plaintext) or not found.is_multipart:
+        if isinstance(found, UnsealedObject) or not found.is_multipart:
             return None
         segment, manifest = await self._reader.manifest(upload.name, found)
         found_parts = segment.header.object_id, segment.header.salt[-fresh.MEANT_BYTES :]

@@ -23,7 +23,7 @@ from s3proxy.store.errors import error_in
 from s3proxy.stored import fresh
 from s3proxy.stored.etags import bare_etag
 from s3proxy.stored.multipart import MultipartReader
-from s3proxy.stored.open import Found, Name
+from s3proxy.stored.open import Name, SealedObject
 from strongroom.errors import StrongroomError
 from strongroom.sealed.attributes import Attributes
 
@@ -49,7 +49,7 @@ async def copy_multipart(  # noqa: PLR0913 - all that a copy is made of
     reader: MultipartReader,
     *,
     source: Name,
-    found: Found,
+    found: SealedObject,
     target: Name,
     headers: Mapping[str, str],
     attributes: Attributes | None = None,

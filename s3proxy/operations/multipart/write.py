@@ -8,7 +8,7 @@ import re
 from datetime import UTC, datetime
 
 from s3proxy.exchange.incoming import XML_TYPE, Incoming
-from s3proxy.exchange.outgoing import Outcome, Plain, plain_of, sealed_pieces
+from s3proxy.exchange.outgoing import BodyOutcome, PlainBody, plain_of, sealed_pieces
 from s3proxy.keys.bucket_keys import BucketKeys
 from s3proxy.keys.policies import Policy
 from s3proxy.operations.multipart.kept import KeptParts
@@ -63,7 +63,7 @@ class PartWriter:
         upload, number = upload_of(incoming), part_number_of(incoming)
         source = await self._sources.open(incoming.call, incoming.head)
         first, last = _range_of(incoming.head.header("x-amz-copy-source-range"), source)
-        plain = Plain(last - first + 1, self._sources.pieces(source, first, last), Digests)
+        plain = PlainBody(last - first + 1, self._sources.pieces(source, first, last), Digests)
         part, _ = await self._write(upload, number, policy, plain)
         headers = {"Content-Type": XML_TYPE}
         version = passed_back(source.found.store_headers).get("x-amz-version-id")
@@ -73,11 +73,11 @@ class PartWriter:
         answer = node("CopyPartResult", node("LastModified", modified), node("ETag", part.shown_etag))
         await incoming.respond(200, headers, to_xml(answer))
 
-    async def _write(self, upload: Upload, number: int, policy: Policy, plain: Plain) -> tuple[StoredPart, Digests]:
+    async def _write(self, upload: Upload, number: int, policy: Policy, plain: PlainBody) -> tuple[StoredPart, Digests]:
         _require_room(number, plain.length)
         key = await self._keys.to_seal(policy.name)
         segment = fresh.part(key, plain.length, upload_tag=upload.tag, number=number)
-        outcome, length = Outcome(), segment.header.stored_bytes
+        outcome, length = BodyOutcome(), segment.header.stored_bytes
         pieces = sealed_pieces(SegmentSealer(segment), plain, outcome, with_footer=False)
         if plain.length < STORE_MIN_PART_BYTES:
             sealed = b"".join([piece async for piece in pieces])
