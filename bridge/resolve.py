@@ -6,7 +6,7 @@ Lists what failed and what to record.
 import dataclasses
 import enum
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -23,6 +23,10 @@ from strongroom.openbao.kv import Reading, decode_base64, value_bytes
 from strongroom.service.edges import cause_of
 
 _KEY_CHARS = 4 << 20  # of whole paths, for policy and patterns to look at: a region of long names has as many
+_NO_CHARACTER = "\0"  # in no pattern of a policy
+_PATTERNS_AND_GRANTS = (
+    "they can be left out by whole names (exclude=), or by include= where each pattern lies within one of the policy"
+)
 _UTF8_BYTES = 2  # of a text, at most, for each of its bytes in memory
 
 
@@ -186,17 +190,40 @@ class _Resolver:
             )
             self._note_error(Subject("", source.path, ""), UndeliverableError(msg, hint=hint), version=outcome.version)
             return
-        named = [(key, source.variable_of(key)) for key in outcome.data]
-        wanted = [(key, name) for key, name in named if name is not None and name not in taken]
-        denied = self._denied(source.path, wanted, outcome.version)
+        named = self._named(source, outcome, taken)
+        wanted = {key for key in named if source.takes(key)}
+        stopping = wanted if self._covers_patterns(source) else named.keys()
+        denied = self._denied(source.path, {key: named[key] for key in named if key in stopping}, outcome.version)
         self.result.records += summed_up(list(denied.values()))
-        for key, name in wanted:
-            if key not in denied:
+        for key, name in named.items():
+            if key in wanted and key not in denied:
                 self._add_key(source.path, key, name, outcome)
         if denied:  # their number only: the caller may not even know their names
             count = len(denied)
-            detail = f"the policy does not grant {count} of its {len(wanted)} keys; the bridge's audit log names them"
+            detail = f"the policy does not grant {count} of its {len(named)} keys; the bridge's audit log names them"
+            if source.include or source.exclude:
+                detail += f"; {_PATTERNS_AND_GRANTS}"
             self._fail(Subject("", source.path, ""), DENIED, detail)
+
+    def _named(self, source: FromPath, reading: Reading, taken: set[str] | frozenset[str]) -> dict[str, str]:
+        """Return the keys of a path, with their names, but for those that are left out one by one."""
+        left_out = {glob.pattern for glob in source.exclude}
+        names = ((key, source.name_of(key)) for key in reading.data if key not in left_out)
+        return {key: name for key, name in names if name is not None and name not in taken}
+
+    def _covers_patterns(self, source: FromPath) -> bool:
+        """Return whether the policy grants all that the patterns of a path could ever take.
+
+        Where it does not, each key counts that it does not grant, taken or not. Else who may not know their names would
+        find them letter by letter, from which patterns are refused.
+        """
+        try:
+            for glob in source.include:
+                # One pattern lies within another if that matches it with a character of neither in place of its stars.
+                self._require(source.path, glob.pattern.replace("*", _NO_CHARACTER))
+        except DeniedError:
+            return False
+        return bool(source.include)
 
     def _excess(self, source: FromPath, reading: Reading) -> str:
         """Count the keys of a path, and return of what there are too many by now; "" if there are not."""
@@ -208,10 +235,10 @@ class _Resolver:
             return f"{_KEY_CHARS} characters in their keys together, which each include= and exclude= counts again"
         return ""
 
-    def _denied(self, path: str, wanted: Sequence[tuple[str, str]], version: int) -> dict[str, AuditRecord]:
+    def _denied(self, path: str, named: Mapping[str, str], version: int) -> dict[str, AuditRecord]:
         """Return the keys that the policy does not grant, with their records."""
         denied: dict[str, AuditRecord] = {}
-        for key, name in wanted:
+        for key, name in named.items():
             try:
                 self._require(path, key)
             except DeniedError as error:

@@ -87,14 +87,20 @@ class FromPath:
         self.exclude = tuple(Glob(pattern, separator="") for pattern in exclude)
 
     def variable_of(self, key: str) -> str | None:
-        """Return the name of the variable for a key, or None when it is left out; it may still not be a legal one.
+        """Return the name of the variable for a key, or None when it is left out; it may still not be a legal one."""
+        return self.name_of(key) if self.takes(key) else None
+
+    def takes(self, key: str) -> bool:
+        """Return whether a key is taken, as far as its patterns say."""
+        if self.include and not any(glob.matches(key) for glob in self.include):
+            return False
+        return not any(glob.matches(key) for glob in self.exclude)
+
+    def name_of(self, key: str) -> str | None:
+        """Return what the variable for a key is called, whatever the patterns say; None where names= leaves it out.
 
         Converted, ``tls.crt`` is ``tls_crt`` and ``1st`` is ``_1st``.
         """
-        if self.include and not any(glob.matches(key) for glob in self.include):
-            return None
-        if any(glob.matches(key) for glob in self.exclude):
-            return None
         name = self._in_case(key)
         if self.names == REFUSE or is_env_name(self.prefix + name):
             return self.prefix + name

@@ -256,8 +256,9 @@ def test_a_prefix_and_capitals_are_held_to_the_same_rules_and_a_collision_names_
         assert "?exclude=" in reply.detail
 
 
-def test_what_is_left_out_needs_no_grant(bridge: BridgeProcess) -> None:
-    reply = bridge.bundle(bundle_request(from_path=("bao:kv/common?include=public_*",)))
+@pytest.mark.parametrize("option", ["include=public_*", "include=public_u*&exclude=p*_x", "exclude=private_key"])
+def test_what_is_left_out_needs_no_grant(bridge: BridgeProcess, option: str) -> None:
+    reply = bridge.bundle(bundle_request(from_path=(f"bao:kv/common?{option}",)))
     assert reply.values == {"public_url": "https://x"}
     assert {record["key"] for record in bridge.audit(reply.headers["X-Request-Id"])} == {"public_url"}
 
@@ -278,6 +279,28 @@ def test_a_key_of_a_whole_path_that_the_policy_does_not_grant_is_denied(bridge: 
     assert bridge.bundle(bundle_request(from_path=("bao:kv/common",), exclude=("private_key",))).values == {
         "public_url": "https://x"
     }
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "include={}*",
+        "include=*{}*&names=skip",
+        "include=public_*&include={}*",
+        "exclude={}*",
+        "exclude=*{}*&case=upper",
+    ],
+)
+def test_patterns_do_not_tell_the_names_of_keys_that_the_policy_does_not_grant(
+    bridge: BridgeProcess, options: str
+) -> None:
+    """Else a caller would find any name letter by letter, from which patterns are refused and in what numbers."""
+    asked = [bundle_request(from_path=(f"bao:kv/common?{options.format(text)}",)) for text in ("priv", "prix")]
+    right, wrong = (bridge.bundle(request) for request in asked)
+    assert (right.status, wrong.status) == (403, 403)
+    assert right.body == wrong.body
+    checked = [json.loads(bridge.check(request).body)["from_path"] for request in asked]
+    assert checked[0] == checked[1]
 
 
 def test_an_optional_whole_path_may_be_missing(bridge: BridgeProcess) -> None:
