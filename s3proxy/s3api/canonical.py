@@ -21,7 +21,8 @@ ALGORITHM: Final = "AWS4-HMAC-SHA256"
 UNSIGNED_PAYLOAD: Final = "UNSIGNED-PAYLOAD"
 EMPTY_SHA256: Final = hashlib.sha256(b"").hexdigest()
 
-_BLANKS: Final = re.compile(r"[ \t]+")
+BLANKS: Final = " \t"  # of HTTP (RFC 9110, section 5.6.3)
+_BLANKS: Final = re.compile(f"[{BLANKS}]+")
 _BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 

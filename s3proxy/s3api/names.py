@@ -23,6 +23,7 @@ _OF_ADMINISTRATORS: Final = frozenset({"minio", "rustfs"})
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 _SEGMENT: Final = re.compile(r"[/\\]")
 _NOT_IN_AN_ID: Final = re.compile(r"[/\\\x00-\x1f\x7f]")
+_UNTOLD_BLANKS: Final = re.compile(r"\t|  ")  # a header is signed alike with one blank in their place
 _DOTS: Final = frozenset({".", ".."})
 
 
@@ -132,6 +133,8 @@ def parse_copy_source(text: str) -> CopySource:
     if text.startswith("arn:"):
         code, msg = "NotImplemented", "Copying from an access point is not implemented."
         raise S3Error(code, msg)
+    if _UNTOLD_BLANKS.search(text):
+        refuse_argument("Copy Source must have its blanks percent-encoded", "x-amz-copy-source", text)
     path, _, raw_version_id = text.partition("?versionId=")
     try:
         # Many clients encode the slash after the bucket as well, and some the one before it.

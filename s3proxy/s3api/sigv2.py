@@ -15,7 +15,7 @@ import re
 from datetime import datetime
 from typing import Final, NoReturn
 
-from s3proxy.s3api.canonical import canonical_paths, decode_text, split_query
+from s3proxy.s3api.canonical import BLANKS, canonical_paths, decode_text, split_query
 from s3proxy.s3api.credentials import Credential, Credentials
 from s3proxy.s3api.errors import S3Error
 from s3proxy.s3api.head import RequestHead
@@ -92,7 +92,8 @@ def _require_in_time(expires: int, *, now: datetime) -> None:
 
 def _sign(secret_key: Secret, head: RequestHead, expires: str, resource: str) -> bytes:
     names = sorted(name for name in head.names() if name.startswith("x-amz-"))
-    headers = "".join(f"{name}:{head.header(name).strip()}\n" for name in names)
+    # Only what HTTP takes for blanks: others are a part of what is used, of the source of a copy for one.
+    headers = "".join(f"{name}:{head.header(name).strip(BLANKS)}\n" for name in names)
     standard = f"{head.header('content-md5')}\n{head.header('content-type')}\n{expires}\n"
     text = f"{head.method}\n{standard}{headers}{resource}".encode("utf-8", "surrogateescape")
     return base64.b64encode(hmac.digest(secret_key.reveal(), text, "sha1"))

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from s3proxy.s3api.access import require_access
-from s3proxy.s3api.canonical import encode_path, encode_text
+from s3proxy.s3api.canonical import canonical_headers, encode_path, encode_text
 from s3proxy.s3api.credentials import ANONYMOUS, Grant, Principal, Right
 from s3proxy.s3api.errors import S3Error
 from s3proxy.s3api.head import make_head
@@ -222,6 +222,8 @@ def test_parameters_of_the_signature_are_not_parameters_of_the_call() -> None:
         ("/bucket%2Fa%2Fkey?versionId=1", ("bucket", "a/key", "1")),
         ("bucket/key?versionId=", ("bucket", "key", "")),
         ("bucket//key", ("bucket", "/key", "")),
+        ("bucket/a key", ("bucket", "a key", "")),
+        ("bucket/a%20%20%09key", ("bucket", "a  \tkey", "")),
     ],
 )
 def test_sources_of_copies_are_read(text: str, expected: tuple[str, str, str]) -> None:
@@ -233,6 +235,12 @@ def test_sources_of_copies_are_read(text: str, expected: tuple[str, str, str]) -
 
 @pytest.mark.parametrize("text", ["", "/", "bucket", "bucket/", "b/key", "bucket/%zz", "//bucket/key"])
 def test_malformed_sources_of_copies_are_refused(text: str) -> None:
+    assert code_of("PUT", "/bucket/k", x_amz_copy_source=text) == "InvalidArgument"
+
+
+@pytest.mark.parametrize("text", ["bucket/a  key", "bucket/a\tkey", "bucket/a \tkey"])
+def test_two_sources_of_copies_are_not_signed_alike(text: str) -> None:
+    assert canonical_headers([("x-amz-copy-source", text)]) == "x-amz-copy-source:bucket/a key\n"
     assert code_of("PUT", "/bucket/k", x_amz_copy_source=text) == "InvalidArgument"
 
 
