@@ -91,17 +91,19 @@ class PostUploader:
         record.requester, record.key = upload.principal.name, upload.key
         require_key(upload.key)
         incoming.verified = replace(incoming.verified, principal=upload.principal)
+        record.is_durable = self._policies.are_durable(bucket, upload.key)
         record.decision = Decision.DENIED
         upload.principal.require(Right.WRITE, bucket, upload.key)
         require_visible(bucket, hidden_bucket=self._hidden_bucket)
-        record.decision = Decision.ALLOWED
-        if self._policies.are_durable(bucket, upload.key):
-            record.is_durable = True
-            await incoming.put_on_record(record)
+        record.decision = Decision.UNDECIDED
         described = _described(upload, incoming.head)
         headers, claimed = _headers(described), claimed_checksum(described)
         require_named(described, [] if claimed is None else [claimed.algorithm])
+        record.decision = Decision.DENIED
         require_set(upload.principal, bucket, upload.key, headers)
+        record.decision = Decision.ALLOWED
+        if record.is_due:
+            await incoming.put_on_record(record)
         policy = self._policies.require(bucket, upload.key)
         incoming.whole_by = None
         size = needed_bytes(Operation.POST_OBJECT, body.length, buffered_bytes=self._buffered_bytes)

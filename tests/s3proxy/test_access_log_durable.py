@@ -18,7 +18,7 @@ from urllib3.filepost import encode_multipart_formdata
 from devstack.seaweed import SeaweedServer
 from strongroom.errors import PeerError
 from tests.s3proxy.conftest import client_of
-from tests.support.access_log import OWNER, READER, STRANGER, LoggedProxy, Record, Reply, records_in
+from tests.support.access_log import OWNER, READER, STRANGER, WRITER, LoggedProxy, Record, Reply, records_in
 from tests.support.bridge import wait_for
 from tests.support.small_disk import small_disk
 
@@ -89,14 +89,30 @@ def test_a_copy_is_on_record_for_either_of_its_names(logged: LoggedProxy, source
     assert (audit["source_bucket"], audit["source_key"], audit["bucket"]) == (source, "public/key", to)
 
 
-def test_a_form_is_on_record_with_the_key_that_it_names(logged: LoggedProxy) -> None:
-    client = client_of(logged.process.url, *OWNER, signature_version="s3v4")
-    post = client.generate_presigned_post(WATCHED, "public/form")
+def _post(proxy: LoggedProxy, who: tuple[str, str], key: str, **fields: str) -> Reply:
+    client = client_of(proxy.process.url, *who, signature_version="s3v4")
+    post = client.generate_presigned_post(WATCHED, key, Fields=fields, Conditions=[{n: v} for n, v in fields.items()])
     body, content_type = encode_multipart_formdata([*post["fields"].items(), ("file", ("f", b"12", "image/png"))])
-    reply = logged.send("POST", f"/{WATCHED}", who=None, headers={"Content-Type": content_type}, body=body)
+    return proxy.send("POST", f"/{WATCHED}", who=None, headers={"Content-Type": content_type}, body=body)
+
+
+def test_a_form_is_on_record_with_the_key_that_it_names(logged: LoggedProxy) -> None:
+    reply = _post(logged, OWNER, "public/form")
     assert reply.status == 204
     (audit,) = _audits(logged.all_records(), reply.request_id)
     assert (audit["requester"], audit["key"], audit["operation"]) == ("OWNER", "public/form", "PostObject")
+
+
+@pytest.mark.parametrize(
+    ("who", "key", "fields"), [(READER, "private/form", {}), (WRITER, "public/form", {"acl": "public-read"})]
+)
+def test_a_form_that_is_refused_is_on_record(
+    logged: LoggedProxy, who: tuple[str, str], key: str, fields: dict[str, str]
+) -> None:
+    reply = _post(logged, who, key, **fields)
+    assert reply.status == 403
+    (audit,) = _audits(logged.all_records(), reply.request_id)
+    assert (audit["requester"], audit["key"], audit["decision"]) == (who[0], key, "denied")
 
 
 def test_each_key_of_a_multi_delete_is_on_record_before_one_is_deleted(logged: LoggedProxy) -> None:

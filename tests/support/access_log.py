@@ -19,6 +19,7 @@ from tests.support.bridge import wait_for
 
 Record = dict[str, Any]
 OWNER, READER = ("OWNER", "owner-owner-owner-owner"), ("READER", "reader-reader-reader")
+WRITER = ("WRITER", "writer-writer-writer")  # who is no administrator
 STRANGER = ("STRANGER", "stranger-stranger-stranger")  # whom no credentials name
 CREDENTIALS = f"""\
 [[credential]]
@@ -35,6 +36,14 @@ secret_key = "{READER[1]}"
 buckets = ["*"]
 prefixes = ["public/"]
 rights = ["read", "delete"]
+
+[[credential]]
+access_key_id = "{WRITER[0]}"
+secret_key = "{WRITER[1]}"
+[[credential.grant]]
+buckets = ["*"]
+prefixes = ["public/"]
+rights = ["write"]
 
 [[anonymous]]
 buckets = ["*"]
