@@ -11,7 +11,6 @@ import datetime as dt
 import enum
 import math
 import re
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -19,6 +18,7 @@ from typing import Final
 from bench.result import Claim, Result
 from bench.samples import Estimate
 from strongroom.errors import ConfigError
+from strongroom.service.members import parse_toml
 
 MIN_ROUNDS: Final = 10
 _APART: Final = 2.5  # times a 95 % interval: a hundred claims are compared at once, and ten rounds tell its ends badly
@@ -140,11 +140,7 @@ def parse_waivers(text: str, source: str, claims: Mapping[str, object] | None = 
     Raises:
         ConfigError: it is not understood; a waiver with a slip would otherwise waive nothing, or too much.
     """
-    try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        msg = f"{source}: is not TOML ({error})"
-        raise ConfigError(msg, hint="see https://toml.io") from None
+    document = parse_toml(text, source)
     waivers = []
     entries = document.pop("waiver", [])
     for one in entries if isinstance(entries, list) else [entries]:

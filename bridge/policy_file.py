@@ -9,7 +9,6 @@ A broken edit leaves the old policy in force and says so.
 """
 
 import logging
-import tomllib
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -19,7 +18,15 @@ from strongroom.errors import ConfigError
 from strongroom.service.following import FollowedFile
 from strongroom.service.kept_files import Read
 from strongroom.service.logs import log_event
-from strongroom.service.members import TEXTS, Member, require_members
+from strongroom.service.members import (
+    TEXTS,
+    Member,
+    parse_toml,
+    require_members,
+    require_tables_only,
+    tables_in,
+    texts_in,
+)
 
 _log = logging.getLogger(__name__)
 GRANT = (
@@ -40,18 +47,9 @@ def parse_policy(text: str, *, origin: str) -> Policy:
     Raises:
         ConfigError: it is not TOML, has an unknown member, or a grant is malformed; the message names the place.
     """
-    try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        msg = f"{origin}: is not TOML: {error}"
-        raise ConfigError(msg, hint="see https://toml.io") from None
-    if document.keys() - {"grant"}:
-        msg = f"{origin}: {', '.join(sorted(document.keys() - {'grant'}))}: unknown"
-        raise ConfigError(msg, hint="a policy file holds [[grant]] tables only")
-    grants = document.get("grant", [])
-    if not isinstance(grants, list):
-        msg = f"{origin}: grant: must be a list of tables"
-        raise ConfigError(msg, hint="write [[grant]] with two brackets")
+    document = parse_toml(text, origin)
+    require_tables_only(document, ["grant"], origin, "a policy file")
+    grants = tables_in(document, "grant", origin)
     return Policy(tuple(_parse_grant(item, f"{origin}: grant {number}") for number, item in enumerate(grants, 1)))
 
 
@@ -74,12 +72,8 @@ def doubtful_paths(policy: Policy) -> list[str]:
     return sorted(pattern for pattern in patterns if "/data/" in pattern and pattern.split("/")[1] == "data")
 
 
-def _texts(value: object, name: str) -> list[str]:
-    texts = [value] if isinstance(value, str) else value
-    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
-        msg = f"{name}: must be a text or a list of texts"
-        raise ConfigError(msg, hint='write for example ["kv/shop/*"]')
-    return texts
+def _texts(value: object, name: str) -> tuple[str, ...]:
+    return texts_in(value, name, example='["kv/shop/*"]', may_be_empty=True)  # an empty one has a message of its own
 
 
 def follow_policy(path: Path, *, observe: Callable[[bool], None] = lambda _: None) -> FollowedFile[Policy]:

@@ -15,7 +15,6 @@ The order of the tables counts (``policies``).
 
 import logging
 import re
-import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -25,7 +24,7 @@ from strongroom.sealed.names import POLICY_NAME
 from strongroom.service.following import FollowedFile
 from strongroom.service.kept_files import KeptFiles, Read
 from strongroom.service.logs import log_event
-from strongroom.service.members import LIST, TEXT, Member, require_members
+from strongroom.service.members import LIST, TEXT, Member, parse_toml, require_members, texts_in
 
 _log = logging.getLogger(__name__)
 _TRANSIT = re.compile(re.escape(TRANSIT_PREFIX) + r"[A-Za-z0-9_.-]{1,100}")
@@ -145,11 +144,7 @@ def parse_policies(content: bytes, *, origin: str) -> Policies:
     Raises:
         ConfigError: it says something that is not allowed; the message names the place.
     """
-    try:
-        document = tomllib.loads(content.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        msg = f"{origin}: is not TOML: {error}"
-        raise ConfigError(msg, hint="see https://toml.io") from None
+    document = parse_toml(content, origin)
     entries = document.pop("policy", [])
     if document or not isinstance(entries, list) or not entries:
         msg = f"{origin}: must hold [[policy]] tables and nothing else"
@@ -241,7 +236,4 @@ def _advice(etag: EtagMode) -> str:
 
 
 def _texts(value: object, place: str) -> tuple[str, ...]:
-    if not isinstance(value, list) or not value or not all(isinstance(text, str) for text in value):
-        msg = f"{place}: must be a list of texts"
-        raise ConfigError(msg, hint='write for example ["orders", "eu-*"]')
-    return tuple(value)
+    return texts_in(value, place, kind=LIST, example='["orders", "eu-*"]')

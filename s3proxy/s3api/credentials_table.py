@@ -17,17 +17,25 @@ Whatever is unknown or malformed is refused: a right that was misspelt is not a 
 """
 
 import re
-import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from s3proxy.s3api.credentials import ANONYMOUS, Credential, Credentials, Grant, Principal, Right
 from strongroom.errors import ConfigError
 from strongroom.secret import Secret
-from strongroom.service.members import TABLES, TEXT, TEXTS, Member, require_members
+from strongroom.service.members import (
+    TABLES,
+    TEXT,
+    TEXTS,
+    Member,
+    parse_toml,
+    require_members,
+    require_tables_only,
+    tables_in,
+    texts_in,
+)
 
 _ACCESS_KEY_ID: Final = re.compile(r"[A-Za-z0-9_.-]{3,128}")
-_PLACE: Final = re.compile(r"\(at [a-z0-9, ]*\)")
 _MIN_SECRET_BYTES: Final = 16
 _MAX_SECRET_BYTES: Final = 1024
 _RIGHTS: Final = {right.value: right for right in Right}
@@ -60,45 +68,37 @@ def parse_credentials(text: str, *, origin: str, read_secret: ReadSecret) -> Cre
     Raises:
         ConfigError: it is malformed; the message names the place and never a secret.
     """
-    try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        # The decoder may quote what it stumbled over, which may be of a secret: only the place is told.
-        place = _PLACE.search(str(error))
-        msg = f"{origin}: is not TOML{' ' + place[0] if place else ''}"
-        raise ConfigError(msg, hint="see https://toml.io") from None
-    if document.keys() - {"credential", "anonymous"}:
-        msg = f"{origin}: {', '.join(sorted(document.keys() - {'credential', 'anonymous'}))}: unknown"
-        raise ConfigError(msg, hint="a credentials file holds [[credential]] and [[anonymous]] tables only")
+    document = parse_toml(text, origin, may_hold_secrets=True)
+    require_tables_only(document, ["credential", "anonymous"], origin, "a credentials file")
     if not document.get("credential") and not document.get("anonymous"):
         # As it is while somebody writes it. Nobody could do anything, so it is hardly meant.
         msg = f"{origin}: holds no [[credential]] and no [[anonymous]] table"
         raise ConfigError(msg, hint="give each client one; to let nobody in, stop the proxy")
     by_id: dict[str, Credential] = {}
-    for number, item in enumerate(_tables(document, "credential", origin), 1):
+    for number, item in enumerate(tables_in(document, "credential", origin), 1):
         credential = _parse_credential(item, f"{origin}: credential {number}", read_secret)
         if credential.access_key_id in by_id:
             msg = f"{origin}: credential {number}: {credential.access_key_id} stands twice"
             raise ConfigError(msg, hint="give each access key one table; it may hold many grants")
         by_id[credential.access_key_id] = credential
-    anonymous = _parse_grants(_tables(document, "anonymous", origin), f"{origin}: anonymous")
+    anonymous = _parse_grants(tables_in(document, "anonymous", origin), f"{origin}: anonymous")
     if any(grant.rights - _ANONYMOUS_RIGHTS for grant in anonymous):
         msg = f"{origin}: anonymous: can be given read and list only"
         raise ConfigError(msg, hint="make a credential for whoever writes")
     return Credentials(by_id, Principal(ANONYMOUS, anonymous))
 
 
-def _parse_credential(item: dict[str, object], place: str, read_secret: ReadSecret) -> Credential:
-    require_members(item, CREDENTIAL, place)
+def _parse_credential(table: object, place: str, read_secret: ReadSecret) -> Credential:
+    item = require_members(table, CREDENTIAL, place)
     access_key_id = item.get("access_key_id")
     if not isinstance(access_key_id, str) or not _ACCESS_KEY_ID.fullmatch(access_key_id) or access_key_id == ANONYMOUS:
         msg = f"{place}: access_key_id: must be 3 to 128 letters, digits, dots, dashes or underscores"
         raise ConfigError(msg, hint="invent a name; it is not secret")
-    grants = _parse_grants(_tables(item, "grant", place), f"{place}: grant")
+    grants = _parse_grants(tables_in(item, "grant", place), f"{place}: grant")
     return Credential(access_key_id, _secret_key(item, place, read_secret), Principal(access_key_id, grants))
 
 
-def _secret_key(item: dict[str, object], place: str, read_secret: ReadSecret) -> Secret:
+def _secret_key(item: Mapping[str, object], place: str, read_secret: ReadSecret) -> Secret:
     given = [item[name] for name in ("secret_key", "secret_key_file") if name in item]
     if len(given) != 1 or not isinstance(given[0], str):
         msg = f"{place}: must have either secret_key or secret_key_file, a text"
@@ -110,12 +110,12 @@ def _secret_key(item: dict[str, object], place: str, read_secret: ReadSecret) ->
     return Secret(value)
 
 
-def _parse_grants(items: list[dict[str, object]], place: str) -> tuple[Grant, ...]:
+def _parse_grants(items: list[object], place: str) -> tuple[Grant, ...]:
     return tuple(_parse_grant(item, f"{place} {number}") for number, item in enumerate(items, 1))
 
 
-def _parse_grant(item: dict[str, object], place: str) -> Grant:
-    require_members(item, GRANT, place)
+def _parse_grant(table: object, place: str) -> Grant:
+    item = require_members(table, GRANT, place)
     buckets = _texts(item["buckets"], f"{place}: buckets")
     if not all(buckets):
         msg = f"{place}: buckets: holds an empty text"
@@ -131,17 +131,5 @@ def _parse_grant(item: dict[str, object], place: str) -> Grant:
     return Grant(buckets, prefixes, frozenset(_RIGHTS[name] for name in names))
 
 
-def _tables(document: dict[str, object], name: str, place: str) -> list[dict[str, object]]:
-    items = document.get(name, [])
-    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
-        msg = f"{place}: {name}: must be a list of tables"
-        raise ConfigError(msg, hint=f"write [[{name}]] with two brackets")
-    return items
-
-
 def _texts(value: object, place: str) -> tuple[str, ...]:
-    texts = [value] if isinstance(value, str) else value
-    if not isinstance(texts, list) or not texts or not all(isinstance(text, str) for text in texts):
-        msg = f"{place}: must be a text or a list of texts"
-        raise ConfigError(msg, hint='write for example ["shop", "shop-*"]')
-    return tuple(texts)
+    return texts_in(value, place, example='["shop", "shop-*"]')

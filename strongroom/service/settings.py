@@ -8,7 +8,6 @@ The wrapper does not use this module: it would pay for dataclasses at every laun
 import dataclasses
 import enum
 import re
-import tomllib
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +16,7 @@ from pathlib import Path
 from strongroom.errors import ConfigError
 from strongroom.names import is_service_link
 from strongroom.nearest import nearest
+from strongroom.service.members import parse_toml
 
 CONFIG_FLAG = "config"  # the one flag that every component has besides its settings
 PRINT_CONFIG_FLAG = "--print-config"
@@ -201,17 +201,13 @@ def _fields(kind: type[object]) -> "dict[str, dataclasses.Field[typing.Any]]":
 
 def _read_file(path: str) -> dict[str, object]:
     try:
-        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        return parse_toml(Path(path).read_bytes(), path)
     except FileNotFoundError:
         msg = f"{path}: does not exist"
         raise ConfigError(msg, hint="name an existing settings file") from None
     except OSError as error:
         msg = f"{path}: cannot be read ({error.strerror})"
         raise ConfigError(msg, hint="make it readable for the user of this process") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        place = str(error) if isinstance(error, tomllib.TOMLDecodeError) else "it is not UTF-8"
-        msg = f"{path}: is not TOML: {place}"
-        raise ConfigError(msg, hint="see https://toml.io") from None
 
 
 def _convert(value: object, hint: object, rule: Rule, origin: str) -> object:
