@@ -21,7 +21,9 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     shutil.rmtree(STAGE, ignore_errors=True)
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", *PARTS]
     listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    for name in filter(None, listed.split("\0")):
+    for name in listed.split("\0"):
+        if not (ROOT / name).is_file():  # removed, and not committed yet
+            continue
         target = STAGE / name
         target.parent.mkdir(parents=True, exist_ok=True)
         if target.suffix == ".md":
