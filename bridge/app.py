@@ -6,6 +6,7 @@ import gc
 import logging
 import time
 from functools import partial
+from http import HTTPStatus
 
 from bridge.audit import AuditLog
 from bridge.callers import Callers
@@ -30,7 +31,6 @@ from strongroom.service.tls_reload import ReloadingServerContext
 
 _log = logging.getLogger(__name__)
 _HEALTH_TIMEOUT_S = 2.0  # of the question whether OpenBao is up; probes of Kubernetes give up after 1 s by default
-_HEALTH_STATUS_OK = 200
 _CONNECTIONS = 1024  # at once, some 0.1 MiB each; callers ask once, and go
 _CROWD = 100
 _REVOKE_TIMEOUT_S = 5.0  # at the end; the token ends by itself, too
@@ -159,7 +159,7 @@ class Bridge:
                     operation="health", method="GET", path="sys/health", deadline=deadline, query=_STANDBY_IS_FINE
                 )
                 answer = await self._pool.exchange(self._openbao, call)
-                if answer.status != _HEALTH_STATUS_OK:
+                if answer.status != HTTPStatus.OK:
                     return Part(ok=False, detail=f"OpenBao answers {answer.status} to sys/health")
                 await self._login.require_live()
         except PeerError as error:

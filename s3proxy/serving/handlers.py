@@ -20,13 +20,13 @@ from s3proxy.operations.post import PostUploader
 from s3proxy.operations.put import ObjectWriter
 from s3proxy.s3api.credentials import Credentials
 from s3proxy.s3api.operation_table import Operation
+from s3proxy.serving.dispatch import Handler
 from s3proxy.settings import ProxySettings
 from s3proxy.storage import Storage
 from s3proxy.stored.multipart import MultipartReader
 from s3proxy.stored.source import SourceReader
 from strongroom.service.following import Followed
 
-Handler = Callable[[Incoming], Awaitable[None]]
 _Sealed = Callable[[Incoming, Policy], Awaitable[None]]
 
 # What means the same on sealed objects.

@@ -30,7 +30,6 @@ ATTEMPT_TIMEOUT_S = 5.0  # of one login or renewal
 RETRY_S = 1.0  # after one that met nobody; callers meanwhile get the same answer at once
 LOCKED_RETRY_S = 15.0  # after a 403: of a locked role nothing is counted, and whoever unlocks it is served soon
 REFUSED_RETRY_S = 1200.0  # for the same ids: more than the 15 minutes over which OpenBao counts refusals
-_OK, _FORBIDDEN = 200, 403
 
 
 @dataclass(frozen=True)
@@ -130,10 +129,10 @@ class Login:
             UnavailableError: OpenBao cannot be reached or refuses the login.
         """
         token = await self.token()
-        if not self._looks or (await self._look_up(token)).status != _FORBIDDEN:
+        if not self._looks or (await self._look_up(token)).status != HTTPStatus.FORBIDDEN:
             return
         fresh = await self.replace(token)
-        if fresh is not None and (await self._look_up(fresh)).status == _FORBIDDEN:
+        if fresh is not None and (await self._look_up(fresh)).status == HTTPStatus.FORBIDDEN:
             self._looks = False  # a token without OpenBao's default policy: it says nothing, and a login each time less
 
     async def replace(self, refused: Secret) -> Secret | None:
@@ -149,7 +148,7 @@ class Login:
             if self._token is not refused:
                 return self._token or await self._log_in()
             answer = await self._look_up(refused)
-            if answer.status != _FORBIDDEN:
+            if answer.status != HTTPStatus.FORBIDDEN:
                 return None
             log_event(_log, logging.WARNING, "token_dead", {"reason": "OpenBao does not know the token any more"})
             self._token = None
@@ -241,7 +240,7 @@ class Login:
 
     async def _by_token(self, token: Secret) -> tuple[Secret, Lease]:
         answer = await self._look_up(token)
-        if answer.status != _OK:
+        if answer.status != HTTPStatus.OK:
             msg = f"OpenBao does not accept the token in {self._credentials.token_file}"
             hint = "write a live token to that file; it needs OpenBao's default policy (lookup-self, renew-self)"
             raise LoginRefusedError(msg, hint=hint, pause_s=LOCKED_RETRY_S)
@@ -254,7 +253,11 @@ class Login:
         call = Call(operation="login", method="POST", path=path, deadline=deadline, body=body)
         answer = await self._exchange(call)
         granted = answer.document.get("auth")
-        if answer.status != _OK or not isinstance(granted, dict) or not isinstance(granted.get("client_token"), str):
+        if (
+            answer.status != HTTPStatus.OK
+            or not isinstance(granted, dict)
+            or not isinstance(granted.get("client_token"), str)
+        ):
             raise self._refusal(answer)
         token = Secret(granted["client_token"].encode())
         return token, self._lease_of(granted, ttl="lease_duration")
@@ -281,7 +284,7 @@ class Login:
 
     async def _renew(self, token: Secret, lease: Lease) -> None:
         answer = await self._ask("renew", "POST", "auth/token/renew-self", token)
-        if answer.status != _OK:
+        if answer.status != HTTPStatus.OK:
             log_event(_log, logging.WARNING, "token_not_renewed", {"reason": answer.reason})
             await self._log_in()
             return
