@@ -51,7 +51,6 @@ class Bridge:
         Raises:
             ConfigError: a setting or a file that it names is wrong.
         """
-        self._settings = settings
         self.metrics = Metrics()
         self._tls = ReloadingServerContext(
             ca_file=settings.client_ca_file,
