@@ -72,7 +72,6 @@ def _rows(page: Page, findings: list[Finding]) -> list[str]:
 def diagnose(settings: WrapperSettings) -> Diagnosis:
     """Carry out every probe."""
     machine = list(probe_machine(settings))
-    installation = list(probe_installation(settings, now=time.time()))
-    return Diagnosis(
-        settings.require, machine, installation, rungs(settings.require, new_privileges=settings.new_privileges)
-    )
+    table = rungs(settings.require, new_privileges=settings.new_privileges)
+    installation = list(probe_installation(settings, now=time.time()))  # the last: it closes this process
+    return Diagnosis(settings.require, machine, installation, table)

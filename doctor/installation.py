@@ -17,6 +17,7 @@ from strongroom.errors import ConfigError, StrongroomError
 from strongroom.launch.bundle import PLAN_URL_PATH, BundleRequest
 from strongroom.launch.problem import printable
 from strongroom.launch.region import encode
+from strongroom.linux.process import keep_memory_private
 from strongroom.tls import client_context
 from wrapper.exec import usable_library
 from wrapper.exposure import protections_given_up
@@ -41,7 +42,7 @@ print(value, bool(value) and value in shown)
 
 
 def probe_installation(settings: WrapperSettings, *, now: float) -> Iterator[Finding]:
-    """Yield a finding for each part.
+    """Yield a finding for each part; afterwards this process is not dumpable, and traces no child.
 
     Args:
         settings: as a launch would have them.
@@ -56,8 +57,8 @@ def probe_installation(settings: WrapperSettings, *, now: float) -> Iterator[Fin
         yield Finding("certificates", Status.NOTE, "not looked at: STRONGROOM_BRIDGE is not set")
         yield Finding("bridge", Status.NOTE, "not asked: STRONGROOM_BRIDGE is not set", "set it to https://HOST[:PORT]")
         return
-    certificates = _certificates(settings, now)
-    yield certificates
+    keep_memory_private()  # from here on this process has our private key
+    yield _certificates(settings, now)
     yield _bridge(settings)
 
 

@@ -4,6 +4,9 @@ import datetime as dt
 import errno
 import json
 import os
+import re
+import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +21,7 @@ from doctor.page import Page
 from doctor.usage import HELP
 from strongroom.errors import ConfigError
 from tests.doctor.conftest import NOBODY, Doctor
+from tests.support.folders import open_to_all
 from tests.support.launcher import ROOT, Launcher
 from wrapper.exposure import yama_scope
 
@@ -104,6 +108,39 @@ class TestThisMachine:
         assert document["ok"]
         assert f"uid {NOBODY}, no capabilities" in finding(document, "privileges")["says"]
         assert finding(document, "delivery")["status"] == "ok"
+
+    def test_it_is_closed_to_others_of_its_user_and_to_core_dumps_while_it_has_the_private_key(
+        self, doctor: Doctor, tmp_path: Path
+    ) -> None:
+        files = [tmp_path / name for name in ("ca", "cert", "key")]
+        open_to_all(tmp_path)
+        for file, name in zip(files, ("STRONGROOM_CA", "STRONGROOM_CERT", "STRONGROOM_KEY"), strict=True):
+            shutil.copy(doctor.launcher.environ({})[name], file)
+            os.chown(file, NOBODY, NOBODY)
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            silent.settimeout(60)
+            options = [f"--{file.name}={file}" for file in files]
+            with subprocess.Popen(
+                [*AS_NOBODY, _python_of_everybody(), "-m", "cli", "doctor", *options],
+                env={
+                    "PATH": os.environ["PATH"],
+                    "PYTHONDONTWRITEBYTECODE": "1",
+                    "STRONGROOM_BRIDGE": f"https://127.0.0.1:{silent.getsockname()[1]}",
+                },
+                cwd=ROOT,
+                stdout=subprocess.DEVNULL,
+            ) as process:
+                try:
+                    with silent.accept()[0]:  # the handshake that it begins takes the key
+                        other = subprocess.run(
+                            [*AS_NOBODY, "cat", f"/proc/{process.pid}/environ"], capture_output=True, check=False
+                        )
+                        limits = Path(f"/proc/{process.pid}/limits").read_text()
+                finally:
+                    process.kill()
+        assert other.returncode != 0
+        assert b"Permission denied" in other.stderr
+        assert re.search(r"^Max core file size +0 +0 ", limits, re.MULTILINE)
 
     def test_for_people(self, doctor: Doctor) -> None:
         result = doctor.run()
