@@ -91,8 +91,7 @@ class BridgeConnection:
         head, _, body = data.partition(b"\r\n\r\n")
         length = _LENGTH.search(head + b"\r\n")
         if not head.startswith(b"HTTP/1.1 200") or length is None:
-            msg = f"the bridge answers {head[:60]!r} to the load generator"
-            raise FailedError(msg)
+            raise FailedError(f"the bridge answers {head[:60]!r} to the load generator")
         left = int(length[1]) - len(body)
         while left > 0:
             left -= len(self._some())
@@ -101,8 +100,7 @@ class BridgeConnection:
     def _some(self) -> bytes:
         piece = self._tls.recv(1 << 16)
         if not piece:
-            msg = "the bridge closed the connection in the middle of an answer"
-            raise FailedError(msg)
+            raise FailedError("the bridge closed the connection in the middle of an answer")
         return piece
 
 

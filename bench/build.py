@@ -25,12 +25,10 @@ def compile_program(name: str, directory: Path, *, compiler: str = "gcc", flags:
         FailedError: it does not compile.
     """
     if shutil.which(compiler) is None:
-        msg = f"{compiler}: not on PATH"
-        raise ConfigError(msg, hint="make bench installs what the benchmarks need")
+        raise ConfigError(f"{compiler}: not on PATH", hint="make bench installs what the benchmarks need")
     program = directory / f"{name}-{compiler}"
     command = [compiler, "-O2", "-g", "-Wall", "-Wextra", *flags, "-o", str(program), str(SOURCES / f"{name}.c")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        msg = f"{name}.c: does not compile: {(done.stderr.splitlines() or ['no reason given'])[0]}"
-        raise FailedError(msg)
+        raise FailedError(f"{name}.c: does not compile: {(done.stderr.splitlines() or ['no reason given'])[0]}")
     return program

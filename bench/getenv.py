@@ -71,8 +71,7 @@ class Case:
         """
         words = [str(self.program), what, *map(str, (self.variables, threads, samples, calls))]
         if is_counted and not os.access(_CALLGRIND, os.X_OK):
-            msg = f"{_CALLGRIND}: not installed"
-            raise ConfigError(msg, hint="make bench installs what the benchmarks need")
+            raise ConfigError(f"{_CALLGRIND}: not installed", hint="make bench installs what the benchmarks need")
         environ, descriptor = self._environ(is_counted=is_counted)
         if is_counted:
             words = [_CALLGRIND, "--tool=callgrind", "--callgrind-out-file=/dev/null", *words]
@@ -93,8 +92,7 @@ class Case:
         if done.returncode:
             said = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["nothing said"]
             where = f"{what} with {self.variables} variables on {self.target}"
-            msg = f"getenv.c: {where}: ends with {done.returncode}: {said[0]}"
-            raise FailedError(msg)
+            raise FailedError(f"getenv.c: {where}: ends with {done.returncode}: {said[0]}")
         return done.stderr if is_counted else done.stdout
 
     def nanoseconds(self, what: str, threads: int, calls: int, samples: int) -> list[float]:
@@ -112,8 +110,7 @@ class Case:
             _, found, number = line.partition("Collected : ")
             if found:
                 return int(number.split()[0])
-        msg = "callgrind does not say how many instructions it saw"
-        raise FailedError(msg)
+        raise FailedError("callgrind does not say how many instructions it saw")
 
     def _environ(self, *, is_counted: bool) -> tuple[dict[str, str], int | None]:
         everything = {name_of(number): f"value-{number:026d}" for number in range(self.variables)}

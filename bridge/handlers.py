@@ -119,8 +119,7 @@ class Front:
         if (request.content_length or 0) > self._settings.max_body_bytes:
             raise self._too_large()
         if "Content-Encoding" in request.headers:
-            msg = "the body has a Content-Encoding, and none is taken"
-            raise ConfigError(msg, hint="send it as it is")
+            raise ConfigError("the body has a Content-Encoding, and none is taken", hint="send it as it is")
         if request.content.is_eof():  # it has come with the head, and is in memory
             body = await self._read(request)
         else:

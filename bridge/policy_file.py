@@ -62,8 +62,7 @@ def _parse_grant(item: object, place: str) -> Grant:
             keys=_texts(grant.get("keys", ["*"]), "keys"),
         )
     except ConfigError as error:
-        msg = f"{place}: {error.message}"
-        raise ConfigError(msg, hint=error.hint) from None
+        raise ConfigError(f"{place}: {error.message}", hint=error.hint) from None
 
 
 def doubtful_paths(policy: Policy) -> list[str]:
@@ -97,8 +96,7 @@ def _read(path: Path, read: Read) -> Policy:
     try:
         text = read(path).decode()
     except FileNotFoundError:
-        msg = f"{path}: does not exist"
-        raise ConfigError(msg, hint="name an existing policy file in policy_file") from None
+        raise ConfigError(f"{path}: does not exist", hint="name an existing policy file in policy_file") from None
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         msg = f"{path}: cannot be read ({reason})"

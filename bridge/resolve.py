@@ -269,8 +269,7 @@ class _Resolver:
         if not _is_legal(name):
             hint += "; ?names=skip leaves such keys out, ?names=convert puts _ for what is not legal, and "
             hint += f"?exclude={spell_pattern(key[:100])} leaves out this one"
-            msg = f"the key {key[:100]!r} of {path} cannot be the name of a variable"
-            raise UndeliverableError(msg, hint=hint)
+            raise UndeliverableError(f"the key {key[:100]!r} of {path} cannot be the name of a variable", hint=hint)
         # A whole path is chosen by name, not key by key: whoever may write to it could otherwise take over the program.
         if steers_the_process(name):
             msg = f"the key {key!r} of {path} would steer the dynamic linker, the C library or Strongroom itself"

@@ -68,8 +68,7 @@ def read(data: bytes) -> Elf:
             search_paths=tuple(names.get(_DT_RPATH, []) + names.get(_DT_RUNPATH, [])),
         )
     except (StructError, UnicodeDecodeError, OverflowError) as error:  # an offset of 2^63 and more
-        msg = f"is damaged: {error}"
-        raise ElfError(msg) from None
+        raise ElfError(f"is damaged: {error}") from None
 
 
 def relocatable(data: bytes) -> bytes:
@@ -102,8 +101,7 @@ def _segments(data: bytes) -> "list[Segment]":
     machine_of(data)  # refuses other kinds of files
     segments = segments_of(data, lambda at, size: data[at : at + size])
     if any(offset < 0 for _, _, offset, _, _ in segments):
-        msg = "is damaged: a segment lies before its beginning"
-        raise ElfError(msg)
+        raise ElfError("is damaged: a segment lies before its beginning")
     return segments
 
 
@@ -131,20 +129,17 @@ def _string_table(data: bytes, segments: "list[Segment]", entries: list[tuple[in
     for kind, _, offset, start, size in segments:
         if kind == PT_LOAD and start <= address < start + size:
             return _slice(data, offset + address - start, values.get(_DT_STRSZ, 0))
-    msg = "is damaged: its string table lies in no segment"
-    raise ElfError(msg)
+    raise ElfError("is damaged: its string table lies in no segment")
 
 
 def _slice(data: bytes, offset: int, size: int) -> bytes:
     if offset + size > len(data):
-        msg = f"is damaged: ends after {len(data)} of {offset + size} bytes"
-        raise ElfError(msg)
+        raise ElfError(f"is damaged: ends after {len(data)} of {offset + size} bytes")
     return data[offset : offset + size]
 
 
 def _text(strings: bytes, offset: int) -> str:
     end = strings.find(b"\0", offset)
     if end < 0:
-        msg = "is damaged: a name has no end"
-        raise ElfError(msg)
+        raise ElfError("is damaged: a name has no end")
     return strings[offset:end].decode()

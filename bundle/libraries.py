@@ -67,8 +67,7 @@ def own_copy(path: Path) -> bytes:
     try:
         data = elf.relocatable(path.read_bytes())
     except ElfError as error:
-        msg = f"{path}: {error}"
-        raise ConfigError(msg, hint="install the package that has it anew") from None
+        raise ConfigError(f"{path}: {error}", hint="install the package that has it anew") from None
     for name in _NOT_TO_BE_READ:
         # As an empty name, which no file has; the bytes are constants of the loader and of libc.
         data = data.replace(b"\0" + name, b"\0" * (len(name) + 1))

@@ -46,8 +46,7 @@ def parse(arguments: list[str]) -> Options | None:
     """
     force = os.environ.get(FORCE, "0")
     if force not in {"0", "1"}:
-        msg = f"{FORCE}={force}: must be 0 or 1"
-        raise ConfigError(msg, hint="1 replaces the bundle that DIR holds")
+        raise ConfigError(f"{FORCE}={force}: must be 0 or 1", hint="1 replaces the bundle that DIR holds")
     directories = []
     for word in arguments:
         if word in {"--help", "-h"}:
@@ -56,11 +55,9 @@ def parse(arguments: list[str]) -> Options | None:
         if word == "--force":
             force = "1"
         elif word.startswith("-"):
-            msg = f"{word}: unknown option"
-            raise ConfigError(msg, hint="a directory that begins with - is named ./-")
+            raise ConfigError(f"{word}: unknown option", hint="a directory that begins with - is named ./-")
         else:
             directories.append(word)
     if len(directories) != 1 or not directories[0]:
-        msg = "name one directory"
-        raise ConfigError(msg, hint="usage: strongroom bundle [--force] DIR")
+        raise ConfigError("name one directory", hint="usage: strongroom bundle [--force] DIR")
     return Options(directories[0], force == "1")

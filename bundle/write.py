@@ -65,8 +65,7 @@ def _require_fit(directory: Path, files: Mapping[str, File], unfinished: list[Pa
         return
     if {LAUNCHER, MANIFEST} <= present:
         if not force:
-            msg = f"{directory}: holds a bundle already"
-            raise ConfigError(msg, hint="--force replaces it")
+            raise ConfigError(f"{directory}: holds a bundle already", hint="--force replaces it")
         return
     if unfinished and present <= {Path(path).parts[0] for path in files}:
         if not force:

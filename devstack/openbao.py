@@ -178,8 +178,7 @@ class OpenBaoServer:
 
     def _answers(self) -> bool:
         if self._process.poll() is not None:
-            msg = "the process has ended"
-            raise NotFoundError(msg, hint="its log says why")
+            raise NotFoundError("the process has ended", hint="its log says why")
         with contextlib.suppress(PeerError):
             self.admin.health()
             return True

@@ -38,8 +38,7 @@ def read_client_certificate(cert_file: str, key_file: str) -> ClientCertificate:
         identity = str(identity_of(shown))
         return ClientCertificate(identity, ssl.cert_time_to_seconds(str(shown["notAfter"])))
     except DeniedError as error:
-        msg = f"{cert_file}: {error.message}"
-        raise ConfigError(msg, hint=error.hint) from None
+        raise ConfigError(f"{cert_file}: {error.message}", hint=error.hint) from None
     except (KeyError, ValueError):
         msg = f"{cert_file}: does not say when it ends"
         raise ConfigError(msg, hint="give STRONGROOM_CERT a certificate in PEM") from None

@@ -23,7 +23,6 @@ class Diagnosis:
     """
 
     def __init__(self, require: str, machine: list[Finding], installation: list[Finding], table: list[Rung]) -> None:
-        """Take the fields as they are."""
         self.require = require
         self.machine = machine
         self.installation = installation

@@ -62,8 +62,7 @@ class _Arguments:
 
     def _take_output(self, word: str) -> None:
         if word != "json":
-            msg = f"-o {word}: must be json"
-            raise ConfigError(msg, hint="leave -o out for a table")
+            raise ConfigError(f"-o {word}: must be json", hint="leave -o out for a table")
         self.as_json = True
 
 

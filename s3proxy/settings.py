@@ -80,7 +80,7 @@ class ServingSettings:
         ),
     )
     share_port: bool = setting(
-        False,  # noqa: FBT003 - the default
+        False,
         Rule("whether several processes listen on one port", unit="true or false", why="SO_REUSEPORT"),
     )
     domains: str = setting(

@@ -34,11 +34,9 @@ def machine_of(head: bytes) -> int:
         ElfError: it is not an ELF file of 64 bits and little endian.
     """
     if not head.startswith(MAGIC):
-        msg = "is not an ELF file"
-        raise ElfError(msg)
+        raise ElfError("is not an ELF file")
     if head[4:6] != b"\x02\x01":
-        msg = "is not a little-endian 64-bit ELF file"
-        raise ElfError(msg)
+        raise ElfError("is not a little-endian 64-bit ELF file")
     return int.from_bytes(head[18:20], "little")
 
 
@@ -52,12 +50,10 @@ def table_of(head: bytes) -> tuple[int, int]:
         (offset,) = unpack_from("<Q", head, 32)
         entry_bytes, entries = unpack_from("<HH", head, 54)
     except StructError:
-        msg = "is damaged: ends in its header"
-        raise ElfError(msg) from None
+        raise ElfError("is damaged: ends in its header") from None
     size = entry_bytes * entries
     if entry_bytes != _ENTRY_BYTES or not 0 < size <= _MAX_TABLE_BYTES:
-        msg = "is damaged: its program headers are not such as the kernel takes"
-        raise ElfError(msg)
+        raise ElfError("is damaged: its program headers are not such as the kernel takes")
     return offset, size
 
 
@@ -80,6 +76,5 @@ def segments_of(head: bytes, read: "Callable[[int, int], bytes]") -> "list[Segme
     except (OverflowError, OSError):  # where no file has bytes
         table = b""
     if len(table) != size:
-        msg = "is damaged: ends before its program headers do"
-        raise ElfError(msg)
+        raise ElfError("is damaged: ends before its program headers do")
     return list(iter_unpack(_ENTRY, table))

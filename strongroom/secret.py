@@ -37,12 +37,10 @@ class Secret:
 
     def __reduce__(self) -> str:
         """Refuse to be pickled or copied into another process."""
-        msg = "a Secret cannot be pickled"
-        raise TypeError(msg)
+        raise TypeError("a Secret cannot be pickled")
 
     def __eq__(self, other: object) -> bool:
         """Refuse to be compared: ``==`` on secrets leaks timing and is nearly always a mistake."""
-        msg = "a Secret cannot be compared; reveal() it and use hmac.compare_digest"
-        raise TypeError(msg)
+        raise TypeError("a Secret cannot be compared; reveal() it and use hmac.compare_digest")
 
     __hash__ = None  # type: ignore[assignment]

@@ -98,8 +98,7 @@ def _load_identity(context: ssl.SSLContext, cert_file: str, key_file: str) -> No
         # The password callback is called for an encrypted key only; without it OpenSSL would ask on the terminal.
         context.load_cert_chain(cert_file, key_file, password=_refuse_encrypted_key)
     except ConfigError as error:
-        msg = f"{key_file}: {error.message}"
-        raise ConfigError(msg, hint=error.hint) from None
+        raise ConfigError(f"{key_file}: {error.message}", hint=error.hint) from None
     except (ssl.SSLError, OSError) as error:
         if getattr(error, "reason", "") == "KEY_VALUES_MISMATCH":
             msg = f"{key_file}: is not the key of the certificate in {cert_file}"
@@ -142,5 +141,4 @@ def _check_readable(path: str) -> None:
         msg = f"{path}: not readable by uid {os.getuid()} ({error.strerror})"
         raise ConfigError(msg, hint="give its owner or group access, for example with fsGroup in the pod") from None
     if os.path.isdir(path):  # noqa: PTH112 - pathlib is slow to import
-        msg = f"{path}: is a directory"
-        raise ConfigError(msg, hint="name the PEM file in it")
+        raise ConfigError(f"{path}: is a directory", hint="name the PEM file in it")

@@ -21,7 +21,6 @@ class Validity:
     __slots__ = ("not_after", "not_before")
 
     def __init__(self, not_before: int, not_after: int) -> None:
-        """Take the fields as they are."""
         self.not_before = not_before
         self.not_after = not_after
 

@@ -65,8 +65,7 @@ def become(program: Program, environment: dict[str, str], guard: "Guard", held: 
         os.execve(program.path, program.argv, environment)  # noqa: S606 - it is what a wrapper is for
     except OSError as error:
         guard.take_back(mask)
-        msg = f"{program.path}: {error.strerror}"
-        raise CannotExecError(msg, hint=_hint_on_exec(error.errno)) from None
+        raise CannotExecError(f"{program.path}: {error.strerror}", hint=_hint_on_exec(error.errno)) from None
 
 
 def _hint_on_exec(number: int | None) -> str:

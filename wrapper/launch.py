@@ -44,7 +44,6 @@ class Launch:
     def __init__(
         self, command: list[str], environ: "Mapping[str, str]", settings: "WrapperSettings", plan: "LaunchPlan"
     ) -> None:
-        """Take the fields as they are."""
         self.command = command
         self.environ = environ
         self.settings = settings

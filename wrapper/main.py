@@ -71,8 +71,7 @@ def run(arguments: list[str], started: float) -> "NoReturn":
 
         flags, command = split_arguments(arguments)
         if not command:
-            msg = "no command given"
-            raise ConfigError(msg, hint=USAGE)
+            raise ConfigError("no command given", hint=USAGE)
         environ = with_env_files(flags, given_environment())
         set_not_dumpable()  # before anything is known that others could be after
         settings = load_settings(flags, environ)

@@ -71,8 +71,7 @@ class SecretMemory:
             ProtectionError: there is not enough lockable memory.
         """
         if not 0 < size <= MAX_TOTAL_BYTES:
-            msg = f"the bridge announces {size} bytes, which is no size of a region"
-            raise IntegrityError(msg, hint=OTHER_VERSION)
+            raise IntegrityError(f"the bridge announces {size} bytes, which is no size of a region", hint=OTHER_VERSION)
         if self.mapping is not None:  # such a file can be sized only once
             self.mapping = None  # first: it counts against RLIMIT_MEMLOCK, which may not hold two
             os.close(self._descriptor)
@@ -161,5 +160,4 @@ def _open(require: str) -> tuple[int, str]:
     try:
         return os.memfd_create("strongroom", os.MFD_ALLOW_SEALING), REQUIRE_LOCKED
     except OSError as error:
-        msg = f"no memory that survives exec: {error.strerror}"
-        raise ProtectionError(msg, hint="see memfd_create(2)") from None
+        raise ProtectionError(f"no memory that survives exec: {error.strerror}", hint="see memfd_create(2)") from None

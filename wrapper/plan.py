@@ -42,7 +42,6 @@ class LaunchPlan:
         plain: dict[str, str],
         files: "dict[str, FileTarget] | None" = None,
     ) -> None:
-        """Take the fields as they are."""
         self.request = request
         self.names = names
         self.plain = plain
@@ -81,8 +80,7 @@ class LaunchPlan:
             if self.names.get(name) and name not in self.files:
                 continue
             if not self.request.from_paths or name in self.names:
-                msg = f"{name}: the bridge sent a secret that was not asked for"
-                raise IntegrityError(msg, hint=OTHER_VERSION)
+                raise IntegrityError(f"{name}: the bridge sent a secret that was not asked for", hint=OTHER_VERSION)
             if steers_the_process(name):
                 msg = f"{name}: acts on the loader, the C library or Strongroom, and cannot come with a whole path"
                 raise ConfigError(msg, hint="rename the key; a variable of that name can refer to it by itself")
@@ -120,8 +118,7 @@ def plan_launch(
             target, text = _target_of(value, read_template) if value.startswith(FILE_MARKS) else (None, value)
             parts = parse_value(text)
         except ConfigError as error:
-            msg = f"{name}: {error.message}"
-            raise ConfigError(msg, hint=error.hint) from None
+            raise ConfigError(f"{name}: {error.message}", hint=error.hint) from None
         is_reference = any(isinstance(part, Reference) for part in parts)
         names[name] = is_reference
         if target:
@@ -173,8 +170,7 @@ def _from_path(text: str) -> "FromPath":
     try:
         return parse_from_path(text.strip())
     except ConfigError as error:
-        msg = f"{FROM_PATH}: {error.message}"
-        raise ConfigError(msg, hint=error.hint) from None
+        raise ConfigError(f"{FROM_PATH}: {error.message}", hint=error.hint) from None
 
 
 def with_padding(environment: "dict[str, str]", value_bytes: "Mapping[str, int]") -> dict[str, str]:

@@ -56,7 +56,6 @@ class Program:
     __slots__ = ("argv", "binary", "linkage", "path")
 
     def __init__(self, path: str, argv: list[str], linkage: str, binary: str) -> None:
-        """Take the fields as they are."""
         self.path = path
         self.argv = argv
         self.linkage = linkage
@@ -124,10 +123,8 @@ def find_file(name: str, search_path: str) -> str:
             refused, hint="name a file that the user of the wrapper may execute; `chmod +x` makes it so"
         )
     if "/" in name:
-        msg = f"{name}: no such file"
-        raise NotOnPathError(msg, hint="write the path as it is in the container")
-    msg = f"{name}: command not found"
-    raise NotOnPathError(msg, hint=f"PATH is {search_path}")
+        raise NotOnPathError(f"{name}: no such file", hint="write the path as it is in the container")
+    raise NotOnPathError(f"{name}: command not found", hint=f"PATH is {search_path}")
 
 
 def _look_into(path: str) -> tuple[bytes, str]:

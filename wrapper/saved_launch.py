@@ -41,7 +41,6 @@ class SavedLaunch:
     __slots__ = ("environment", "exclude")
 
     def __init__(self, environment: dict[str, str], exclude: frozenset[str]) -> None:
-        """Take the fields as they are."""
         self.environment = environment
         self.exclude = exclude
 

@@ -54,22 +54,19 @@ class Setting:
 
 def _text(text: str) -> str:
     if not text:
-        msg = "must not be empty"
-        raise ValueError(msg)
+        raise ValueError("must not be empty")
     return text
 
 
 def _absolute(text: str) -> str:
     if not text.startswith("/"):
-        msg = "must be an absolute path"
-        raise ValueError(msg)
+        raise ValueError("must be an absolute path")
     return text
 
 
 def _url(text: str) -> str:
     if not text.startswith("https://") or len(text) == len("https://"):
-        msg = "must be https://HOST[:PORT]"
-        raise ValueError(msg)
+        raise ValueError("must be https://HOST[:PORT]")
     return text
 
 
@@ -86,15 +83,13 @@ def _seconds(text: str) -> float:
 
 def _count(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 4 and int(text) <= 1000):  # noqa: PLR2004 - plenty
-        msg = "must be a whole number from 0 to 1000"
-        raise ValueError(msg)
+        raise ValueError("must be a whole number from 0 to 1000")
     return int(text)
 
 
 def _requirement(text: str) -> str:
     if text not in REQUIREMENTS:
-        msg = f"must be one of {', '.join(REQUIREMENTS)}"
-        raise ValueError(msg)
+        raise ValueError(f"must be one of {', '.join(REQUIREMENTS)}")
     return text
 
 
@@ -103,15 +98,13 @@ SWITCH_TEXTS = ("0", "1", "true", "false")
 
 def _switch(text: str) -> bool:
     if text not in SWITCH_TEXTS:
-        msg = "must be 0 or 1"
-        raise ValueError(msg)
+        raise ValueError("must be 0 or 1")
     return text in {"1", "true"}
 
 
 def _children(text: str) -> str:
     if text not in {"inherit", "deny"} and not (text.startswith("allow:") and all(text[len("allow:") :].split(","))):
-        msg = "must be inherit, deny or allow:PROGRAM[,PROGRAM...]"
-        raise ValueError(msg)
+        raise ValueError("must be inherit, deny or allow:PROGRAM[,PROGRAM...]")
     return text
 
 
@@ -266,8 +259,7 @@ def split_arguments(
 
 def _behind(rest: list[str], flag: str, metavar: str) -> str:
     if not rest:
-        msg = f"{flag}: needs a value ({metavar})"
-        raise ConfigError(msg, hint=f"write {flag} {metavar}")
+        raise ConfigError(f"{flag}: needs a value ({metavar})", hint=f"write {flag} {metavar}")
     return rest.pop(0)
 
 
@@ -298,8 +290,7 @@ def load_settings(flags: "Mapping[str, str]", environ: "Mapping[str, str]") -> W
         try:
             values[setting.name] = setting.parse(text)
         except ValueError as error:
-            msg = f"{origin}={text}: {error}"
-            raise ConfigError(msg, hint=f"it is {setting.meaning}") from None
+            raise ConfigError(f"{origin}={text}: {error}", hint=f"it is {setting.meaning}") from None
     return WrapperSettings(values, passed_over)
 
 
@@ -350,8 +341,7 @@ def _read_file(path: str) -> dict[str, tuple[str, str]]:
             msg, hint="name an existing TOML file that the user of the wrapper can read, or leave --config out"
         ) from None
     except (ValueError, RecursionError) as error:
-        msg = f"config file {path}: {error}"
-        raise ConfigError(msg, hint="see https://toml.io") from None
+        raise ConfigError(f"config file {path}: {error}", hint="see https://toml.io") from None
     texts: dict[str, tuple[str, str]] = {}
     for name, value in document.items():
         if name not in _BY_NAME or name in {"config", ENV_FILE}:

@@ -128,7 +128,7 @@ def _service(kind: type) -> Verb:
             choices = tuple(str(member.value) for member in hint)
         elif hint is bool:
             choices = ("true", "false")
-        options.append(Option(flag, rule_of(field).meaning, True, field.name.endswith("_file"), choices))  # noqa: FBT003
+        options.append(Option(flag, rule_of(field).meaning, True, field.name.endswith("_file"), choices))
     return Verb(tuple(options))
 
 

@@ -90,8 +90,7 @@ def _within_file_limit(pid: int, size: int) -> int:
         limit = next((line.split()[3] for line in file if line.startswith("Max file size")), "unlimited")
     allowed = size if limit == "unlimited" else min(size, int(limit))
     if allowed < _HEADER_BYTES:
-        msg = "it may write no files"
-        raise NotTriedError(msg)
+        raise NotTriedError("it may write no files")
     return allowed
 
 
@@ -161,11 +160,9 @@ def _would_be_found(situation: Situation) -> bool:
 def _gdb(target: Target, commands: list[str], *inherited: int) -> str:
     gdb = shutil.which("gdb")
     if gdb is None:
-        msg = "gdb is not installed"
-        raise NotTriedError(msg)
+        raise NotTriedError("gdb is not installed")
     if status_field(target.pid, "State").startswith(("T", "t")):
-        msg = "it is stopped"
-        raise NotTriedError(msg)
+        raise NotTriedError("it is stopped")
     words = ["-iex", "set debuginfod enabled off", "-iex", "set auto-load off", "-p", str(target.pid)]
     for command in (*commands, "detach"):
         words += ["-ex", command]
@@ -181,6 +178,5 @@ def _gdb(target: Target, commands: list[str], *inherited: int) -> str:
             start_new_session=True,  # Ctrl-C must not end it while it holds the program
         )
     except subprocess.TimeoutExpired:
-        msg = f"gdb took longer than {_GDB_TIMEOUT_S} s"
-        raise NotTriedError(msg) from None
+        raise NotTriedError(f"gdb took longer than {_GDB_TIMEOUT_S} s") from None
     return (result.stdout + result.stderr).decode(errors="replace")

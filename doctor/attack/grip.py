@@ -34,8 +34,7 @@ class Grip:
         """
         machine = PROCESSORS.get(os.uname().machine)
         if machine is None:
-            msg = "not written for this machine"
-            raise NotTriedError(msg)
+            raise NotTriedError("not written for this machine")
         self._pid = pid
         self._mappings = mappings
         self._machine = machine
@@ -52,8 +51,7 @@ class Grip:
         """
         tracer = status_field(self._pid, "TracerPid")
         if tracer not in {"", "0"}:
-            msg = f"process {tracer} traces it already"
-            raise NotTriedError(msg)
+            raise NotTriedError(f"process {tracer} traces it already")
         self._mask = signal.pthread_sigmask(signal.SIG_BLOCK, _OURS)  # not to be ended in the middle of a call
         try:
             ptrace.request(ptrace.SEIZE, self._pid, 0, ptrace.O_TRACESYSGOOD)
@@ -104,8 +102,7 @@ class Grip:
             self._await(ptrace.SYSCALL)
         result = self._machine.outcome(ptrace.read_registers(self._pid, self._machine.registers_bytes))
         if result < 0:
-            msg = f"{name} in the program: {os.strerror(-result)}"
-            raise NotTriedError(msg)
+            raise NotTriedError(f"{name} in the program: {os.strerror(-result)}")
         return result
 
     def _prepare(self) -> None:
@@ -114,8 +111,7 @@ class Grip:
             try:  # or its filter might end it for a call that it never makes
                 ptrace.request(ptrace.SETOPTIONS, self._pid, 0, ptrace.O_TRACESYSGOOD | ptrace.O_SUSPEND_SECCOMP)
             except OSError:
-                msg = "its seccomp filter cannot be suspended, and could end it"
-                raise NotTriedError(msg) from None
+                raise NotTriedError("its seccomp filter cannot be suspended, and could end it") from None
         probing.write_signal_mask(self._pid, _ALL_SIGNALS)
         self._changed = True
 
@@ -129,16 +125,14 @@ class Grip:
                 continue
             if found is not None:
                 return found
-        msg = "no system call instruction was found in it"
-        raise NotTriedError(msg)
+        raise NotTriedError("no system call instruction was found in it")
 
     def _await_trap(self) -> None:
         """Wait for the stop that PTRACE_INTERRUPT brings."""
         status = self._await(ptrace.CONT)
         if status >> 16 != ptrace.EVENT_STOP or os.WSTOPSIG(status) != signal.SIGTRAP:
             ptrace.request(ptrace.DETACH, self._pid)
-            msg = "it is stopped by job control"
-            raise NotTriedError(msg)
+            raise NotTriedError("it is stopped by job control")
 
     def _await(self, request: int) -> int:
         """Wait for a stop that is none of a signal; signals wait until it is let go."""
@@ -147,8 +141,7 @@ class Grip:
             found, status = os.waitpid(self._pid, ptrace.WALL | os.WNOHANG)
             if not found:
                 if time.monotonic() > deadline:
-                    msg = f"it did not stop within {_PATIENCE_S:g} s"
-                    raise NotTriedError(msg)
+                    raise NotTriedError(f"it did not stop within {_PATIENCE_S:g} s")
                 time.sleep(_GLANCE_S)
             elif not os.WIFSTOPPED(status):
                 raise ProcessLookupError

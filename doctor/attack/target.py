@@ -78,8 +78,7 @@ class Target:
             fields = _stat(self.pid)
             if int(fields[19]) == self.started and fields[0] not in {"Z", "X"}:
                 return
-        msg = f"process {self.pid} ended during the attacks"
-        raise PeerError(msg, hint="attack a program that goes on running")
+        raise PeerError(f"process {self.pid} ended during the attacks", hint="attack a program that goes on running")
 
 
 def look_at(pid: int) -> Target:
@@ -102,8 +101,7 @@ def look_at(pid: int) -> Target:
         msg = f"process {pid} has ended, or is a thread of the kernel"
         raise ConfigError(msg, hint="name the process of an application that runs")
     if thread_of != pid:
-        msg = f"{pid} is a thread of process {thread_of}"
-        raise ConfigError(msg, hint=f"name {thread_of}")
+        raise ConfigError(f"{pid} is a thread of process {thread_of}", hint=f"name {thread_of}")
     mappings = _mappings(pid)
     regions = _regions(pid, mappings)
     secret = any(mapping.is_secret for mapping in regions)

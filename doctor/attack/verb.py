@@ -36,7 +36,6 @@ class Report:
     """
 
     def __init__(self, target: Target, values: int, rows: list[Row]) -> None:
-        """Take the fields as they are."""
         self.target = target
         self.values = values
         self.rows = rows

@@ -102,8 +102,7 @@ class Incoming:
         """
         body = open_body(self.verified, want_md5=False, of_body=of_body, absent_is_empty=True)
         if body.length > MAX_DOCUMENT_BYTES:
-            code, msg = "MaxMessageLengthExceeded", "Your request was too large."
-            raise S3Error(code, msg)
+            raise S3Error("MaxMessageLengthExceeded", "Your request was too large.")
         self.expect_short()
         return body
 
@@ -126,8 +125,7 @@ class Incoming:
                 code, msg = "RequestTimeout", "Your socket connection to the server was not read from or written to."
                 raise S3Error(code, msg) from None
             except (OSError, web.RequestPayloadError) as error:
-                code, msg = "IncompleteBody", "The connection ended before the body."
-                raise S3Error(code, msg) from error
+                raise S3Error("IncompleteBody", "The connection ended before the body.") from error
             if not data:
                 return
             for piece in body.feed(data):
@@ -227,8 +225,7 @@ class Incoming:
         first = bytes(await anext(pieces, b""))
         if len(first) == length:
             if await anext(pieces, None) is not None:  # its end may still bring an error
-                msg = "there is more of the answer than was announced"
-                raise AssertionError(msg)
+                raise AssertionError("there is more of the answer than was announced")
             await self.respond(status, headers, first)
             return
         await self._record_answer(status, headers)
@@ -248,8 +245,7 @@ class Incoming:
                     # The buffer behind a view is used again, and a slow client's transport would still point into it.
                     await self._write(bytes(piece))
                 if length is not None and self.sent_bytes != length:
-                    msg = "the answer has another length than was announced"
-                    raise AssertionError(msg)  # noqa: TRY301 - caught below, like anything else
+                    raise AssertionError("the answer has another length than was announced")  # noqa: TRY301 - caught below, like anything else
                 await response.write_eof()
                 if only_the_end_tells:
                     self._close_by_reset(on=False)

@@ -95,8 +95,7 @@ class Policies:
         for policy in self._policies:
             if policy.fits(bucket, key):
                 return policy
-        code, msg = "AccessDenied", "No key policy of the proxy covers this name."
-        raise S3Error(code, msg, hint=_UNCOVERED)
+        raise S3Error("AccessDenied", "No key policy of the proxy covers this name.", hint=_UNCOVERED)
 
     def find(self, bucket: str, key: str) -> Policy | None:
         """Return the policy that a name is written under, or None."""

@@ -187,11 +187,9 @@ def _policy(entry: object, place: str) -> Policy:
     formerly = _texts(entry["formerly"], f"{place}: formerly") if "formerly" in entry else ()
     for former in formerly:
         if not POLICY_NAME.fullmatch(former):
-            msg = f"{place}: formerly {former!r}: cannot have been the name of a policy"
-            raise ConfigError(msg, hint=_NAME_RULE)
+            raise ConfigError(f"{place}: formerly {former!r}: cannot have been the name of a policy", hint=_NAME_RULE)
     if not isinstance(name, str) or not POLICY_NAME.fullmatch(name):
-        msg = f"{place}: name {name!r}: is not the name of a policy"
-        raise ConfigError(msg, hint=_NAME_RULE)
+        raise ConfigError(f"{place}: name {name!r}: is not the name of a policy", hint=_NAME_RULE)
     if not isinstance(kek, str) or not (kek == KEK_FILE or _TRANSIT.fullmatch(kek)):
         msg = f"{place}: kek {kek!r}: must be file or transit:KEY"
         raise ConfigError(msg, hint='write kek = "transit:KEY", KEY as in `bao read transit/keys/KEY`')

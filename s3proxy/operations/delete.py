@@ -159,8 +159,7 @@ class ObjectDeleter:
             name = Name(bucket, item.key, item.version_id)
             return replace(item, etag=await matching_store_etag(item.etag, name, policy, self._finder))
         except IntegrityError:
-            code, msg = "PreconditionFailed", "The object has no ETag, as it cannot be read."
-            raise S3Error(code, msg) from None
+            raise S3Error("PreconditionFailed", "The object has no ETag, as it cannot be read.") from None
 
 
 def _item(item: ObjectToDelete) -> Node:

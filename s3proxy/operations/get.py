@@ -184,8 +184,7 @@ def require_only_part(incoming: Incoming) -> None:
         S3Error: InvalidPartNumber.
     """
     if incoming.call.query.get("partNumber") not in {"", "1"}:
-        code, msg = "InvalidPartNumber", "The requested partnumber is not satisfiable"
-        raise S3Error(code, msg)
+        raise S3Error("InvalidPartNumber", "The requested partnumber is not satisfiable")
 
 
 def overrides(incoming: Incoming) -> tuple[tuple[str, str], ...]:

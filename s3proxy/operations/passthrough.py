@@ -181,6 +181,5 @@ async def send_plaintext(incoming: Incoming, store: Store) -> None:
         if response.status not in {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT}:
             raise await relayed_error(response)
         if not is_plaintext(response.headers):
-            code, msg = "OperationAborted", "The object was replaced while it was read. Please try again."
-            raise S3Error(code, msg)
+            raise S3Error("OperationAborted", "The object was replaced while it was read. Please try again.")
         await relay(incoming, response)

@@ -40,8 +40,7 @@ def require_access(principal: Principal, call: Call) -> None:
     require_set(principal, call.bucket, call.key, call.headers)
     if principal.is_anonymous and any(name in call.query for name in OVERRIDES):
         # A link could make a script of what was stored as text (S3 API reference, GetObject).
-        code, msg = "InvalidRequest", "Request specific response headers cannot be used for anonymous GET requests."
-        raise S3Error(code, msg)
+        raise S3Error("InvalidRequest", "Request specific response headers cannot be used for anonymous GET requests.")
 
 
 def require_visible(bucket: str, *, hidden_bucket: str) -> None:
@@ -51,5 +50,4 @@ def require_visible(bucket: str, *, hidden_bucket: str) -> None:
         S3Error: AccessDenied.
     """
     if bucket == hidden_bucket:
-        code, msg = "AccessDenied", "Access Denied"
-        raise S3Error(code, msg, hint="the proxy's own bucket is not for clients")
+        raise S3Error("AccessDenied", "Access Denied", hint="the proxy's own bucket is not for clients")

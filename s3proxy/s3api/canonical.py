@@ -51,8 +51,7 @@ def decode_bytes(raw: str, *, plus_is_space: bool = False) -> bytes:
     if "%" not in raw:  # a presigned URL has some thirty such pieces
         return encoded
     if _BAD_ESCAPE.search(raw):
-        code, msg = "InvalidURI", "Couldn't parse the specified URI."
-        raise S3Error(code, msg)
+        raise S3Error("InvalidURI", "Couldn't parse the specified URI.")
     return unquote_to_bytes(encoded)
 
 
@@ -65,8 +64,7 @@ def decode_text(raw: str, *, plus_is_space: bool = False) -> str:
     try:
         return decode_bytes(raw, plus_is_space=plus_is_space).decode()
     except UnicodeDecodeError:
-        code, msg = "InvalidURI", "Couldn't parse the specified URI."
-        raise S3Error(code, msg) from None
+        raise S3Error("InvalidURI", "Couldn't parse the specified URI.") from None
 
 
 def split_query(raw_query: str) -> list[tuple[str, str]]:

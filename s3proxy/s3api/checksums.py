@@ -86,8 +86,7 @@ def parse_scope(text: str, algorithm: ChecksumAlgorithm) -> ChecksumScope:
     for scope in SCOPES[algorithm]:
         if text.upper() in {"", scope.name}:
             return scope
-    code, msg = "InvalidRequest", f"The {text[:32]} checksum type cannot be used with {algorithm.name.lower()}."
-    raise S3Error(code, msg)
+    raise S3Error("InvalidRequest", f"The {text[:32]} checksum type cannot be used with {algorithm.name.lower()}.")
 
 
 def checksum_name(algorithm: ChecksumAlgorithm) -> str:
@@ -205,8 +204,7 @@ def parse_content_md5(text: str) -> bytes:
     """
     value = _decode_base64(text)
     if value is None or len(value) != 16:  # noqa: PLR2004 - bytes of an MD5
-        code, msg = "InvalidDigest", "The Content-MD5 you specified is not valid."
-        raise S3Error(code, msg)
+        raise S3Error("InvalidDigest", "The Content-MD5 you specified is not valid.")
     return value
 
 

@@ -118,16 +118,14 @@ def _parse_grant(table: object, place: str) -> Grant:
     item = require_members(table, GRANT, place)
     buckets = _texts(item["buckets"], f"{place}: buckets")
     if not all(buckets):
-        msg = f"{place}: buckets: holds an empty text"
-        raise ConfigError(msg, hint='write "*" for all buckets')
+        raise ConfigError(f"{place}: buckets: holds an empty text", hint='write "*" for all buckets')
     names = _texts(item["rights"], f"{place}: rights")
     if not set(names) <= _RIGHTS.keys():
         msg = f"{place}: rights: {', '.join(sorted(set(names) - _RIGHTS.keys()))}: unknown"
         raise ConfigError(msg, hint=f"the rights are {', '.join(_RIGHTS)}")
     prefixes = _texts(item.get("prefixes", [""]), f"{place}: prefixes")
     if any("*" in prefix for prefix in prefixes):
-        msg = f"{place}: prefixes: must hold no star"
-        raise ConfigError(msg, hint="every key that begins with the text is meant")
+        raise ConfigError(f"{place}: prefixes: must hold no star", hint="every key that begins with the text is meant")
     return Grant(buckets, prefixes, frozenset(_RIGHTS[name] for name in names))
 
 

@@ -136,8 +136,7 @@ def parse_tagging(body: bytes) -> tuple[tuple[str, str], ...]:
     if len(tags) > MAX_TAGS:
         malformed()
     if len({key for key, _ in tags}) != len(tags):
-        code, msg = "InvalidTag", "Cannot provide multiple Tags with the same key"
-        raise S3Error(code, msg)
+        raise S3Error("InvalidTag", "Cannot provide multiple Tags with the same key")
     return tags
 
 

@@ -94,8 +94,7 @@ class FormReader:
         before_file = self._file_at if self.file_begun else self._consumed + len(self._kept)
         if before_file > MAX_FIELDS_BYTES + _POLICY_BYTES:
             code = "MaxPostPreDataLengthExceededError"
-            msg = "Your POST request fields preceding the upload file were too large."
-            raise S3Error(code, msg)
+            raise S3Error(code, "Your POST request fields preceding the upload file were too large.")
         return pieces
 
     def finish(self) -> None:

@@ -67,8 +67,7 @@ def make_head(method: str, raw_target: str, headers: Iterable[tuple[str, str]]) 
             InvalidRequest when a header that must be single is repeated, or Host is none (RFC 9112, section 3.2).
     """
     if not raw_target.startswith("/") or "#" in raw_target:
-        code, msg = "InvalidURI", "Couldn't parse the specified URI."
-        raise S3Error(code, msg)
+        raise S3Error("InvalidURI", "Couldn't parse the specified URI.")
     path, _, query = raw_target.partition("?")
     return _assemble(method, path, query, tuple((name.lower(), value) for name, value in headers))
 
@@ -79,11 +78,9 @@ def _assemble(method: str, path: str, query: str, headers: tuple[tuple[str, str]
         if name not in by_name:
             by_name[name] = value
         elif name in _SINGLE:
-            code, msg = "InvalidRequest", f"The header {name} must not be repeated."
-            raise S3Error(code, msg)
+            raise S3Error("InvalidRequest", f"The header {name} must not be repeated.")
         else:
             by_name[name] += "," + value
     if not by_name.get("host", "").isascii():  # it is told in Location
-        code, msg = "InvalidRequest", "The header host is malformed."
-        raise S3Error(code, msg)
+        raise S3Error("InvalidRequest", "The header host is malformed.")
     return RequestHead(method, path, query, headers, by_name)

@@ -60,8 +60,7 @@ def require_bucket(name: str) -> str:
         S3Error: InvalidBucketName.
     """
     if not _may_be_bucket(name):
-        code, msg = "InvalidBucketName", "The specified bucket is not valid."
-        raise S3Error(code, msg, details={"BucketName": name[:255]})
+        raise S3Error("InvalidBucketName", "The specified bucket is not valid.", details={"BucketName": name[:255]})
     return name
 
 
@@ -97,8 +96,7 @@ def _utf_8(value: str) -> bytes:
     try:
         return value.encode()
     except UnicodeEncodeError:
-        code, msg = "InvalidURI", "Couldn't parse the specified URI."
-        raise S3Error(code, msg) from None
+        raise S3Error("InvalidURI", "Couldn't parse the specified URI.") from None
 
 
 def _require_literal(name: str, value: str, segments: list[str]) -> None:
@@ -131,8 +129,7 @@ def parse_copy_source(text: str) -> CopySource:
         S3Error: InvalidArgument, as it is malformed; NotImplemented for an access point.
     """
     if text.startswith("arn:"):
-        code, msg = "NotImplemented", "Copying from an access point is not implemented."
-        raise S3Error(code, msg)
+        raise S3Error("NotImplemented", "Copying from an access point is not implemented.")
     if _UNTOLD_BLANKS.search(text):
         refuse_argument("Copy Source must have its blanks percent-encoded", "x-amz-copy-source", text)
     path, _, raw_version_id = text.partition("?versionId=")

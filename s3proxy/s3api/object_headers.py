@@ -48,8 +48,7 @@ def object_headers(headers: Mapping[str, str]) -> dict[str, str]:
     kept: dict[str, str] = {}
     for name, value in headers.items():
         if name in _CUSTOMER_KEYS:
-            code, msg = "NotImplemented", "Encryption with customer-provided keys (SSE-C) is not implemented."
-            raise S3Error(code, msg)
+            raise S3Error("NotImplemented", "Encryption with customer-provided keys (SSE-C) is not implemented.")
         if name in _KEPT:
             kept[name] = _text(name, value)
     kept.setdefault("content-type", DEFAULT_CONTENT_TYPE)
@@ -75,8 +74,7 @@ def _text(name: str, value: str) -> str:
     try:
         value.encode()
     except UnicodeEncodeError:  # bytes that are no UTF-8 were kept as lone surrogates
-        code, msg = "InvalidArgument", f"The header {name} is not UTF-8."
-        raise S3Error(code, msg) from None
+        raise S3Error("InvalidArgument", f"The header {name} is not UTF-8.") from None
     return value
 
 

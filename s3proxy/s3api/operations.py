@@ -167,8 +167,7 @@ def refuse_unsupported(what: str) -> NoReturn:
     Raises:
         S3Error: NotImplemented.
     """
-    code, msg = "NotImplemented", f"{what} is not implemented."
-    raise S3Error(code, msg)
+    raise S3Error("NotImplemented", f"{what} is not implemented.")
 
 
 def host_bucket(head: RequestHead, domains: tuple[str, ...]) -> str:
@@ -200,8 +199,7 @@ def address_of(head: RequestHead, domains: tuple[str, ...]) -> tuple[str, str, b
     raw_bucket, _, raw_key = rest.partition("/")
     if not raw_bucket:
         if raw_key:
-            code, msg = "InvalidBucketName", "The specified bucket is not valid."
-            raise S3Error(code, msg, details={"BucketName": ""})
+            raise S3Error("InvalidBucketName", "The specified bucket is not valid.", details={"BucketName": ""})
         return "", "", False
     return require_bucket(decode_text(raw_bucket)), raw_key, False
 

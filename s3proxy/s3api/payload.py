@@ -51,7 +51,6 @@ def parse_payload(text: str) -> Payload:
     if _HEX.fullmatch(text.lower()):
         return Payload.HASHED
     if "ECDSA" in text:
-        code, msg = "NotImplemented", "SigV4A (AWS4-ECDSA-P256-SHA256) is not implemented; use AWS4-HMAC-SHA256."
-        raise S3Error(code, msg)
+        raise S3Error("NotImplemented", "SigV4A (AWS4-ECDSA-P256-SHA256) is not implemented; use AWS4-HMAC-SHA256.")
     code, msg = "InvalidArgument", "x-amz-content-sha256 must be UNSIGNED-PAYLOAD, STREAMING-* or a valid sha256 value."
     raise S3Error(code, msg, details={"ArgumentName": "x-amz-content-sha256", "ArgumentValue": text[:128]})

@@ -86,8 +86,7 @@ def verify_post(  # noqa: PLR0913 - a form has these parts
     form = _form(fields, filename)
     key = form.get("key", "")
     if not key:
-        code, msg = "UserKeyMustBeSpecified", "The bucket POST must contain the specified field name 'key'."
-        raise S3Error(code, msg)
+        raise S3Error("UserKeyMustBeSpecified", "The bucket POST must contain the specified field name 'key'.")
     if "policy" not in form:
         if any(name.startswith("x-amz-") and name in _SIGNING for name in form) or "awsaccesskeyid" in form:
             _argument("Bucket POST must contain a field named 'policy'.", "policy")
@@ -121,8 +120,7 @@ def _verify_signature(form: Mapping[str, str], credentials: Credentials, keys: S
     if form["x-amz-algorithm"] != ALGORITHM:
         _argument(f"X-Amz-Algorithm only supports {ALGORITHM}", "x-amz-algorithm")
     if "x-amz-security-token" in form:
-        code, msg = "InvalidToken", "The provided token is malformed or otherwise not valid; none are issued here."
-        raise S3Error(code, msg)
+        raise S3Error("InvalidToken", "The provided token is malformed or otherwise not valid; none are issued here.")
     access_key_id, scope = parse_credential(form["x-amz-credential"], code=_INVALID)
     parse_timestamp(form["x-amz-date"], code=_INVALID)
     require_same_day(form["x-amz-date"], scope, code=_INVALID)

@@ -58,8 +58,7 @@ def parse_credential(text: str, *, code: str) -> tuple[str, Scope]:
         msg = 'The credential is mal-formed; expecting "<YOUR-AKID>/YYYYMMDD/REGION/SERVICE/aws4_request".'
         raise S3Error(code, msg)
     if match["service"] != "s3":
-        msg = f'Incorrect service "{match["service"]}". This endpoint belongs to "s3".'
-        raise S3Error(code, msg)
+        raise S3Error(code, f'Incorrect service "{match["service"]}". This endpoint belongs to "s3".')
     return match["id"], Scope(match["date"], match["region"])
 
 
@@ -70,8 +69,7 @@ def parse_signature(text: str, *, code: str) -> str:
         S3Error: ``code``, as it is not 64 lower-case hexadecimal digits.
     """
     if _SIGNATURE.fullmatch(text) is None:
-        msg = "The signature must be 64 lower-case hexadecimal digits."
-        raise S3Error(code, msg)
+        raise S3Error(code, "The signature must be 64 lower-case hexadecimal digits.")
     return text
 
 
@@ -83,8 +81,7 @@ def parse_signed_headers(text: str, *, code: str) -> tuple[str, ...]:
     """
     names = tuple(text.split(";"))
     if not all(HEADER_NAME.fullmatch(name) for name in names) or len(set(names)) != len(names):
-        msg = "SignedHeaders must be distinct lower-case header names, separated by semicolons."
-        raise S3Error(code, msg)
+        raise S3Error(code, "SignedHeaders must be distinct lower-case header names, separated by semicolons.")
     return names
 
 
@@ -100,8 +97,7 @@ def parse_timestamp(text: str, *, code: str) -> datetime:
             return datetime(*day, *moment, int(text[13:15]), tzinfo=UTC)  # strptime would take half the time of it all
     except ValueError:
         pass
-    msg = "The date must be in the ISO8601 Long Format \"yyyyMMdd'T'HHmmss'Z'\"."
-    raise S3Error(code, msg)
+    raise S3Error(code, "The date must be in the ISO8601 Long Format \"yyyyMMdd'T'HHmmss'Z'\".")
 
 
 def require_same_day(timestamp: str, scope: Scope, *, code: str) -> None:
@@ -153,6 +149,5 @@ def date_of(head: RequestHead) -> str:
         return text
     date = http_date(head.header("date"))
     if date is None:
-        msg = "AWS authentication requires a valid Date or x-amz-date header"
-        raise S3Error(code, msg)
+        raise S3Error(code, "AWS authentication requires a valid Date or x-amz-date header")
     return date.strftime(DATE_FORMAT)

@@ -68,8 +68,7 @@ def sent_headers(operation: Operation, head: RequestHead, source: CopySource | N
 def _refuse(operation: Operation, name: str) -> NoReturn:
     if name.startswith(_COPY_SOURCE):
         refuse_argument(f"{name} is not a header of {operation.value}", name, "")
-    code, msg = "NotImplemented", f"The header {name} is not implemented."
-    raise S3Error(code, msg)
+    raise S3Error("NotImplemented", f"The header {name} is not implemented.")
 
 
 def require_set(principal: Principal, bucket: str, key: str, headers: Mapping[str, str]) -> None:

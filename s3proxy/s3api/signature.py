@@ -48,8 +48,7 @@ def parse_authorization(text: str) -> SignedBy:
     """
     method, _, rest = text.partition(" ")
     if method != ALGORITHM:
-        code, msg = "InvalidRequest", f"The authorization mechanism is not supported. Please use {ALGORITHM}."
-        raise S3Error(code, msg)
+        raise S3Error("InvalidRequest", f"The authorization mechanism is not supported. Please use {ALGORITHM}.")
     fields = dict(_split_field(piece) for piece in rest.split(","))
     if fields.keys() != _FIELDS or rest.count(",") != len(_FIELDS) - 1:
         msg = "The authorization header is malformed; it must hold Credential, SignedHeaders and Signature once each."
@@ -96,20 +95,16 @@ def parse_presigned(pairs: Sequence[tuple[str, str]]) -> Presigned:
     for name, value in pairs:
         if name in AUTH_PARAMETERS:
             if name in given:
-                msg = f"Query-string authentication has {name} more than once."
-                raise S3Error(QUERY_MALFORMED, msg)
+                raise S3Error(QUERY_MALFORMED, f"Query-string authentication has {name} more than once.")
             given[name] = decode_text(value)
     missing = REQUIRED_PARAMETERS - given.keys()
     if missing:
-        msg = f"Query-string authentication requires {', '.join(sorted(missing))}."
-        raise S3Error(QUERY_MALFORMED, msg)
+        raise S3Error(QUERY_MALFORMED, f"Query-string authentication requires {', '.join(sorted(missing))}.")
     if given["X-Amz-Algorithm"] != ALGORITHM:
-        msg = f'X-Amz-Algorithm only supports "{ALGORITHM}"'
-        raise S3Error(QUERY_MALFORMED, msg)
+        raise S3Error(QUERY_MALFORMED, f'X-Amz-Algorithm only supports "{ALGORITHM}"')
     expires = given["X-Amz-Expires"]
     if not (_EXPIRES.fullmatch(expires) and 1 <= int(expires) <= MAX_EXPIRES_S):
-        msg = f"X-Amz-Expires must be a number of seconds from 1 to {MAX_EXPIRES_S} (a week)"
-        raise S3Error(QUERY_MALFORMED, msg)
+        raise S3Error(QUERY_MALFORMED, f"X-Amz-Expires must be a number of seconds from 1 to {MAX_EXPIRES_S} (a week)")
     access_key_id, scope = parse_credential(given["X-Amz-Credential"], code=QUERY_MALFORMED)
     signed = SignedBy(
         access_key_id,
@@ -150,8 +145,7 @@ def headers_to_sign(head: RequestHead, names: Sequence[str], *, payload_text: st
         raise S3Error(code, msg, details={"HeadersNotSigned": ", ".join(unsigned)})
     absent = [name for name in names if not head.has(name)]
     if absent:
-        code, msg = "SignatureDoesNotMatch", f"Signed headers are missing from the request: {', '.join(absent)}"
-        raise S3Error(code, msg)
+        raise S3Error("SignatureDoesNotMatch", f"Signed headers are missing from the request: {', '.join(absent)}")
     return [(name, head.header(name)) for name in names]
 
 

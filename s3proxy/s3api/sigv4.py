@@ -156,8 +156,7 @@ class Verifier:
             details = {"X-Amz-Expires": str(given.expires_s), "Expires": expiry}
             raise S3Error(code, msg, details=details)
         if signed_at - now > MAX_SKEW:
-            msg = "Request is not yet valid"
-            raise S3Error(code, msg)
+            raise S3Error(code, "Request is not yet valid")
         in_header = "x-amz-content-sha256" in given.signed.signed_headers
         payload_text = given.payload_text or (in_header and head.header("x-amz-content-sha256")) or UNSIGNED_PAYLOAD
         verified = self._verify_signature(head, given.signed, payload_text=payload_text)
@@ -196,13 +195,11 @@ def _admit(principal: Principal, head: RequestHead) -> Verified:
     text = head.header("x-amz-content-sha256") or UNSIGNED_PAYLOAD
     payload = parse_payload(text)
     if payload.has_signed_chunks:
-        code, msg = "AccessDenied", "A request without a signature of version 4 cannot have signed chunks."
-        raise S3Error(code, msg)
+        raise S3Error("AccessDenied", "A request without a signature of version 4 cannot have signed chunks.")
     _refuse_session_token(head.header("x-amz-security-token"))
     return Verified(principal, head, payload, text.lower() if payload is Payload.HASHED else "")
 
 
 def _refuse_session_token(token: str) -> None:
     if token:
-        code, msg = "InvalidToken", "The provided token is malformed or otherwise not valid; none are issued here."
-        raise S3Error(code, msg)
+        raise S3Error("InvalidToken", "The provided token is malformed or otherwise not valid; none are issued here.")

@@ -74,8 +74,7 @@ def malformed() -> NoReturn:
         S3Error: MalformedXML.
     """
     code = "MalformedXML"
-    msg = "The XML you provided was not well-formed or did not validate against our published schema"
-    raise S3Error(code, msg)
+    raise S3Error(code, "The XML you provided was not well-formed or did not validate against our published schema")
 
 
 def parse_document(body: bytes, *, root: str = "") -> Element:
@@ -97,7 +96,7 @@ def parse_document(body: bytes, *, root: str = "") -> Element:
     parser.EndElementHandler = reader.end
     parser.CharacterDataHandler = reader.text
     try:
-        parser.Parse(body, True)  # noqa: FBT003 - the only form: this is the last piece
+        parser.Parse(body, True)
     except (expat.ExpatError, LookupError, ValueError):  # the last two: an encoding that Python does not know
         malformed()
     if reader.root is None or (root and reader.root.name != root):

@@ -63,8 +63,7 @@ def _read(path: Path, read: Read) -> Credentials:
     try:
         text = content.decode()
     except UnicodeDecodeError:
-        msg = f"{path}: is not UTF-8"
-        raise ConfigError(msg, hint="save it as a text file") from None
+        raise ConfigError(f"{path}: is not UTF-8", hint="save it as a text file") from None
     return parse_credentials(text, origin=str(path), read_secret=read_secret)
 
 
@@ -72,8 +71,7 @@ def _read_file(path: Path, what: str, read: Read) -> bytes:
     try:
         return read(path)
     except FileNotFoundError:
-        msg = f"{path}: does not exist"
-        raise ConfigError(msg, hint=f"name an existing {what}") from None
+        raise ConfigError(f"{path}: does not exist", hint=f"name an existing {what}") from None
     except OSError as error:
         msg = f"{path}: cannot be read ({error.strerror})"
         raise ConfigError(msg, hint="make it readable for the user of the proxy") from None

@@ -210,8 +210,7 @@ class Dispatcher:
         is_later = rule_of(call.operation).on is On.LATER
         record.decision = Decision.UNDECIDED if is_later else Decision.ALLOWED
         if call.operation not in self._handlers:
-            code, msg = "NotImplemented", f"{call.operation.value} is not implemented."
-            raise S3Error(code, msg)
+            raise S3Error("NotImplemented", f"{call.operation.value} is not implemented.")
         self._store.capabilities.require(call.operation, verified.head)
         return verified, call
 

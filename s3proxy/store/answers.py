@@ -36,5 +36,4 @@ def unescaped(texts: Collection[str]) -> list[str]:
     try:
         return [element.text for element in parse_document(document.encode("utf-8", "surrogateescape")).children]
     except S3Error:
-        msg = "the store answers XML that cannot be read"
-        raise OddAnswerError(msg) from None
+        raise OddAnswerError("the store answers XML that cannot be read") from None

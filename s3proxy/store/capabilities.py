@@ -106,7 +106,7 @@ class Capabilities:
             if method in _READS:
                 raise no_such_key(hint=f"the segment {SEGMENT} is the proxy's own on this store")
             lacking = f"keep content under a key that ends in a slash, for which the proxy needs the segment {SEGMENT}"
-            _require(False, lacking, "store_slash_content")  # noqa: FBT003 - the answer
+            _require(False, lacking, "store_slash_content")
         titles = self.changed_names
         if titles is None:
             if method not in _READS and changed_shape(key, ALL_TITLES):
@@ -117,7 +117,7 @@ class Capabilities:
             return
         if method in _READS:
             raise no_such_key(hint=f"the store keeps no name with {title} as it is")
-        _require(False, f"keep a name with {title} as it is", "store_keeps_names")  # noqa: FBT003 - the answer
+        _require(False, f"keep a name with {title} as it is", "store_keeps_names")
 
     def describe(self) -> str:
         """Return one line for a person."""
@@ -152,8 +152,7 @@ def _require(known: bool | None, lacking: str, setting: str) -> None:  # noqa: F
 
 def no_such_key(*, hint: str) -> S3Error:
     """Return the refusal to read what cannot be there."""
-    code, msg = "NoSuchKey", "The specified key does not exist."
-    return S3Error(code, msg, hint=hint)
+    return S3Error("NoSuchKey", "The specified key does not exist.", hint=hint)
 
 
 def _not_known() -> NotKnownError:

@@ -210,8 +210,7 @@ class Store:
         lines = [f"{request.method} {target} HTTP/1.1", f"Host: {self._host}"]
         lines += [f"{name}: {value}" for name, value in headers.items()]
         if _NOT_IN_A_HEADER.search("".join(lines)):
-            code, msg = "InvalidRequest", "A header holds a line break or a NUL."
-            raise S3Error(code, msg)
+            raise S3Error("InvalidRequest", "A header holds a line break or a NUL.")
         return ("\r\n".join(lines) + "\r\n\r\n").encode("utf-8", "surrogateescape"), body
 
     def _framing(
@@ -290,8 +289,7 @@ async def read_all(
         async for piece in response.content.iter_chunked(READ_BYTES):
             size += len(piece)
             if size > limit_bytes:
-                msg = f"the store answers more than {limit_bytes} bytes where less is expected"
-                raise OddAnswerError(msg)
+                raise OddAnswerError(f"the store answers more than {limit_bytes} bytes where less is expected")
             pieces.append(piece)
             if make_room is not None:
                 await make_room(size)

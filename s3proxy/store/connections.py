@@ -266,8 +266,7 @@ class _Connection(ResponseHandler):
 
 def _require_end(interim: int) -> None:
     if interim > _MAX_INTERIM:
-        msg = "too many interim answers"
-        raise aiohttp.ClientPayloadError(msg)
+        raise aiohttp.ClientPayloadError("too many interim answers")
 
 
 def _is_short(answer: StoreAnswer) -> bool:

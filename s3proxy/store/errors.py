@@ -65,8 +65,7 @@ async def reread_error(response: StoreAnswer) -> S3Error:
     error = await store_error(response)
     if error.code != "PreconditionFailed":
         return error
-    code, msg = "SlowDown", "The object was replaced while it was read. Please try again."
-    return S3Error(code, msg, retry_after_s=1.0)
+    return S3Error("SlowDown", "The object was replaced while it was read. Please try again.", retry_after_s=1.0)
 
 
 def error_in(body: bytes, status: int, *, bucket_asked: bool = False) -> S3Error:

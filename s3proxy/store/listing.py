@@ -74,8 +74,7 @@ async def list_objects(
         if page.get("IsTruncated") != "true":
             return
         if not token or place == [("continuation-token", token)] or empty_pages > _MAX_EMPTY_PAGES:
-            msg = f"the store's list of {bucket} does not go on"
-            raise OddAnswerError(msg)
+            raise OddAnswerError(f"the store's list of {bucket} does not go on")
         place = [("continuation-token", token)]
 
 
@@ -83,13 +82,11 @@ def _parse(raw: bytes) -> Element:
     try:
         return parse_document(raw, root="ListBucketResult")
     except StrongroomError:
-        msg = "the store answers a list that cannot be read"
-        raise OddAnswerError(msg) from None
+        raise OddAnswerError("the store answers a list that cannot be read") from None
 
 
 def _entry(item: Element) -> StoredName:
     key, size = item.get("Key"), number_in(item.get("Size") or "")
     if not key or size is None:
-        msg = "the store lists an object without its name or size"
-        raise OddAnswerError(msg)
+        raise OddAnswerError("the store lists an object without its name or size")
     return StoredName(unquote_plus(key), (item.get("ETag") or "").strip('"'), size)

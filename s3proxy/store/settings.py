@@ -89,7 +89,7 @@ class StoreSettings:
         ),
     )
     store_equal_parts: bool = setting(
-        False,  # noqa: FBT003 - the default
+        False,
         Rule(
             "whether the store wants all parts of an upload but the last to be of one size; what it would not take is"
             " refused by name",

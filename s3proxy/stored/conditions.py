@@ -95,8 +95,7 @@ async def conditions_of_write(head: RequestHead, name: Name, policy: Policy, fin
     conditions = {}
     if head.has("if-none-match"):
         if head.header("if-none-match").strip() != "*":
-            code, msg = "NotImplemented", "If-None-Match of a write that is not * is not implemented."
-            raise S3Error(code, msg)
+            raise S3Error("NotImplemented", "If-None-Match of a write that is not * is not implemented.")
         conditions["if-none-match"] = "*"
     if head.has("if-match"):
         conditions["if-match"] = await matching_store_etag(head.header("if-match"), name, policy, finder)

@@ -236,8 +236,7 @@ class ObjectFinder:
         version = answered.get("x-amz-version-id", "")
         found = await self.head(replace(name, version_id="" if version == "null" else version))
         if found.segment.raw != segment.raw:
-            code, msg = "OperationAborted", "The object was replaced while it was written. Please try again."
-            raise S3Error(code, msg)
+            raise S3Error("OperationAborted", "The object was replaced while it was written. Please try again.")
         return found.store_etag
 
     async def read_stored(self, name: Name, found: SealedObject, first: int, last: int) -> bytes:
@@ -283,8 +282,7 @@ def stored_bytes_of(headers: Mapping[str, str]) -> int:
     text = headers.get("Content-Range", "").rpartition("/")[2] or headers.get("Content-Length", "")
     size = number_in(text)
     if size is None:
-        msg = "the store does not say how long the object is"
-        raise OddAnswerError(msg)
+        raise OddAnswerError("the store does not say how long the object is")
     return size
 
 
@@ -299,8 +297,7 @@ def range_begin_of(headers: Mapping[str, str]) -> int:
         return 0
     first = number_in(text.removeprefix("bytes").strip().partition("-")[0])
     if first is None:
-        msg = "the store answers with a range that cannot be read"
-        raise OddAnswerError(msg)
+        raise OddAnswerError("the store answers with a range that cannot be read")
     return first
 
 

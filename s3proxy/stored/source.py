@@ -137,8 +137,7 @@ async def _exactly(response: StoreAnswer, first: int, length: int) -> AsyncItera
             break
         yield memoryview(data)
     if left:
-        msg = "the store answers with another range than was asked for"
-        raise OddAnswerError(msg)
+        raise OddAnswerError("the store answers with another range than was asked for")
 
 
 def require_unsealed(source: Source) -> None:

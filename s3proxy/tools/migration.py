@@ -143,8 +143,7 @@ class Migration:
         """
         policy = self._storage.policies.require(name.bucket, name.key)
         if policy.mode is Mode.PASSTHROUGH:
-            msg = f"policy {policy.name} passes this name through"
-            raise ConfigError(msg, hint=hint)
+            raise ConfigError(f"policy {policy.name} passes this name through", hint=hint)
         return policy
 
     async def _tags(self, name: Name) -> dict[str, str]:
@@ -207,6 +206,5 @@ class Body:
             OddAnswerError: it has another length than was announced.
         """
         if self._left:
-            msg = "the store sent another length than it announced"
-            raise OddAnswerError(msg)
+            raise OddAnswerError("the store sent another length than it announced")
         return Digests(self._md5.digest() if self._md5 else None, self._checksum)

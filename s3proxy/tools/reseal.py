@@ -86,8 +86,7 @@ class Resealing(Migration):
             StrongroomError: it is damaged, or the store refuses.
         """
         if found.attributes.metadata is not None:
-            msg = "its user metadata is sealed; copy it onto itself through the proxy"
-            raise PeerError(msg, hint=THROUGH_PROXY)
+            raise PeerError("its user metadata is sealed; copy it onto itself through the proxy", hint=THROUGH_PROXY)
         source = await self._reader.source(name, found)
         require_one_request(source.plaintext_bytes)
         return source

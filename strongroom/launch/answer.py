@@ -47,7 +47,6 @@ class Layout:
     __slots__ = ("files", "region_bytes")
 
     def __init__(self, region_bytes: int, files: "Mapping[str, int]") -> None:
-        """Take the fields as they are."""
         self.region_bytes = region_bytes
         self.files = files
 
@@ -104,5 +103,4 @@ def decode_layout(front: bytes, total_bytes: int) -> Layout:
 
 
 def _refuse(detail: str) -> "NoReturn":
-    msg = f"malformed answer with files: {detail}"
-    raise IntegrityError(msg, hint=OTHER_VERSION)
+    raise IntegrityError(f"malformed answer with files: {detail}", hint=OTHER_VERSION)

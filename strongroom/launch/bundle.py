@@ -75,8 +75,7 @@ class Entry:
             msg = f"{name}: the text around its references, or a default, is not UTF-8"
             raise ConfigError(msg, hint="write it in UTF-8; binary values are for files with decode=base64")
         if decode and not as_file:
-            msg = f"{name}: only a file can be decoded"
-            raise ConfigError(msg, hint="write NAME=file(decode=base64):bao:PATH#KEY")
+            raise ConfigError(f"{name}: only a file can be decoded", hint="write NAME=file(decode=base64):bao:PATH#KEY")
         self.name = name
         self.parts = parts
         self.as_file = as_file
@@ -116,8 +115,7 @@ class BundleRequest:
         names: set[str] = set()
         for entry in entries:
             if entry.name in names:
-                msg = f"{entry.name}: asked for twice"
-                raise ConfigError(msg, hint="name each variable once")
+                raise ConfigError(f"{entry.name}: asked for twice", hint="name each variable once")
             names.add(entry.name)
         references = sum(isinstance(part, Reference) for entry in entries for part in entry.parts)
         if references > MAX_REFERENCES or len(from_paths) > MAX_FROM_PATHS:
@@ -176,8 +174,7 @@ def decode_request(body: bytes) -> BundleRequest:
     try:
         document = json.loads(body.decode(), object_pairs_hook=_members)  # UTF-8 only (RFC 8259, section 8.1)
     except (ValueError, RecursionError):
-        msg = "the request is not JSON"
-        raise ConfigError(msg, hint=OTHER_VERSION) from None
+        raise ConfigError("the request is not JSON", hint=OTHER_VERSION) from None
     fields = _object(
         document, "the request", required=frozenset(), optional=frozenset({"entries", "from_path", "exclude"})
     )
@@ -218,8 +215,7 @@ def _members(pairs: list[tuple[str, object]]) -> dict[str, object]:
     """Make an object of its members; two of one name would let two readers see two requests."""
     members = dict(pairs)
     if len(members) != len(pairs):
-        msg = "the request has an object with two members of one name"
-        raise ConfigError(msg, hint=OTHER_VERSION)
+        raise ConfigError("the request has an object with two members of one name", hint=OTHER_VERSION)
     return members
 
 
@@ -227,8 +223,7 @@ def _decode_entry(item: object, place: str) -> Entry:
     fields = _object(item, place, required=frozenset({"name", "parts"}), optional=frozenset({"as", "decode"}))
     for member, only in (("as", "file"), ("decode", "base64")):
         if member in fields and fields[member] != only:
-            msg = f"{place}.{member}: must be {only}"
-            raise ConfigError(msg, hint=OTHER_VERSION)
+            raise ConfigError(f"{place}.{member}: must be {only}", hint=OTHER_VERSION)
     parts = [_decode_part(part, f"{place}.parts") for part in _list(fields["parts"], f"{place}.parts")]
     name = _typed(fields["name"], str, f"{place}.name")
     return Entry(name, parts, as_file="as" in fields, decode="decode" in fields)
@@ -253,20 +248,17 @@ def _decode_part(part: object, place: str) -> str | Reference:
 def _object(value: object, place: str, *, required: frozenset[str], optional: frozenset[str]) -> dict[str, object]:
     if not isinstance(value, dict) or not required <= value.keys() or value.keys() - required - optional:
         wanted = ", ".join(sorted(required) + [f"{name}?" for name in sorted(optional)])
-        msg = f"{place}: must be an object with {wanted}"
-        raise ConfigError(msg, hint=OTHER_VERSION)
+        raise ConfigError(f"{place}: must be an object with {wanted}", hint=OTHER_VERSION)
     return value
 
 
 def _list(value: object, place: str) -> list[object]:
     if not isinstance(value, list):
-        msg = f"{place}: must be a list"
-        raise ConfigError(msg, hint=OTHER_VERSION)
+        raise ConfigError(f"{place}: must be a list", hint=OTHER_VERSION)
     return value
 
 
 def _typed(value: object, kind: "type[T]", place: str) -> "T":
     if type(value) is not kind:  # not isinstance: True is an int
-        msg = f"{place}: must be of type {kind.__name__}"
-        raise ConfigError(msg, hint=OTHER_VERSION)
+        raise ConfigError(f"{place}: must be of type {kind.__name__}", hint=OTHER_VERSION)
     return value

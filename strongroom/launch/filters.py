@@ -70,6 +70,5 @@ def _in_json(value: bytes) -> bytes:
     try:
         text = value.decode()
     except UnicodeDecodeError:
-        msg = "the value is not UTF-8, which JSON is"
-        raise UndeliverableError(msg, hint="take it with |base64") from None
+        raise UndeliverableError("the value is not UTF-8, which JSON is", hint="take it with |base64") from None
     return json.dumps(text, ensure_ascii=False)[1:-1].encode()

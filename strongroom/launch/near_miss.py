@@ -97,5 +97,4 @@ def _refuse_unless_one(text: str, start: int, signs: str, scheme: str) -> None:
 def _refuse(text: str, begin: int, start: int, reason: str) -> None:
     target = text[start : start + 100]
     end = next((i for i, char in enumerate(target) if char in _ENDS), len(target))
-    msg = f"{text[begin:start] + target[:end]!r}: looks like a reference and is none: {reason}"
-    raise ConfigError(msg, hint=_HINT)
+    raise ConfigError(f"{text[begin:start] + target[:end]!r}: looks like a reference and is none: {reason}", hint=_HINT)

@@ -35,7 +35,6 @@ class Failure:
     __slots__ = ("cause", "detail", "key", "name", "path")
 
     def __init__(self, *, name: str, path: str, key: str, cause: str, detail: str) -> None:
-        """Take the fields as they are."""
         self.name = name
         self.path = path
         self.key = key
@@ -53,7 +52,6 @@ class Problem:
     __slots__ = ("detail", "failures", "status", "title")
 
     def __init__(self, *, status: int, title: str, detail: str, failures: list[Failure] | None = None) -> None:
-        """Take the fields as they are."""
         self.status = status
         self.title = title
         self.detail = detail

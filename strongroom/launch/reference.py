@@ -136,8 +136,7 @@ def check_path(path: str) -> str:
         msg = f"secret path {path!r}: empty, '.' and '..' segments and slashes at the ends are not allowed"
         raise ConfigError(msg, hint="write MOUNT/PATH, for example kv/shop/db")
     if len(segments) < 2:  # noqa: PLR2004 - a mount and at least one name
-        msg = f"secret path {path!r}: has no mount"
-        raise ConfigError(msg, hint="write MOUNT/PATH, for example kv/shop/db")
+        raise ConfigError(f"secret path {path!r}: has no mount", hint="write MOUNT/PATH, for example kv/shop/db")
     return path
 
 
@@ -233,8 +232,7 @@ def _split_options(body: str, whole: str) -> tuple[str, bool, str | None]:
     if option.startswith("default="):
         default = option.removeprefix("default=")
         if default.endswith(_FILTER_ENDS):  # the value would go on without its filter
-            msg = f"{whole!r}: its default ends like a filter"
-            raise ConfigError(msg, hint=_FILTER_FIRST)
+            raise ConfigError(f"{whole!r}: its default ends like a filter", hint=_FILTER_FIRST)
         return target, True, default
     # No more than its leading letters: a mistyped default= would show its text.
     name = next((option[:i] for i, char in enumerate(option) if not (char.isascii() and char.isalpha())), option)

@@ -267,5 +267,4 @@ def _check_probes(homes: list[int], names: list[bytes], slots: int) -> None:
 
 
 def _refuse(rule: int, detail: str) -> None:
-    msg = f"malformed region image: rule {rule}: {detail}"
-    raise IntegrityError(msg, hint=OTHER_VERSION)
+    raise IntegrityError(f"malformed region image: rule {rule}: {detail}", hint=OTHER_VERSION)

@@ -42,15 +42,13 @@ def change_value(image: "bytearray | mmap", name: str, value_bytes: int, fill: "
     """
     slots = read_slots(image)
     if name not in slots:
-        msg = f"{name}: is not in the region"
-        raise UndeliverableError(msg, hint="make a new region")
+        raise UndeliverableError(f"{name}: is not in the region", hint="make a new region")
     slot, _, _ = slots[name]
     start = max(end for _, _, end in slots.values()) + 1  # what was written last is always some slot's
     value_at = start + len(name) + 1
     end = value_at + value_bytes
     if end >= len(image):
-        msg = f"{name}: there is no room for {value_bytes} bytes more"
-        raise UndeliverableError(msg, hint="make a new region")
+        raise UndeliverableError(f"{name}: there is no room for {value_bytes} bytes more", hint="make a new region")
     image[start:value_at] = name.encode("ascii") + b"="
     with memoryview(image) as whole:
         fill(whole[value_at:end])

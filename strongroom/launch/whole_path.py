@@ -66,8 +66,7 @@ class FromPath:
         """
         for option, value, legal in (("names", names, NAMES), ("case", case, CASES)):
             if value not in legal:
-                msg = f"{option}={value[:40]}: must be one of {', '.join(legal)}"
-                raise ConfigError(msg, hint=_HINT)
+                raise ConfigError(f"{option}={value[:40]}: must be one of {', '.join(legal)}", hint=_HINT)
         if prefix and not (is_env_name(prefix) and len(prefix) <= MAX_PREFIX_CHARS):
             msg = f"prefix={prefix[:80]}: no variable can begin so"
             hint = f"a prefix has letters, digits and _, no digit first, and at most {MAX_PREFIX_CHARS} of them"
@@ -146,14 +145,12 @@ def parse_from_path(text: str) -> FromPath:
         if equals and name in _ONCE + _OFTEN:
             found.setdefault(name, []).append(decode_spelled(value, option[:200]))
         elif not equals and option != "optional":
-            msg = f"{body[:200]!r}: unknown option {name[:20]!r}"
-            raise ConfigError(msg, hint=_HINT)
+            raise ConfigError(f"{body[:200]!r}: unknown option {name[:20]!r}", hint=_HINT)
         else:
             others.append(option)
     for name in _ONCE:
         if len(found.get(name, ())) > 1:
-            msg = f"{body[:200]!r}: {name}= is given twice"
-            raise ConfigError(msg, hint=_HINT)
+            raise ConfigError(f"{body[:200]!r}: {name}= is given twice", hint=_HINT)
     path, optional = parse_path_reference("?".join([body, *others]))
     return FromPath(
         path,

@@ -345,12 +345,10 @@ def _read(path: Path) -> Secret:
     try:
         content = path.read_bytes().strip()
     except FileNotFoundError:
-        msg = f"{path}: does not exist"
-        raise ConfigError(msg, hint="it holds the login at OpenBao; write it there") from None
+        raise ConfigError(f"{path}: does not exist", hint="it holds the login at OpenBao; write it there") from None
     except OSError as error:
         msg = f"{path}: cannot be read ({error.strerror})"
         raise ConfigError(msg, hint="make it readable for this user, and for nobody else") from None
     if not content or not content.isascii() or not content.decode().isprintable():
-        msg = f"{path}: holds no token or id"
-        raise ConfigError(msg, hint="it is one line of text")
+        raise ConfigError(f"{path}: holds no token or id", hint="it is one line of text")
     return Secret(content)

@@ -74,8 +74,7 @@ class SecretStore:
     def _read_in(self, mount: Mount, path: str, version: int, call: Call) -> Reading:
         rest = path.removeprefix(mount.path)
         if mount.path.rstrip("/") == path:
-            msg = f"{path} is a mount and not a secret"
-            raise NotFoundError(msg, hint="name a secret below it: MOUNT/PATH")
+            raise NotFoundError(f"{path} is a mount and not a secret", hint="name a secret below it: MOUNT/PATH")
         if mount.version == 1:
             if version:
                 msg = f"{path} is in a version 1 engine, which keeps no versions"

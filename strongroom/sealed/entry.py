@@ -53,8 +53,7 @@ def seal_entry(segment: Segment, attributes: Attributes, *, bucket: str, key: st
         ConfigError: the segment is a part, or the attributes cannot be written.
     """
     if segment.header.kind is Kind.PART or len(nonce) != ENTRY_NONCE_BYTES:
-        msg = "an entry is made of a whole object, a marker or a manifest, and 12 bytes of nonce"
-        raise MisuseError(msg)
+        raise MisuseError("an entry is made of a whole object, a marker or a manifest, and 12 bytes of nonce")
     sealed = segment.keys.attributes.encrypt(nonce, attributes.encode(), name_tag(bucket, key))
     return base64.b64encode(segment.raw + nonce + sealed).decode("ascii")
 

@@ -106,6 +106,5 @@ def parse_record(raw: bytes, *, name: str) -> KeyRecord:
 
 def _text(value: object) -> str:
     if not isinstance(value, str):
-        msg = "not a text"
-        raise TypeError(msg)
+        raise TypeError("not a text")
     return value

@@ -135,8 +135,7 @@ class Manifest:
         """
         begins = list(accumulate((part.plaintext_bytes for part in self.parts), initial=0))
         if not 0 <= first <= last or first >= begins[-1]:
-            msg = f"no range from byte {first} to {last} in {begins[-1]}"
-            raise MisuseError(msg)
+            raise MisuseError(f"no range from byte {first} to {last} in {begins[-1]}")
         offsets = self.stored_offsets()
         ranges: list[PartRange] = []
         for index in range(bisect_right(begins, first) - 1, len(self.parts)):

@@ -41,8 +41,7 @@ class SegmentOpener:
         self._index = plan.first_chunk if plan else 0
         self._stop = plan.first_chunk + plan.chunks if plan else header.chunk_count
         if header.kind is Kind.MARKER or not 0 <= self._index < self._stop <= header.chunk_count:
-            msg = "a segment is opened by a plan that was made for it, and a marker not at all"
-            raise MisuseError(msg)
+            raise MisuseError("a segment is opened by a plan that was made for it, and a marker not at all")
         self._head_bytes = 0 if plan else HEADER_BYTES
         self._tail = bytearray()
         self._tail_bytes = 0 if plan else header.tail_bytes
@@ -116,8 +115,7 @@ class SegmentOpener:
 
     def _enter(self) -> None:
         if self._busy:
-            msg = "an opener goes on only after all pieces were taken, and not at all after an error"
-            raise MisuseError(msg)
+            raise MisuseError("an opener goes on only after all pieces were taken, and not at all after an error")
         self._busy = True
 
     def _stored_bytes(self, index: int) -> int:

@@ -49,8 +49,7 @@ def plan_range(first: int, last: int, plaintext_bytes: int, chunk_log2: int) -> 
         ConfigError: the range is empty or begins behind the end.
     """
     if not 0 <= first <= last or first >= plaintext_bytes:
-        msg = f"no range from byte {first} to {last} in {plaintext_bytes}"
-        raise MisuseError(msg)
+        raise MisuseError(f"no range from byte {first} to {last} in {plaintext_bytes}")
     last = min(last, plaintext_bytes - 1)
     first_chunk, last_chunk = first >> chunk_log2, last >> chunk_log2
     opened_end = min((last_chunk + 1) << chunk_log2, plaintext_bytes)

@@ -34,8 +34,7 @@ class SegmentSealer:
         """Allocate what is needed for this size, once."""
         header = segment.header
         if header.kind is Kind.MARKER:
-            msg = "a marker has no body to seal"
-            raise MisuseError(msg)
+            raise MisuseError("a marker has no body to seal")
         self._segment = segment
         self._last = header.chunk_count - 1
         self._chunk_bytes = 1 << header.chunk_log2
@@ -116,8 +115,7 @@ class SegmentSealer:
             msg = f"the body ended after {self._received} of the {header.plaintext_bytes} bytes that were declared"
             raise PeerError(msg, hint="the connection or the client broke off: send it again")
         if digests is not None and header.kind is not Kind.WHOLE:
-            msg = "only a whole object has a footer for digests"
-            raise MisuseError(msg)
+            raise MisuseError("only a whole object has a footer for digests")
         end = self._filled + self._pended + TAG_BYTES
         nonce = CHUNK_NONCE.pack(keys.nonce_prefix, self._index, 1)
         keys.chunks.encrypt_into(nonce, self._pending[: self._pended], None, out[self._filled : end])

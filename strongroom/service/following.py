@@ -94,13 +94,13 @@ class FollowedFile(Generic[T]):
             self.error = error.message
             fields = {"reason": error.message, "hint": error.hint}
             log_event(_log, logging.ERROR, f"{self._name}_reload_failed", fields)
-            self._observe(False)  # noqa: FBT003 - the one argument of an observer
+            self._observe(False)
             return False
         finally:
             self._changes = Changes(tuple(self._stamps.values()))
         self.value, self.error, self.loaded_at = value, "", time.time()
         self._on_new(value)
-        self._observe(True)  # noqa: FBT003 - the one argument of an observer
+        self._observe(True)
         return True
 
     async def refresh(self) -> None:

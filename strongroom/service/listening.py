@@ -102,7 +102,7 @@ class Listener:
         self._pause = self._loop.call_later(pause_s, self._resume)
 
     def _admit(self, accepted: socket.socket, origin: str) -> None:
-        accepted.setblocking(False)  # noqa: FBT003 - the only form
+        accepted.setblocking(False)
         connection = self._connections.admit(origin)
         task = self._loop.create_task(self._open(accepted, connection))
         connection.drop = task.cancel
@@ -180,7 +180,7 @@ async def listen(  # noqa: PLR0913 - what there is to a port
         msg = f"{name}={address}: cannot be listened on ({error.strerror or type(error).__name__})"
         raise ConfigError(msg, hint="end what holds the port, or take another one") from None
     for one in sockets:
-        one.setblocking(False)  # noqa: FBT003 - the only form
+        one.setblocking(False)
     return Listener(runner.server, sockets, connections or Connections(ConnectionLimits()), tls)
 
 

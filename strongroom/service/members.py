@@ -54,8 +54,7 @@ def require_members(table: object, members: Sequence[Member], place: str) -> Map
     names = [member.name for member in members if not member.outdated]
     listed = f"its members are {', '.join(names)}"
     if not isinstance(table, dict):
-        msg = f"{place}: must be a table"
-        raise ConfigError(msg, hint=listed)
+        raise ConfigError(f"{place}: must be a table", hint=listed)
     unknown = sorted(table.keys() - {member.name for member in members})
     if unknown:
         near = nearest(unknown[0], names)
@@ -63,8 +62,7 @@ def require_members(table: object, members: Sequence[Member], place: str) -> Map
         raise ConfigError(msg, hint=f"did you mean {near}? {listed}" if near else listed)
     for member in members:
         if member.default is None and member.name not in table:
-            msg = f"{place}: {member.name}: is missing"
-            raise ConfigError(msg, hint=f"it says {member.meaning}")
+            raise ConfigError(f"{place}: {member.name}: is missing", hint=f"it says {member.meaning}")
     return table
 
 
@@ -88,8 +86,7 @@ def parse_toml(content: str | bytes, origin: str, *, may_hold_secrets: bool = Fa
         what = f" {place[0]}" if place else ""
         if not may_hold_secrets:
             what = f": {error}"
-    msg = f"{origin}: is not TOML{what}"
-    raise ConfigError(msg, hint="see https://toml.io")
+    raise ConfigError(f"{origin}: is not TOML{what}", hint="see https://toml.io")
 
 
 def require_tables_only(document: Mapping[str, object], names: Sequence[str], origin: str, what: str) -> None:
@@ -118,8 +115,7 @@ def tables_in(table: Mapping[str, object], name: str, place: str) -> list[object
     """
     items = table.get(name, [])
     if not isinstance(items, list):
-        msg = f"{place}: {name}: must be a list of tables"
-        raise ConfigError(msg, hint=f"write [[{name}]] with two brackets")
+        raise ConfigError(f"{place}: {name}: must be a list of tables", hint=f"write [[{name}]] with two brackets")
     return items
 
 

@@ -97,8 +97,7 @@ def parse_arguments(arguments: Sequence[str]) -> Arguments:
         elif word.startswith("--") and len(word) > len("--"):
             flags[setting_of(word)] = take_value(word, words)
         else:
-            msg = f"{word!r}: is not an option"
-            raise ConfigError(msg, hint="--help lists the options")
+            raise ConfigError(f"{word!r}: is not an option", hint="--help lists the options")
     return Arguments(flags, flags.pop(CONFIG_FLAG, ""), print_config, show_help)
 
 
@@ -117,8 +116,7 @@ def take_value(flag: str, words: list[str]) -> str:
     if equals:
         return value
     if not words:
-        msg = f"{flag}: needs a value"
-        raise ConfigError(msg, hint=f"write {flag} VALUE")
+        raise ConfigError(f"{flag}: needs a value", hint=f"write {flag} VALUE")
     return words.pop(0)
 
 
@@ -203,8 +201,7 @@ def _read_file(path: str) -> dict[str, object]:
     try:
         return parse_toml(Path(path).read_bytes(), path)
     except FileNotFoundError:
-        msg = f"{path}: does not exist"
-        raise ConfigError(msg, hint="name an existing settings file") from None
+        raise ConfigError(f"{path}: does not exist", hint="name an existing settings file") from None
     except OSError as error:
         msg = f"{path}: cannot be read ({error.strerror})"
         raise ConfigError(msg, hint="make it readable for the user of this process") from None
@@ -241,16 +238,14 @@ def _range(rule: Rule) -> str:
 
 def _to_text(value: object) -> str:
     if not isinstance(value, str):
-        msg = "must be a text"
-        raise ValueError(msg)  # noqa: TRY004 - _convert turns ValueError into ConfigError
+        raise ValueError("must be a text")  # noqa: TRY004 - _convert turns ValueError into ConfigError
     return value
 
 
 def _to_path(value: object) -> Path:
     text = _to_text(value)
     if not text:
-        msg = "must name a file"
-        raise ValueError(msg)
+        raise ValueError("must name a file")
     return Path(text)
 
 
@@ -259,8 +254,7 @@ def _to_int(value: object) -> int:
         return value
     if isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,18}", value):
         return int(value)
-    msg = "must be a whole number"
-    raise ValueError(msg)
+    raise ValueError("must be a whole number")
 
 
 def _to_float(value: object) -> float:
@@ -268,8 +262,7 @@ def _to_float(value: object) -> float:
         return float(typing.cast("float", value))
     if isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,18}(\.[0-9]{1,18})?", value):
         return float(value)
-    msg = "must be a number"
-    raise ValueError(msg)
+    raise ValueError("must be a number")
 
 
 def _to_bool(value: object) -> bool:
@@ -277,8 +270,7 @@ def _to_bool(value: object) -> bool:
         return value
     if isinstance(value, str) and value.lower() in _TRUE + _FALSE:
         return value.lower() in _TRUE
-    msg = "must be true or false"
-    raise ValueError(msg)
+    raise ValueError("must be true or false")
 
 
 _CONVERTERS: dict[object, Callable[[object], object]] = {
@@ -294,8 +286,7 @@ def _choose(value: object, kind: type[enum.Enum]) -> enum.Enum:
     for member in kind:
         if member.value == value:
             return member
-    msg = f"must be one of {', '.join(str(member.value) for member in kind)}"
-    raise ValueError(msg)
+    raise ValueError(f"must be one of {', '.join(str(member.value) for member in kind)}")
 
 
 def _toml(value: object) -> str:

@@ -71,8 +71,7 @@ def test_nothing_is_claimed_beside_what_is_missing(run: Run, missing: str) -> No
 
 
 def fail() -> None:
-    msg = "haproxy: not installed"
-    raise ConfigError(msg)
+    raise ConfigError("haproxy: not installed")
 
 
 def test_a_target_that_is_not_installed_is_left_out(run: Run) -> None:

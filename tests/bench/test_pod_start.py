@@ -76,8 +76,7 @@ def test_ours_is_never_left_out(run: Run, tmp_path: Path) -> None:
 
 def test_peers_that_are_missing_are_left_out(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(_: object) -> Launcher:
-        msg = "not installed"
-        raise ConfigError(msg)
+        raise ConfigError("not installed")
 
     def broken(_: object) -> Launcher:
         raise subprocess.TimeoutExpired(["bao"], 120)

@@ -49,8 +49,7 @@ class ScriptedOpenBao:
     async def exchange(self, call: Call) -> Answer:
         self.calls.append(call.operation)
         if self.down:
-            msg = "OpenBao cannot be reached"
-            raise UnavailableError(msg)
+            raise UnavailableError("OpenBao cannot be reached")
         if call.operation == "login" and self.refusal:
             return Answer(self.refusal, {"errors": ["refused"]})
         if call.operation == "login":

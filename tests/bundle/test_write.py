@@ -89,8 +89,7 @@ def test_a_bundle_that_fails_its_check_leaves_what_was_there(tmp_path: Path) -> 
 
     def refuse(directory: Path) -> None:
         assert contents(directory) == EXPECTED, "it is checked when it is whole"
-        msg = "no"
-        raise ConfigError(msg)
+        raise ConfigError("no")
 
     with pytest.raises(ConfigError, match="no"):
         write(FILES, tmp_path / "bundle", force=True, check=refuse)

@@ -59,8 +59,7 @@ class Reader:
                 break
             output += line
         else:
-            msg = f"{step.section}: a command failed\n{step.commands}\n{output}"
-            raise AssertionError(msg)
+            raise AssertionError(f"{step.section}: a command failed\n{step.commands}\n{output}")
         first = step.commands.partition("\n")[0]
         print(f"{time.monotonic() - begin:6.1f} s  {step.section}: {first[:70]}", flush=True)
         unseen = step.unseen(output)

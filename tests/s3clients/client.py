@@ -103,6 +103,5 @@ def run(command: Sequence[str | Path], environ: Mapping[str, str], *, stdin: Pat
         )
     if done.returncode != 0:
         words = " ".join(str(word) for word in command)
-        msg = f"{words}: status {done.returncode}\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
-        raise ClientError(msg)
+        raise ClientError(f"{words}: status {done.returncode}\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
     return done.stdout, done.stderr

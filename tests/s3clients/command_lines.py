@@ -187,8 +187,7 @@ class S3cmd:
         file.write_bytes(whole[:first])
         self._run("get", "--continue", self._url(key), str(file))
         if file.read_bytes() != whole:
-            msg = "s3cmd get --continue: not the same bytes as without it"
-            raise ClientError(msg)
+            raise ClientError("s3cmd get --continue: not the same bytes as without it")
         file.write_bytes(whole[first : last + 1])
 
     def sizes(self, prefix: str) -> dict[str, int]:

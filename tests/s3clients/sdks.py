@@ -90,8 +90,7 @@ class Sdk:
             raise ClientError(self._log.read_text()[-4000:] or "the program ended")
         answer = json.loads(line)
         if "error" in answer:
-            msg = f"{operation}: {answer['error']}"
-            raise ClientError(msg)
+            raise ClientError(f"{operation}: {answer['error']}")
         return answer["answer"]
 
 

@@ -84,8 +84,7 @@ class World:
 
     async def read(self, name: str) -> KeyRecord | None:
         if name in self.damaged:
-            msg = f"{name}: not a record of a bucket key"
-            raise IntegrityError(msg)
+            raise IntegrityError(f"{name}: not a record of a bucket key")
         return self.records.get(name)
 
     async def keep(self, policy: str, key_id: bytes, wrapped: WrappedKey) -> None:

@@ -53,8 +53,7 @@ class CountingKek:
         await asyncio.sleep(0)
         await self.may_answer.wait()
         if self.away:
-            msg = "the KMS is away"
-            raise UnavailableError(msg)
+            raise UnavailableError("the KMS is away")
         if self.refusal is not None:
             raise self.refusal
 
@@ -99,8 +98,7 @@ class Records:
     async def keep(self, policy: str, key_id: bytes, wrapped: WrappedKey) -> None:
         await self.may_answer.wait()
         if self.away:
-            msg = "the store is away"
-            raise UnavailableError(msg)
+            raise UnavailableError("the store is away")
         self.kept[policy, key_id] = KeyRecord(policy, key_id, wrapped)
 
 

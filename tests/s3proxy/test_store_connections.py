@@ -184,8 +184,7 @@ async def test_an_error_in_the_body_breaks_the_request_off_and_is_raised() -> No
 
     async def body() -> AsyncIterator[bytes]:
         yield b"x" * 10
-        msg = "the client is gone"
-        raise ValueError(msg)
+        raise ValueError("the client is gone")
 
     async def serve(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError):

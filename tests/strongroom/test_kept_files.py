@@ -12,8 +12,7 @@ def number_in(path: Path, read: Read) -> int:
     try:
         return int(read(path))
     except (OSError, ValueError):
-        msg = f"{path}: holds no number"
-        raise ConfigError(msg, hint="write one") from None
+        raise ConfigError(f"{path}: holds no number", hint="write one") from None
 
 
 def test_the_first_process_has_nothing_to_fall_back_to(tmp_path: Path) -> None:

@@ -47,8 +47,7 @@ def wait_for(condition: Callable[[], object], what: str, *, timeout_s: float = W
     deadline = time.monotonic() + timeout_s
     while not condition():
         if time.monotonic() > deadline:
-            msg = f"waited {timeout_s:g} s for: {what}"
-            raise AssertionError(msg)
+            raise AssertionError(f"waited {timeout_s:g} s for: {what}")
         time.sleep(0.01)
 
 

@@ -159,6 +159,6 @@ def full_backlog(host: str = "127.0.0.1", port: int = 0) -> Iterator[int]:
         listener.listen(0)
         for _ in range(4):  # listen(0) holds one or two; the rest hang, which is the point
             client = stack.enter_context(socket.socket(family))
-            client.setblocking(False)  # noqa: FBT003 - the name of the method says it
+            client.setblocking(False)
             client.connect_ex(listener.getsockname())
         yield listener.getsockname()[1]

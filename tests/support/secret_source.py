@@ -33,18 +33,14 @@ class FakeSecretSource:
         if path in self._failing:
             raise self._failing[path]
         if path in self._denied:
-            msg = f"OpenBao does not let the bridge read {path}"
-            raise DeniedError(msg)
+            raise DeniedError(f"OpenBao does not let the bridge read {path}")
         versions = self._secrets.get(path)
         if versions is None:
-            msg = f"there is no secret at {path}"
-            raise NotFoundError(msg)
+            raise NotFoundError(f"there is no secret at {path}")
         if version > len(versions):
-            msg = f"there is no version {version} of {path}"
-            raise NotFoundError(msg)
+            raise NotFoundError(f"there is no version {version} of {path}")
         number = version or len(versions)
         data = versions[number - 1]
         if data is None:
-            msg = f"version {number} of {path} was deleted"
-            raise NotFoundError(msg)
+            raise NotFoundError(f"version {number} of {path} was deleted")
         return Reading(number, {key: value for key, value in data.items() if keys is None or key in keys})

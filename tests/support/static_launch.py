@@ -46,7 +46,7 @@ def launch(option: str, secret: str, command: list[str]) -> None:
     memory.allocate(len(image))[:] = image
     held = tracer.instruct(memory, settings)
     if option == "--no-descriptor":
-        os.set_inheritable(memory._descriptor, False)  # noqa: FBT003 - the name of the function says it
+        os.set_inheritable(memory._descriptor, False)
     os.write(1, b"starting\n")
     become(program, {} if option == "--no-placeholder" else {name: ""}, guard, held)
 

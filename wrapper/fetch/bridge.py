@@ -81,8 +81,7 @@ class Body:
             self._connection.settimeout(_left(self._deadline))
             received = self._connection.recv_into(buffer[position:])
             if not received:
-                msg = f"the bridge's answer was cut after {position} of {len(buffer)} bytes"
-                raise LostError(msg)
+                raise LostError(f"the bridge's answer was cut after {position} of {len(buffer)} bytes")
             position += received
 
     def read(self) -> bytes:
@@ -199,8 +198,7 @@ class Bridge:
                 # TLS 1.3: the bridge judges our certificate after the handshake looked complete to us.
                 raise self._refused(error) from None
             except OSError as error:
-                msg = f"bridge {self._url}: connection lost: {error.strerror or error}"
-                raise LostError(msg) from None
+                raise LostError(f"bridge {self._url}: connection lost: {error.strerror or error}") from None
         from wrapper.fetch.refusals import refusal_of_answer
 
         raise refusal_of_answer(head, document, busy=head.status in _BUSY_STATUSES)
@@ -221,11 +219,9 @@ class Bridge:
         try:
             return self._dialer.connect(deadline)
         except HandshakeTimeoutError:
-            msg = f"bridge {self._url}: no TLS handshake {limit}"
-            raise NotUpError(msg) from None
+            raise NotUpError(f"bridge {self._url}: no TLS handshake {limit}") from None
         except TimeoutError:
-            msg = f"bridge {self._url}: no connection {limit}"
-            raise NotUpError(msg) from None
+            raise NotUpError(f"bridge {self._url}: no connection {limit}") from None
         except ssl.SSLError as error:
             raise self._refused(error) from None
         except OSError as error:
@@ -335,8 +331,7 @@ def _receive_head(connection: ssl.SSLSocket, deadline: float) -> ResponseHead:
         connection.settimeout(_left(deadline))  # for each byte: they may drip
         byte = connection.read(1)  # as recv(), which is two calls more
         if not byte:
-            msg = "the bridge closed the connection without an answer"
-            raise LostError(msg)
+            raise LostError("the bridge closed the connection without an answer")
         head += byte
         if len(head) > MAX_HEAD_BYTES:
             msg = f"the answer's head is longer than {MAX_HEAD_BYTES} bytes"

@@ -61,7 +61,6 @@ class ResponseHead:
     __slots__ = ("headers", "status")
 
     def __init__(self, status: int, headers: dict[str, str]) -> None:
-        """Take the fields as they are."""
         self.status = status
         self.headers = headers
 
@@ -107,14 +106,12 @@ def decode_head(head: bytes) -> ResponseHead:
     status, _, reason = rest.partition(" ")
     legal = len(status) == _STATUS_DIGITS and _DIGITS.issuperset(status) and _CONTROLS.isdisjoint(reason)
     if version not in {"HTTP/1.0", "HTTP/1.1"} or not legal:
-        msg = "the answer is not HTTP"
-        raise PeerError(msg, hint="does STRONGROOM_BRIDGE point to the bridge's HTTPS port?")
+        raise PeerError("the answer is not HTTP", hint="does STRONGROOM_BRIDGE point to the bridge's HTTPS port?")
     headers: dict[str, str] = {}
     for line in lines[1:]:
         name, colon, value = line.partition(":")
         if not name or not colon or not _TOKEN_CHARS.issuperset(name) or not _CONTROLS.isdisjoint(value):
-            msg = "the answer has a malformed header"
-            raise PeerError(msg, hint="is there a proxy between wrapper and bridge?")
+            raise PeerError("the answer has a malformed header", hint="is there a proxy between wrapper and bridge?")
         name = name.lower()
         value = value.strip(" \t")
         if name == "content-length" and headers.get(name, value) != value:  # RFC 9112, 6.3: a smuggling vector

@@ -70,5 +70,4 @@ def _refuse_foreign(path: str, found: os.stat_result, *, trusted: set[int], is_m
         return
     for bit, who, change in ((stat.S_IWOTH, "everybody", "o-w"), (stat.S_IWGRP, f"group {found.st_gid}", "g-w")):
         if found.st_mode & bit:
-            msg = f"{who} may put another file into {path}"
-            raise ConfigError(msg, hint=f"chmod {change} {path}")
+            raise ConfigError(f"{who} may put another file into {path}", hint=f"chmod {change} {path}")

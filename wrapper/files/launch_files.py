@@ -61,8 +61,7 @@ class Files:
         layout = decode_layout(bytes(head + index), body.size)
         for name in layout.files:
             if name not in self._files:
-                msg = f"{name}: the bridge sent a file that was not asked for"
-                raise IntegrityError(msg, hint=OTHER_VERSION)
+                raise IntegrityError(f"{name}: the bridge sent a file that was not asked for", hint=OTHER_VERSION)
         body.read_into(memoryview(memory.allocate(layout.region_bytes)))
         for name, file_bytes in layout.files.items():
             self._files[name].receive(file_bytes, body)

@@ -125,8 +125,7 @@ def _path(name: str, value: str) -> str:
 
 def _mode(value: str) -> int:
     if not value or len(value) > _MAX_MODE_CHARS or not _OCTAL.issuperset(value) or int(value, 8) > _MAX_MODE:
-        msg = f"mode={value[:40]}: must be octal, 0 to 0777"
-        raise ConfigError(msg, hint="write for example mode=0440")
+        raise ConfigError(f"mode={value[:40]}: must be octal, 0 to 0777", hint="write for example mode=0440")
     return int(value, 8)
 
 

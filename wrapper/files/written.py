@@ -84,8 +84,7 @@ class PlacedFile:
         try:
             self._directory = open_directory(folder, owner=target.uid)
         except ConfigError as error:
-            msg = f"{name}: path={target.path}: {error.message}"
-            raise ConfigError(msg, hint=error.hint) from None
+            raise ConfigError(f"{name}: path={target.path}: {error.message}", hint=error.hint) from None
 
     def receive(self, size: int, body: "Body") -> None:
         """Write the content under a temporary name. Called again, it starts afresh.

@@ -32,7 +32,6 @@ class HeldSignals:
     __slots__ = ("consume", "fatal", "mask")
 
     def __init__(self, *, fatal: int, mask: int, consume: bool) -> None:
-        """Take the fields as they are."""
         self.fatal = fatal
         self.mask = mask
         self.consume = consume
@@ -55,7 +54,6 @@ class EntryStub:
     def __init__(  # noqa: PLR0913 - a record
         self, *, child: int, page: int, page_bytes: int, entry: int, gadget: int | None, signals: HeldSignals
     ) -> None:
-        """Take the fields as they are."""
         self.child = child
         self.page = page
         self.page_bytes = page_bytes

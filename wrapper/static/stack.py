@@ -44,7 +44,6 @@ class InitialStack:
     __slots__ = ("auxiliary", "entries", "envp")
 
     def __init__(self, envp: int, entries: tuple[int, ...], auxiliary: "Mapping[int, int]") -> None:
-        """Take the fields as they are."""
         self.envp = envp
         self.entries = entries
         self.auxiliary = auxiliary
@@ -58,8 +57,7 @@ class InitialStack:
         try:
             return self.auxiliary[kind]
         except KeyError:
-            msg = f"the auxiliary vector has no entry {kind}"
-            raise StackError(msg) from None
+            raise StackError(f"the auxiliary vector has no entry {kind}") from None
 
 
 def parse_stack(data: bytes, address: int) -> InitialStack:
@@ -86,8 +84,7 @@ def parse_stack(data: bytes, address: int) -> InitialStack:
             auxiliary[kind] = value
             position += 2 * POINTER_BYTES
     except StructError:
-        msg = f"the first {len(data)} bytes of the stack do not hold its arrays"
-        raise IncompleteError(msg) from None
+        raise IncompleteError(f"the first {len(data)} bytes of the stack do not hold its arrays") from None
 
 
 def _null_from(data: bytes, start: int) -> int:
@@ -97,8 +94,7 @@ def _null_from(data: bytes, start: int) -> int:
         # The zeros began inside a pointer: look again from the next one.
         found = data.find(null, found + POINTER_BYTES - (found - start) % POINTER_BYTES)
     if found < 0:
-        msg = f"the first {len(data)} bytes of the stack do not hold the environment"
-        raise IncompleteError(msg)
+        raise IncompleteError(f"the first {len(data)} bytes of the stack do not hold the environment")
     return found
 
 
@@ -124,8 +120,7 @@ def repoint(
         start = entry - address
         end = data.find(0, start) if start >= 0 else -1
         if end < 0:
-            msg = "a string of the environment does not lie on the stack"
-            raise StackError(msg)
+            raise StackError("a string of the environment does not lie on the stack")
         name = data[start : end - 1] if end > start and data[end - 1] == ord("=") else b""
         if name in secrets:
             found.add(name)
@@ -162,13 +157,11 @@ def executable_spans(head: bytes, address: int) -> "Iterator[tuple[int, int]]":
         StackError: this is not such an image.
     """
     if not head.startswith(MAGIC):
-        msg = "no ELF header where there should be one"
-        raise StackError(msg)
+        raise StackError("no ELF header where there should be one")
     try:
         loaded = [entry for entry in segments_of(head, lambda at, size: head[at : at + size]) if entry[0] == PT_LOAD]
     except ElfError:
-        msg = "the program headers do not follow the ELF header"
-        raise StackError(msg) from None
+        raise StackError("the program headers do not follow the ELF header") from None
     bases = [linked_at for _, _, offset, linked_at, _ in loaded if offset == 0]
     for _, flags, _, linked_at, file_bytes in loaded:
         if bases and flags & PF_X:

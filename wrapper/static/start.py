@@ -107,8 +107,7 @@ def start_tracer() -> Tracer:
     """
     machine = os.uname().machine
     if machine not in MACHINES:
-        msg = f"static programs are not supported on {machine}"
-        raise ProtectionError(msg, hint="use a dynamically linked build")
+        raise ProtectionError(f"static programs are not supported on {machine}", hint="use a dynamically linked build")
     orders = os.memfd_create("strongroom-orders")
     go_read, go_write = os.pipe()
     answer_read, answer_write = os.pipe()

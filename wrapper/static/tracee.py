@@ -106,8 +106,7 @@ class Tracee:
             self._wait(ptrace.SYSCALL)
         result = self._processor.outcome(self.registers())
         if result < 0:
-            msg = f"{name} in the application: {os.strerror(-result)}"
-            raise CallError(msg)
+            raise CallError(f"{name} in the application: {os.strerror(-result)}")
         return result
 
     def prepare_call(self, gadget: int, name: str, *arguments: int) -> None:

@@ -129,8 +129,7 @@ class _Tracing:
         vdso = stack.value(AT_SYSINFO_EHDR)
         gadget = _search(tracee, vdso, vdso, processor.find_call)
         if gadget is None:
-            msg = "the vDSO holds no system call instruction"
-            raise StackError(msg)
+            raise StackError("the vDSO holds no system call instruction")
         self._gadget = gadget
 
         base = _map_secrets(tracee, gadget, orders)
@@ -138,8 +137,7 @@ class _Tracing:
         entries, found = repoint(stack, data, stack_pointer, addresses)
         missing = addresses.keys() - found
         if missing:
-            msg = f"{min(missing).decode('ascii')}: no placeholder in the environment"
-            raise StackError(msg)
+            raise StackError(f"{min(missing).decode('ascii')}: no placeholder in the environment")
         tracee.write(stack.envp, b"".join(entry.to_bytes(8, "little") for entry in entries))
         padding = value_address(stack, data, stack_pointer, PADDING.encode("ascii"))
         if padding is not None:

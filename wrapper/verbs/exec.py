@@ -63,8 +63,7 @@ def join(arguments: list[str], started: float) -> "NoReturn":
         named, rest = take_saved_launch(arguments)
         flags, command = split_arguments(rest)
         if not command:
-            msg = "no command given"
-            raise ConfigError(msg, hint=USAGE)
+            raise ConfigError("no command given", hint=USAGE)
         own = with_env_files(flags, given_environment())
         set_not_dumpable()
         if is_within_a_launch(own):
@@ -96,8 +95,7 @@ def take_saved_launch(arguments: list[str]) -> tuple[str, list[str]]:
     if not equals:
         value = arguments[1] if len(arguments) > 1 else ""
     if not value:
-        msg = f"{_FLAG}: needs a value (FILE)"
-        raise ConfigError(msg, hint="name what `strongroom run --save-launch FILE` wrote")
+        raise ConfigError(f"{_FLAG}: needs a value (FILE)", hint="name what `strongroom run --save-launch FILE` wrote")
     return value, arguments[taken:]
 
 

@@ -58,8 +58,7 @@ def main(arguments: list[str]) -> int:
         output, check = flags.pop(_OUTPUT, ""), _CHECK in flags
         flags.pop(_CHECK, "")
         if output not in {"", "json"}:
-            msg = f"-o {output}: must be json"
-            raise ConfigError(msg, hint="leave -o out for a table")
+            raise ConfigError(f"-o {output}: must be json", hint="leave -o out for a table")
         document, status = explain(flags, command, check=check)
     except StrongroomError as error:
         return report(error)
@@ -106,8 +105,7 @@ def explain(flags: "Mapping[str, str]", command: list[str], *, check: bool = Fal
     except (ValueError, RecursionError):
         answer = None
     if not isinstance(answer, dict):
-        msg = "the bridge's plan is not a JSON object"
-        raise PeerError(msg, hint="are wrapper and bridge of the same version?")
+        raise PeerError("the bridge's plan is not a JSON object", hint="are wrapper and bridge of the same version?")
     rows = _rows(plan, answer)
     identity = printable(answer.get("identity"))
     document |= {"bridge": settings.bridge, "identity": identity, "checked": check, "secrets": rows}

@@ -164,5 +164,4 @@ def _replacing(size: int, etag: str) -> Callable[[re.Match[str]], str]:
 
 
 def _refuse() -> NoReturn:
-    msg = "the store answers a list that cannot be read"
-    raise OddAnswerError(msg)
+    raise OddAnswerError("the store answers a list that cannot be read")

@@ -135,8 +135,7 @@ def read_page(raw: bytes) -> str:
     try:
         return raw.decode()
     except UnicodeDecodeError:
-        msg = "the store answers a list that is not UTF-8"
-        raise OddAnswerError(msg) from None
+        raise OddAnswerError("the store answers a list that is not UTF-8") from None
 
 
 def _is_unclear(entry: Listed, policy: Policy) -> bool:

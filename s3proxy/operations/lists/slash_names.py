@@ -78,6 +78,5 @@ def _shown_entry(page: str, entry: Listed, *, is_encoded: bool) -> str:
     pattern = _ENCODED_SEGMENT if is_encoded else _SEGMENT
     text, count = pattern.subn("", page[entry.begin : entry.end])
     if count != 1:
-        msg = "the store answers a list that cannot be read"
-        raise OddAnswerError(msg)
+        raise OddAnswerError("the store answers a list that cannot be read")
     return text

@@ -120,8 +120,7 @@ async def send_part(
             raise await store_error(response)
         etag = bare_etag(response.headers.get("ETag", ""))
     if not etag:
-        msg = "the store takes a part and answers without an ETag"
-        raise OddAnswerError(msg)
+        raise OddAnswerError("the store takes a part and answers without an ETag")
     return StoredPart(number, etag, length)
 
 
@@ -151,8 +150,7 @@ async def list_stored_parts(store: Store, upload: Upload) -> list[StoredPart]:
             return parts
         following = number_in(page.get("NextPartNumberMarker") or "")
         if following is None or not marker < following <= MAX_PARTS:  # or else it would never end
-            msg = "the store's list of parts does not go on"
-            raise OddAnswerError(msg)
+            raise OddAnswerError("the store's list of parts does not go on")
         marker = following
 
 
@@ -165,8 +163,7 @@ def stored_part(element: Element) -> StoredPart:
     number, size = (number_in(element.get(name) or "") for name in ("PartNumber", "Size"))
     etag = element.get("ETag")
     if number is None or size is None or not etag:
-        msg = "the store lists a part without its number, size or ETag"
-        raise OddAnswerError(msg)
+        raise OddAnswerError("the store lists a part without its number, size or ETag")
     return StoredPart(number, bare_etag(etag), size)
 
 

@@ -113,8 +113,7 @@ async def create_upload(store: Store, bucket: str, key: str, headers: dict[str, 
         headers = passed_back(response.headers)
     upload_id = document.get("UploadId")
     if not upload_id:
-        msg = "the store begins an upload without an id"
-        raise OddAnswerError(msg)
+        raise OddAnswerError("the store begins an upload without an id")
     return upload_id, headers
 
 

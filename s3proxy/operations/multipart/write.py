@@ -125,6 +125,5 @@ def _range_of(text: str, source: Source) -> tuple[int, int]:
         raise S3Error(code, msg, details=details)
     first, last = int(match[1]), int(match[2])
     if last >= size:
-        code, msg = "InvalidRange", "The requested range is not satisfiable"
-        raise S3Error(code, msg, details={"ActualObjectSize": str(size)})
+        raise S3Error("InvalidRange", "The requested range is not satisfiable", details={"ActualObjectSize": str(size)})
     return first, last

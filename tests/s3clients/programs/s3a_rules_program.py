@@ -27,8 +27,7 @@ def _listed(prefix: str) -> dict[str, str]:
 
 def _require_unchanged(answer: dict[str, Any], etag: str) -> None:
     if answer["ETag"] != etag:
-        msg = f"expected {etag}, got {answer['ETag']}"
-        raise RemoteFileChangedError(msg)
+        raise RemoteFileChangedError(f"expected {etag}, got {answer['ETag']}")
 
 
 def version() -> str:
