@@ -1,7 +1,6 @@
 """``make release``: what it makes of a commit, and that somebody else would make the same."""
 
 import hashlib
-import io
 import json
 import re
 import subprocess
@@ -80,8 +79,7 @@ def test_the_list_of_packages_is_that_of_the_servers(release: Path) -> None:
 def test_what_is_not_committed_is_not_released(tmp_path: Path) -> None:
     """Only the version is looked at before the build: a release under a name that no commit has would be the worst."""
     archive = subprocess.run(["git", "archive", "HEAD"], cwd=ROOT, capture_output=True, check=True).stdout
-    with tarfile.open(fileobj=io.BytesIO(archive)) as files:
-        files.extractall(tmp_path, filter="data")
+    subprocess.run(["tar", "-x", "-C", str(tmp_path)], input=archive, check=True)
     git = ["git", "-c", "user.name=t", "-c", "user.email=t@example.org"]
     for words in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "all"]):
         subprocess.run([*git, *words], cwd=tmp_path, check=True)

@@ -81,7 +81,9 @@ class Port:
 
     def close(self) -> None:
         for _, writer in self._streams:
-            writer.transport.abort()
+            # In CPython 3.11.2 a TLS transport whose connection was lost has no protocol left to abort.
+            with contextlib.suppress(AttributeError):
+                writer.transport.abort()
 
 
 @contextlib.asynccontextmanager

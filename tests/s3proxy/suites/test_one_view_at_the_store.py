@@ -131,6 +131,7 @@ def world(tmp_path_factory: pytest.TempPathFactory, store: SeaweedServer, bare: 
             "credentials_file": str(directory / "clients.toml"),
             "store_address": relay.address,
             "system_bucket": SYSTEM,
+            "reload_interval_s": 600,  # what the proxy does by itself is none of the requests that are looked at
         }
         with ProxyProcess(directory, store, policy=POLICY, settings=settings) as proxy:
             made = World(proxy, relay, bare)
