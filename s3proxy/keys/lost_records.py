@@ -17,7 +17,8 @@ from strongroom.service.logs import log_event
 
 _log = logging.getLogger(__name__)
 EVERY_S: Final = 3600.0  # it costs the store some requests
-STILL_LOST_EVERY_S: Final = 300.0  # while one is known, or the store refuses
+STILL_LOST_EVERY_S: Final = 30.0  # while one is known: who has put it back waits to read that it is there
+REFUSED_EVERY_S: Final = 300.0  # while the store refuses
 RETRY_S: Final = 30.0  # after the store could not be reached
 
 
@@ -65,7 +66,7 @@ class LostRecords:
         except UnavailableError:
             return RETRY_S  # what was known stays so
         except StrongroomError:
-            return STILL_LOST_EVERY_S
+            return REFUSED_EVERY_S
         was_lost = self.reasons.pop(policy.name, None) is not None
         if lost is None:
             return EVERY_S

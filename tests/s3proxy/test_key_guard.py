@@ -14,7 +14,7 @@ from s3proxy.keys.evidence import Evidence, Fits
 from s3proxy.keys.guard import CHECK_EVERY_S, RETRY_S, KeyGuard
 from s3proxy.keys.kek import FileKek, Kek
 from s3proxy.keys.keyring import WITNESS_ID
-from s3proxy.keys.lost_records import EVERY_S, STILL_LOST_EVERY_S, LostRecords
+from s3proxy.keys.lost_records import EVERY_S, REFUSED_EVERY_S, STILL_LOST_EVERY_S, LostRecords
 from s3proxy.keys.not_available import Cause, KeyNotAvailableError
 from s3proxy.keys.policies import Mode, Policy, sealing_policies
 from s3proxy.keys.rewrap import Rewrapper
@@ -307,7 +307,7 @@ def test_a_keyring_that_was_begun_anew_is_told_lost_by_each_process_until_its_re
         for count, process in enumerate([running, later], start=1):
             assert await missing(process)
             for failure in (StrongroomError("Access Denied"), UnavailableError("the store is away"), None):
-                world.now += STILL_LOST_EVERY_S
+                world.now += REFUSED_EVERY_S
                 world.looks = failure
                 assert await missing(process)  # what was known stays so
             assert told() == count
