@@ -23,6 +23,7 @@ from devstack.s3proxy import ProxyProcess
 from devstack.seaweed import REGION, SeaweedServer
 from tests.s3proxy.conftest import client_of
 from tests.s3proxy.s3api.test_one_view import HEADERS
+from tests.support.settled import until_settled
 from tests.support.store_relay import Exchange, StoreRelay
 
 POLICY = """\
@@ -141,6 +142,7 @@ def world(tmp_path_factory: pytest.TempPathFactory, store: SeaweedServer, bare: 
             made.owner.put_object(Bucket="view-sealed", Key="private/secret", Body=SECRET)
             for bucket in ("view-mine", "view-sealed"):
                 made.owner.put_object(Bucket=bucket, Key="public/key", Body=b"<script>", ContentType="text/plain")
+            until_settled(lambda: len(relay.exchanges))
             yield made
 
 
