@@ -81,7 +81,7 @@ class BridgeConnection:
         """Send a request, read the answer, and return the seconds that this took.
 
         Raises:
-            FailedError: the bridge refuses, or its answer is no answer.
+            FailedError: the bridge refuses, or its answer makes no sense.
         """
         begin = time.perf_counter()
         self._tls.sendall(request)

@@ -13,7 +13,7 @@ def split_launch(passage: Passage, begin: int, first: int, start_up: int) -> dic
     """Return the nanoseconds of each phase of a launch.
 
     The client's second flight ends the handshake (RFC 8446, figure 1) and has the request behind it. What comes after
-    the program began, as the end of the TLS connection may, is no part of the answer.
+    the program began, as the end of the TLS connection may, is not part of the answer.
 
     Args:
         passage: through a relay without delay, in nanoseconds of the monotonic clock.

@@ -1,6 +1,6 @@
 """How often the S3 proxy asks its KMS: by its own count of the bucket keys that it did not have at hand.
 
-The proxy of the benchmarks has a key file in the place of a KMS. Each key that is not at hand is wrapped or unwrapped
+The proxy of the benchmarks has a key file instead of a KMS. Each key that is not at hand is wrapped or unwrapped
 by one call; requests that ask for the same key at the same time share one, so this counts rather too many than too few.
 """
 

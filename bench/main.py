@@ -56,7 +56,7 @@ def parser() -> argparse.ArgumentParser:
     )
     running.add_argument("--record", action="store_true", help=f"append to {HISTORY.relative_to(ROOT)}")
     running.set_defaults(do=_run)
-    comparing = verbs.add_parser("compare", help="say whether a run is worse than a baseline beyond noise")
+    comparing = verbs.add_parser("compare", help="tell whether a run is worse than a baseline beyond noise")
     comparing.add_argument("baseline", type=Path)
     comparing.add_argument("new", type=Path)
     comparing.add_argument("--unit", action="append", default=[], help="only claims of this unit; may be repeated")

@@ -126,7 +126,7 @@ def _measure_latency(run: Run, running: Mapping[str, Target], size: Size, way: s
 
 
 def _peak_bytes(target: Target, batch: Callable[[], object]) -> int:
-    """Return the peak memory in one more batch, which is not timed: whoever looks at memory takes time."""
+    """Return the peak memory in one more batch, which is not timed: anyone who looks at memory takes time."""
     with watched(target.pid) as usage:
         batch()
     return usage.peak_bytes

@@ -48,7 +48,7 @@ def measure(suites: Sequence[Suite], result: Result, directory: Path) -> int:
             progress.end()
             status = STOPPED if isinstance(error, KeyboardInterrupt) else 1
             _tell(suite.NAME, error)
-            result.notes.append(f"{suite.NAME}: broke off: {_in_words(error)}")
+            result.notes.append(f"{suite.NAME}: aborted: {_in_words(error)}")
         result.seconds = round(time.monotonic() - begin, 1)
         write_run(result, directory)
         if status == STOPPED:
@@ -89,7 +89,7 @@ def _tell(suite: str, error: BaseException) -> None:
         report_error(error)
         return
     if not isinstance(error, (KeyboardInterrupt, OSError, subprocess.SubprocessError)):
-        traceback.print_exception(error)  # a slip in the suite: whoever mends it needs the place
+        traceback.print_exception(error)  # a slip in the suite: anyone who mends it needs the place
     say(f"error: {suite}: {_in_words(error)}")
 
 

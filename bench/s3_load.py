@@ -240,7 +240,7 @@ class Connection:
 
 
 def _refuse(head: bytes, body: bytes) -> NoReturn:
-    """Tell what the server says in the place of a success; the first kilobyte tells it."""
+    """Tell what the server says instead of a success; the first kilobyte tells it."""
     line = head.partition(b"\r\n")[0].decode("latin-1")
     raise FailedError(f"the server answers {line!r} {body[:1000].decode('utf-8', 'replace')}")
 

@@ -8,7 +8,7 @@ from bridge.shares import Capacity, Shares
 
 
 class Places:
-    """The requests at work, the bytes of their bodies, and the room for their answers."""
+    """The requests in flight, the bytes of their bodies, and the room for their answers."""
 
     def __init__(self, capacity: Capacity) -> None:
         """Begin with none."""

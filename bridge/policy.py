@@ -55,7 +55,7 @@ def _identity_glob(pattern: str) -> Glob:
         raise ConfigError(msg, hint="write for example spiffe://example.org/ns/shop/sa/*") from error
     if not pattern.startswith(f"spiffe://{identity.trust_domain}"):
         msg = f"identity {pattern!r}: has a star in its trust domain"
-        raise ConfigError(msg, hint="write the trust domain out; whoever runs another one could name anything in it")
+        raise ConfigError(msg, hint="write the trust domain out; anyone who runs another one could name anything in it")
     return glob
 
 

@@ -18,7 +18,7 @@ from strongroom.secret import Secret
 from strongroom.service.single_flight import SingleFlight
 
 _Place = tuple[str, int, frozenset[str] | None]  # path, version, and the keys that are wanted, or None for all
-_ALL = ""  # in the place of an identity: of a read that has not to wait
+_ALL = ""  # instead of an identity: of a read that has not to wait
 
 
 class Tokens(Protocol):
@@ -75,7 +75,7 @@ class CoalescingReader:
         )
 
     async def _read_in_turn(self, place: _Place, identity: str, *, begins: bool, deadline: float) -> Reading:
-        """Read when it is the turn of this identity; when that comes too late, nobody waits for it any more.
+        """Read when it is the turn of this identity; when that comes too late, nobody waits for it any longer.
 
         Args:
             place: to read.

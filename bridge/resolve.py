@@ -27,7 +27,7 @@ _NO_CHARACTER = "\0"  # in no pattern of a policy
 _PATTERNS_AND_GRANTS = (
     "they can be left out by whole names (exclude=), or by include= where each pattern lies within one of the policy"
 )
-_UTF8_BYTES = 2  # of a text, at most, for each of its bytes in memory
+_UTF8_BYTES = 2  # of a string, at most, for each of its bytes in memory
 
 
 class Place(NamedTuple):
@@ -170,7 +170,7 @@ class _Resolver:
         if entry.as_file:
             self.result.files.append((entry.name, value))
             return
-        if 0 in value:  # of a text or a default; a secret's own is found earlier
+        if 0 in value:  # of a string or a default; a secret's own is found earlier
             first = entry.references[0]
             detail = "the text around the reference, or its default, holds a NUL byte"
             self._fail(Subject(entry.name, first.path, first.key), UNDELIVERABLE, detail)
@@ -270,7 +270,7 @@ class _Resolver:
             hint += "; ?names=skip leaves such keys out, ?names=convert puts _ for what is not legal, and "
             hint += f"?exclude={spell_pattern(key[:100])} leaves out this one"
             raise UndeliverableError(f"the key {key[:100]!r} of {path} cannot be the name of a variable", hint=hint)
-        # A whole path is chosen by name, not key by key: whoever may write to it could otherwise take over the program.
+        # A whole path is chosen by name, not key by key: else anyone who may write to it could take over the program.
         if steers_the_process(name):
             msg = f"the key {key!r} of {path} would steer the dynamic linker, the C library or Strongroom itself"
             raise UndeliverableError(msg, hint=hint)

@@ -192,7 +192,7 @@ class Room:
                 self._rooms.wake()
 
     def close(self) -> None:
-        """Give all of it back; whoever waits looks again, since another one may be the first of its caller now."""
+        """Give all of it back; anyone who waits looks again, since another one may be the first of its caller now."""
         self.add(-self.held)
         self._is_open = False
         self._rooms.wake()

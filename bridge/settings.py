@@ -136,7 +136,7 @@ class BridgeSettings:
     max_bodies_bytes: int = setting(
         16 << 20,
         Rule(
-            "requests at work at once; beyond that callers are told to come back",
+            "requests in flight at once; beyond that callers are told to come back",
             unit="bytes",
             why="bounds memory: a parsed request takes up to 15 times its size; one identity gets three quarters",
             minimum=1024,
@@ -165,7 +165,7 @@ class BridgeSettings:
     max_answers_bytes: int = setting(
         0,
         Rule(
-            "what was read for requests at work, and their answers; others wait, and are told to come back",
+            "what was read for requests in flight, and their answers; others wait, and are told to come back",
             unit="bytes",
             why="bounds memory; 0 is 256 MiB, or what two of the largest answers need if that is more",
             minimum=0,
@@ -174,7 +174,7 @@ class BridgeSettings:
     max_requests: int = setting(
         256,
         Rule(
-            "requests at work at once; more are told to come back",
+            "requests in flight at once; more are told to come back",
             unit="number",
             why="bounds memory: one identity gets at most three quarters",
             minimum=1,
@@ -223,7 +223,7 @@ class BridgeSettings:
     drain_timeout_s: float = setting(
         20.0,
         Rule(
-            "at SIGTERM, wait for requests at work",
+            "at SIGTERM, wait for requests in flight",
             unit="seconds",
             why="below the 30 s that Kubernetes gives a pod",
             minimum=0,

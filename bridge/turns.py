@@ -1,6 +1,6 @@
 """Whose read of OpenBao is next: as many are under way as there are threads, and identities take turns for the others.
 
-Without that the reads of one identity, of which there may be thousands, would stand in a row before all others.
+Without that the reads of one identity, of which there may be thousands, would appear in a row before all others.
 """
 
 import asyncio

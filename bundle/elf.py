@@ -35,7 +35,7 @@ class Elf:
         interpreter: the path of its dynamic loader; empty in libraries and static programs.
         soname: the name under which others need it; empty if it has none.
         needed: the names of the libraries that it needs.
-        search_paths: RPATH and RUNPATH as they stand in the file.
+        search_paths: RPATH and RUNPATH as they are in the file.
     """
 
     machine: int
@@ -79,7 +79,7 @@ def relocatable(data: bytes) -> bytes:
     headers, which for an interpreter with debugging symbols is most of the file.
 
     Raises:
-        ElfError: it is no ELF file, or is cut off.
+        ElfError: it is not an ELF file, or is cut off.
     """
     read(data)  # refuses what is damaged
     segments = _segments(data)

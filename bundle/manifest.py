@@ -29,7 +29,7 @@ class File:
 
     @property
     def mode(self) -> int:
-        """Its permission bits: whoever the application runs as must be able to read it."""
+        """Its permission bits: anyone who the application runs as must be able to read it."""
         return 0o755 if self.is_program else 0o644
 
 

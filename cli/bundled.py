@@ -27,7 +27,7 @@ def main() -> int:
     take_signals([int(number) for number in held.split(",") if number.isdigit()])
     restore_environment()
     directory = start[: -len("/lib/start.pyc")]
-    # For whoever starts this program anew, as supervision does: by its launcher.
+    # For anyone who starts this program anew, as supervision does: by its launcher.
     sys.executable = f"{directory}/strongroom"
     sys.argv = sys.orig_argv = [sys.executable, *words]
     if words[:1] in (["version"], ["--version"]):

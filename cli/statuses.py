@@ -31,7 +31,7 @@ LAUNCH: Final = tuple(Ending(*row) for row in STATUSES)
 
 _OF_ARGPARSE: Final = Ending(2, "the words on the command line are wrong", "see `--help` of the verb")
 _OF_SERVER: Final = (
-    Ending(EXIT_OK, "SIGTERM or SIGINT asked for the end, and what was at work is done"),
+    Ending(EXIT_OK, "SIGTERM or SIGINT asked for the end, and what was in flight is done"),
     Ending(
         EXIT_CONFIG,
         "a setting, or a file that it names, is wrong, or an address is in use",

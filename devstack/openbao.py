@@ -1,8 +1,8 @@
 """A real OpenBao server as a child process on loopback, for development and tests.
 
-Everything it writes stands in one private directory. The root token exists in this process's memory only: it is in no
+Everything it writes is in one private directory. The root token exists in this process's memory only: it is in no
 argument list, no environment and no file, unless ``write_token_file`` is called. What this server stores is as safe as
-that directory; it is no way to run OpenBao in production.
+that directory; it is not a way to run OpenBao in production.
 """
 
 import contextlib

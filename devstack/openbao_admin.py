@@ -31,7 +31,7 @@ class OpenBaoAdmin:
         self.token = token
 
     def __repr__(self) -> str:
-        """Return a text without the token."""
+        """Return a string without the token."""
         return f"OpenBaoAdmin({self._host}:{self._port})"
 
     def call(

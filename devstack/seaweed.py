@@ -1,8 +1,8 @@
 """A real SeaweedFS S3 store as a child process on loopback, for development and tests.
 
-Master, volume server, filer and S3 gateway in one process; everything it writes stands in one private directory. The
-S3 credentials reach it by a configuration file with mode 0600 and stand in no argument list. The other ports of this
-server ask for no credentials, so it is no way to run SeaweedFS in production.
+Master, volume server, filer and S3 gateway in one process; everything it writes is in one private directory. The
+S3 credentials reach it by a configuration file with mode 0600 and are in no argument list. The other ports of this
+server ask for no credentials, so it is not a way to run SeaweedFS in production.
 """
 
 import contextlib
@@ -247,7 +247,7 @@ class SeaweedServer:
             time.sleep(POLL_S)
 
     def _answers(self) -> bool:
-        """Say whether the S3 gateway serves and the master has a volume server to give out."""
+        """Return whether the S3 gateway serves and the master has a volume server to give out."""
         asked = ((self._ports["s3"], "/healthz"), (self._ports["master"], "/dir/assign?count=1"))
         return all(_status(port, path) == _READY_STATUS for port, path in asked)
 

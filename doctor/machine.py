@@ -240,7 +240,7 @@ def _core_dumps() -> Finding:
     # (fs/coredump.c, do_coredump).
     handler = pattern[1:].split(" ", 1)[0]
     says = (
-        f"to {handler}, for which RLIMIT_CORE 0 is no obstacle; "
+        f"to {handler}, for which RLIMIT_CORE 0 is not an obstacle; "
         "it gets nothing of programs that are not dumpable, and never the secret memory"
     )
     return Finding("core dumps", Status.NOTE, says)

@@ -40,7 +40,7 @@ def library_path() -> str:
 
     Raises:
         LibraryError: this machine is not supported, the library is not built or may not be read, or its path cannot
-            stand in ``LD_PRELOAD``, whose entries end at a colon or a space (ld.so(8)).
+            are in ``LD_PRELOAD``, whose entries end at a colon or a space (ld.so(8)).
 
     """
     path = native_path("libstrongroom.so", "library")

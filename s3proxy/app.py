@@ -122,7 +122,7 @@ class Proxy:
         self._warn_of_open_ports()
 
     def _warn_of_open_ports(self) -> None:
-        """Say what whoever reaches the ports can see."""
+        """Say what anyone who reaches the ports can see."""
         settings = self._settings
         if self._tls is None and not _is_loopback(settings.listen):
             reason = f"listen={settings.listen}: plain HTTP, on which anyone on the way can read and change bodies"

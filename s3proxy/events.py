@@ -125,7 +125,7 @@ EVENTS: Final = (
         "request",
         INFO,
         ("operation", "status", "seconds", "request_id", "principal", "received", "sent"),
-        "a request was answered; status 0: it was broken off",
+        "a request was answered; status 0: it was aborted",
     ),
     Event(
         "request_failed",

@@ -70,13 +70,13 @@ class Metrics:
         )
         self.memory = Gauge(
             "strongroom_s3proxy_memory_reserved_bytes",
-            "What requests at work may hold, out of memory_bytes",
+            "What requests in flight may hold, out of memory_bytes",
             multiprocess_mode="livesum",
             registry=self.registry,
         )
         self._requests = Histogram(
             "strongroom_s3proxy_request_seconds",
-            "Requests by operation and status (0: broken off), with their duration",
+            "Requests by operation and status (0: aborted), with their duration",
             ["operation", "status"],
             buckets=_BUCKETS_S,
             registry=self.registry,

@@ -129,18 +129,19 @@ class ProxySettings(KeySettings, StoreSettings, ServingSettings):
         Rule(
             "read bodies up to this size before they are sent on",
             unit="bytes",
-            why="their digests then stand in the metadata, and HEAD needs no second read",
+            why="their digests then are in the metadata, and HEAD needs no second read",
             minimum=0,
             maximum=64 << 20,
         ),
     )
     max_requests: int = setting(
-        512, Rule("requests at work at once; more are told to slow down", unit="number", why="bounds memory", minimum=1)
+        512,
+        Rule("requests in flight at once; more are told to slow down", unit="number", why="bounds memory", minimum=1),
     )
     max_unknown_requests: int = setting(
         64,
         Rule(
-            "requests at work of unknown senders, beside those: without a signature, and forms until they are verified",
+            "requests of unknown senders in flight besides: without a signature, and forms until they are verified",
             unit="number",
             why="they have an eighth of memory_bytes, too, and take nothing from others",
             minimum=1,
@@ -216,7 +217,7 @@ class ProxySettings(KeySettings, StoreSettings, ServingSettings):
     )
     drain_timeout_s: float = setting(
         20.0,
-        Rule("at SIGTERM, wait for requests at work", unit="seconds", why="below the 30 s of Kubernetes", minimum=0),
+        Rule("at SIGTERM, wait for requests in flight", unit="seconds", why="below the 30 s of Kubernetes", minimum=0),
     )
     reload_interval_s: float = setting(
         1.0, Rule("look for changes of files", unit="seconds", why="a handful of stat calls", minimum=0.01)

@@ -39,7 +39,7 @@ class MisuseError(ConfigError):
 
 
 class DeniedError(StrongroomError):
-    """A policy says no; whoever owns the policy must decide."""
+    """A policy says no; anyone who owns the policy must decide."""
 
 
 class NotFoundError(StrongroomError):

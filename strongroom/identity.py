@@ -56,7 +56,7 @@ def identity_of(peer_certificate: Mapping[str, object] | None) -> SpiffeId:
     """Return the identity in a certificate as ``ssl.SSLSocket.getpeercert()`` gives it.
 
     Raises:
-        DeniedError: there is no certificate, or not exactly one URI SAN, or that one is no SPIFFE identity.
+        DeniedError: there is no certificate, or not exactly one URI SAN, or that one is not a SPIFFE identity.
     """
     names = (peer_certificate or {}).get("subjectAltName", ())
     uris = [value for kind, value in names if kind == "URI"] if isinstance(names, tuple) else []

@@ -1,7 +1,7 @@
 """Keeps the application's settings, and signals that come early, away from Strongroom's own interpreter.
 
 The wrapper runs in other people's images. Their ``PYTHONPATH`` may hold packages called ``cli`` or modules called
-``resource``, and they would be imported in the place of ours: by accident, or by whoever can write there. ``python -I``
+``resource``, and they would be imported instead of ours: by accident, or by anyone who can write there. ``python -I``
 ignores all of it (https://docs.python.org/3/using/cmdline.html#cmdoption-I). The installed command starts its
 interpreter so (``preload/src/launch/start.c``); for ``python -m wrapper`` it is made up for here, before anything
 else is imported.

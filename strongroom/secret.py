@@ -26,13 +26,13 @@ class Secret:
         return len(self._value)
 
     def __repr__(self) -> str:
-        """Return a text without the value."""
+        """Return a string without the value."""
         return "Secret(***)"
 
     __str__ = __repr__
 
     def __format__(self, spec: str) -> str:
-        """Return a text without the value, whatever the format asks for."""
+        """Return a string without the value, whatever the format asks for."""
         return format(repr(self), spec)
 
     def __reduce__(self) -> str:

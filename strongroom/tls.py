@@ -102,7 +102,7 @@ def _load_identity(context: ssl.SSLContext, cert_file: str, key_file: str) -> No
     except (ssl.SSLError, OSError) as error:
         if getattr(error, "reason", "") == "KEY_VALUES_MISMATCH":
             msg = f"{key_file}: is not the key of the certificate in {cert_file}"
-            raise ConfigError(msg, hint="take both from one issuance, the own certificate before its chain") from None
+            raise ConfigError(msg, hint="take both from one issuance: the leaf certificate, then its chain") from None
         culprit, kind = (key_file, "private key") if _holds_certificate(cert_file) else (cert_file, "certificate")
         msg = f"{culprit}: is not a PEM file with a {kind}"
         raise ConfigError(msg, hint=f"it must hold a -----BEGIN block of the {kind}") from None
@@ -114,7 +114,7 @@ def _refuse_encrypted_key() -> str:
 
 
 def _holds_certificate(path: str) -> bool:
-    """Say whether OpenSSL finds a certificate at the beginning of a PEM file; called to explain an error only."""
+    """Return whether OpenSSL finds a certificate at the beginning of a PEM file; called to explain an error only."""
     try:
         with open(path, encoding="ascii", errors="replace") as file:  # noqa: PTH123 - pathlib is slow to import
             text = file.read()

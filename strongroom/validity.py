@@ -27,7 +27,7 @@ class Validity:
     def ends_soon(self, now: float) -> bool:
         """Return whether it has ended, or will within a week and within the last tenth of its time.
 
-        Whoever renews certificates of an hour does so long before that.
+        Anyone who renews certificates of an hour does so long before that.
         """
         return self.not_after - now < min(_WEEK_S, (self.not_after - self.not_before) / 10)
 
@@ -61,7 +61,7 @@ def validity_of(pem: bytes) -> Validity | None:
 
 
 def _contents(der: bytes, position: int, tag: int = 0) -> tuple[bytes, int]:
-    """Return what stands in the element at a position, and the position behind it (X.690, 8.1).
+    """Return what is in the element at a position, and the position behind it (X.690, 8.1).
 
     Raises:
         IndexError, ValueError: it is cut off, or of another kind.

@@ -71,7 +71,7 @@ class SecretMemory:
             ProtectionError: there is not enough lockable memory.
         """
         if not 0 < size <= MAX_TOTAL_BYTES:
-            raise IntegrityError(f"the bridge announces {size} bytes, which is no size of a region", hint=OTHER_VERSION)
+            raise IntegrityError(f"the bridge announces {size} bytes, not the size of a region", hint=OTHER_VERSION)
         if self.mapping is not None:  # such a file can be sized only once
             self.mapping = None  # first: it counts against RLIMIT_MEMLOCK, which may not hold two
             os.close(self._descriptor)

@@ -56,7 +56,7 @@ class LaunchPlan:
         """Return the environment for the application: plain values, and an empty placeholder for each delivered secret.
 
         Args:
-            delivered: the names that stand in the region. A reference that is not among them was optional and
+            delivered: the names that are in the region. A reference that is not among them was optional and
                 missing; its variable is left out, so that no application ever sees the reference itself.
             file_values: the values of the variables whose files were delivered, likewise.
 
@@ -105,7 +105,7 @@ def plan_launch(
         exclude: names that a whole path does not set, besides those in the environment.
 
     Raises:
-        ConfigError: a reference is malformed, or stands in a variable that cannot hold a secret.
+        ConfigError: a reference is malformed, or is in a variable that cannot hold a secret.
     """
     names: dict[str, bool] = {}
     plain: dict[str, str] = {}

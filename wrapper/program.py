@@ -235,7 +235,7 @@ def choose_rung(program: Program, *, new_privileges: bool = False) -> str:
 
 
 def runs_secure(binary: str) -> bool:
-    """Say whether the kernel starts a program in secure-execution mode: its loader then ignores LD_PRELOAD (ld.so(8)).
+    """Return whether the kernel starts a program in secure-execution mode: its loader ignores LD_PRELOAD (ld.so(8)).
 
     Set-ID bits do not count, because ``harden`` has the kernel ignore them. What counts are capabilities of the file,
     unless root runs it, and ids that differ (security/commoncap.c, cap_bprm_creds_from_file). Capabilities that the

@@ -126,7 +126,7 @@ def decode_launch(content: bytes, path: str) -> SavedLaunch:
 
 
 def _is_kept(variable: "tuple[str, object]") -> bool:
-    """Say whether a saved variable is one that ``launch_to_save`` keeps: a setting, or one that asks for a secret."""
+    """Return whether a saved variable is one that ``launch_to_save`` keeps: a setting or a reference."""
     name, text = variable
     if not isinstance(text, str) or not is_env_name(name) or "\0" in text:
         return False

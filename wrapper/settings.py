@@ -34,7 +34,7 @@ class Setting:
     __slots__ = ("default", "meaning", "metavar", "name", "parse")
 
     def __init__(self, name: str, metavar: str, default: str, parse: "Callable[[str], object]", meaning: str) -> None:
-        """Take the fields as they are; ``parse`` raises ValueError with the rule that a text breaks."""
+        """Take the fields as they are; ``parse`` raises ValueError with the rule that a string breaks."""
         self.name = name
         self.metavar = metavar
         self.default = default
@@ -271,7 +271,7 @@ def load_settings(flags: "Mapping[str, str]", environ: "Mapping[str, str]") -> W
         environ: the process environment.
 
     Raises:
-        ConfigError: a text breaks its rule, or a ``STRONGROOM_*`` variable or a key of the file is unknown.
+        ConfigError: a string breaks its rule, or a ``STRONGROOM_*`` variable or a key of the file is unknown.
     """
     texts: dict[str, tuple[str, str]] = {setting.name: (setting.default, setting.flag) for setting in SETTINGS}
     passed_over: list[str] = []
@@ -348,7 +348,7 @@ def _read_file(path: str) -> dict[str, tuple[str, str]]:
             msg = f"config file {path}: unknown setting {name!r}"
             raise ConfigError(msg, hint=f"the settings are {', '.join(sorted(_BY_NAME.keys() - {'config', ENV_FILE}))}")
         if not isinstance(value, str | int | float):
-            msg = f"config file {path}: {name} must be a text, a number or true or false"
+            msg = f"config file {path}: {name} must be a string, a number or true or false"
             raise ConfigError(msg, hint="write it as on the command line, in quotes")
         texts[name] = (str(value).lower() if isinstance(value, bool) else str(value), f"{path}: {name}")
     return texts

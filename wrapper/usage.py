@@ -50,7 +50,7 @@ STATUSES = (
         "a value cannot be a variable, or not decoded for a file (422)",
         (
             "The value is binary (take it as a [file](../operations.md#files)), is not base64, or a key of a whole "
-            "path is no variable's name."
+            "path is not a variable's name."
         ),
     ),
     (
@@ -94,7 +94,7 @@ STATUSES = (
 SUPERVISION = (
     ("--supervise", "STRONGROOM_SUPERVISE=1", "start through strongroom-init"),
     ("--signal-group, -g", "STRONGROOM_SIGNAL_GROUP=1", "signals go to COMMAND's process group"),
-    ("--remap FROM:TO", "STRONGROOM_REMAP", "end with status TO in the place of FROM"),
+    ("--remap FROM:TO", "STRONGROOM_REMAP", "end with status TO instead of FROM"),
     ("--stop-timeout SECONDS", "STRONGROOM_STOP_TIMEOUT", "SIGKILL so long after SIGTERM; 0 never does"),
     ("--stop-signal SIG", "STRONGROOM_STOP_SIGNAL", "what asks COMMAND to stop"),
 )
@@ -122,7 +122,7 @@ Start COMMAND with the secrets that its environment refers to, in memory that no
 References in the environment:
   NAME=bao:PATH#KEY              the newest version; vault: is an alias
   NAME=bao:PATH#KEY#VERSION      a version of a KV v2 secret
-  NAME='...${{bao:PATH#KEY}}...'   one or more inside a text, in single quotes; @{{...}} means the same, and no shell
+  NAME='...${{bao:PATH#KEY}}...'   one or more inside a string, in single quotes; @{{...}} means the same, and no shell
                                  touches it
   ...|url, |json, |base64, |shell  the value encoded for where it stands: @{{bao:PATH#KEY|url}}
   ...?optional                   left out when there is no such secret
@@ -133,7 +133,7 @@ References in the environment:
   STRONGROOM_FROM_PATH=bao:PATH  every key of a path; several paths with commas; behind ? and with & between them
                                  optional, names=skip or convert (keys that cannot be variables), prefix=DB_,
                                  case=upper, include=GLOB, exclude=GLOB
-  NAME=literal:TEXT              TEXT as it is, whatever it looks like; ${{literal:TEXT}} inside a text
+  NAME=literal:TEXT              TEXT as it is, whatever it looks like; ${{literal:TEXT}} inside a string
 
 Options, each also a variable and a key of the config file:
 {_options()}

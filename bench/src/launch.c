@@ -3,7 +3,7 @@
  *   launch FILE COMMAND [ARG...]
  *   FILE: "START_NS USER_US SYSTEM_US PEAK_KIB STATUS"
  *
- * It is a program of its own because the kernel counts the memory of whoever forks towards the peak of the child
+ * It is a program of its own because the kernel counts the memory of anyone who forks towards the peak of the child
  * (exec_mmap in fs/exec.c), and this one has next to none.
  */
 #define _GNU_SOURCE

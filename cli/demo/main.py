@@ -242,7 +242,7 @@ def _show_summary(
 ) -> None:
     naked, wrapped = map(statistics.median, times)
     page.title("Summary")
-    page.line(f"  {len(rows)} languages read their secrets unmodified; nothing stood in /proc/PID/environ.")
+    page.line(f"  {len(rows)} languages read their secrets unmodified; nothing was in /proc/PID/environ.")
     page.line(f"  A launch took {wrapped:.0f} ms at the median, {wrapped - naked:.0f} ms more than a naked exec.")
     kept = page.claims - len(page.broken)
     page.claim(f"{kept} of {page.claims} claims held, in {elapsed_s:.0f} s", holds=not page.broken)

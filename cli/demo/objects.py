@@ -102,7 +102,7 @@ def _show_ciphertext(page: Page, bare: Any, large: bytes) -> None:  # noqa: ANN4
     pieces = [_SMALL[at : at + _ROW_BYTES] for at in range(0, len(_SMALL), _ROW_BYTES)]
     pieces += [large[at : at + _ROW_BYTES] for at in range(0, len(large), 1 << 16)]
     page.claim(
-        f"none of {len(pieces)} pieces of plaintext stands in the {len(stored)} bytes of the store",
+        f"none of {len(pieces)} pieces of plaintext is in the {len(stored)} bytes of the store",
         holds=not any(piece in stored for piece in pieces),
     )
 
@@ -151,7 +151,7 @@ def _refusal(s3: Any, key: str) -> str:  # noqa: ANN401
         told = error.response
         return f"refused, {told['ResponseMetadata']['HTTPStatusCode']} {told['Error']['Code']}"
     except (BotoCoreError, IncompleteReadError, http.client.HTTPException):
-        return "broken off before its end"
+        return "aborted before its end"
     return ""
 
 

@@ -11,7 +11,7 @@ from strongroom.linux.process import keep_memory_private
 from strongroom.terminal import say, tell
 
 _VERBS = {
-    "seal-bucket": "seal what stands in a bucket as plaintext, while it is in use",
+    "seal-bucket": "seal what is in a bucket as plaintext, while it is in use",
     "reseal": "seal anew what is sealed under another policy than its name has now, while it is in use",
     "verify": "read every object of a bucket to its end, and report what is damaged",
     "open": "decrypt a stored object from its bytes, without its store",

@@ -1,4 +1,4 @@
-"""``strongroom s3 seal-bucket``: seal what stands in a bucket as plaintext, while it is in use."""
+"""``strongroom s3 seal-bucket``: seal what is in a bucket as plaintext, while it is in use."""
 
 import argparse
 import sys

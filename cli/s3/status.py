@@ -10,7 +10,7 @@ from strongroom.terminal import say
 
 
 class Status(enum.IntEnum):
-    """Exit statuses. What a higher one stands for is no damage, and is mended elsewhere."""
+    """Exit statuses. What a higher one stands for is not damage, and is mended elsewhere."""
 
     DONE = 0
     LEFT = 1

@@ -47,7 +47,7 @@ def not_applicable(meaning: str) -> Outcome:
 
 
 class NotTriedError(Exception):
-    """An attack could not be carried out for a reason that is no defence; the text says which."""
+    """An attack could not be carried out for a reason that is not a defence; the text says which."""
 
 
 @dataclass(frozen=True)

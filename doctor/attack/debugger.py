@@ -58,7 +58,7 @@ def inject(situation: Situation) -> Outcome:
 
 
 def _take_out(grip: Grip, situation: Situation, address: int, size: int) -> bool:
-    """Have it write its memory to a file of its own, and copy that; say whether a region came out.
+    """Have it write its memory to a file of its own, and copy that; return whether a region came out.
 
     What comes out goes to the secret memory of the needles when there is room for it, else only its head is looked at.
     """
@@ -153,7 +153,7 @@ def _search(content: mmap.mmap, situation: Situation) -> str | None:
 
 
 def _would_be_found(situation: Situation) -> bool:
-    """Say whether the values stand in memory outside of the region, whence they come into a core file."""
+    """Return whether the values are in memory outside of the region, whence they come into a core file."""
     return search_memory(situation).result is Result.NOT_STOPPED
 
 

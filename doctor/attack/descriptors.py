@@ -1,4 +1,4 @@
-"""Attacks that go after a descriptor of the region: whoever has one can map the memory."""
+"""Attacks that go after a descriptor of the region: anyone who has one can map the memory."""
 
 import contextlib
 import errno
@@ -54,7 +54,7 @@ def open_map_files(situation: Situation) -> Outcome:
         else:
             if _leads_to_region(opened):
                 return not_stopped("the mapping could be opened and mapped")
-            refusals.add("it opens, and is no region")
+            refusals.add("it opens, and is not a region")
     return stopped(", ".join(sorted(refusals)))
 
 
@@ -100,7 +100,7 @@ def _candidates(target: Target) -> list[int]:
 
 
 def _leads_to_region(descriptor: int) -> bool:
-    """Say whether a descriptor maps to a region, and close it."""
+    """Return whether a descriptor maps to a region, and close it."""
     with contextlib.ExitStack() as stack:
         stack.callback(os.close, descriptor)
         size = os.fstat(descriptor).st_size

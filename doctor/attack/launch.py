@@ -78,7 +78,7 @@ class Launched:
         self._kill()
 
     def crash(self, target: Target) -> str:
-        """End it by SIGABRT, if no core dump is to be expected, and say whether there was one.
+        """End it by SIGABRT, if no core dump is to be expected, and return whether there was one.
 
         Returns:
             "" when this was not tried, or it did not end of that.

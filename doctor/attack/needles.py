@@ -1,7 +1,7 @@
 """The values to look for, so that a search can tell "not found" from "not there".
 
 They are held in secret memory of this process and nowhere else, compared there in place, and never printed. They come
-from the bridge, when the references stand in this process's environment; or from the program itself, when the last of
+from the bridge, when the references are in this process's environment; or from the program itself, when the last of
 the attacks wins. The memory is shared with the child processes that attack.
 """
 
@@ -64,6 +64,6 @@ class Needles:
                     name = image[offset : offset + name_length].decode("ascii", "replace")
                     start = value if value_length >= _SHORTEST_BYTES else offset
                     spans.append((name, start, value + value_length))
-        except error:  # cut short by whoever wrote it
+        except error:  # cut short by anyone who wrote it
             return spans[:_MOST_NEEDLES]
         return sorted(spans)[:_MOST_NEEDLES]

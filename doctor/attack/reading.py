@@ -29,7 +29,7 @@ def read_environ(situation: Situation) -> Outcome:
     block = Path(f"/proc/{situation.target.pid}/environ").read_bytes()
     name = situation.needles.find(block)
     if name:
-        return not_stopped(f"the value of {name} stands in it")
+        return not_stopped(f"the value of {name} is in it")
     if not len(situation.needles):
         return not_applicable(NO_VALUES)
     count = block.count(b"\0")
@@ -41,7 +41,7 @@ def read_cmdline(situation: Situation) -> Outcome:
     words = Path(f"/proc/{situation.target.pid}/cmdline").read_bytes()
     name = situation.needles.find(words)
     if name:
-        return not_stopped(f"the value of {name} stands in it")
+        return not_stopped(f"the value of {name} is in it")
     return stopped("readable, no value") if len(situation.needles) else not_applicable(NO_VALUES)
 
 
@@ -58,7 +58,7 @@ def read_children(situation: Situation) -> Outcome:
             continue
         name = situation.needles.find(block)
         if name:
-            return not_stopped(f"child {child}: the value of {name} stands in it")
+            return not_stopped(f"child {child}: the value of {name} is in it")
         readable += 1
     if not readable and not denied:
         return not_applicable("it has no children now")
@@ -73,7 +73,7 @@ def read_maps(situation: Situation) -> Outcome:
     text = Path(f"/proc/{pid}/smaps").read_bytes() + Path(f"/proc/{pid}/maps").read_bytes()
     name = situation.needles.find(text)
     if name:
-        return not_stopped(f"the value of {name} stands in it")
+        return not_stopped(f"the value of {name} is in it")
     return stopped("addresses and flags, no content")
 
 
@@ -151,7 +151,7 @@ def search_memory(situation: Situation) -> Outcome:
     searched = f"{(_MOST_BYTES - budget) / (1 << 20):.0f} MiB" + (", the limit" if budget <= 0 else "")
     if places:
         shown = ", ".join(sorted(set(places))[:3])
-        # Of a program without a region it is no copy of what was delivered, but the delivery.
+        # Of a program without a region it is not a copy of what was delivered, but the delivery.
         is_known = situation.is_root and bool(target.regions)
         whose = "the program's own copies" if target.regions else "values"
         return not_stopped(f"{whose}, in {shown}", is_known=is_known)
@@ -159,7 +159,7 @@ def search_memory(situation: Situation) -> Outcome:
 
 
 def _is_used(pid: int, start: int, size: int) -> bool:
-    """Say whether any page is in memory or swap, so that reading does not make a program larger."""
+    """Return whether any page is in memory or swap, so that reading does not make a program larger."""
     first, count = start // _PAGE_BYTES, -(-size // _PAGE_BYTES)
     try:
         descriptor = os.open(f"/proc/{pid}/pagemap", os.O_RDONLY)

@@ -65,7 +65,7 @@ def swap(situation: Situation) -> Outcome:
 
 def preload(_situation: Situation) -> Outcome:
     """Say why this is none."""
-    return not_applicable("acts on programs that are yet to start; whoever sets their environment owns them")
+    return not_applicable("acts on programs that are yet to start; anyone who sets their environment owns them")
 
 
 def _is_dumpable(target: Target) -> bool:

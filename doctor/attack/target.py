@@ -1,4 +1,4 @@
-"""The program under attack, as /proc shows it to whoever runs this. Reads only; the attacks are elsewhere."""
+"""The program under attack, as /proc shows it to anyone who runs this. Reads only; the attacks are elsewhere."""
 
 import contextlib
 import os
@@ -166,7 +166,7 @@ def descendants(pid: int) -> list[int]:
 
 
 def holds_region(head: bytes) -> bool:
-    """Say whether memory that begins so is a region: its header is checked, for the magic stands in the library too."""
+    """Return whether memory that begins so is a region: its header is checked, for the magic is in the library too."""
     if len(head) < _HEADER_BYTES or not head.startswith(MAGIC):
         return False
     generation, check = (int.from_bytes(head[place : place + 4], "little") for place in (24, 28))
@@ -179,7 +179,7 @@ def _regions(pid: int, mappings: list[Mapping]) -> list[Mapping]:
 
 
 def _begins_with_region(pid: int, mapping: Mapping) -> bool:
-    # The library's own image of the magic stands in a file; a region never does, but for the memfd of some programs.
+    # The library's own image of the magic is in a file; a region never does, but for the memfd of some programs.
     if mapping.name and "memfd:" not in mapping.name:
         return False
     try:

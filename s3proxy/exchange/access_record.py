@@ -224,7 +224,7 @@ def _moment(seconds: float) -> str:
 
 @lru_cache(maxsize=8)
 def _second(seconds: int) -> str:
-    """Return a second as text; many requests share it, and making it takes a fifth of a record's time."""
+    """Return a second as a string; many requests share it, and making it takes a fifth of a record's time."""
     return dt.datetime.fromtimestamp(seconds, dt.UTC).isoformat()[:-6]
 
 

@@ -1,7 +1,7 @@
 """One request on its way through the proxy, and how it is answered.
 
 Bodies are read and written piece by piece: ``plaintext`` waits for the client, ``respond`` for the client to take what
-was written. An answer that has begun and cannot be finished is broken off, never ended like a good one.
+was written. An answer that has begun and cannot be finished is aborted, never ended like a good one.
 """
 
 import asyncio
@@ -107,7 +107,7 @@ class Incoming:
         return body
 
     async def plaintext(self, body: Body) -> AsyncIterator[memoryview]:
-        """Give the plaintext of the body as it comes. A piece is valid until the next one is asked for.
+        """Yield the plaintext of the body as it comes. A piece is valid until the next one is asked for.
 
         Raises:
             S3Error: it is not what it claims to be, or the client is too slow or gone.
@@ -232,7 +232,7 @@ class Incoming:
         response = web.StreamResponse(status=status)
         self._begin(response, headers, length)
         taking = Taking(self.request, self.patience)
-        # Of HTTP/1.0 the end of the connection is the end: whoever ends it before, ends it by a reset.
+        # Of HTTP/1.0 the end of the connection is the end: anyone who ends it before, ends it by a reset.
         only_the_end_tells = length is None and self.request.version < HttpVersion11
         try:
             with taking:

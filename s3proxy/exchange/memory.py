@@ -84,7 +84,7 @@ class MemoryBudget:
                 await turn
         except BaseException as error:
             if turn.done() and not turn.cancelled():
-                self.release(wanted)  # it came, and nobody was there any more
+                self.release(wanted)  # it came, and nobody was there any longer
             else:
                 with contextlib.suppress(ValueError):
                     self._waiting.remove(place)

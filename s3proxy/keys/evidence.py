@@ -140,7 +140,7 @@ class Evidence:
         return Seen(is_lost=True, note=lost)
 
     async def _records(self, policy: str) -> AsyncIterator[tuple[str, KeyRecord | None]]:
-        """Give the witness, and a few other records behind it; what is no record raises when it is reached."""
+        """Give the witness, and a few other records behind it; what is not a record raises when it is reached."""
         witness = record_name(policy, WITNESS_ID)
         yield witness, await self._read(witness)
         left = _SOME_RECORDS

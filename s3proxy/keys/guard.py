@@ -28,7 +28,7 @@ from strongroom.service.logs import log_event
 _log = logging.getLogger(__name__)
 CHECK_EVERY_S: Final = 30.0
 SEAL_FRESH_S: Final = 5.0  # what was found out this lately need not be asked again before a new bucket key is made
-RETRY_S: Final = 2.0  # after a refusal, for a request that wants to seal: whoever puts it right is served soon
+RETRY_S: Final = 2.0  # after a refusal, for a request that wants to seal: anyone who puts it right is served soon
 
 
 class Witnesses(Protocol):
@@ -263,7 +263,7 @@ class KeyGuard:
         self.states[name] = fresh
         if isinstance(fresh.opening, KeyNotAvailableError) and fresh.opening.cause in REVOKED:
             self._on_revoked(name)
-            self.states[name] = fresh  # which is no news to be doubted
+            self.states[name] = fresh  # nothing to doubt
         if before is not None and before.detail == fresh.detail:
             return
         error = fresh.opening or fresh.sealing

@@ -78,7 +78,7 @@ class Keyring:
         await self.write(KeyRecord(policy, key_id, wrapped, created))
 
     async def write(self, record: KeyRecord) -> None:
-        """Write a record, in the place of what stands there.
+        """Write a record, instead of what stands there.
 
         Raises:
             StrongroomError: the store cannot be reached, or refuses.
@@ -105,7 +105,7 @@ class Keyring:
                 raise self._refusal(error, f"a list of {prefix}") from None
 
     async def newest(self, count: int) -> AsyncIterator[KeyRecord]:
-        """Give the records that were written last, but for what is no record.
+        """Give the records that were written last, but for what is not a record.
 
         Raises:
             StrongroomError: the store cannot be reached, or refuses.

@@ -18,7 +18,7 @@ class Cause(enum.Enum):
     TOO_NEW = "version_unknown"  # of a version that the transit key does not have
     FORBIDDEN = "forbidden"  # OpenBao does not let the proxy use the key
     NO_POLICY = "policy_unknown"  # the policy file has no policy of that name for the object's name
-    NO_RECORD = "record_missing"  # it stands in the keyring only, and is not there
+    NO_RECORD = "record_missing"  # it is in the keyring only, and is not there
     OTHER_KEY = "other_key"  # the policy's key is not the one that its keyring was wrapped under
     KEYRING = "keyring_refused"  # the store does not let the proxy use its own bucket
 

@@ -71,7 +71,7 @@ class Policy:
         return (self.name, *self.formerly)
 
     def fits(self, bucket: str, key: str) -> bool:
-        """Say whether a name is under this policy."""
+        """Return whether a name is under this policy."""
         return key.startswith(self.prefixes) and any(fnmatchcase(bucket, pattern) for pattern in self.buckets)
 
 

@@ -1,7 +1,7 @@
 """The policy file: what it holds, and keeping up with it. A broken edit leaves the old policies in force and says so.
 
     [[policy]]
-    name = "orders"                # stands in the header of every object sealed under it
+    name = "orders"                # is in the header of every object sealed under it
     kek = "transit:orders"         # a transit key, or "file" for the key file
     formerly = ["sales"]           # names that it had before: what was sealed under them is read
     buckets = ["orders", "eu-*"]
@@ -230,7 +230,7 @@ def _etag_meant(entry: Mapping[str, object], place: str) -> EtagMode:
 
 def _advice(etag: EtagMode) -> str:
     costs = ", and each object that was not seen before costs listings a HEAD" if etag is EtagMode.MD5 else ""
-    return f'list_etag has no meaning of its own any more: listings show the ETag of etag = "{etag.value}"{costs}'
+    return f'list_etag has no meaning of its own any longer: listings show the ETag of etag = "{etag.value}"{costs}'
 
 
 def _texts(value: object, place: str) -> tuple[str, ...]:

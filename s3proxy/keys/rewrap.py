@@ -1,6 +1,6 @@
 """A change of the KEK: the records of the keyring are wrapped anew, under the newest version of their policy's KEK.
 
-No object is read or written. What was done stays done, so a run that was broken off is simply begun again. The engine's
+No object is read or written. What was done stays done, so a run that was aborted is simply begun again. The engine's
 own ``rewrap`` takes no associated data; so bucket keys are unwrapped and wrapped, in the memory of this process.
 """
 
@@ -30,7 +30,7 @@ class Records(Protocol):
         """Return the record of a name, or None."""
 
     async def write(self, record: KeyRecord) -> None:
-        """Write a record, in the place of what stands there."""
+        """Write a record, instead of what stands there."""
 
     def names(self, policy: str = "") -> AsyncIterator[str]:
         """Give the names of all records, or of those of one policy."""

@@ -2,7 +2,7 @@
 
 A worker that has not met a key could not open anything under it during an outage, though the others can. So each
 writes the names of its keys, with what they are unwrapped from, to a file of its own in the private directory of their
-parent, and reads those of the others. What stands there stands in the header of every object: no key, and nothing that
+parent, and reads those of the others. What stands there is in the header of every object: no key, and nothing that
 opens one without the KMS.
 """
 
@@ -69,7 +69,7 @@ class SharedNames:
         self._seen: dict[Path, tuple[tuple[int, int], Told]] = {}
 
     def publish(self, told: Told) -> None:
-        """Tell the others; nothing is written while nothing has changed. A full disk is no reason to fail."""
+        """Tell the others; nothing is written while nothing has changed. A full disk is not a reason to fail."""
         content = told.encode()
         if content == self._written:
             return

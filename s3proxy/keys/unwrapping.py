@@ -84,7 +84,7 @@ def no_policy(policy: str) -> KeyNotAvailableError:
 
 def _no_record(where: str, refusal: StrongroomError | None) -> KeyNotAvailableError:
     lost = f"{where} is missing"
-    msg = f"{refusal.message}, and {lost}" if refusal else f"a bucket key stands in the keyring only, and {lost}"
+    msg = f"{refusal.message}, and {lost}" if refusal else f"a bucket key is in the keyring only, and {lost}"
     return KeyNotAvailableError(Cause.NO_RECORD, msg, hint=f"restore {where} from a backup{_without_backup(refusal)}")
 
 

@@ -193,7 +193,7 @@ def overrides(incoming: Incoming) -> tuple[tuple[str, str], ...]:
 
 
 def wants_checksum(incoming: Incoming) -> bool:
-    """Say whether a client asks for the checksum of an object."""
+    """Return whether a client asks for the checksum of an object."""
     return incoming.head.header("x-amz-checksum-mode").upper() == "ENABLED"
 
 

@@ -230,7 +230,7 @@ async def _answer(incoming: Incoming, upload: PostUpload, etag: str, headers: di
 
 
 def _redirect_of(fields: Mapping[str, str]) -> SplitResult | None:
-    """Return where the client is sent afterwards. S3: what is no URL counts as nothing."""
+    """Return where the client is sent afterwards. S3: what is not a URL counts as nothing."""
     target = fields.get("success_action_redirect") or fields.get("redirect", "")
     try:
         url = urlsplit(target)

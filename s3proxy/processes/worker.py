@@ -124,7 +124,7 @@ class Worker:
 
     def _receive(self) -> None:
         """Hand on what the worker tells until it has ended."""
-        with self._pipe, contextlib.suppress(RuntimeError):  # the loop is closed: nobody listens any more
+        with self._pipe, contextlib.suppress(RuntimeError):  # the loop is closed: nobody listens any longer
             try:
                 while True:
                     self._loop.call_soon_threadsafe(self._note, self._pipe.recv())

@@ -39,7 +39,7 @@ def require_access(principal: Principal, call: Call) -> None:
         principal.require(Right.READ, call.copy_source.bucket, call.copy_source.key)
     require_set(principal, call.bucket, call.key, call.headers)
     if principal.is_anonymous and any(name in call.query for name in OVERRIDES):
-        # A link could make a script of what was stored as text (S3 API reference, GetObject).
+        # A link could make a script of what was stored as a string (S3 API reference, GetObject).
         raise S3Error("InvalidRequest", "Request specific response headers cannot be used for anonymous GET requests.")
 
 

@@ -1,4 +1,4 @@
-"""The checksums of S3 over plaintext: running, as text, of whole multipart uploads.
+"""The checksums of S3 over plaintext: running, as a string, of whole multipart uploads.
 
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity-upload.html
 """

@@ -2,7 +2,7 @@
 
 Codes and statuses are those of the S3 API reference, "Error responses", "List of error codes"
 (https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html). The cure is the hint of the log line where the
-place that refuses has none of its own, and stands in docs/reference/errors.md.
+place that refuses has none of its own, and is in docs/reference/errors.md.
 """
 
 from collections.abc import Mapping

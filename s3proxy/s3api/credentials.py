@@ -52,7 +52,7 @@ class Grant:
         object.__setattr__(self, "_pieces", tuple(one for one in patterns if any(one[1:])))
 
     def covers(self, bucket: str) -> bool:
-        """Say whether the grant speaks of this bucket; only ``Principal`` decides by it."""
+        """Return whether the grant speaks of this bucket; only ``Principal`` decides by it."""
         if bucket in self._names or bucket.startswith(self._beginnings):
             return True
         return bool(self._pieces) and any(_is_made_of(bucket, pieces) for pieces in self._pieces)

@@ -49,7 +49,7 @@ GRANT: Final = (
 CREDENTIAL: Final = (
     Member("access_key_id", TEXT, "the client's access key id: 3 to 128 letters, digits, dots, dashes or underscores"),
     Member("secret_key_file", TEXT, "file with the client's secret key, of 16 to 1024 bytes", default="secret_key"),
-    Member("secret_key", TEXT, "the secret key itself, in the place of secret_key_file", default="secret_key_file"),
+    Member("secret_key", TEXT, "the secret key itself, instead of secret_key_file", default="secret_key_file"),
     Member("grant", TABLES, "what the client may do", default="nothing is granted"),
 )
 """The members of a ``[[credential]]``."""
@@ -84,7 +84,7 @@ def parse_credentials(text: str, *, origin: str, read_secret: ReadSecret) -> Cre
     anonymous = _parse_grants(tables_in(document, "anonymous", origin), f"{origin}: anonymous")
     if any(grant.rights - _ANONYMOUS_RIGHTS for grant in anonymous):
         msg = f"{origin}: anonymous: can be given read and list only"
-        raise ConfigError(msg, hint="make a credential for whoever writes")
+        raise ConfigError(msg, hint="make a credential for anyone who writes")
     return Credentials(by_id, Principal(ANONYMOUS, anonymous))
 
 
@@ -101,7 +101,7 @@ def _parse_credential(table: object, place: str, read_secret: ReadSecret) -> Cre
 def _secret_key(item: Mapping[str, object], place: str, read_secret: ReadSecret) -> Secret:
     given = [item[name] for name in ("secret_key", "secret_key_file") if name in item]
     if len(given) != 1 or not isinstance(given[0], str):
-        msg = f"{place}: must have either secret_key or secret_key_file, a text"
+        msg = f"{place}: must have either secret_key or secret_key_file, a string"
         raise ConfigError(msg, hint="name a file that only this process can read")
     value = read_secret(given[0]).strip() if "secret_key_file" in item else given[0].encode()
     if not _MIN_SECRET_BYTES <= len(value) <= _MAX_SECRET_BYTES:

@@ -42,7 +42,7 @@ class RequestHead:
         return self._by_name.get(name, "")
 
     def has(self, name: str) -> bool:
-        """Say whether a header (lower-case name) was sent, even if empty."""
+        """Return whether a header (lower-case name) was sent, even if empty."""
         return name in self._by_name
 
     def names(self) -> Iterable[str]:

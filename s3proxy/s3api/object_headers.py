@@ -61,7 +61,7 @@ def read_headers(head: RequestHead) -> dict[str, str]:
 
 
 def replaced_headers(headers: Mapping[str, str], store: Mapping[str, str]) -> dict[str, str]:
-    """Return headers of a copy with content headers and user metadata of its source in the place of the client's."""
+    """Return headers of a copy with content headers and user metadata of its source instead of the client's."""
     kept = {name: value for name, value in headers.items() if not _is_described(name)}
     return kept | {name: value for name, value in answer_headers(store).items() if _is_described(name)}
 

@@ -50,7 +50,7 @@ class Query:
         return next((value for other, value in self.pairs if other == name), "")
 
     def __contains__(self, name: object) -> bool:
-        """Say whether a parameter was given, even if empty."""
+        """Return whether a parameter was given, even if empty."""
         return any(other == name for other, _ in self.pairs)
 
 

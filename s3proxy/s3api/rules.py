@@ -1,6 +1,6 @@
 """What counts of a request, by operation: which right it needs, and which parameters and headers go to the store.
 
-One row is all that there is to know of an operation. What stands in no row is neither looked at nor sent: a header
+One row is all that there is to know of an operation. What is in no row is neither looked at nor sent: a header
 that a store understands and we do not would otherwise be signed with the store's own key. Names ending in ``*`` are
 prefixes. S3 API reference, the page of each operation; docs/adr/0013-one-view-of-a-request.md.
 """
@@ -227,5 +227,5 @@ _NOT_OFFERED: Final = Rule((ADMIN,), On.BUCKET)
 
 
 def rule_of(operation: Operation) -> Rule:
-    """Return the row of an operation. One that has none is not offered, and is not told to whoever may not ask."""
+    """Return the row of an operation. One that has none is not offered, and is not told to anyone who may not ask."""
     return RULES.get(operation, _NOT_OFFERED)

@@ -40,7 +40,7 @@ def sent_headers(operation: Operation, head: RequestHead, source: CopySource | N
         source: of a copy.
 
     Raises:
-        S3Error: InvalidArgument for copy headers of what is no copy, and for the proxy's own metadata; InvalidRequest
+        S3Error: InvalidArgument for copy headers without a copy, and for the proxy's own metadata; InvalidRequest
             for a checksum by an unknown algorithm; NotImplemented for what would change the operation.
     """
     wanted = rule_of(operation).sent

@@ -133,7 +133,7 @@ def refuse_signature(credential: Credential) -> NoReturn:
 def headers_to_sign(head: RequestHead, names: Sequence[str], *, payload_text: str) -> list[tuple[str, str]]:
     """Return the signed headers with their values; refuse ``x-amz-*`` headers that nobody signed.
 
-    Otherwise whoever holds a presigned URL could add ``x-amz-copy-source``, and we would sign it to the store.
+    Otherwise anyone who holds a presigned URL could add ``x-amz-copy-source``, and we would sign it to the store.
     """
     # The value in the canonical request is signed, whether the header is named or not.
     free = {"x-amz-content-sha256"} if head.header("x-amz-content-sha256") == payload_text else set()

@@ -1,7 +1,7 @@
 """Derived signing keys of Signature Version 4, kept for as long as they are in use.
 
 Deriving takes four HMACs, about as long as the rest of a verification, and the key changes once a day. The cache is
-bounded: whoever knows an access key id may name any region.
+bounded: anyone who knows an access key id may name any region.
 """
 
 import hmac

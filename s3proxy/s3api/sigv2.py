@@ -5,8 +5,8 @@ botocore still makes them in us-east-1 where nobody tells it otherwise, so boto3
 no others. Requests that are signed so in a header are refused: every client signs those with version 4.
 
 Version 2 leaves the host and most query parameters out of what it signs. So the bucket is taken from where the request
-names it, host included, and a parameter that is not signed is refused: whoever holds the URL of an object could turn it
-into another request with it.
+names it, host included, and a parameter that is not signed is refused: anyone who holds the URL of an object could turn
+it into another request with it.
 """
 
 import base64

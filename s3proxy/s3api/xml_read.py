@@ -14,7 +14,7 @@ from s3proxy.s3api.xml_write import Node, node
 
 MAX_DEPTH: Final = 16
 MAX_ELEMENTS: Final = 120_000  # 10,000 parts with seven elements each, and room
-_SEPARATOR: Final = " "  # between namespace and name; it can stand in neither
+_SEPARATOR: Final = " "  # between namespace and name; it can appear in neither
 
 
 @dataclass(slots=True)

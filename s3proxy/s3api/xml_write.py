@@ -36,7 +36,7 @@ def _text(value: str | int) -> str:
 
 
 def escape(text: str) -> str:
-    """Return the text as it may stand in an element or a quoted attribute."""
+    """Return the text as it may appear in an element or a quoted attribute."""
     return _FORBIDDEN.sub("\ufffd", text).translate(_ESCAPES)
 
 

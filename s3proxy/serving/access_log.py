@@ -1,7 +1,7 @@
 """The access log: a record of each request, and for policies that ask for it one on disk before the answer goes out.
 
 Records that nobody waits for are written a moment later, by a thread. Those of unknown senders that were refused have a
-bound in time, or whoever reaches the port could fill the disk; more are counted.
+bound in time, or anyone who reaches the port could fill the disk; more are counted.
 """
 
 import enum

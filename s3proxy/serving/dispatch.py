@@ -100,13 +100,13 @@ class Dispatcher:
         try:
             with self.requests.track(request):
                 response = await self._serve(request)
-        except OSError:  # the answer was broken off, or the client is gone: there is nobody to tell
+        except OSError:  # the answer was aborted, or the client is gone: there is nobody to tell
             if request.transport is not None:
                 request.transport.abort()
-            return web.Response()  # of which nothing can go out any more; an error would be reported as ours
+            return web.Response()  # of which nothing can go out any longer; an error would be reported as ours
         self.requests.answered(response)  # again: its head may have gone out before the end began
         if not request.content.is_eof():
-            # Not counted as at work: whoever sends it may not even be known.
+            # Not counted as at work: anyone who sends it may not even be known.
             is_unknown = self._connections.refuse(request)
             await _discard(request, at_most=_DISCARD_BYTES if is_unknown else None)
         return response

@@ -20,7 +20,7 @@ class OddAnswerError(PeerError):
 
 
 def number_in(text: str) -> int | None:
-    """Return the number that a text is, None if it is not one. No store needs more digits."""
+    """Return the number that a string is, None if it is not one. No store needs more digits."""
     return int(text) if _NUMBER.fullmatch(text) else None
 
 

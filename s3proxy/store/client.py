@@ -229,7 +229,7 @@ class Store:
 
 
 def is_content(request: StoreRequest) -> bool:
-    """Say whether a request carries content of an object, and no document about it."""
+    """Return whether a request carries content of an object, and no document about it."""
     return request.method == "PUT" and bool(request.key) and {name for name, _ in request.query} <= _OF_CONTENT
 
 
@@ -249,7 +249,7 @@ def connection_broke() -> UnavailableError:
 
 
 def is_repeatable(request: StoreRequest) -> bool:
-    """Say whether a request that may have arrived can be sent again (RFC 9110, section 9.2.2).
+    """Return whether a request that may have arrived can be sent again (RFC 9110, section 9.2.2).
 
     A condition of a write may hold the first time only: its own object would then be what stands in its way.
     """
@@ -302,5 +302,5 @@ def _tls(ca_file: Path | None) -> ssl.SSLContext:
     except OSError:
         msg = f"store_ca_file={ca_file}: cannot be read, or is not a PEM file with certificates"
         raise ConfigError(msg, hint="name the file with the authority of the store's certificate") from None
-    context.hostname_checks_common_name = False  # RFC 9525, section 6.3: it is no name of a host
+    context.hostname_checks_common_name = False  # RFC 9525, section 6.3: it is not a name of a host
     return context

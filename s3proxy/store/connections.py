@@ -107,7 +107,7 @@ class StoreConnections:
             StoreBusyError: all connections are in use.
             StoreUnreachableError: the store cannot be reached.
             TimeoutError: it is too slow.
-            aiohttp.ClientError, HttpProcessingError: the connection broke, or the answer is no HTTP.
+            aiohttp.ClientError, HttpProcessingError: the connection broke, or the answer is not HTTP.
         """
         place = await self.places.take(lasting=not isinstance(body, bytes | None))
         connection: _Connection | None = None
@@ -225,7 +225,7 @@ class _Connection(ResponseHandler):
         return StoreAnswer(method, message.code, message.headers, content)
 
     def may_be_used_again(self) -> bool:
-        """Say whether the exchange came to its end on both sides, and nothing came behind it that nobody asked for."""
+        """Return whether the exchange came to its end on both sides, and nothing came after it unasked."""
         return not self.should_close and self.is_connected() and (self._sender is None or self._sender.done())
 
     def abort(self) -> None:
@@ -276,6 +276,6 @@ def _is_short(answer: StoreAnswer) -> bool:
 
 
 def _retrieve(sender: "asyncio.Task[None]") -> None:
-    """Take note of an error, so that asyncio does not print it; whoever waits for the answer was told."""
+    """Take note of an error, so that asyncio does not print it; anyone who waits for the answer was told."""
     if not sender.cancelled():
         sender.exception()

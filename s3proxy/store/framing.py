@@ -29,7 +29,7 @@ _CRLF: Final = b"\r\n"
 
 
 def has_checksum(headers: Mapping[str, str]) -> bool:
-    """Say whether headers vouch for a body already."""
+    """Return whether headers vouch for a body already."""
     return "content-md5" in headers or any(
         name.startswith(HEADER_PREFIX) and algorithm_of_header(name) is not None for name in headers
     )

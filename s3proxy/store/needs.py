@@ -1,4 +1,4 @@
-"""What the proxy's credentials must be allowed at the store: for the reference page, and for whoever writes a policy.
+"""What the proxy's credentials must be allowed at the store: for the reference page and for authors of policies.
 
 The names are those of the service authorization reference of Amazon S3, "Actions, resources, and condition keys".
 """

@@ -40,7 +40,7 @@ class _Line:
                 await turn
         except BaseException as error:
             if turn.done() and not turn.cancelled():
-                self.give_back()  # it came, and nobody was there any more
+                self.give_back()  # it came, and nobody was there any longer
             else:
                 with contextlib.suppress(ValueError):
                     self._waiting.remove(turn)

@@ -89,13 +89,13 @@ class StoreProbe:
         return left
 
     async def _decides_conditions(self, place: str) -> bool:
-        """Say whether writes whose conditions do not hold are refused."""
+        """Return whether writes whose conditions do not hold are refused."""
         key = f"{place}conditions"
         await self._put(key)
         return await self._refuses(key, {"if-none-match": "*"}) and await self._refuses(key, {"if-match": _OTHER_ETAG})
 
     async def _refuses(self, key: str, headers: dict[str, str]) -> bool:
-        """Say whether a write is refused by its condition; a store that does not know of such is no better than none.
+        """Return whether a write is refused by its condition; a store that ignores conditions is no better.
 
         Raises:
             StrongroomError: the answer says neither yes nor no.
@@ -109,7 +109,7 @@ class StoreProbe:
             raise await store_error(response)
 
     async def _counts_parts(self, place: str) -> bool:
-        """Say whether the ETag of an upload of one part ends in -1."""
+        """Return whether the ETag of an upload of one part ends in -1."""
         return (await self._upload(f"{place}upload", stream=False)).endswith("-1")
 
     async def _upload(self, key: str, *, stream: bool) -> str:
@@ -131,7 +131,7 @@ class StoreProbe:
         return (parse_document(answer, root="CompleteMultipartUploadResult").get("ETag") or "").strip('"')
 
     async def _keeps_slash_content(self, place: str) -> bool:
-        """Say whether content and metadata of a key that ends in a slash are there afterwards."""
+        """Return whether content and metadata of a key that ends in a slash are there afterwards."""
         key = f"{place}folder/"
         if not await self._put(key, {_META: "1"}):
             return False
@@ -144,7 +144,7 @@ class StoreProbe:
             return _META in response.headers and response.headers.get("Content-Length") == str(len(_CONTENT))
 
     async def _verifies_checksums(self, place: str) -> bool:
-        """Say whether a wrong checksum is refused, and one behind a stream is taken and leaves the content alone."""
+        """Return whether a wrong checksum is refused, and one behind a stream is taken and leaves the content alone."""
         key, bucket = f"{place}checksum", self._bucket.name
         wrong = StoreRequest(method="PUT", bucket=bucket, key=key, headers={TRAILER: _WRONG}, body=_CONTENT)
         async with self._store.exchange(wrong) as response:

@@ -71,7 +71,7 @@ class SlashStore(Store):
             return answer
 
     async def _has_content(self, bucket: str, key: str, version_id: str = "") -> bool:
-        """Say whether content stands, or stood, under a key that ends in a slash.
+        """Return whether content stands, or stood, under a key that ends in a slash.
 
         Raises:
             StrongroomError: the store says neither yes nor no.
@@ -93,10 +93,10 @@ class SlashStore(Store):
         if not _reads_object(request):  # whose answer does not tell what the directory is
             directory = await self._head(request.bucket, request.key)
             if directory.status != HTTPStatus.OK or not _was_put(directory):
-                raise no_such_key(hint="a directory that only holds others is no object")
+                raise no_such_key(hint="a directory that only holds others is not an object")
         async with self.send(request) as answer:
             if answer.status == HTTPStatus.OK and not _was_put(answer):
-                raise no_such_key(hint="a directory that only holds others is no object")
+                raise no_such_key(hint="a directory that only holds others is not an object")
             yield answer
 
     @contextlib.asynccontextmanager
@@ -112,7 +112,7 @@ class SlashStore(Store):
                 yield answer
                 return
             await read_all(answer, _MAX_ERROR_BYTES)
-        with contextlib.suppress(StrongroomError):  # reads do not see it any more, lists could
+        with contextlib.suppress(StrongroomError):  # reads do not see it any longer, lists could
             await self._drop_directory(request.bucket, request.key)
         yield answer  # not before: what the client puts there next must not be dropped
 
@@ -174,12 +174,12 @@ def _is_conditional(request: StoreRequest) -> bool:
 
 
 def _is_nothing(answer: StoreAnswer) -> bool:
-    """Say whether there is nothing: a marker says that there was content, and that it was deleted."""
+    """Return whether there is nothing: a marker says that there was content, and that it was deleted."""
     return answer.status == HTTPStatus.NOT_FOUND and answer.headers.get("x-amz-delete-marker") != "true"
 
 
 def _was_put(directory: StoreAnswer) -> bool:
-    """Say whether a directory was put by a client, and so is listed.
+    """Return whether a directory was put by a client, and so is listed.
 
     Others are there because of what is below them, or was: SeaweedFS tells their ETag as that of an upload of no parts,
     which nobody can make.
@@ -193,7 +193,7 @@ def _reads_object(request: StoreRequest) -> bool:
 
 
 def _may_be_directory(request: StoreRequest) -> bool:
-    """Say whether a request can be about a directory, which has no versions."""
+    """Return whether a request can be about a directory, which has no versions."""
     return dict(request.query).get("versionId", "null") in {"", "null"}
 
 

@@ -1,1 +1,1 @@
-"""What stands in the store: whole objects and multipart ones, opened, and their ETags and conditions."""
+"""What is in the store: whole objects and multipart ones, opened, and their ETags and conditions."""

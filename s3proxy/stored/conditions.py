@@ -58,7 +58,7 @@ def require_match(value: str, etag: str) -> None:
 
 
 def range_applies(head: RequestHead, *, etag: str, last_modified: str) -> bool:
-    """Say whether If-Range lets the range stand (RFC 9110, section 13.1.5)."""
+    """Return whether If-Range lets the range stand (RFC 9110, section 13.1.5)."""
     condition = head.header("if-range").strip()
     return not condition or condition in {etag, etag.strip('"'), last_modified}
 

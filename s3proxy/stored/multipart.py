@@ -49,7 +49,7 @@ class MultipartReader:
         self._names = Lru[tuple[str, str], None](_KEPT_NAMES)
 
     def is_expected(self, name: Name) -> bool:
-        """Say whether a multipart object stood under a name when it was last read.
+        """Return whether a multipart object stood under a name when it was last read.
 
         Then it is better asked for its metadata first: the body of an answer that nobody wants costs a connection.
         """
@@ -114,7 +114,7 @@ class MultipartReader:
     async def pieces(
         self, name: Name, found: SealedObject, opened: Opened, first: int, last: int
     ) -> AsyncIterator[memoryview]:
-        """Give the plaintext from byte ``first`` to ``last``.
+        """Yield the plaintext from byte ``first`` to ``last``.
 
         Raises:
             StrongroomError: rules 5 to 10 and 16, or the store refuses.
@@ -221,7 +221,7 @@ def _part_count(found: SealedObject) -> int:
     _, dash, text = found.store_etag.rpartition("-")
     number = number_in(text) if dash else None
     if number is None or not 1 <= number <= MAX_PARTS:
-        refuse(13, "a marker on a body that is no multipart object")
+        refuse(13, "a marker on a body that is not a multipart object")
     return number
 
 

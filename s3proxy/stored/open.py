@@ -302,5 +302,5 @@ def range_begin_of(headers: Mapping[str, str]) -> int:
 
 
 def is_plaintext(headers: Mapping[str, str]) -> bool:
-    """Say whether an object has no entry."""
+    """Return whether an object has no entry."""
     return ENTRY_HEADER not in headers

@@ -92,7 +92,7 @@ class SourceReader:
             raise
 
     async def pieces(self, source: Source, first: int, last: int) -> AsyncIterator[memoryview]:
-        """Give the plaintext of a source from byte ``first`` to ``last``; nothing if ``last`` is before ``first``.
+        """Yield the plaintext of a source from byte ``first`` to ``last``; nothing if ``last`` is before ``first``.
 
         Raises:
             StrongroomError: it is damaged, another one by now, or the store refuses.

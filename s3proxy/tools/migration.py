@@ -1,4 +1,4 @@
-"""Sealing what stands in a bucket as plaintext, object by object, while clients go on reading and writing.
+"""Sealing what is in a bucket as plaintext, object by object, while clients go on reading and writing.
 
 An object is read, sealed, and put in its own place if it is still the one that was read (If-Match). Headers, user
 metadata and tags are kept; the time of the last change is new. What is sealed already is left, so a run that was broken

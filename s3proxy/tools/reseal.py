@@ -2,7 +2,7 @@
 
 What is read is whole and of its name, or it is left and named. It is put in its own place if it still is the object
 that was read (If-Match), so nothing that a client writes meanwhile is lost, and what is not written is as it was.
-What is under its policy already is left, so a run that was broken off is simply begun again.
+What is under its policy already is left, so a run that was aborted is simply begun again.
 """
 
 from collections.abc import Callable

@@ -12,7 +12,7 @@ def table(head: Row, rows: Iterable[Row]) -> str:
 
 
 def code(text: str) -> str:
-    """Return a text as code, or nothing for an empty one."""
+    """Return a string as code, or nothing for an empty one."""
     return f"`{text}`" if text else ""
 
 

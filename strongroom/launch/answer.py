@@ -10,7 +10,7 @@ r"""The answer to a bundle in which some entries are files: an index, the region
 | … | | the region image, with the variables |
 | … | | the files, in the order of the index, with nothing between them |
 
-The sizes add up to the length of the answer exactly. Names and sizes stand in front, so a receiver knows where each
+The sizes add up to the length of the answer exactly. Names and sizes are in front, so a receiver knows where each
 byte belongs before it comes, and can have it written there without looking at it. Pure; the launch imports this module
 only when a file is asked for.
 """
@@ -52,7 +52,7 @@ class Layout:
 
 
 def encode_layout(layout: Layout) -> bytes:
-    """Write what stands in front of the region image."""
+    """Write what is in front of the region image."""
     index = b"".join(_ITEM.pack(size, len(name)) + name.encode("ascii") for name, size in layout.files.items())
     return _HEAD.pack(MAGIC, len(index), len(layout.files), layout.region_bytes) + index
 
@@ -70,7 +70,7 @@ def index_bytes(head: bytes) -> int:
 
 
 def decode_layout(front: bytes, total_bytes: int) -> Layout:
-    """Read what stands in front of the region image.
+    """Read what is in front of the region image.
 
     Args:
         front: head and index.

@@ -4,7 +4,7 @@
      "from_path": [{"path": "kv/shop/env"}],
      "exclude": ["HOME", "PATH"]}
 
-A part is a text or a reference ``{"path", "key", "version"?, "filter"?, "optional"?, "default"?}``. The value of an
+A part is a string or a reference ``{"path", "key", "version"?, "filter"?, "optional"?, "default"?}``. The value of an
 entry is its parts in a row; the bridge joins them, so that the wrapper never holds a value. Each key of a ``from_path``
 becomes a variable of its own, unless an entry or ``exclude`` names it; its options are those of ``whole_path.py``, with
 lists of patterns for ``include`` and ``exclude``. The answer to a bundle is a region image, the answer to a plan or a
@@ -64,7 +64,7 @@ class Entry:
         """
         if not is_env_name(name):
             msg = f"{name[:100]!r}: is not the name of a variable"
-            raise ConfigError(msg, hint="letters, digits and _ may stand in it, no digit first")
+            raise ConfigError(msg, hint="letters, digits and _ may appear in it, no digit first")
         if len(name) > MAX_NAME_CHARS:
             msg = f"{name[:100]}…: has {len(name)} characters; the name of a secret has at most {MAX_NAME_CHARS}"
             raise ConfigError(msg, hint="give the variable a shorter name, or have a file made of its template")
@@ -93,7 +93,7 @@ class Entry:
 
 
 def _is_utf8(text: str) -> bool:
-    """Say whether a text has a UTF-8 form; lone surrogates, from a foreign environment or from JSON, have none."""
+    """Return whether a string has a UTF-8 form; lone surrogates, from a foreign environment or from JSON, have none."""
     try:
         text.encode()
     except UnicodeEncodeError:

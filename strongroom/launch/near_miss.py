@@ -19,13 +19,13 @@ _ENDS = "?}> )\"'`\t\r\n"  # nothing behind these is shown: it could be private
 _CLOSING = {"(": ")", "[": "]", "{": "}"}
 
 _HINT = (
-    "write bao:PATH#KEY, or ${bao:PATH#KEY} or @{bao:PATH#KEY} in a text; or literal:TEXT, in a text ${literal:TEXT}, "
-    "if none is meant"
+    "write bao:PATH#KEY, or ${bao:PATH#KEY} or @{bao:PATH#KEY} in a string; or literal:TEXT, in a string "
+    "${literal:TEXT}, if none is meant"
 )
 
 
 def refuse_near_miss(text: str, *, is_start: bool = True) -> None:
-    """Refuse what is no reference but for its first characters.
+    """Refuse what is not a reference but for its first characters.
 
     Args:
         text: a value, or a piece of one between its references.
@@ -71,7 +71,7 @@ def _opens(signs: str) -> bool:
 
 
 def _is_like_file(front: str) -> bool:
-    """Return whether only file options stand in a text, however they are written."""
+    """Return whether only file options are in a string, however they are written."""
     first = next((i for i, char in enumerate(front) if char.isalnum()), 0)
     if front[first : first + 4].lower() != "file":
         return False
@@ -89,7 +89,7 @@ def _refuse_unless_one(text: str, start: int, signs: str, scheme: str) -> None:
     if spelled != spelled.lower():
         _refuse(text, begin, start, "the scheme is in capitals")
     elif spelled not in SCHEMES:
-        _refuse(text, begin, start, f"{spelled} is no scheme")
+        _refuse(text, begin, start, f"{spelled} is not a scheme")
     else:
         _refuse(text, begin, start, f"there is {signs[:10]!r} in front")
 

@@ -103,5 +103,5 @@ def decode_problem(status: int, body: bytes) -> Problem:
 
 
 def printable(value: object) -> str:
-    """Return a text from the other side as a terminal may show it; what is no text becomes an empty one."""
+    """Return a string from the other side as a terminal may show it; what is not text becomes an empty one."""
     return "".join(c for c in value if c.isprintable())[:1000] if isinstance(value, str) else ""

@@ -1,4 +1,4 @@
-"""References to secrets, as they stand in environment variables.
+"""References to secrets, as they are in environment variables.
 
     NAME=bao:kv/shop/db#password                  newest version
     NAME=bao:kv/shop/db#password#3                version 3
@@ -12,7 +12,7 @@ may hold is the business of ``strongroom/launch/value.py``.
 
 Pure text handling; whether a path may be read is the bridge's business. Both sides check with this module, so what the
 bridge decides on is what the wrapper wrote. A ``Reference`` holds path and key as OpenBao has them; only their spelling
-in a text is encoded.
+in a string is encoded.
 """
 
 from strongroom.errors import ConfigError
@@ -22,23 +22,23 @@ MAX_PATH_CHARS = 1024
 MAX_KEY_CHARS = 512
 MAX_VERSION = (1 << 63) - 1  # what OpenBao, written in Go, can hold in an int
 
-LITERAL = "literal:"  # in front of a value that is no reference, whatever it looks like
-# Within a text. Shells and Compose take the first for a variable of their own; the second means nothing to any of them.
+LITERAL = "literal:"  # in front of a value that is not a reference, whatever it looks like
+# Within a string. Shells and Compose take the first for a variable of their own; the second means nothing to them.
 OPENS = ("${", "@{")
 
 # How the bridge encodes a value for the place where it stands (``strongroom/launch/filters.py``).
 FILTERS = ("url", "json", "base64", "shell")
 
-# What has to be percent-encoded in a text, because it means something to this grammar, to a URL, to a policy glob or to
-# a shell. Whoever reads the reference then sees that there is more to it.
+# What has to be percent-encoded in a string, because it means something to this grammar, to a URL, to a policy glob or
+# to a shell. Anyone who reads the reference then sees that there is more to it.
 _SPELLED_IN_PATH = frozenset(" ?#%\\*{}[]\"'<>|^`")
 _SPELLED_IN_KEY = frozenset("#?{}%|")
 _HEX = frozenset("0123456789abcdefABCDEF")
 _NO_SEGMENTS = frozenset({"", ".", ".."})
 _LISTED_FILTERS = "|" + ", |".join(FILTERS)
 _FILTER_ENDS = tuple("|" + name for name in FILTERS)
-_FILTER_FIRST = "a filter stands in front of the question mark: bao:PATH#KEY|url?default=TEXT"
-_MAX_SHOWN_CHARS = 200  # of a text that is no reference, in messages
+_FILTER_FIRST = "a filter is in front of the question mark: bao:PATH#KEY|url?default=TEXT"
+_MAX_SHOWN_CHARS = 200  # of a text that is not a reference, in messages
 _OR_LITERAL = "if this is a value of another program, write literal: in front of it"
 
 # No regular expressions here: compiling them at import would cost every launch 3 ms.
@@ -51,7 +51,7 @@ class Reference:
         path: mount and path, without leading or trailing slash.
         key: name of the field.
         version: version of a KV v2 secret from 1; 0 means the newest.
-        optional: a missing secret is no error. It never covers a denial.
+        optional: a missing secret is not an error. It never covers a denial.
         default: text to use when the secret is missing, or None. A default implies ``optional``.
         filter_name: one of FILTERS, or "" for the value as it is. A default is never filtered.
     """
@@ -82,7 +82,7 @@ class Reference:
             raise ConfigError(msg, hint="write #1 or more behind the key, or leave the version out for the newest")
         if default is not None and (default.startswith(LITERAL) or holds_reference(default)):
             # It would be handed out as it stands, and no reference may ever reach an application.
-            msg = f"{path}#{key}: its default is a reference, or begins with {LITERAL}; a default is a text as it is"
+            msg = f"{path}#{key}: its default is a reference, or begins with {LITERAL}; a default is a string as it is"
             raise ConfigError(msg, hint="only one secret can be meant: leave the default out, or write a plain text")
         if filter_name and filter_name not in FILTERS:
             msg = f"{path}#{key}: there is no filter {filter_name[:20]!r}"
@@ -93,7 +93,7 @@ class Reference:
         self.filter_name = filter_name
 
     def __str__(self) -> str:
-        """Return ``path#key``, with version and filter if it has them, as it is spelled in a text."""
+        """Return ``path#key``, with version and filter if it has them, as it is spelled in a string."""
         version = f"#{self.version}" if self.version else ""
         filtered = f"|{self.filter_name}" if self.filter_name else ""
         return f"{spell_path(self.path)}#{spell_key(self.key)}{version}{filtered}"
@@ -205,12 +205,12 @@ def _decode_path(text: str, shown: str) -> str:
 
 
 def is_env_name(name: str) -> bool:
-    """Say whether ``name`` can be an environment variable that shells, too, can read (POSIX XBD, 8.1)."""
+    """Return whether ``name`` can be an environment variable that shells, too, can read (POSIX XBD, 8.1)."""
     return name.isascii() and name.isidentifier()  # together exactly [A-Za-z_][A-Za-z0-9_]*
 
 
 def holds_reference(text: str) -> bool:
-    """Return whether ``parse_value`` would look for a reference in a text, well formed or not."""
+    """Return whether ``parse_value`` would look for a reference in a string, well formed or not."""
     if text.startswith(LITERAL):
         return False
     return text.startswith(SCHEMES) or any(mark + scheme in text for mark in OPENS for scheme in SCHEMES)
@@ -242,7 +242,7 @@ def _split_options(body: str, whole: str) -> tuple[str, bool, str | None]:
 
 
 def parse_reference(text: str) -> Reference:
-    """Parse ``bao:PATH#KEY[#VERSION][|FILTER][?optional]``, with ``?default=TEXT`` in the place of ``?optional``.
+    """Parse ``bao:PATH#KEY[#VERSION][|FILTER][?optional]``, with ``?default=TEXT`` instead of ``?optional``.
 
     Raises:
         ConfigError: ``text`` is not such a reference; the message says what is wrong.

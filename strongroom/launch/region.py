@@ -107,7 +107,7 @@ def encode(
 
 def _checked_name(name: str) -> bytes:
     if not is_env_name(name):
-        msg = f"{name!r}: cannot be the name of a variable; letters, digits and _ may stand in it, no digit first"
+        msg = f"{name!r}: cannot be the name of a variable; letters, digits and _ may appear in it, no digit first"
         raise UndeliverableError(msg, hint="name the secret in a variable of its own, or say ?names=convert")
     return name.encode("ascii")
 
@@ -115,7 +115,7 @@ def _checked_name(name: str) -> bytes:
 def _checked_value(name: str, value: bytes) -> bytes:
     if 0 in value:
         msg = f"{name}: the value is binary (it holds a NUL byte) and cannot be a variable"
-        raise UndeliverableError(msg, hint="store it as text, for example base64")
+        raise UndeliverableError(msg, hint="store it as a string, for example base64")
     return value
 
 

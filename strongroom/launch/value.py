@@ -1,10 +1,10 @@
 """What the value of a variable may hold: references, texts around them, and what only looks like a reference.
 
     NAME=bao:kv/shop/db#password                                a reference
-    NAME=postgres://app:${bao:kv/shop/db#password|url}@db/shop  several may stand in one text
+    NAME=postgres://app:${bao:kv/shop/db#password|url}@db/shop  several may appear in one text
     NAME=postgres://app:@{bao:kv/shop/db#password|url}@db/shop  the same, where something else resolves ${...}
     NAME=literal:vault://secret/app                             whatever is behind literal: as it is
-    NAME=${literal:file:}./dev.db?key=${bao:kv/shop/db#key}     the same inside a text
+    NAME=${literal:file:}./dev.db?key=${bao:kv/shop/db#key}     the same inside a string
     NAME=file:bao:kv/shop/tls#key                               a file (``wrapper/files/value.py``)
 
 Other clients of Vault have their own values that begin with ``vault:``; those that can only be theirs are left alone.

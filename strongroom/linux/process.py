@@ -10,7 +10,7 @@ _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 def return_free_memory() -> None:
-    """Give pages that hold nothing any more back to the kernel, which glibc by itself does at the heap's end only."""
+    """Give pages that hold nothing any longer back to the kernel, which glibc by itself does at the heap's end only."""
     trim = getattr(libc, "malloc_trim", None)  # musl has none, and less to return
     if trim is not None:
         trim(ctypes.c_size_t(0))

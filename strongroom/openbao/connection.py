@@ -49,7 +49,7 @@ class Call:
         method: GET or POST.
         path: below ``/v1/``, not quoted.
         deadline: of ``time.monotonic``; no single wait goes beyond it.
-        token: of whoever asks.
+        token: of anyone who asks.
         query: parameters of the URL.
         body: document to send; never shown.
         repeatable: whether it means the same when it is sent twice; a GET always does.
@@ -246,7 +246,7 @@ def _session(endpoint: Endpoint) -> requests.Session:
     except OSError:  # SSLError is one
         msg = f"openbao_ca_file={endpoint.ca_file}: cannot be read, or is not a PEM file with certificates"
         raise ConfigError(msg, hint="name the file with the authority of OpenBao's certificate") from None
-    context.hostname_checks_common_name = False  # RFC 9525, section 6.3: it is no name of a host
+    context.hostname_checks_common_name = False  # RFC 9525, section 6.3: it is not a name of a host
     session = requests.Session()
     session.trust_env = False  # no proxy and no netrc on the way to OpenBao, and no look at them per call
     adapter = _ContextAdapter(context, pool_connections=1, pool_maxsize=endpoint.max_connections)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from strongroom.errors import NotFoundError, PeerError, UndeliverableError
 
 STATUS_OK = 200
-_NO_TEXT = "\ud800"  # a text without a UTF-8 form, which ``value_bytes`` refuses
+_NO_TEXT = "\ud800"  # a string without a UTF-8 form, which ``value_bytes`` refuses
 STATUS_NOT_FOUND = 404
 
 
@@ -163,7 +163,7 @@ def _text(value: object) -> str | None:
 
 
 def value_bytes(value: object, *, as_file: bool = False) -> bytes | None:
-    """Return the bytes of a value: a text as UTF-8, anything else as compact JSON; None for null.
+    """Return the bytes of a value: a string as UTF-8, anything else as compact JSON; None for null.
 
     Args:
         value: as JSON has it.

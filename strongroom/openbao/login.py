@@ -123,7 +123,7 @@ class Login:
             return self._token if self._token is not None and self.ttl_s > 0 else await self._log_in()
 
     async def require_live(self) -> None:
-        """Return if there is a token that OpenBao knows; one that it does not know any more is replaced.
+        """Return if there is a token that OpenBao knows; one that it does not know any longer is replaced.
 
         Raises:
             UnavailableError: OpenBao cannot be reached or refuses the login.
@@ -150,7 +150,7 @@ class Login:
             answer = await self._look_up(refused)
             if answer.status != HTTPStatus.FORBIDDEN:
                 return None
-            log_event(_log, logging.WARNING, "token_dead", {"reason": "OpenBao does not know the token any more"})
+            log_event(_log, logging.WARNING, "token_dead", {"reason": "OpenBao does not know the token any longer"})
             self._token = None
             return await self._log_in()
 
@@ -327,7 +327,7 @@ class LoginFailure:
         return self.error.message
 
     def stands(self, given: tuple[Secret, ...], now: float) -> bool:
-        """Say whether another attempt would be the same one again, too early."""
+        """Return whether another attempt would be the same one again, too early."""
         if not isinstance(self.error, LoginRefusedError) or now >= self.at + self.error.pause_s:
             return False
         then, again = (b"\n".join(one.reveal() for one in ids) for ids in (self.given, given))

@@ -27,7 +27,7 @@ class SharedRefusals:
 
         Args:
             directory: of these processes alone.
-            wait_s: for a turn; whoever does not get one in time goes on without.
+            wait_s: for a turn; anyone who does not get one in time goes on without.
             clock: seconds, the same for all processes of the machine.
         """
         self._lock = directory / "login-lock"

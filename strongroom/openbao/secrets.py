@@ -34,7 +34,7 @@ class SecretStore:
     """Reads paths; safe to use from several threads."""
 
     def __init__(self, openbao: Exchange, *, reader: str = "the bridge") -> None:
-        """Take the connection, and what whoever reads is called in messages."""
+        """Take the connection, and what anyone who reads is called in messages."""
         self._openbao = openbao
         self._reader = reader
         self._lock = threading.Lock()

@@ -1,4 +1,4 @@
-"""Sealed objects: what the proxy stores in S3 in the place of objects. ``docs/object-format.md`` is the specification.
+"""Sealed objects: what the proxy stores in S3 instead of objects. ``docs/object-format.md`` is the specification.
 
 Pure: no I/O, no clock, no randomness of its own; salts, ids and nonces come in as arguments. Where to begin:
 

@@ -1,6 +1,6 @@
 """What is known of a plaintext when it has ended: its MD5 and the checksum that the client chose.
 
-96 bytes, which stand in the footer of a whole object, in manifests and in metadata entries; always sealed, since the
+96 bytes, which are in the footer of a whole object, in manifests and in metadata entries; always sealed, since the
 MD5 of a plaintext tells who has the file anyway that this is it. ``docs/object-format.md``, section "Footer".
 """
 

@@ -53,7 +53,7 @@ class Header:
         salt: 32 random bytes of this attempt.
         object_id: 16 random bytes, or the upload tag of a part or manifest.
         part_number: of a part, else 0.
-        wrapped_key: the wrapped bucket key, or nothing when it stands in the keyring only.
+        wrapped_key: the wrapped bucket key, or nothing when it is in the keyring only.
     """
 
     kind: Kind

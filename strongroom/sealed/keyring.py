@@ -74,7 +74,7 @@ def parse_record(raw: bytes, *, name: str) -> KeyRecord:
         name: what it was found under.
 
     Raises:
-        IntegrityError: it is no record, or not the one of this name.
+        IntegrityError: it is not a record, or not the one of this name.
     """
     try:
         members = json.loads(raw)
@@ -106,5 +106,5 @@ def parse_record(raw: bytes, *, name: str) -> KeyRecord:
 
 def _text(value: object) -> str:
     if not isinstance(value, str):
-        raise TypeError("not a text")
+        raise TypeError("not a string")
     return value

@@ -58,7 +58,7 @@ class StoredObject:
     segments: tuple[tuple[Segment, memoryview], ...]
 
     def pieces(self) -> Iterator[memoryview]:
-        """Give the plaintext. Each piece is valid until the next one is asked for.
+        """Yield the plaintext. Each piece is valid until the next one is asked for.
 
         Raises:
             RefusedError: rules 8 to 10 and 13; what was given before is authentic, but not the whole.
@@ -115,7 +115,7 @@ def file_unwrapper(kek: Secret) -> Unwrap:
 
     def unwrap(header: Header) -> Secret:
         if not header.wrapped_key:
-            refuse(6, f"its bucket key {header.key_id.hex()} stands in the keyring only")
+            refuse(6, f"its bucket key {header.key_id.hex()} is in the keyring only")
         wrapped = parse_wrapped(header.wrapped_key)
         return unwrap_with_file(wrapped, kek, aad=associated_data(header.policy, header.key_id))
 

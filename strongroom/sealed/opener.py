@@ -57,7 +57,7 @@ class SegmentOpener:
         self._busy = False
 
     def update(self, data: bytes | bytearray | memoryview) -> Iterator[memoryview]:
-        """Take stored bytes and give the plaintext that can be given. Iterate to the end before the next call.
+        """Take stored bytes and yield the plaintext that can be given. Iterate to the end before the next call.
 
         Raises:
             RefusedError: rules 8 to 10 and 13.

@@ -113,7 +113,7 @@ class SegmentSealer:
         header, keys, out = self._segment.header, self._segment.keys, self._out
         if self._received != header.plaintext_bytes:
             msg = f"the body ended after {self._received} of the {header.plaintext_bytes} bytes that were declared"
-            raise PeerError(msg, hint="the connection or the client broke off: send it again")
+            raise PeerError(msg, hint="the connection or the client broke it off: send it again")
         if digests is not None and header.kind is not Kind.WHOLE:
             raise MisuseError("only a whole object has a footer for digests")
         end = self._filled + self._pended + TAG_BYTES

@@ -51,7 +51,7 @@ class WrappedKey:
     ciphertext: bytes
 
     def encode(self) -> bytes:
-        """Return the bytes that stand in headers and keyring records.
+        """Return the bytes that are in headers and keyring records.
 
         Raises:
             ConfigError: the version or the length of the ciphertext is out of bounds.
@@ -74,7 +74,7 @@ class BucketKey:
         key_id: 16 random bytes.
         policy: whose KEK wraps it.
         secret: the 32 bytes of the key.
-        wrapped: as it goes into headers; nothing if it stands in the keyring only.
+        wrapped: as it goes into headers; nothing if it is in the keyring only.
     """
 
     key_id: bytes
@@ -121,7 +121,7 @@ def associated_data(policy: str, key_id: bytes) -> bytes:
         ConfigError: the policy has a name that cannot be one.
     """
     if not POLICY_NAME.fullmatch(policy):
-        msg = f"{policy!r}: no name of a policy; 1 to 32 of a-z, 0-9 and ._- may stand in it, letter or digit first"
+        msg = f"{policy!r}: no name of a policy; 1 to 32 of a-z, 0-9 and ._- may appear in it, letter or digit first"
         raise ConfigError(
             msg, hint="take another name in policy.toml; the name of a policy with objects goes into formerly"
         )

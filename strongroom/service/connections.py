@@ -155,7 +155,7 @@ class Connections:
             self._stand(connection, self._waiting, self.limits.head_s, "head")
 
     def know(self, request: web.BaseRequest) -> bool:
-        """Note that whoever sends a request is known.
+        """Note that anyone who sends a request is known.
 
         Returns:
             Whether the connection may be kept; if not, the answer should be its last one.

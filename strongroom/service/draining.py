@@ -1,4 +1,4 @@
-"""The requests at work, and the end of a server: nothing is broken off that would still have come to its end.
+"""The requests in flight, and the end of a server: nothing is aborted that would still have come to its end.
 
 aiohttp has an end of its own (``Server.pre_shutdown``), which is not used: from then on it throws away what clients
 send, so that an upload under way stands still until it is cut.
@@ -19,7 +19,7 @@ _POLL_S = 0.01  # asyncio does not tell when a transport that is closing has sen
 
 
 class RequestsAtWork:
-    """Counts requests, and drains their server. ``len`` is how many are at work."""
+    """Counts requests, and drains their server. ``len`` is how many are in flight."""
 
     def __init__(self) -> None:
         """Begin with none."""
@@ -28,7 +28,7 @@ class RequestsAtWork:
         self._transports: weakref.WeakSet[asyncio.Transport] = weakref.WeakSet()  # that may have answers to send
 
     def __len__(self) -> int:
-        """Return how many are at work."""
+        """Return how many are in flight."""
         return self._count
 
     @contextlib.contextmanager
@@ -57,7 +57,7 @@ class RequestsAtWork:
 
         Args:
             runner: of the server, which no longer accepts connections.
-            timeout_s: to wait for clients; whoever is not done by then is cut by the runner's cleanup.
+            timeout_s: to wait for clients; anyone who is not done by then is cut by the runner's cleanup.
         """
         log_event(_log, logging.INFO, "draining", {"requests": self._count})
         self._ends = True

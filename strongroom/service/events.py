@@ -97,14 +97,14 @@ EVENTS: Final = (
         "drain_incomplete",
         WARNING,
         ("requests", "connections"),
-        "what was still at work at the end of `drain_timeout_s` was cut off",
+        "what was still in flight at the end of `drain_timeout_s` was cut off",
         "raise `drain_timeout_s`, and the time that the supervisor gives with it",
     ),
     Event(
         "draining",
         INFO,
         ("requests", "processes"),
-        "the server was asked to end: it accepts no more, and finishes what is at work",
+        "the server was asked to end: it accepts no more, and finishes what is in flight",
     ),
     Event(
         "library_message",
@@ -117,7 +117,7 @@ EVENTS: Final = (
         "log_lines_dropped",
         WARNING,
         ("count",),
-        "whoever reads stderr was too slow, and lines were dropped",
+        "anyone who reads stderr was too slow, and lines were dropped",
         "look at the log collector, or at a full disk under it",
     ),
     Event(

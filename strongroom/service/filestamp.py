@@ -15,7 +15,7 @@ def stamp_of(*paths: str | os.PathLike[str]) -> Stamp:
 
 
 class Changes:
-    """Notices that files have changed and that whoever writes them has finished: two looks in a row see the same.
+    """Notices that files have changed and that anyone who writes them has finished: two looks in a row see the same.
 
     So a file that is truncated and then written is not read while it is empty or cut.
     """

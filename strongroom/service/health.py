@@ -1,6 +1,6 @@
 """Metrics and health on a port of their own, plain HTTP: /metrics, /healthz, /readyz.
 
-``/healthz`` says that the event loop turns. ``/readyz`` says whether a request would succeed, part by part, and asks
+``/healthz`` says that the event loop turns. ``/readyz`` returns whether a request would succeed, part by part, and asks
 what the service depends on for it, at most once a second.
 """
 

@@ -36,7 +36,7 @@ def log_event(
         logger: of the module that reports.
         level: ``logging.INFO`` and so on.
         event: name in snake case; it is an interface that people search for.
-        fields: names and plain values. Give no secret: what is in a text is printed.
+        fields: names and plain values. Give no secret: what is in a string is printed.
         error: shown as type and place, with its message only if it is one of ours.
     """
     if logger.isEnabledFor(level):
@@ -47,7 +47,7 @@ def configure_logging(component: str, *, level: str = "info", stream: TextIO | N
     """Send all logging of this process through the JSON formatter.
 
     Args:
-        component: name that stands in each line.
+        component: name that is in each line.
         level: one of LEVELS.
         stream: where to write; by default stderr, without waiting for its reader.
     """
@@ -69,7 +69,7 @@ class JsonFormatter(logging.Formatter):
     """Writes a record as one line of JSON."""
 
     def __init__(self, component: str) -> None:
-        """Take the name that stands in each line."""
+        """Take the name that is in each line."""
         super().__init__()
         self._component = component
 

@@ -30,7 +30,7 @@ class Member:
         kind: what its value is.
         meaning: what it says, in a few words.
         default: what counts where it is left out, as it would be written; None where it must be there.
-        outdated: it is understood and not to be written any more.
+        outdated: it is understood and not to be written any longer.
     """
 
     name: str
@@ -136,6 +136,6 @@ def texts_in(
     """
     texts = [value] if isinstance(value, str) and kind == TEXTS else value
     if not isinstance(texts, list) or not (texts or may_be_empty) or not all(isinstance(text, str) for text in texts):
-        msg = f"{place}: must be {'a text or ' if kind == TEXTS else ''}a list of texts"
+        msg = f"{place}: must be {'a string or ' if kind == TEXTS else ''}a list of texts"
         raise ConfigError(msg, hint=f"write for example {example}")
     return tuple(texts)

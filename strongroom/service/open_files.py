@@ -28,7 +28,7 @@ def warn_of_open_files(secret: Mapping[str, Path | None], believed: Mapping[str,
             if not all(folder.stat().st_mode & stat.S_IXOTH for folder in path.resolve().parents):
                 continue  # not everybody gets there
         except OSError:
-            continue  # whoever opens it says why it cannot be
+            continue  # anyone who opens it says why it cannot be
         if stat.S_ISREG(mode) and mode & (stat.S_IWOTH | (stat.S_IROTH if name in secret else 0)):
             what = "may be written by everybody" if mode & stat.S_IWOTH else "may be read by everybody"
             reason = f"{name}={path}: {what} (mode {stat.S_IMODE(mode):04o})"

@@ -170,7 +170,7 @@ class FileThread:
             failure: Exception | None = None
             try:
                 work()
-            except Exception as error:  # noqa: BLE001 - it belongs to whoever waits
+            except Exception as error:  # noqa: BLE001 - it belongs to anyone who waits
                 failure = error
             try:
                 loop.call_soon_threadsafe(_settle, done, failure)

@@ -108,7 +108,7 @@ class RecordLog:
             async with asyncio.timeout(self._timeout_s):
                 await asyncio.shield(written)
         except TimeoutError:
-            # Nobody waits for it any more; on a disk that stays stuck such records would fill the memory.
+            # Nobody waits for it any longer; on a disk that stays stuck such records would fill the memory.
             self._waiting = [item for item in self._waiting if item[1] is not written]
             self.error = f"writing takes longer than {self._timeout_s:g} s"
             msg = "the audit record could not be written in time"

@@ -1,6 +1,6 @@
-"""A server's own certificate as whoever looks after it must know it: until when it holds, and whether clients take it.
+"""A server's own certificate as its operator must know it: until when it holds, and whether clients take it.
 
-What is told here warns, and stops nothing: whoever runs the server may know better what its clients look at.
+What is told here warns, and stops nothing: anyone who runs the server may know better what its clients look at.
 """
 
 import datetime as dt
@@ -15,7 +15,7 @@ from strongroom.service.peer import MALFORMED, extension_of
 
 _log = logging.getLogger(__name__)
 _DAY_S = 86_400
-# Seconds before the end, and the least part of its time that is left then: whoever renews certificates of an hour does
+# Seconds before the end, and the least part of its time that is left then: who renews certificates of an hour does
 # so long before. And what is said from then on, once each.
 _STAGES = ((7 * _DAY_S, 10, logging.WARNING), (_DAY_S, 50, logging.WARNING), (0, 1, logging.ERROR))
 _EVENTS = ("certificate_ends", "certificate_ended")
@@ -85,7 +85,7 @@ def read_served(file: str, content: bytes, now: float) -> ServedCertificate:
     """
     own, *chain = x509.load_pem_x509_certificates(content)
     faults = _faults(own)
-    # Clients may know another way to a root, so this is no reason to stop.
+    # Clients may know another way to a root, so this is not a reason to stop.
     ended = (one for one in chain if one.not_valid_after_utc.timestamp() <= now)
     faults += [f"a certificate of its chain has ended: {one.subject.rfc4514_string()[:200]}" for one in ended]
     ends = (own.not_valid_before_utc.timestamp(), own.not_valid_after_utc.timestamp())

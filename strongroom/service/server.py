@@ -78,7 +78,7 @@ class Server:
             before: done before any port is open.
             care: repeated every ``reload_interval_s``, each by itself, so that none waits for another.
             reload: done at SIGHUP; never fails.
-            close: done at the end, one after the other, when no port is open any more.
+            close: done at the end, one after the other, when no port is open any longer.
             share_port: whether other processes listen on the same port for health.
         """
         self._settings = settings

@@ -30,7 +30,7 @@ class Rule:
 
     Attributes:
         meaning: what it is, in a few words.
-        unit: of a number, or what a text must look like.
+        unit: of a number, or what a string must look like.
         why: the reason for this default.
         minimum: least allowed number.
         maximum: greatest allowed number.
@@ -52,7 +52,7 @@ def rule_of(field: "dataclasses.Field[typing.Any]") -> Rule:
     return rule
 
 
-REQUIRED = dataclasses.MISSING  # in the place of a default: the setting must be given
+REQUIRED = dataclasses.MISSING  # instead of a default: the setting must be given
 
 
 def setting(default: object, rule: Rule) -> typing.Any:  # noqa: ANN401 - as dataclasses.field
@@ -83,7 +83,7 @@ def parse_arguments(arguments: Sequence[str]) -> Arguments:
     """Split ``--name value`` and ``--name=value``.
 
     Raises:
-        ConfigError: a word is no flag, or a flag has no value.
+        ConfigError: a word is not a flag, or a flag has no value.
     """
     flags: dict[str, str] = {}
     print_config = show_help = False
@@ -208,7 +208,7 @@ def _read_file(path: str) -> dict[str, object]:
 
 
 def _convert(value: object, hint: object, rule: Rule, origin: str) -> object:
-    """Turn a text or a TOML value into the type of the setting."""
+    """Turn a string or a TOML value into the type of the setting."""
     if isinstance(hint, types.UnionType):  # X | None
         if value == "":
             return None
@@ -238,7 +238,7 @@ def _range(rule: Rule) -> str:
 
 def _to_text(value: object) -> str:
     if not isinstance(value, str):
-        raise ValueError("must be a text")  # noqa: TRY004 - _convert turns ValueError into ConfigError
+        raise ValueError("must be a string")  # noqa: TRY004 - _convert turns ValueError into ConfigError
     return value
 
 

@@ -1,7 +1,7 @@
 """Writing lines to stderr without ever waiting for its reader: a pipe that nobody reads must not stop a server.
 
 What does not fit is dropped and counted, and the count is told with the next line that fits. A pipe is opened anew to
-be not blocking, because the flag would hold for all processes that share it; what is no pipe is asked first.
+be not blocking, because the flag would hold for all processes that share it; what is not a pipe is asked first.
 """
 
 import contextlib

@@ -2,7 +2,7 @@
 
 New connections get the newest context that could be loaded: the front context hands over to it in the server-name
 callback, which OpenSSL calls for every ClientHello, with or without a name. A broken new file leaves the old context in
-use. Established connections keep theirs, and ``authorities_of`` says whether their clients are still to be believed.
+use. Established connections keep theirs, and ``authorities_of`` returns whether their clients are still to be believed.
 """
 
 import contextlib

@@ -25,6 +25,6 @@ async def repeat(work: Callable[[], Awaitable[None]], *, interval_s: float) -> N
 def report_loop_error(_: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
     """Log what went wrong in a callback, without the texts that asyncio builds from objects; an exception handler."""
     error = context.get("exception")
-    # A caller that breaks off its TLS handshake is no event of ours; there is one for each port scan.
+    # A caller that aborts its TLS handshake is not an event of ours; there is one for each port scan.
     level = logging.DEBUG if isinstance(error, OSError) else logging.ERROR
     log_event(_log, level, "loop_error", error=error if isinstance(error, BaseException) else None)

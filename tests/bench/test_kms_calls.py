@@ -1,4 +1,4 @@
-"""Counting calls of the KMS: a proxy that does not count is no proxy without calls."""
+"""Counting calls of the KMS: a proxy that does not count is not a proxy without calls."""
 
 import threading
 from collections.abc import Callable, Iterator

@@ -74,7 +74,7 @@ def test_what_was_found_before_somebody_stopped_the_run_is_kept(tmp_path: Path) 
     assert status == STOPPED
     assert found.suites == ["a"]
     assert [claim.name for claim in found.claims] == ["a/n", "b/n"]
-    assert found.notes == ["b: broke off: stopped by hand"]
+    assert found.notes == ["b: aborted: stopped by hand"]
 
 
 def test_each_suite_is_written_before_the_next_begins(tmp_path: Path) -> None:

@@ -107,7 +107,7 @@ def test_one_identity_does_not_get_all_places(make_bridge: MakeBridge, authority
         bao.pause()
         with ThreadPoolExecutor(4) as pool:
             waiting = [pool.submit(bridge.bundle, REQUEST) for _ in range(3)]
-            wait_for(lambda: bridge.metric("strongroom_bridge_requests_in_flight") == 3, "three requests at work")
+            wait_for(lambda: bridge.metric("strongroom_bridge_requests_in_flight") == 3, "three requests in flight")
             reply = bridge.bundle(REQUEST)
             assert reply.status == 503
             assert "of this identity, and takes 3" in reply.detail
@@ -132,7 +132,7 @@ def test_the_bytes_of_all_requests_at_work_are_bounded(
         assert 40_000 < len(encode_request(large)) < 75_000
         with ThreadPoolExecutor(1) as pool:
             first = pool.submit(bridge.bundle, large)
-            wait_for(lambda: bridge.metric("strongroom_bridge_requests_in_flight") == 1, "a large one is at work")
+            wait_for(lambda: bridge.metric("strongroom_bridge_requests_in_flight") == 1, "a large one is in flight")
             reply = bridge.bundle(large)
             assert reply.status == 503
             assert "bytes of requests" in reply.detail

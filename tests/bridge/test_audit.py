@@ -221,7 +221,7 @@ def test_a_stuck_disk_keeps_neither_rotation_nor_the_end_waiting(
 
 
 def test_a_removed_file_is_not_written_to(tmp_path: Path) -> None:
-    """Logs that are compressed or deleted before the signal came: what has no name any more is lost."""
+    """Logs that are compressed or deleted before the signal came: what has no name any longer is lost."""
 
     async def run() -> None:
         log = AuditLog(tmp_path / "audit", fsync=True, timeout_s=5)

@@ -117,7 +117,7 @@ def test_callers_beyond_the_limit_are_told_to_come_back(
         bao.pause()
         with ThreadPoolExecutor(2) as pool:
             waiting = [pool.submit(bridge.bundle, REQUEST, client=client) for client in (None, other)]
-            wait_for(lambda: bridge.metric("strongroom_bridge_requests_in_flight") == 2, "two requests at work")
+            wait_for(lambda: bridge.metric("strongroom_bridge_requests_in_flight") == 2, "two requests in flight")
             reply = bridge.bundle(REQUEST)
             assert (reply.status, reply.headers["Retry-After"]) == (503, "7")
             assert "at work on 2 requests" in reply.detail

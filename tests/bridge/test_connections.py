@@ -183,7 +183,7 @@ def test_a_client_that_does_not_take_its_answer_is_cut(make_bridge: MakeBridge) 
             tls.settimeout(0.2)
             with contextlib.suppress(OSError):
                 while True:
-                    tls.sendall(request * 50)  # until nothing goes any more
+                    tls.sendall(request * 50)  # until nothing goes any longer
             wait_for(lambda: established(bridge) == 0, "the bridge has cut it", timeout_s=15)
 
 
@@ -212,7 +212,7 @@ def test_a_partner_may_not_name_our_workloads(make_bridge: MakeBridge, authority
 
 
 def test_the_certificate_of_an_authority_is_no_workload(bridge: BridgeProcess, authority: Authority) -> None:
-    """Whoever has it could make more of them, with any name; X509-SVID, section 5.2."""
+    """Anyone who has it could make more of them, with any name; X509-SVID, section 5.2."""
     reply = bridge.bundle(REQUEST, client=authority.issue_client("signs", identities=(SHOP,), signs=True))
     assert reply.status == 403
     assert "is that of an authority, not of a workload" in reply.detail

@@ -91,7 +91,7 @@ def test_killed_while_a_request_is_at_work_and_restarted(
     durable_bao.pause()
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(bridge.bundle, REQUEST)
-        wait_for(lambda: bridge.metric("strongroom_bridge_requests_in_flight") == 1, "the request is at work")
+        wait_for(lambda: bridge.metric("strongroom_bridge_requests_in_flight") == 1, "the request is in flight")
         begin = time.monotonic()
         durable_bao.kill()
         reply = waiting.result()

@@ -163,7 +163,7 @@ def test_sigterm_finishes_what_is_at_work_and_takes_no_more(
         bao.pause()
         with ThreadPoolExecutor(1) as pool:
             waiting = pool.submit(bridge.bundle, REQUEST)
-            wait_for(lambda: bridge.metric("strongroom_bridge_requests_in_flight") == 1, "a request is at work")
+            wait_for(lambda: bridge.metric("strongroom_bridge_requests_in_flight") == 1, "a request is in flight")
             bridge.process.send_signal(signal.SIGTERM)
             wait_for(lambda: bridge.events("draining"), "the drain begins")
             with pytest.raises(OSError, match="refused"):
@@ -177,11 +177,11 @@ def test_sigterm_finishes_what_is_at_work_and_takes_no_more(
 
 
 def test_readiness_during_a_drain(make_bridge: MakeBridge) -> None:
-    """A body that never ends keeps one request at work until the drain timeout."""
+    """A body that never ends keeps one request in flight until the drain timeout."""
     bridge = make_bridge(drain_timeout_s=1.0, body_timeout_s=60)
     with bridge.connection() as tls:
         tls.sendall(b"POST /v1/bundle HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
-        wait_for(lambda: bridge.metric("strongroom_bridge_requests_in_flight") == 1, "a request is at work")
+        wait_for(lambda: bridge.metric("strongroom_bridge_requests_in_flight") == 1, "a request is in flight")
         bridge.process.send_signal(signal.SIGTERM)
         wait_for(lambda: bridge.look("/readyz").status == 503, "readyz says no")
         assert bridge.look("/readyz").document["process"] == {"ok": False, "detail": "shutting down"}

@@ -23,9 +23,9 @@ OTHER = GOOD.replace("kv/shop/*", "kv/other/*")
         ("[grant]\nidentity='spiffe://a/b'\npaths=['kv/a']", "must be a list of tables"),
         ("[[grant]]\npaths=['kv/a']", "grant 1: identity: is missing"),
         (GOOD + "[[grant]]\nidentity='spiffe://a/b'\npaths=['kv/a']\npath='x'", "grant 2: path: unknown"),
-        ("[[grant]]\nidentity=1\npaths=['kv/a']", "grant 1: identity: must be a text or a list"),
+        ("[[grant]]\nidentity=1\npaths=['kv/a']", "grant 1: identity: must be a string or a list"),
         ("[[grant]]\nidentity='spiffe://a/b'\npaths=['kv/../a']", "grant 1: path 'kv/../a'"),
-        ("[[grant]]\nidentity='spiffe://a/b'\npaths=[1]", "grant 1: paths: must be a text or a list"),
+        ("[[grant]]\nidentity='spiffe://a/b'\npaths=[1]", "grant 1: paths: must be a string or a list"),
     ],
 )
 def test_a_broken_policy_is_refused_with_its_place(text: str, complaint: str) -> None:

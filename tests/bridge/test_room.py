@@ -134,7 +134,7 @@ def test_a_crowd_whose_requests_hold_what_each_other_needs_comes_to_its_end() ->
             return all(isinstance(reading, Reading) for reading in found)
 
     async def run() -> None:
-        places = Places(dataclasses.replace(capacity(answers_bytes=most), room_s=1e6))  # whoever waits for ever hangs
+        places = Places(dataclasses.replace(capacity(answers_bytes=most), room_s=1e6))  # what waits for ever hangs
         taken: list[int] = []
         crowd = [asyncio.create_task(ask(places, taken)) for _ in range(50)]
         await asyncio.sleep(0)

@@ -84,7 +84,7 @@ def machines(tmp_path: Path) -> Iterator[Machines]:
 
 
 def tool(machines: Machines, name: str, script: str) -> None:
-    """Put a program in the place of one that would ask the network."""
+    """Put a program instead of one that would ask the network."""
     path = Path(machines.environ["PATH"].partition(":")[0]) / name
     path.write_text(f"#!/bin/sh\n{script}\n")
     path.chmod(0o755)

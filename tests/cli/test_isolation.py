@@ -118,7 +118,7 @@ LOOKS_HIDDEN = {
 def test_names_that_look_as_if_they_were_hidden_stay_what_they_are(
     certificates: Certificates, more: dict[str, str]
 ) -> None:
-    """Whoever keeps ``LD_PRELOAD`` out of an environment need not know that ``.LD_PRELOAD`` means something to us."""
+    """Who keeps ``LD_PRELOAD`` out of an environment need not know that ``.LD_PRELOAD`` means something to us."""
     done = launch(certificates, LOOKS_HIDDEN | more, "env")
 
     assert done.returncode == 0, done.stderr
@@ -182,7 +182,7 @@ def installed(tmp_path: Path) -> Path:
 
 
 def rewrite(installed: Path, first: str) -> None:
-    """Give its script another beginning in the place of the first line."""
+    """Give its script another beginning instead of the first line."""
     start = installed.with_name("strongroom-start")
     start.write_text(first + start.read_text().split("\n", 1)[1])
 

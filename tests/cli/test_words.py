@@ -17,7 +17,7 @@ def entries(name: str) -> dict[str, str]:
 
 
 def found(place: Path, text: str, *options: str) -> str:
-    """Return what is found in a text, "" for nothing."""
+    """Return what is found in a string, "" for nothing."""
     (place / "text.md").write_text(text)
     command = [str(ROOT / "scripts/words"), *options, str(place / "text.md")]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)

@@ -263,7 +263,7 @@ for line in sys.stdin: print(threading.active_count(), line, end="", flush=True)
 
 
 def _runs(pid: str) -> bool:
-    """Say whether a process does anything; an orphan may stay a zombie until somebody reaps it."""
+    """Return whether a process does anything; an orphan may stay a zombie until somebody reaps it."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in {"Z", "X"}
     except FileNotFoundError:

@@ -67,7 +67,7 @@ def descriptors_of(pid: int) -> set[str]:
 def meddle(pid: int) -> None:
     """Have a program make a file and close it again."""
     target = look_at(pid)
-    name = next(mapping.start for mapping in target.mappings if mapping.name == "[vdso]")  # an ELF header is a text
+    name = next(mapping.start for mapping in target.mappings if mapping.name == "[vdso]")  # an ELF header is a string
     before = descriptors_of(pid)
     with Grip(pid, target.mappings) as grip:
         descriptor = grip.call("memfd_create", name, 1)

@@ -25,7 +25,7 @@ class Can(Enum):
     KEEP_EARLY_SIGNALS = auto()  # dumb-init's child has, up to exec, handlers that do nothing
     REMAP_TO_ANY = auto()  # tini -e maps to 0 only; dumb-init has nothing like it
     REMAP_TO_ZERO = auto()
-    REAP_WHEN_NOT_PID_1 = auto()  # dumb-init is no child subreaper
+    REAP_WHEN_NOT_PID_1 = auto()  # dumb-init is not a child subreaper
     KEEP_IGNORED = auto()  # dumb-init installs handlers, which exec turns into defaults
     KEEP_BLOCKED = auto()  # dumb-init unblocks everything for the child
     KEEP_SIGCHLD_IGNORED = auto()  # tini leaves it ignored for itself and so never learns the child's status

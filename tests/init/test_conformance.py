@@ -284,7 +284,7 @@ class TestEnd:
         with self.start_with_rest(init, program("stubborn"), init.alone, as_pid_1=True) as running:
             running.line()
             self.end_main_child(running)
-            assert running.line() == ""  # nobody holds the output any more
+            assert running.line() == ""  # nobody holds the output any longer
 
 
 class TestInheritance:

@@ -83,7 +83,7 @@ class Terminal:
             assert readable, f"waited {WAIT_S:g} s for {pattern!r} in {self.seen!r}"
             try:
                 self.seen += os.read(self.master, 65536).decode()
-            except OSError:  # EIO: nobody has the terminal open any more
+            except OSError:  # EIO: nobody has the terminal open any longer
                 assert re.search(pattern, self.seen), f"no {pattern!r} in {self.seen!r}"
         self.seen = self.seen[match.end() :]
         return match
@@ -292,7 +292,7 @@ class TestBelowShell:
             terminal.wait_for_foreground("bash")
 
     def test_end_in_the_background_takes_nothing(self, ours: Init, tmp_path: Path) -> None:
-        # A program that starts others in a loop would not do: whoever is stopped between vfork and exec keeps its
+        # A program that starts others in a loop would not do: anyone who is stopped between vfork and exec keeps its
         # parent from stopping.
         go = tmp_path / "go"
         os.mkfifo(go)
@@ -337,7 +337,7 @@ class TestBelowShell:
 
     def test_foreground_is_given_back_to_a_script(self, init: Init) -> None:
         if Can.GIVE_TERMINAL_BACK not in init.can:
-            return  # with tini the script cannot read the terminal any more; dumb-init never took it
+            return  # with tini the script cannot read the terminal any longer; dumb-init never took it
         script = f"{init.path} -- sh -c 'exit 3'; echo status $?; read answer; echo got $answer"
         with Terminal("sh", "-c", script) as terminal:
             terminal.read_until("status 3")

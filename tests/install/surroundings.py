@@ -20,7 +20,7 @@ def make_names() -> None:
 
 
 def start(clone: Path) -> dict[str, str]:
-    """Start OpenBao and the store, and return the variables of whoever administrates them.
+    """Start OpenBao and the store, and return the variables of anyone who administrates them.
 
     Args:
         clone: where the authorities of both are put, as ``openbao-ca.crt`` and ``store-ca.crt``.

@@ -275,7 +275,7 @@ PROGRAMS = (
 
 
 def missing_tool(program: Program) -> bool:
-    """Say whether the program cannot be built here."""
+    """Return whether the program cannot be built here."""
     return shutil.which(program.tool) is None
 
 

@@ -34,7 +34,7 @@ static void make_list(char **entries) {
     }
 }
 
-/* Puts 200,000 bytes in the place of "@big". */
+/* Puts 200,000 bytes instead of "@big". */
 static void enlarge(char **texts) {
     static char big[200001];
     memset(big, 'x', sizeof big - 1);

@@ -1,4 +1,4 @@
-/* A program that reads the list itself sees every secret once, in the place of its placeholder. */
+/* A program that reads the list itself sees every secret once, instead of its placeholder. */
 #include "check.h"
 
 int main(void) {

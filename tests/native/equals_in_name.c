@@ -1,4 +1,4 @@
-/* A name that contains '=' is no name: not for a secret, not for an entry that would match it byte by byte. */
+/* A name that contains '=' is not a name: not for a secret, not for an entry that would match it byte by byte. */
 #include "check.h"
 
 int main(void) {

@@ -1,5 +1,5 @@
 /* Starts env(1) as a server does whose client may add to the environment of its helper: LD_PRELOAD, STRONGROOM_REGION,
- * STRONGROOM_CHILDREN and STRONGROOM_DUMPABLE stand in it several times, and each later value is long. The first argument says by which call, the
+ * STRONGROOM_CHILDREN and STRONGROOM_DUMPABLE are in it several times, and each later value is long. The first argument says by which call, the
  * second how many bytes the later values have. Prints "alive" when the call returns to a frame that is whole. */
 #include <spawn.h>
 

@@ -52,7 +52,7 @@ class Launcher:
         """Run ``command`` to its end.
 
         ``image`` overrides the region, ``region`` the text of STRONGROOM_REGION (``{fd}`` is the descriptor), and
-        ``extra`` adds to or overrides the environment. ``descriptor`` is used, and closed, in the place of a new one;
+        ``extra`` adds to or overrides the environment. ``descriptor`` is used, and closed, instead of a new one;
         ``also`` are further descriptors for the program.
         """
         if descriptor is None:

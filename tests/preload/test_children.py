@@ -303,7 +303,7 @@ class TestPolicy:
 
 @pytest.mark.parametrize("linkage", [[], ["-static"]], ids=["dynamic", "static"])
 class TestDumpable:
-    """STRONGROOM_DUMPABLE, which is for the operator of the launch, and not for whoever may add to an environment."""
+    """STRONGROOM_DUMPABLE, which is for the operator of the launch, and not for those who may add to an environment."""
 
     def seen(self, launcher: Launcher, program: Path, given: str, extra: dict[str, str]) -> bytes:
         """Return what a child says to which the variable was given, and which may have secrets."""

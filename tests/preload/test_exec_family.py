@@ -94,7 +94,7 @@ def test_shell_inherits_the_same(both: Both, kind: str) -> None:
 @pytest.mark.parametrize("command", ["exit 0", "exit 255", "kill -9 $$", "nonexistent-command", "", "(", "exec true"])
 @pytest.mark.parametrize("kind", SHELL)
 def test_end_of_the_shell_is_reported_the_same(both: Both, kind: str, command: str) -> None:
-    # What is written must be read: else pclose() of glibc tells, or not, of the broken pipe in the place of status 0.
+    # What is written must be read: else pclose() of glibc tells, or not, of the broken pipe instead of status 0.
     both.same(kind, f"cat >/dev/null; {command}" if kind == "popen-w" and command != "(" else command)
 
 
@@ -179,7 +179,7 @@ def targets(tmp_path_factory: pytest.TempPathFactory, both: Both) -> Path:
     (folder / "second" / "tool").mkdir()
     script("third/tool", f'#!/bin/sh\nexec {both.report} third "$@"\n')
     script("first/only-here", "#!/bin/sh\n", stat.S_IRUSR)
-    script("third/plain-text", f'exec {both.report} plain "$@"\n')
+    script("third/plain-output", f'exec {both.report} plain "$@"\n')
     (folder / "third" / "static-here").symlink_to(both.static_report)
     # What cannot be executed for want of an interpreter or loader does not end the search, either.
     script("first/static-here", "#!/nonexistent/interpreter\n")
@@ -246,7 +246,7 @@ SEARCHED = [
     "static-here",
     "behind-loop",
     "loader-no-file",
-    "plain-text",
+    "plain-output",
     "nonexistent",
     "printenv",
 ]

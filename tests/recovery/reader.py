@@ -1,4 +1,4 @@
-"""Whoever follows docs/recovery.md: does what its blocks say, and sees what stands under them."""
+"""Anyone who follows docs/recovery.md: does what its blocks say, and sees what stands under them."""
 
 import re
 import subprocess

@@ -46,7 +46,7 @@ class Client(Protocol):
     presigns: ClassVar[frozenset[str]]
 
     def __init__(self, endpoint: Endpoint, home: Path) -> None:
-        """Get ready; what it keeps stands in ``home``."""
+        """Get ready; what it keeps is in ``home``."""
 
     def version(self) -> str:
         """Return what the client calls its version."""

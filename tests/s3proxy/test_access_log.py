@@ -61,7 +61,7 @@ def requests_by_table() -> Iterator[tuple[str, str, str]]:
 @pytest.mark.parametrize(
     ("who", "requester", "claimed"),
     [(OWNER, "OWNER", None), ((OWNER[0], "wrong" * 5), None, "OWNER"), (STRANGER, None, "STRANGER")],
-    ids=["by whoever may", "with a wrong signature", "with an unknown key"],
+    ids=["by anyone who may", "with a wrong signature", "with an unknown key"],
 )
 def test_each_operation_has_exactly_one_record_that_names_it(
     logged: LoggedProxy, who: tuple[str, str], requester: str | None, claimed: str | None
@@ -281,7 +281,7 @@ def test_a_client_that_goes_in_the_middle_of_its_upload_or_its_answer_is_recorde
 
 
 def test_refused_requests_of_unknown_senders_have_a_bound_and_are_counted(tmp_path: Path, store: SeaweedServer) -> None:
-    """Or whoever reaches the port could fill the disk."""
+    """Or anyone who reaches the port could fill the disk."""
     proxy = LoggedProxy(tmp_path / "proxy", store, access_log_unknown_per_s=1)
     with proxy.process:
         for _ in range(60):

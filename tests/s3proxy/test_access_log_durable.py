@@ -162,7 +162,7 @@ def _wait_for_rotation(proxy: LoggedProxy, times: int) -> None:
 
 
 def test_killed_workers_lose_no_record_of_what_they_answered(tmp_path: Path, store: SeaweedServer) -> None:
-    """Four workers, one file, and a SIGKILL for each while all are at work."""
+    """Four workers, one file, and a SIGKILL for each while all are in flight."""
     proxy = LoggedProxy(tmp_path / "proxy", store, processes=4)
     with proxy.process:
         _fill(proxy)

@@ -102,7 +102,7 @@ def test_keys_in_the_cache_outlive_an_outage_and_others_are_told_to_come_again(
             lambda: world.cold.put_object(Bucket="outage", Key="not", Body=bytes(2 << 20)),
         ):
             answer = refused(request).response
-            assert answer["Error"]["Code"] == "ServiceUnavailable"  # an outage is no load, and SDKs come again
+            assert answer["Error"]["Code"] == "ServiceUnavailable"  # an outage is not load, and SDKs come again
             assert answer["ResponseMetadata"]["HTTPStatusCode"] == 503
             assert int(answer["ResponseMetadata"]["HTTPHeaders"]["retry-after"]) >= 1
         wait_for(lambda: state_of(world.cold_health)[0] == 503, "the proxy to be unready")

@@ -101,7 +101,7 @@ def test_a_record_that_was_not_rewrapped_is_reported_and_its_objects_refused(wor
     world.bare.put_object(Bucket="system-planted", Key="keyring/planted/no-record.json", Body=b"{}")
     late = rewrap(proxy)
     assert late.returncode == 1
-    assert "3 records failed" in late.stdout  # the bucket key's, the witness, and what is no record
+    assert "3 records failed" in late.stdout  # the bucket key's, the witness, and what is not a record
     assert "version 1 of the transit key planted is retired" in late.stderr
     assert "min_decryption_version=1" in late.stderr
     assert "keyring: planted/no-record.json: not a record of a bucket key" in late.stderr

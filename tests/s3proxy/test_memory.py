@@ -166,7 +166,7 @@ def test_a_budget_that_is_used_up_is_told_and_comes_back(tmp_path: Path, store: 
 def test_what_is_refused_for_its_length_does_not_wait_for_memory_before_others(
     tmp_path: Path, store: SeaweedServer
 ) -> None:
-    """Nobody has to hold much for that: what announces more than there is waits while anything is at work."""
+    """Nobody has to hold much for that: what announces more than there is waits while anything is in flight."""
     with (
         ProxyProcess(tmp_path / "proxy", store) as proxy,
         contextlib.closing(client_of(proxy.url, proxy.access_key, proxy.secret_key, signature_version="s3v4")) as s3,

@@ -102,7 +102,7 @@ def test_part_by_its_number(s3: Any, bucket: str, parted: tuple[str, dict[int, b
         head = s3.head_object(Bucket=bucket, Key=key, PartNumber=number)
         assert (head["PartsCount"], head["ContentLength"]) == (3, len(body))
     with pytest.raises(ClientError) as caught:
-        s3.head_object(Bucket=bucket, Key=key, PartNumber=9)  # carries the manifest, and is no part of the client's
+        s3.head_object(Bucket=bucket, Key=key, PartNumber=9)  # carries the manifest, and is not part of the client's
     assert code_of(caught.value) == "416"
 
 

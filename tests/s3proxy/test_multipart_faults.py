@@ -61,7 +61,7 @@ class OneFault:
 def test_completing_again_after_each_request_that_fails(
     client: Any, bare: Any, relay: StoreRelay, harm: Harm, size: int
 ) -> None:
-    """The last place is one where no request came any more, so every request has been harmed."""
+    """The last place is one where no request came any longer, so every request has been harmed."""
     before = kept_copies(bare)
     for place in count():
         key, body = f"{harm.name}/{size}/{place}", os.urandom(size)

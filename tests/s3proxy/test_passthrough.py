@@ -112,7 +112,7 @@ def test_a_sealed_object_under_another_name_is_refused(s3: Any, bare: Any) -> No
 
 
 def test_an_object_of_a_policy_that_is_not_of_its_bucket_is_refused(s3: Any, bare: Any) -> None:
-    """Whoever holds the key of one policy cannot plant objects in the buckets of another."""
+    """Anyone who holds the key of one policy cannot plant objects in the buckets of another."""
     s3.put_object(Bucket="modes-opaque", Key="planted", Body=b"x")
     bare.copy_object(Bucket="modes-sealed", Key="planted", CopySource="modes-opaque/planted")
     assert code_of(s3.get_object, Bucket="modes-sealed", Key="planted") == "KMS.NotFoundException"

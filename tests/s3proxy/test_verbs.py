@@ -131,7 +131,7 @@ def test_a_store_that_does_not_tell_what_it_can_do_is_named_and_nothing_is_writt
         written = [one for one in relay.exchanges if one.method not in {"GET", "HEAD"} and one.status]
         assert written == []
         told = call(world, "verify", bucket, "--prefix", "plain", "--store-address", relay.address)
-    assert told.returncode == 0, "what need not be known is no hindrance"
+    assert told.returncode == 0, "what need not be known is not a hindrance"
 
 
 def test_a_terminal_sees_how_far_it_is_and_a_pipe_does_not(world: World) -> None:

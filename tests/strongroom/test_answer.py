@@ -65,7 +65,7 @@ def test_a_changed_byte_is_refused_or_changes_a_name_only(position: int, change:
     changed[position] ^= change
     found = read(bytes(changed), TOTAL)
 
-    # Another name is no less legal; that it was not asked for is seen by whoever asked.
+    # Another name is no less legal; that it was not asked for is seen by anyone who asked.
     assert found is None or (list(found.files.values()) == [1704, 0] and found.files.keys() != {"TLS_KEY", "CONF"})
 
 

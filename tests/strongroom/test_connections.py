@@ -27,7 +27,7 @@ Run = Callable[["Port"], Awaitable[None]]
 
 
 class Port:
-    """A server that knows whoever says so, and answers whether it may keep its connection."""
+    """A server that knows anyone who says so, and answers whether it may keep its connection."""
 
     def __init__(self, limits: ConnectionLimits, client_tls: ssl.SSLContext | None) -> None:
         self.reasons: Counter[str] = Counter()

@@ -48,7 +48,7 @@ def waiting(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[subproce
 
 
 def has_reader(fifo: Path, process: subprocess.Popen[bytes]) -> bool:
-    """Say whether the process is reading; from then on its read waits, since what is written here has no end."""
+    """Return whether the process is reading; from then on its read waits, since what is written here has no end."""
     if process.poll() is not None:
         assert process.stderr is not None
         pytest.fail(process.stderr.read().decode())

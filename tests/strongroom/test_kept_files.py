@@ -45,7 +45,7 @@ def test_a_successor_starts_from_what_was_in_force(tmp_path: Path, broken: str |
 
 
 def test_only_what_was_read_is_told(tmp_path: Path) -> None:
-    """A process that lags behind with one file must not put its old content in the place of a newer one."""
+    """A process that lags behind with one file must not put its old content instead of a newer one."""
     told: list[dict[str, bytes]] = []
     lagging = KeptFiles({str(tmp_path / "other"): b"old"}, changed=told.append)
     (tmp_path / "n").write_text("1")

@@ -101,7 +101,7 @@ def test_wrong_flags_are_refused_with_name_and_rule(flags: list[str], message: s
         ("count = '3x'", ": count: '3x' must be a whole number"),
         ("count = true", ": count: True must be a whole number"),
         ("wait_s = nan", ": wait_s: nan must be from 0 to 10"),
-        ("file = 3", ": file: 3 must be a text"),
+        ("file = 3", ": file: 3 must be a string"),
         ("colour = 1", ": colour: there is no such setting"),
         ("[count]\nx = 1", ": count: {'x': 1} must be a whole number"),
         ("count = ", ": is not TOML: "),

@@ -170,7 +170,7 @@ def test_a_text_that_begins_with_a_scheme_and_holds_a_reference_is_refused_with_
 
 @pytest.mark.parametrize("default", ["literal:${bao:kv/x#k}", "literal:bao:kv/x#k", "${bao:kv/x#k}", "literal:text"])
 def test_a_default_is_no_reference_and_has_nothing_to_escape(default: str) -> None:
-    with pytest.raises(ConfigError, match="a default is a text as it is"):
+    with pytest.raises(ConfigError, match="a default is a string as it is"):
         parse_value(f"bao:kv/db#k?default={default}")
 
 

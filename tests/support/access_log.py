@@ -19,7 +19,7 @@ from tests.support.bridge import wait_for
 
 Record = dict[str, Any]
 OWNER, READER = ("OWNER", "owner-owner-owner-owner"), ("READER", "reader-reader-reader")
-WRITER = ("WRITER", "writer-writer-writer")  # who is no administrator
+WRITER = ("WRITER", "writer-writer-writer")  # who is not an administrator
 STRANGER = ("STRANGER", "stranger-stranger-stranger")  # whom no credentials name
 CREDENTIALS = f"""\
 [[credential]]

@@ -58,7 +58,7 @@ def bundle_request(
     exclude: tuple[str, ...] = (),
     **variables: str,
 ) -> BundleRequest:
-    """Make a request from variables as they stand in an environment."""
+    """Make a request from variables as they are in an environment."""
     variables = {**(environ or {}), **variables}
     return BundleRequest(
         [Entry(name, parse_value(value)) for name, value in variables.items()],

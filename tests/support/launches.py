@@ -89,5 +89,5 @@ class Launches:
 
 
 def is_root() -> bool:
-    """Say whether tests may make namespaces."""
+    """Return whether tests may make namespaces."""
     return os.geteuid() == 0

@@ -80,7 +80,7 @@ class Pair:
         *,
         instead: Instead = frozenset(),
     ) -> bool:
-        """Make a request at both, assert that the answers are the same, and say whether they are good.
+        """Make a request at both, assert that the answers are the same, and return whether they are good.
 
         Args:
             operation: of boto3.

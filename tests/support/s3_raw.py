@@ -91,6 +91,6 @@ def _parse(method: str, received: bytes, *, clean: bool) -> Answer:
     status = int(status_line.split()[1])
     if method == "HEAD" or status in _NO_BODY:
         return Answer(status, headers, body, complete=clean and not body)
-    # Whoever announces no length ends the body with the connection: a reset is all there is to tell by.
+    # Anyone who announces no length ends the body with the connection: a reset is all there is to tell by.
     announced = int(headers["content-length"]) if "content-length" in headers else len(body)
     return Answer(status, headers, body, complete=clean and len(body) == announced)

@@ -76,7 +76,7 @@ def content_of(exchange: Exchange) -> bytes:
 
 
 def content_so_far(exchange: Exchange) -> bytes:
-    """Return what came of the content of a request that may have been broken off, without its framing."""
+    """Return what came of the content of a request that may have been aborted, without its framing."""
     raw = bytes(exchange.body)
     if "x-amz-decoded-content-length" not in exchange.headers:
         return raw

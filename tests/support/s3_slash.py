@@ -1,4 +1,4 @@
-"""A key that ends in a slash in the place of another one, for sequences of operations that know nothing of it.
+"""A key that ends in a slash instead of another one, for sequences of operations that know nothing of it.
 
 FOLDER-CONTENT: a bare SeaweedFS makes a directory of such a key. So the bare side has the object under the name that
 the proxy would have it stored by, and its answers are read as if that were the key: a store that keeps such keys.
@@ -33,7 +33,7 @@ class KeepingSide(Side):
 
 
 class SlashOperations(MultipartOperations):
-    """The same operations, with ``dir/`` in the place of ``dir/a``."""
+    """The same operations, with ``dir/`` instead of ``dir/a``."""
 
     def key(self, key: str) -> str:
         return super().key("dir/" if key == "dir/a" else key)

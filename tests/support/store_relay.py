@@ -29,7 +29,7 @@ class Harm(enum.Enum):
     """What happens to an exchange."""
 
     RESET_REQUEST = "the connection to the store breaks in the request"
-    STALL_REQUEST = "nobody reads the request any more, until release()"
+    STALL_REQUEST = "nobody reads the request any longer, until release()"
     REFUSE = "the relay answers 500, and the store sees nothing"
     RESET_ANSWER = "the store has the request; the connection breaks in its answer"
     END_ANSWER = "as before, and the connection ends as if all was well"
@@ -143,7 +143,7 @@ class StoreRelay:
                 await self._exchange(reader, writer)
         except _HarmedError as error:
             reset = error.reset
-        except (OSError, EOFError, asyncio.CancelledError):  # whoever went away, or the relay ends
+        except (OSError, EOFError, asyncio.CancelledError):  # anyone who went away, or the relay ends
             reset = True
         finally:
             if reset:

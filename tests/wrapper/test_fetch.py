@@ -223,7 +223,7 @@ def test_a_length_that_no_region_has_is_refused_before_anything_is_received(
     head = REGION_HEAD + f"Content-Length: {length}\r\n\r\n".encode()
     with (
         FakeBridge(certificates.server(), answer(head)) as bridge,
-        pytest.raises(IntegrityError, match="no size of a region"),
+        pytest.raises(IntegrityError, match="not the size of a region"),
     ):
         Bridge(load(bridge=bridge.url)).fetch(BUNDLE_URL_PATH, REQUEST, SecretMemory("any").receive)
 

@@ -207,5 +207,5 @@ class TestTemplates:
             plan_launch({"A": f"file(template={tmp_path}/none):"}, read_template)
 
     def test_a_text_beside_it_is_refused(self) -> None:
-        with pytest.raises(ConfigError, match="there is a text behind"):
+        with pytest.raises(ConfigError, match="there is a string behind"):
             plan_launch({"A": f"file(template=/x):{REFERENCE}"}, read_template)

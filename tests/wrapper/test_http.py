@@ -95,7 +95,7 @@ def test_an_address_is_understood_or_refused_with_our_own_error(text: str) -> No
         url = Url(f"https://{text}")
     except ConfigError:
         return
-    # What was understood can stand in a request.
+    # What was understood can appear in a request.
     assert f"Host: {url}\r\n".encode("ascii") in encode_post(url, "/", b"")
     assert 0 < url.port < 65_536
 

@@ -343,7 +343,7 @@ class TestHowALaunchEnds:
                 exit_status.INTEGRITY,
                 "PATH: the bridge sent a secret that was not asked for",
             ),
-            (answer(response(200, b"")), exit_status.INTEGRITY, "no size of a region"),
+            (answer(response(200, b"")), exit_status.INTEGRITY, "not the size of a region"),
             (answer(response(200, encode([("SECRET", CANARY)]))[:-1]), exit_status.UNREACHABLE, "cut after"),
             (answer(b"nonsense\r\n\r\n"), exit_status.UNREACHABLE, "not HTTP"),
         ],

@@ -105,7 +105,7 @@ def test_the_best_memory_is_used_whatever_less_would_do(require: str) -> None:
 @pytest.mark.parametrize("size", [0, -1, 2**30 + 1, 2**62])
 def test_a_size_that_no_region_has_is_refused(size: int) -> None:
     memory = SecretMemory("any")
-    with pytest.raises(IntegrityError, match="no size of a region"):
+    with pytest.raises(IntegrityError, match="not the size of a region"):
         memory.allocate(size)
     os.close(memory._descriptor)
 

@@ -16,7 +16,7 @@ from wrapper.saved_launch import SavedLaunch, decode_launch, launch_to_save, rea
 ENVIRON = {
     "DB": "bao:kv/db#key?default=x",
     "CONF": "file(path=/run/x):a=${bao:kv/db#key}",
-    "PLAIN": "a plain value that nobody said is no secret",
+    "PLAIN": "a plain value that nobody said is not a secret",
     "STRONGROOM_FROM_PATH": "bao:kv/env",
     "STRONGROOM_BRIDGE": "https://from-the-environment",
     "STRONGROOM_CA": "/tls/ca.crt",
@@ -61,7 +61,7 @@ def test_what_is_written_is_read_back_from_a_file_of_mode_0600(tmp_path: Path) -
 @given(
     st.dictionaries(
         st.sampled_from(["A", "B_1"]),
-        st.text().map(lambda text: "${bao:" + text.replace("\0", "")),  # first: behind literal: it is no reference
+        st.text().map(lambda text: "${bao:" + text.replace("\0", "")),  # first: behind literal: it is not a reference
     )
 )
 def test_any_value_of_a_variable_survives(environment: dict[str, str]) -> None:

@@ -287,7 +287,7 @@ def _refuse_open_file(option: str, path: str) -> None:
     try:
         mode = os.stat(path).st_mode
     except OSError:
-        return  # whoever opens it says why it cannot be
+        return  # anyone who opens it says why it cannot be
     if mode & stat.S_IWOTH:
         what = "may be written by everybody"
     elif option == "key" and mode & stat.S_IROTH:

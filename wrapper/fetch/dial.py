@@ -3,7 +3,7 @@
 A name may have many addresses: replicas behind a headless Service, two families. One that swallows packets, or takes
 connections and says nothing, must not use up the time of the others. So the next one is begun after a short while,
 beside those that are under way, and the first whose handshake is complete is taken. Sockets do not block; there are no
-threads but for the look-up of a name, and where none can be had, that is done without.
+threads but for the lookup of a name, and where none can be had, that is done without.
 """
 
 import select

@@ -16,7 +16,7 @@ _LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 _NAME_CHARS = _LETTERS | _DIGITS | frozenset(".-_")
 _IPV6_CHARS = _DIGITS | frozenset("abcdefABCDEF:.")
 _TOKEN_CHARS = _LETTERS | _DIGITS | frozenset("!#$%&'*+-.^_`|~")  # RFC 9110, 5.6.2
-_CONTROLS = frozenset(map(chr, range(0x20))) - {"\t"} | {"\x7f"}  # RFC 9110, 5.5: none may stand in a value
+_CONTROLS = frozenset(map(chr, range(0x20))) - {"\t"} | {"\x7f"}  # RFC 9110, 5.5: none may appear in a value
 
 
 class Url:
@@ -25,7 +25,7 @@ class Url:
     __slots__ = ("host", "port")
 
     def __init__(self, text: str) -> None:
-        """Parse ``https://HOST[:PORT]``; an IPv6 address stands in brackets (RFC 3986, 3.2.2).
+        """Parse ``https://HOST[:PORT]``; an IPv6 address is in brackets (RFC 3986, 3.2.2).
 
         Raises:
             ConfigError: the text is something else.

@@ -1,4 +1,4 @@
-"""What a refusal of the bridge, or a TLS handshake that failed, means to whoever has to mend it.
+"""What a refusal of the bridge, or a TLS handshake that failed, means to anyone who has to mend it.
 
 Imported only when there is one.
 """

@@ -1,6 +1,6 @@
 """Directories in which a secret may be put: memory, and nobody else's.
 
-Whoever may rename files in a directory, or in one above it, decides what a path means. So each step of the path is
+Anyone who may rename files in a directory, or in one above it, decides what a path means. So each step of the path is
 looked at, from the root down, by descriptors that no later rename can change.
 """
 

@@ -50,7 +50,7 @@ class KeptFile(MemoryFile):
             return f"cannot be compared ({error.strerror})"
         try:
             if not stat.S_ISREG(os.fstat(there).st_mode):
-                return "is not a file any more"
+                return "is not a file any longer"
             return "" if have_same_content(there, self._descriptor) else "is of another version of its secret"
         except OSError as error:
             return f"cannot be compared ({error.strerror})"

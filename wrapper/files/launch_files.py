@@ -52,7 +52,7 @@ class Files:
         """
         self.remove()
         if body.size < HEAD_BYTES:
-            msg = f"the bridge announces {body.size} bytes, which is no size of an answer with files"
+            msg = f"the bridge announces {body.size} bytes, not the size of an answer with files"
             raise IntegrityError(msg, hint=OTHER_VERSION)
         head = bytearray(HEAD_BYTES)
         body.read_into(memoryview(head))

@@ -1,6 +1,6 @@
 """Values that are to be delivered as files: ``file:VALUE`` and ``file(OPTIONS):VALUE``. Pure; see docs/operations.md.
 
-``VALUE`` is what could stand there without it: a whole reference, or a text with references. Values that hold no
+``VALUE`` is what could stand there without it: a whole reference, or a string with references. Values that hold no
 reference are left alone, so ``file:///etc/hosts`` stays what it is.
 """
 
@@ -71,7 +71,7 @@ def split_file_value(value: str) -> tuple[FileTarget, str] | None:
         raise ConfigError(msg, hint="write file(OPTIONS):REFERENCE, or file(OPTIONS):TEXT with ${bao:PATH#KEY} in it")
     target = _parse_options(options)
     if target.template and text:
-        msg = "there is a text behind file(template=...):"
+        msg = "there is a string behind file(template=...):"
         raise ConfigError(msg, hint="leave it out; the template holds the text")
     return target, text
 
@@ -88,7 +88,7 @@ def _refuse_literal(text: str) -> None:
     """
     if text.startswith(LITERAL) and holds_reference(text.removeprefix(LITERAL)):
         msg = "a file whose text is literal: holds no reference"
-        raise ConfigError(msg, hint="for the value itself write literal:file:...; in a text, ${literal:TEXT}")
+        raise ConfigError(msg, hint="for the value itself write literal:file:...; in a string, ${literal:TEXT}")
 
 
 def _parse_options(text: str) -> FileTarget:

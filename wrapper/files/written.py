@@ -74,7 +74,7 @@ class PlacedFile:
         """Check and open the directory; there is no file yet.
 
         Raises:
-            ConfigError: the directory is not memory, or others could put something in the place of the file.
+            ConfigError: the directory is not memory, or others could put something instead of the file.
         """
         folder, _, self._leaf = target.path.rpartition("/")
         self._name = name
@@ -112,7 +112,7 @@ class PlacedFile:
         return self._target.path
 
     def put_in_place(self) -> None:
-        """Give the file its name, in the place of whatever had it; a symbolic link there is replaced, not followed.
+        """Give the file its name, instead of whatever had it; a symbolic link there is replaced, not followed.
 
         Raises:
             ConfigError: the kernel refuses, or the file is no longer the one that was written.

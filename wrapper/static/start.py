@@ -195,7 +195,7 @@ def _lines(path: str) -> list[str]:
 def _trace(target: int, go: int, answer: int, orders: int) -> "NoReturn":
     """Be the tracer. Runs in the child, with all signals blocked."""
     try:
-        linux.set_not_dumpable()  # whoever controls the tracer controls the traced
+        linux.set_not_dumpable()  # anyone who controls the tracer controls the traced
         from wrapper.static.tracer import trace
 
         os.read(go, 1)  # the target has allowed us when it closes its end

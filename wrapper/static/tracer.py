@@ -53,7 +53,7 @@ class _Orders:
         rung: its kind.
         dumpable: whether the program stays open to its own user.
         signals: which are blocked until the application begins.
-        offsets: where the string of each secret stands in the memory.
+        offsets: where the string of each secret is in the memory.
     """
 
     __slots__ = ("descriptor", "dumpable", "offsets", "rung", "signals", "size")

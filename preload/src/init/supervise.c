@@ -104,7 +104,7 @@ static bool send(const struct supervisor *self, const siginfo_t *info, bool to_g
     if (to_group && signal_pass_on_to_group(info, self->child)) {
         return true;
     }
-    /* A child that left its group: the group may have no member any more. */
+    /* A child that left its group: the group may have no member any longer. */
     return (!to_group || errno == ESRCH) && signal_pass_on(info, self->child);
 }
 

@@ -6,13 +6,13 @@
  *
  *   1. Which entries are secrets?  compose_secret() knows one by its address, or by its text, since programs copy their
  *      environment before they change it. Where there is none, the list is handed on as it is, and nothing is spent.
- *   2. What is the program?  target.c finds the file that the libc will find, children.c says whether --children lets it
+ *   2. What is the program?  target.c finds the file that the libc will find, children.c returns whether --children lets it
  *      have secrets, and delivery.c how it gets them: by the library, by strongroom-tracer where its loader ignores
  *      libraries, or not at all.
  *   3. The region.  What the list holds now, changes of the program included, and no more, is written to a new descriptor
  *      of secret memory of the same kind (handover.c, region_write.c). The new program inherits it; ours is closed when
  *      the call returns.
- *   4. The list.  compose.c makes a new one: `NAME=` in the place of each secret that is in the region, STRONGROOM_REGION
+ *   4. The list.  compose.c makes a new one: `NAME=` instead of each secret that is in the region, STRONGROOM_REGION
  *      with the number of the descriptor, LD_PRELOAD with the library in it. The strings that are no secrets are not
  *      copied.
  *
@@ -127,7 +127,7 @@ static const char *search_path_of(const struct state *state) {
     return path != NULL ? path : state->libc.gnu_version != NULL ? "/bin:/usr/bin" : "/usr/local/bin:/bin:/usr/bin";
 }
 
-/* Calls with strongroom-tracer in the place of the program. Not inlined, so that its page of stack is taken only where it
+/* Calls with strongroom-tracer instead of the program. Not inlined, so that its page of stack is taken only where it
  * is needed. */
 __attribute__((noinline)) static long call_by_tracer(struct passing *passing) {
     char path[TARGET_PATH_BYTES];

@@ -118,13 +118,13 @@ static bool translate(struct composition *composition, const struct state *state
     case ROLE_PRELOAD:
         return preload_entry(composition, state, audience, entry);
     case ROLE_POLICY:
-        /* Whoever got the secrets under a policy may not hand them on without it. */
+        /* Anyone who got the secrets under a policy may not hand them on without it. */
         if (audience == AUDIENCE_TRUSTED && state->policy_entry != NULL) {
             *entry = state->policy_entry;
         }
         return true;
     case ROLE_DUMPABLE:
-        /* Whoever may add to the environment of a child must not open it to others: only the operator of the launch. */
+        /* Anyone who may add to the environment of a child must not open it to others: only the operator of the launch. */
         if (audience == AUDIENCE_TRUSTED && !state->dumpable) {
             *entry = NULL;
         }

@@ -12,7 +12,7 @@ static bool ignores_library(const struct state *state, const struct program *pro
            (state->library[0] != '\0' && !program_can_load(state->library));
 }
 
-/* execvp() of glibc gives a file that is no program to the shell; that of musl does not, nor does posix_spawnp() of either
+/* execvp() of glibc gives a file that is not a program to the shell; that of musl does not, nor does posix_spawnp() of either
  * (in glibc since 2.15). */
 static long choose_for_shell(const struct state *state, const struct target *target, const char *path) {
     if (!target->search || target->spawned || state->libc.gnu_version == NULL || executable(target, path) != 0) {

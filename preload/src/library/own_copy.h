@@ -3,7 +3,7 @@
  * Secret memory cannot be mapped copy-on-write, so after fork parent and child share its pages, and what one of them
  * writes the other reads: a worker that wipes a password after use would take it from all. The table of names lies in
  * memory that the kernel empties in a child (MADV_WIPEONFORK), however the child came about. So getenv() does not find
- * a name there, looks closer, and puts a copy in the place of the shared pages before it hands a pointer out. A child that
+ * a name there, looks closer, and puts a copy instead of the shared pages before it hands a pointer out. A child that
  * execs without asking pays nothing. Of ordinary memory a child has a copy, which is locked only in its parent (mlock(2)).
  */
 #ifndef STRONGROOM_OWN_COPY_H

@@ -31,7 +31,7 @@ size_t region_plan_bytes(const struct region_plan *plan);
 /* Writes the header into zeroed, 8-aligned memory of region_plan_bytes(). Seed and generation are those of `source`. */
 struct region_writer region_begin(void *memory, const struct region_plan *plan, const struct region *source);
 
-/* Adds `string`, whose name has the hash and the length that `known` says. An entry that does not fit any more, because
+/* Adds `string`, whose name has the hash and the length that `known` says. An entry that does not fit any longer, because
  * another thread changed the string since it was planned, is refused with 0; else 1 is returned. */
 int region_append(struct region_writer *writer, const struct region_slot *known, const char *string);
 

@@ -58,7 +58,7 @@ static inline unsigned name_filter_bit(const char *name) {
     return ((unsigned char)name[0] ^ ((unsigned)(unsigned char)name[1] << 3)) % (NAME_FILTER_WORDS * 64);
 }
 
-/* Lets the name of `NAME=VALUE` through, as it is asked for and as it stands in an environment: behind a name of one
+/* Lets the name of `NAME=VALUE` through, as it is asked for and as it is in an environment: behind a name of one
  * letter the two differ. */
 static inline void name_filter_add(struct state *state, const char *string, size_t name_bytes) {
     const char asked[] = {string[0], name_bytes > 1 ? string[1] : '\0'};

@@ -152,7 +152,7 @@ static long call_for_shell(const struct tracer_call *tracer_call, const char *tr
 static long read_report(int fd, int process) {
     struct __kernel_timespec left = {LOOK_S, 0}; /* counted down by the call */
     struct pollfd polled[] = {{.fd = fd, .events = POLLIN}, {.fd = process, .events = POLLIN}}; /* but for one below 0 */
-    long result = process == -ECHILD || process == -ESRCH ? 0 : -EINTR; /* there is none, or none any more */
+    long result = process == -ECHILD || process == -ESRCH ? 0 : -EINTR; /* there is none, or none any longer */
     while (result == -EINTR) {
         result = SYSCALL5(__NR_ppoll, polled, sizeof polled / sizeof polled[0], &left, NULL, 0);
     }

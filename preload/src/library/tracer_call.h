@@ -1,4 +1,4 @@
-/* Having strongroom-tracer started in the place of a program. */
+/* Having strongroom-tracer started instead of a program. */
 #ifndef STRONGROOM_TRACER_CALL_H
 #define STRONGROOM_TRACER_CALL_H
 
@@ -14,7 +14,7 @@ struct tracer_call {
     char *const *list;       /* the environment */
 };
 
-/* Calls `call` with strongroom-tracer in the place of the program. Returns 0, or a negative errno value; where there is no
+/* Calls `call` with strongroom-tracer instead of the program. Returns 0, or a negative errno value; where there is no
  * tracer, for a program in another root directory perhaps, a line says so, and a process that would have become the program
  * ends with status 120 (fail.h).
  *

@@ -36,7 +36,7 @@ bool handover_parse(const char *text, struct handover *handover);
  * system call passes this text on, and plaintext with it; there is nothing to take over then. */
 bool handover_is_retired(const char *text);
 
-/* Makes it say so, in place and without changing its length, and closes the descriptor: whoever holds a descriptor can
+/* Makes it say so, in place and without changing its length, and closes the descriptor: anyone who holds a descriptor can
  * map the memory, so none is kept. `text` must have been parsed into `handover`. */
 void handover_retire(const struct handover *handover, char *text);
 
@@ -50,7 +50,7 @@ struct shared;
  * exec and is 100 or above. Whatever goes wrong ends the process. */
 void handover_copy(const struct handover *handover, struct shared *copy);
 
-/* Puts a copy in fresh secret memory in the place of the copy at `base`, which is shared with a parent since fork: at the
+/* Puts a copy in fresh secret memory instead of the copy at `base`, which is shared with a parent since fork: at the
  * same addresses and at once for all threads. Returns false, and changes nothing, where no memory can be had. */
 bool handover_separate(char *base, size_t length);
 

@@ -78,7 +78,7 @@ static inline long sys_munmap(void *address, size_t bytes) {
     return SYSCALL2(__NR_munmap, address, bytes);
 }
 
-/* Moves a mapping to `to`, in the place of what is mapped there. */
+/* Moves a mapping to `to`, instead of what is mapped there. */
 static inline void *sys_mremap_to(void *address, size_t bytes, void *to) {
     return (void *)SYSCALL5(__NR_mremap, address, bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, to);
 }

@@ -55,7 +55,7 @@ long start_program(const struct start *start) {
 
 void start_failed(const char *program, long result) {
     if (result == -ENOENT || result == -ENOTDIR) {
-        fail_say(program, "is not there (any more), or its interpreter is not");
+        fail_say(program, "is not there (any longer), or its interpreter is not");
         sys_exit_group(NOT_FOUND);
     }
     fail_say(program, result == -ETXTBSY  ? "is open for writing"

@@ -1,4 +1,4 @@
-/* Looking at a program in the place of the library, which could not: only this process has the directory, descriptors and
+/* Looking at a program instead of the library, which could not: only this process has the directory, descriptors and
  * user that the program is started with. */
 #ifndef STRONGROOM_TRACER_LOOK_H
 #define STRONGROOM_TRACER_LOOK_H

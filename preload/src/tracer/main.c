@@ -85,7 +85,7 @@ __attribute__((noreturn)) static void refuse(const char *program, long error) {
 
 /* The tracer. All signals are blocked: one that is meant for the whole group must not end it before its work is done. */
 __attribute__((noreturn)) static void trace(int pid, struct meeting *meeting, const struct orders *orders) {
-    sys_set_dumpable(0); /* whoever controls the tracer controls the traced */
+    sys_set_dumpable(0); /* anyone who controls the tracer controls the traced */
     while (wait_state(meeting, BEGUN) == BEGUN) {
         if (SYSCALL0(__NR_getppid) != pid) {
             sys_exit_group(0);
@@ -196,7 +196,7 @@ void tracer(char **stack) {
     const char *text = environment_value(envp, REGION_VARIABLE);
     struct handover handover;
     if (count < 3 || text == NULL || !handover_parse(text, &handover)) {
-        fail("strongroom-tracer", "is started by the library of Strongroom in the place of programs that ignore it, "
+        fail("strongroom-tracer", "is started by the library of Strongroom instead of programs that ignore it, "
                                   "not by hand");
     }
     struct start start = {parse_descriptor(words[1]), words[2], words + 3, envp};

@@ -4,8 +4,8 @@ A listing knows size and ETag of what is stored, and that is enough for sealed o
 ``docs/object-format.md``). Where plaintext stands among them nothing in a listing tells the two apart; then, and for
 ETags that are MD5s, the caller has looked and gives what it saw.
 
-A page is worked on as text: building a tree of a thousand entries and writing it again takes ten times as long, and all
-of it but two elements of each entry stays as it is. A page that is written in any other way than stores write it
+A page is worked on as a string: building a tree of a thousand entries and writing it again takes ten times as long, and
+all of it but two elements of each entry stays as it is. A page that is written in any other way than stores write it
 (attributes, prefixes, comments, CDATA) is refused, so that no size passes unseen.
 """
 

@@ -130,7 +130,7 @@ def read_page(raw: bytes) -> str:
     """Return a listing of the store.
 
     Raises:
-        PeerError: it is no text.
+        PeerError: it is not UTF-8 text.
     """
     try:
         return raw.decode()
@@ -139,7 +139,7 @@ def read_page(raw: bytes) -> str:
 
 
 def _is_unclear(entry: Listed, policy: Policy) -> bool:
-    """Say whether what is listed does not tell what clients would see."""
+    """Return whether what is listed does not tell what clients would see."""
     if plaintext_shown(entry, policy, None) is None:
         return False  # no sealed object is listed like this
     return policy.mode is Mode.MIGRATE or (policy.etag is EtagMode.MD5 and "-" not in entry.etag)

@@ -73,7 +73,7 @@ async def copy_multipart(  # noqa: PLR0913 - all that a copy is made of
 
     Raises:
         StrongroomError: the source is damaged (rules 1 to 9 and 13 to 16), or the store refuses or cannot be reached.
-            No upload is left behind unless the store does not answer any more.
+            No upload is left behind unless the store does not answer any longer.
     """
     segment, manifest = await reader.manifest(source, found)
     sealed = found.attributes if attributes is None else attributes

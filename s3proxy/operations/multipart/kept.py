@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 
 PREFIX: Final = "uploads/"  # what a lifecycle rule of the store may expire
 _REMOVED_AT_ONCE: Final = 16
-_MAX_COPIES: Final = 12_000  # of 10,000 parts of which one may be small in the end; each costs whoever looks at them
+_MAX_COPIES: Final = 12_000  # of 10,000 parts of which one may be small in the end; each costs anyone who looks at them
 _MAX_REMOVED: Final = 100_000  # a store whose list does not end is not followed for ever
 
 

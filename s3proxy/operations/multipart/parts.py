@@ -31,7 +31,7 @@ def plaintext_bytes_of(part: StoredPart) -> int:
 
 
 def needs_copies(listed: Iterable[StoredPart]) -> bool:
-    """Say whether kept copies can matter to ``ClientParts``."""
+    """Return whether kept copies can matter to ``ClientParts``."""
     return any(part.stored_bytes < SMALL_STORED_BYTES + _MANIFESTS[-1] for part in listed)
 
 

@@ -147,7 +147,7 @@ def test_an_edit_that_ends_while_a_successor_starts_is_followed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "c.toml"
-    path.write_text("")  # whoever revokes SHOP has only emptied it yet
+    path.write_text("")  # anyone who revokes SHOP has only emptied it yet
     read_bytes = Path.read_bytes
 
     def and_the_edit_ends(self: Path) -> bytes:

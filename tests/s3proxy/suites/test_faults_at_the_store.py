@@ -93,7 +93,7 @@ class Model:
 
 
 def _may_have_arrived(exchange: Exchange, key: str) -> bool:
-    """Say whether the store had all of a request that makes, replaces or removes an object."""
+    """Return whether the store had all of a request that makes, replaces or removes an object."""
     path, _, query = exchange.target.partition("?")
     makes = exchange.method == "POST" and "uploadId=" in query
     changes = exchange.method in {"PUT", "DELETE"} and "partNumber" not in query

@@ -67,7 +67,7 @@ def of_reads(method: str, pattern: bytes, value: bytes) -> Rewrite:
 LIES: dict[str, Rewrite] = {
     "another range": of_reads("GET", rb"(?im)^(content-range: bytes )20-119", rb"\g<1>21-120"),
     "a range that cannot be read": of_reads("GET", rb"(?im)^(content-range: )bytes 20", rb"\g<1>lines x"),
-    "the beginning in the place of a range": of_reads("GET", rb"(?im)^content-range: [^\r]*\r\n", b""),
+    "the beginning instead of a range": of_reads("GET", rb"(?im)^content-range: [^\r]*\r\n", b""),
 }
 
 

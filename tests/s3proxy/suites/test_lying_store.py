@@ -87,7 +87,7 @@ LIES: dict[str, Callable[[Exchange, bytes], bytes]] = {
     "the range is nonsense": replaced(b"content-range", lambda _: b"lines 1-2"),
     "it has one part more": replaced(b"etag", lambda value: re.sub(rb"-(\d+)", rb"-\g<1>0", value)),
     "it has one part less": replaced(b"etag", lambda value: re.sub(rb"-\d+", b"-1", value)),
-    "it is no multipart object": replaced(b"etag", lambda value: re.sub(rb"-\d+", b"", value)),
+    "it is not a multipart object": replaced(b"etag", lambda value: re.sub(rb"-\d+", b"", value)),
     "it has parts": replaced(b"etag", lambda value: re.sub(rb"^\"([0-9a-f]+)\"$", rb'"\1-3"', value)),
     "the entry is that of nothing": replaced(b"x-amz-meta-seg1", lambda _: b"AAAA"),
     "a good answer to what failed": lambda _, head: re.sub(rb"^HTTP/1.1 206 \w+", b"HTTP/1.1 200 OK", head),

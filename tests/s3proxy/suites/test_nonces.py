@@ -1,6 +1,6 @@
 """No pair of key and nonce seals two things, whatever is retried, uploaded again, cut off or copied.
 
-All that the proxy sends to the store is watched on its way, that which never arrives as well. One bucket key serves the
+All that the proxy sends to the store is watched on its way, what never arrives as well. One bucket key serves the
 whole test, so that nothing but the salts keeps the keys of segments apart. The very same bytes may be
 sent twice: the kept copy of a small part, and a request again whose connection broke before the answer began.
 """

@@ -1,4 +1,4 @@
-"""Multipart objects that the store has changed: refused or broken off, never a clean wrong answer, and counted."""
+"""Multipart objects that the store has changed: refused or aborted, never a clean wrong answer, and counted."""
 
 import base64
 import random
@@ -198,7 +198,7 @@ def test_a_body_that_breaks_off_is_an_error_to_boto3(s3: Any, tamperer: Tamperer
     tamperer.put(BUCKET, "large", large.flipped(2 * LEAST, 1))
     answer = tamperer.client.send("GET", BUCKET, "large")
     assert answer.status == 200
-    assert LEAST < len(answer.body) < 2 * LEAST, "it was broken off on its way"
+    assert LEAST < len(answer.body) < 2 * LEAST, "it was aborted on its way"
     with pytest.raises(BotoCoreError):
         s3.get_object(Bucket=BUCKET, Key="large")["Body"].read()
 

@@ -1,4 +1,4 @@
-"""Whole objects that the store has changed: refused or broken off, never a clean wrong answer, and counted."""
+"""Whole objects that the store has changed: refused or aborted, never a clean wrong answer, and counted."""
 
 import base64
 import os
@@ -17,7 +17,7 @@ SEALED_CHUNK = CHUNK + 16
 HEADER, FOOTER = 256, 112
 BUCKET = "tamper-whole"
 SMALL = b"forty bytes that nobody but us may write"
-# Above buffered_body_bytes (1 MiB) the digests stand in the footer only.
+# Above buffered_body_bytes (1 MiB) the digests are in the footer only.
 LARGE_CHUNKS = 20
 LARGE = random.Random(7).randbytes((LARGE_CHUNKS - 1) * CHUNK + 5)  # noqa: S311 - a body
 
@@ -141,7 +141,7 @@ def test_a_cut(tamperer: Tamperer, large: Stored, cut: str) -> None:
 
 REARRANGED = {
     "two chunks swapped": lambda chunks: [chunks[1], chunks[0], *chunks[2:]],
-    "a chunk repeated in the place of another": lambda chunks: [chunks[0], chunks[0], *chunks[2:]],
+    "a chunk repeated instead of another": lambda chunks: [chunks[0], chunks[0], *chunks[2:]],
     "a chunk dropped, zeros behind": lambda chunks: [chunks[0], *chunks[2:-1], bytes(SEALED_CHUNK), chunks[-1]],
     "the last chunk's bytes first": lambda chunks: [chunks[-1], *chunks[:-1]],
     "a chunk of zeros": lambda chunks: [*chunks[:5], bytes(SEALED_CHUNK), *chunks[6:]],
@@ -206,7 +206,7 @@ def test_a_body_that_breaks_off_is_an_error_to_boto3(s3: Any, tamperer: Tamperer
     tamperer.put(BUCKET, "large", large.flipped(len(large.body) - FOOTER - 20, 1))
     answer = tamperer.client.send("GET", BUCKET, "large")
     assert answer.status == 200
-    assert 0 < len(answer.body) < len(LARGE), "it was broken off on its way"
+    assert 0 < len(answer.body) < len(LARGE), "it was aborted on its way"
     with pytest.raises(BotoCoreError):
         s3.get_object(Bucket=BUCKET, Key="large")["Body"].read()
     with pytest.raises(BotoCoreError):
@@ -247,7 +247,7 @@ def test_an_object_without_metadata(tamperer: Tamperer, small: Stored) -> None:
 
 
 def test_plaintext_in_a_sealed_bucket(tamperer: Tamperer) -> None:
-    for planted in (b"", b"x", b"#!/bin/sh\nplanted by whoever owns the store\n" * 100):
+    for planted in (b"", b"x", b"#!/bin/sh\nplanted by anyone who owns the store\n" * 100):
         tamperer.put(BUCKET, "planted", Stored(planted, None))
         for method in ("GET", "HEAD"):
             tamperer.require_refused(method, BUCKET, "planted", original=b"", rules={11})

@@ -48,7 +48,7 @@ def recorded(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def attempt(kind: Kind, plaintext: bytes, upload_id: str, number: int, *, stop_after: int | None = None) -> None:
-    """One attempt at an upload, as a proxy makes it; it may break off in the middle."""
+    """One attempt at an upload, as a proxy makes it; it may abort in the middle."""
     segment = begin_segment(
         BK,
         kind=kind,
