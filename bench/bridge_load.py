@@ -20,7 +20,7 @@ _LENGTH: Final = re.compile(rb"(?i)\r\ncontent-length: *([0-9]+)\r\n")
 
 
 def bundle_request(secrets: int) -> bytes:
-    """Return the request of a launch with so many secrets, as ``launchers.store_secrets`` stored them."""
+    """Return the request of a launch with this many secrets, as ``launchers.store_secrets`` stored them."""
     places = (divmod(number, KEYS_PER_PATH) for number in range(secrets))
     entries = [
         {"name": f"SECRET_{number}", "parts": [{"path": f"kv/shop/bench-{path}", "key": f"K{key}"}]}
@@ -48,7 +48,7 @@ class Caller:
         return BridgeConnection(self._context.wrap_socket(plain, server_hostname="localhost"))
 
     def launches_at_once(self, count: int, request: bytes) -> list[float]:
-        """Let so many callers connect and ask at the same moment; returns the seconds that each waited."""
+        """Let this many callers connect and ask at the same moment; returns the seconds that each waited."""
         line = Barrier(count)
 
         def launch(_: int) -> float:

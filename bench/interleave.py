@@ -26,7 +26,7 @@ def interleaved(
         rounds: that count.
         warm_up: rounds before them that do not.
         least: rounds that are measured however long they take.
-        limit_s: no other round begins after so long.
+        limit_s: no other round begins after this long.
     """
     names = list(contenders)
     samples: dict[Name, list[Sequence[float]]] = {name: [] for name in names}

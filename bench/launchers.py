@@ -85,7 +85,7 @@ class Scene:
 
 
 def store_secrets(stack: DevStack, count: int) -> None:
-    """Put so many secrets into OpenBao, KEYS_PER_PATH on each path."""
+    """Put this many secrets into OpenBao, KEYS_PER_PATH on each path."""
     for path in range(-(-count // KEYS_PER_PATH)):
         values = {f"K{key}": value(path * KEYS_PER_PATH + key) for key in range(KEYS_PER_PATH)}
         stack.openbao.admin.put_v2("kv", f"shop/bench-{path}", values)

@@ -12,7 +12,7 @@ _UPLOAD_ID: Final = re.compile(rb"<UploadId>([^<]+)</UploadId>")
 
 
 def upload(target: Target, connection: Connection, key: str, part: Payload, count: int) -> None:
-    """Store an object of so many equal parts, one after the other.
+    """Store an object of this many equal parts, one after the other.
 
     Raises:
         FailedError: the server refuses a step, or its answer is nonsense.

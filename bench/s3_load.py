@@ -47,7 +47,7 @@ class Payload:
     """Random bytes in memory, ready for sendfile(2). Large ones repeat a block, which no server here looks for."""
 
     def __init__(self, size: int, content: bytes = b"") -> None:
-        """Make so many random bytes: what cannot be compressed cannot be made to look quick. Or take the content."""
+        """Make this many random bytes: what cannot be compressed cannot be made to look quick. Or take the content."""
         content = content or os.urandom(min(size, _BLOCK_BYTES))
         self.size = size or len(content)
         self.block = len(content)

@@ -196,7 +196,7 @@ def list_all(target: Target, connection: Connection, prefix: str, count: int) ->
     """List all keys with a prefix, page by page, and return the seconds that the pages took.
 
     Raises:
-        FailedError: there are not so many keys.
+        FailedError: there are not that many keys.
     """
     seconds, keys, token = 0.0, 0, ""
     while True:

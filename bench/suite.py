@@ -10,7 +10,7 @@ from bench.interleave import Batch, Name, interleaved
 from bench.result import Better, Claim, Result
 from bench.samples import Estimate, Series, ratio
 
-QUICK_LIMIT_S: Final = 4.0  # begin no new round of one comparison after so long
+QUICK_LIMIT_S: Final = 4.0  # begin no new round of one comparison after this long
 ROOT: Final = Path(__file__).resolve().parents[1]
 
 

@@ -7,7 +7,7 @@ _TIMES: Final = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
 
 
 def show(value: float, unit: str, digits: int = 3) -> str:
-    """Return a value with its unit, with so many digits that count."""
+    """Return a value with its unit, with this many digits that count."""
     if unit == "s":
         size, name = next(((size, name) for size, name in _TIMES if abs(value) >= size * 0.9995), _TIMES[-1])
         return f"{_digits(value / size, digits)} {name}"

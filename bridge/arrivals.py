@@ -1,4 +1,4 @@
-"""The bodies on their way to the bridge: so many at once and no more, and none for longer than its time.
+"""The bodies on their way to the bridge: this many at once and no more, and none for longer than its time.
 
 A body has no place among the requests in flight yet, so those who send slowly only stand in each other's way. One that
 is complete when its head is read, as most are, is not waited for and does not count.

@@ -81,7 +81,7 @@ def look(
         taken: names that a whole path does not set.
         outcomes: what was read.
         require: the policy, for the keys of whole paths.
-        kept_bytes: of values that are made at a time, at most about so many.
+        kept_bytes: of values that are made at a time, at most about this many.
     """
     entries = _without_values(
         resolve(BundleRequest(granted.entries, [], frozenset()), outcomes, require, kept_bytes=kept_bytes)

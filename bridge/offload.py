@@ -7,7 +7,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 INLINE_ITEMS = 500  # a few milliseconds of work; less than that is cheaper done at once than handed to a thread
-BYTES_OF_AN_ITEM = 200  # so many bytes are as much work as an item
+BYTES_OF_AN_ITEM = 200  # this many bytes are as much work as an item
 
 
 def items_of(count: int, size: int) -> int:

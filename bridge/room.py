@@ -40,7 +40,7 @@ class Rooms:
         return identity in self._waiting
 
     async def wait(self, room: "Room", size: int) -> None:
-        """Return when a request holds so many bytes more.
+        """Return when a request holds this many bytes more.
 
         Raises:
             BusyError: others hold them for too long, or it has to give way.
@@ -156,7 +156,7 @@ class Room:
         return self._gives_way is not None or not self.waits
 
     async def take(self, size: int) -> None:
-        """Hold so many bytes more; wait for them if need be.
+        """Hold this many bytes more; wait for them if need be.
 
         Raises:
             BusyError: others hold them, for too long.
@@ -176,7 +176,7 @@ class Room:
             await self._rooms.wait(self, size)
 
     def take_now(self, size: int) -> bool:
-        """Hold so many bytes more if there is room for them, or give some back; return whether that is done."""
+        """Hold this many bytes more if there is room for them, or give some back; return whether that is done."""
         if size > 0 and not self.allows(size):
             return False
         self.add(size)

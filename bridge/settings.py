@@ -203,7 +203,7 @@ class BridgeSettings:
     keepalive_timeout_s: float = setting(
         15.0,
         Rule(
-            "close a connection on which no request begins or is complete for so long",
+            "close a connection on which no request begins or is complete for this long",
             unit="seconds",
             why="wrappers ask once",
             minimum=0.01,

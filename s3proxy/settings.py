@@ -63,7 +63,7 @@ class ServingSettings:
     worker_timeout_s: float = setting(
         30.0,
         Rule(
-            "end and replace one of several processes that does not answer its parent for so long",
+            "end and replace one of several processes that does not answer its parent for this long",
             unit="seconds",
             why="a busy one answers within milliseconds",
             minimum=0.3,
@@ -72,8 +72,8 @@ class ServingSettings:
     worker_start_timeout_s: float = setting(
         60.0,
         Rule(
-            "end and replace one of several processes that does not serve for so long after its start; give up if it is"
-            " the first start",
+            "end and replace one of several processes that does not serve for this long after its start; give up if it"
+            " is the first start",
             unit="seconds",
             why="what it asks OpenBao and the store at its start has deadlines of its own",
             minimum=0.3,
@@ -188,7 +188,7 @@ class ProxySettings(KeySettings, StoreSettings, ServingSettings):
     )
     body_idle_timeout_s: float = setting(
         60.0,
-        Rule("end a request whose client moves no byte for so long", unit="seconds", why="as S3 does", minimum=0.1),
+        Rule("end a request whose client moves no byte for this long", unit="seconds", why="as S3 does", minimum=0.1),
     )
     body_least_bytes_s: int = setting(
         1024,

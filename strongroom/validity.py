@@ -27,7 +27,7 @@ class Validity:
     def ends_soon(self, now: float) -> bool:
         """Return whether it has ended, or will within a week and within the last tenth of its time.
 
-        Anyone who renews certificates of an hour does so long before that.
+        Anyone who renews certificates of an hour does it earlier than that.
         """
         return self.not_after - now < min(_WEEK_S, (self.not_after - self.not_before) / 10)
 

@@ -95,7 +95,7 @@ SUPERVISION = (
     ("--supervise", "STRONGROOM_SUPERVISE=1", "start through strongroom-init"),
     ("--signal-group, -g", "STRONGROOM_SIGNAL_GROUP=1", "signals go to COMMAND's process group"),
     ("--remap FROM:TO", "STRONGROOM_REMAP", "end with status TO instead of FROM"),
-    ("--stop-timeout SECONDS", "STRONGROOM_STOP_TIMEOUT", "SIGKILL so long after SIGTERM; 0 never does"),
+    ("--stop-timeout SECONDS", "STRONGROOM_STOP_TIMEOUT", "SIGKILL this long after SIGTERM; 0 never does"),
     ("--stop-signal SIG", "STRONGROOM_STOP_SIGNAL", "what asks COMMAND to stop"),
 )
 

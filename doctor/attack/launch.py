@@ -19,7 +19,7 @@ from wrapper.supervise import VARIABLES
 _START_TIMEOUT_S = 120.0  # a launch has limits of its own
 _SETTLE_S = 5.0  # how long a program may go on starting before it is attacked all the same
 _GLANCE_S = 0.05
-_QUIET_GLANCES = 4  # so many in a row at which it waits for something
+_QUIET_GLANCES = 4  # this many in a row at which it waits for something
 _END_S = 10.0
 
 

@@ -24,10 +24,10 @@ _PARSED: Final = 10  # what a document is in memory, for each of its bytes
 
 
 class MemoryBudget:
-    """So many bytes for the requests of one process.
+    """This many bytes for the requests of one process.
 
     Attributes:
-        limit_bytes: so many.
+        limit_bytes: this many.
         taken_bytes: of them.
     """
 

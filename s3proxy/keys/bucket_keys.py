@@ -34,7 +34,7 @@ _log = logging.getLogger(__name__)
 
 RENEW_AT = 0.75  # of the ttl
 RETRY_S = 5.0  # an unreachable KMS is asked again after it, in the background
-AWAY_S = 60.0  # so long nobody else waits for a KMS that was unreachable; the background finds out sooner
+AWAY_S = 60.0  # this long nobody else waits for a KMS that was unreachable; the background finds out sooner
 _AT_ONCE = 4
 
 
@@ -44,9 +44,9 @@ class KeyLimits:
 
     Attributes:
         seal_ttl_s: for new objects, since the key was made.
-        seal_uses: for so many new objects.
+        seal_uses: for this many new objects.
         open_ttl_s: for reading, since the key was unwrapped.
-        open_keys: so many unwrapped keys are kept.
+        open_keys: this many unwrapped keys are kept.
         grace_s: longer than these times while the KMS is unreachable.
         wait_s: that a request waits for a key; the work goes on for those who ask later.
     """

@@ -41,12 +41,15 @@ class KeySettings:
     bucket_key_ttl_s: float = setting(
         3600.0,
         Rule(
-            "use a bucket key for new objects for so long", unit="seconds", why="one call of the KMS an hour", minimum=0
+            "use a bucket key for new objects for this long",
+            unit="seconds",
+            why="one call of the KMS an hour",
+            minimum=0,
         ),
     )
     bucket_key_uses: int = setting(
         1 << 20,
-        Rule("use a bucket key for so many new objects", unit="number", why="bounds what one key opens", minimum=1),
+        Rule("use a bucket key for this many new objects", unit="number", why="bounds what one key opens", minimum=1),
     )
     unwrap_cache_s: float = setting(
         900.0,
@@ -67,7 +70,7 @@ class KeySettings:
         ),
     )
     unwrap_cache_keys: int = setting(
-        10_000, Rule("keep so many unwrapped bucket keys", unit="number", why="a few megabytes", minimum=1)
+        10_000, Rule("keep this many unwrapped bucket keys", unit="number", why="a few megabytes", minimum=1)
     )
 
     def __post_init__(self) -> None:

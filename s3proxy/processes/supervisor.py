@@ -35,7 +35,7 @@ from strongroom.service.upkeep import report_loop_error
 _log = logging.getLogger(__name__)
 _FIRST_PAUSE_S: Final = 0.1
 _LONGEST_PAUSE_S: Final = 30.0
-_STEADY_S: Final = 60.0  # anyone who has run for so long did not die of how it was started
+_STEADY_S: Final = 60.0  # anyone who has run for this long did not die of how it was started
 _KILL_AFTER_S: Final = 5.0  # behind the drain timeout
 _ASK_TIMEOUT_S: Final = 3.0
 _ASK_EVERY_S: Final = 5.0

@@ -21,7 +21,7 @@ from strongroom.service.record_file import STDOUT
 from strongroom.service.record_log import RecordLog, RecordLogNames
 
 _NAMES: Final = RecordLogNames(log="access_log", setting="access_log", owner="proxy")
-_BURST_S: Final = 10.0  # what was not used of the bound for unknown senders is kept for so long
+_BURST_S: Final = 10.0  # what was not used of the bound for unknown senders is kept for this long
 
 
 class Unrecorded(enum.StrEnum):
@@ -134,7 +134,7 @@ class AccessLog:
 
 
 class _Rate:
-    """So many a second, with what was not used of the last seconds."""
+    """This many a second, with what was not used of the last seconds."""
 
     def __init__(self, per_s: float) -> None:
         self._per_s = per_s

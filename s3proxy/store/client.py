@@ -276,7 +276,7 @@ async def read_all(
 
     Args:
         response: whose.
-        limit_bytes: so long it may be.
+        limit_bytes: this long it may be.
         within_s: all of it has to be there.
         make_room: is told of how many bytes there are, before more are read.
 

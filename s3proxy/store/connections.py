@@ -76,7 +76,7 @@ class StoreConnections:
             port: of TCP.
             tls: None for plain HTTP.
             timeouts: of every exchange.
-            limit: so many connections at the most; further exchanges wait for one, and not for long.
+            limit: this many connections at the most; further exchanges wait for one, and not for long.
         """
         self._host = host
         self._port = port

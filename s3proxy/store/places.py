@@ -21,7 +21,7 @@ class StoreBusyError(UnavailableError):
 
 
 class _Line:
-    """So many places, and who waits for one; the first to ask is the first to get."""
+    """This many places, and who waits for one; the first to ask is the first to get."""
 
     def __init__(self, count: int, what: str) -> None:
         self.count = count

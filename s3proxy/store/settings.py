@@ -68,7 +68,10 @@ class StoreSettings:
     store_idle_timeout_s: float = setting(
         60.0,
         Rule(
-            "end a transfer on which the store moves no byte for so long", unit="seconds", why="as S3 does", minimum=0.1
+            "end a transfer on which the store moves no byte for this long",
+            unit="seconds",
+            why="as S3 does",
+            minimum=0.1,
         ),
     )
     store_payload: StorePayload = setting(

@@ -26,7 +26,7 @@ _PADDING_BYTES = 4  # or two quotes
 
 
 def most_filtered_bytes(filter_name: str, size: int) -> int:
-    """Return what a value of so many bytes has at most when it is filtered; without a filter, its size."""
+    """Return what a value of this many bytes has at most when it is filtered; without a filter, its size."""
     return _GROWTH[filter_name] * size + _PADDING_BYTES if filter_name else size
 
 

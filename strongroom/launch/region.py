@@ -38,7 +38,7 @@ def slots_for(entries: int) -> int:
 
 
 def size_for(entries: int, strings_bytes: int) -> int:
-    """Return the size of an image for so many entries, whose names and values have so many bytes together."""
+    """Return the size of an image for this many entries, whose names and values have this many bytes together."""
     total = _HEADER.size + slots_for(entries) * _SLOT.size + strings_bytes + 2 * entries
     return total + -total % ALIGNMENT_BYTES
 

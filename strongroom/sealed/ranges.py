@@ -82,7 +82,7 @@ def blind_range(first: int, last: int | None = None) -> tuple[int, int | None]:
 
 
 def blind_suffix(plaintext_bytes: int) -> int:
-    """Return how many bytes from the end of a whole object, of unknown size, surely hold its last so many of plaintext.
+    """Return how many bytes from the end of a whole object of unknown size surely hold its last this many of plaintext.
 
     What ``plan_range`` plans begins at the same byte as the answer or at a later one.
     """

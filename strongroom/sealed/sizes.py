@@ -82,12 +82,12 @@ def whole_plaintext_bytes(stored_bytes: int) -> int | None:
 
 
 def manifest_stored_bytes(parts: int) -> int:
-    """Return the stored size of the manifest of so many parts: M(N)."""
+    """Return the stored size of the manifest of this many parts: M(N)."""
     return HEADER_BYTES + MANIFEST_FIXED_BYTES + MANIFEST_RECORD_BYTES * parts + TAG_BYTES
 
 
 def multipart_overhead_bytes(parts: int) -> int:
-    """Return what sealing adds to a multipart object of so many parts, as the store counts them: g(N)."""
+    """Return what sealing adds to a multipart object of this many parts, as the store counts them: g(N)."""
     return parts * PART_OVERHEAD_BYTES + manifest_stored_bytes(parts)
 
 

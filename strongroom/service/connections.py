@@ -4,7 +4,7 @@ Anyone who can reach a port can open connections, so those of unknown clients ar
 
 - Until its first byte comes a connection is a bare socket. What serves it, TLS above all (some 300 KB), is made then.
 - It has a deadline for its first byte and for TLS together, and one for each whole head of a request.
-- There are so many places for connections that wait for one of these. A newcomer for whom there is none takes the
+- There are this many places for connections that wait for one of these. A newcomer for whom there is none takes the
   place of the one that has waited longest, among those of the address that has most of them: who opens many
   connections mostly displaces its own. One that has waited for a moment only stays, and newcomers stay in the kernel's
   queue: a rollout comes as a crowd, too.
@@ -140,7 +140,7 @@ class Connections:
         return connection
 
     def make_room(self, patience_s: float = 0.0) -> None:
-        """Close one that was refused, or else the one that has waited longest, if it has waited for so long."""
+        """Close one that was refused, or else the one that has waited longest, if it has waited for this long."""
         self._displace(self._to_displace(patience_s))
 
     def serve(self, connection: Connection, handler: web.RequestHandler) -> None:

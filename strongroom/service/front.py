@@ -35,7 +35,7 @@ class Front(Protocol):
         """Take no new connection; those that there are go on."""
 
     async def drain(self, timeout_s: float) -> None:
-        """Finish the requests in flight, for at most so long."""
+        """Finish the requests in flight, for at most this long."""
 
     async def close(self) -> None:
         """Cut what is left."""
@@ -115,7 +115,7 @@ class HttpFront:
             self._listener.close()
 
     async def drain(self, timeout_s: float) -> None:
-        """Finish the requests in flight, for at most so long."""
+        """Finish the requests in flight, for at most this long."""
         if self._listener is not None:
             await self._requests.drain(self.runner, timeout_s=timeout_s)
 

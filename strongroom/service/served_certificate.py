@@ -16,7 +16,7 @@ from strongroom.service.peer import MALFORMED, extension_of
 _log = logging.getLogger(__name__)
 _DAY_S = 86_400
 # Seconds before the end, and the least part of its time that is left then: who renews certificates of an hour does
-# so long before. And what is said from then on, once each.
+# that much earlier. And what is said from then on, once each.
 _STAGES = ((7 * _DAY_S, 10, logging.WARNING), (_DAY_S, 50, logging.WARNING), (0, 1, logging.ERROR))
 _EVENTS = ("certificate_ends", "certificate_ended")
 _EVENTS_OF_AUTHORITY = ("authority_ends", "authority_ended")

@@ -21,7 +21,7 @@ class SingleFlight:
 
         Args:
             wait_s: how long a caller waits; the call itself goes on for those who ask later.
-            late: message and hint for callers that have waited for so long.
+            late: message and hint for callers that have waited for this long.
             on_shared: called when a caller joins a call of another one.
         """
         self._wait_s = wait_s

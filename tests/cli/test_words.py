@@ -7,40 +7,28 @@ import pytest
 
 from tests.support.launches import ROOT
 
-GLOSSARY = ROOT / "scripts/glossary"
+GLOSSARY = ROOT / "scripts/glossary.dict"
 
 
-def entries(name: str) -> dict[str, str]:
-    lines = (GLOSSARY / name).read_text().splitlines()
+def entries() -> dict[str, str]:
+    lines = GLOSSARY.read_text().splitlines()
     assert lines == sorted(lines)
     return dict(line.split("->") for line in lines)
 
 
-def found(place: Path, text: str, *options: str) -> str:
+def found(place: Path, text: str) -> str:
     """Return what is found in a string, "" for nothing."""
     (place / "text.md").write_text(text)
-    command = [str(ROOT / "scripts/words"), *options, str(place / "text.md")]
+    command = [str(ROOT / "scripts/words"), str(place / "text.md")]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert (done.returncode == 0) == (done.stdout == ""), done.stderr
     return done.stdout
 
 
 def test_every_wording_that_is_kept_out_is_found_with_what_to_say(tmp_path: Path) -> None:
-    output = found(tmp_path, "".join(f"It {wrong} here.\n" for wrong in entries("kept.dict")))
-    for wrong, right in entries("kept.dict").items():
+    output = found(tmp_path, "".join(f"It {wrong} here.\n" for wrong in entries()))
+    for wrong, right in entries().items():
         assert f"{wrong} ==> {right}" in output
-
-
-def test_what_is_left_is_found_where_it_is_asked_for(tmp_path: Path) -> None:
-    left = entries("left.dict")
-    text = "".join(f"It {wrong} here.\n" for wrong in left)
-    assert not found(tmp_path, text)
-    output = found(tmp_path, text, "--left")
-    assert [wrong for wrong in left if f" {wrong} ==> " not in output] == []
-
-
-def test_no_wording_is_in_both() -> None:
-    assert not entries("kept.dict").keys() & entries("left.dict").keys()
 
 
 @pytest.mark.parametrize("word", ["rec" + "ieve", "seper" + "ate"])

@@ -38,7 +38,7 @@ class Harm(enum.Enum):
 
 @dataclass(frozen=True)
 class Fault:
-    """Harm, after so many bytes of the body of the request, or of the answer, head included."""
+    """Harm, after this many bytes of the body of the request, or of the answer, head included."""
 
     harm: Harm | None
     after: int = 0

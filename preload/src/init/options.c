@@ -15,7 +15,7 @@ static const char HELP[] =
     "\n"
     "  -g, --signal-group             signals go to the process group of COMMAND, not to COMMAND alone\n"
     "      --remap FROM:TO[,...]      end with status TO when COMMAND ends with FROM; may be repeated\n"
-    "      --stop-timeout SECONDS     SIGKILL so long after a stop signal; 0, the default, never\n"
+    "      --stop-timeout SECONDS     SIGKILL this long after a stop signal; 0, the default, never\n"
     "      --stop-signal SIG          a signal that asks COMMAND to stop; may be repeated; default TERM\n"
     "  -p, --parent-death-signal SIG  have the kernel send SIG when the parent of strongroom-init ends\n"
     "  -v, --verbose                  tell on stderr what happens\n"

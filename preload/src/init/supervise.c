@@ -46,7 +46,7 @@
 
 enum { SIGNALLED = 128 };
 
-/* So many children are reaped before signals are looked at again: a storm of orphans must not hold back a SIGTERM. */
+/* This many children are reaped before signals are looked at again: a storm of orphans must not hold back a SIGTERM. */
 enum { REAP_AT_ONCE = 64 };
 
 enum { NEVER = -1 };

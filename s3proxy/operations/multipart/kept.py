@@ -50,7 +50,7 @@ class KeptParts:
         """Return of which parts there are copies.
 
         Raises:
-            StrongroomError: the store cannot be reached, or refuses, or there are more than so many.
+            StrongroomError: the store cannot be reached, or refuses, or there are more than this many.
         """
         prefix = _prefix(upload)
         kept: list[StoredPart] = []
