@@ -4,6 +4,7 @@ import base64
 import hashlib
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from devstack.authority import write_private
 from devstack.s3proxy import ProxyProcess
 from devstack.seaweed import SeaweedServer
 from tests.s3proxy.conftest import client_of
+from tests.support.s3_raw import RawClient
 
 LIMITED = """\
 [[credential]]
@@ -158,3 +160,19 @@ def test_a_list_of_a_stranger_is_refused_before_it_is_read(proxy: ProxyProcess) 
         answer = connection.recv(1 << 16)
     assert answer.startswith(b"HTTP/1.1 403 ")
     assert b"AccessDenied" in answer
+
+
+def peak_kib(pid: int) -> int:
+    """Return the most memory that a process has ever had."""
+    (line,) = [line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmHWM:")]
+    return int(line.split()[1])
+
+
+def test_a_long_namespace_costs_no_more_than_its_length(proxy: ProxyProcess) -> None:
+    names = "".join(f"<a{number}/>" for number in range(1000))
+    document = f'<Delete xmlns="{"n" * 500_000}">{names}</Delete>'.encode()
+    before = peak_kib(proxy.pid)
+    answer = RawClient(proxy).send("POST", "delete", query=(("delete", ""),), body=document)
+    assert answer.status == 400
+    assert b"<Code>MalformedXML</Code>" in answer.body
+    assert peak_kib(proxy.pid) - before < 64 << 10

@@ -1,5 +1,6 @@
 """XML in and out: documents of the API, and hostile ones."""
 
+import tracemalloc
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -135,6 +136,27 @@ ENTITY = '<!DOCTYPE Delete [<!ENTITY a "b">]><Delete><Object><Key>&a;</Key></Obj
 )
 def test_hostile_documents_are_refused(body: bytes) -> None:
     assert code_of(parse_document, body) == "MalformedXML"
+
+
+@pytest.mark.parametrize("what", ["<{0}/>", "<n:{0}/>", "<n:{0}></n:{0}>", "<x n:{0}=''/>"])
+def test_a_long_namespace_is_not_held_once_for_each_name(what: str) -> None:
+    names = "".join(what.format(f"a{number}") for number in range(1000))
+    namespace = "n" * 100_000
+    body = f'<Delete xmlns="{namespace}" xmlns:n="{namespace}">{names}</Delete>'.encode()
+    tracemalloc.start()
+    try:
+        parse_document(body, root="Delete")
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert most < 10 * len(body)
+
+
+def test_prefixes_count_for_nothing() -> None:
+    body = (
+        b'<s:Delete xmlns:s="http://s3.amazonaws.com/doc/2006-03-01/"><s:Object><s:Key>a</s:Key></s:Object></s:Delete>'
+    )
+    assert parse_delete(body).objects == (ObjectToDelete("a"),)
 
 
 @given(st.binary(max_size=100))
