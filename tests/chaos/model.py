@@ -2,6 +2,7 @@
 
 import random
 import threading
+import time
 from dataclasses import dataclass, field
 
 Content = bytes | None
@@ -20,11 +21,21 @@ class Counts:
     failed: int = 0
 
 
+LATE_S = 60.0
+"""A write that nobody has heard of again for this long is over, one way or the other.
+
+A store carries out what it has in full, also when who sent it has given up: one that was stopped, or was just begun
+again, has many such writes, and may carry them out after newer ones that it has acknowledged. SeaweedFS does so without
+any proxy (PUTs with a timeout of one second while it is killed and begun again, or stopped for 2.5 s).
+"""
+
+
 class Model:
     """The names of one client, who alone writes to them and one operation after the other."""
 
     def __init__(self) -> None:
         self._possible: dict[str, set[Content]] = {}
+        self._unheard: dict[str, list[tuple[float, Content]]] = {}
 
     def keys(self) -> list[str]:
         return sorted(self._possible)
@@ -35,9 +46,16 @@ class Model:
     def begin(self, key: str, content: Content) -> None:
         """Note that a write is on its way: until it is acknowledged it may have happened, or not."""
         self._possible[key] = self.possible(key) | {content}
+        self._unheard.setdefault(key, []).append((time.monotonic() + LATE_S, content))
 
-    def acknowledge(self, key: str, content: Content) -> None:
-        self._possible[key] = {content}
+    def acknowledge(self, key: str, *, once: bool) -> None:
+        """Note that the write that was begun last has happened; and whether nothing else of it can be on its way."""
+        _, content = self._unheard[key][-1]
+        if once:
+            self._unheard[key].pop()
+        now = time.monotonic()
+        self._unheard[key] = late = [(end, each) for end, each in self._unheard[key] if end > now]
+        self._possible[key] = {content, *(each for _, each in late)}
 
     def require(self, key: str, found: Content, *, first: int = 0, last: int | None = None) -> None:
         """Raise if what was read, or a range of it, is not what may stand there."""

@@ -3,7 +3,9 @@
 import contextlib
 import random
 import threading
+import time
 from collections.abc import Callable
+from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -12,6 +14,7 @@ from tests.s3proxy.conftest import S3
 
 BUCKET = "chaos"
 LEAST_PART = 5 << 20
+PROMPT_S = 1.0  # below every timeout of the proxy (world.py): what is answered by then was asked once
 FAILED = (ClientError, BotoCoreError)
 _ABSENT = {"NoSuchKey", "404"}
 
@@ -81,11 +84,17 @@ class S3Client(threading.Thread):
         bound = self._dice.choices((1, 100, 70_000, 3_000_000), (1, 5, 3, 1))[0]
         return content(self._dice, self._dice.randrange(bound))
 
+    def _write(self, key: str, body: Content, write: Callable[[], Any]) -> None:
+        """Change a key by one request and tell the model; once, if neither SDK nor proxy had cause to repeat it."""
+        self.model.begin(key, body)
+        begin = time.monotonic()
+        answer = write()
+        attempts = 1 + answer["ResponseMetadata"]["RetryAttempts"]
+        self.model.acknowledge(key, once=attempts == 1 and time.monotonic() - begin < PROMPT_S)
+
     def _put(self, s3: S3) -> None:
         key, body = self._key(), self._body()
-        self.model.begin(key, body)
-        s3.put_object(Bucket=BUCKET, Key=key, Body=body)
-        self.model.acknowledge(key, body)
+        self._write(key, body, lambda: s3.put_object(Bucket=BUCKET, Key=key, Body=body))
 
     def _get(self, s3: S3) -> None:
         key = self._key()
@@ -117,9 +126,7 @@ class S3Client(threading.Thread):
 
     def _remove(self, s3: S3) -> None:
         key = self._key()
-        self.model.begin(key, None)
-        s3.delete_object(Bucket=BUCKET, Key=key)
-        self.model.acknowledge(key, None)
+        self._write(key, None, lambda: s3.delete_object(Bucket=BUCKET, Key=key))
 
     def _copy(self, s3: S3) -> None:
         source, key = self._key(), self._key()
@@ -127,9 +134,8 @@ class S3Client(threading.Thread):
         if len(contents) > 1 or None in contents or source == key:
             return
         (body,) = contents
-        self.model.begin(key, body)
-        s3.copy_object(Bucket=BUCKET, Key=key, CopySource={"Bucket": BUCKET, "Key": source})
-        self.model.acknowledge(key, body)
+        copied = {"Bucket": BUCKET, "Key": source}
+        self._write(key, body, lambda: s3.copy_object(Bucket=BUCKET, Key=key, CopySource=copied))
 
     def _list(self, s3: S3) -> None:
         items = s3.list_objects_v2(Bucket=BUCKET, Prefix=f"{self.name}/").get("Contents", [])
@@ -144,9 +150,7 @@ class S3Client(threading.Thread):
         for number, piece in enumerate((body[:LEAST_PART], body[LEAST_PART:]), start=1):
             etag = s3.upload_part(**upload, PartNumber=number, Body=piece)["ETag"]
             parts.append({"PartNumber": number, "ETag": etag})
-        self.model.begin(key, body)
-        s3.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts})
-        self.model.acknowledge(key, body)
+        self._write(key, body, lambda: s3.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts}))
 
     def _create(self, s3: S3) -> None:
         key = f"contest/{self._dice.randrange(40):02}"
