@@ -14,7 +14,7 @@ for name in sys.argv[2:]:
     try:
         with open(f"/proc/{sys.argv[1]}/{name}", "rb") as file:
             readable = True
-    except PermissionError:
+    except OSError:  # PermissionError; ENXIO for a socket
         readable = False
     print(name, readable)
 """

@@ -15,11 +15,23 @@ from tests.support.fake_bridge import FakeBridge, bundle
 from tests.support.folders import open_to_all
 from tests.support.launches import ROOT, SANDBOX, Launches, is_root
 from tests.support.loaders import build_without_libraries
+from tests.support.without_capabilities import PREFIX, what_its_user_can_open
 from tests.wrapper.static_programs import StaticPrograms, busybox, running
 
 PASSWORD = "s3cret-static"
 SECRET = {"SECRET": "bao:kv/db#key"}
 KINDS = ["glibc", "static-pie", "musl", "go"]
+
+# As a launch does before it closes itself to others, and before it fetches anything.
+ATTACH = """
+import os, sys
+from wrapper.static.start import start_tracer
+tracer = start_tracer()
+own = [name for name in os.listdir("/proc/self/fd") if int(name) > 2 and os.path.lexists(f"/proc/self/fd/{name}")]
+print(*(f"fd/{name}" for name in own), flush=True)
+tracer.wait_attached()
+sys.stdin.read()
+"""
 
 
 @pytest.fixture(scope="module")
@@ -216,6 +228,18 @@ class TestAsPid1:
 
 
 class TestAttacks:
+    def test_others_of_its_user_cannot_open_what_leads_to_its_tracer(self) -> None:
+        """They could answer in the tracer's place, or change what it is told: where a secret goes, who may look in."""
+        with subprocess.Popen(
+            [*PREFIX, sys.executable, "-c", ATTACH], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ) as process:
+            assert process.stdout is not None
+            names = process.stdout.readline().split()
+            opened = what_its_user_can_open(process.pid, ("fd/0", *names))
+
+        assert names
+        assert opened == {"fd/0"}
+
     def test_the_value_cannot_be_read_through_proc_nor_process_vm_readv(
         self, launches: Launches, programs: StaticPrograms, bridge: str
     ) -> None:

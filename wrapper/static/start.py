@@ -5,12 +5,18 @@ until this process has exec'd, has the program map the secret memory, points the
 ends (``wrapper.static.tracer``). A few instructions placed in the program wait for that end before they go to its entry
 point, so that the program never meets a child it has not started (``processor.Processor.stub_code``).
 
+The two speak over a pair of sockets. Until it is traced this process is dumpable, and what a dumpable process has open
+another one of its user can open again in ``/proc/PID/fd``, whatever Yama says: a pipe, to answer in the tracer's place,
+or a file, to change later what the tracer is told. A socket it cannot.
+
 Fail closed: if the tracer ends early, the kernel kills the program (PTRACE_O_EXITKILL); if a step fails, the tracer has
 the program exit with ``exit_status.REGION`` before its first instruction.
 """
 
 import os
 import signal
+import socket
+import sys
 
 from preload import MACHINES
 from strongroom import linux
@@ -27,19 +33,28 @@ if TYPE_CHECKING:
 
     from wrapper.settings import WrapperSettings
 
+DESCRIPTOR_BYTES = 4  # of an int in C (unix(7), SCM_RIGHTS)
+
 _YAMA = "/proc/sys/kernel/yama/ptrace_scope"
 
 
 class Tracer:
     """The tracing child, as the process that it traces sees it."""
 
-    __slots__ = ("_answer", "_child", "_orders")
+    __slots__ = ("_child", "_line")
 
-    def __init__(self, child: int, answer: int, orders: int) -> None:
-        """Take the child, the pipe that it answers by, and the file that it will read after exec."""
+    def __init__(self, child: int, line: socket.socket) -> None:
+        """Take the child, and our end of the line to it."""
         self._child = child
-        self._answer = answer
-        self._orders = orders
+        self._line = line
+
+    def allow(self) -> None:
+        """Let it trace this process, and tell it so."""
+        linux.allow_tracer(self._child)
+        try:
+            self._line.send(b".")
+        except ConnectionError:
+            return  # it has ended, as its answer will show
 
     def wait_attached(self) -> None:
         """Wait until it traces this process.
@@ -47,8 +62,10 @@ class Tracer:
         Raises:
             ProtectionError: it cannot; the message says why.
         """
-        answer = os.read(self._answer, 16)
-        os.close(self._answer)
+        try:
+            answer = self._line.recv(16)
+        except ConnectionError:  # it ended without having heard us
+            answer = b""
         if answer != b"0":
             _reap(self._child)
             raise _refusal(int(answer or 0))
@@ -80,8 +97,16 @@ class Tracer:
         lines = [f"{own.seal()} {len(own.mapping)} {own.rung} {_kernel_set(held)} {_kernel_set(mask)} {consume:d}"]
         lines[0] += f" {settings.dumpable:d}"
         lines += [f"{name} {offset}" for name, offset in offsets.items()]
-        os.pwrite(self._orders, "\n".join(lines).encode("ascii"), 0)
+        self._send("\n".join(lines).encode("ascii"))
         return held
+
+    def _send(self, orders: bytes) -> None:
+        """Have the tracer find its orders after exec. They come as a file: a socket holds less than they can be."""
+        with open(os.memfd_create("strongroom-orders"), "wb") as file:
+            file.write(orders)
+            file.flush()
+            number = file.fileno().to_bytes(DESCRIPTOR_BYTES, sys.byteorder)
+            self._line.sendmsg([b"."], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, number)])
 
 
 def _kernel_set(signals: "Iterable[int]") -> int:
@@ -108,28 +133,29 @@ def start_tracer() -> Tracer:
     machine = os.uname().machine
     if machine not in MACHINES:
         raise ProtectionError(f"static programs are not supported on {machine}", hint="use a dynamically linked build")
-    orders = os.memfd_create("strongroom-orders")
-    go_read, go_write = os.pipe()
-    answer_read, answer_write = os.pipe()
+    try:
+        line, end = socket.socketpair()
+    except OSError as error:
+        msg = f"no sockets for the start of a static program: {error.strerror}"
+        hint = "allow AF_UNIX (RestrictAddressFamilies=, the seccomp profile), or use a dynamically linked build"
+        raise ProtectionError(msg, hint=hint) from None
     # The child lets no signal in: one that is meant for the whole group must not end it before its work is done.
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     try:
         target = os.getpid()
         child = os.fork()
         if child == 0:
-            os.close(go_write)
-            os.close(answer_read)
-            _trace(target, go_read, answer_write, orders)
+            line.close()
+            _trace(target, end)
     except OSError as error:
         msg = f"no process for the start of a static program: {error.strerror}"
         raise ProtectionError(msg, hint="raise the limit on processes by one") from None
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-    os.close(go_read)
-    os.close(answer_write)
-    linux.allow_tracer(child)
-    os.close(go_write)
-    return Tracer(child, answer_read, orders)
+    end.close()
+    tracer = Tracer(child, line)
+    tracer.allow()
+    return tracer
 
 
 def probe() -> None:
@@ -192,14 +218,14 @@ def _lines(path: str) -> list[str]:
         return []
 
 
-def _trace(target: int, go: int, answer: int, orders: int) -> "NoReturn":
+def _trace(target: int, line: socket.socket) -> "NoReturn":
     """Be the tracer. Runs in the child, with all signals blocked."""
     try:
         linux.set_not_dumpable()  # anyone who controls the tracer controls the traced
         from wrapper.static.tracer import trace
 
-        os.read(go, 1)  # the target has allowed us when it closes its end
-        trace(target, answer, orders)
+        line.recv(1)  # the target has allowed us
+        trace(target, line)
     except Exception as error:  # noqa: BLE001 - whatever it is: one line, and the end
         say(f"error: starting a static program: the tracer failed: {error!r}")
     finally:

@@ -4,6 +4,8 @@ Runs in the child that ``wrapper.static.start`` forks, and is imported there onl
 """
 
 import os
+import socket
+import sys
 
 from strongroom.elf import HEADER_BYTES
 from strongroom.names import PADDING
@@ -25,6 +27,7 @@ from wrapper.static.stack import (
     repoint,
     value_address,
 )
+from wrapper.static.start import DESCRIPTOR_BYTES
 from wrapper.static.tracee import CallError, GoneError, Tracee
 
 TYPE_CHECKING = False
@@ -70,25 +73,24 @@ class _Orders:
         self.offsets = {name: int(offset) for name, offset in pairs}
 
 
-def trace(target: int, answer: int, orders: int) -> "NoReturn":
+def trace(target: int, line: socket.socket) -> "NoReturn":
     """Carry a process through its exec, and end.
 
     Args:
         target: process number.
-        answer: where to write ``0`` when it is traced, or the errno of the refusal.
-        orders: descriptor of the file that the target has written when it execs.
+        line: to it. It hears ``0`` when it is traced, or the errno of the refusal, and has sent the descriptor of its
+            orders when it execs.
 
     Raises:
         OSError: the kernel refuses something that it has always allowed.
     """
-    tracing = _Tracing(orders)
+    tracing = _Tracing(line)
     try:
         tracee = Tracee(target, tracing.processor)
     except OSError as error:
-        os.write(answer, str(error.errno).encode())
+        line.send(str(error.errno).encode())
         os._exit(0)
-    os.write(answer, b"0")
-    os.close(answer)
+    line.send(b"0")
     try:
         tracing.trace(tracee)
     except GoneError:
@@ -101,11 +103,11 @@ def trace(target: int, answer: int, orders: int) -> "NoReturn":
 class _Tracing:
     """The work on one launch."""
 
-    __slots__ = ("_gadget", "_orders", "processor")
+    __slots__ = ("_gadget", "_line", "processor")
 
-    def __init__(self, orders: int) -> None:
+    def __init__(self, line: socket.socket) -> None:
         self.processor = PROCESSORS[os.uname().machine]
-        self._orders = orders
+        self._line = line
         self._gadget: int | None = None  # address of a call instruction in the program
 
     def trace(self, tracee: Tracee) -> None:
@@ -113,13 +115,19 @@ class _Tracing:
         tracee.wait_for_exec()
         registers = tracee.registers()
         try:
-            self._put_in_place(tracee, registers, _Orders(os.pread(self._orders, os.fstat(self._orders).st_size, 0)))
+            self._put_in_place(tracee, registers, _Orders(self._received()))
         except (CallError, StackError) as error:
             self._end(tracee, registers, str(error))
         except ProcessLookupError:
             raise
         except OSError as error:
             self._end(tracee, registers, error.strerror or "unknown error")
+
+    def _received(self) -> bytes:
+        """Return the orders, which were sent before the exec."""
+        ((_, _, number),) = self._line.recvmsg(1, socket.CMSG_SPACE(DESCRIPTOR_BYTES))[1]
+        orders = int.from_bytes(number, sys.byteorder)
+        return os.pread(orders, os.fstat(orders).st_size, 0)
 
     def _put_in_place(self, tracee: Tracee, registers: bytes, orders: _Orders) -> None:
         processor = self.processor
