@@ -50,7 +50,7 @@ def probe_machine(settings: WrapperSettings) -> Iterator[Finding]:
     yield secret
     yield _room("room for secrets", REQUIRE_MEMFD_SECRET if secret.status is Status.OK else REQUIRE_LOCKED, require)
     yield _ptrace()
-    yield _yama(required=settings.require_yama)
+    yield _yama(secret, required=settings.require_yama)
     yield _seccomp()
     yield _privileges()
     yield _swap()
@@ -192,13 +192,16 @@ def _trace_through_exec() -> None:
         os.kill(child, signal.SIGKILL)
 
 
-def _yama(*, required: bool) -> Finding:
+def _yama(secret: Finding, *, required: bool) -> Finding:
     scope = yama_scope()
     meaning = {
         1: "only ancestors may trace a process",
         2: "only processes with CAP_SYS_PTRACE may trace",
         3: "nobody may trace",
     }
+    if scope and secret.status is not Status.OK:
+        says = f"scope {scope}; but without memfd_secret another program of the same user could open the memory of "
+        return Finding("Yama", Status.WARNING, f"{says}secrets in the moment between exec and the library", secret.hint)
     if scope:
         return Finding("Yama", Status.OK, f"scope {scope}: {meaning.get(scope, 'unknown')}")
     found = "not there" if scope is None else "scope 0"

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 FIRST_DESCRIPTOR = 100  # scripts use 3…9, and shells park their own from 10 on
 
+_ALLOW_LESS = "allow less with --require locked, or --require any, and without --require-yama"
 _CAUSES = {
     "ENOSYS": "the kernel does not have it, has it switched off (secretmem.enable=1 before 6.5), or is gVisor",
     "EPERM": "a seccomp profile forbids it",
@@ -156,7 +157,7 @@ def _open(require: str) -> tuple[int, str]:
         if require == REQUIRE_MEMFD_SECRET:
             name = errno.errorcode.get(error.errno or 0, "?")
             msg = f"memfd_secret cannot be had: {error.strerror} ({name}): {_CAUSES.get(name, 'see memfd_secret(2)')}"
-            raise ProtectionError(msg, hint="allow less with --require locked, or --require any") from None
+            raise ProtectionError(msg, hint=_ALLOW_LESS) from None
     try:
         return os.memfd_create("strongroom", os.MFD_ALLOW_SEALING), REQUIRE_LOCKED
     except OSError as error:

@@ -142,7 +142,11 @@ SETTINGS = (
     Setting("retries", "COUNT", "4", _count, "how often to ask again when the bridge is busy or an answer is lost"),
     Setting("save-launch", "FILE", "", _absolute, "write references and settings there, for `strongroom exec`"),
     Setting(
-        "require-yama", "[0|1]", "0", _switch, "start only where Yama keeps other programs of this user from tracing it"
+        "require-yama",
+        "[0|1]",
+        "0",
+        _switch,
+        "start only where Yama and memfd_secret keep this user's other programs out",
     ),
     Setting(
         "dumpable", "[0|1]", "0", _switch, "leave the application open to debuggers and jobs of its own user in /proc"
@@ -193,14 +197,15 @@ class WrapperSettings:
         self.ca = str(values["ca"])
         self.cert = str(values["cert"])
         self.key = str(values["key"])
-        self.require = str(values["require"])
+        self.require_yama = bool(values["require-yama"])
+        # Other memory can be opened by /proc/PID/fd while the launch execs, whatever Yama says.
+        self.require = REQUIRE_MEMFD_SECRET if self.require_yama else str(values["require"])
         self.children = str(values["children"])
         self.timeout_s = _as_float(values["timeout"])
         self.attempt_timeout_s = _as_float(values["attempt-timeout"])
         self.wait_s = _as_float(values["wait"])
         self.retries = int(_as_float(values["retries"]))
         self.save_launch = str(values["save-launch"])
-        self.require_yama = bool(values["require-yama"])
         self.dumpable = bool(values["dumpable"])
         self.new_privileges = bool(values["new-privileges"])
         self.shared_key = bool(values["shared-key"])

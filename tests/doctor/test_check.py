@@ -98,6 +98,17 @@ class TestThisMachine:
         assert document["ok"] == bool(yama_scope())
         assert finding(document, "Yama")["status"] == ("ok" if yama_scope() else "problem")
 
+    @pytest.mark.parametrize(("machine", "status"), [((), "ok"), (poorer("refuse=38"), "warning")])
+    def test_yama_alone_keeps_others_from_secret_memory_only(
+        self, doctor: Doctor, tmp_path: Path, machine: tuple[str, ...], status: str
+    ) -> None:
+        (tmp_path / "yama").mkdir()
+        (tmp_path / "yama" / "ptrace_scope").write_text("1\n")
+        mount = f'mount --bind {tmp_path} /proc/sys/kernel && exec "$@"'
+        document = doctor.document("--require=locked", prefix=("unshare", "--mount", "sh", "-c", mount, "sh", *machine))
+        assert document["ok"]
+        assert finding(document, "Yama")["status"] == status
+
     def test_without_a_bridge_the_machine_alone_is_judged(self) -> None:
         result = _bare_doctor()
         assert result["ok"]

@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.certificates import Certificates
 from tests.support.fake_bridge import FakeBridge, bundle
-from tests.support.launches import ROOT, Launches, is_root
+from tests.support.launches import ROOT, SANDBOX, Launches, is_root
 from wrapper import exit_status
 from wrapper.exposure import yama_scope
 
@@ -171,6 +171,33 @@ class TestYama:
 
         assert (process.returncode, output) == (status, b"" if status else b"value\n"), errors
         assert (b"kernel.yama.ptrace_scope" in errors) == bool(status)
+
+    @needs_root
+    def test_a_launch_that_insists_on_it_takes_no_memory_that_can_be_opened_all_the_same(
+        self, launches: Launches, certificates: Certificates, tmp_path: Path
+    ) -> None:
+        """Between exec and the library ``/proc/PID/fd`` leads others to locked memory, and Yama has no say in that."""
+        (tmp_path / "yama").mkdir()
+        (tmp_path / "yama" / "ptrace_scope").write_text("1\n")
+        mount = f'mount --bind {tmp_path} /proc/sys/kernel && exec "$@"'
+        without_memfd_secret = [sys.executable, str(SANDBOX), "refuse=38", "--"]
+        outcomes = {}
+        for insists in ("0", "1"):
+            variables = SECRET | {"STRONGROOM_REQUIRE_YAMA": insists, "STRONGROOM_REQUIRE": "locked"}
+            with (
+                FakeBridge(certificates.server(), bundle({"SECRET": b"value"})) as bridge,
+                launches.started(
+                    ["printenv", "SECRET"],
+                    variables,
+                    bridge=bridge.url,
+                    prefix=["unshare", "--mount", "sh", "-c", mount, "sh", *without_memfd_secret],
+                ) as process,
+            ):
+                output, errors = process.communicate(timeout=30)
+                outcomes[insists] = (process.returncode, output, bridge.connections)
+            assert (b"memfd_secret cannot be had" in errors) == (insists == "1"), errors
+
+        assert outcomes == {"0": (0, b"value\n", 1), "1": (exit_status.UNPROTECTED, b"", 0)}
 
 
 class TestTheFilesOfTheWrapper:
