@@ -12,7 +12,7 @@ export PYTHON
 unexport PYTHONDONTWRITEBYTECODE
 
 # The tests wait for real servers more than they compute. Those of a file share servers, so a file stays in one process.
-PARALLEL ?= --numprocesses=3 --dist=loadfile
+PARALLEL ?= --numprocesses=3 --dist=loadfile --no-loadscope-reorder
 
 BUILD_INPUTS := requirements.lock pyproject.toml scripts/sync-venv \
 	$(wildcard preload/Makefile preload/*.mk preload/hatch_build.py preload/strongroom-start preload/src/*/*.[ch])

@@ -1,8 +1,6 @@
 """The order in which contenders are measured, and what counts."""
 
-import gc
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -47,15 +45,6 @@ def test_no_round_begins_after_the_limit_but_the_least_number_always_counts(leas
     assert len(series["only"].rounds) == least
 
 
-@pytest.fixture
-def small_heap() -> Iterator[None]:
-    """Keep what thousands of tests have left in this process out of the collections between two rounds."""
-    gc.freeze()
-    yield
-    gc.unfreeze()
-
-
-@pytest.mark.usefixtures("small_heap")
 @pytest.mark.parametrize(("quick", "left_s", "rounds"), [(True, 60, 5), (True, -1, 1), (False, -1, 5)])
 def test_what_a_quick_run_begins_after_its_deadline_gets_one_round(
     tmp_path: Path, left_s: float, rounds: int, *, quick: bool
