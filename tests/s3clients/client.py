@@ -9,6 +9,7 @@ from typing import ClassVar, Protocol
 from tests.s3clients.endpoint import Endpoint
 
 RUN_TIMEOUT_S = 100.0
+LARGE_BYTES = 35 * 1024 * 1024 + 1  # three parts or more of the clients' own sizes, 16 MiB at most
 
 
 class Column(enum.StrEnum):
@@ -38,12 +39,14 @@ class Client(Protocol):
         lacks: columns that this client has nothing for, with the reason.
         remarks: columns in which the client does it in a way of its own, with a word about it.
         presigns: methods that it makes presigned URLs for.
+        large_bytes: of a file that it takes apart.
     """
 
     name: ClassVar[str]
     lacks: ClassVar[Mapping[Column, str]]
     remarks: ClassVar[Mapping[Column, str]]
     presigns: ClassVar[frozenset[str]]
+    large_bytes: ClassVar[int]
 
     def __init__(self, endpoint: Endpoint, home: Path) -> None:
         """Get ready; what it keeps is in ``home``."""

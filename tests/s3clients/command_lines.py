@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from devstack.authority import write_private
-from tests.s3clients.client import ClientError, Column, run
+from tests.s3clients.client import LARGE_BYTES, ClientError, Column, run
 from tests.s3clients.endpoint import Endpoint
 from tests.s3clients.place import AWS, RCLONE, S3CMD
 
@@ -19,6 +19,7 @@ class AwsCli:
     lacks: ClassVar[Mapping[Column, str]] = {Column.LISTED: "it reads by name"}
     remarks: ClassVar[Mapping[Column, str]] = {}
     presigns: ClassVar[frozenset[str]] = frozenset({"GET"})
+    large_bytes: ClassVar[int] = LARGE_BYTES
 
     def __init__(self, endpoint: Endpoint, home: Path) -> None:
         self._endpoint = endpoint
@@ -80,6 +81,7 @@ class Rclone:
         Column.MULTIPART: "`rclone rcat`; for files rclone begins with multipart uploads at 200 MiB"
     }
     presigns: ClassVar[frozenset[str]] = frozenset({"GET"})
+    large_bytes: ClassVar[int] = LARGE_BYTES
 
     def __init__(self, endpoint: Endpoint, home: Path) -> None:
         self._bucket = endpoint.bucket
@@ -153,6 +155,7 @@ class S3cmd:
         Column.RANGE: "`s3cmd get --continue`, which asks for the rest of an object"
     }
     presigns: ClassVar[frozenset[str]] = frozenset({"GET"})
+    large_bytes: ClassVar[int] = LARGE_BYTES
 
     def __init__(self, endpoint: Endpoint, home: Path) -> None:
         self._bucket = endpoint.bucket

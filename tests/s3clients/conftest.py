@@ -26,7 +26,7 @@ from tests.s3clients.endpoint import Endpoint
 from tests.s3clients.moto_server import MotoServer
 from tests.s3clients.place import install
 from tests.s3clients.sdks import Aiobotocore, Boto3, DuckDb, JavaScript, Obstore, S3aRules, S3fs
-from tests.s3clients.stand import LARGE_BYTES, SMALL_BYTES, Stand
+from tests.s3clients.stand import SMALL_BYTES, Stand
 
 BARE = bool(os.environ.get("S3CLIENTS_BARE"))
 CLIENTS = (Boto3, Aiobotocore, S3fs, AwsCli, Rclone, S3cmd, JavaScript, Obstore, DuckDb, S3aRules)
@@ -124,9 +124,14 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file that every client takes apart, of more than 100 MiB."""
-    return _file(tmp_path_factory, "large", LARGE_BYTES)
+def large_files(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Path]:
+    return functools.cache(lambda length: _file(tmp_path_factory, "large", length))
+
+
+@pytest.fixture
+def large(client: Client, large_files: Callable[[int], Path]) -> Path:
+    """A file that the client takes apart."""
+    return large_files(client.large_bytes)
 
 
 def _file(tmp_path_factory: pytest.TempPathFactory, name: str, length: int) -> Path:

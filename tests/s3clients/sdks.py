@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from tests.s3clients.client import ClientError, Column
+from tests.s3clients.client import LARGE_BYTES, ClientError, Column
 from tests.s3clients.endpoint import Endpoint
 from tests.s3clients.place import NODE, NODE_PACKAGES, OWN_PYTHON, PYTHON, ROOT
 
@@ -21,6 +21,7 @@ class Sdk:
     lacks: ClassVar[Mapping[Column, str]] = {Column.SYNC: "an SDK has no sync"}
     remarks: ClassVar[Mapping[Column, str]] = {}
     presigns: ClassVar[frozenset[str]] = frozenset({"GET", "PUT"})
+    large_bytes: ClassVar[int] = LARGE_BYTES
 
     def __init__(self, endpoint: Endpoint, home: Path) -> None:
         environ = endpoint.environ(home) | {"BUCKET": endpoint.bucket, "NODE_PACKAGES": f"{NODE_PACKAGES}/"}
@@ -108,6 +109,7 @@ class S3fs(Sdk):
     name = "s3fs"
     command = (PYTHON, "-m", f"{_PROGRAMS}.s3fs_program")
     lacks: ClassVar[Mapping[Column, str]] = {Column.SYNC: "it has no sync"}
+    large_bytes: ClassVar[int] = 105 * 1024 * 1024 + 1  # up to 100 MiB it sends one PUT
 
 
 class JavaScript(Sdk):

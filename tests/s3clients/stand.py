@@ -10,7 +10,6 @@ from botocore.exceptions import ClientError as S3Refusal
 from tests.s3clients.endpoint import Endpoint
 
 SMALL_BYTES = 200_003  # three whole chunks and a bit
-LARGE_BYTES = 105 * 1024 * 1024 + 1  # beyond the 100 MiB up to which s3fs sends one PUT
 MAGIC = b"SEG1"
 _PROBE_BYTES = 32
 _LOOKED_AT_BYTES = 256 * 1024  # all of a small object
