@@ -35,6 +35,8 @@ class ServiceProcess:
         addresses: host and port of each of its ports, by name.
     """
 
+    module = ""  # what ``python -m`` runs, where it is another than the package
+
     def __init__(self, package: str, directory: Path, settings: Mapping[str, object]) -> None:
         """Write the settings to a file and start the service with it.
 
@@ -93,11 +95,12 @@ class ServiceProcess:
         self.addresses = self._start()
 
     def _start(self) -> dict[str, str]:
+        command = [sys.executable, "-m", self.module or self._package]
         reading, writing = os.pipe()
         log = os.open(self.log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", self._package, "--config", str(self.config_file), "--ready-fd", str(writing)],
+                [*command, "--config", self.config_file, "--ready-fd", str(writing)],
                 env=inherited_environ(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -105,7 +108,7 @@ class ServiceProcess:
                 pass_fds=(writing,),
                 start_new_session=True,
                 preexec_fn=die_with_parent,  # noqa: PLW1509 - this process has no threads that hold locks here
-                cwd=Path(__file__).resolve().parents[2],
+                cwd=Path(__file__).resolve().parents[1],
             )
         finally:
             os.close(writing)

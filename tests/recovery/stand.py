@@ -21,6 +21,12 @@ NO_CACHE = {"bucket_key_ttl_s": 0, "unwrap_cache_s": 0, "reload_interval_s": 0.0
 _OBJECTS = {"1.txt": b"seven apples\n", "late.txt": b"late pears\n"}
 
 
+class HurriedProxy(ProxyProcess):
+    """One that soon sees what has changed."""
+
+    module = "tests.recovery.hurried"
+
+
 class Stand:
     """All of it, and a reader who has the page."""
 
@@ -84,7 +90,7 @@ def stand(directory: Path) -> Iterator[Stand]:
     ):
         openbao.admin.enable_approle()
         settings = offer_transit(openbao, directory / "login", keys=("orders",)) | NO_CACHE
-        with ProxyProcess(directory / "proxy", store, policy=POLICY, settings=settings) as proxy:
+        with HurriedProxy(directory / "proxy", store, policy=POLICY, settings=settings) as proxy:
             made = Stand(directory, openbao, store, proxy)
             with made.client() as s3:
                 s3.create_bucket(Bucket="orders")
