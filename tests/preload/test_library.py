@@ -1,10 +1,12 @@
 """The library as a file: what it exports, what it asks for, for whom it can be built."""
 
+import functools
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -52,10 +54,16 @@ def build(folder: Path, *variables: str) -> str:
     return str(folder / "libstrongroom.so")
 
 
-@pytest.fixture(scope="module", params=["CC=gcc", "CC=clang", "ARCH=aarch64"])
-def variant(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
+    """The variant of a make variable, each built once."""
+    return functools.cache(lambda variable: build(tmp_path_factory.mktemp("variant"), variable))
+
+
+@pytest.fixture(params=["CC=gcc", "CC=clang", "ARCH=aarch64"])
+def variant(request: pytest.FixtureRequest, built: Callable[[str], str]) -> str:
     """The library as each compiler builds it, and for the other machine."""
-    return build(tmp_path_factory.mktemp("variant"), request.param)
+    return built(request.param)
 
 
 def test_exports_and_imports(variant: str) -> None:
@@ -106,8 +114,8 @@ def test_compiler_that_is_missing_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("program", ["hit", "overwritten", "unset", "environ_walk", "main_envp"])
-def test_aarch64_under_emulation(tmp_path: Path, program: str) -> None:
-    library = build(tmp_path, "ARCH=aarch64")
+def test_aarch64_under_emulation(tmp_path: Path, built: Callable[[str], str], program: str) -> None:
+    library = built("ARCH=aarch64")
     compiler = "aarch64-linux-gnu-gcc"
     binary = tmp_path / program
     source = ROOT / "tests" / "native" / f"{program}.c"

@@ -1,5 +1,6 @@
 """What is offered against what the verbs' own help texts say."""
 
+import functools
 import re
 import subprocess
 import sys
@@ -19,11 +20,12 @@ PATHS = [
 ]
 
 
-def in_help(path: tuple[str, ...]) -> set[str]:
+@functools.cache
+def in_help(path: tuple[str, ...]) -> frozenset[str]:
     command = [sys.executable, "-m", "cli", *path, "--help"]
     text = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60).stdout
     listed = re.findall(r"^ {2}(?:-\w, )?(--?[a-z0-9][a-z0-9-]*)", text, re.MULTILINE)
-    return {*listed, *re.findall(r"\[(--[a-z-]+)", text.partition("\n\n")[0])} - {"-h"}
+    return frozenset({*listed, *re.findall(r"\[(--[a-z-]+)", text.partition("\n\n")[0])} - {"-h"})
 
 
 @pytest.mark.parametrize("path", PATHS, ids=" ".join)
