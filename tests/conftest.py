@@ -12,7 +12,7 @@ import pytest
 from hypothesis import settings
 
 from devstack.stack import POLICY, DevStack
-from tests.support.launcher import Launcher
+from tests.support.launch.launcher import Launcher
 
 # A busy machine stalls for longer than hypothesis allows one example by default; pytest-timeout is the limit.
 settings.register_profile("strongroom", deadline=None)

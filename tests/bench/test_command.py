@@ -14,8 +14,8 @@ from bench.result import Claim, parse_result
 from bench.samples import Estimate
 from bench.suite import Run
 from tests.bench.runs import count, result
+from tests.support.tree import ROOT
 
-ROOT = Path(__file__).parents[2]
 BASELINE = ROOT / "bench" / "baselines" / "quick.json"
 FORMS = {
     "claims.csv",

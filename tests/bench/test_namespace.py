@@ -11,7 +11,7 @@ import pytest
 from bench import namespace as namespace_module
 from bench.namespace import Namespace
 from bench.relay import Relay
-from tests.support.launches import is_root
+from tests.support.process.privileges import is_root
 
 pytestmark = pytest.mark.skipif(not is_root(), reason="namespaces need root")
 

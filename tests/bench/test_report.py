@@ -17,8 +17,9 @@ from bench.result import Claim, Result, history_line, parse_result
 from bench.samples import Estimate
 from bench.units import show
 from tests.bench.runs import count, result
+from tests.support.tree import ROOT
 
-BASELINE = Path(__file__).parents[2] / "bench" / "baselines" / "quick.json"
+BASELINE = ROOT / "bench" / "baselines" / "quick.json"
 OURS = {"light": (0x0B, 0x6B, 0xCB), "dark": (0x5A, 0xA9, 0xFF)}  # --c0 of report.css
 FILES = {"figures.csv", "samples.csv", "claims.csv", "result.json", "metrics.prom", "history.jsonl"}
 CONSOLE = re.compile(r":(?:CONSOLE|INFO:CONSOLE)")

@@ -3,7 +3,6 @@
 import csv
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -13,6 +12,7 @@ from bench.result import Better, Claim, Result, history_line, parse_result
 from bench.samples import Estimate, Series
 from strongroom.errors import ConfigError
 from tests.bench.runs import count, result
+from tests.support.tree import ROOT
 
 
 @pytest.fixture
@@ -148,7 +148,7 @@ def test_an_aim_is_undecided_while_the_interval_reaches_across_it(
 
 
 def test_the_baseline_in_the_repository_is_a_whole_run_of_a_commit() -> None:
-    path = Path(__file__).parents[2] / "bench" / "baselines" / "quick.json"
+    path = ROOT / "bench" / "baselines" / "quick.json"
     baseline = parse_result(path.read_text(), str(path))
 
     wrong = [note for note in baseline.notes if "aborted" in note]

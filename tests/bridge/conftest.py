@@ -7,7 +7,7 @@ import pytest
 
 from devstack.authority import Authority
 from devstack.openbao import OpenBaoServer
-from tests.support.bridge import BridgeProcess
+from tests.support.bridge.process import BridgeProcess
 
 MakeBridge = Callable[..., BridgeProcess]
 

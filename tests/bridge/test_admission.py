@@ -21,7 +21,8 @@ from strongroom.errors import ConfigError
 from strongroom.launch.bundle import MAX_REFERENCES, Entry, encode_request
 from strongroom.launch.value import parse_value
 from tests.bridge.conftest import MakeBridge
-from tests.support.bridge import POLICY, BridgeProcess, bundle_request, wait_for
+from tests.support.bridge.process import POLICY, BridgeProcess, bundle_request
+from tests.support.process.waiting import wait_for
 
 REQUEST = bundle_request(X="bao:kv/shop/db#user")
 BOMB = b'{"entries":[' + b"[]," * (300_000) + b"[]]}"

@@ -10,7 +10,8 @@ from devstack.openbao import OpenBaoServer
 from strongroom.launch.bundle import REGION_MEDIA_TYPE
 from strongroom.launch.reference import Reference
 from tests.bridge.conftest import READER_RULES, MakeBridge
-from tests.support.bridge import SHOP, BridgeProcess, bundle_request, wait_for
+from tests.support.bridge.process import SHOP, BridgeProcess, bundle_request
+from tests.support.process.waiting import wait_for
 
 
 def test_values_of_version_2_and_version_1_engines_come_in_one_answer(bridge: BridgeProcess) -> None:

@@ -14,8 +14,9 @@ from devstack.authority import Authority
 from devstack.openbao import OpenBaoServer
 from strongroom.launch.bundle import encode_request
 from tests.bridge.conftest import MakeBridge
-from tests.support.bridge import SHOP, BridgeProcess, bundle_request, wait_for
-from tests.support.silence import wait_for_the_end
+from tests.support.bridge.process import SHOP, BridgeProcess, bundle_request
+from tests.support.process.waiting import wait_for
+from tests.support.tls.silence import wait_for_the_end
 
 PLAN = b"POST /v1/plan HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}"
 REQUEST = bundle_request(X="bao:kv/shop/db#user")

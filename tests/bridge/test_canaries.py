@@ -5,7 +5,7 @@ from pathlib import Path
 
 from devstack.openbao import OpenBaoServer
 from tests.bridge.conftest import MakeBridge
-from tests.support.bridge import BridgeProcess, Reply, bundle_request
+from tests.support.bridge.process import BridgeProcess, Reply, bundle_request
 
 CANARY = "C4NARY-7f3a9e"
 

@@ -17,7 +17,8 @@ import pytest
 from devstack.authority import Authority, IssuedFiles
 from strongroom.launch.bundle import encode_request
 from tests.bridge.conftest import MakeBridge
-from tests.support.bridge import SHOP, BridgeProcess, bundle_request, wait_for
+from tests.support.bridge.process import SHOP, BridgeProcess, bundle_request
+from tests.support.process.waiting import wait_for
 
 REQUEST = bundle_request(X="bao:kv/shop/db#user")
 GONE = (http.client.RemoteDisconnected, ConnectionError, ssl.SSLError, http.client.NotConnected)

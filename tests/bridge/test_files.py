@@ -18,10 +18,10 @@ from strongroom.launch.region import read_values
 from strongroom.launch.value import parse_value
 from strongroom.openbao.kv import decode_base64
 from tests.bridge.conftest import MakeBridge
+from tests.bridge.rooms import ample_room
+from tests.bridge.secret_source import FakeSecretSource
 from tests.bridge.test_service import CALLER, FakeAudit, FakePolicies
-from tests.support.bridge import SHOP, BridgeProcess
-from tests.support.rooms import ample_room
-from tests.support.secret_source import FakeSecretSource
+from tests.support.bridge.process import SHOP, BridgeProcess
 
 
 def file_request(files: Mapping[str, str], *, decode: tuple[str, ...] = (), **variables: str) -> BundleRequest:

@@ -11,7 +11,8 @@ import pytest
 from devstack.authority import Authority
 from devstack.openbao import OpenBaoServer
 from tests.bridge.conftest import MakeBridge
-from tests.support.bridge import BridgeProcess, bundle_request, wait_for
+from tests.support.bridge.process import BridgeProcess, bundle_request
+from tests.support.process.waiting import wait_for
 
 REQUEST = bundle_request(X="bao:kv/shop/db#user")
 ALL_RULES = 'path "kv/*" { capabilities = ["read"] }'

@@ -19,7 +19,8 @@ from devstack.openbao import OpenBaoServer
 from strongroom.errors import ConfigError
 from strongroom.service.listening import parse_listen
 from tests.bridge.conftest import MakeBridge
-from tests.support.bridge import POLICY, BridgeProcess, bundle_request, wait_for
+from tests.support.bridge.process import POLICY, BridgeProcess, bundle_request
+from tests.support.process.waiting import wait_for
 
 REQUEST = bundle_request(X="bao:kv/shop/db#user")
 
@@ -117,7 +118,7 @@ def test_sighup_opens_the_audit_log_again(make_bridge: MakeBridge) -> None:
 
 def test_rotation_and_the_end_make_progress_on_a_slow_disk_under_load(make_bridge: MakeBridge) -> None:
     """With 16 callers at once there is always a record to write; each fsync takes 30 ms."""
-    bridge = make_bridge("-m", "tests.support.slow_disk", "30")
+    bridge = make_bridge("-m", "tests.support.bridge.slow_disk", "30")
     rotated = bridge.audit_file.with_suffix(".1")
     end = threading.Event()
     answered: list[int] = []

@@ -12,7 +12,8 @@ from devstack.authority import Authority
 from strongroom.service.tls_alert import claims_in
 from tests.bridge.conftest import MakeBridge
 from tests.bundle.roots import open_directory
-from tests.support.bridge import SHOP, BridgeProcess, bundle_request, wait_for
+from tests.support.bridge.process import SHOP, BridgeProcess, bundle_request
+from tests.support.process.waiting import wait_for
 
 NOW = dt.datetime.now(dt.UTC)
 HOUR = dt.timedelta(hours=1)

@@ -13,7 +13,7 @@ from bridge.admission import Places
 from bridge.arrivals import Arrivals
 from bridge.shares import BusyError
 from strongroom.service.edges import SlowBodyError
-from tests.support.rooms import capacity
+from tests.bridge.rooms import capacity
 
 
 def test_two_identities_that_take_all_they_get_leave_places_for_many_others() -> None:

@@ -37,10 +37,10 @@ from strongroom.launch.reference import Reference, spell_path
 from strongroom.launch.whole_path import FromPath
 from strongroom.openbao.kv import Reading
 from tests.bridge.conftest import MakeBridge
+from tests.bridge.rooms import ample_room
+from tests.bridge.secret_source import FakeSecretSource
 from tests.bridge.test_service import FakePolicies
-from tests.support.bridge import SHOP, bundle_request
-from tests.support.rooms import ample_room
-from tests.support.secret_source import FakeSecretSource
+from tests.support.bridge.process import SHOP, bundle_request
 
 MIB = 1 << 20
 CALLER = Caller(SHOP, "192.0.2.1", "0123456789abcdef")

@@ -30,9 +30,10 @@ from strongroom.launch.bundle import encode_request
 from strongroom.openbao.connection import Call, Endpoint, OpenBao
 from strongroom.openbao.kv import Mount, Reading, keep_keys, reading_of_v1, reading_of_v2
 from tests.bridge.conftest import MakeBridge
-from tests.support.bridge import bundle_request, wait_for
-from tests.support.rooms import capacity
-from tests.support.secret_source import FakeSecretSource
+from tests.bridge.rooms import capacity
+from tests.bridge.secret_source import FakeSecretSource
+from tests.support.bridge.process import bundle_request
+from tests.support.process.waiting import wait_for
 
 MIB = 1 << 20
 OTHER = "spiffe://example.org/ns/shop/sa/other"

@@ -21,7 +21,7 @@ from strongroom.openbao.connection import Call, Endpoint, OpenBao
 from strongroom.openbao.login import Credentials, Login
 from strongroom.openbao.pool import Pool
 from strongroom.openbao.secrets import SecretStore
-from tests.support.secret_source import FakeSecretSource
+from tests.bridge.secret_source import FakeSecretSource
 
 Ask = Callable[[Callable[[SecretSource], Awaitable[None]]], None]
 

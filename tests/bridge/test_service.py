@@ -15,9 +15,9 @@ from strongroom.launch.bundle import BundleRequest
 from strongroom.launch.filters import filtered
 from strongroom.launch.region import read_values
 from strongroom.openbao.kv import Reading
-from tests.support.bridge import SHOP, bundle_request
-from tests.support.rooms import ample_room
-from tests.support.secret_source import FakeSecretSource
+from tests.bridge.rooms import ample_room
+from tests.bridge.secret_source import FakeSecretSource
+from tests.support.bridge.process import SHOP, bundle_request
 
 CALLER = Caller(SHOP, "192.0.2.1", "r1")
 

@@ -5,7 +5,7 @@ import signal
 from pathlib import Path
 
 from tests.bridge.conftest import MakeBridge
-from tests.support.systemd import Systemd
+from tests.support.process.systemd import Systemd
 
 # As systemd starts it: with a socket to tell its state to, which its environment names.
 _STARTED = """

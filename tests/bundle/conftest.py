@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 
 from tests.bundle.roots import NOBODY, ROOTS, Image, open_directory
-from tests.support.certificates import Certificates
-from tests.support.fake_bridge import FakeBridge, bundle
-from tests.support.native import make_native
+from tests.support.bridge.fake import FakeBridge, bundle
+from tests.support.launch.native import make_native
+from tests.support.process.privileges import is_root
+from tests.support.tls.certificates import Certificates
+from tests.support.tree import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 SECRET = "a value that nobody else may see"
 
 
@@ -68,7 +69,7 @@ def tls(place: Path, certificates: Certificates) -> Path:
         shutil.copy(source, volume / name)
         (volume / name).chmod(0o644)
     (volume / "tls.key").chmod(0o440)  # as with `defaultMode: 0440` and `fsGroup`
-    os.chown(volume / "tls.key", -1, NOBODY if os.geteuid() == 0 else -1)
+    os.chown(volume / "tls.key", -1, NOBODY if is_root() else -1)
     return volume
 
 

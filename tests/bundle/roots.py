@@ -7,15 +7,15 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Self
 
-T = TypeVar("T")
+from tests.support.process.waiting import wait_for
+from tests.support.tree import ROOT
 
-NATIVE = Path(__file__).parent.parent / "native" / "bundle"
+NATIVE = ROOT / "tests" / "native" / "bundle"
 NOBODY = 65_534
 MEMLOCK_BYTES = 65_536  # RLIMIT_MEMLOCK before Linux 5.16
 PATIENCE_S = 20.0
@@ -32,15 +32,6 @@ _REFUSED_CALLS = (
     "personality", "pivot_root", "quotactl", "reboot", "request_key", "setns", "settimeofday",
     "swapoff", "swapon", "umount2", "unshare", "userfaultfd",
 )  # fmt: skip
-
-
-def wait_for(what: str, look: Callable[[], T]) -> T:
-    """Call ``look`` until its result is true, and return that."""
-    deadline = time.monotonic() + PATIENCE_S
-    while not (found := look()):
-        assert time.monotonic() < deadline, f"waited in vain for {what}"
-        time.sleep(0.002)
-    return found
 
 
 def compile_c(compiler: str, source: str, target: Path, *flags: str) -> Path:
@@ -139,7 +130,7 @@ class Container:
     @property
     def pid(self) -> int:
         """Its PID out here."""
-        return wait_for("the first process", lambda: _first_process(self.starter.pid))
+        return wait_for(lambda: _first_process(self.starter.pid), "the first process")
 
 
 def _children(pid: int) -> list[int]:

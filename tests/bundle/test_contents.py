@@ -15,7 +15,8 @@ import pytest
 
 from bundle import elf
 from strongroom.elf import MAGIC
-from tests.bundle.conftest import ROOT, Made, make_bundle
+from tests.bundle.conftest import Made, make_bundle
+from tests.support.tree import ROOT
 
 MAX_BYTES = 40_000_000
 

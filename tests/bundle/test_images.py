@@ -1,6 +1,5 @@
 """A launch from the bundle in images that have no Python, as nobody, without privileges, with a read-only root."""
 
-import os
 import ssl
 import threading
 from collections.abc import Mapping
@@ -22,12 +21,13 @@ from tests.bundle.roots import (
     start_by_runc,
     start_by_unshare,
     status_of,
-    wait_for,
 )
-from tests.support.certificates import Certificates
-from tests.support.fake_bridge import FakeBridge, bundle, read_request
+from tests.support.bridge.fake import FakeBridge, bundle, read_request
+from tests.support.process.privileges import is_root
+from tests.support.process.waiting import wait_for
+from tests.support.tls.certificates import Certificates
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="making images and containers needs root")
+pytestmark = pytest.mark.skipif(not is_root(), reason="making images and containers needs root")
 
 STARTERS = {"unshare": start_by_unshare, "runc": start_by_runc}
 
@@ -177,6 +177,6 @@ def test_under_the_init_program_of_the_bundle(images: Mapping[str, Image], refer
     with start_by_unshare(images["musl"], command, references) as container:
         assert container.read_line() == SECRET, container.finish()
         first = str(Path(f"/proc/{container.pid}/exe").readlink())
-        wait_for("the child", lambda: Path(f"/proc/{container.pid}/task/{container.pid}/children").read_text())
+        wait_for(lambda: Path(f"/proc/{container.pid}/task/{container.pid}/children").read_text(), "the child")
         assert container.finish()[0] == 7
     assert first.endswith("/strongroom-init")

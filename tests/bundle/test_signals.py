@@ -16,9 +16,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.bundle.roots import PATIENCE_S, compile_c, status_of, wait_for
+from tests.bundle.roots import PATIENCE_S, compile_c, status_of
+from tests.support.process.privileges import is_root
+from tests.support.process.waiting import wait_for
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="making PID namespaces needs root")
+pytestmark = pytest.mark.skipif(not is_root(), reason="making PID namespaces needs root")
 
 RUNS = 300
 AT_ONCE = 2
@@ -68,8 +70,8 @@ def launch(
     with subprocess.Popen(command, env={"PATH": os.defpath, **environ}, stdout=subprocess.PIPE) as starter:
         children = Path(f"/proc/{starter.pid}/task/{starter.pid}/children")
         try:
-            pid = int(wait_for("a child", children.read_text))
-            wait_for("the launcher", lambda: holds_signals(directory, pid) or program_of(pid) == str(application))
+            pid = int(wait_for(children.read_text, "a child"))
+            wait_for(lambda: holds_signals(directory, pid) or program_of(pid) == str(application), "the launcher")
             yield starter, pid
         finally:
             starter.kill()  # and with it its child
@@ -128,7 +130,7 @@ def test_a_signal_before_the_interpreter_is_up_is_held_and_then_obeyed(directory
     for _ in range(20):
         with launch(directory, application, {}) as (starter, pid):
             os.kill(pid, signal.SIGSTOP)
-            wait_for("the stop", functools.partial(is_stopped, pid))
+            wait_for(functools.partial(is_stopped, pid), "the stop")
             os.kill(pid, signal.SIGTERM)
             held += is_in("SigBlk", pid) and is_in("ShdPnd", pid)
             os.kill(pid, signal.SIGCONT)

@@ -1,7 +1,6 @@
 """Each verb that a bundle offers, in an image in which there is nothing else, with /proc and without."""
 
 import json
-import os
 import ssl
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -16,10 +15,12 @@ from strongroom.launch.bundle import PLAN_URL_PATH, decode_request
 from strongroom.launch.region import encode
 from tests.bundle.conftest import SECRET
 from tests.bundle.roots import LAUNCHER, Image, start_by_unshare
-from tests.support.certificates import IDENTITY, Certificates
-from tests.support.fake_bridge import FakeBridge, read_request, response
+from tests.support.bridge.fake import FakeBridge, read_request, response
+from tests.support.process.privileges import is_root
+from tests.support.tls.certificates import IDENTITY, Certificates
+from tests.support.tree import ROOT
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="making images and containers needs root")
+pytestmark = pytest.mark.skipif(not is_root(), reason="making images and containers needs root")
 
 LACKING = tuple(verb for verb in ALL_VERBS if verb not in VERBS)
 
@@ -126,6 +127,6 @@ def test_a_verb_that_the_bundle_lacks_is_refused_by_name(directory: Path, verb: 
 
 
 def test_the_page_lists_the_verbs() -> None:
-    page = (Path(__file__).resolve().parents[2] / "docs/bundle.md").read_text()
+    page = (ROOT / "docs/bundle.md").read_text()
     assert f"Its verbs are {', '.join(f'`{verb}`' for verb in VERBS)}." in page
     assert f"It lacks {', '.join(f'`{verb}`' for verb in LACKING)}" in page

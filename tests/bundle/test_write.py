@@ -9,6 +9,8 @@ import pytest
 from bundle.manifest import MANIFEST, File
 from bundle.write import write
 from strongroom.errors import ConfigError
+from tests.support.process.privileges import is_root
+from tests.support.tree import ROOT
 
 FILES = {
     "strongroom": File(b"program", is_program=True),
@@ -100,7 +102,7 @@ def test_a_bundle_that_fails_its_check_leaves_what_was_there(tmp_path: Path) -> 
 
 def in_a_volume(tmp_path: Path, script: str) -> "subprocess.CompletedProcess[str]":
     """Run Python code with ``volume`` as the path of a directory on which a volume is mounted."""
-    root = Path(__file__).resolve().parents[2]
+    root = ROOT
     (tmp_path / "volume").mkdir()
     mounted = 'mount -t tmpfs none "$1" && exec "$2" -c "$3" "$1"'
     begin = """
@@ -121,7 +123,7 @@ volume = Path(sys.argv[1])
 WHOLE = "['lib', 'lib/python3', 'lib/python3/a.pyc', 'manifest.json', 'strongroom']\n"
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
+@pytest.mark.skipif(not is_root(), reason="mounting needs root")
 def test_a_volume_is_filled_without_replacing_it(tmp_path: Path) -> None:
     result = in_a_volume(
         tmp_path,
@@ -133,7 +135,7 @@ write(FILES, volume, force=True, check=no_check)
     assert result.stdout == WHOLE, result.stderr
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
+@pytest.mark.skipif(not is_root(), reason="mounting needs root")
 @pytest.mark.parametrize("moved", range(4), ids=lambda moved: f"{moved} names were in place")
 @pytest.mark.parametrize("earlier", [False, True], ids=["empty", "replacing"])
 def test_a_volume_whose_filling_was_killed_is_filled_by_force(tmp_path: Path, moved: int, *, earlier: bool) -> None:
@@ -168,7 +170,7 @@ write(FILES, volume, force=True, check=no_check)
     assert result.stdout == WHOLE, result.stderr
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
+@pytest.mark.skipif(not is_root(), reason="mounting needs root")
 def test_a_volume_with_something_of_others_beside_is_left_alone(tmp_path: Path) -> None:
     result = in_a_volume(
         tmp_path,

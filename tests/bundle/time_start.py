@@ -13,8 +13,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from tests.bundle.conftest import SECRET, make_bundle
-from tests.support.certificates import Certificates
-from tests.support.fake_bridge import FakeBridge, bundle
+from tests.support.bridge.fake import FakeBridge, bundle
+from tests.support.tls.certificates import Certificates
 
 _WARM_UP = 5
 

@@ -20,7 +20,7 @@ from devstack.ports import free_port
 from devstack.stack import DevStack
 from tests.chaos.model import ViolationError
 from tests.chaos.resources import Resources
-from tests.support.launcher import Launcher
+from tests.support.launch.launcher import Launcher
 
 SECONDS = float(os.environ.get("STRONGROOM_CHAOS_SECONDS", "20"))
 SEED = int(os.environ.get("STRONGROOM_CHAOS_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 20)

@@ -20,7 +20,7 @@ from devstack.s3proxy import ProxyProcess
 from devstack.seaweed import SeaweedServer
 from devstack.transit import offer_transit
 from tests.s3proxy.conftest import client_of
-from tests.support.bridge import wait_for
+from tests.support.process.waiting import wait_for
 
 OUTAGE_S = float(os.environ.get("STRONGROOM_OUTAGE_SECONDS", "5"))
 POLICY = '[[policy]]\nname = "main"\nkek = "transit:main"\nbuckets = ["*"]\n'

@@ -19,7 +19,7 @@ from tests.chaos.resources import Resources
 from tests.chaos.s3_client import BUCKET, S3Client, read, require_listed
 from tests.chaos.world import World, chaos_world
 from tests.s3proxy.conftest import S3, client_of
-from tests.support.launcher import ROOT
+from tests.support.tree import ROOT
 
 SECONDS = float(os.environ.get("STRONGROOM_CHAOS_SECONDS", "40"))
 SEED = int(os.environ.get("STRONGROOM_CHAOS_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 20)

@@ -20,8 +20,8 @@ from devstack.seaweed import SeaweedServer
 from devstack.transit import offer_transit, retire_versions, rotate_key
 from tests.chaos.s3_client import BUCKET
 from tests.s3proxy.conftest import S3, client_of
-from tests.support.bridge import wait_for
-from tests.support.launcher import ROOT
+from tests.support.process.waiting import wait_for
+from tests.support.tree import ROOT
 
 KEY = "main"
 POLICY = f'[[policy]]\nname = "main"\nkek = "transit:{KEY}"\nbuckets = ["*"]\n'

@@ -9,7 +9,7 @@ import pytest
 from bridge.settings import BridgeSettings
 from preload import init_path
 from s3proxy.settings import ProxySettings
-from tests.support.launcher import ROOT
+from tests.support.tree import ROOT
 from wrapper import exit_status
 from wrapper.settings import SETTINGS
 

@@ -14,8 +14,8 @@ from s3proxy.s3api.errors import S3Error
 from strongroom import errors
 from strongroom.launch.problem import CAUSES
 from strongroom.service.edges import EDGES
-from tests.support.emitted import sources
-from tests.support.launcher import ROOT
+from tests.cli.emitted import sources
+from tests.support.tree import ROOT
 
 SETTINGS = ROOT / "docs/reference/settings.md"
 

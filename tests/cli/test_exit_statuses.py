@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 from cli.main import VERBS
 from cli.statuses import ANY, ENDINGS, LAUNCH
-from tests.support.emitted import sources
-from tests.support.launcher import ROOT
+from tests.cli.emitted import sources
+from tests.support.tree import ROOT
 from wrapper import exit_status
 
 # Statuses of processes that are children of ours, which nobody else meets.

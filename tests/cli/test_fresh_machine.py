@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.bundle.roots import NOBODY, copy_with_libraries, wait_for
-from tests.support.launches import ROOT, is_root
+from tests.bundle.roots import NOBODY, copy_with_libraries
+from tests.support.process.privileges import is_root
+from tests.support.process.waiting import wait_for
+from tests.support.tree import ROOT
 
 pytestmark = pytest.mark.skipif(not is_root(), reason="namespaces need root")
 
@@ -131,7 +133,7 @@ def test_all_of_it_ends_with_the_script(machines: Machines, number: int) -> None
     status = process.wait(LIMIT_S)
     process.communicate()
 
-    wait_for("everything in there to end", lambda: not is_running(mark))
+    wait_for(lambda: not is_running(mark), "everything in there to end")
     if number == signal.SIGKILL:  # nobody was there to clean up: the next one does
         assert machines.run("sh", "-c", "exit 3").returncode == 3
     else:

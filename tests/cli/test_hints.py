@@ -3,9 +3,9 @@
 import ast
 
 from strongroom.errors import ConfigError, MisuseError
-from tests.support.emitted import sources
-from tests.support.launcher import ROOT
-from tests.support.raised import kinds, made, tells_always
+from tests.cli.emitted import sources
+from tests.cli.raised import kinds, made, tells_always
+from tests.support.tree import ROOT
 
 
 def test_every_place_that_makes_an_error_tells_the_next_step() -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.certificates import Certificates
-from tests.support.fake_bridge import FakeBridge, bundle
-from tests.support.launches import Launches
+from tests.support.bridge.fake import FakeBridge, bundle
+from tests.support.launch.launches import Launches
+from tests.support.tls.certificates import Certificates
 
 STRONGROOM = str(Path(sys.executable).with_name("strongroom"))
 

@@ -8,8 +8,8 @@ from bridge.events import EVENTS as BRIDGE
 from s3proxy.events import EVENTS as S3PROXY
 from strongroom.service.events import EVENTS as SHARED
 from strongroom.service.events import Event
-from tests.support.emitted import RECORD_LOG, Emitted, emitted, sources
-from tests.support.launcher import ROOT
+from tests.cli.emitted import RECORD_LOG, Emitted, emitted, sources
+from tests.support.tree import ROOT
 
 ALL = (*SHARED, *BRIDGE, *S3PROXY)
 UNASKED = {"library_message", "log_lines_dropped"}  # written by the formatter and the handler themselves

@@ -5,8 +5,8 @@ from prometheus_client import CollectorRegistry
 from bridge import metrics as bridge
 from s3proxy import metrics as s3proxy
 from scripts.reference.metrics import metrics_of, name_of
-from tests.support.emitted import sources
-from tests.support.launcher import ROOT
+from tests.cli.emitted import sources
+from tests.support.tree import ROOT
 
 KINDS = {"Counter", "Gauge", "Histogram", "Summary", "Info", "Enum"}
 

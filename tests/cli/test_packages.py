@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from strongroom.names import PACKAGES
-from tests.support.launches import ROOT
+from tests.support.tree import ROOT
 
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
 TOOL = PROJECT["tool"]

@@ -11,7 +11,7 @@ from s3proxy.keys.policy_file import parse_policies
 from s3proxy.s3api.credentials_table import parse_credentials
 from strongroom.errors import ConfigError
 from strongroom.service.members import Member, require_members
-from tests.support.launcher import ROOT
+from tests.support.tree import ROOT
 
 PAGE = ROOT / "docs/reference/files.md"
 

@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from tests.support.launches import ROOT
+from tests.support.tree import ROOT
 
 NOT_ON_PAGES = ("404.html",)  # shown at any address, with absolute links
 

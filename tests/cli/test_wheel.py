@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from strongroom.names import PACKAGES
-from tests.support.launcher import ROOT
+from tests.support.tree import ROOT
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.launches import ROOT
+from tests.support.tree import ROOT
 
 GLOSSARY = ROOT / "scripts/glossary.dict"
 

@@ -1,7 +1,6 @@
 """Programs to attack, started for real, and the tool as its users call it."""
 
 import json
-import os
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -11,8 +10,10 @@ from typing import Any
 import pytest
 
 from devstack.stack import DevStack
-from tests.support.folders import open_to_all
-from tests.support.launcher import ROOT, Launcher
+from tests.support.launch.launcher import Launcher
+from tests.support.process.folders import open_to_all
+from tests.support.process.privileges import is_root
+from tests.support.tree import ROOT
 
 CANARY = "doctor-canary-77c1f0a49e"
 NOBODY = 65_534
@@ -86,7 +87,7 @@ def outcomes(document: dict[str, Any], attacker: str) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def in_place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    assert os.geteuid() == 0, "half of these attacks are root's; run the tests as root"
+    assert is_root(), "half of these attacks are root's; run the tests as root"
     directory = tmp_path_factory.mktemp("programs")
     open_to_all(directory)
     source = directory / "in_place.c"

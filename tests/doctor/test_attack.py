@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 
 from tests.doctor.conftest import CANARY, NOBODY, Doctor, outcomes
-from tests.support.launcher import ROOT, Launcher
+from tests.support.launch.launcher import Launcher
+from tests.support.launch.launches import SANDBOX
+from tests.support.tree import ROOT
 
 SECRET = {"SECRET": "bao:kv/shop/doctor#k"}
 AS_NOBODY = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
-SANDBOX = str(ROOT / "tests/support/sandbox.py")
 ENOSYS = "38"
 
 READS_OF_THE_REGION = {"mem", "process-vm-readv", "peekdata", "gdb"}
@@ -169,7 +170,7 @@ class TestWeak:
         command = launcher.command(str(in_place))
         at = command.index("run") + 1
         command[at:at] = ["--require", "locked"]
-        weak = [sys.executable, SANDBOX, f"refuse={ENOSYS}", "--", *command]
+        weak = [sys.executable, str(SANDBOX), f"refuse={ENOSYS}", "--", *command]
         process = subprocess.Popen(
             weak,
             env=launcher.environ(SECRET),

@@ -21,11 +21,12 @@ from doctor.page import Page
 from doctor.usage import HELP
 from strongroom.errors import ConfigError
 from tests.doctor.conftest import NOBODY, Doctor
-from tests.support.folders import open_to_all
-from tests.support.launcher import ROOT, Launcher
+from tests.support.launch.launcher import Launcher
+from tests.support.launch.launches import SANDBOX
+from tests.support.process.folders import open_to_all
+from tests.support.tree import ROOT
 from wrapper.exposure import yama_scope
 
-SANDBOX = (sys.executable, str(ROOT / "tests/support/sandbox.py"))
 AS_NOBODY = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
 MACHINE = [
     "kernel",
@@ -45,7 +46,7 @@ MACHINE = [
 
 
 def poorer(*options: str) -> tuple[str, ...]:
-    return (*SANDBOX, *options, "--")
+    return (sys.executable, str(SANDBOX), *options, "--")
 
 
 def finding(document: dict[str, Any], name: str) -> dict[str, str]:

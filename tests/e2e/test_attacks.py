@@ -1,7 +1,6 @@
 """What root tries against the region of a running program, and does not get."""
 
 import ctypes
-import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from devstack.stack import DevStack
-from tests.support.launcher import Launcher
+from tests.support.launch.launcher import Launcher
+from tests.support.process.privileges import is_root
 
 CANARY = "attack-canary-5d0e8f2a"
 
@@ -45,7 +45,7 @@ class Target:
 
 @pytest.fixture(scope="module")
 def target(stack: DevStack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
-    assert os.geteuid() == 0, "these attacks are root's; run the tests as root"
+    assert is_root(), "these attacks are root's; run the tests as root"
     directory = tmp_path_factory.mktemp("target")
     (directory / "target.c").write_text(TARGET)
     subprocess.run(["gcc", "-o", str(directory / "target"), str(directory / "target.c")], check=True)

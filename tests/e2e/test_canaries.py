@@ -13,7 +13,7 @@ from urllib.request import urlopen
 import pytest
 
 from devstack.stack import DevStack
-from tests.support.launcher import Launcher
+from tests.support.launch.launcher import Launcher
 
 CANARIES = {
     "plain": "canary-plain-91f4c0",

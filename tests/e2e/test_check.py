@@ -5,7 +5,8 @@ import subprocess
 import pytest
 
 from devstack.stack import DevStack
-from tests.support.launcher import ROOT, Launcher
+from tests.support.launch.launcher import Launcher
+from tests.support.tree import ROOT
 from wrapper import exit_status
 
 CANARY = "canary-Gh51xQ"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.launcher import ROOT
+from tests.support.tree import ROOT
 
 
 class Dev:

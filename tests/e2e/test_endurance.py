@@ -11,7 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from devstack.stack import DevStack
-from tests.support.launcher import Launcher
+from tests.support.launch.launcher import Launcher
+from tests.support.tree import ROOT
 
 LAUNCHES = int(os.environ.get("STRONGROOM_TEST_LAUNCHES", "200"))
 SIGNALS = int(os.environ.get("STRONGROOM_TEST_SIGNALS", "60"))
@@ -84,7 +85,7 @@ def test_pid_1_under_supervision_loses_no_sigterm(launcher: Launcher, stack: Dev
     dice = random.Random(2027)  # noqa: S311 - moments, no keys
     init = subprocess.run(
         ["python3", "-c", "import preload; print(preload.init_path())"],
-        cwd=Path(__file__).resolve().parents[2],
+        cwd=ROOT,
         capture_output=True,
         text=True,
         check=True,
@@ -95,7 +96,7 @@ def test_pid_1_under_supervision_loses_no_sigterm(launcher: Launcher, stack: Dev
         process = subprocess.Popen(
             ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child", init, "--", *command],
             env=launcher.environ({"X": "bao:kv/shop/endurance#k"}),
-            cwd=Path(__file__).resolve().parents[2],
+            cwd=ROOT,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )

@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 
 from devstack.stack import DevStack
-from tests.init.container import Running, name_of, wait_for
-from tests.support.launcher import ROOT, Launcher
-from tests.support.launches import is_root
+from tests.init.container import Running, name_of
+from tests.support.launch.launcher import Launcher
+from tests.support.process.privileges import is_root
+from tests.support.process.waiting import wait_for
+from tests.support.tree import ROOT
 from wrapper import exit_status
 
 HERE = [
@@ -64,7 +66,7 @@ def test_a_policy_that_has_changed_holds_and_is_recorded(tmp_path: Path) -> None
         launcher.overrides["STRONGROOM_SAVE_LAUNCH"] = str(saved)
         assert launcher.run({"X": "bao:kv/shop/db#k"}, "true").returncode == 0
         stack.policy_file.write_text(stack.policy_file.read_text().replace("kv/shop/**", "kv/shop/other"))
-        done = wait_for("the policy", lambda: _unless_it_works(saved))
+        done = wait_for(lambda: _unless_it_works(saved), "the policy")
     assert done is not None
 
     assert (done.returncode, done.stdout) == (exit_status.DENIED, "")
@@ -84,7 +86,7 @@ def test_a_container_under_supervision_says_itself_what_it_was_given(launcher: L
     environ = launcher.environ({"X": "bao:kv/shop/supervised#k", "PLAIN": "p"})
     bridge = environ.pop("STRONGROOM_BRIDGE")
     with Running([*HERE, "run", "--supervise", "--bridge", bridge, "--", "sleep", "100"], environ=environ) as running:
-        wait_for("the application", lambda: name_of(running.child_pid) == "sleep")
+        wait_for(lambda: name_of(running.child_pid) == "sleep", "the application")
         inside = ("nsenter", f"--target={running.init_pid}", "--pid", "--mount")
         done = execute({}, "--", "sh", "-c", 'echo "$X ${PLAIN-none}"', prefix=(*inside, "env", "-i"))
         application = Path(f"/proc/{running.child_pid}/environ").read_bytes()

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from devstack.stack import DevStack
-from tests.support.launcher import Launcher
+from tests.support.launch.launcher import Launcher
+from tests.support.tree import ROOT
 from wrapper import exit_status
 
 KEY = "-----BEGIN PRIVATE KEY-----\nMC4CAQ\n-----END PRIVATE KEY-----\n"
@@ -112,7 +113,7 @@ def test_plan_shows_files_and_reads_nothing(launcher: Launcher, memory: Path) ->
     result = subprocess.run(
         words,
         env=launcher.environ(references),
-        cwd=Path(__file__).parents[2],
+        cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,

@@ -10,7 +10,8 @@ import pytest
 
 from devstack.bridge import BridgeProcess
 from devstack.stack import DevStack
-from tests.support.launcher import Launcher
+from tests.support.launch.launcher import Launcher
+from tests.support.tree import ROOT
 from wrapper import exit_status
 
 MODES = pytest.mark.parametrize("flags", [(), ("--supervise",)], ids=["exec", "supervise"])
@@ -22,7 +23,7 @@ def start(launcher: Launcher, flags: tuple[str, ...], *words: str) -> subprocess
     return subprocess.Popen(
         [*command[:-1], *flags, "--", *words],
         env=launcher.environ({"X": "bao:kv/shop/defects#k"}),
-        cwd=Path(__file__).resolve().parents[2],
+        cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

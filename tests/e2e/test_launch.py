@@ -14,7 +14,8 @@ import pytest
 
 from devstack.authority import Authority
 from devstack.stack import IDENTITY, DevStack
-from tests.support.launcher import ROOT, Launcher
+from tests.support.launch.launcher import Launcher
+from tests.support.tree import ROOT
 from wrapper import exit_status
 
 
@@ -311,7 +312,7 @@ def test_python_dash_m_wrapper_is_the_same_as_the_verb(launcher: Launcher, stack
     result = subprocess.run(
         [sys.executable, "-m", "wrapper", "--", "printenv", "X"],
         env=launcher.environ({"X": "bao:kv/shop/module#k"}),
-        cwd=Path(__file__).resolve().parents[2],
+        cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from devstack.stack import DevStack
-from tests.support.launches import ROOT
+from tests.support.tree import ROOT
 
 EXAMPLES = ROOT / "examples"
 PASSWORD = "p@ss/w:rd#1"  # each sign means something in a URL

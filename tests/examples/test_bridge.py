@@ -9,7 +9,7 @@ from bridge.policy_file import parse_policy
 from strongroom.errors import DeniedError
 from strongroom.identity import parse_spiffe_id
 from tests.examples.conftest import EXAMPLES
-from tests.support.launches import ROOT
+from tests.support.tree import ROOT
 
 POLICY = parse_policy((EXAMPLES / "bridge/policy.toml").read_text(), origin="policy.toml")
 API, REPORT = "spiffe://example.org/ns/shop/sa/api", "spiffe://example.org/ns/shop/sa/report"

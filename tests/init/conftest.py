@@ -10,9 +10,9 @@ import pytest
 
 import preload
 from tests.init.inits import DUMB_INIT, TINI, Init, strongroom_init
-from tests.support.native import make_native
+from tests.support.launch.native import make_native
+from tests.support.tree import ROOT
 
-ROOT = Path(__file__).parents[2]
 NATIVE = ROOT / "tests" / "native" / "init"
 
 

@@ -7,21 +7,12 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Self
 
-T = TypeVar("T")
+from tests.support.process.waiting import wait_for
 
 WAIT_S = 10.0
 NAMESPACE = ("unshare", "--pid", "--fork", "--mount-proc", "--kill-child")
-
-
-def wait_for(what: str, look: Callable[[], T]) -> T:
-    """Call ``look`` until its result is true, and return that."""
-    deadline = time.monotonic() + WAIT_S
-    while not (found := look()):
-        assert time.monotonic() < deadline, f"waited {WAIT_S:g} s for {what}"
-        time.sleep(0.002)
-    return found
 
 
 def children_of(pid: int) -> list[int]:
@@ -107,12 +98,12 @@ class Running:
         """The PID of the init, as seen from here."""
         if not self.as_pid_1:
             return self.process.pid
-        return wait_for("init to start", lambda: children_of(self.process.pid))[0]
+        return wait_for(lambda: children_of(self.process.pid), "init to start")[0]
 
     @property
     def child_pid(self) -> int:
         """The PID of its oldest child, as seen from here."""
-        return wait_for("the child to start", lambda: children_of(self.init_pid))[0]
+        return wait_for(lambda: children_of(self.init_pid), "the child to start")[0]
 
     def send(self, *signals: int) -> None:
         """Send signals to the init."""

@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from tests.init.conftest import Programs
-from tests.init.container import Running, children_of, run, state_of, wait_for
+from tests.init.container import Running, children_of, run, state_of
 from tests.init.inits import ALL_SIGNALS, NEVER, STOPS, Can, Init
+from tests.support.process.waiting import wait_for
 
 RAPID = 1000
 
@@ -145,13 +146,13 @@ class TestSignals:
             running.line()
             child = running.child_pid
             running.send(signal.SIGTSTP)
-            wait_for("the child to stop", lambda: state_of(child) == "T")
+            wait_for(lambda: state_of(child) == "T", "the child to stop")
 
             def goes_on() -> bool:
                 running.send(signal.SIGCONT)  # more than once: dumb-init loses it if it stops itself just then
                 return state_of(child) == "S"
 
-            wait_for("the child to go on", goes_on)
+            wait_for(goes_on, "the child to go on")
             running.send(signal.SIGTERM)
             assert running.status() == 143
 
@@ -162,7 +163,7 @@ class TestSignals:
             for number in sorted(STOPS - init.not_passed_on):
                 running.send(number)
                 if init.name == "dumb-init":  # it sends SIGSTOP instead: its child leads an orphaned group
-                    wait_for("the child to stop", lambda: state_of(child) == "T")
+                    wait_for(lambda: state_of(child) == "T", "the child to stop")
                     os.kill(child, signal.SIGCONT)  # sent to dumb-init it is lost if it stops itself just then
                     assert running.line() == f"child {signal.SIGCONT} 0"
                 else:
@@ -222,7 +223,7 @@ class TestReaping:
         shell = "(sleep 0.01 & sleep 0.02 &); echo ready; exec sleep 1000"
         with start(init, "sh", "-c", shell) as running:
             running.line()
-            wait_for("orphans to be reaped", lambda: len(children_of(running.init_pid)) == 1)
+            wait_for(lambda: len(children_of(running.init_pid)) == 1, "orphans to be reaped")
 
     def test_an_orphan_comes_to_pid_1(self, init: Init, program: Programs) -> None:
         status, output, _ = run([init.path, "--", program("orphans"), "parent"])

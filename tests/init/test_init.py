@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 
 import preload
-from tests.init.conftest import ROOT, Programs
-from tests.init.container import Running, children_of, run, state_of, wait_for
+from tests.init.conftest import Programs
+from tests.init.container import Running, children_of, run, state_of
 from tests.init.inits import Init, strongroom_init
+from tests.support.process.waiting import wait_for
+from tests.support.tree import ROOT
 
 USAGE_STATUS = 111
 KIB = 1024
@@ -151,9 +153,9 @@ class TestStop:
     def test_stopped_child(self, ours: Init) -> None:
         with Running([ours.path, "--stop-timeout=0.1", "--", "sleep", "1000"]) as running:
             child = running.child_pid
-            wait_for("exec", lambda: Path(f"/proc/{child}/comm").read_text() == "sleep\n")
+            wait_for(lambda: Path(f"/proc/{child}/comm").read_text() == "sleep\n", "exec")
             os.kill(child, signal.SIGSTOP)
-            wait_for("the child to stop", lambda: state_of(child) == "T")
+            wait_for(lambda: state_of(child) == "T", "the child to stop")
             running.send(signal.SIGTERM)
             assert running.status() == 137
 
@@ -259,11 +261,11 @@ class TestStart:
         shell = f"read x; exec {program('orphans')} 300"
         with Running([ours.path, "--", "sh", "-c", shell], stdin=-1) as running:
             init_pid = running.init_pid
-            wait_for("the child to start", lambda: children_of(init_pid))
+            wait_for(lambda: children_of(init_pid), "the child to start")
             os.kill(init_pid, signal.SIGSTOP)
             assert running.process.stdin is not None
             running.process.stdin.write(b"\n")
-            wait_for("zombies", lambda: sum(state_of(pid) == "Z" for pid in children_of(init_pid)) == 300)
+            wait_for(lambda: sum(state_of(pid) == "Z" for pid in children_of(init_pid)) == 300, "zombies")
             os.kill(init_pid, signal.SIGCONT)
             assert running.line() == "reaped 300"
             assert running.status() == 0
@@ -271,9 +273,9 @@ class TestStart:
     def test_descriptors_of_its_own(self, ours: Init) -> None:
         with Running([ours.path, "--", "sleep", "1000"]) as running:
             child = running.child_pid
-            wait_for("exec", lambda: Path(f"/proc/{child}/comm").read_text() == "sleep\n")
+            wait_for(lambda: Path(f"/proc/{child}/comm").read_text() == "sleep\n", "exec")
             folder = Path(f"/proc/{running.init_pid}")
-            wait_for("its working directory", lambda: (folder / "cwd").readlink() == Path("/"))
+            wait_for(lambda: (folder / "cwd").readlink() == Path("/"), "its working directory")
             assert sorted(entry.name for entry in (folder / "fd").iterdir()) == ["0", "1", "2"]
 
 

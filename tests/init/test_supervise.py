@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from strongroom.errors import ConfigError
-from tests.init.conftest import ROOT
-from tests.init.container import Running, name_of, wait_for
-from tests.support.certificates import Certificates
-from tests.support.launches import LOCALES
+from tests.init.container import Running, name_of
+from tests.support.launch.launches import LOCALES
+from tests.support.process.waiting import wait_for
+from tests.support.tls.certificates import Certificates
+from tests.support.tree import ROOT
 from wrapper.supervise import VARIABLES, command_for_init, environment_for_init, own_command
 
 OWN = ("python3", "-m", "cli", "run")
@@ -182,7 +183,7 @@ class TestLaunch:
         with Running(command, environ=environ) as running:
             assert running.line() == "ready 2 1"  # the PID of the launch, below PID 1
             assert name_of(running.init_pid) == "strongroom-init"
-            wait_for("exec", lambda: name_of(running.child_pid) == "sleep")
+            wait_for(lambda: name_of(running.child_pid) == "sleep", "exec")
             assert len(running.descendants()) == 2
             assert Path(f"/proc/{running.init_pid}/cmdline").read_bytes().startswith(b"strongroom-init\0--\0")
             running.send(signal.SIGTERM)

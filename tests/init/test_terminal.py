@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Self
 
 from tests.init.conftest import Programs
-from tests.init.container import NAMESPACE, WAIT_S, children_of, name_of, state_of, wait_for
+from tests.init.container import NAMESPACE, WAIT_S, children_of, name_of, state_of
 from tests.init.inits import Can, Init
+from tests.support.process.waiting import wait_for
 
 CTRL_C = b"\x03"
 CTRL_Z = b"\x1a"
@@ -95,7 +96,7 @@ class Terminal:
             leader = self.foreground()
             return leader if leader > 0 and name_of(leader) == name else 0
 
-        return wait_for(f"{name} in the foreground", look)
+        return wait_for(look, f"{name} in the foreground")
 
     def status(self) -> int:
         """Wait for the end of the session's leader and return its exit status."""
@@ -196,7 +197,7 @@ class TestInContainer:
                 terminal.type(b"\n")  # a shell runs its trap after read, when the signal came just before read waited
                 terminal.read_until("usr1")
             else:
-                wait_for("the child to stop", lambda: state_of(child) == "T")
+                wait_for(lambda: state_of(child) == "T", "the child to stop")
 
 
 class TestBelowShell:
@@ -207,7 +208,7 @@ class TestBelowShell:
             terminal.type(words(init.path, "-- sleep 1000"))
             if init.name == "dumb-init":  # its child is in a session without a terminal
                 init_pid = terminal.wait_for_foreground("dumb-init")
-                wait_for("its child to start", lambda: [name_of(pid) for pid in children_of(init_pid)] == ["sleep"])
+                wait_for(lambda: [name_of(pid) for pid in children_of(init_pid)] == ["sleep"], "its child to start")
             else:
                 terminal.wait_for_foreground("sleep")
             terminal.type(CTRL_C)
@@ -228,7 +229,7 @@ class TestBelowShell:
                 assert state_of(sleep) == "T"
                 terminal.type(b"fg\n")
                 assert terminal.wait_for_foreground("sleep") == sleep
-                wait_for("the child to go on", lambda: state_of(sleep) == "S")
+                wait_for(lambda: state_of(sleep) == "S", "the child to go on")
             terminal.type(CTRL_C)
             terminal.wait_for_foreground("bash")
             terminal.type(b"echo status $?\n")
@@ -238,22 +239,22 @@ class TestBelowShell:
         with shell() as terminal:
             terminal.type(words(ours.path, "-- sh -c 'sleep 1001 & exec sleep 1000'"))
             sleep = terminal.wait_for_foreground("sleep")
-            (other,) = wait_for("the other to start", lambda: children_of(sleep))
+            (other,) = wait_for(lambda: children_of(sleep), "the other to start")
             terminal.type(CTRL_Z)
             terminal.read_until("Stopped")
-            wait_for("both to stop", lambda: [state_of(sleep), state_of(other)] == ["T", "T"])
+            wait_for(lambda: [state_of(sleep), state_of(other)] == ["T", "T"], "both to stop")
             terminal.type(b"fg\n")
-            wait_for("both to go on", lambda: [state_of(sleep), state_of(other)] == ["S", "S"])
+            wait_for(lambda: [state_of(sleep), state_of(other)] == ["S", "S"], "both to go on")
 
     def test_bg_then_fg(self, ours: Init) -> None:
         with shell() as terminal:
             terminal.type(words(ours.path, "-- sh -c 'sleep 1001 & exec sleep 1000'"))
             sleep = terminal.wait_for_foreground("sleep")
-            (other,) = wait_for("the other to start", lambda: children_of(sleep))
+            (other,) = wait_for(lambda: children_of(sleep), "the other to start")
             terminal.type(CTRL_Z)
             terminal.read_until("Stopped")
             terminal.type(b"bg\n")
-            wait_for("both to go on", lambda: [state_of(sleep), state_of(other)] == ["S", "S"])
+            wait_for(lambda: [state_of(sleep), state_of(other)] == ["S", "S"], "both to go on")
             terminal.wait_for_foreground("bash")
             terminal.type(b"fg\n")
             terminal.wait_for_foreground("strongroom-init")  # a shell says nothing to a job that runs
@@ -303,9 +304,9 @@ class TestBelowShell:
             terminal.read_until("Stopped")
             terminal.type(b"bg\n")
             bash = terminal.wait_for_foreground("bash")
-            wait_for("the child to go on", lambda: state_of(child) != "T")
+            wait_for(lambda: state_of(child) != "T", "the child to go on")
             go.write_text("on\n")
-            wait_for("the job to end", lambda: not children_of(bash))
+            wait_for(lambda: not children_of(bash), "the job to end")
             terminal.type(b"echo still $((1 + 1))\n")
             terminal.read_until("still 2")
             assert terminal.foreground() == bash
@@ -314,7 +315,7 @@ class TestBelowShell:
         with shell() as terminal:
             terminal.type(words(ours.path, "-- cat &"))
             bash = terminal.wait_for_foreground("bash")
-            wait_for("the job to stop", lambda: [state_of(pid) for pid in children_of(bash)] == ["T"])
+            wait_for(lambda: [state_of(pid) for pid in children_of(bash)] == ["T"], "the job to stop")
             terminal.type(b"fg\n")  # cat wanted to read
             terminal.wait_for_foreground("cat")
             terminal.type(b"hello\n" + END_OF_FILE)

@@ -2,9 +2,10 @@
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
 
-PAGE = Path(__file__).resolve().parents[2] / "docs/install.md"
+from tests.support.tree import ROOT
+
+PAGE = ROOT / "docs/install.md"
 _FENCED = re.compile(r"^## (?P<section>[^\n]+)$|^```(?P<kind>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 
 

@@ -16,7 +16,8 @@ import pytest
 from devstack.seaweed import find_weed
 from tests.install.page import PAGE, Step, steps_of
 from tests.install.unit_file import Unit
-from tests.support.launches import ROOT, is_root
+from tests.support.process.privileges import is_root
+from tests.support.tree import ROOT
 
 UNITS = ROOT / "deploy/systemd"
 FOLLOW_S = 900

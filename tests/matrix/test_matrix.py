@@ -16,7 +16,8 @@ import pytest
 
 from devstack.stack import DevStack
 from tests.matrix.programs import NGINX, PROGRAMS, Program, missing_tool
-from tests.support.launcher import ROOT, Launcher
+from tests.support.launch.launcher import Launcher
+from tests.support.tree import ROOT
 
 PAGE = ROOT / "docs" / "compatibility.md"
 BEGIN, END = "<!-- matrix: begin -->\n", "<!-- matrix: end -->\n"

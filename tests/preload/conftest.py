@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 import preload
-from tests.preload.launch import COMPILERS, FLAGS, NATIVE, ROOT, Launcher, Programs
-from tests.support.native import make_native
+from tests.preload.launch import COMPILERS, FLAGS, NATIVE, Launcher, Programs
+from tests.support.launch.native import make_native
+from tests.support.tree import ROOT
 
 
 @pytest.fixture(scope="session")

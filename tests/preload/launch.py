@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.support import secretmem
+from tests.preload import secretmem
+from tests.support.tree import ROOT
 from tests.vectors.region.make import build
 
-ROOT = Path(__file__).parents[2]
 NATIVE = ROOT / "tests" / "native"
 PASSWORD = b"s3cret"
 KEY = b"k-0123456789"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from preload.hatch_build import CustomBuildHook
-from tests.preload.launch import ROOT
+from tests.support.tree import ROOT
 
 
 def hook(root: Path) -> CustomBuildHook:

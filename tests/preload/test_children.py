@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.preload.launch import COMPILERS, PASSWORD, ROOT, SECRETS, WITHOUT_PRIVILEGES, Build, Launcher, Programs
+from tests.preload.launch import COMPILERS, PASSWORD, SECRETS, WITHOUT_PRIVILEGES, Build, Launcher, Programs
+from tests.support.process.privileges import is_root
+from tests.support.tree import ROOT
 
 PYTHON = os.path.realpath(sys.executable)
 
@@ -359,7 +361,7 @@ def test_raw_system_call_passes_plaintext_and_does_not_break_the_child(launcher:
     assert (result.returncode, result.stdout, result.stderr) == (0, b"DB_PASSWORD=s3cret\n", b"")
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a set-user-ID program of another user")
+@pytest.mark.skipif(not is_root(), reason="only root can make a set-user-ID program of another user")
 def test_privileged_program_gets_nothing(launcher: Launcher, glibc_programs: Programs, tmp_path: Path) -> None:
     program = tmp_path / "privileged"
     shutil.copy(glibc_programs.build("print"), program)
@@ -371,7 +373,7 @@ def test_privileged_program_gets_nothing(launcher: Launcher, glibc_programs: Pro
     assert result.stderr == b""
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a program of another group")
+@pytest.mark.skipif(not is_root(), reason="only root can make a program of another group")
 def test_group_bit_without_the_right_to_execute_raises_no_privileges(
     launcher: Launcher, glibc_programs: Programs, tmp_path: Path
 ) -> None:
@@ -389,7 +391,7 @@ def test_launch_inside_a_launch_passes_on_only_its_own_secrets(launcher: Launche
 import os, sys
 sys.path.insert(0, {str(ROOT)!r})
 from tests.preload.launch import image_of
-from tests.support import secretmem
+from tests.preload import secretmem
 descriptor = secretmem.secret_descriptor(image_of({{"INNER": b"deep", "EMPTY_SECRET": b"filled"}}))
 region = f"memfd-secret:{{descriptor}}"
 os.execve(sys.argv[1], sys.argv[1:], {{**os.environ, "INNER": "", "STRONGROOM_REGION": region}})
@@ -409,7 +411,7 @@ def test_exec_fails_closed_when_no_region_can_be_made(launcher: Launcher, progra
     assert_ok(result)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+@pytest.mark.skipif(not is_root(), reason="only root can become another user")
 def test_child_over_the_limit_of_locked_memory_is_told_of(launcher: Launcher) -> None:
     # 40 kB fit into 64 KiB, and while a child is started with as much they do not; root is not bound by the limit.
     code = """

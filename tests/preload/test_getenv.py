@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.preload import secretmem
 from tests.preload.launch import PASSWORD, SECRETS, Launcher, Programs, image_of
-from tests.support import secretmem
-from tests.support.folders import open_to_all
+from tests.support.process.folders import open_to_all
+from tests.support.process.privileges import is_root
 
 SIMPLE = [
     "null_name",
@@ -98,7 +99,7 @@ def open_folder() -> Iterator[Path]:
         yield Path(name)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a set-user-ID program of another user")
+@pytest.mark.skipif(not is_root(), reason="only root can make a set-user-ID program of another user")
 def test_program_with_raised_privileges_takes_no_region_over(
     launcher: Launcher, programs: Programs, open_folder: Path
 ) -> None:
@@ -199,7 +200,7 @@ def test_program_without_a_libc_is_served(launcher: Launcher, glibc_programs: Pr
     assert (result.returncode, result.stderr) == (0, b"")
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+@pytest.mark.skipif(not is_root(), reason="only root can become another user")
 def test_small_memlock_limit_and_no_privileges(launcher: Launcher, programs: Programs) -> None:
     # Older container runtimes allow 64 KiB of locked memory and give no capability.
     program = programs.build("print")

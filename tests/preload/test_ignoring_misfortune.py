@@ -1,14 +1,14 @@
 """Signals and deaths while a program that ignores the library is handed over, and many of them at once."""
 
-import os
 import signal
 
 import pytest
 
 from tests.preload.launch import PASSWORD, Build, Launcher
 from tests.preload.test_children import PYTHON
+from tests.support.process.privileges import is_root
 
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="file capabilities, users and namespaces need root")
+needs_root = pytest.mark.skipif(not is_root(), reason="file capabilities, users and namespaces need root")
 
 
 class TestMisfortune:

@@ -15,7 +15,6 @@ from tests.preload.launch import (
     EXEC,
     NATIVE,
     PASSWORD,
-    ROOT,
     SECRETS,
     SH,
     WITHOUT_PRIVILEGES,
@@ -24,13 +23,15 @@ from tests.preload.launch import (
     is_told,
 )
 from tests.preload.test_children import PYTHON, STARTERS, assert_ok
-from tests.support.loaders import build_without_libraries
+from tests.support.launch.loaders import build_without_libraries
+from tests.support.process.privileges import is_root
+from tests.support.tree import ROOT
 from tests.wrapper.static_programs import COMMANDS
 
 SANDBOX = ROOT / "tests" / "support" / "sandbox.py"
 REFUSED_FLAGS = {0x100: b"Too many levels of symbolic links", 0x4000: b"Invalid argument"}  # AT_SYMLINK_NOFOLLOW, none
 EXECVEAT = {"x86_64": 322, "aarch64": 281}[os.uname().machine]
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="file capabilities, users and namespaces need root")
+needs_root = pytest.mark.skipif(not is_root(), reason="file capabilities, users and namespaces need root")
 
 
 class TestStatic:

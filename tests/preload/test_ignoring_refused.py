@@ -9,14 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.preload.launch import EXEC, ROOT, SH, WITHOUT_PRIVILEGES, Build, Launcher, is_told
+from tests.preload.launch import EXEC, SH, WITHOUT_PRIVILEGES, Build, Launcher, is_told
 from tests.preload.test_children import PYTHON, STARTERS
+from tests.support.process.privileges import is_root
+from tests.support.tree import ROOT
 
 EPERM, ENOSYS = 1, 38
 # ptrace, process_vm_readv, process_vm_writev
 CALLS = {"x86_64": (101, 310, 311), "aarch64": (117, 270, 271)}[os.uname().machine]
 SANDBOX = [sys.executable, str(ROOT / "tests" / "support" / "sandbox.py")]
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="file capabilities, users and namespaces need root")
+needs_root = pytest.mark.skipif(not is_root(), reason="file capabilities, users and namespaces need root")
 
 
 @pytest.fixture(scope="session")

@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 
 import preload
-from tests.preload.launch import ROOT, SECRETS, WITHOUT_PRIVILEGES, image_of
-from tests.support import secretmem
+from tests.preload import secretmem
+from tests.preload.launch import SECRETS, WITHOUT_PRIVILEGES, image_of
+from tests.support.process.privileges import is_root
+from tests.support.tree import ROOT
 
 EXPORTS = {
     "getenv",
@@ -166,7 +168,7 @@ class TestLibraryPath:
             Path(home).chmod(0o755)
             shutil.copy(preload.__file__, Path(home, "preload"))
             Path(shutil.copy(library, target)).chmod(0)
-            words = [*(WITHOUT_PRIVILEGES if os.geteuid() == 0 else ()), sys.executable, "-c"]
+            words = [*(WITHOUT_PRIVILEGES if is_root() else ()), sys.executable, "-c"]
             script = "import preload; preload.library_path()"
             result = subprocess.run([*words, script], cwd=home, capture_output=True, text=True, check=False, timeout=60)
         last = result.stderr.splitlines()[-1]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.preload.launch import ROOT
+from tests.support.tree import ROOT
 
 GLIBC_BYTES = 300_000  # strongroom-init has 30 kB with musl and 700 kB with glibc
 

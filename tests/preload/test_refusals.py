@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.preload.launch import SECRETS, Launcher, Programs, image_of
+from tests.support.tree import ROOT
 
-VECTORS = Path(__file__).parents[1] / "vectors" / "region"
+VECTORS = ROOT / "tests" / "vectors" / "region"
 BAD = sorted(VECTORS.glob("bad-*.bin"))
 
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 import preload
-from tests.preload.launch import ROOT, Build, image_of, is_told
-from tests.support import secretmem
+from tests.preload import secretmem
+from tests.preload.launch import Build, image_of, is_told
+from tests.support.tree import ROOT
 from wrapper.exec import usable_library
 from wrapper.program import ProtectionError
 

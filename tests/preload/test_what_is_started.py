@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.preload.launch import COMPILERS, PASSWORD, Build, Launcher, Programs
-from tests.support.loaders import build_without_libraries
+from tests.support.launch.loaders import build_without_libraries
 
 FOLDERS = ["A", "B", "C"]
 PATH_MAX = 4096

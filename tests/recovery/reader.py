@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from tests.install.page import Step, steps_of
-from tests.support.launches import ROOT
+from tests.support.tree import ROOT
 
 PAGE = ROOT / "docs/recovery.md"
 COMMANDS = "The commands on this page"

@@ -17,7 +17,7 @@ from devstack.stack import DevStack
 from tests.install.page import PAGE as INSTALL
 from tests.install.page import steps_of
 from tests.recovery.reader import PROGRAMS, Reader
-from tests.support.small_disk import small_disk
+from tests.support.process.small_disk import small_disk
 
 pytestmark = pytest.mark.timeout(600)
 

@@ -10,7 +10,7 @@ import pytest
 from tests.install.page import Step, steps_of
 from tests.recovery.reader import COMMANDS, PAGE
 from tests.recovery.stand import BACKUP
-from tests.support.launches import ROOT
+from tests.support.tree import ROOT
 
 FAULT = "# makes the fault: on a stand of your own only\n"
 SEEN, CURE, OVER = "**What you see", "**What to do.**", "**It is over when**"

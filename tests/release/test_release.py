@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from strongroom.names import PACKAGES
-from tests.support.launches import ROOT
+from tests.support.tree import ROOT
 
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 MACHINES = {"x86_64": 62, "aarch64": 183}  # e_machine, elf.h

@@ -5,7 +5,8 @@ import subprocess
 from pathlib import Path
 from typing import Self
 
-from tests.s3clients.place import PYTHON, ROOT
+from tests.s3clients.place import PYTHON
+from tests.support.tree import ROOT
 
 STOP_TIMEOUT_S = 30.0
 

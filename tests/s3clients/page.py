@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from tests.s3clients.client import Column
-from tests.s3clients.place import ROOT
+from tests.support.tree import ROOT
 
 PAGE = ROOT / "docs" / "compatibility.md"
 BEGIN, END = "<!-- s3 clients: begin -->\n", "<!-- s3 clients: end -->\n"

@@ -4,7 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.support.tree import ROOT
+
 PLACE = ROOT / ".venv/s3clients"
 PYTHON = PLACE / "bin/python"  # has aiobotocore, s3fs and moto
 NODE = PLACE / "bin/node"

@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 
 from tests.s3clients.client import LARGE_BYTES, ClientError, Column
 from tests.s3clients.endpoint import Endpoint
-from tests.s3clients.place import NODE, NODE_PACKAGES, OWN_PYTHON, PYTHON, ROOT
+from tests.s3clients.place import NODE, NODE_PACKAGES, OWN_PYTHON, PYTHON
+from tests.support.tree import ROOT
 
 _PROGRAMS = "tests.s3clients.programs"
 

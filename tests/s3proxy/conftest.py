@@ -10,7 +10,7 @@ from botocore.config import Config
 
 from devstack.s3proxy import ProxyProcess
 from devstack.seaweed import REGION, SeaweedServer
-from tests.support.multipart import SYSTEM_BUCKET, kept_copies
+from tests.support.s3.multipart import SYSTEM_BUCKET, kept_copies
 
 S3 = Any  # botocore makes its clients at run time
 

@@ -13,9 +13,9 @@ from urllib3.filepost import encode_multipart_formdata
 from devstack.s3proxy import ProxyProcess
 from devstack.seaweed import SeaweedServer
 from s3proxy.s3api.operation_table import LISTED_WITHOUT, PLAIN, SUBRESOURCES, Level, Operation
+from tests.s3proxy.access_log import OWNER, READER, STRANGER, LoggedProxy
 from tests.s3proxy.conftest import client_of
-from tests.support.access_log import OWNER, READER, STRANGER, LoggedProxy
-from tests.support.bridge import wait_for
+from tests.support.process.waiting import wait_for
 
 BUCKET = "logged"
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close() sends RST

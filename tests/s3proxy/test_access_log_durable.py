@@ -17,10 +17,10 @@ from urllib3.filepost import encode_multipart_formdata
 
 from devstack.seaweed import SeaweedServer
 from strongroom.errors import PeerError
+from tests.s3proxy.access_log import OWNER, READER, STRANGER, WRITER, LoggedProxy, Record, Reply, records_in
 from tests.s3proxy.conftest import client_of
-from tests.support.access_log import OWNER, READER, STRANGER, WRITER, LoggedProxy, Record, Reply, records_in
-from tests.support.bridge import wait_for
-from tests.support.small_disk import small_disk
+from tests.support.process.small_disk import small_disk
+from tests.support.process.waiting import wait_for
 
 PLAIN, WATCHED = "durable", "durable-watched"
 SIZE = 256 << 10

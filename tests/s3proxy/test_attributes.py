@@ -7,7 +7,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from devstack.s3proxy import ProxyProcess
-from tests.support.s3_raw import RawClient
+from tests.support.s3.raw import RawClient
 
 ALL = ["ETag", "Checksum", "ObjectParts", "StorageClass", "ObjectSize"]
 

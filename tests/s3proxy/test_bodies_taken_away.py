@@ -23,8 +23,8 @@ from s3proxy.s3api.sent import COPIES
 from s3proxy.s3api.signer import Signer, StoreCredential
 from strongroom.secret import Secret
 from tests.s3proxy.conftest import client_of
-from tests.support.s3_api import example_of
-from tests.support.store_relay import StoreRelay
+from tests.support.s3.api import example_of
+from tests.support.s3.relay import StoreRelay
 
 POLICY = """\
 [[policy]]

@@ -20,8 +20,8 @@ from s3proxy.s3api.operation_table import Operation
 from s3proxy.store.capabilities import Capabilities
 from strongroom.errors import UnavailableError
 from tests.s3proxy.conftest import client_of
-from tests.support.bridge import wait_for
-from tests.support.store_relay import Exchange, Fault, Harm, StoreRelay
+from tests.support.process.waiting import wait_for
+from tests.support.s3.relay import Exchange, Fault, Harm, StoreRelay
 
 
 def readiness(proxy: ProxyProcess) -> dict[str, Any]:

@@ -19,8 +19,8 @@ from s3proxy.settings import ProxySettings
 from s3proxy.store.credentials import follow_store_credentials
 from strongroom.errors import ConfigError
 from tests.s3proxy.conftest import client_of
-from tests.support.bridge import wait_for
 from tests.support.looking import look_twice
+from tests.support.process.waiting import wait_for
 
 CLIENTS = """
 [[credential]]

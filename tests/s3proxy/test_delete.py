@@ -14,7 +14,7 @@ from devstack.authority import write_private
 from devstack.s3proxy import ProxyProcess
 from devstack.seaweed import SeaweedServer
 from tests.s3proxy.conftest import client_of
-from tests.support.s3_raw import RawClient
+from tests.support.s3.raw import RawClient
 
 LIMITED = """\
 [[credential]]

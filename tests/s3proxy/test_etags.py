@@ -15,9 +15,8 @@ from s3proxy.keys.policy_file import parse_policies
 from s3proxy.stored.etags import bare_etag, opaque_etag
 from strongroom.errors import ConfigError
 from tests.s3proxy.conftest import client_of
-from tests.support.bridge import wait_for
-from tests.support.settled import until_settled
-from tests.support.store_relay import Exchange, StoreRelay
+from tests.support.process.waiting import until_settled, wait_for
+from tests.support.s3.relay import Exchange, StoreRelay
 
 HEX = "0123456789abcdef0123456789abcdef"
 BIG = bytes((1 << 20) + 1)  # its digests are behind its body

@@ -8,7 +8,7 @@ import pytest
 from devstack.s3proxy import ProxyProcess
 from devstack.seaweed import SeaweedServer
 from tests.s3proxy.conftest import client_of
-from tests.support.store_relay import StoreRelay
+from tests.support.s3.relay import StoreRelay
 
 TO, FROM = "owner-to", "owner-from"
 MINE, THEIRS = "111111111111", "222222222222"

@@ -14,8 +14,8 @@ import pytest
 from devstack.s3proxy import ProxyProcess
 from devstack.seaweed import SeaweedServer
 from tests.s3proxy.conftest import client_of
-from tests.support.bridge import wait_for
-from tests.support.store_relay import Exchange, StoreRelay
+from tests.support.process.waiting import wait_for
+from tests.support.s3.relay import Exchange, StoreRelay
 
 BUCKET = "gone"
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close() sends RST

@@ -17,7 +17,7 @@ from devstack.s3proxy import ProxyProcess
 from devstack.seaweed import SeaweedServer
 from devstack.transit import offer_transit
 from tests.s3proxy.conftest import client_of
-from tests.support.bridge import wait_for
+from tests.support.process.waiting import wait_for
 
 POLICY = '[[policy]]\nname = "outage"\nkek = "transit:main"\nbuckets = ["*"]\n'
 SYSTEM = {"system_bucket": "system-outage"}  # policies of other tests in front of this store have other keys

@@ -9,8 +9,8 @@ import pytest
 from devstack.s3proxy import ProxyProcess
 from devstack.seaweed import SeaweedServer
 from tests.s3proxy.conftest import client_of
-from tests.support.s3_raw import RawClient
-from tests.support.store_relay import Fault, Harm, StoreRelay
+from tests.support.s3.raw import RawClient
+from tests.support.s3.relay import Fault, Harm, StoreRelay
 
 BUCKET = "long-names"
 LONG = "/".join(["\u00fc" * 110] * 4)  # 880 bytes, and three times that where they are percent-encoded

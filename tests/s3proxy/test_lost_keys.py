@@ -21,7 +21,7 @@ from devstack.s3proxy import ProxyProcess
 from devstack.seaweed import SeaweedServer
 from devstack.transit import offer_transit, retire_versions, rotate_key
 from tests.s3proxy.conftest import client_of
-from tests.support.bridge import wait_for
+from tests.support.process.waiting import wait_for
 
 POLICY = '[[policy]]\nname = "{name}"\nkek = "transit:photos"\nbuckets = ["photos"]\n{more}'
 SYSTEM = "system-photos"

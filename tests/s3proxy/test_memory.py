@@ -18,7 +18,7 @@ from s3proxy.exchange.memory import STREAM_BYTES, MemoryBudget, announced_bytes,
 from s3proxy.s3api.errors import S3Error
 from s3proxy.s3api.operation_table import Operation
 from tests.s3proxy.conftest import client_of
-from tests.support.bridge import wait_for
+from tests.support.process.waiting import wait_for
 
 MIB = 1 << 20
 

@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 from devstack.s3proxy import ProxyProcess
 from strongroom.sealed.header import parse_header
 from strongroom.sealed.sizes import listed_plaintext_bytes, part_stored_bytes
-from tests.support.multipart import LEAST, MIB, begin, code_of, kept_copies, upload
+from tests.support.s3.multipart import LEAST, MIB, begin, code_of, kept_copies, upload
 
 pytestmark = pytest.mark.usefixtures("no_kept_copies")
 

@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 
 from s3proxy.s3api.checksums import checksum_text, composite, full_object, running
 from strongroom.sealed.digests import Checksum, ChecksumAlgorithm
-from tests.support.multipart import LEAST, Uploading, begin, code_of
+from tests.support.s3.multipart import LEAST, Uploading, begin, code_of
 
 BODIES = {1: os.urandom(LEAST), 4: os.urandom(LEAST), 5: b"the rest"}
 

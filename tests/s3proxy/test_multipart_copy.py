@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.support.multipart import LEAST, code_of, upload
+from tests.support.s3.multipart import LEAST, code_of, upload
 
 SHAPES = {"short last part": (LEAST, 70_000), "added part": (LEAST, LEAST + 5), "one part": (17,), "empty": (0,)}
 

@@ -12,8 +12,8 @@ from botocore.exceptions import ClientError
 from devstack.s3proxy import ProxyProcess
 from devstack.seaweed import SeaweedServer
 from tests.s3proxy.conftest import client_of
-from tests.support.multipart import LEAST, begin, code_of, kept_copies
-from tests.support.store_relay import Exchange, Fault, Harm, StoreRelay
+from tests.support.s3.multipart import LEAST, begin, code_of, kept_copies
+from tests.support.s3.relay import Exchange, Fault, Harm, StoreRelay
 
 HARMS = (Harm.REFUSE, Harm.RESET_REQUEST, Harm.RESET_ANSWER)
 

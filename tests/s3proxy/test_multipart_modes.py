@@ -10,8 +10,8 @@ from botocore.exceptions import ClientError
 from devstack.s3proxy import ProxyProcess
 from devstack.seaweed import SeaweedServer
 from tests.s3proxy.conftest import client_of
-from tests.support.multipart import LEAST, begin, code_of, upload
-from tests.support.store_relay import StoreRelay
+from tests.support.s3.multipart import LEAST, begin, code_of, upload
+from tests.support.s3.relay import StoreRelay
 
 POLICY = """\
 [[policy]]

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.support.multipart import LEAST, begin, code_of, kept_copies, upload
+from tests.support.s3.multipart import LEAST, begin, code_of, kept_copies, upload
 
 pytestmark = pytest.mark.usefixtures("no_kept_copies")
 

@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 from devstack.s3proxy import ProxyProcess
 from devstack.seaweed import SeaweedServer
 from tests.s3proxy.conftest import client_of
-from tests.support.multipart import LEAST, begin, code_of, kept_copies
+from tests.support.s3.multipart import LEAST, begin, code_of, kept_copies
 
 pytestmark = pytest.mark.usefixtures("no_kept_copies")
 

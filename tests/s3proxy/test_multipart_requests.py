@@ -6,8 +6,8 @@ from pathlib import Path
 from devstack.s3proxy import ProxyProcess
 from devstack.seaweed import SeaweedServer
 from tests.s3proxy.conftest import client_of
-from tests.support.multipart import LEAST, upload
-from tests.support.store_relay import Exchange, StoreRelay
+from tests.support.s3.multipart import LEAST, upload
+from tests.support.s3.relay import Exchange, StoreRelay
 
 BUCKET = "multipart-requests"
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.support.multipart import LEAST, Uploading, begin, code_of, kept_copies
+from tests.support.s3.multipart import LEAST, Uploading, begin, code_of, kept_copies
 
 AS_BEGUN = {"ChecksumAlgorithm": "CRC64NVME"}  # the store was told of it when the proxy began the upload
 pytestmark = pytest.mark.usefixtures("no_kept_copies")

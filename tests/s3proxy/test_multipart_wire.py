@@ -15,7 +15,7 @@ from botocore.exceptions import ClientError
 from devstack.authority import Authority
 from devstack.s3proxy import ProxyProcess
 from devstack.seaweed import REGION, SeaweedServer
-from tests.support.multipart import LEAST, begin, code_of, kept_copies, upload
+from tests.support.s3.multipart import LEAST, begin, code_of, kept_copies, upload
 
 pytestmark = pytest.mark.usefixtures("no_kept_copies")
 

@@ -17,7 +17,7 @@ from devstack.s3proxy import ProxyProcess
 from devstack.seaweed import SeaweedServer
 from strongroom.sealed.sizes import whole_stored_bytes
 from tests.s3proxy.conftest import client_of
-from tests.support.settled import until_settled
+from tests.support.process.waiting import until_settled
 
 CHUNK = 65_536
 SIZES = (0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK, (1 << 20) + 1, (5 << 20) + 17)

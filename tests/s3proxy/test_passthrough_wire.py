@@ -12,7 +12,7 @@ from urllib3.filepost import encode_multipart_formdata
 from devstack.s3proxy import ProxyProcess
 from devstack.seaweed import SeaweedServer
 from tests.s3proxy.conftest import client_of
-from tests.support.store_relay import StoreRelay
+from tests.support.s3.relay import StoreRelay
 
 BUCKET = "wire-open"
 POLICY = f"""\

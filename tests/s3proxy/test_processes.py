@@ -19,8 +19,8 @@ from devstack.s3proxy import ProxyProcess
 from devstack.seaweed import SeaweedServer
 from strongroom.errors import PeerError
 from tests.s3proxy.conftest import client_of
-from tests.support.bridge import wait_for
-from tests.support.without_capabilities import PREFIX, core_limits, what_its_user_can_open
+from tests.support.process.privileges import PREFIX, core_limits, what_its_user_can_open
+from tests.support.process.waiting import wait_for
 
 BUCKET = "processes"
 

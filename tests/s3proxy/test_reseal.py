@@ -14,7 +14,7 @@ from devstack.s3proxy import ProxyProcess
 from devstack.seaweed import SeaweedServer
 from tests.s3proxy.conftest import client_of
 from tests.s3proxy.test_verbs import upload_in_parts
-from tests.support.bridge import wait_for
+from tests.support.process.waiting import wait_for
 
 MIB = 1 << 20
 OLD = '[[policy]]\nname = "old"\nkek = "file"\nbuckets = ["reseal"]\n'

@@ -17,7 +17,7 @@ from s3proxy.store.capabilities import Capabilities
 from s3proxy.store.slash_keys import SEGMENT, kept_key, shown_key
 from strongroom.errors import UnavailableError
 from tests.s3proxy.conftest import client_of
-from tests.support.store_relay import StoreRelay
+from tests.support.s3.relay import StoreRelay
 
 POLICY = """
 [[policy]]

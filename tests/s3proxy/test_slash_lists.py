@@ -18,7 +18,7 @@ from s3proxy.s3api.operations import Query
 from s3proxy.store.slash_keys import SEGMENT, has_segment, is_told_apart, kept_key, shown_answer
 from strongroom.errors import PeerError
 from tests.s3proxy.conftest import client_of
-from tests.support.s3_list_model import Kind, Style, Wish, names_in, pages_of
+from tests.support.s3.list_model import Kind, Style, Wish, names_in, pages_of
 
 PIECES = ["!", "!!", SEGMENT, "!" * 9, "%21", "%2F", "%21" * 8, "/", "/", "a", "xF", "F", "+", " ", "&", "<", "é", "\t"]
 names = st.lists(st.sampled_from(PIECES), min_size=1, max_size=6).map("".join)

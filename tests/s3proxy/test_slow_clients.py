@@ -19,8 +19,8 @@ from devstack.authority import write_private
 from devstack.s3proxy import ProxyProcess
 from devstack.seaweed import SeaweedServer
 from tests.s3proxy.conftest import client_of
-from tests.support.bridge import wait_for
-from tests.support.store_relay import Exchange, StoreRelay
+from tests.support.process.waiting import wait_for
+from tests.support.s3.relay import Exchange, StoreRelay
 
 MIB = 1 << 20
 BUCKET = "slow-clients"

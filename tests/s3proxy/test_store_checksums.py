@@ -12,8 +12,8 @@ import pytest
 from devstack.s3proxy import ProxyProcess
 from devstack.seaweed import SeaweedServer
 from tests.s3proxy.conftest import client_of
-from tests.support.s3_rules import content_of, require_s3_rules
-from tests.support.store_relay import Exchange, StoreRelay
+from tests.support.s3.relay import Exchange, StoreRelay
+from tests.support.s3.rules import content_of, require_s3_rules
 
 BUFFERED = 4096
 PART = 5 << 20

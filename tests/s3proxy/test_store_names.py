@@ -15,7 +15,7 @@ from s3proxy.store.capabilities import Capabilities
 from s3proxy.store.names import ALL_TITLES, SHAPES, changed_shape
 from strongroom.errors import UnavailableError
 from tests.s3proxy.conftest import client_of
-from tests.support.store_relay import Exchange, Fault, Harm, StoreRelay
+from tests.support.s3.relay import Exchange, Fault, Harm, StoreRelay
 
 CHANGED = ("logs//app.log", "/lead", "win\\f.txt", "a//b")
 BUCKET = "names"

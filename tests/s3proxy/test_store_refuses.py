@@ -20,7 +20,7 @@ from s3proxy.store.errors import error_in
 from strongroom.errors import PeerError
 from strongroom.openbao.connection import Call, Endpoint, OpenBao
 from tests.s3proxy.conftest import client_of
-from tests.support.store_relay import Exchange, StoreRelay
+from tests.support.s3.relay import Exchange, StoreRelay
 
 SYSTEM = "system-refused"
 DENIED = b"HTTP/1.1 403 Forbidden"

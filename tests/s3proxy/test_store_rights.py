@@ -17,7 +17,7 @@ from botocore.exceptions import ClientError
 from devstack.s3proxy import ProxyProcess
 from devstack.seaweed import SeaweedServer
 from tests.s3proxy.conftest import client_of
-from tests.support.bridge import wait_for
+from tests.support.process.waiting import wait_for
 
 MAKER = "of:none"  # the name of one that may make a bucket
 ORDERS, SYSTEM = "orders", "strongroom-system"

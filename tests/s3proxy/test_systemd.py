@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from devstack.s3proxy import ProxyProcess
-from tests.support.launcher import ROOT
-from tests.support.systemd import PATIENCE_S, Systemd
+from tests.support.process.systemd import PATIENCE_S, Systemd
+from tests.support.tree import ROOT
 
 WAYS = {
     "module": [sys.executable, "-m", "s3proxy"],

@@ -25,8 +25,8 @@ from s3proxy.store.client import Store, StoreRequest
 from s3proxy.store.connections import Timeouts
 from strongroom.errors import UnavailableError
 from strongroom.secret import Secret
-from tests.support.bridge import wait_for
-from tests.support.silence import wait_for_the_end
+from tests.support.process.waiting import wait_for
+from tests.support.tls.silence import wait_for_the_end
 
 
 class Secured(NamedTuple):

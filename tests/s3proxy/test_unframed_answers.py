@@ -12,8 +12,8 @@ import pytest
 from devstack.s3proxy import ProxyProcess
 from devstack.seaweed import SeaweedServer
 from tests.s3proxy.conftest import client_of
-from tests.support.s3_raw import RawClient
-from tests.support.store_relay import Exchange, Fault, Harm, StoreRelay
+from tests.support.s3.raw import RawClient
+from tests.support.s3.relay import Exchange, Fault, Harm, StoreRelay
 
 POLICY = """\
 [[policy]]

@@ -14,7 +14,7 @@ from devstack.s3proxy import ProxyProcess
 from devstack.seaweed import SeaweedServer
 from s3proxy.store.slash_keys import kept_key
 from tests.s3proxy.conftest import client_of
-from tests.support.store_relay import Fault, Harm, StoreRelay
+from tests.support.s3.relay import Fault, Harm, StoreRelay
 
 MIB = 1 << 20
 POLICY = """\

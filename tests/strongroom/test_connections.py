@@ -15,7 +15,7 @@ from aiohttp import web
 from strongroom.service import connections as connections_module
 from strongroom.service.connections import ConnectionLimits, Connections, origin_of
 from strongroom.service.listening import listen
-from tests.support.certificates import tls_pair
+from tests.support.tls.certificates import tls_pair
 
 ENOUGH_S = 20.0
 REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"

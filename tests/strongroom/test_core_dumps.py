@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.bridge import wait_for
-from tests.support.without_capabilities import PREFIX, core_limits, what_its_user_can_open
+from tests.support.process.privileges import PREFIX, core_limits, what_its_user_can_open
+from tests.support.process.waiting import wait_for
 
 COMMANDS = [
     ["bridge"],

@@ -18,7 +18,7 @@ from aiohttp.http import RawRequestMessage
 
 from strongroom.service.draining import RequestsAtWork
 from strongroom.service.listening import listen
-from tests.support.certificates import tls_pair
+from tests.support.tls.certificates import tls_pair
 
 BODY = os.urandom(1 << 20)
 CHUNK_BYTES = 1 << 14

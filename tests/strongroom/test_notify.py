@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from strongroom.service.notify import Notifier
-from tests.support.systemd import Systemd
+from tests.support.process.systemd import Systemd
 
 
 @pytest.fixture(params=["path", "abstract"])

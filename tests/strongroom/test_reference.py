@@ -12,7 +12,7 @@ from strongroom.launch.reference import (
     parse_reference,
     spell_path,
 )
-from tests.support.references import LAST_VERSION, PATHS, SCHEMES, references, written
+from tests.strongroom.references import LAST_VERSION, PATHS, SCHEMES, references, written
 
 CANARY = "canary-Gh51xQ"
 

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from strongroom.errors import IntegrityError, StrongroomError, UndeliverableError
 from strongroom.launch.region import encode, fnv1a, read_names, read_values, slots_for
+from tests.support.tree import ROOT
 
-VECTORS = Path(__file__).parents[1] / "vectors" / "region"
+VECTORS = ROOT / "tests" / "vectors" / "region"
 GOOD = sorted(VECTORS.glob("good-*.bin"))
 BAD = sorted(VECTORS.glob("bad-*.bin"))
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.bridge import wait_for
-from tests.support.launcher import ROOT
+from tests.support.process.waiting import wait_for
+from tests.support.tree import ROOT
 
 END_S = 20
 

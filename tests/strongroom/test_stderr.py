@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.process.privileges import is_root
+
 LOG_MUCH = """
 import logging, sys
 from strongroom.service.logs import configure_logging, log_event
@@ -54,7 +56,7 @@ print("done", flush=True)
 """
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs a second user")
+@pytest.mark.skipif(not is_root(), reason="needs a second user")
 def test_long_lines_do_not_wait_in_a_pipe_that_belongs_to_another_user() -> None:
     """As in a container whose program is not root: such a pipe cannot be opened anew. A line has 24 kB."""
     with subprocess.Popen([sys.executable, "-c", LOG_LONG], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from strongroom.errors import ConfigError
 from strongroom.launch.reference import Reference
 from strongroom.launch.value import parse_value
-from tests.support.references import DEFAULTS, SCHEMES, references, written
+from tests.strongroom.references import DEFAULTS, SCHEMES, references, written
 
 CANARY = "canary-Gh51xQ"
 

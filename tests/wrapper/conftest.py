@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.certificates import Certificates
-from tests.support.launches import Launches
+from tests.support.launch.launches import Launches
+from tests.support.tls.certificates import Certificates
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,8 @@ import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from tests.support.launches import ROOT, Launches
+from tests.support.launch.launches import Launches
+from tests.support.tree import ROOT
 
 NATIVE = ROOT / "tests" / "native" / "static"
 TIMEOUT_S = 30.0

@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from strongroom.tls import client_context
-from tests.support.certificates import Certificates
-from tests.support.fake_bridge import FakeBridge, answer, bundle, full_backlog, response
-from tests.support.launches import Launches, is_root
+from tests.support.bridge.fake import FakeBridge, answer, bundle, full_backlog, response
+from tests.support.launch.launches import Launches
+from tests.support.process.privileges import is_root
+from tests.support.tls.certificates import Certificates
 from wrapper.fetch.dial import HandshakeTimeoutError, Race, in_turn
 
 HOST = "127.0.0.1"  # what all certificates here are for, and the address that is fine

@@ -13,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from strongroom.errors import ConfigError
-from tests.support.certificates import Certificates
-from tests.support.fake_bridge import FakeBridge, bundle
-from tests.support.launches import ROOT, Launches
+from tests.support.bridge.fake import FakeBridge, bundle
+from tests.support.launch.launches import Launches
+from tests.support.tls.certificates import Certificates
+from tests.support.tree import ROOT
 from wrapper import exit_status
 from wrapper.env_file import MAX_FILE_BYTES, parse_env_file
 

@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 
 from strongroom.errors import ConfigError
-from tests.support.certificates import Certificates
-from tests.support.fake_bridge import FakeBridge, bundle, problem
-from tests.support.fake_bridge import answer as answer_with
-from tests.support.launches import ROOT, Launches, is_root
+from tests.support.bridge.fake import FakeBridge, bundle, problem
+from tests.support.bridge.fake import answer as answer_with
+from tests.support.launch.launches import Launches
+from tests.support.process.privileges import is_root
+from tests.support.tls.certificates import Certificates
+from tests.support.tree import ROOT
 from tests.wrapper.test_imports import BY_SSL, imported, slow_ones
 from tests.wrapper.test_launch import environment_of
 from wrapper import exit_status

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.certificates import Certificates
-from tests.support.fake_bridge import FakeBridge, bundle
-from tests.support.launches import ROOT, SANDBOX, Launches, is_root
+from tests.support.bridge.fake import FakeBridge, bundle
+from tests.support.launch.launches import SANDBOX, Launches
+from tests.support.process.privileges import is_root
+from tests.support.tls.certificates import Certificates
+from tests.support.tree import ROOT
 from wrapper import exit_status
 from wrapper.exposure import yama_scope
 

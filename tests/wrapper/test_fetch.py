@@ -23,8 +23,8 @@ from strongroom.errors import (
 from strongroom.launch.bundle import BUNDLE_URL_PATH, PLAN_URL_PATH, BundleRequest, Entry
 from strongroom.launch.problem import PROBLEM_MEDIA_TYPE
 from strongroom.launch.reference import Reference
-from tests.support.certificates import Certificates
-from tests.support.fake_bridge import FakeBridge, answer, full_backlog, problem, read_request, response
+from tests.support.bridge.fake import FakeBridge, answer, full_backlog, problem, read_request, response
+from tests.support.tls.certificates import Certificates
 from wrapper.exit_status import UNREACHABLE, status_of
 from wrapper.fetch.bridge import Body, Bridge, LostError, NotUpError
 from wrapper.fetch.http import MAX_HEAD_BYTES

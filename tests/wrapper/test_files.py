@@ -14,9 +14,11 @@ import pytest
 
 from strongroom.launch.bundle import FILES_MEDIA_TYPE
 from strongroom.launch.region import encode
-from tests.support.certificates import Certificates
-from tests.support.fake_bridge import FakeBridge, Script, answer, bundle, problem, read_request, response, with_files
-from tests.support.launches import ROOT, Launches, is_root
+from tests.support.bridge.fake import FakeBridge, Script, answer, bundle, problem, read_request, response, with_files
+from tests.support.launch.launches import Launches
+from tests.support.process.privileges import is_root
+from tests.support.tls.certificates import Certificates
+from tests.support.tree import ROOT
 from tests.wrapper.test_launch import environment_of
 from wrapper import exit_status
 

@@ -5,9 +5,10 @@ import sys
 
 import pytest
 
-from tests.support.certificates import Certificates
-from tests.support.fake_bridge import FakeBridge, bundle
-from tests.support.launches import ROOT, Launches
+from tests.support.bridge.fake import FakeBridge, bundle
+from tests.support.launch.launches import Launches
+from tests.support.tls.certificates import Certificates
+from tests.support.tree import ROOT
 
 TOO_SLOW = {
     "argparse",

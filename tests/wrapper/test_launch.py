@@ -18,10 +18,11 @@ import pytest
 
 from preload import library_path
 from strongroom.launch.region import encode
-from tests.support.certificates import Certificates
-from tests.support.elf_layout import with_table_at_end
-from tests.support.fake_bridge import FakeBridge, Script, answer, bundle, problem, response
-from tests.support.launches import LOCALES, ROOT, Launches
+from tests.support.bridge.fake import FakeBridge, Script, answer, bundle, problem, response
+from tests.support.launch.launches import LOCALES, Launches
+from tests.support.tls.certificates import Certificates
+from tests.support.tree import ROOT
+from tests.wrapper.elf_layout import with_table_at_end
 from wrapper import exit_status
 
 CANARY = b"canary-Gh51xQ"

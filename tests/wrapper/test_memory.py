@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from strongroom.errors import IntegrityError
+from tests.support.launch.launches import SANDBOX
+from tests.support.tree import ROOT
 from wrapper.memory import FIRST_DESCRIPTOR, SecretMemory
 
-ROOT = Path(__file__).parents[2]
-SANDBOX = ROOT / "tests" / "support" / "sandbox.py"
 CANARY = b"canary-Gh51xQ"
 
 

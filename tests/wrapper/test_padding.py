@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from strongroom.names import PADDING
-from tests.support.certificates import Certificates
-from tests.support.fake_bridge import FakeBridge, bundle
-from tests.support.launches import ROOT, Launches
+from tests.support.bridge.fake import FakeBridge, bundle
+from tests.support.launch.launches import Launches
+from tests.support.tls.certificates import Certificates
+from tests.support.tree import ROOT
 from wrapper.plan import with_padding
 
 MAX_ARG_STRLEN = 128 * 1024  # execve(2)

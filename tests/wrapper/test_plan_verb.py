@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.certificates import Certificates
-from tests.support.fake_bridge import FakeBridge, answer, problem, response
-from tests.support.launches import ROOT, Launches
+from tests.support.bridge.fake import FakeBridge, answer, problem, response
+from tests.support.launch.launches import Launches
+from tests.support.tls.certificates import Certificates
+from tests.support.tree import ROOT
 from wrapper import exit_status
 
 CANARY = "canary-Gh51xQ"

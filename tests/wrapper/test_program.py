@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from strongroom.errors import StrongroomError
-from tests.support.launches import ROOT
-from tests.support.loaders import build_without_libraries
+from tests.support.launch.loaders import build_without_libraries
+from tests.support.tree import ROOT
 from wrapper.exit_status import CANNOT_EXEC, NOT_ON_PATH, status_of
 from wrapper.program import DYNAMIC, FOREIGN, STATIC, CannotExecError, NotOnPathError, find_program, interpreter_of
 from wrapper.program import linkage_of as linkage_by

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from strongroom.errors import ConfigError
-from tests.support.launches import is_root
+from tests.support.process.privileges import is_root
 from wrapper.plan import plan_launch
 from wrapper.saved_launch import SavedLaunch, decode_launch, launch_to_save, read_launch, write_launch
 

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.certificates import Certificates
-from tests.support.fake_bridge import FakeBridge, bundle
-from tests.support.launches import ROOT, Launches, is_root
+from tests.support.bridge.fake import FakeBridge, bundle
+from tests.support.launch.launches import Launches
+from tests.support.process.privileges import is_root
+from tests.support.tls.certificates import Certificates
+from tests.support.tree import ROOT
 
 pytestmark = pytest.mark.skipif(not is_root(), reason="file capabilities, and changing users, need root")
 

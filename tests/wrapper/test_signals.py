@@ -13,9 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.certificates import Certificates
-from tests.support.fake_bridge import FakeBridge, bundle, full_backlog, problem, read_request, response
-from tests.support.launches import Launches, is_root
+from tests.support.bridge.fake import FakeBridge, bundle, full_backlog, problem, read_request, response
+from tests.support.launch.launches import Launches
+from tests.support.process.privileges import is_root
+from tests.support.process.waiting import wait_for
+from tests.support.tls.certificates import Certificates
 
 SECRET = {
     "SECRET": "bao:kv/db#key",
@@ -31,13 +33,6 @@ PATIENCE_S = 20.0
 Stage = Callable[[Certificates], contextlib.AbstractContextManager[tuple[str, Callable[[], None]]]]
 
 
-def wait_until(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline, f"waited in vain until {what}"
-        time.sleep(0.005)
-
-
 @contextlib.contextmanager
 def connecting(_: Certificates) -> Iterator[tuple[str, Callable[[], None]]]:
     with full_backlog() as port:
@@ -47,7 +42,7 @@ def connecting(_: Certificates) -> Iterator[tuple[str, Callable[[], None]]]:
             return Path("/proc/net/tcp").read_text().count(f":{port:04X} 02 ")
 
         before = hanging()
-        yield f"https://127.0.0.1:{port}", lambda: wait_until(lambda: hanging() > before, "the wrapper connects")
+        yield f"https://127.0.0.1:{port}", lambda: wait_for(lambda: hanging() > before, "the wrapper connects")
 
 
 @contextlib.contextmanager
@@ -60,7 +55,7 @@ def shaking_hands(_: Certificates) -> Iterator[tuple[str, Callable[[], None]]]:
         bridge.until_stopped()
 
     with FakeBridge(None, script) as bridge:
-        yield bridge.url, lambda: wait_until(arrived.is_set, "the handshake begins")
+        yield bridge.url, lambda: wait_for(arrived.is_set, "the handshake begins")
 
 
 def serving(play: Callable[[FakeBridge, ssl.SSLSocket], None]) -> Stage:
@@ -75,7 +70,7 @@ def serving(play: Callable[[FakeBridge, ssl.SSLSocket], None]) -> Stage:
             bridge.until_stopped()
 
         with FakeBridge(certificates.server(), script) as bridge:
-            yield bridge.url, lambda: wait_until(arrived.is_set, "the request arrives")
+            yield bridge.url, lambda: wait_for(arrived.is_set, "the request arrives")
 
     return stage
 
@@ -129,7 +124,7 @@ def test_a_signal_ends_the_bootstrap_at_once(
 def first_process_in(unshare: "subprocess.Popen[bytes]") -> int:
     """Return the process that is PID 1 in the namespace, seen from here."""
     children = Path(f"/proc/{unshare.pid}/task/{unshare.pid}/children")
-    wait_until(lambda: children.read_text() != "", "unshare has a child")
+    wait_for(lambda: children.read_text() != "", "unshare has a child")
     return int(children.read_text().split()[0])
 
 

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.tree import ROOT
 from wrapper.static.processor import PROCESSORS, EntryStub, HeldSignals
 
-NATIVE = Path(__file__).parents[1] / "native" / "static"
+NATIVE = ROOT / "tests" / "native" / "static"
 PAGE = 0x10_0000_0000
 ENTRY = 0x20_0000_0000
 GADGET = 0x30_0000_0000

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.certificates import Certificates
-from tests.support.fake_bridge import FakeBridge, bundle
-from tests.support.folders import open_to_all
-from tests.support.launches import ROOT, SANDBOX, Launches, is_root
-from tests.support.loaders import build_without_libraries
-from tests.support.without_capabilities import PREFIX, what_its_user_can_open
+from tests.support.bridge.fake import FakeBridge, bundle
+from tests.support.launch.launches import SANDBOX, Launches
+from tests.support.launch.loaders import build_without_libraries
+from tests.support.process.folders import open_to_all
+from tests.support.process.privileges import PREFIX, is_root, what_its_user_can_open
+from tests.support.tls.certificates import Certificates
+from tests.support.tree import ROOT
 from tests.wrapper.static_programs import StaticPrograms, busybox, running
 
 PASSWORD = "s3cret-static"
@@ -263,7 +264,7 @@ def test_without_any_privilege_and_with_64_kib_of_lockable_memory(programs: Stat
     open_to_all(program.parent)
     done = subprocess.run(
         [
-            *(sys.executable, SANDBOX, "memlock=65536", "--", sys.executable, "-m", "tests.support.static_launch"),
+            *(sys.executable, SANDBOX, "memlock=65536", "--", sys.executable, "-m", "tests.wrapper.static_launch"),
             *("--nobody", f"SECRET={PASSWORD}", "--", program, "SECRET"),
         ],
         cwd=ROOT,
@@ -292,7 +293,7 @@ def test_200_launches_in_a_row_leave_no_process_behind(programs: StaticPrograms)
         "        continue\n"
         "    sys.exit('a process was left to us')\n"
     )
-    launch = [sys.executable, "-m", "tests.support.static_launch", "SECRET=x", "--", program, "SECRET"]
+    launch = [sys.executable, "-m", "tests.wrapper.static_launch", "SECRET=x", "--", program, "SECRET"]
     # As a subreaper this process would inherit whatever a launch leaves behind.
     reaper = "import ctypes, os, sys; ctypes.CDLL(None).prctl(36, 1, 0, 0, 0); exec(sys.argv.pop(1))"
     done = subprocess.run(

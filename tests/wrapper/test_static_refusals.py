@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.certificates import Certificates
-from tests.support.fake_bridge import FakeBridge, answer, bundle, response
-from tests.support.launches import ROOT, Launches
+from tests.support.bridge.fake import FakeBridge, answer, bundle, response
+from tests.support.launch.launches import SANDBOX, Launches
+from tests.support.tls.certificates import Certificates
+from tests.support.tree import ROOT
 from tests.wrapper.static_programs import busybox
 from wrapper import exit_status
 
@@ -86,7 +87,7 @@ def test_a_debugger_that_is_there_already_is_named(launches: Launches, bridge: F
 )
 def test_what_fails_after_exec_ends_the_program_before_it_begins(option: str, message: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "tests.support.static_launch", option, "SECRET=x", "--", busybox(), "echo", "begun"],
+        [sys.executable, "-m", "tests.wrapper.static_launch", option, "SECRET=x", "--", busybox(), "echo", "begun"],
         cwd=ROOT,
         capture_output=True,
         check=False,
@@ -129,7 +130,7 @@ def test_plan_names_the_rung(launches: Launches, certificates: Certificates) -> 
 
 
 def test_plan_says_why_there_is_no_rung(launches: Launches) -> None:
-    sandbox = [sys.executable, str(ROOT / "tests/support/sandbox.py"), f"refuse={CALLS[0]}:{EPERM}", "--"]
+    sandbox = [sys.executable, str(SANDBOX), f"refuse={CALLS[0]}:{EPERM}", "--"]
     done = subprocess.run(
         [*sandbox, sys.executable, "-m", "cli", "plan", "--", busybox(), "true"],
         env=launches.environ("", {}),

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.bridge import wait_for
-from tests.support.launches import ROOT, is_root
+from tests.support.process.privileges import is_root
+from tests.support.process.waiting import wait_for
+from tests.support.tree import ROOT
 from tests.wrapper.static_programs import StaticPrograms
 
 SOON_S = 1.0  # within which a signalled launch must have ended
@@ -29,7 +30,7 @@ def on_term(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def start(program: str, *prefix: str) -> subprocess.Popen[bytes]:
     process = subprocess.Popen(
-        [*prefix, sys.executable, "-m", "tests.support.static_launch", "SECRET=x", "--", program],
+        [*prefix, sys.executable, "-m", "tests.wrapper.static_launch", "SECRET=x", "--", program],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -155,4 +156,4 @@ def is_running(pid: str) -> bool:
         command: Sequence[bytes] = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
     except FileNotFoundError:
         return False
-    return b"tests.support.static_launch" in command
+    return b"tests.wrapper.static_launch" in command

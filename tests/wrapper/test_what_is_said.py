@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from tests.init.container import NAMESPACE
-from tests.support.certificates import Certificates
-from tests.support.fake_bridge import FakeBridge, bundle, full_backlog
-from tests.support.launches import ROOT, Launches, is_root
+from tests.support.bridge.fake import FakeBridge, bundle, full_backlog
+from tests.support.launch.launches import Launches
+from tests.support.process.privileges import is_root
+from tests.support.tls.certificates import Certificates
+from tests.support.tree import ROOT
 from wrapper import exit_status
 
 SECRET = {"DB_PASSWORD": "bao:kv/db#key"}

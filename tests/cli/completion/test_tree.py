@@ -10,7 +10,7 @@ import pytest
 from cli.completion.candidates import offer
 from cli.completion.tree import find_verb
 from cli.main import VERBS
-from tests.support.launches import ROOT
+from tests.support.tree import ROOT
 
 PATHS = [
     (verb, *more)

@@ -12,7 +12,7 @@ from s3proxy.s3api.aws_chunked import MAX_LINE_BYTES, MIN_CHUNK_BYTES, AwsChunke
 from s3proxy.s3api.errors import S3Error
 from s3proxy.s3api.sigv4 import ChunkSigning
 from strongroom.secret import Secret
-from tests.support.s3_requests import AWS, NOW, ChunkWriter, aws_request, verifier
+from tests.support.s3.requests import AWS, NOW, ChunkWriter, aws_request, verifier
 
 KEY: Final = b"k" * 32
 SEED: Final = "5" * 64

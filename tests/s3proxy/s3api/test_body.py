@@ -17,7 +17,7 @@ from s3proxy.s3api.head import make_head
 from s3proxy.s3api.payload import parse_payload
 from s3proxy.s3api.sigv4 import Verified
 from strongroom.sealed.digests import Checksum, ChecksumAlgorithm
-from tests.support.s3_requests import ChunkWriter, crc32_base64
+from tests.support.s3.requests import ChunkWriter, crc32_base64
 
 PLAIN = bytes(range(250)) * 36  # more than the least chunk
 TRAILER_PAYLOAD = "STREAMING-UNSIGNED-PAYLOAD-TRAILER"

@@ -20,7 +20,7 @@ from s3proxy.s3api.checksums import (
 )
 from s3proxy.s3api.errors import S3Error
 from strongroom.sealed.digests import CHECKSUM_BYTES, Checksum, ChecksumAlgorithm, ChecksumScope
-from tests.support.s3_requests import VECTORS
+from tests.support.s3.requests import VECTORS
 
 CRCS = [ChecksumAlgorithm.CRC32, ChecksumAlgorithm.CRC32C, ChecksumAlgorithm.CRC64NVME]
 CHECKS = json.loads((VECTORS / "checksums.json").read_text())

@@ -18,8 +18,8 @@ from s3proxy.s3api.operation_table import UNSUPPORTED, Operation
 from s3proxy.s3api.operations import classify
 from s3proxy.s3api.rules import RULES
 from s3proxy.serving.handlers import PASSED_ON
-from tests.support.s3_api import API, amz_headers, example_of
-from tests.support.s3_requests import NOW, sign_with_botocore, verifier
+from tests.support.s3.api import API, amz_headers, example_of
+from tests.support.s3.requests import NOW, sign_with_botocore, verifier
 
 # Said by the signature itself, or read before a request is understood.
 OF_THE_SIGNATURE = {"x-amz-content-sha256", "x-amz-date", "x-amz-security-token", "x-amz-decoded-content-length"}

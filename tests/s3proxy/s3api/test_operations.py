@@ -15,7 +15,7 @@ from s3proxy.s3api.head import make_head
 from s3proxy.s3api.names import parse_copy_source, require_key, require_prefix
 from s3proxy.s3api.operation_table import UNSUPPORTED, Operation
 from s3proxy.s3api.operations import Call, classify, host_bucket
-from tests.support.s3_api import API, example_of
+from tests.support.s3.api import API, example_of
 
 DOMAINS = ("s3.example.com",)
 OURS = {Operation.POST_OBJECT, Operation.CORS_PREFLIGHT}  # answered by S3, but in no list of its operations

@@ -10,7 +10,7 @@ import pytest
 from s3proxy.s3api.errors import S3Error
 from s3proxy.s3api.post_policy import PostUpload, verify_post
 from s3proxy.s3api.signing_keys import Scope, SigningKeys, derive_key, sign
-from tests.support.s3_requests import ACCESS_KEY_ID, AWS, CREDENTIAL, CREDENTIALS, NOW
+from tests.support.s3.requests import ACCESS_KEY_ID, AWS, CREDENTIAL, CREDENTIALS, NOW
 
 EXAMPLE = AWS["post-form"]
 EXAMPLE_TIME = datetime(2015, 12, 29, 12, tzinfo=UTC)

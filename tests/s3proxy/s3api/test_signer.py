@@ -14,7 +14,7 @@ from s3proxy.s3api.head import make_head
 from s3proxy.s3api.signature import AUTH_PARAMETERS
 from s3proxy.s3api.signer import Signer, StoreCredential
 from strongroom.secret import Secret
-from tests.support.s3_requests import ACCESS_KEY_ID, HOST, NOW, SECRET_KEY, verifier
+from tests.support.s3.requests import ACCESS_KEY_ID, HOST, NOW, SECRET_KEY, verifier
 
 KEYS = st.text(st.characters(codec="utf-8"), min_size=1, max_size=30)
 QUERIES = st.lists(st.tuples(KEYS, KEYS), max_size=4, unique_by=lambda pair: pair[0])

@@ -13,7 +13,7 @@ from botocore.credentials import Credentials as BotoCredentials
 from s3proxy.s3api.errors import S3Error
 from s3proxy.s3api.head import RequestHead, make_head
 from s3proxy.s3api.operations import decode_query
-from tests.support.s3_requests import ACCESS_KEY_ID, HOST, NOW, SECRET_KEY, verifier
+from tests.support.s3.requests import ACCESS_KEY_ID, HOST, NOW, SECRET_KEY, verifier
 
 LIFETIME_S = 600
 

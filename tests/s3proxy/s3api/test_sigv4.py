@@ -16,7 +16,7 @@ from s3proxy.s3api.scope import http_date
 from s3proxy.s3api.signing_keys import Scope, SigningKeys, derive_key
 from s3proxy.s3api.sigv4 import Verifier
 from strongroom.secret import Secret
-from tests.support.s3_requests import (
+from tests.support.s3.requests import (
     ACCESS_KEY_ID,
     AWS,
     CREDENTIALS,

@@ -7,7 +7,6 @@ STRONGROOM_TEST_DIFFERENTIAL raises the number of sequences, and draws other one
 import os
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,10 +18,11 @@ from hypothesis.stateful import precondition, rule, run_state_machine_as_test
 from devstack.s3proxy import ProxyProcess
 from devstack.seaweed import SeaweedServer
 from tests.s3proxy.conftest import client_of
-from tests.support.s3_multipart_operations import MultipartOperations
-from tests.support.s3_operations import Operations, keys
-from tests.support.s3_pair import Answer, Pair, Side, etag_view, object_view
-from tests.support.s3_slash import KeepingSide, SlashOperations
+from tests.support.s3.multipart_operations import MultipartOperations
+from tests.support.s3.operations import Operations, keys
+from tests.support.s3.pair import Answer, Pair, Side, etag_view, object_view
+from tests.support.s3.slash import KeepingSide, SlashOperations
+from tests.support.tree import ROOT
 
 LONG = "STRONGROOM_TEST_DIFFERENTIAL" in os.environ
 EXAMPLES = int(os.environ.get("STRONGROOM_TEST_DIFFERENTIAL", "30"))
@@ -148,7 +148,7 @@ def test_an_empty_part_before_others_is_too_small_and_to_the_store_no_part_at_al
 
 
 def test_every_exemption_is_a_line_of_the_document() -> None:
-    root = Path(__file__).resolve().parents[3]
+    root = ROOT
     named = {
         name
         for source in (root / "tests/support").glob("s3_*.py")

@@ -17,9 +17,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 from devstack.s3proxy import ProxyProcess
 from devstack.seaweed import SeaweedServer
 from tests.s3proxy.conftest import client_of
-from tests.support.bridge import wait_for
-from tests.support.s3_raw import Answer, RawClient
-from tests.support.store_relay import Exchange, Fault, Harm, StoreRelay
+from tests.support.process.waiting import wait_for
+from tests.support.s3.raw import Answer, RawClient
+from tests.support.s3.relay import Exchange, Fault, Harm, StoreRelay
 
 ROUNDS = int(os.environ.get("STRONGROOM_TEST_FAULTS", "300"))
 BUCKET = "faults"

@@ -20,7 +20,7 @@ from devstack.s3proxy import ProxyProcess
 from devstack.seaweed import SeaweedServer
 from devstack.transit import offer_transit
 from tests.s3proxy.conftest import client_of
-from tests.support.bridge import wait_for
+from tests.support.process.waiting import wait_for
 
 KILLS = int(os.environ.get("STRONGROOM_TEST_KILLS", "3"))
 BUCKET = "kills"

@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 from devstack.s3proxy import ProxyProcess
 from devstack.seaweed import SeaweedServer
 from tests.s3proxy.conftest import client_of
-from tests.support.store_relay import Exchange, StoreRelay
+from tests.support.s3.relay import Exchange, StoreRelay
 
 POLICY = """\
 [[policy]]

@@ -18,9 +18,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 from devstack.s3proxy import ProxyProcess
 from devstack.seaweed import SeaweedServer
 from tests.s3proxy.conftest import client_of
-from tests.support.s3_rules import content_so_far
-from tests.support.sealed_pairs import Pairs
-from tests.support.store_relay import Exchange, Fault, Harm, StoreRelay
+from tests.s3proxy.suites.sealed_pairs import Pairs
+from tests.support.s3.relay import Exchange, Fault, Harm, StoreRelay
+from tests.support.s3.rules import content_so_far
 
 BUCKET = "nonces"
 LEAST = 5 << 20

@@ -15,8 +15,8 @@ from hypothesis.stateful import run_state_machine_as_test
 from devstack.s3proxy import ProxyProcess
 from devstack.seaweed import SeaweedServer
 from tests.s3proxy.conftest import client_of
-from tests.support.s3_etag_operations import EtagOperations
-from tests.support.s3_raw import RawClient
+from tests.support.s3.etag_operations import EtagOperations
+from tests.support.s3.raw import RawClient
 
 LONG = "STRONGROOM_TEST_DIFFERENTIAL" in os.environ
 EXAMPLES = int(os.environ.get("STRONGROOM_TEST_DIFFERENTIAL", "5"))

@@ -23,8 +23,8 @@ from devstack.s3proxy import ProxyProcess
 from devstack.seaweed import REGION, SeaweedServer
 from tests.s3proxy.conftest import client_of
 from tests.s3proxy.s3api.test_one_view import HEADERS
-from tests.support.settled import until_settled
-from tests.support.store_relay import Exchange, StoreRelay
+from tests.support.process.waiting import until_settled
+from tests.support.s3.relay import Exchange, StoreRelay
 
 POLICY = """\
 [[policy]]

@@ -12,7 +12,7 @@ from botocore.exceptions import BotoCoreError
 
 from devstack.s3proxy import ProxyProcess
 from strongroom.sealed.sizes import PART_OVERHEAD_BYTES, manifest_stored_bytes
-from tests.support.s3_tamper import Stored, Tamperer
+from tests.support.s3.tamper import Stored, Tamperer
 
 BUCKET = "tamper-multipart"
 HEADER = 256

@@ -10,7 +10,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from devstack.s3proxy import ProxyProcess
 from strongroom.sealed.header import MAX_WRAPPED_BYTES
-from tests.support.s3_tamper import Stored, Tamperer
+from tests.support.s3.tamper import Stored, Tamperer
 
 CHUNK = 65_536
 SEALED_CHUNK = CHUNK + 16

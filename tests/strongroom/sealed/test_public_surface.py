@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.support.launches import ROOT
+from tests.support.tree import ROOT
 
 PAGE = ROOT / "docs/public-surface.md"
 VECTOR = ROOT / "tests/vectors/object/good-three-chunks.json"

@@ -23,8 +23,8 @@ from strongroom.sealed.segment import begin_segment
 from strongroom.sealed.sizes import multipart_plaintext_bytes, part_stored_bytes, whole_plaintext_bytes
 from strongroom.sealed.wrapping import BucketKey
 from strongroom.secret import Secret
+from tests.support.tree import ROOT
 
-ROOT = Path(__file__).parents[3]
 VECTORS = ROOT / "tests" / "vectors" / "object"
 GOOD = sorted(VECTORS.glob("good-*.json"))
 BAD = sorted(VECTORS.glob("bad-*.json"))

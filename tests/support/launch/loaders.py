@@ -3,7 +3,9 @@
 import subprocess
 from pathlib import Path
 
-_NATIVE = Path(__file__).parents[1] / "native"
+from tests.support.tree import ROOT
+
+_NATIVE = ROOT / "tests" / "native"
 
 
 def build_without_libraries(folder: Path) -> Path:

@@ -1,6 +1,6 @@
 """The end of a launch without its beginning: no bridge, no certificates, one secret, and the application.
 
-``python -m tests.support.static_launch [--OPTION] NAME=VALUE -- COMMAND [ARG...]`` says ``starting`` on stdout and
+``python -m tests.wrapper.static_launch [--OPTION] NAME=VALUE -- COMMAND [ARG...]`` says ``starting`` on stdout and
 becomes COMMAND as ``wrapper.launch`` would. Starts in half the time of a whole launch, and needs no files that only
 some users can read.
 

@@ -1,12 +1,18 @@
-"""Programs without any capability, root's included, and what one process may learn of another one of its user."""
+"""What tests may do, programs without any capability, and what one process may learn of another one of its user."""
 
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+
+def is_root() -> bool:
+    """Return whether tests may make namespaces and become other users."""
+    return os.geteuid() == 0
+
+
 # For root, who is left with the bounding set at exec (capabilities(7)); other users have nothing to drop.
-PREFIX = ["setpriv", "--bounding-set=-all", "--inh-caps=-all", "--"] if os.geteuid() == 0 else []
+PREFIX = ["setpriv", "--bounding-set=-all", "--inh-caps=-all", "--"] if is_root() else []
 
 _LOOK = """
 import sys

@@ -8,7 +8,6 @@
     ignore=SIGNAL    the signal is ignored
     block=SIGNAL     the signal is held back
     pending=SIGNAL   the same, and one is waiting
-    block=SIGNAL     the signal is blocked
 
 A program of its own, because all of this is for one process and what it execs, and cannot be taken back.
 """
@@ -82,8 +81,6 @@ def main(words: list[str]) -> None:
             signal.pthread_sigmask(signal.SIG_BLOCK, [int(value)])
             if option == "pending":
                 os.kill(os.getpid(), int(value))
-        elif option == "block":
-            signal.pthread_sigmask(signal.SIG_BLOCK, {int(value)})
         else:
             raise ValueError(word)
     command = words[split + 1 :]

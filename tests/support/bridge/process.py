@@ -8,8 +8,7 @@ import socket
 import ssl
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -27,6 +26,7 @@ from strongroom.launch.region import read_values
 from strongroom.launch.value import parse_value
 from strongroom.launch.whole_path import parse_from_path
 from strongroom.tls import client_context
+from tests.support.process.waiting import WAIT_S
 
 SHOP = "spiffe://example.org/ns/shop/sa/api"
 POLICY = """
@@ -39,16 +39,6 @@ identity = "spiffe://example.org/ns/shop/sa/api"
 paths = ["kv/common"]
 keys = ["public_*"]
 """
-WAIT_S = 20.0
-
-
-def wait_for(condition: Callable[[], object], what: str, *, timeout_s: float = WAIT_S) -> None:
-    """Wait until ``condition`` holds; fails with ``what`` when it does not in time."""
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        if time.monotonic() > deadline:
-            raise AssertionError(f"waited {timeout_s:g} s for: {what}")
-        time.sleep(0.01)
 
 
 def bundle_request(

@@ -15,7 +15,7 @@ from botocore.credentials import Credentials as BotoCredentials
 from devstack.authority import write_private
 from devstack.s3proxy import ProxyProcess, S3Store
 from devstack.seaweed import REGION
-from tests.support.bridge import wait_for
+from tests.support.process.waiting import wait_for
 
 Record = dict[str, Any]
 OWNER, READER = ("OWNER", "owner-owner-owner-owner"), ("READER", "reader-reader-reader")

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from strongroom.names import PACKAGES
-from tests.support.launcher import ROOT
+from tests.support.tree import ROOT
 
 RECORD_LOG = "{log}"
 Scopes = tuple[ast.AST, ...]

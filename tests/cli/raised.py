@@ -8,8 +8,8 @@ from pathlib import Path
 
 from s3proxy.s3api.errors import S3Error
 from strongroom.errors import StrongroomError
-from tests.support.emitted import sources, texts_of
-from tests.support.launcher import ROOT
+from tests.cli.emitted import sources, texts_of
+from tests.support.tree import ROOT
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import fcntl
 import os
 import subprocess
 
-from tests.support.launcher import ROOT
+from tests.support.tree import ROOT
 
 PRELOAD = ROOT / "preload"
 

@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, urlsplit
 from s3proxy.s3api.aws_chunked import AwsChunkedDecoder
 from s3proxy.s3api.checksums import algorithm_of_header, checksum_text, parse_checksum, running
 from strongroom.sealed.digests import Checksum
-from tests.support.store_relay import Exchange
+from tests.support.s3.relay import Exchange
 
 _DOCUMENTS = {"retention", "legal-hold", "object-lock", "delete"}
 _BY_STORE = "x-amz-copy-source"

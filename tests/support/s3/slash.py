@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 from typing import TypeVar, cast
 
 from s3proxy.store.slash_keys import is_kept_key, kept_key, shown_key
-from tests.support.s3_multipart_operations import MultipartOperations
-from tests.support.s3_operations import NO_INSTEAD
-from tests.support.s3_pair import Answer, Instead, Side
+from tests.support.s3.multipart_operations import MultipartOperations
+from tests.support.s3.operations import NO_INSTEAD
+from tests.support.s3.pair import Answer, Instead, Side
 
 T = TypeVar("T")
 

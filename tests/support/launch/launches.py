@@ -1,16 +1,15 @@
 """The wrapper in a process of its own, against a fake bridge."""
 
 import contextlib
-import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from tests.support.certificates import Certificates
+from tests.support.tls.certificates import Certificates
+from tests.support.tree import ROOT
 
-ROOT = Path(__file__).parents[2]
-SANDBOX = ROOT / "tests" / "support" / "sandbox.py"
+SANDBOX = Path(__file__).with_name("sandbox.py")
 TIMEOUT_S = 30.0
 
 # With each but the last two, CPython sets LC_CTYPE for itself and its children (PEP 538).
@@ -86,8 +85,3 @@ class Launches:
                 yield process
             finally:
                 process.kill()
-
-
-def is_root() -> bool:
-    """Return whether tests may make namespaces."""
-    return os.geteuid() == 0

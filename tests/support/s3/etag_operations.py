@@ -14,8 +14,8 @@ from botocore.exceptions import ClientError
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
-from tests.support.s3_operations import CHUNK, body_of
-from tests.support.s3_raw import RawClient
+from tests.support.s3.operations import CHUNK, body_of
+from tests.support.s3.raw import RawClient
 
 S3 = Any  # botocore makes its clients at run time
 LEAST = 5 << 20

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
-from tests.support.s3_pair import Answer, Instead, Pair, Side, etag_view, listed_view, object_view
+from tests.support.s3.pair import Answer, Instead, Pair, Side, etag_view, listed_view, object_view
 
 CHUNK = 1 << 16
 LEAST = 5 << 20

@@ -6,8 +6,8 @@ from itertools import permutations
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
-from tests.support.s3_operations import CHUNK, LEAST, NO_INSTEAD, TYPE, Operations, body_of, headers, keys, numbers
-from tests.support.s3_pair import Answer, Instead, Side, etag_view, object_view
+from tests.support.s3.operations import CHUNK, LEAST, NO_INSTEAD, TYPE, Operations, body_of, headers, keys, numbers
+from tests.support.s3.pair import Answer, Instead, Side, etag_view, object_view
 
 # COMPLETE-EMPTY
 COMPLETE_EMPTY: Instead = frozenset(((404, "NoSuchUpload"), (400, code)) for code in ("MalformedXML", "InvalidPart"))

@@ -12,7 +12,7 @@ from urllib.request import urlopen
 
 from devstack.s3proxy import ProxyProcess
 from strongroom.sealed.sizes import STORE_MIN_PART_BYTES
-from tests.support.s3_raw import Answer, RawClient
+from tests.support.s3.raw import Answer, RawClient
 
 ENTRY = "seg1"
 S3: TypeAlias = Any  # botocore makes its clients at run time

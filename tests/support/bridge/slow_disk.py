@@ -1,4 +1,4 @@
-"""A bridge on a slow disk, where each fsync takes longer: ``python -m tests.support.slow_disk MILLISECONDS ARG...``."""
+"""A bridge on a disk whose fsync takes longer: ``python -m tests.support.bridge.slow_disk MILLISECONDS ARG...``."""
 
 import os
 import sys

@@ -7,7 +7,6 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -20,8 +19,9 @@ from s3proxy.s3api.head import RequestHead, make_head
 from s3proxy.s3api.signing_keys import SigningKeys
 from s3proxy.s3api.sigv4 import Verifier
 from strongroom.secret import Secret
+from tests.support.tree import ROOT
 
-VECTORS = Path(__file__).parent.parent / "vectors" / "sigv4"
+VECTORS = ROOT / "tests" / "vectors" / "sigv4"
 AWS = json.loads((VECTORS / "aws.json").read_text())
 ACCESS_KEY_ID: str = AWS["access_key_id"]
 SECRET_KEY: str = AWS["secret_key"]
