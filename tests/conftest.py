@@ -4,15 +4,17 @@ import ctypes
 import gc
 import os
 import signal
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
 from devstack.stack import POLICY, DevStack
 from tests.support.launch.launcher import Launcher
+
+EARLY = "early"
+LONG_S = 60.0
 
 # A busy machine stalls for longer than hypothesis allows one example by default; pytest-timeout is the limit.
 settings.register_profile("strongroom", deadline=None)
@@ -53,19 +55,31 @@ def pytest_configure() -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Where several processes share the files, begin with those that may take longest: the last one ends nearly alone.
+    """Where several processes share the files, begin with those that take longest, or others wait for them in the end.
 
-    What may take long has a limit of its own already (``pytest.mark.timeout``); of the others, the file with the most
-    tests comes first. It needs ``--no-loadscope-reorder``.
+    Such files are marked ``early``; of the others, the file with the most tests comes first. It needs
+    ``--no-loadscope-reorder``.
     """
     if not hasattr(config, "workerinput"):
         return
-    limits: dict[Path, float] = {}
-    for item in items:
-        limit = item.get_closest_marker("timeout")
-        limits[item.path] = max(limits.get(item.path, 0), limit.args[0] if limit else 0)
+    early = {item.path for item in items if item.get_closest_marker(EARLY)}
     counts = Counter(item.path for item in items)
-    items.sort(key=lambda item: (-limits[item.path], -counts[item.path]))  # within a file they stay as they are
+    items.sort(key=lambda item: (item.path not in early, -counts[item.path]))  # within a file they stay as they are
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Name the files that ought to be marked ``early``."""
+    took_s: dict[str, float] = defaultdict(float)
+    early: set[str] = set()
+    for report in (each for reports in terminalreporter.stats.values() for each in reports):
+        if isinstance(report, pytest.TestReport):
+            file = report.nodeid.partition("::")[0]
+            took_s[file] += report.duration
+            if EARLY in report.keywords:
+                early.add(file)
+    for file, seconds in took_s.items():
+        if seconds > LONG_S and file not in early:
+            terminalreporter.write_line(f"{file} took {seconds:.0f} s, and is not marked {EARLY}")
 
 
 def pytest_collection_finish() -> None:

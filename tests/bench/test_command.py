@@ -16,6 +16,8 @@ from bench.suite import Run
 from tests.bench.runs import count, result
 from tests.support.tree import ROOT
 
+pytestmark = pytest.mark.early
+
 BASELINE = ROOT / "bench" / "baselines" / "quick.json"
 FORMS = {
     "claims.csv",

@@ -22,6 +22,8 @@ from tests.chaos.model import ViolationError
 from tests.chaos.resources import Resources
 from tests.support.launch.launcher import Launcher
 
+pytestmark = pytest.mark.early
+
 SECONDS = float(os.environ.get("STRONGROOM_CHAOS_SECONDS", "20"))
 SEED = int(os.environ.get("STRONGROOM_CHAOS_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 20)
 LAUNCHERS = 3

@@ -22,6 +22,8 @@ from devstack.transit import offer_transit
 from tests.s3proxy.conftest import client_of
 from tests.support.process.waiting import wait_for
 
+pytestmark = pytest.mark.early
+
 OUTAGE_S = float(os.environ.get("STRONGROOM_OUTAGE_SECONDS", "5"))
 POLICY = '[[policy]]\nname = "main"\nkek = "transit:main"\nbuckets = ["*"]\n'
 REQUESTS = 24  # on connections of their own, so that each of four processes gets some

@@ -21,6 +21,8 @@ from tests.chaos.world import World, chaos_world
 from tests.s3proxy.conftest import S3, client_of
 from tests.support.tree import ROOT
 
+pytestmark = pytest.mark.early
+
 SECONDS = float(os.environ.get("STRONGROOM_CHAOS_SECONDS", "40"))
 SEED = int(os.environ.get("STRONGROOM_CHAOS_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 20)
 CLIENTS = 6

@@ -19,6 +19,8 @@ from tests.install.unit_file import Unit
 from tests.support.process.privileges import is_root
 from tests.support.tree import ROOT
 
+pytestmark = pytest.mark.early
+
 UNITS = ROOT / "deploy/systemd"
 FOLLOW_S = 900
 

@@ -17,6 +17,8 @@ from tests.preload.launch import SECRETS, WITHOUT_PRIVILEGES, image_of
 from tests.support.process.privileges import is_root
 from tests.support.tree import ROOT
 
+pytestmark = pytest.mark.early
+
 EXPORTS = {
     "getenv",
     "secure_getenv",

@@ -6,7 +6,7 @@ import pytest
 
 from tests.recovery.stand import Stand, stand
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.early, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")

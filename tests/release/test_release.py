@@ -17,7 +17,7 @@ from tests.support.tree import ROOT
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 MACHINES = {"x86_64": 62, "aarch64": 183}  # e_machine, elf.h
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.early, pytest.mark.timeout(600)]
 
 
 def committed(path: str) -> str:

@@ -22,6 +22,8 @@ from tests.s3clients.client import Client, Column
 from tests.s3clients.conftest import BARE, CLIENTS, STORES
 from tests.s3clients.stand import Stand
 
+pytestmark = pytest.mark.early
+
 CHUNK = 65_536
 # s3cmd copies access lists, and moto answers 500 when it is asked for that of an object that came of an upload.
 NO_LARGE_COPY = {("s3cmd", "moto")}

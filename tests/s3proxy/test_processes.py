@@ -22,6 +22,8 @@ from tests.s3proxy.conftest import client_of
 from tests.support.process.privileges import PREFIX, core_limits, what_its_user_can_open
 from tests.support.process.waiting import wait_for
 
+pytestmark = pytest.mark.early
+
 BUCKET = "processes"
 
 

@@ -22,6 +22,8 @@ from tests.s3proxy.conftest import client_of
 from tests.support.process.waiting import wait_for
 from tests.support.s3.relay import Exchange, StoreRelay
 
+pytestmark = pytest.mark.early
+
 MIB = 1 << 20
 BUCKET = "slow-clients"
 SMALL = b"small"

@@ -16,6 +16,8 @@ from s3proxy.store.slash_keys import kept_key
 from tests.s3proxy.conftest import client_of
 from tests.support.s3.relay import Fault, Harm, StoreRelay
 
+pytestmark = pytest.mark.early
+
 MIB = 1 << 20
 POLICY = """\
 [[policy]]

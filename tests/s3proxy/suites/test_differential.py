@@ -24,6 +24,8 @@ from tests.support.s3.pair import Answer, Pair, Side, etag_view, object_view
 from tests.support.s3.slash import KeepingSide, SlashOperations
 from tests.support.tree import ROOT
 
+pytestmark = pytest.mark.early
+
 LONG = "STRONGROOM_TEST_DIFFERENTIAL" in os.environ
 EXAMPLES = int(os.environ.get("STRONGROOM_TEST_DIFFERENTIAL", "30"))
 STEPS = 40
