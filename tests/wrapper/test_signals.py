@@ -30,11 +30,11 @@ SOON_S = 1.0
 PATIENCE_S = 20.0
 
 # A stage yields the address of a bridge and something that returns once the wrapper hangs in that stage.
-Stage = Callable[[Certificates], contextlib.AbstractContextManager[tuple[str, Callable[[], None]]]]
+Stage = Callable[[Certificates], contextlib.AbstractContextManager[tuple[str, Callable[[], object]]]]
 
 
 @contextlib.contextmanager
-def connecting(_: Certificates) -> Iterator[tuple[str, Callable[[], None]]]:
+def connecting(_: Certificates) -> Iterator[tuple[str, Callable[[], object]]]:
     with full_backlog() as port:
 
         def hanging() -> int:
@@ -46,7 +46,7 @@ def connecting(_: Certificates) -> Iterator[tuple[str, Callable[[], None]]]:
 
 
 @contextlib.contextmanager
-def shaking_hands(_: Certificates) -> Iterator[tuple[str, Callable[[], None]]]:
+def shaking_hands(_: Certificates) -> Iterator[tuple[str, Callable[[], object]]]:
     arrived = threading.Event()
 
     def script(connection: ssl.SSLSocket) -> None:
@@ -60,7 +60,7 @@ def shaking_hands(_: Certificates) -> Iterator[tuple[str, Callable[[], None]]]:
 
 def serving(play: Callable[[FakeBridge, ssl.SSLSocket], None]) -> Stage:
     @contextlib.contextmanager
-    def stage(certificates: Certificates) -> Iterator[tuple[str, Callable[[], None]]]:
+    def stage(certificates: Certificates) -> Iterator[tuple[str, Callable[[], object]]]:
         arrived = threading.Event()
 
         def script(connection: ssl.SSLSocket) -> None:
