@@ -1,12 +1,8 @@
 """Wiring: makes the parts of a bridge from its settings, and the server that runs them."""
 
-import asyncio
-import contextlib
 import gc
-import logging
 import time
 from functools import partial
-from http import HTTPStatus
 
 from bridge.audit import AuditLog
 from bridge.callers import Callers
@@ -19,23 +15,19 @@ from bridge.service import Limits, Service
 from bridge.settings import BridgeSettings, Durability
 from strongroom.errors import PeerError
 from strongroom.linux.process import return_free_memory
-from strongroom.openbao.connection import Call, Endpoint, OpenBao
-from strongroom.openbao.login import Credentials, Login
-from strongroom.openbao.pool import Pool
-from strongroom.openbao.secrets import SecretStore
+from strongroom.openbao.connection import Endpoint
+from strongroom.openbao.login import Credentials
+from strongroom.openbao.session import Session
 from strongroom.service.connections import ConnectionLimits, Connections
 from strongroom.service.front import HttpFront, Port
 from strongroom.service.health import Health, Part
 from strongroom.service.server import Server
 from strongroom.service.tls_reload import ReloadingServerContext
 
-_log = logging.getLogger(__name__)
 _HEALTH_TIMEOUT_S = 2.0  # of the question whether OpenBao is up; probes of Kubernetes give up after 1 s by default
 _CONNECTIONS = 1024  # at once, some 0.1 MiB each; callers ask once, and go
 _CROWD = 100
-_REVOKE_TIMEOUT_S = 5.0  # at the end; the token ends by itself, too
 _LINGERING_S = 1.0  # for the rest of a body that is not wanted: closing at once would take the answer back (RST)
-_STANDBY_IS_FINE = {"standbyok": "true", "perfstandbyok": "true"}  # a standby node forwards what it is asked
 
 
 class Bridge:
@@ -59,9 +51,12 @@ class Bridge:
             observe=partial(self.metrics.reload, "tls"),
         )
         self._policy = follow_policy(settings.policy_file, observe=partial(self.metrics.reload, "policy"))
-        self._openbao = OpenBao(_endpoint(settings), observe=self.metrics.openbao_call)
-        self._pool = Pool(settings.openbao_max_connections)
-        self._login = Login(_credentials(settings), partial(self._pool.exchange, self._openbao))
+        self._session = Session(
+            _endpoint(settings),
+            _credentials(settings),
+            timeout_s=settings.request_timeout_s,
+            observe=self.metrics.openbao_call,
+        )
         self._audit = AuditLog(
             settings.audit_file,
             fsync=settings.audit_durability is Durability.FSYNC,
@@ -69,9 +64,8 @@ class Bridge:
             observe=self.metrics.audit_write,
         )
         reader = CoalescingReader(
-            SecretStore(self._openbao),
-            self._login,
-            self._pool,
+            self._session.read,
+            at_once=self._session.threads,
             timeout_s=settings.request_timeout_s,
             on_shared=self.metrics.coalesced,
         )
@@ -106,30 +100,20 @@ class Bridge:
             fronts=[self._https],
             health=Health(parts=self._state_of_parts, metrics=self._render_metrics),
             # Apart, because a login may wait for OpenBao, and a probe for the disk, and a policy edit for neither.
-            care=[self._follow_files, self._login.tick, self._audit.probe, self._give_memory_back],
+            care=[self._follow_files, self._session.tick, self._audit.probe, self._give_memory_back],
             reload=self._reload,
-            close=[self._revoke, self._audit.close],
+            close=[self._session.close, self._audit.close],
         )
 
     async def _reload(self) -> None:
         """Read policy and certificates, and open the audit log again."""
-        self._policy.poll(force=True)
-        self._tls.poll()
-        self._callers.end_those_that_are_over(self._https.runner)
+        await self._follow_files(force=True)
         await self._audit.reopen()  # the last, because it waits for the disk
 
-    async def _revoke(self) -> None:
-        """Give the login back."""
-        with contextlib.suppress(TimeoutError):  # its threads may all wait for an OpenBao that does not answer
-            async with asyncio.timeout(_REVOKE_TIMEOUT_S):
-                await self._login.revoke()
-        self._pool.close()
-
-    async def _follow_files(self) -> None:
-        self._policy.poll()
+    async def _follow_files(self, *, force: bool = False) -> None:
+        self._policy.poll(force=force)
         self._tls.poll()
         self._callers.end_those_that_are_over(self._https.runner)
-        self._openbao.reload_if_changed()
 
     async def _give_memory_back(self) -> None:
         """After a crowd of connections has gone, give back what they took: some 0.1 MiB each, that glibc keeps."""
@@ -152,23 +136,13 @@ class Bridge:
 
     async def _state_of_openbao(self) -> Part:
         try:
-            deadline = time.monotonic() + _HEALTH_TIMEOUT_S
-            async with asyncio.timeout(_HEALTH_TIMEOUT_S):
-                call = Call(
-                    operation="health", method="GET", path="sys/health", deadline=deadline, query=_STANDBY_IS_FINE
-                )
-                answer = await self._pool.exchange(self._openbao, call)
-                if answer.status != HTTPStatus.OK:
-                    return Part(ok=False, detail=f"OpenBao answers {answer.status} to sys/health")
-                await self._login.require_live()
+            await self._session.require_ready(within_s=_HEALTH_TIMEOUT_S)
         except PeerError as error:
             return Part(ok=False, detail=error.message)
-        except TimeoutError:
-            return Part(ok=False, detail=f"OpenBao did not answer within {_HEALTH_TIMEOUT_S:g} s")
         return Part(ok=True, detail="active and logged in")
 
     def _render_metrics(self) -> bytes:
-        self.metrics.token_ttl.set(self._login.ttl_s)
+        self.metrics.token_ttl.set(self._session.ttl_s)
         self.metrics.policy_loaded_at.set(self._policy.loaded_at)
         self.metrics.certificate_expires_at.set(self._tls.certificate.not_after)
         self.metrics.policy_stale.set(bool(self._policy.error))
@@ -201,4 +175,5 @@ def _credentials(settings: BridgeSettings) -> Credentials:
         role_id_file=settings.openbao_role_id_file,
         secret_id_file=settings.openbao_secret_id_file,
         approle_mount=settings.openbao_approle_mount,
+        holder="the bridge",
     )

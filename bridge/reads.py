@@ -1,66 +1,48 @@
-"""Reading secrets off the event loop: one read in flight per path, version and wanted keys, deadlines.
+"""Reading secrets: one read in flight per path, version and wanted keys, and as many of them as there are threads.
 
-Where there are more reads than threads, identities take turns, and share no read that has to wait: nobody stands in
-another one's row.
+Where there are more, identities take turns, and share no read that has to wait: or else the reads of one, which
+may be thousands, would stand in a row before all others.
 """
 
+import asyncio
+import contextlib
 import time
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
-from bridge.turns import Turns
-from strongroom.errors import DeniedError
-from strongroom.openbao.kv import Reading, keep_keys
-from strongroom.openbao.pool import Pool
-from strongroom.openbao.secrets import SecretStore
-from strongroom.secret import Secret
+from strongroom.openbao.connection import LATE_HINT
+from strongroom.openbao.kv import Reading
 from strongroom.service.single_flight import SingleFlight
 
 _Place = tuple[str, int, frozenset[str] | None]  # path, version, and the keys that are wanted, or None for all
 _ALL = ""  # instead of an identity: of a read that has not to wait
 
 
-class Tokens(Protocol):
-    """What this module needs of ``strongroom.openbao.login.Login``."""
+class Read(Protocol):
+    """What this module needs of ``strongroom.openbao.session.Session``."""
 
-    async def token(self) -> Secret:
-        """Return a token."""
-
-    async def replace(self, refused: Secret) -> Secret | None:
-        """Return a new token if ``refused`` is dead."""
+    async def __call__(self, path: str, version: int, keys: frozenset[str] | None, *, within_s: float) -> Reading:
+        """Read some keys of one path, None for all."""
 
 
 class CoalescingReader:
     """Reads secrets for many callers; the ``SecretSource`` of the service."""
 
     def __init__(
-        self,
-        store: SecretStore,
-        tokens: Tokens,
-        pool: Pool,
-        *,
-        timeout_s: float,
-        on_shared: Callable[[], None] = lambda: None,
+        self, read: Read, *, at_once: int, timeout_s: float, on_shared: Callable[[], None] = lambda: None
     ) -> None:
         """Take the parts.
 
         Args:
-            store: reads one path, blocking.
-            tokens: the login.
-            pool: the threads.
-            timeout_s: how long a caller waits for one read, the wait for a thread included.
+            read: reads one path.
+            at_once: how many reads there may be under way.
+            timeout_s: how long a caller waits for one read, the wait for its turn included.
             on_shared: told when a caller joins a read of another one.
         """
-        self._store = store
-        self._tokens = tokens
-        self._pool = pool
+        self._read = read
         self._timeout_s = timeout_s
-        self._turns = Turns(pool.threads)
-        late = (
-            f"OpenBao did not answer within {timeout_s:g} s",
-            "it is overloaded, stopped, or the network drops packets",
-        )
+        self._turns = Turns(at_once)
+        late = f"OpenBao did not answer within {timeout_s:g} s", LATE_HINT
         self.in_flight = SingleFlight(timeout_s, late, on_shared=on_shared)  # by whose turn a read needs, and place
 
     async def read(self, path: str, version: int, keys: frozenset[str] | None = None, *, identity: str = "") -> Reading:
@@ -89,16 +71,71 @@ class CoalescingReader:
         if not begins:
             await self._turns.take(identity, until=deadline)
         with self._turns.held():
-            return await self._read(*place, deadline=deadline)
+            return await self._read(*place, within_s=deadline - time.monotonic())
 
-    async def _read(self, path: str, version: int, keys: frozenset[str] | None, *, deadline: float) -> Reading:
-        read = partial(self._store.read, path, version, deadline=deadline, keep=partial(keep_keys, keys=keys))
-        token = await self._tokens.token()
+
+class Turns:
+    """Whose read is next: as many are under way as may be. Belong to one event loop."""
+
+    def __init__(self, most: int) -> None:
+        """Take how many reads there may be at once."""
+        self._left = most
+        self._waiting: dict[str, dict[asyncio.Future[None], None]] = {}  # by identity; whose turn is next, first
+
+    def take_now(self) -> bool:
+        """Take a turn if there is one, which is so while nobody waits; return whether it was taken."""
+        if not self._left:
+            return False
+        self._left -= 1
+        return True
+
+    async def take(self, identity: str, *, until: float) -> None:
+        """Take a turn when it is this identity's.
+
+        Args:
+            identity: for which something is read.
+            until: when to give up, of ``time.monotonic``, which is the clock of the loop.
+
+        Raises:
+            TimeoutError: it did not come in time.
+        """
+        if self.take_now():
+            return
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(identity, {})[turn] = None
         try:
-            return await self._pool.run(partial(read, token=token))
-        except DeniedError:
-            # Either the token may not read this path, or it is dead: revoked, expired, or of another server.
-            fresh = await self._tokens.replace(token)
-            if fresh is None:
-                raise
-        return await self._pool.run(partial(read, token=fresh))
+            async with asyncio.timeout_at(until):
+                await turn
+        except (TimeoutError, asyncio.CancelledError):
+            if turn.done() and not turn.cancelled():  # it came at this very moment
+                self.give_back()
+            raise
+        finally:
+            self._leave(identity, turn)
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Give a turn that was taken back at the end of the block."""
+        try:
+            yield
+        finally:
+            self.give_back()
+
+    def give_back(self) -> None:
+        """Let the next one have a turn."""
+        while self._waiting:
+            identity = next(iter(self._waiting))
+            turn = next(iter(self._waiting[identity]))
+            self._leave(identity, turn)
+            if identity in self._waiting:  # its others wait until those of other identities had their turn
+                self._waiting[identity] = self._waiting.pop(identity)
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._left += 1
+
+    def _leave(self, identity: str, turn: "asyncio.Future[None]") -> None:
+        own = self._waiting.get(identity, {})
+        own.pop(turn, None)
+        if not own:
+            self._waiting.pop(identity, None)

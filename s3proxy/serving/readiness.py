@@ -91,10 +91,7 @@ class Readiness:
         if session is None:
             return Part(ok=True, detail="a key file")
         try:
-            async with asyncio.timeout(_TIMEOUT_S):
-                await session.require_ready()
-        except TimeoutError:
-            return self._away(f"OpenBao did not answer within {_TIMEOUT_S:g} s")
+            await session.require_ready(within_s=_TIMEOUT_S)
         except LoginRefusedError as error:
             return Part(ok=False, detail=error.message)
         except UnavailableError as error:

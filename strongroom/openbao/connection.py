@@ -33,6 +33,8 @@ _MOST_BYTES = 34 << 20  # the largest request that OpenBao takes, max_request_si
 _CAUSES_DEEP = 8
 _PLAIN_TO_TLS = b"Client sent an HTTP request to an HTTPS server"  # Go's net/http
 
+LATE_HINT = "it is overloaded, stopped, or the network drops packets"
+
 Observe = Callable[[str, str, float], None]
 
 
@@ -163,9 +165,7 @@ class OpenBao:
         except requests.Timeout as error:
             outcome = "timeout"
             msg = f"OpenBao did not answer within {time.monotonic() - begin:.1f} s ({self._shown})"
-            raise OpenBaoUnavailableError(
-                msg, hint="it is overloaded, stopped, or the network drops packets"
-            ) from error
+            raise OpenBaoUnavailableError(msg, hint=LATE_HINT) from error
         except requests.exceptions.SSLError as error:
             outcome = "tls"
             msg = f"the certificate of OpenBao is not trusted, or TLS fails ({self._shown}{_because(error)})"

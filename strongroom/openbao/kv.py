@@ -9,12 +9,11 @@ import json
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from http import HTTPStatus
 
 from strongroom.errors import NotFoundError, PeerError, UndeliverableError
 
-STATUS_OK = 200
 _NO_TEXT = "\ud800"  # a string without a UTF-8 form, which ``value_bytes`` refuses
-STATUS_NOT_FOUND = 404
 
 
 @dataclass(frozen=True)
@@ -99,12 +98,15 @@ def reading_of_v1(status: int, document: Mapping[str, object], path: str) -> Rea
         NotFoundError: there is no secret at ``path``.
     """
     data = document.get("data")
-    if status == STATUS_NOT_FOUND or not isinstance(data, dict):
-        msg = f"there is no secret at {path}"
-        raise NotFoundError(
-            msg, hint="store it with `bao kv put`; paths are written as `bao kv get` takes them, without data/"
-        )
+    if status == HTTPStatus.NOT_FOUND or not isinstance(data, dict):
+        raise no_secret_at(path)
     return Reading(version=0, data=data)
+
+
+def no_secret_at(path: str) -> NotFoundError:
+    """Return the error of a path without a secret."""
+    hint = "store it with `bao kv put`; paths are written as `bao kv get` takes them, without data/"
+    return NotFoundError(f"there is no secret at {path}", hint=hint)
 
 
 def reading_of_v2(status: int, document: Mapping[str, object], path: str, version: int) -> Reading:
@@ -123,7 +125,7 @@ def reading_of_v2(status: int, document: Mapping[str, object], path: str, versio
     metadata = _object(outer.get("metadata"))
     found = int(str(metadata.get("version", "0")))
     data = outer.get("data")
-    if status != STATUS_NOT_FOUND and isinstance(data, dict):
+    if status != HTTPStatus.NOT_FOUND and isinstance(data, dict):
         return Reading(version=found, data=data)
     if metadata.get("destroyed") is True:
         msg = f"version {found} of {path} was destroyed"

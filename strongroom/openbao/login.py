@@ -34,12 +34,13 @@ REFUSED_RETRY_S = 1200.0  # for the same ids: more than the 15 minutes over whic
 
 @dataclass(frozen=True)
 class Credentials:
-    """Where the login's secrets are: a token file, or both files of an AppRole."""
+    """Where the login's secrets are: a token file, or both files of an AppRole; and whose it is, for messages."""
 
     token_file: Path | None = None
     role_id_file: Path | None = None
     secret_id_file: Path | None = None
     approle_mount: str = "approle"
+    holder: str = "this login"
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -105,11 +106,6 @@ class Login:
     def ttl_s(self) -> float:
         """Seconds that the token still lives: infinite for one without end, 0 when there is none."""
         return max(0.0, self._lease.left_s(self._clock())) if self._token and self._lease else 0.0
-
-    @property
-    def error(self) -> str:
-        """Why there is no token, or ""."""
-        return "" if self._token else (self._failure.message if self._failure else "not logged in yet")
 
     async def token(self) -> Secret:
         """Return a token, logging in if there is none.
@@ -205,7 +201,7 @@ class Login:
 
     def _failed(self, error: PeerError | ConfigError, given: tuple[Secret, ...], now: float) -> OpenBaoUnavailableError:
         """Remember why a login failed, and return what its caller gets; it is logged once."""
-        repeated = self._failure is not None and self._failure.message == error.message
+        repeated = self._failure is not None and self._failure.error.message == error.message
         self._failure = LoginFailure(error, now, given)
         level = logging.DEBUG if repeated else logging.ERROR
         log_event(_log, level, "login_failed", {"reason": error.message, "hint": error.hint})
@@ -320,11 +316,6 @@ class LoginFailure:
     error: PeerError | ConfigError
     at: float
     given: tuple[Secret, ...] = field(repr=False)
-
-    @property
-    def message(self) -> str:
-        """What it met, in one line."""
-        return self.error.message
 
     def stands(self, given: tuple[Secret, ...], now: float) -> bool:
         """Return whether another attempt would be the same one again, too early."""

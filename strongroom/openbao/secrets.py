@@ -8,11 +8,11 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Protocol
+from http import HTTPStatus
 
 from strongroom.errors import DeniedError, NotFoundError, UnavailableError
 from strongroom.openbao.connection import Answer, Call
-from strongroom.openbao.kv import Mount, Reading, mount_of, reading_of_v1, reading_of_v2
+from strongroom.openbao.kv import Mount, Reading, mount_of, no_secret_at, reading_of_v1, reading_of_v2
 from strongroom.secret import Secret
 
 MOUNT_TTL_S = 60.0  # how long an engine may be believed to be what it was; a miss asks earlier
@@ -20,23 +20,14 @@ MOUNT_DOUBT_S = 1.0  # after a miss, an older knowledge of the mount is checked 
 
 Keep = Callable[[Mapping[str, object], Mount], Mapping[str, object]]
 
-_BAD_REQUEST, _FORBIDDEN, _NOT_FOUND = 400, 403, 404
-
-
-class Exchange(Protocol):
-    """What this module needs of ``strongroom.openbao.connection.OpenBao``."""
-
-    def exchange(self, call: Call) -> Answer:
-        """Make one API call."""
-
 
 class SecretStore:
     """Reads paths; safe to use from several threads."""
 
-    def __init__(self, openbao: Exchange, *, reader: str = "the bridge") -> None:
-        """Take the connection, and what anyone who reads is called in messages."""
-        self._openbao = openbao
-        self._reader = reader
+    def __init__(self, exchange: Callable[[Call], Answer], *, holder: str) -> None:
+        """Take what makes one API call, and what the holder of the tokens is called in messages."""
+        self._exchange = exchange
+        self._holder = holder
         self._lock = threading.Lock()
         self._mounts: dict[str, tuple[Mount, float]] = {}
 
@@ -79,12 +70,12 @@ class SecretStore:
             if version:
                 msg = f"{path} is in a version 1 engine, which keeps no versions"
                 raise NotFoundError(msg, hint="leave the version out")
-            answer = self._openbao.exchange(call)
+            answer = self._exchange(call)
             self._refuse(answer, path)
             return reading_of_v1(answer.status, answer.document, path)
         url = f"{mount.path}data/{rest}"
         query = {"version": str(version)} if version else None
-        answer = self._openbao.exchange(replace(call, path=url, query=query))
+        answer = self._exchange(replace(call, path=url, query=query))
         self._refuse(answer, path)
         try:
             return reading_of_v2(answer.status, answer.document, path, version)
@@ -92,12 +83,9 @@ class SecretStore:
             if not version or answer.document.get("data"):
                 raise
         # OpenBao says the same for a missing path and a missing version; the newest version tells them apart.
-        newest = self._openbao.exchange(replace(call, path=url))
-        if newest.status == _NOT_FOUND and not newest.document.get("data"):
-            msg = f"there is no secret at {path}"
-            raise NotFoundError(
-                msg, hint="store it with `bao kv put`; paths are written as `bao kv get` takes them, without data/"
-            )
+        newest = self._exchange(replace(call, path=url))
+        if newest.status == HTTPStatus.NOT_FOUND and not newest.document.get("data"):
+            raise no_secret_at(path)
         msg = f"there is no version {version} of {path}"
         raise NotFoundError(msg, hint="it was never written, or more versions came after it than the engine keeps")
 
@@ -108,10 +96,10 @@ class SecretStore:
             for prefix, (mount, since) in self._mounts.items():
                 if f"{path}/".startswith(prefix) and now - since < MOUNT_TTL_S:
                     return mount, now - since
-        answer = self._openbao.exchange(_get("mount", f"sys/internal/ui/mounts/{path}", token=token, deadline=deadline))
-        if answer.status == _FORBIDDEN:
+        answer = self._exchange(_get("mount", f"sys/internal/ui/mounts/{path}", token=token, deadline=deadline))
+        if answer.status == HTTPStatus.FORBIDDEN:
             self._explain_no_mount(path, token=token, deadline=deadline)
-        if answer.status != 200:  # noqa: PLR2004 - OK
+        if answer.status != HTTPStatus.OK:
             msg = f"OpenBao does not say how {path} is mounted: {answer.reason or answer.status}"
             raise NotFoundError(
                 msg, hint="is it mounted, and does the token of the server have rights on a path below it?"
@@ -126,12 +114,12 @@ class SecretStore:
 
         A token without any right on the mount cannot make the engine do anything by this request.
         """
-        answer = self._openbao.exchange(_get("probe", path, token=token, deadline=deadline))
-        if answer.status == _NOT_FOUND:
+        answer = self._exchange(_get("probe", path, token=token, deadline=deadline))
+        if answer.status == HTTPStatus.NOT_FOUND:
             msg = f"nothing is mounted at {path.partition('/')[0]}/"
             raise NotFoundError(msg, hint="the first part of a path is the mount; `bao secrets list` shows them")
-        msg = f"OpenBao does not let {self._reader} see {path}"
-        hint = f"give the OpenBao policy of {self._reader}'s token `read` on it, or mount a kv engine there"
+        msg = f"OpenBao does not let {self._holder} see {path}"
+        hint = f"give the OpenBao policy of {self._holder}'s token `read` on it, or mount a kv engine there"
         raise DeniedError(msg, hint=hint)
 
     def _forget(self, mount: Mount) -> None:
@@ -139,10 +127,10 @@ class SecretStore:
             self._mounts.pop(mount.path, None)
 
     def _refuse(self, answer: Answer, path: str) -> None:
-        if answer.status == _FORBIDDEN:
-            msg = f"OpenBao does not let {self._reader} read {path}"
-            raise DeniedError(msg, hint=f"give the OpenBao policy of {self._reader}'s token `read` on it")
-        if answer.status == _BAD_REQUEST:
+        if answer.status == HTTPStatus.FORBIDDEN:
+            msg = f"OpenBao does not let {self._holder} read {path}"
+            raise DeniedError(msg, hint=f"give the OpenBao policy of {self._holder}'s token `read` on it")
+        if answer.status == HTTPStatus.BAD_REQUEST:
             # A version 2 engine says this while it upgrades itself from version 1.
             msg = f"OpenBao cannot read {path} now: {answer.reason}"
             raise UnavailableError(msg, hint="wait until the mount is upgraded; `bao secrets list` shows it")

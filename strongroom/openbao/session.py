@@ -1,21 +1,24 @@
 """Calls of OpenBao with a token that is kept alive: off the event loop, with a deadline, and a dead token heals.
 
-Joins connection, login and threads. What the paths mean is the caller's matter.
+Joins connection, login, key-value engines and the threads that wait for them; components use nothing else of a login.
 """
 
 import asyncio
+import contextlib
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
+from typing import TypeVar
 
 from strongroom.errors import ConfigError, DeniedError
-from strongroom.openbao.connection import Answer, Call, Endpoint, Observe, OpenBao, OpenBaoUnavailableError
+from strongroom.openbao.connection import LATE_HINT, Answer, Call, Endpoint, Observe, OpenBao, OpenBaoUnavailableError
+from strongroom.openbao.kv import Reading, keep_keys
 from strongroom.openbao.login import ATTEMPT_TIMEOUT_S, Credentials, Login
-from strongroom.openbao.pool import Pool
 from strongroom.openbao.refusals import SharedRefusals
 from strongroom.openbao.secrets import SecretStore
 from strongroom.secret import Secret
@@ -23,10 +26,24 @@ from strongroom.service.logs import log_event
 
 _log = logging.getLogger(__name__)
 _STANDBY_IS_FINE = {"standbyok": "true", "perfstandbyok": "true"}  # a standby node forwards what it is asked
+T = TypeVar("T")
+U = TypeVar("U")
+
+
+class _ForbiddenError(Exception):
+    """A call was answered with 403."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__()
+        self.answer = answer
 
 
 class Session:
-    """One login at one server, for one event loop. Call ``tick`` every second or so, and ``close`` at the end."""
+    """One login at one server, for one event loop. Call ``tick`` every second or so, and ``close`` at the end.
+
+    Attributes:
+        threads: how many calls there can be at once.
+    """
 
     def __init__(
         self,
@@ -49,12 +66,13 @@ class Session:
         Raises:
             ConfigError: a setting or a file that it names is wrong.
         """
+        self.threads = endpoint.max_connections
         self._openbao = OpenBao(endpoint, observe=observe)
-        self._pool = Pool(endpoint.max_connections)
+        self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="openbao")
         refusals = SharedRefusals(shared, wait_s=ATTEMPT_TIMEOUT_S) if shared else None
-        self._login = Login(credentials, partial(self._pool.exchange, self._openbao), shared=refusals)
+        self._login = Login(credentials, partial(self._in_thread, self._openbao.exchange), shared=refusals)
         self._timeout_s = timeout_s
-        self._secrets = SecretStore(self._openbao, reader="this login")
+        self._secrets = SecretStore(self._openbao.exchange, holder=credentials.holder)
 
     @property
     def ttl_s(self) -> float:
@@ -71,72 +89,70 @@ class Session:
             UnavailableError: the server is down, sealed, busy, too slow, or refuses the login.
             PeerError: its answer is nonsense.
         """
-        deadline = time.monotonic() + self._timeout_s
         method = "GET" if body is None else "POST"
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                token = await self._login.token()
-                call = Call(
-                    operation=operation,
-                    method=method,
-                    path=path,
-                    deadline=deadline,
-                    token=token,
-                    body=body,
-                    repeatable=True,
-                )
-                answer = await self._pool.exchange(self._openbao, call)
-                if answer.status == HTTPStatus.FORBIDDEN:
-                    # Either the token may not do this, or it is dead: revoked, expired, or of another server.
-                    fresh = await self._login.replace(token)
-                    if fresh is not None:
-                        answer = await self._pool.exchange(self._openbao, replace(call, token=fresh))
-                return answer
-        except TimeoutError:
-            raise self._too_slow() from None
+        deadline = time.monotonic() + self._timeout_s
+        call = Call(operation=operation, method=method, path=path, deadline=deadline, body=body, repeatable=True)
 
-    async def read_secret(self, path: str) -> Mapping[str, object]:
-        """Return the members of the newest version of a secret in a key-value engine.
+        def exchange(token: Secret) -> Answer:
+            answer = self._openbao.exchange(replace(call, token=token))
+            if answer.status == HTTPStatus.FORBIDDEN:
+                raise _ForbiddenError(answer)
+            return answer
+
+        try:
+            async with _within(self._timeout_s):
+                return await self._with_live_token(exchange)
+        except _ForbiddenError as refused:
+            return refused.answer
+
+    async def read(self, path: str, version: int, keys: frozenset[str] | None, *, within_s: float) -> Reading:
+        """Return some keys of a secret in a key-value engine, their values as texts.
+
+        It never leaves a thread behind that still reads: it ends when that does, a moment after its time at most.
+
+        Args:
+            path: canonical, mount first.
+            version: 0 for the newest.
+            keys: that are wanted, None for all.
+            within_s: for all calls together.
 
         Raises:
-            NotFoundError: there is none.
+            NotFoundError: there is no such mount, path or version, or the version is deleted or destroyed.
             DeniedError: the token may not read it.
+            UndeliverableError: the path is in an engine of another type.
             UnavailableError: the server is down, sealed, busy, too slow, or refuses the login.
             PeerError: its answer is nonsense.
         """
+        deadline = time.monotonic() + within_s
+        keep = partial(keep_keys, keys=keys)
+        return await self._with_live_token(
+            lambda token: self._secrets.read(path, version, token=token, deadline=deadline, keep=keep)
+        )
+
+    async def read_secret(self, path: str) -> Mapping[str, object]:
+        """Return the members of the newest version of a secret, as JSON has them; ``read`` says what it raises."""
         deadline = time.monotonic() + self._timeout_s
+        async with _within(self._timeout_s):
+            reading = await self._with_live_token(
+                lambda token: self._secrets.read(path, 0, token=token, deadline=deadline)
+            )
+        return reading.data
 
-        async def read(token: Secret) -> Mapping[str, object]:
-            work = partial(self._secrets.read, path, 0, token=token, deadline=deadline)
-            return (await self._pool.run(work)).data
-
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                token = await self._login.token()
-                try:
-                    return await read(token)
-                except DeniedError:
-                    fresh = await self._login.replace(token)
-                    if fresh is None:
-                        raise
-                return await read(fresh)
-        except TimeoutError:
-            raise self._too_slow() from None
-
-    async def require_ready(self) -> None:
+    async def require_ready(self, *, within_s: float) -> None:
         """Return if the server is active and there is a login that it knows.
 
         Raises:
-            UnavailableError: it is not, or there is none.
+            UnavailableError: it is not, or there is none, or that was not known in time.
             PeerError: its answer is nonsense.
         """
-        deadline = time.monotonic() + self._timeout_s
+        deadline = time.monotonic() + within_s
         call = Call(operation="health", method="GET", path="sys/health", deadline=deadline, query=_STANDBY_IS_FINE)
-        answer = await self._pool.exchange(self._openbao, call)
-        if answer.status != HTTPStatus.OK:
-            msg = f"OpenBao answers {answer.status} to sys/health"
-            raise OpenBaoUnavailableError(msg, hint="see the log of OpenBao")
-        await self._login.require_live()
+        async with _within(within_s):
+            answer = await self._in_thread(self._openbao.exchange, call)
+            if answer.status != HTTPStatus.OK:
+                msg = f"OpenBao answers {answer.status} to sys/health"
+                raise OpenBaoUnavailableError(msg, hint="see the log of OpenBao")
+            await self._login.require_live()
 
     async def tick(self) -> None:
         """Renew or replace the token if it is time, and follow the files. Never fails; errors are logged."""
@@ -147,10 +163,33 @@ class Session:
         await self._login.tick()
 
     async def close(self) -> None:
-        """Give back a token that this process got by AppRole, and let the threads end."""
-        await self._login.revoke()
-        self._pool.close()
+        """Give back a token that this process got by AppRole, and let the threads end; waiting work is dropped."""
+        with contextlib.suppress(TimeoutError):  # the threads may all wait for a server that does not answer
+            async with asyncio.timeout(ATTEMPT_TIMEOUT_S):
+                await self._login.revoke()
+        self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def _too_slow(self) -> OpenBaoUnavailableError:
-        msg = f"OpenBao did not answer within {self._timeout_s:g} s"
-        return OpenBaoUnavailableError(msg, hint="it is overloaded, stopped, or the network drops packets")
+    async def _with_live_token(self, work: Callable[[Secret], T]) -> T:
+        """Do blocking work in a thread with the token of the login, and once more if that turns out to be dead."""
+        token = await self._login.token()
+        try:
+            return await self._in_thread(work, token)
+        except (DeniedError, _ForbiddenError):
+            # Either the token may not do this, or it is dead: revoked, expired, or of another server.
+            fresh = await self._login.replace(token)
+            if fresh is None:
+                raise
+        return await self._in_thread(work, fresh)
+
+    async def _in_thread(self, work: Callable[[U], T], argument: U) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work, argument)
+
+
+@contextlib.asynccontextmanager
+async def _within(limit_s: float) -> AsyncIterator[None]:
+    """Raise OpenBaoUnavailableError if the block takes longer."""
+    try:
+        async with asyncio.timeout(limit_s):
+            yield
+    except TimeoutError:
+        raise OpenBaoUnavailableError(f"OpenBao did not answer within {limit_s:g} s", hint=LATE_HINT) from None

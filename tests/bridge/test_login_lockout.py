@@ -3,16 +3,14 @@
 import asyncio
 import time
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 import pytest
 
 from devstack.authority import Authority
 from devstack.openbao import OpenBaoServer
-from strongroom.openbao.connection import Call, Endpoint, OpenBao
+from strongroom.openbao.connection import Answer, Call, Endpoint, OpenBao
 from strongroom.openbao.login import RETRY_S, Credentials, Login, LoginRefusedError
-from strongroom.openbao.pool import Pool
 
 
 @pytest.fixture(scope="module")
@@ -35,8 +33,12 @@ def test_a_wrong_secret_id_locks_nobody_out_and_a_locked_role_is_named(openbao: 
     (tmp_path / "secret").write_text("00000000-0000-0000-0000-000000000000")
     credentials = Credentials(role_id_file=tmp_path / "role", secret_id_file=tmp_path / "secret")
     ahead_s = 0.0
-    client, pool = OpenBao(Endpoint(openbao.address, ca_file=str(openbao.ca_file))), Pool(1)
-    login = Login(credentials, partial(pool.exchange, client), clock=lambda: time.monotonic() + ahead_s)
+    client = OpenBao(Endpoint(openbao.address, ca_file=str(openbao.ca_file)))
+
+    async def exchange(call: Call) -> Answer:
+        return await asyncio.to_thread(client.exchange, call)
+
+    login = Login(credentials, exchange, clock=lambda: time.monotonic() + ahead_s)
 
     async def work() -> None:
         nonlocal ahead_s
@@ -53,12 +55,9 @@ def test_a_wrong_secret_id_locks_nobody_out_and_a_locked_role_is_named(openbao: 
         while not locked(openbao):  # somebody else does what we do not
             deadline = time.monotonic() + 10
             call = Call(operation="login", method="POST", path="auth/approle/login", deadline=deadline, body=wrong)
-            await pool.exchange(client, call)
+            await exchange(call)
         with pytest.raises(LoginRefusedError, match="permission denied") as caught:
             await login.token()
         assert "bao read sys/locked-users" in caught.value.hint
 
-    try:
-        asyncio.run(work())
-    finally:
-        pool.close()
+    asyncio.run(work())

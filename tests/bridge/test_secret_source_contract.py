@@ -7,7 +7,6 @@ import ssl
 import threading
 import time
 from collections.abc import Awaitable, Callable
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,9 +17,8 @@ from devstack.authority import Authority
 from devstack.openbao import OpenBaoServer
 from strongroom.errors import ConfigError, DeniedError, NotFoundError, StrongroomError, UnavailableError
 from strongroom.openbao.connection import Call, Endpoint, OpenBao
-from strongroom.openbao.login import Credentials, Login
-from strongroom.openbao.pool import Pool
-from strongroom.openbao.secrets import SecretStore
+from strongroom.openbao.login import Credentials
+from strongroom.openbao.session import Session
 from tests.bridge.secret_source import FakeSecretSource
 
 Ask = Callable[[Callable[[SecretSource], Awaitable[None]]], None]
@@ -44,13 +42,12 @@ def ask(request: pytest.FixtureRequest, bao: OpenBaoServer, authority: Authority
                     )
                 )
                 return
-            openbao = OpenBao(Endpoint(bao.address, str(authority.ca_file)))
-            pool = Pool(4)
-            login = Login(Credentials(token_file=reader_token_file), partial(pool.exchange, openbao))
+            credentials = Credentials(token_file=reader_token_file, holder="the bridge")
+            session = Session(Endpoint(bao.address, str(authority.ca_file)), credentials, timeout_s=5)
             try:
-                await test(CoalescingReader(SecretStore(openbao), login, pool, timeout_s=5))
+                await test(CoalescingReader(session.read, at_once=session.threads, timeout_s=5))
             finally:
-                pool.close()
+                await session.close()
 
         asyncio.run(inner())
 

@@ -1,51 +1,47 @@
 """Who reads very much keeps its own reads waiting, and not those of others."""
 
 import asyncio
-import threading
 import time
 from collections.abc import Awaitable, Callable
 
 import pytest
 
-from bridge.reads import CoalescingReader
-from bridge.turns import Turns
+from bridge.reads import CoalescingReader, Turns
 from strongroom.errors import UnavailableError
-from strongroom.openbao.connection import Answer, Call
-from strongroom.openbao.pool import Pool
-from strongroom.openbao.secrets import SecretStore
-from tests.bridge.test_reads import OneToken, until
+from strongroom.openbao.kv import Reading
+from tests.bridge.test_reads import until
 
 THREADS = 4
 CROWD, OTHER = "spiffe://example.org/ns/shop/sa/crowd", "spiffe://example.org/ns/shop/sa/other"
 
 
 class StepByStep:
-    """Answers one read of a version 2 engine for each time that it is let."""
+    """Answers one read for each time that it is let."""
 
     def __init__(self) -> None:
-        self.let = threading.Semaphore(0)
+        self.let = asyncio.Semaphore(0)
         self.begun: list[str] = []
         self.ended: list[str] = []
 
-    def exchange(self, call: Call) -> Answer:
-        if call.path.startswith("sys/internal"):
-            return Answer(200, {"data": {"path": "kv/", "type": "kv", "options": {"version": "2"}}})
-        self.begun.append(call.path)
-        assert self.let.acquire(timeout=20)
-        self.ended.append(call.path)
-        return Answer(200, {"data": {"data": {"k": "v"}, "metadata": {"version": "1"}}})
+    def release(self, count: int) -> None:
+        for _ in range(count):
+            self.let.release()
+
+    async def read(self, path: str, version: int, keys: frozenset[str] | None, *, within_s: float) -> Reading:  # noqa: ARG002
+        self.begun.append(path)
+        await self.let.acquire()
+        self.ended.append(path)
+        return Reading(1, {"k": "v"})
 
 
 def run(openbao: StepByStep, test: Callable[[CoalescingReader], Awaitable[None]], *, timeout_s: float = 20.0) -> None:
     async def inner() -> None:
-        pool = Pool(THREADS)
-        reader = CoalescingReader(SecretStore(openbao), OneToken(), pool, timeout_s=timeout_s)
+        reader = CoalescingReader(openbao.read, at_once=THREADS, timeout_s=timeout_s)
         try:
             await test(reader)
         finally:
-            openbao.let.release(1000)
+            openbao.release(1000)
             await until(lambda: not reader.in_flight)
-            pool.close()
 
     asyncio.run(inner())
 
@@ -62,13 +58,13 @@ def test_the_reads_of_one_identity_do_not_stand_in_a_row_before_those_of_others(
         await until(lambda: len(openbao.begun) == THREADS)
         (other,) = reads(reader, OTHER, "kv/shop/db")
         await asyncio.sleep(0)
-        openbao.let.release(2 * THREADS + 2)
+        openbao.release(2 * THREADS + 2)
         await other
-        openbao.let.release(len(crowd))
+        openbao.release(len(crowd))
         await asyncio.gather(*crowd)
 
     run(openbao, test)
-    assert openbao.begun.index("kv/data/shop/db") <= 2 * THREADS
+    assert openbao.begun.index("kv/shop/db") <= 2 * THREADS
     assert len(openbao.ended) == 501
 
 
@@ -80,13 +76,13 @@ def test_a_read_that_another_identity_has_to_wait_for_is_not_waited_for() -> Non
         await until(lambda: len(openbao.begun) == THREADS)
         (other,) = reads(reader, OTHER, "kv/common")
         await asyncio.sleep(0)
-        openbao.let.release(2 * THREADS + 2)
+        openbao.release(2 * THREADS + 2)
         await other
-        openbao.let.release(len(crowd))
+        openbao.release(len(crowd))
         await asyncio.gather(*crowd)
 
     run(openbao, test)
-    assert openbao.begun.index("kv/data/common") <= 2 * THREADS
+    assert openbao.begun.index("kv/common") <= 2 * THREADS
 
 
 def test_a_read_whose_turn_comes_too_late_is_not_done() -> None:
@@ -96,7 +92,7 @@ def test_a_read_whose_turn_comes_too_late_is_not_done() -> None:
         late = reads(reader, CROWD, *(f"kv/mine/{number}" for number in range(3 * THREADS)))
         outcomes = await asyncio.gather(*late, return_exceptions=True)
         assert all(isinstance(outcome, UnavailableError) for outcome in outcomes)
-        openbao.let.release(1000)
+        openbao.release(1000)
         await until(lambda: not reader.in_flight)
 
     run(openbao, test, timeout_s=0.2)
