@@ -104,16 +104,16 @@ class Front:
     async def _admit(self, request: web.Request, operation: Operation, answer: Operate) -> web.StreamResponse:
         """Find out who asks, and only then for what."""
         try:
-            identity = str(self._callers.peer(request).identity)
+            identity = self._callers.peer(request).identity
         except DeniedError:
             request["certificate"] = self._callers.certificate_of(request)
             raise
-        request["identity"] = identity
+        name = request["identity"] = str(identity)
         caller = Caller(identity, request.remote or "", request["request_id"], operation)
         try:
             self._service.require_named(caller)
         except DeniedError as error:
-            with self._places.take(identity, 0):
+            with self._places.take(name, 0):
                 await self._service.record_unnamed(caller, error)
             raise
         if (request.content_length or 0) > self._settings.max_body_bytes:
@@ -124,8 +124,8 @@ class Front:
             body = await self._read(request)
         else:
             with self._connections.waiting(request):
-                body = await self._arrivals.wait_for(identity, lambda: self._read(request))
-        room = request["place"].enter_context(self._places.take(identity, len(body)))
+                body = await self._arrivals.wait_for(name, lambda: self._read(request))
+        room = request["place"].enter_context(self._places.take(name, len(body)))
         asked = await compute(len(body) // _BYTES_OF_AN_ENTRY, lambda: _decode(body))
         return await answer(caller, asked, room)
 

@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from strongroom.identity import SpiffeId
 from strongroom.launch.reference import spell_key, spell_path
 
 MAX_DENIED_RECORDS = 100  # of one request or path; more are not one mistake, and asking costs less than recording
@@ -38,13 +39,13 @@ class Caller:
     """Who asks, and what for.
 
     Attributes:
-        identity: SPIFFE URI.
+        identity: in its certificate.
         address: of the peer.
         request_id: made by the bridge, sent back in X-Request-Id.
         operation: that was asked for.
     """
 
-    identity: str
+    identity: SpiffeId
     address: str
     request_id: str
     operation: Operation = Operation.BUNDLE
@@ -131,7 +132,7 @@ def encode_records(caller: Caller, records: Sequence[AuditRecord], *, now: float
     moment = dt.datetime.fromtimestamp(now, dt.UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
     head = {
         "time": moment,
-        "identity": caller.identity,
+        "identity": str(caller.identity),
         "peer": caller.address,
         "request_id": caller.request_id,
         "operation": caller.operation.value,

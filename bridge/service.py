@@ -7,6 +7,7 @@
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from secrets import randbits
 from typing import Protocol
 
@@ -24,7 +25,7 @@ from strongroom.errors import (
     UnavailableError,
     UndeliverableError,
 )
-from strongroom.identity import SpiffeId, parse_spiffe_id
+from strongroom.identity import SpiffeId
 from strongroom.launch import region
 from strongroom.launch.answer import Layout, encode_layout
 from strongroom.launch.bundle import BundleRequest
@@ -129,7 +130,7 @@ class Service:
         Raises:
             DeniedError: it does not; to be recorded.
         """
-        self._policies.value.require_named(parse_spiffe_id(caller.identity))
+        self._policies.value.require_named(caller.identity)
 
     async def record_unnamed(self, caller: Caller, refusal: DeniedError) -> None:
         """Record that a request was refused without being read.
@@ -153,8 +154,8 @@ class Service:
             UnavailableError: OpenBao or the audit log does not work now, or others hold all room for answers.
             PeerError: OpenBao answers nonsense.
         """
-        policy = self._policies.value  # one policy for the whole request, even if it is replaced meanwhile
-        identity = parse_spiffe_id(caller.identity)
+        # One policy for the whole request, even if it is replaced meanwhile.
+        policy, identity = self._policies.value, caller.identity
         size = _weight(request)
         denied, records = await compute(size, lambda: _denied(policy, identity, request))
         if denied:
@@ -180,7 +181,7 @@ class Service:
         Raises:
             UnavailableError: the audit log does not work now.
         """
-        policy, identity = self._policies.value, parse_spiffe_id(caller.identity)
+        policy, identity = self._policies.value, caller.identity
         size = _weight(request)
         _, records = await compute(size, lambda: _denied(policy, identity, request))
         await self._record(caller, records)
@@ -194,7 +195,7 @@ class Service:
         Raises:
             UnavailableError: the audit log does not work now.
         """
-        policy, identity = self._policies.value, parse_spiffe_id(caller.identity)
+        policy, identity = self._policies.value, caller.identity
         size = _weight(request)
         denied, records = await compute(size, lambda: _denied(policy, identity, request))
         found = await self._look(policy, identity, request, denied, room)
@@ -218,7 +219,7 @@ class Service:
                 granted,
                 taken,
                 outcomes,
-                lambda path, key: policy.require(identity, path, key),
+                partial(policy.require, identity),
                 kept_bytes=self._limits.answer_bytes,
             ),
         )
@@ -242,7 +243,7 @@ class Service:
             lambda: resolve(
                 request,
                 outcomes,
-                lambda path, key: policy.require(identity, path, key),
+                partial(policy.require, identity),
                 kept_bytes=self._limits.answer_bytes,
             ),
         )

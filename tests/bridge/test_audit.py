@@ -13,8 +13,9 @@ import pytest
 from bridge.audit import AuditLog
 from bridge.record import AuditRecord, Caller, Decision
 from strongroom.errors import ConfigError, UnavailableError
+from strongroom.identity import parse_spiffe_id
 
-CALLER = Caller("spiffe://example.org/a", "192.0.2.1", "r1")
+CALLER = Caller(parse_spiffe_id("spiffe://example.org/a"), "192.0.2.1", "r1")
 RECORD = AuditRecord("X", "kv/a", "k", 3, Decision.ALLOWED)
 
 

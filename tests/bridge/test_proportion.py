@@ -24,6 +24,7 @@ from bridge.problems import problem_of
 from bridge.record import MAX_DENIED_RECORDS, AuditRecord, Caller, encode_records
 from bridge.service import AuditTrail, Limits, Service
 from strongroom.errors import StrongroomError
+from strongroom.identity import parse_spiffe_id
 from strongroom.launch.bundle import (
     MAX_NAME_CHARS,
     MAX_PARTS,
@@ -43,7 +44,7 @@ from tests.bridge.test_service import FakePolicies
 from tests.support.bridge.process import SHOP, bundle_request
 
 MIB = 1 << 20
-CALLER = Caller(SHOP, "192.0.2.1", "0123456789abcdef")
+CALLER = Caller(parse_spiffe_id(SHOP), "192.0.2.1", "0123456789abcdef")
 # Records say who asked, from where and when, and a name again for each of 64 parts of its value; the answer of a check
 # says all of that, too, and for what is missing the next step.
 FACTORS = {"bundle": 16, "plan": 16, "check": 36}

@@ -11,6 +11,7 @@ from bridge.policy import Policy, make_grant
 from bridge.record import AuditRecord, Caller
 from bridge.service import Limits, RefusedError, Service
 from strongroom.errors import DeniedError, StrongroomError, UnavailableError, UndeliverableError
+from strongroom.identity import parse_spiffe_id
 from strongroom.launch.bundle import BundleRequest
 from strongroom.launch.filters import filtered
 from strongroom.launch.region import read_values
@@ -19,7 +20,7 @@ from tests.bridge.rooms import ample_room
 from tests.bridge.secret_source import FakeSecretSource
 from tests.support.bridge.process import SHOP, bundle_request
 
-CALLER = Caller(SHOP, "192.0.2.1", "r1")
+CALLER = Caller(parse_spiffe_id(SHOP), "192.0.2.1", "r1")
 
 
 @dataclass
@@ -232,4 +233,6 @@ def test_large_requests_are_computed_the_same_way(count: int) -> None:
 def test_a_caller_without_identity_has_no_say() -> None:
     asked = service(FakeSecretSource({}), FakeAudit())
     with pytest.raises(DeniedError):
-        asyncio.run(asked.bundle(Caller("https://example.org", "", ""), bundle_request(), ample_room()))
+        asyncio.run(
+            asked.bundle(Caller(parse_spiffe_id("https://example.org"), "", ""), bundle_request(), ample_room())
+        )
