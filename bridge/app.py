@@ -4,15 +4,17 @@ import gc
 import time
 from functools import partial
 
+from bridge.admission import Places
 from bridge.audit import AuditLog
-from bridge.callers import Callers
-from bridge.handlers import Front
-from bridge.large_answer import PIECE_BYTES
+from bridge.fronts.answers import PIECE_BYTES
+from bridge.fronts.callers import Callers
+from bridge.fronts.http import Front
 from bridge.metrics import Metrics
-from bridge.policy_file import follow_policy
+from bridge.policy.file import follow_policy
 from bridge.reads import CoalescingReader
 from bridge.service import Limits, Service
 from bridge.settings import BridgeSettings, Durability
+from bridge.shares import Capacity
 from strongroom.errors import PeerError
 from strongroom.linux.process import return_free_memory
 from strongroom.openbao.connection import Endpoint
@@ -87,7 +89,7 @@ class Bridge:
             )
         )
         self._most_connections = 0  # since memory was given back
-        front = Front(service, self._callers, self._connections, self.metrics, settings)
+        front = Front(service, self._callers, self._connections, self.metrics, Places(_capacity(settings)))
         self._https = HttpFront(
             Port(name="https", address=settings.listen, connections=self._connections, tls=self._tls.front),
             front.application(),
@@ -166,6 +168,19 @@ def _limits(settings: BridgeSettings) -> Limits:
         files_bytes=settings.max_files_bytes,
         reading_s=settings.request_timeout_s,
         reads_at_once=max(1, settings.openbao_max_connections // 2),
+    )
+
+
+def _capacity(settings: BridgeSettings) -> Capacity:
+    return Capacity(
+        requests=settings.max_requests,
+        body_bytes=settings.max_body_bytes,
+        bodies_bytes=settings.max_bodies_bytes,
+        answers_bytes=settings.most_answers_bytes,
+        answer_bytes=settings.most_read_bytes,
+        room_s=settings.request_timeout_s / 2,  # before the deadline of all reads, so that the caller hears the reason
+        body_s=settings.body_timeout_s,
+        retry_after_s=settings.retry_after_s,
     )
 
 

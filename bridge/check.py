@@ -1,15 +1,15 @@
-"""``POST /v1/check``: whether a bundle would be handed over now, secret by secret, and never a value. Pure.
+"""``POST /v1/plan`` and ``/v1/check``: whether a bundle would be handed over, secret by secret, never a value. Pure.
 
-What is granted is read and resolved as for a bundle, so that the two cannot disagree; of what came of it only states,
-versions and reasons are kept.
+A plan says what the policy grants. For a check, that is read and resolved as for a bundle, so that the two cannot
+disagree; of what came of it only states, versions and reasons are kept.
 """
 
 import dataclasses
 import json
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import NamedTuple
 
-from bridge.decide import GRANTED
-from bridge.record import AuditRecord, Decision
+from bridge.audit import AuditRecord, Decision
 from bridge.resolve import Outcomes, Require, Resolution, resolve
 from strongroom.identity import SpiffeId
 from strongroom.launch.bundle import BundleRequest, Entry
@@ -18,11 +18,13 @@ from strongroom.launch.problem import Failure
 # What is said of each secret; those of a failure are its causes (``strongroom.launch.problem``).
 EXISTS = "exists"
 UNAVAILABLE = "unavailable"
+_GRANTED = "granted"
+_Members = dict[str, object]
 
 
 def granted_of(request: BundleRequest, denied: Collection[Failure]) -> BundleRequest:
     """Return a request without what the policy denies."""
-    refused = {(failure.name, failure.path, failure.key) for failure in denied}
+    refused = _refused(denied)
     if not refused:
         return request
     entries = []
@@ -108,7 +110,7 @@ def _without_values(resolution: Resolution) -> Resolution:
 def encode_check(
     identity: SpiffeId, request: BundleRequest, denied: Sequence[Failure], found: Findings, too_large: str
 ) -> bytes:
-    """Return the answer, a JSON object, encoded piece by piece as ``encode_plan`` does it.
+    """Return the answer of a check, a JSON object.
 
     Args:
         identity: who asks.
@@ -117,30 +119,66 @@ def encode_check(
         found: what came of the rest.
         too_large: why all together could not be handed over, or "".
     """
-    refused = {(failure.name, failure.path, failure.key): failure.detail for failure in denied}
-    records = iter(found.references)
-    entries = []
+    records, of_paths = iter(found.references), found.of_each_path()
+    forms = _Forms(
+        refusal=lambda reason: _refusal(reason) | {"state": Decision.DENIED.value, "found_version": 0},
+        reference=lambda: _of_reference(next(records)),
+        path=lambda: _of_path(*next(of_paths)),
+    )
+    return _encode({"identity": str(identity), "too_large": too_large}, request, denied, forms)
+
+
+def encode_plan(identity: SpiffeId, request: BundleRequest, denied: Sequence[Failure]) -> bytes:
+    """Return what the policy says about each reference and each whole path, a JSON object.
+
+    Args:
+        identity: who asks.
+        request: for what.
+        denied: what the policy denies of it.
+    """
+    forms = _Forms(
+        refusal=_refusal,
+        reference=lambda: {"allowed": True, "reason": _GRANTED},
+        path=lambda: {"allowed": True, "reason": "granted, for the keys that the policy names"},
+    )
+    return _encode({"identity": str(identity)}, request, denied, forms)
+
+
+class _Forms(NamedTuple):
+    """What is said of a refusal, for its reason, and of the next granted reference and the next granted whole path."""
+
+    refusal: Callable[[str], _Members]
+    reference: Callable[[], _Members]
+    path: Callable[[], _Members]
+
+
+def _encode(head: _Members, request: BundleRequest, denied: Collection[Failure], forms: _Forms) -> bytes:
+    """Encode an answer piece by piece: a thread that encodes all of it at once lets no other one run meanwhile."""
+    refused = _refused(denied)
+    entries, sources = [], []
     for entry in request.entries:
         for ref in entry.references:
             reason = refused.get((entry.name, ref.path, ref.key))
-            shown = _of_reference(next(records)) if reason is None else _denied(reason)
-            about = {"name": entry.name, "path": ref.path, "key": ref.key, "version": ref.version}
-            entries.append(json.dumps(about | shown))
-    of_paths = found.of_each_path()
-    sources = []
+            about: _Members = {"name": entry.name, "path": ref.path, "key": ref.key, "version": ref.version}
+            entries.append(json.dumps(about | (forms.reference() if reason is None else forms.refusal(reason))))
     for source in request.from_paths:
         reason = refused.get(("", source.path, ""))
-        shown = _of_path(*next(of_paths)) if reason is None else _denied(reason)
+        shown = forms.path() if reason is None else forms.refusal(reason)
         sources.append(json.dumps({"path": source.path} | shown))
-    head = f'{{"identity": {json.dumps(str(identity))}, "too_large": {json.dumps(too_large)}, "entries": ['
-    return f'{head}{", ".join(entries)}], "from_path": [{", ".join(sources)}]}}'.encode()
+    start = json.dumps(head)[:-1]
+    return f'{start}, "entries": [{", ".join(entries)}], "from_path": [{", ".join(sources)}]}}'.encode()
 
 
-def _denied(reason: str) -> dict[str, object]:
-    return {"allowed": False, "reason": reason, "state": Decision.DENIED.value, "found_version": 0}
+def _refused(denied: Collection[Failure]) -> dict[tuple[str, str, str], str]:
+    """Return why something is denied, by variable, path and key; a whole path has neither variable nor key."""
+    return {(failure.name, failure.path, failure.key): failure.detail for failure in denied}
 
 
-def _of_reference(record: AuditRecord) -> dict[str, object]:
+def _refusal(reason: str) -> _Members:
+    return {"allowed": False, "reason": reason}
+
+
+def _of_reference(record: AuditRecord) -> _Members:
     return _granted(_STATES[record.decision], record.version, record.reason)
 
 
@@ -153,11 +191,11 @@ _STATES = {
 }
 
 
-def _granted(state: str, version: int, reason: str) -> dict[str, object]:
-    return {"allowed": True, "reason": reason or GRANTED, "state": state, "found_version": version}
+def _granted(state: str, version: int, reason: str) -> _Members:
+    return {"allowed": True, "reason": reason or _GRANTED, "state": state, "found_version": version}
 
 
-def _of_path(records: list[AuditRecord], failures: list[Failure]) -> dict[str, object]:
+def _of_path(records: list[AuditRecord], failures: list[Failure]) -> _Members:
     version = max((record.version for record in records), default=0)
     if failures:
         return _granted(failures[0].cause, version, failures[0].detail)

@@ -6,14 +6,7 @@ from typing import Protocol
 
 from bridge.resolve import Place
 from bridge.room import Room
-from strongroom.errors import (
-    DeniedError,
-    NotFoundError,
-    PeerError,
-    StrongroomError,
-    UnavailableError,
-    UndeliverableError,
-)
+from strongroom import errors
 from strongroom.openbao.kv import Reading
 
 _DEPOSIT_BYTES = 16 << 10  # more than most secrets have
@@ -40,12 +33,12 @@ async def read_all(
     *,
     at_once: int,
     within_s: float,
-) -> dict[Place, Reading | StrongroomError]:
+) -> dict[Place, Reading | errors.StrongroomError]:
     """Read all places and their keys; what is not there by the deadline counts as unavailable."""
     if not reads:
         return {}
     left = iter(reads.items())
-    found: dict[Place, Reading | StrongroomError] = {}
+    found: dict[Place, Reading | errors.StrongroomError] = {}
 
     async def read_some() -> None:
         for place, keys in left:
@@ -59,7 +52,7 @@ async def read_all(
     finally:
         for task in tasks:
             task.cancel()
-    late = UnavailableError(
+    late = errors.UnavailableError(
         f"reading {len(reads)} paths from OpenBao took longer than {within_s:g} s",
         hint="OpenBao is slow or overloaded, or this is too much for one request",
     )
@@ -68,7 +61,7 @@ async def read_all(
 
 async def _read(
     secrets: SecretSource, place: Place, keys: frozenset[str] | None, room: Room
-) -> Reading | StrongroomError:
+) -> Reading | errors.StrongroomError:
     held = 0
     try:
         await room.take(_DEPOSIT_BYTES)
@@ -81,7 +74,7 @@ async def _read(
         await room.take(more)
         held += more
         reading = await secrets.read(place.path, place.version, keys, identity=room.identity)
-    except (NotFoundError, DeniedError, UndeliverableError, PeerError) as error:
+    except (errors.NotFoundError, errors.DeniedError, errors.UndeliverableError, errors.PeerError) as error:
         room.add(-held)
         return error
     room.add(reading.size_bytes - held)  # it may be another one by now

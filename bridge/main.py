@@ -18,11 +18,7 @@ _TLS_BUFFER_BYTES = 32 << 10
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run a bridge until SIGTERM or SIGINT, and return the exit status.
-
-    Args:
-        arguments: of the command line, without the program's name.
-    """
+    """Run a bridge with the arguments of a command line until SIGTERM or SIGINT, and return the exit status."""
     return run_command(arguments, verb="bridge", kind=BridgeSettings, prefix=PREFIX, run=_run)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from bridge.record import AuditRecord, Decision, summed_up
+from bridge.audit import AuditRecord, Decision, summed_up
 from strongroom.errors import DeniedError, NotFoundError, PeerError, StrongroomError, UndeliverableError
 from strongroom.launch.bundle import MAX_NAME_CHARS, BundleRequest, Entry
 from strongroom.launch.filters import filtered, filtered_bytes, most_filtered_bytes
@@ -144,11 +144,9 @@ class _Resolver:
     def __init__(self, outcomes: Outcomes, require: Require, kept_bytes: int) -> None:
         self._outcomes = outcomes
         self._require = require
-        self._room = kept_bytes
-        self._filtered_room = kept_bytes
+        self._room = self._filtered_room = kept_bytes
         # Of whole paths: each key may be looked through, and recorded, for 64 of them.
-        self._keys_left = MAX_ENTRIES
-        self._key_chars_left = _KEY_CHARS
+        self._keys_left, self._key_chars_left = MAX_ENTRIES, _KEY_CHARS
         self._made: dict[tuple[Place, str, bool, bool, str], bytes | StrongroomError | None] = {}
         self._origin: dict[str, tuple[str, str]] = {}  # variable -> the whole path it came from, and the key
         self.result = Resolution()

@@ -5,19 +5,18 @@
 """
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from secrets import randbits
-from typing import Protocol
+from typing import Protocol, TypeVar
 
-from bridge.check import Findings, encode_check, granted_of, look
-from bridge.decide import denials, encode_plan
+from bridge.audit import AuditRecord, Caller, Decision, listed
+from bridge.check import Findings, encode_check, encode_plan, granted_of, look
 from bridge.gather import SecretSource, read_all
-from bridge.offload import INLINE_ITEMS, compute, items_of
-from bridge.policy import Policy
-from bridge.record import AuditRecord, Caller, Decision, listed
-from bridge.resolve import Place, Resolution, most_bytes, reads_of, resolve
+from bridge.offload import compute, items_of, weight_of, weight_of_resolving
+from bridge.policy import Policy, denials
+from bridge.resolve import Outcomes, Resolution, most_bytes, reads_of, resolve
 from bridge.room import Room
 from strongroom.errors import (
     DeniedError,
@@ -25,13 +24,12 @@ from strongroom.errors import (
     UnavailableError,
     UndeliverableError,
 )
-from strongroom.identity import SpiffeId
 from strongroom.launch import region
 from strongroom.launch.answer import Layout, encode_layout
 from strongroom.launch.bundle import BundleRequest
 from strongroom.launch.problem import DENIED, MISSING, UNDELIVERABLE, Failure
-from strongroom.launch.reference import Reference
-from strongroom.openbao.kv import Reading
+
+T = TypeVar("T")
 
 
 class RefusedError(StrongroomError):
@@ -155,13 +153,16 @@ class Service:
             PeerError: OpenBao answers nonsense.
         """
         # One policy for the whole request, even if it is replaced meanwhile.
-        policy, identity = self._policies.value, caller.identity
-        size = _weight(request)
-        denied, records = await compute(size, lambda: _denied(policy, identity, request))
+        policy = self._policies.value
+        denied, records = await _decide(policy, caller, request)
         if denied:
             await self._record(caller, records)
             raise RefusedError(denied)
-        resolution = await self._resolve(policy, identity, request, room)
+        require = partial(policy.require, caller.identity)
+        kept_bytes = self._limits.answer_bytes
+        resolution = await self._make(
+            request, room, lambda outcomes: resolve(request, outcomes, require, kept_bytes=kept_bytes)
+        )
         try:
             answer = await self._encode(resolution, with_files=request.has_files)
         except StrongroomError:
@@ -181,11 +182,9 @@ class Service:
         Raises:
             UnavailableError: the audit log does not work now.
         """
-        policy, identity = self._policies.value, caller.identity
-        size = _weight(request)
-        _, records = await compute(size, lambda: _denied(policy, identity, request))
+        denied, records = await _decide(self._policies.value, caller, request)
         await self._record(caller, records)
-        return await compute(size, lambda: encode_plan(policy, identity, request))
+        return await compute(weight_of(request), lambda: encode_plan(caller.identity, request, denied))
 
     async def check(self, caller: Caller, request: BundleRequest, room: Room) -> bytes:
         """Return whether a bundle would be handed over, reference by reference, as JSON and without a value.
@@ -195,34 +194,22 @@ class Service:
         Raises:
             UnavailableError: the audit log does not work now.
         """
-        policy, identity = self._policies.value, caller.identity
-        size = _weight(request)
-        denied, records = await compute(size, lambda: _denied(policy, identity, request))
-        found = await self._look(policy, identity, request, denied, room)
+        policy = self._policies.value
+        denied, records = await _decide(policy, caller, request)
+        size = weight_of(request)
+        granted = await compute(size, lambda: granted_of(request, denied))
+        taken = request.exclude | {entry.name for entry in request.entries}
+        require = partial(policy.require, caller.identity)
+        kept_bytes = self._limits.answer_bytes
+        found = await self._make(
+            granted, room, lambda outcomes: look(granted, taken, outcomes, require, kept_bytes=kept_bytes)
+        )
         too_large = self._too_large(found)
         size += len(found.paths)
-        answer = await compute(size, lambda: encode_check(identity, request, denied, found, too_large))
+        answer = await compute(size, lambda: encode_check(caller.identity, request, denied, found, too_large))
         room.keep(len(answer))
         await self._record(caller, records + await compute(size, found.records))
         return answer
-
-    async def _look(
-        self, policy: Policy, identity: SpiffeId, request: BundleRequest, denied: Sequence[Failure], room: Room
-    ) -> Findings:
-        size = _weight(request)
-        granted = await compute(size, lambda: granted_of(request, denied))
-        taken = request.exclude | {entry.name for entry in request.entries}
-        outcomes = await self._read(await compute(size, lambda: reads_of(granted)), granted, room)
-        return await compute(
-            size + _weight_of_resolving(granted, outcomes.values()),
-            lambda: look(
-                granted,
-                taken,
-                outcomes,
-                partial(policy.require, identity),
-                kept_bytes=self._limits.answer_bytes,
-            ),
-        )
 
     def _too_large(self, found: Findings) -> str:
         if found.variables > region.MAX_ENTRIES:
@@ -235,31 +222,19 @@ class Service:
                 return f"all together have {bytes_} bytes; at most {largest} are delivered ({setting} of the bridge)"
         return ""
 
-    async def _resolve(self, policy: Policy, identity: SpiffeId, request: BundleRequest, room: Room) -> Resolution:
-        size = _weight(request)
-        outcomes = await self._read(await compute(size, lambda: reads_of(request)), request, room)
-        return await compute(
-            size + _weight_of_resolving(request, outcomes.values()),
-            lambda: resolve(
-                request,
-                outcomes,
-                partial(policy.require, identity),
-                kept_bytes=self._limits.answer_bytes,
-            ),
+    async def _make(self, request: BundleRequest, room: Room, work: Callable[[Outcomes], T]) -> T:
+        """Read what a request refers to, find room for the values and, beside them, for the answer, and do the rest."""
+        size, limits = weight_of(request), self._limits
+        reads = await compute(size, lambda: reads_of(request))
+        outcomes: Outcomes = await read_all(
+            self._secrets, reads, room, at_once=limits.reads_at_once, within_s=limits.reading_s
         )
-
-    async def _read(
-        self, reads: Mapping[Place, frozenset[str] | None], request: BundleRequest, room: Room
-    ) -> Mapping[Place, Reading | StrongroomError]:
-        """Read, and find room for what is made of it: the values, and beside them the answer."""
-        limits = self._limits
-        outcomes = await read_all(self._secrets, reads, room, at_once=limits.reads_at_once, within_s=limits.reading_s)
-        size = await compute(_weight(request), lambda: most_bytes(request, outcomes))
+        most = await compute(size, lambda: most_bytes(request, outcomes))
         try:
-            await room.take(2 * min(size, limits.answer_bytes))
+            await room.take(2 * min(most, limits.answer_bytes))
         except (UnavailableError, UndeliverableError) as error:
-            return dict.fromkeys(reads, error)
-        return outcomes
+            outcomes = dict.fromkeys(reads, error)
+        return await compute(size + weight_of_resolving(request, outcomes.values()), lambda: work(outcomes))
 
     async def _encode(self, resolution: Resolution, *, with_files: bool) -> bytes:
         if resolution.unavailable is not None:
@@ -300,36 +275,16 @@ class Service:
             self._count(decision.value, count)
 
 
-def _weight(request: BundleRequest) -> int:
-    """Return how many items the work is worth; files may be large, and decoding them takes time."""
-    count = len(request.entries)
-    if count <= INLINE_ITEMS:  # weighing is no more work than that itself
-        count = sum(len(entry.parts) for entry in request.entries)
-    if count > INLINE_ITEMS or request.has_files:
-        return INLINE_ITEMS + 1
-    return items_of(count, sum(len(entry.name) + _size(part) for entry in request.entries for part in entry.parts))
-
-
-def _size(part: str | Reference) -> int:
-    return len(part) if isinstance(part, str) else len(part.path) + len(part.key) + len(part.default or "")
-
-
-def _weight_of_resolving(request: BundleRequest, outcomes: Collection[Reading | StrongroomError]) -> int:
-    """Return how many items readings are worth; each taking of a whole path, and each pattern, looks at its keys."""
-    if len(outcomes) > INLINE_ITEMS:
-        return len(outcomes)
-    looks = sum(1 + len(source.include) + len(source.exclude) for source in request.from_paths)
-    readings = sum(items_of(len(found.data), found.size_bytes) for found in outcomes if isinstance(found, Reading))
-    return max(1, looks) * readings
-
-
-def _denied(policy: Policy, identity: SpiffeId, request: BundleRequest) -> tuple[list[Failure], list[AuditRecord]]:
+async def _decide(policy: Policy, caller: Caller, request: BundleRequest) -> tuple[list[Failure], list[AuditRecord]]:
     """Return what the policy denies, and the records of it."""
-    denied = denials(policy, identity, request)
-    records = [
-        AuditRecord(failure.name, failure.path, failure.key, 0, Decision.DENIED, failure.detail) for failure in denied
-    ]
-    return denied, listed(records)
+
+    def decide() -> tuple[list[Failure], list[AuditRecord]]:
+        denied = denials(policy, caller.identity, request)
+        return denied, listed(
+            [AuditRecord(one.name, one.path, one.key, 0, Decision.DENIED, one.detail) for one in denied]
+        )
+
+    return await compute(weight_of(request), decide)
 
 
 def _tally(records: Sequence[AuditRecord]) -> dict[Decision, int]:

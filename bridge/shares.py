@@ -23,6 +23,7 @@ class Capacity:
 
     Attributes:
         requests: at work at once.
+        body_bytes: of the body of one.
         bodies_bytes: of their bodies.
         answers_bytes: of what was read for them, and of their answers.
         answer_bytes: of these, for one request.
@@ -32,6 +33,7 @@ class Capacity:
     """
 
     requests: int
+    body_bytes: int
     bodies_bytes: int
     answers_bytes: int
     answer_bytes: int

@@ -1,6 +1,6 @@
 """The page of errors: what clients of the bridge and of the S3 proxy are told."""
 
-from bridge.problems import ANSWERS
+from bridge.fronts.answers import ANSWERS
 from s3proxy.s3api.codes import CODES
 from scripts.reference.markdown import code, codes, page, section, sentence, table
 from strongroom.launch.problem import CAUSES

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from bridge.policy_file import GRANT as BRIDGE_GRANT
+from bridge.policy.file import GRANT as BRIDGE_GRANT
 from s3proxy.keys.policy_file import POLICY
 from s3proxy.s3api.credentials import Right
 from s3proxy.s3api.credentials_table import CREDENTIAL, GRANT

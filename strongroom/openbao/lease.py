@@ -3,9 +3,6 @@
 import enum
 from dataclasses import dataclass
 
-RENEW_AT = 2 / 3  # of the ttl: what Vault Agent does; leaves a third for trying again
-SHRUNK = 1 / 2  # a renewal that gives less than this part of what there was before has met the token's max_ttl
-
 
 class Step(enum.Enum):
     """What to do about a token now."""
@@ -13,6 +10,10 @@ class Step(enum.Enum):
     KEEP = "keep"
     RENEW = "renew"
     LOGIN = "login"
+
+
+RENEW_AT = 2 / 3  # of the ttl: what Vault Agent does; leaves a third for trying again
+SHRUNK = 1 / 2  # a renewal that gives less than this part of what there was before has met the token's max_ttl
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ def capacity(
 ) -> Capacity:
     return Capacity(
         requests=requests,
+        body_bytes=1 << 20,
         bodies_bytes=1 << 24,
         answers_bytes=answers_bytes,
         answer_bytes=answer_bytes,

@@ -13,8 +13,8 @@ from aiohttp.test_utils import RawTestServer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.large_answer import InPieces, in_pieces
-from bridge.shape import MAX_DEPTH, require_modest
+from bridge.admission import MAX_DEPTH, require_modest
+from bridge.fronts.answers import InPieces, in_pieces
 from devstack.authority import Authority
 from devstack.openbao import OpenBaoServer
 from strongroom.errors import ConfigError

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge.audit import AuditLog
-from bridge.record import AuditRecord, Caller, Decision
+from bridge.audit import AuditLog, AuditRecord, Caller, Decision
 from strongroom.errors import ConfigError, UnavailableError
 from strongroom.identity import parse_spiffe_id
 

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.admission import Places
-from bridge.arrivals import Arrivals
+from bridge.admission import Arrivals, Places
 from bridge.shares import BusyError
 from strongroom.service.edges import SlowBodyError
 from tests.bridge.rooms import capacity

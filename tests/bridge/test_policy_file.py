@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge.policy_file import follow_policy, parse_policy
+from bridge.policy.file import follow_policy, parse_policy
 from strongroom.errors import ConfigError, DeniedError
 from strongroom.identity import parse_spiffe_id
 from tests.support.looking import look_twice

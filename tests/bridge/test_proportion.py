@@ -16,12 +16,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge.audit import AuditLog
+from bridge.audit import MAX_DENIED_RECORDS, AuditLog, AuditRecord, Caller, encode_records
+from bridge.fronts.answers import problem_of
 from bridge.gather import SecretSource
 from bridge.offload import INLINE_ITEMS
 from bridge.policy import Policy, make_grant
-from bridge.problems import problem_of
-from bridge.record import MAX_DENIED_RECORDS, AuditRecord, Caller, encode_records
 from bridge.service import AuditTrail, Limits, Service
 from strongroom.errors import StrongroomError
 from strongroom.identity import parse_spiffe_id

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from bridge.problems import ANSWERS, problem_of
-from bridge.record import Decision
+from bridge.audit import Decision
+from bridge.fronts.answers import ANSWERS, problem_of
 from s3proxy.s3api.codes import BY_NAME, CODES
 from s3proxy.s3api.documents import MAX_DOCUMENT_BYTES
 from s3proxy.s3api.errors import S3Error

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge.policy_file import parse_policy
+from bridge.policy.file import parse_policy
 from s3proxy.keys.policy_file import parse_policies
 from s3proxy.s3api.credentials_table import parse_credentials
 from strongroom.errors import ConfigError

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from bridge.policy_file import parse_policy
+from bridge.policy.file import parse_policy
 from strongroom.errors import DeniedError
 from strongroom.identity import parse_spiffe_id
 from tests.examples.conftest import EXAMPLES

@@ -15,18 +15,11 @@ from pathlib import Path
 
 from bridge.policy import Grant, Policy, make_grant
 from strongroom.errors import ConfigError
+from strongroom.service import members
 from strongroom.service.following import FollowedFile
 from strongroom.service.kept_files import Read
 from strongroom.service.logs import log_event
-from strongroom.service.members import (
-    TEXTS,
-    Member,
-    parse_toml,
-    require_members,
-    require_tables_only,
-    tables_in,
-    texts_in,
-)
+from strongroom.service.members import TEXTS, Member
 
 _log = logging.getLogger(__name__)
 GRANT = (
@@ -47,14 +40,14 @@ def parse_policy(text: str, *, origin: str) -> Policy:
     Raises:
         ConfigError: it is not TOML, has an unknown member, or a grant is malformed; the message names the place.
     """
-    document = parse_toml(text, origin)
-    require_tables_only(document, ["grant"], origin, "a policy file")
-    grants = tables_in(document, "grant", origin)
+    document = members.parse_toml(text, origin)
+    members.require_tables_only(document, ["grant"], origin, "a policy file")
+    grants = members.tables_in(document, "grant", origin)
     return Policy(tuple(_parse_grant(item, f"{origin}: grant {number}") for number, item in enumerate(grants, 1)))
 
 
 def _parse_grant(item: object, place: str) -> Grant:
-    grant = require_members(item, GRANT, place)
+    grant = members.require_members(item, GRANT, place)
     try:
         return make_grant(
             identities=_texts(grant["identity"], "identity"),
@@ -72,7 +65,8 @@ def doubtful_paths(policy: Policy) -> list[str]:
 
 
 def _texts(value: object, name: str) -> tuple[str, ...]:
-    return texts_in(value, name, example='["kv/shop/*"]', may_be_empty=True)  # an empty one has a message of its own
+    # One that is empty has a message of its own.
+    return members.texts_in(value, name, example='["kv/shop/*"]', may_be_empty=True)
 
 
 def follow_policy(path: Path, *, observe: Callable[[bool], None] = lambda _: None) -> FollowedFile[Policy]:

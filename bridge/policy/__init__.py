@@ -1,7 +1,7 @@
 """Who may read what: grants of paths and keys to identities, and nothing else is allowed. Pure.
 
-It decides on canonical paths only (``strongroom.launch.reference.check_path`` lets no other in), so one text names one
-secret. It does not know whether a secret exists.
+It decides before anything is read, and on canonical paths only (``strongroom.launch.reference.check_path`` lets no
+other in), so one text names one secret. It does not know whether a secret exists.
 """
 
 from collections.abc import Sequence
@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from strongroom.errors import ConfigError, DeniedError
 from strongroom.glob import Glob
 from strongroom.identity import SpiffeId, parse_spiffe_id
+from strongroom.launch.bundle import BundleRequest
+from strongroom.launch.problem import DENIED, Failure
 from strongroom.launch.reference import check_path
 
 _MAX_CACHED_IDENTITIES = 4096
@@ -122,3 +124,24 @@ class Policy:
             )
             self._of_identity[identity] = cached
         return cached
+
+
+def denials(policy: Policy, identity: SpiffeId, request: BundleRequest) -> list[Failure]:
+    """Return a failure for each reference and each whole path of a request that the policy denies."""
+    failures = []
+    for entry in request.entries:
+        for ref in entry.references:
+            try:
+                policy.require(identity, ref.path, ref.key)
+            except DeniedError as error:
+                failures.append(_failure(entry.name, ref.path, ref.key, error))
+    for source in request.from_paths:
+        try:
+            policy.require_some(identity, source.path)
+        except DeniedError as error:
+            failures.append(_failure("", source.path, "", error))
+    return failures
+
+
+def _failure(name: str, path: str, key: str, error: DeniedError) -> Failure:
+    return Failure(name=name, path=path, key=key, cause=DENIED, detail=error.message)

@@ -3,27 +3,22 @@
 import asyncio
 import contextlib
 import logging
-import math
 import secrets
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from aiohttp import web
 
-from bridge.admission import Places
-from bridge.arrivals import Arrivals
-from bridge.callers import Callers
-from bridge.large_answer import InPieces, in_pieces
+from bridge.admission import Places, decode_body
+from bridge.audit import Caller, Operation
+from bridge.fronts.answers import InPieces, in_pieces, problem_of, problem_response
+from bridge.fronts.callers import Callers
 from bridge.metrics import Metrics
 from bridge.offload import compute
-from bridge.problems import problem_of
-from bridge.record import Caller, Operation
 from bridge.room import Room
 from bridge.service import Service
-from bridge.settings import BridgeSettings
-from bridge.shape import require_modest
-from bridge.shares import Capacity
-from strongroom.errors import ConfigError, DeniedError, PeerError, StrongroomError, UnavailableError
+from strongroom.errors import ConfigError, DeniedError, StrongroomError
 from strongroom.launch.bundle import (
     BUNDLE_URL_PATH,
     CHECK_URL_PATH,
@@ -31,77 +26,56 @@ from strongroom.launch.bundle import (
     PLAN_URL_PATH,
     REGION_MEDIA_TYPE,
     BundleRequest,
-    decode_request,
 )
-from strongroom.launch.problem import PROBLEM_MEDIA_TYPE, Problem, encode_problem
+from strongroom.launch.problem import Problem
 from strongroom.service.connections import Connections
 from strongroom.service.draining import RequestsAtWork
 from strongroom.service.edges import TooLargeError
 from strongroom.service.logs import log_event
 
 _log = logging.getLogger(__name__)
-
-
 _COMMON_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Server": "strongroom"}
-
+_ROUTES = {BUNDLE_URL_PATH: Operation.BUNDLE, PLAN_URL_PATH: Operation.PLAN, CHECK_URL_PATH: Operation.CHECK}
 _BYTES_OF_AN_ENTRY = 80  # in a request, about
-_SMALL_BODY_BYTES = 8 << 10  # of whatever form, it becomes some 200 KiB at most; most requests are smaller
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-Operate = Callable[[Caller, BundleRequest, Room], Awaitable[web.StreamResponse]]
 
 
 class Front:
     """The routes and what all of them have in common."""
 
     def __init__(
-        self,
-        service: Service,
-        callers: Callers,
-        connections: Connections,
-        metrics: Metrics,
-        settings: BridgeSettings,
+        self, service: Service, callers: Callers, connections: Connections, metrics: Metrics, places: Places
     ) -> None:
-        """Take the service, what knows the callers, their connections, the metrics and the limits."""
+        """Take the service, what knows the callers, their connections, the metrics, and what callers may take."""
         self._service = service
         self._callers = callers
         self._connections = connections
         self._metrics = metrics
-        self._settings = settings
-        capacity = _capacity(settings)
-        self._places = Places(capacity)
-        self._arrivals = Arrivals(capacity)
+        self._places = places
+        self._most_bytes = places.capacity.body_bytes
         self.requests = RequestsAtWork()
 
     def application(self) -> web.Application:
         """Return the aiohttp application."""
-        app = web.Application(client_max_size=self._settings.max_body_bytes, middlewares=[self._around])
-        app.router.add_post(BUNDLE_URL_PATH, self._bundle)
-        app.router.add_post(PLAN_URL_PATH, self._plan)
-        app.router.add_post(CHECK_URL_PATH, self._check)
+        app = web.Application(client_max_size=self._most_bytes, middlewares=[self._around])
+        for path, operation in _ROUTES.items():
+            app.router.add_post(path, partial(self._serve, operation))
         return app
 
-    async def _bundle(self, request: web.Request) -> web.StreamResponse:
-        async def answer(caller: Caller, asked: BundleRequest, room: Room) -> web.StreamResponse:
+    async def _serve(self, operation: Operation, request: web.Request) -> web.StreamResponse:
+        caller, asked, room = await self._admit(request, operation)
+        media_type = "application/json"
+        if operation is Operation.BUNDLE:
             body = await self._service.bundle(caller, asked, room)
             media_type = FILES_MEDIA_TYPE if asked.has_files else REGION_MEDIA_TYPE
-            return web.Response(body=body, content_type=media_type)  # a bytes body sets Content-Length
+        elif operation is Operation.PLAN:
+            body = await self._service.plan(caller, asked)
+        else:
+            body = await self._service.check(caller, asked, room)
+        return web.Response(body=body, content_type=media_type)  # a bytes body sets Content-Length
 
-        return await self._admit(request, Operation.BUNDLE, answer)
-
-    async def _plan(self, request: web.Request) -> web.StreamResponse:
-        async def answer(caller: Caller, asked: BundleRequest, _: Room) -> web.StreamResponse:
-            return web.Response(body=await self._service.plan(caller, asked), content_type="application/json")
-
-        return await self._admit(request, Operation.PLAN, answer)
-
-    async def _check(self, request: web.Request) -> web.StreamResponse:
-        async def answer(caller: Caller, asked: BundleRequest, room: Room) -> web.StreamResponse:
-            return web.Response(body=await self._service.check(caller, asked, room), content_type="application/json")
-
-        return await self._admit(request, Operation.CHECK, answer)
-
-    async def _admit(self, request: web.Request, operation: Operation, answer: Operate) -> web.StreamResponse:
+    async def _admit(self, request: web.Request, operation: Operation) -> tuple[Caller, BundleRequest, Room]:
         """Find out who asks, and only then for what."""
         try:
             identity = self._callers.peer(request).identity
@@ -116,7 +90,7 @@ class Front:
             with self._places.take(name, 0):
                 await self._service.record_unnamed(caller, error)
             raise
-        if (request.content_length or 0) > self._settings.max_body_bytes:
+        if (request.content_length or 0) > self._most_bytes:
             raise self._too_large()
         if "Content-Encoding" in request.headers:
             raise ConfigError("the body has a Content-Encoding, and none is taken", hint="send it as it is")
@@ -124,10 +98,9 @@ class Front:
             body = await self._read(request)
         else:
             with self._connections.waiting(request):
-                body = await self._arrivals.wait_for(name, lambda: self._read(request))
+                body = await self._places.arrivals.wait_for(name, lambda: self._read(request))
         room = request["place"].enter_context(self._places.take(name, len(body)))
-        asked = await compute(len(body) // _BYTES_OF_AN_ENTRY, lambda: _decode(body))
-        return await answer(caller, asked, room)
+        return caller, await compute(len(body) // _BYTES_OF_AN_ENTRY, partial(decode_body, body)), room
 
     async def _read(self, request: web.Request) -> bytes:
         try:
@@ -136,7 +109,7 @@ class Front:
             raise self._too_large() from None
 
     def _too_large(self) -> TooLargeError:
-        msg = f"the body is larger than {self._settings.max_body_bytes} bytes"
+        msg = f"the body is larger than {self._most_bytes} bytes"
         return TooLargeError(msg, hint="ask for less, or raise max_body_bytes of the bridge")
 
     @web.middleware
@@ -167,15 +140,15 @@ class Front:
             return await handler(request)
         except StrongroomError as error:
             request["reason"] = error.message
-            return _problem_response(problem_of(error), error)
+            return problem_response(problem_of(error), error)
         except web.HTTPException as error:  # no such route, wrong method
-            return _problem_response(Problem(status=error.status, title=error.reason, detail=error.reason), None)
+            return problem_response(Problem(status=error.status, title=error.reason, detail=error.reason))
         except (ConnectionError, asyncio.CancelledError):
             raise  # the caller has gone
         except Exception as error:  # noqa: BLE001 - the last line: the caller hears nothing of what is inside
             log_event(_log, logging.ERROR, "request_crashed", {"request_id": request["request_id"]}, error=error)
             detail = f"an error in the bridge; its log has request {request['request_id']}"
-            return _problem_response(Problem(status=500, title="Internal Server Error", detail=detail), None)
+            return problem_response(Problem(status=500, title="Internal Server Error", detail=detail))
 
     def _note(self, request: web.Request, status: int, seconds: float) -> None:
         known = request.match_info.route.resource
@@ -197,32 +170,3 @@ class Front:
                 "reason": request.get("reason", ""),
             },
         )
-
-
-def _capacity(settings: BridgeSettings) -> Capacity:
-    return Capacity(
-        requests=settings.max_requests,
-        bodies_bytes=settings.max_bodies_bytes,
-        answers_bytes=settings.most_answers_bytes,
-        answer_bytes=settings.most_read_bytes,
-        room_s=settings.request_timeout_s / 2,  # before the deadline of all reads, so that the caller hears the reason
-        body_s=settings.body_timeout_s,
-        retry_after_s=settings.retry_after_s,
-    )
-
-
-def _decode(body: bytes) -> BundleRequest:
-    if len(body) > _SMALL_BODY_BYTES:
-        require_modest(body)
-    return decode_request(body)
-
-
-def _problem_response(problem: Problem, error: StrongroomError | None) -> web.Response:
-    headers = {}
-    if isinstance(error, PeerError):
-        # RFC 9110, section 10.2.3: whole seconds
-        pause = error.retry_after_s if isinstance(error, UnavailableError) else 1.0
-        headers["Retry-After"] = str(max(1, math.ceil(pause)))
-    return web.Response(
-        status=problem.status, body=encode_problem(problem), content_type=PROBLEM_MEDIA_TYPE, headers=headers
-    )
