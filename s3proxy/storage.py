@@ -26,7 +26,10 @@ from s3proxy.store.settings import StorePayload
 from s3proxy.store.slash_store import SlashStore
 from s3proxy.store.system_bucket import SystemBucket
 from s3proxy.stored.etags import KnownDigests
+from s3proxy.stored.multipart import MultipartReader
+from s3proxy.stored.objects import Objects
 from s3proxy.stored.open import ObjectFinder
+from s3proxy.stored.source import SourceReader
 from strongroom.errors import StrongroomError
 from strongroom.service.kept_files import KeptFiles
 
@@ -46,8 +49,8 @@ class Storage:
         lost: records of the keyring that objects have need of, and that are not there.
         guard: whether the key of each policy is the one that it was.
         keys: bucket keys in use.
-        known: digests of objects that were lately seen.
         finder: opens entries.
+        objects: what objects are read and written with.
     """
 
     def __init__(
@@ -103,8 +106,20 @@ class Storage:
         self._warmer = Warmer(self.keys, self.keyring, shared=shared)
         self.missing = MissingPolicies(self.keyring)
         self._findings = Findings(settings, self.store, self.system_bucket, retry_s=settings.reload_interval_s)
-        self.known = KnownDigests()
-        self.finder = ObjectFinder(self.store, self.keys, self.policies, self.known)
+        known = KnownDigests()
+        self.finder = ObjectFinder(self.store, self.keys, self.policies, known)
+        multipart = MultipartReader(self.store, self.finder)
+        hidden = settings.system_bucket
+        self.objects = Objects(
+            store=self.store,
+            policies=self.policies,
+            keys=self.keys,
+            known=known,
+            finder=self.finder,
+            multipart=multipart,
+            sources=SourceReader(self.store, self.policies, self.finder, multipart, hidden_bucket=hidden),
+            system_bucket=self.system_bucket,
+        )
 
     async def __aenter__(self) -> Self:
         """Read what is read before anything can be asked of the store."""

@@ -20,7 +20,7 @@ from s3proxy.exchange.access_record import AccessRecord
 from s3proxy.exchange.memory import page_bytes
 from s3proxy.exchange.pace import Patience, Sending, Taking
 from s3proxy.exchange.places import Place
-from s3proxy.s3api.body import Body, open_body
+from s3proxy.s3api.body import Body
 from s3proxy.s3api.canonical import encode_path, encode_text
 from s3proxy.s3api.documents import MAX_DOCUMENT_BYTES
 from s3proxy.s3api.errors import S3Error
@@ -89,18 +89,18 @@ class Incoming:
         Raises:
             S3Error: what the head says about it does not hold together.
         """
-        return open_body(self.verified, want_md5=want_md5)
+        return Body(self.verified, want_md5=want_md5)
 
     def open_document(self, *, of_body: bool = True) -> Body:
         """Return what verifies a short body, which has to come within its time; one that is not announced is empty.
 
         Args:
-            of_body: whether checksum headers are of this body, see ``open_body``.
+            of_body: whether checksum headers are of this body, see ``Body``.
 
         Raises:
             S3Error: as ``open_body``, or it is too long.
         """
-        body = open_body(self.verified, want_md5=False, of_body=of_body, absent_is_empty=True)
+        body = Body(self.verified, want_md5=False, of_body=of_body, absent_is_empty=True)
         if body.length > MAX_DOCUMENT_BYTES:
             raise S3Error("MaxMessageLengthExceeded", "Your request was too large.")
         self.expect_short()

@@ -42,12 +42,7 @@ class PlainBody:
 
 def plain_of(incoming: Incoming, body: Body) -> PlainBody:
     """Return the body of a client's request."""
-
-    def finish() -> Digests:
-        found = body.finish()
-        return Digests(found.md5, found.checksum)
-
-    return PlainBody(body.length, incoming.plaintext(body), finish)
+    return PlainBody(body.length, incoming.plaintext(body), body.finish)
 
 
 async def sealed_pieces(

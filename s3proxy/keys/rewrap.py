@@ -10,10 +10,10 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from s3proxy.at_once import for_each
 from s3proxy.keys.kek import Kek
 from s3proxy.keys.keyring import WITNESS_ID
 from s3proxy.keys.not_available import Cause, KeyNotAvailableError
+from s3proxy.store.listing import for_each
 from strongroom.errors import StrongroomError, UnavailableError
 from strongroom.sealed.header import ID_BYTES
 from strongroom.sealed.keyring import KeyRecord

@@ -4,9 +4,8 @@ Names are bound in metadata only, so under one policy the store copies the bytes
 Between policies, from plaintext, or for a checksum that nobody has computed yet, the plaintext is read and sealed anew.
 """
 
-import hashlib
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Final, NoReturn
@@ -14,12 +13,11 @@ from urllib.parse import urlencode
 
 from s3proxy.exchange.incoming import XML_TYPE, Incoming
 from s3proxy.exchange.outgoing import PlainBody
-from s3proxy.keys.policies import EtagMode, Mode, Policies, Policy
-from s3proxy.operations.multipart.copy import copy_multipart
-from s3proxy.operations.multipart.upload import parse_answer
+from s3proxy.keys.policies import EtagMode, Mode, Policy
+from s3proxy.operations.multipart.copy import Target, copy_multipart
 from s3proxy.operations.passthrough import pass_on
 from s3proxy.operations.put import ObjectWriter
-from s3proxy.s3api.checksums import checksum_nodes, parse_algorithm, running
+from s3proxy.s3api.checksums import RunningDigests, checksum_nodes, parse_algorithm
 from s3proxy.s3api.documents import parse_tagging
 from s3proxy.s3api.errors import S3Error
 from s3proxy.s3api.head import RequestHead
@@ -28,14 +26,14 @@ from s3proxy.s3api.object_headers import object_headers, passed_back, replaced_h
 from s3proxy.s3api.operations import Call
 from s3proxy.s3api.sent import ENTRY_HEADER
 from s3proxy.s3api.xml_write import node, to_xml
-from s3proxy.store.client import Store, StoreRequest, read_all
-from s3proxy.store.errors import error_in, store_error
+from s3proxy.store.client import StoreRequest, read_all
+from s3proxy.store.errors import document_in, store_error
 from s3proxy.stored import fresh
 from s3proxy.stored.conditions import conditions_of_write
 from s3proxy.stored.etags import bare_etag, etag_of, opaque_etag
-from s3proxy.stored.multipart import MultipartReader
-from s3proxy.stored.open import Name, ObjectFinder, SealedObject, UnsealedObject
-from s3proxy.stored.source import Source, SourceReader, require_unsealed
+from s3proxy.stored.objects import Objects
+from s3proxy.stored.open import Name, SealedObject, UnsealedObject
+from s3proxy.stored.source import Source, require_unsealed
 from strongroom.sealed.attributes import Attributes
 from strongroom.sealed.digests import Checksum, ChecksumAlgorithm, Digests
 
@@ -57,6 +55,8 @@ class CopyRequest:
         metadata: COPY or REPLACE.
         tagging: COPY or REPLACE.
         algorithm: of a checksum that is to be computed, or None.
+        headers: what is kept with it; of tags that are those of the source nothing.
+        conditions: of the write, for the store.
     """
 
     name: Name
@@ -64,6 +64,8 @@ class CopyRequest:
     metadata: str
     tagging: str
     algorithm: ChecksumAlgorithm | None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    conditions: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -76,26 +78,17 @@ class Copied:
     headers: dict[str, str]
 
 
+@dataclass(frozen=True)
 class ObjectCopier:
-    """Copies objects."""
+    """Copies objects.
 
-    def __init__(  # noqa: PLR0913 - what reads and writes objects of all kinds
-        self,
-        store: Store,
-        policies: Policies,
-        *,
-        finder: ObjectFinder,
-        sources: SourceReader,
-        multipart: MultipartReader,
-        writer: ObjectWriter,
-    ) -> None:
-        """Take the store, what is sealed, and what reads and writes objects."""
-        self._multipart = multipart
-        self._store = store
-        self._policies = policies
-        self._finder = finder
-        self._sources = sources
-        self._writer = writer
+    Attributes:
+        objects: what they are read with.
+        writer: writes what is sealed anew.
+    """
+
+    objects: Objects
+    writer: ObjectWriter
 
     async def serve(self, incoming: Incoming) -> None:
         """Serve CopyObject.
@@ -104,18 +97,18 @@ class ObjectCopier:
             StrongroomError: it is refused, here or by the store.
         """
         head, call = incoming.head, incoming.call
-        policy = self._policies.require(call.bucket, call.key)
+        policy = self.objects.policies.require(call.bucket, call.key)
         wanted = read_copy_request(head, Name(call.bucket, call.key), policy)
-        source = await self._sources.open(call, head)
+        source = await self.objects.sources.open(call, head)
         if policy.mode is Mode.PASSTHROUGH:
             require_unsealed(source)
-            await pass_on(incoming, self._store)
+            await pass_on(incoming, self.objects.store)
             return
         require_change(head, source, wanted)
-        headers = self._kept(call, source, wanted)
+        headers = _kept(call, source, wanted)
         require_metadata_room(headers)
-        conditions = await conditions_of_write(head, wanted.name, policy, self._finder)
-        copied = await self._copy(source, wanted, headers, conditions)
+        conditions = await conditions_of_write(head, wanted.name, policy, self.objects.finder)
+        copied = await self._copy(source, replace(wanted, headers=headers, conditions=conditions))
         result = [node("LastModified", copied.last_modified), node("ETag", copied.etag)]
         if copied.digests.checksum is not None:
             result += checksum_nodes(copied.digests.checksum)
@@ -124,56 +117,31 @@ class ObjectCopier:
             answered["x-amz-copy-source-version-id"] = version
         await incoming.respond(HTTPStatus.OK, answered, to_xml(node("CopyObjectResult", *result)))
 
-    def _kept(self, call: Call, source: Source, wanted: CopyRequest) -> dict[str, str]:
-        """Return what is kept with the copy, but its tags if those of the source are."""
-        headers = object_headers(call.headers)
-        if wanted.metadata == COPY:
-            headers = replaced_headers(headers, source.found.store_headers)
-        if wanted.tagging == COPY:
-            headers.pop("x-amz-tagging", None)
-        return headers
-
-    async def _copy(
-        self, source: Source, wanted: CopyRequest, headers: dict[str, str], conditions: dict[str, str]
-    ) -> Copied:
+    async def _copy(self, source: Source, wanted: CopyRequest) -> Copied:
         found = source.found
         if isinstance(found, SealedObject) and found.segment.header.policy == wanted.policy.name:
             if found.is_multipart and wanted.algorithm is None:
-                return await self._copy_parts(source.name, found, wanted, headers, conditions)
+                return await self._copy_parts(source.name, found, wanted)
             if not found.is_multipart:
-                digests = await self._finder.digests(source.name, found)
+                digests = await self.objects.finder.digests(source.name, found)
                 checksum = digests.checksum
                 if wanted.algorithm is None or (checksum is not None and checksum.algorithm is wanted.algorithm):
-                    return await self._copy_whole(source.name, found, digests, wanted, headers | conditions)
-        return await self._seal_anew(source, wanted, headers | conditions)
+                    return await self._copy_whole(source.name, found, digests, wanted)
+        return await self._seal_anew(source, wanted)
 
-    async def _copy_parts(
-        self,
-        source: Name,
-        found: SealedObject,
-        wanted: CopyRequest,
-        headers: dict[str, str],
-        conditions: dict[str, str],
-    ) -> Copied:
+    async def _copy_parts(self, source: Name, found: SealedObject, wanted: CopyRequest) -> Copied:
         """Have the store copy the parts of a multipart object."""
-        if wanted.tagging == COPY:
-            headers |= await self._tags(source)
-        digests = (await self._multipart.manifest(source, found))[1].digests
-        copied = await copy_multipart(
-            self._store,
-            self._multipart,
-            source=source,
-            found=found,
-            target=wanted.name,
-            headers=headers,
-            attributes=Attributes(found.attributes.digests) if wanted.metadata == REPLACE else None,
-            conditions=conditions,
+        target = Target(
+            wanted.name,
+            await self._headers(source, wanted),
+            Attributes(found.attributes.digests) if wanted.metadata == REPLACE else found.attributes,
+            wanted.conditions,
         )
-        return Copied(opaque_etag(copied.etag), digests, _now(), copied.headers)
+        digests = (await self.objects.multipart.manifest(source, found))[1].digests
+        etag, answered = await copy_multipart(self.objects, source, found, target)
+        return Copied(opaque_etag(etag), digests, _now(), answered)
 
-    async def _copy_whole(
-        self, source: Name, found: SealedObject, digests: Digests, wanted: CopyRequest, headers: dict[str, str]
-    ) -> Copied:
+    async def _copy_whole(self, source: Name, found: SealedObject, digests: Digests, wanted: CopyRequest) -> Copied:
         """Have the store copy the bytes of a whole object, under an entry for the new name."""
         attributes = Attributes(digests, found.attributes.metadata if wanted.metadata == COPY else None)
         entry = fresh.entry(found.segment, attributes, bucket=wanted.name.bucket, key=wanted.name.key)
@@ -184,47 +152,38 @@ class ObjectCopier:
             "x-amz-metadata-directive": REPLACE,
             "x-amz-tagging-directive": wanted.tagging,
         }
-        request = StoreRequest(method="PUT", bucket=wanted.name.bucket, key=wanted.name.key, headers=headers | own)
-        async with self._store.exchange(request) as response:
-            if response.status != HTTPStatus.OK:
-                raise await store_error(response)
+        headers = {**wanted.headers, **wanted.conditions, **own}
+        request = StoreRequest(method="PUT", bucket=wanted.name.bucket, key=wanted.name.key, headers=headers)
+        async with self.objects.store.exchange(request) as response:
+            result = await document_in(response, "CopyObjectResult")
             answered = passed_back(response.headers)
-            raw = await read_all(response, _MAX_RESULT_BYTES)
-        if b"<Error>" in raw:  # S3 may find out after it has said 200
-            raise error_in(raw, response.status)
-        result = parse_answer(raw, "CopyObjectResult")
         answered.pop("etag", None)
         store_etag = bare_etag(result.get("ETag") or "")
-        store_etag = store_etag or await self._finder.written_etag(wanted.name, found.segment, answered)
+        store_etag = store_etag or await self.objects.finder.written_etag(wanted.name, found.segment, answered)
         etag = etag_of(wanted.policy, digests, store_etag)
         return Copied(etag, digests, result.get("LastModified") or _now(), answered)
 
-    async def _seal_anew(self, source: Source, wanted: CopyRequest, headers: dict[str, str]) -> Copied:
-        if wanted.tagging == COPY:
-            headers |= await self._tags(source.name)
+    async def _seal_anew(self, source: Source, wanted: CopyRequest) -> Copied:
+        headers = {**await self._headers(source.name, wanted), **wanted.conditions}
         plain = await self._plain(source, wanted)
-        written = await self._writer.write(wanted.name, wanted.policy, headers, plain)
+        written = await self.writer.write(wanted.name, wanted.policy, headers, plain)
         answered = {name: value for name, value in written.headers.items() if name != "ETag"}
         return Copied(written.etag, written.digests, _now(), answered)
 
     async def _plain(self, source: Source, wanted: CopyRequest) -> PlainBody:
         """Return the plaintext of a source, with the digests that the copy is to have."""
-        md5 = hashlib.md5(usedforsecurity=False) if wanted.policy.etag is EtagMode.MD5 else None
         known = await self._known_checksum(source)
-        summing = running(wanted.algorithm) if wanted.algorithm is not None else None
+        digests = RunningDigests(with_md5=wanted.policy.etag is EtagMode.MD5, algorithm=wanted.algorithm)
 
         async def pieces() -> AsyncIterator[memoryview]:
-            async for piece in self._sources.pieces(source, 0, source.plaintext_bytes - 1):
-                for one in (md5, summing):
-                    if one is not None:
-                        one.update(piece)
+            async for piece in self.objects.sources.pieces(source, 0, source.plaintext_bytes - 1):
+                for one in digests.running:
+                    one.update(piece)
                 yield piece
 
         def finish() -> Digests:
-            checksum = known
-            if summing is not None and wanted.algorithm is not None:
-                checksum = Checksum(wanted.algorithm, summing.digest())
-            return Digests(md5.digest() if md5 else None, checksum)
+            found = digests.result()
+            return found if wanted.algorithm is not None else replace(found, checksum=known)
 
         return PlainBody(source.plaintext_bytes, pieces(), finish)
 
@@ -232,21 +191,33 @@ class ObjectCopier:
         """Return the checksum that a copy keeps: that of a whole object."""
         if isinstance(source.found, UnsealedObject) or source.found.is_multipart:
             return None
-        return (await self._finder.digests(source.name, source.found)).checksum
+        return (await self.objects.finder.digests(source.name, source.found)).checksum
 
-    async def _tags(self, name: Name) -> dict[str, str]:
-        """Return the header that gives an object the tags of another."""
-        query = (("tagging", ""), *name.query)
-        async with self._store.exchange(
-            StoreRequest(method="GET", bucket=name.bucket, key=name.key, query=query)
-        ) as response:
+    async def _headers(self, source: Name, wanted: CopyRequest) -> dict[str, str]:
+        """Return what is kept with a copy that the store does not give its tags."""
+        headers = dict(wanted.headers)
+        if wanted.tagging != COPY:
+            return headers
+        query = (("tagging", ""), *source.query)
+        request = StoreRequest(method="GET", bucket=source.bucket, key=source.key, query=query)
+        async with self.objects.store.exchange(request) as response:
             if response.status != HTTPStatus.OK:
                 error = await store_error(response)
                 if error.code in {"NoSuchTagSet", "NotImplemented"}:
-                    return {}
+                    return headers
                 raise error
             tags = parse_tagging(await read_all(response, _MAX_RESULT_BYTES))
-        return {"x-amz-tagging": urlencode(tags)} if tags else {}
+        return headers | ({"x-amz-tagging": urlencode(tags)} if tags else {})
+
+
+def _kept(call: Call, source: Source, wanted: CopyRequest) -> dict[str, str]:
+    """Return what is kept with the copy, but its tags if those of the source are."""
+    headers = object_headers(call.headers)
+    if wanted.metadata == COPY:
+        headers = replaced_headers(headers, source.found.store_headers)
+    if wanted.tagging == COPY:
+        headers.pop("x-amz-tagging", None)
+    return headers
 
 
 def _now() -> str:

@@ -2,16 +2,14 @@
 
 import base64
 import hashlib
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Final
 
-from s3proxy.at_once import for_each
 from s3proxy.exchange.access_record import Decision, DeletedKey
 from s3proxy.exchange.incoming import XML_TYPE, Incoming
-from s3proxy.keys.policies import Mode, Policies
-from s3proxy.operations.multipart.upload import parse_answer
+from s3proxy.keys.policies import Mode
 from s3proxy.operations.passthrough import pass_on
 from s3proxy.s3api.credentials import Right
 from s3proxy.s3api.documents import ObjectToDelete, parse_delete
@@ -21,10 +19,13 @@ from s3proxy.s3api.object_headers import passed_back
 from s3proxy.s3api.operations import refuse_unsupported
 from s3proxy.s3api.xml_read import as_node
 from s3proxy.s3api.xml_write import Node, node, to_xml
-from s3proxy.store.client import Store, StoreRequest, read_all
+from s3proxy.store.answers import parse_answer
+from s3proxy.store.client import StoreRequest, read_all
 from s3proxy.store.errors import store_error
+from s3proxy.store.listing import for_each
 from s3proxy.stored.conditions import matching_store_etag
-from s3proxy.stored.open import Name, ObjectFinder
+from s3proxy.stored.objects import Objects
+from s3proxy.stored.open import Name
 from strongroom.errors import IntegrityError
 
 _MAX_RESULT_BYTES: Final = 8 << 20  # 1,000 names of 1,024 bytes, each of them escaped, with codes and messages
@@ -34,14 +35,11 @@ _PASSED: Final = frozenset(
 )
 
 
+@dataclass(frozen=True)
 class ObjectDeleter:
-    """Deletes objects."""
+    """Deletes objects, and finds out ETags for conditions of that."""
 
-    def __init__(self, store: Store, policies: Policies, finder: ObjectFinder) -> None:
-        """Take the store, what is sealed, and what finds out ETags for conditions."""
-        self._store = store
-        self._policies = policies
-        self._finder = finder
+    objects: Objects
 
     async def one(self, incoming: Incoming) -> None:
         """Serve DeleteObject.
@@ -50,15 +48,15 @@ class ObjectDeleter:
             StrongroomError: it is refused, here or by the store.
         """
         head, call = incoming.head, incoming.call
-        policy = self._policies.find(call.bucket, call.key)
+        policy = self.objects.policies.find(call.bucket, call.key)
         if policy is None or policy.mode is Mode.PASSTHROUGH:
-            await pass_on(incoming, self._store)
+            await pass_on(incoming, self.objects.store)
             return
         headers = {}
         if head.has("if-match"):
             name = Name(call.bucket, call.key, call.query.get("versionId"))
-            headers["if-match"] = await matching_store_etag(head.header("if-match"), name, policy, self._finder)
-        await pass_on(incoming, self._store, headers=headers)
+            headers["if-match"] = await matching_store_etag(head.header("if-match"), name, policy, self.objects.finder)
+        await pass_on(incoming, self.objects.store, headers=headers)
 
     async def several(self, incoming: Incoming) -> None:
         """Serve DeleteObjects. Each key is allowed or refused by itself.
@@ -79,11 +77,13 @@ class ObjectDeleter:
                 results.append(_failure(item, error))
         record = incoming.record
         record.decision = Decision.ALLOWED if allowed else Decision.DENIED
-        record.is_durable = any(self._policies.are_durable(incoming.call.bucket, item.key) for item in asked.objects)
+        record.is_durable = any(
+            self.objects.policies.are_durable(incoming.call.bucket, item.key) for item in asked.objects
+        )
         if record.is_due:
             await incoming.put_on_record(record)
         headers: dict[str, str] = {}
-        if not self._store.capabilities.slash_content:  # or else they are like all others
+        if not self.objects.store.capabilities.slash_content:  # or else they are like all others
             apart = [item for item in allowed if item.key.endswith("/")]
             allowed = [item for item in allowed if not item.key.endswith("/")]
             results += await self._each(incoming, apart, quiet=asked.quiet)
@@ -97,7 +97,7 @@ class ObjectDeleter:
                 headers={**incoming.call.headers, "content-md5": md5, "content-type": XML_TYPE},
                 body=document,
             )
-            async with self._store.exchange(request) as response:
+            async with self.objects.store.exchange(request) as response:
                 if response.status != HTTPStatus.OK:
                     raise await store_error(response, bucket_asked=True)
                 headers = passed_back(response.headers)
@@ -124,7 +124,7 @@ class ObjectDeleter:
                 headers=passed | ({"if-match": item.etag} if item.etag else {}),
             )
             try:
-                async with self._store.exchange(request) as response:
+                async with self.objects.store.exchange(request) as response:
                     if response.status not in {HTTPStatus.NO_CONTENT, HTTPStatus.OK}:
                         raise await store_error(response)
                     told = response.headers
@@ -134,7 +134,7 @@ class ObjectDeleter:
             if not quiet:
                 results.append(_deleted(item, told))
 
-        await for_each(_all(items), delete, at_once=_AT_ONCE)
+        await for_each(items, delete, at_once=_AT_ONCE)
         return results
 
     async def _admit(self, incoming: Incoming, item: ObjectToDelete) -> ObjectToDelete:
@@ -149,15 +149,13 @@ class ObjectDeleter:
         require_key(item.key)
         require_version_id("VersionId", item.version_id)
         incoming.verified.principal.require(Right.DELETE, bucket, item.key)
-        self._store.capabilities.require_name(item.key, method="DELETE")
-        policy = self._policies.find(bucket, item.key)
-        if policy is None or policy.mode is Mode.PASSTHROUGH:
-            return item
-        if not item.etag:
+        self.objects.store.capabilities.require_name(item.key, method="DELETE")
+        policy = self.objects.policies.find(bucket, item.key)
+        if policy is None or policy.mode is Mode.PASSTHROUGH or not item.etag:
             return item
         try:
             name = Name(bucket, item.key, item.version_id)
-            return replace(item, etag=await matching_store_etag(item.etag, name, policy, self._finder))
+            return replace(item, etag=await matching_store_etag(item.etag, name, policy, self.objects.finder))
         except IntegrityError:
             raise S3Error("PreconditionFailed", "The object has no ETag, as it cannot be read.") from None
 
@@ -165,11 +163,6 @@ class ObjectDeleter:
 def _item(item: ObjectToDelete) -> Node:
     fields = {"Key": item.key, "VersionId": item.version_id, "ETag": item.etag}
     return node("Object", *(node(name, value) for name, value in fields.items() if value))
-
-
-async def _all(items: list[ObjectToDelete]) -> AsyncIterator[ObjectToDelete]:
-    for item in items:
-        yield item
 
 
 def _note_results(noted: list[DeletedKey], results: list[Node]) -> None:

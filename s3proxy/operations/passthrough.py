@@ -11,7 +11,7 @@ from http import HTTPStatus
 from s3proxy.exchange.incoming import Incoming
 from s3proxy.exchange.outgoing import BodyOutcome, plain_of, read_plain, verified_pieces
 from s3proxy.s3api.byte_range import parse_range
-from s3proxy.s3api.checksums import algorithm_of_header, checksum_header
+from s3proxy.s3api.checksums import checksum_header
 from s3proxy.s3api.documents import MAX_DOCUMENT_BYTES
 from s3proxy.s3api.errors import S3Error
 from s3proxy.s3api.object_headers import DEFAULT_CONTENT_TYPE, passed_back
@@ -54,7 +54,7 @@ async def pass_on(
         plain = plain_of(incoming, incoming.open_body() if is_content else incoming.open_document())
         if plain.length > MAX_DOCUMENT_BYTES:
             sent_body, length = verified_pieces(plain, outcome), plain.length
-            sent |= {name: incoming.head.header(name) for name in incoming.head.names() if _is_digest(name)}
+            sent |= incoming.verified.claims.headers  # by which it is verified on its way
         else:
             sent_body, digests = await read_plain(plain)
             if digests.checksum is not None:
@@ -82,11 +82,6 @@ async def pass_on(
         if outcome.error is not None:
             raise outcome.error from None
         raise
-
-
-def _is_digest(name: str) -> bool:
-    """Return whether a header is a digest of the body, which is verified on its way."""
-    return name == "content-md5" or algorithm_of_header(name) is not None
 
 
 async def relayed_error(response: StoreAnswer, *, bucket_asked: bool = False) -> S3Error:

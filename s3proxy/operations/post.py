@@ -5,9 +5,8 @@ A form does not tell how long its file is, and a sealed object begins with its l
 stored.
 """
 
-import hashlib
-from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Final, NoReturn
@@ -17,12 +16,13 @@ from s3proxy.exchange.access_record import Decision
 from s3proxy.exchange.incoming import XML_TYPE, Incoming
 from s3proxy.exchange.memory import needed_bytes
 from s3proxy.exchange.outgoing import PlainBody
-from s3proxy.keys.policies import EtagMode, Policies
+from s3proxy.keys.policies import EtagMode
 from s3proxy.operations.put import ObjectWriter
 from s3proxy.s3api.access import require_visible
 from s3proxy.s3api.asked import claim_of_form
 from s3proxy.s3api.body import Body
-from s3proxy.s3api.checksums import Running, claimed_checksum, parse_content_md5, require_named, running
+from s3proxy.s3api.checksums import RunningDigests
+from s3proxy.s3api.claims import Claims
 from s3proxy.s3api.credentials import Credentials, Right
 from s3proxy.s3api.documents import parse_tagging
 from s3proxy.s3api.errors import S3Error
@@ -37,32 +37,26 @@ from s3proxy.s3api.signature import require_field
 from s3proxy.s3api.signing_keys import SigningKeys
 from s3proxy.s3api.xml_write import node, to_xml
 from s3proxy.stored.open import Name
-from strongroom.sealed.digests import Checksum, Digests
+from strongroom.sealed.digests import Digests
 from strongroom.service.following import Followed
 
 _PIECE_BYTES: Final = 1 << 17  # that the event loop is busy with at a time
 _STATUSES: Final = {"200": HTTPStatus.OK, "201": HTTPStatus.CREATED}
 
 
+@dataclass(frozen=True)
 class PostUploader:
-    """Takes uploads by form."""
+    """Takes uploads by form.
 
-    def __init__(
-        self,
-        policies: Policies,
-        credentials: Followed[Credentials],
-        writer: ObjectWriter,
-        *,
-        hidden_bucket: str,
-        buffered_bytes: int,
-    ) -> None:
-        """Take what is sealed, who may sign forms, what writes, where nobody may, and how much is read first."""
-        self._policies = policies
-        self._credentials = credentials
-        self._keys = SigningKeys()
-        self._writer = writer
-        self._hidden_bucket = hidden_bucket
-        self._buffered_bytes = buffered_bytes
+    Attributes:
+        writer: writes what they make.
+        credentials: of those who may sign forms.
+        keys: that their signatures were lately verified with.
+    """
+
+    writer: ObjectWriter
+    credentials: Followed[Credentials]
+    keys: SigningKeys = field(default_factory=SigningKeys)
 
     async def serve(self, incoming: Incoming) -> None:
         """Serve PostObject.
@@ -78,40 +72,39 @@ class PostUploader:
             begun += b"".join(form.feed(bytes(piece)))
             if form.file_begun:
                 break
-        bucket, record = incoming.call.bucket, incoming.record
+        bucket, record, objects = incoming.call.bucket, incoming.record, self.writer.objects
         record.claim, record.key = claim_of_form(form.fields), dict(form.fields).get("key", "")
         upload = verify_post(
             form.fields,
             bucket=bucket,
             filename=form.filename,
-            credentials=self._credentials.value,
-            keys=self._keys,
+            credentials=self.credentials.value,
+            keys=self.keys,
             now=datetime.now(UTC),
         )
         record.requester, record.key = upload.principal.name, upload.key
         require_key(upload.key)
         incoming.verified = replace(incoming.verified, principal=upload.principal)
-        record.is_durable = self._policies.are_durable(bucket, upload.key)
+        record.is_durable = objects.policies.are_durable(bucket, upload.key)
         record.decision = Decision.DENIED
         upload.principal.require(Right.WRITE, bucket, upload.key)
-        require_visible(bucket, hidden_bucket=self._hidden_bucket)
+        require_visible(bucket, hidden_bucket=objects.system_bucket.name)
         record.decision = Decision.UNDECIDED
         described = _described(upload, incoming.head)
-        headers, claimed = _headers(described), claimed_checksum(described)
-        require_named(described, [] if claimed is None else [claimed.algorithm])
+        headers, claims = _headers(described), Claims.from_head(described)
         record.decision = Decision.DENIED
         require_set(upload.principal, bucket, upload.key, headers)
         record.decision = Decision.ALLOWED
         if record.is_due:
             await incoming.put_on_record(record)
-        policy = self._policies.require(bucket, upload.key)
+        policy = objects.policies.require(bucket, upload.key)
         incoming.whole_by = None
-        size = needed_bytes(Operation.POST_OBJECT, body.length, buffered_bytes=self._buffered_bytes)
+        size = needed_bytes(Operation.POST_OBJECT, body.length, buffered_bytes=self.writer.buffered_bytes)
         await incoming.place.go_on(None if upload.principal.is_anonymous else upload.principal.name, size)
-        file = _File(form, body, upload, claimed, begun, arriving)
-        await file.read_ahead(self._buffered_bytes)
+        file = _File(form, body, upload, claims, begun, arriving)
+        await file.read_ahead(self.writer.buffered_bytes)
         plain, name = file.plain(want_md5=policy.etag is EtagMode.MD5), Name(bucket, upload.key)
-        written = await self._writer.write_anywhere(name, policy, object_headers(headers), plain)
+        written = await self.writer.write_anywhere(name, policy, object_headers(headers), plain)
         await _answer(incoming, upload, written.etag, written.headers)
 
 
@@ -122,7 +115,7 @@ class _File:
     form: FormReader
     body: Body
     upload: PostUpload
-    claimed: Checksum | None
+    claims: Claims
     begun: bytearray  # joined as it comes: a small piece costs as much memory as many bytes
     arriving: AsyncIterator[memoryview]
     received: int = 0
@@ -138,32 +131,29 @@ class _File:
         """Return the plaintext, with the digests that the form claims, and its MD5 if that is wanted."""
         length = len(self.begun) if self.form.file_ended else self.form.file_bytes_expected(self.body.length)
         self.upload.require_size(length)
-        fields, claimed = self.upload.fields, self.claimed
-        claimed_md5 = parse_content_md5(fields["content-md5"]) if "content-md5" in fields else None
-        md5 = hashlib.md5(usedforsecurity=False) if want_md5 or claimed_md5 is not None else None
-        summing = running(claimed.algorithm) if claimed is not None else None
+        md5, checksum = self.claims.md5, self.claims.checksum
+        digests = RunningDigests(with_md5=want_md5 or md5 is not None, algorithm=checksum and checksum.algorithm)
 
         def finish() -> Digests:
             self.form.finish()
             self.body.finish()
             if self.received != length:
                 _refuse("MalformedPOSTRequest", "Fields behind a large file: the file must be the last of the form.")
-            found_md5 = md5.digest() if md5 else None
-            if claimed_md5 is not None and claimed_md5 != found_md5:
+            found = digests.result()
+            if md5 is not None and md5 != found.md5:
                 _refuse("BadDigest", "The Content-MD5 you specified did not match what we received.")
-            checksum = Checksum(claimed.algorithm, summing.digest()) if claimed and summing else None
-            if claimed != checksum:
+            if checksum != found.checksum:
                 _refuse("BadDigest", "The checksum you specified did not match what we received.")
-            return Digests(found_md5, checksum)
+            return found
 
-        return PlainBody(length, self._pieces(length, [one for one in (md5, summing) if one is not None]), finish)
+        return PlainBody(length, self._pieces(length, digests), finish)
 
-    async def _pieces(self, length: int, digesting: Sequence[Running]) -> AsyncIterator[memoryview]:
+    async def _pieces(self, length: int, digests: RunningDigests) -> AsyncIterator[memoryview]:
         async for piece in self._all():
             self.received += len(piece)
             if self.received > length:
                 _refuse("MalformedPOSTRequest", "The file is longer than the form has room for.")
-            for one in digesting:
+            for one in digests.running:
                 one.update(piece)
             yield piece
 

@@ -172,9 +172,9 @@ class AwsChunkedDecoder:
         self._state = _State.LINE
 
     def _verify_chunk(self) -> None:
-        if self._signing is None:
-            return
-        self._verify(self._claimed, "AWS4-HMAC-SHA256-PAYLOAD", f"{EMPTY_SHA256}\n{self._hash.hexdigest()}")
+        if self._signing is not None:
+            digests = f"{EMPTY_SHA256}\n{self._hash.hexdigest()}"
+            self._verify(self._signing, self._claimed, "AWS4-HMAC-SHA256-PAYLOAD", digests)
 
     def _take_trailer_line(self, raw: bytes) -> None:
         self._trailer_bytes += len(raw)
@@ -206,14 +206,13 @@ class AwsChunkedDecoder:
             self._refuse("MalformedTrailerError", "The trailer lacks a field that x-amz-trailer names.")
         if self._signing and self._names:
             digest = hashlib.sha256(self._signed_text.encode("latin-1")).hexdigest()
-            self._verify(self._trailer_signature, "AWS4-HMAC-SHA256-TRAILER", digest)
+            self._verify(self._signing, self._trailer_signature, "AWS4-HMAC-SHA256-TRAILER", digest)
         self._state = _State.DONE
 
-    def _verify(self, claimed: str, algorithm: str, digests: str) -> None:
+    def _verify(self, signing: ChunkSigning, claimed: str, algorithm: str, digests: str) -> None:
         """Compare a signature with that of what follows the previous one."""
-        assert self._signing is not None  # noqa: S101 - callers look
-        text = f"{algorithm}\n{self._signing.timestamp}\n{self._signing.scope}\n{self._previous}\n{digests}"
-        expected = sign(self._signing.key, text.encode())
+        text = f"{algorithm}\n{signing.timestamp}\n{signing.scope}\n{self._previous}\n{digests}"
+        expected = sign(signing.key, text.encode())
         if not hmac.compare_digest(expected.encode(), claimed.encode("latin-1")):
             self._refuse("SignatureDoesNotMatch", "The signature of a chunk or of the trailer does not match.")
         self._previous = expected

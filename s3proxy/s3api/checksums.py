@@ -1,5 +1,8 @@
 """The checksums of S3 over plaintext: running, as a string, of whole multipart uploads.
 
+The one module that imports awscrt. CRC-32 (ISO-HDLC) comes from zlib, CRC-32C and CRC-64/NVME from awscrt, which AWS's own SDKs use for them. All accept
+any bytes-like object and let other threads run meanwhile.
+
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity-upload.html
 """
 
@@ -7,21 +10,34 @@ import base64
 import binascii
 import hashlib
 import re
-from collections.abc import Collection, Iterable, Sequence
+import zlib
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NoReturn, Protocol
 
-from s3proxy.s3api.crc import COMBINING, RUNNING
+from awscrt import checksums  # type: ignore[import-untyped]
+
 from s3proxy.s3api.errors import S3Error
-from s3proxy.s3api.head import RequestHead
 from s3proxy.s3api.xml_write import Node, node
-from strongroom.sealed.digests import CHECKSUM_BYTES, Checksum, ChecksumAlgorithm, ChecksumScope
+from strongroom.sealed.digests import CHECKSUM_BYTES, Checksum, ChecksumAlgorithm, ChecksumScope, Digests
 from strongroom.sealed.sizes import MAX_PARTS
 
 HEADER_PREFIX: Final = "x-amz-checksum-"
-_NOT_A_VALUE: Final = frozenset({"x-amz-checksum-algorithm", "x-amz-checksum-mode", "x-amz-checksum-type"})
-_NAMED: Final = "x-amz-sdk-checksum-algorithm"
+CHECKSUM_TYPE: Final = "x-amz-checksum-type"
+_NOT_A_VALUE: Final = frozenset({"x-amz-checksum-algorithm", "x-amz-checksum-mode", CHECKSUM_TYPE})
 _COMPOSITE: Final = re.compile(r"(?P<value>[A-Za-z0-9+/=]+)-(?P<parts>[1-9][0-9]{0,4})")
 _HASHES: Final = {ChecksumAlgorithm.SHA1: "sha1", ChecksumAlgorithm.SHA256: "sha256"}
+
+_CRCS: Final[dict[ChecksumAlgorithm, Callable[[memoryview, int], int]]] = {
+    ChecksumAlgorithm.CRC32: zlib.crc32,
+    ChecksumAlgorithm.CRC32C: checksums.crc32c,
+    ChecksumAlgorithm.CRC64NVME: checksums.crc64nvme,
+}
+# (CRC of A, CRC of B, length of B) -> CRC of A followed by B
+_COMBINING: Final[dict[ChecksumAlgorithm, Callable[[int, int, int], int]]] = {
+    ChecksumAlgorithm.CRC32: checksums.combine_crc32,
+    ChecksumAlgorithm.CRC32C: checksums.combine_crc32c,
+    ChecksumAlgorithm.CRC64NVME: checksums.combine_crc64nvme,
+}
 
 # User guide, "Checksum types supported by multipart uploads"; the first is what S3 takes by default.
 SCOPES: Final = {
@@ -45,7 +61,7 @@ class Running(Protocol):
 
 class _RunningCrc:
     def __init__(self, algorithm: ChecksumAlgorithm) -> None:
-        self._step = RUNNING[algorithm]
+        self._step = _CRCS[algorithm]
         self._size = CHECKSUM_BYTES[algorithm]
         self._value = 0
 
@@ -61,6 +77,28 @@ def running(algorithm: ChecksumAlgorithm) -> Running:
     if algorithm in _HASHES:
         return hashlib.new(_HASHES[algorithm], usedforsecurity=False)
     return _RunningCrc(algorithm)
+
+
+class RunningDigests:
+    """The digests of a plaintext, being computed.
+
+    Attributes:
+        running: to be told each piece.
+    """
+
+    def __init__(self, *, with_md5: bool, algorithm: ChecksumAlgorithm | None) -> None:
+        """Start those that are wanted."""
+        self._md5: Running | None = hashlib.md5(usedforsecurity=False) if with_md5 else None
+        self._algorithm = algorithm
+        self._checksum = None if algorithm is None else running(algorithm)
+        self.running = [one for one in (self._md5, self._checksum) if one is not None]
+
+    def result(self) -> Digests:
+        """Return the digests of the pieces so far."""
+        checksum = None
+        if self._checksum is not None and self._algorithm is not None:
+            checksum = Checksum(self._algorithm, self._checksum.digest())
+        return Digests(self._md5.digest() if self._md5 is not None else None, checksum)
 
 
 def parse_algorithm(text: str) -> ChecksumAlgorithm:
@@ -105,61 +143,6 @@ def algorithm_of_header(name: str) -> ChecksumAlgorithm | None:
     algorithm = ChecksumAlgorithm.__members__.get(name.removeprefix(HEADER_PREFIX).upper())
     if algorithm is None:
         _refuse("The algorithm type you specified in x-amz-checksum- header is invalid.")
-    return algorithm
-
-
-def claimed_checksum(head: RequestHead) -> Checksum | None:
-    """Return the one checksum that headers claim, or None.
-
-    Raises:
-        S3Error: InvalidRequest for several, for an algorithm that is not known, and for a malformed value.
-    """
-    claims = [
-        parse_checksum(algorithm, head.header(name))
-        for name in head.names()
-        if name.startswith(HEADER_PREFIX) and (algorithm := algorithm_of_header(name)) is not None
-    ]
-    if len(claims) > 1:
-        _refuse("Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed.")
-    return claims[0] if claims else None
-
-
-def require_known_algorithms(head: RequestHead) -> None:
-    """Return if all algorithms that a request names are known, whether it has a body or not.
-
-    Raises:
-        S3Error: InvalidRequest.
-    """
-    for name in head.names():
-        if name.startswith(HEADER_PREFIX):
-            algorithm_of_header(name)
-    if head.has(_NAMED):
-        _named_algorithm(head)
-
-
-def require_named(head: RequestHead, given: Collection[ChecksumAlgorithm]) -> None:
-    """Return if a request comes with a checksum by the algorithm that it names, or names none.
-
-    Args:
-        head: of the request.
-        given: the algorithms of its checksums.
-
-    Raises:
-        S3Error: InvalidRequest.
-    """
-    if not head.has(_NAMED):
-        return
-    named = _named_algorithm(head)
-    if not given:
-        _refuse(f"{_NAMED} specified, but no corresponding x-amz-checksum-* or x-amz-trailer headers were found.")
-    if named not in given:
-        _refuse(f"Value for {_NAMED} header is invalid.")
-
-
-def _named_algorithm(head: RequestHead) -> ChecksumAlgorithm:
-    algorithm = ChecksumAlgorithm.__members__.get(head.header(_NAMED).upper())
-    if algorithm is None:
-        _refuse(f"Value for {_NAMED} header is invalid.")
     return algorithm
 
 
@@ -230,7 +213,7 @@ def full_object(algorithm: ChecksumAlgorithm, parts: Iterable[tuple[bytes, int]]
         algorithm: a CRC; hashes cannot be combined.
         parts: (checksum, plaintext length in bytes) of each part, in their order.
     """
-    combine = COMBINING[algorithm]
+    combine = _COMBINING[algorithm]
     total = 0
     for value, length in parts:
         total = combine(total, int.from_bytes(value, "big"), length)

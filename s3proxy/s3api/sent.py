@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Final, NoReturn
 
 from s3proxy.s3api.body import stored_content_encoding
-from s3proxy.s3api.checksums import require_known_algorithms
+from s3proxy.s3api.claims import require_known_algorithms
 from s3proxy.s3api.credentials import Principal, Right
 from s3proxy.s3api.errors import S3Error
 from s3proxy.s3api.head import RequestHead

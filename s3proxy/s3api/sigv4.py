@@ -12,6 +12,7 @@ import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import cached_property
 
 from s3proxy.s3api.canonical import (
     UNSIGNED_PAYLOAD,
@@ -22,10 +23,10 @@ from s3proxy.s3api.canonical import (
     split_query,
     string_to_sign,
 )
+from s3proxy.s3api.claims import Claims, Payload, parse_payload
 from s3proxy.s3api.credentials import Credentials, Principal
 from s3proxy.s3api.errors import S3Error
 from s3proxy.s3api.head import RequestHead
-from s3proxy.s3api.payload import Payload, parse_payload
 from s3proxy.s3api.scope import (
     HEADER_MALFORMED,
     MAX_SKEW,
@@ -85,6 +86,15 @@ class Verified:
     payload: Payload
     payload_sha256: str = ""
     chunk_signing: ChunkSigning | None = None
+
+    @cached_property
+    def claims(self) -> Claims:
+        """What it claims of the content of its body.
+
+        Raises:
+            S3Error: as ``Claims.from_head``.
+        """
+        return Claims.from_head(self.head, self.payload)
 
 
 class Verifier:

@@ -9,8 +9,7 @@ from s3proxy.operations.attributes import AttributesReader
 from s3proxy.operations.copy import ObjectCopier
 from s3proxy.operations.delete import ObjectDeleter
 from s3proxy.operations.get import ObjectReader
-from s3proxy.operations.lists.buckets import BucketLister
-from s3proxy.operations.lists.objects import ObjectLister
+from s3proxy.operations.lists.objects import Lister
 from s3proxy.operations.multipart.complete import UnsealedUploads, UploadCompleter
 from s3proxy.operations.multipart.kept import KeptParts
 from s3proxy.operations.multipart.uploads import MultipartUploads
@@ -23,8 +22,6 @@ from s3proxy.s3api.operation_table import Operation
 from s3proxy.serving.dispatch import Handler
 from s3proxy.settings import ProxySettings
 from s3proxy.storage import Storage
-from s3proxy.stored.multipart import MultipartReader
-from s3proxy.stored.source import SourceReader
 from strongroom.service.following import Followed
 
 _Sealed = Callable[[Incoming, Policy], Awaitable[None]]
@@ -83,38 +80,31 @@ def handlers_of(
     storage: Storage, settings: ProxySettings, credentials: Followed[Credentials]
 ) -> dict[Operation, Handler]:
     """Return what serves each operation that is offered."""
-    store, policies, finder, hidden = storage.store, storage.policies, storage.finder, storage.system_bucket.name
-    buffered_bytes = settings.buffered_body_bytes
-    multipart = MultipartReader(store, finder)
-    sources = SourceReader(store, policies, finder, multipart, hidden_bucket=hidden)
-    reader = ObjectReader(store, finder, multipart)
-    writer = ObjectWriter(store, storage.keys, finder, storage.known, buffered_bytes=buffered_bytes)
-    copier = ObjectCopier(store, policies, finder=finder, sources=sources, multipart=multipart, writer=writer)
-    poster = PostUploader(policies, credentials, writer, hidden_bucket=hidden, buffered_bytes=buffered_bytes)
-    lister = ObjectLister(store, policies, finder)
-    deleter = ObjectDeleter(store, policies, finder)
-    kept = KeptParts(store, storage.system_bucket)
-    uploads = MultipartUploads(store, storage.keys, kept)
-    parts = PartWriter(store, storage.keys, kept, sources)
-    equal_parts = settings.store_equal_parts
-    completer = UploadCompleter(store, storage.keys, kept, finder, multipart, equal_parts=equal_parts)
-    unsealed = UnsealedUploads(store, sources)
+    objects = storage.objects
+    reader = ObjectReader(objects.store, objects.finder, objects.multipart)
+    attributes = AttributesReader(objects.store, objects.finder, objects.multipart)
+    writer = ObjectWriter(objects, settings.buffered_body_bytes)
+    lister, deleter = Lister(objects), ObjectDeleter(objects)
+    kept = KeptParts(objects.store, objects.system_bucket)
+    uploads, parts = MultipartUploads(objects, kept), PartWriter(objects, kept)
+    completer = UploadCompleter(objects, kept, settings.store_equal_parts)
+    unsealed = UnsealedUploads(objects)
 
     async def passed_on(incoming: Incoming) -> None:
-        await pass_on(incoming, store)
+        await pass_on(incoming, objects.store)
 
     def by_policy(sealed: _Sealed, otherwise: Handler = passed_on) -> Handler:
         async def handle(incoming: Incoming) -> None:
-            policy = policies.require(incoming.call.bucket, incoming.call.key)
+            policy = objects.policies.require(incoming.call.bucket, incoming.call.key)
             await (otherwise(incoming) if policy.mode is Mode.PASSTHROUGH else sealed(incoming, policy))
 
         return handle
 
     return dict.fromkeys(PASSED_ON, passed_on) | {
-        Operation.LIST_BUCKETS: BucketLister(store, hidden_bucket=hidden).serve,
-        Operation.LIST_OBJECTS: lister.serve,
-        Operation.LIST_OBJECTS_V2: lister.serve,
-        Operation.LIST_OBJECT_VERSIONS: lister.serve,
+        Operation.LIST_BUCKETS: lister.buckets,
+        Operation.LIST_OBJECTS: lister.objects,
+        Operation.LIST_OBJECTS_V2: lister.objects,
+        Operation.LIST_OBJECT_VERSIONS: lister.objects,
         Operation.LIST_MULTIPART_UPLOADS: lister.uploads,
         Operation.DELETE_OBJECT: deleter.one,
         Operation.DELETE_OBJECTS: deleter.several,
@@ -124,10 +114,10 @@ def handlers_of(
         Operation.LIST_PARTS: by_policy(uploads.list_parts),
         Operation.ABORT_MULTIPART_UPLOAD: by_policy(uploads.abort),
         Operation.COMPLETE_MULTIPART_UPLOAD: by_policy(completer.complete, unsealed.complete),
-        Operation.COPY_OBJECT: copier.serve,
+        Operation.COPY_OBJECT: ObjectCopier(objects, writer).serve,
         Operation.CORS_PREFLIGHT: passed_on,
-        Operation.GET_OBJECT_ATTRIBUTES: by_policy(AttributesReader(store, finder, multipart).serve),
-        Operation.POST_OBJECT: poster.serve,
+        Operation.GET_OBJECT_ATTRIBUTES: by_policy(attributes.serve),
+        Operation.POST_OBJECT: PostUploader(writer, credentials).serve,
         Operation.GET_OBJECT: by_policy(reader.get),
         Operation.HEAD_OBJECT: by_policy(reader.head),
         Operation.PUT_OBJECT: by_policy(writer.put),

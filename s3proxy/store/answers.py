@@ -5,8 +5,8 @@ from collections.abc import Collection
 from typing import Final
 
 from s3proxy.s3api.errors import S3Error
-from s3proxy.s3api.xml_read import parse_document
-from strongroom.errors import PeerError
+from s3proxy.s3api.xml_read import Element, parse_document
+from strongroom.errors import PeerError, StrongroomError
 
 _NUMBER: Final = re.compile(r"[0-9]{1,19}")  # longer than any size or count
 
@@ -22,6 +22,22 @@ class OddAnswerError(PeerError):
 def number_in(text: str) -> int | None:
     """Return the number that a string is, None if it is not one. No store needs more digits."""
     return int(text) if _NUMBER.fullmatch(text) else None
+
+
+def parse_answer(raw: bytes, root: str) -> Element:
+    """Read a document of the store. Where S3 says ``XyzResult`` some stores, moto for one, say ``XyzResponse``.
+
+    Raises:
+        PeerError: it is another one, or none.
+    """
+    msg = f"the store answers no {root} where it should"
+    try:
+        document = parse_document(raw.strip())
+    except StrongroomError:
+        raise OddAnswerError(msg) from None
+    if document.name not in {root, root.removesuffix("Result") + "Response"}:
+        raise OddAnswerError(msg)
+    return document
 
 
 def unescaped(texts: Collection[str]) -> list[str]:

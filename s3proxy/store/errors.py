@@ -6,13 +6,16 @@ from http import HTTPStatus
 
 from s3proxy.s3api.errors import S3Error
 from s3proxy.s3api.object_headers import cross_origin_headers
-from s3proxy.store.client import read_all
+from s3proxy.s3api.xml_read import Element
+from s3proxy.store.answers import parse_answer
+from s3proxy.store.client import MakeRoom, read_all
 from s3proxy.store.connections import StoreAnswer
 
 _PLAIN_TO_TLS = b"Client sent an HTTP request to an HTTPS server"  # Go's net/http
 _CODE = re.compile(rb"<Code>([A-Za-z0-9._-]{1,100})</Code>")
 _MESSAGE = re.compile(rb"<Message>([^<]{0,1000})</Message>")
 _MAX_BYTES = 1 << 16
+_MAX_DOCUMENT_BYTES = 4 << 20  # a page of 10,000 parts, more than S3 has in one
 _BY_STATUS = {
     304: "NotModified", 400: "InvalidRequest", 403: "AccessDenied", 404: "NoSuchKey", 405: "MethodNotAllowed",
     409: "OperationAborted", 412: "PreconditionFailed", 416: "InvalidRange", 501: "NotImplemented", 503: "SlowDown",
@@ -52,6 +55,28 @@ async def store_error(response: StoreAnswer, *, bucket_asked: bool = False) -> S
     error = error_in(body, response.status, bucket_asked=bucket_asked)
     error.headers = cross_origin_headers(response.headers)
     return error
+
+
+async def document_in(
+    response: StoreAnswer, root: str, *, most_bytes: int = _MAX_DOCUMENT_BYTES, make_room: MakeRoom | None = None
+) -> Element:
+    """Return the document that the store answers with.
+
+    Args:
+        response: whose.
+        root: of the document; see ``parse_answer``.
+        most_bytes: this long it may be.
+        make_room: as of ``read_all``.
+
+    Raises:
+        StrongroomError: it refuses, perhaps after it has begun to answer with 200; or it answers another document.
+    """
+    if response.status != HTTPStatus.OK:
+        raise await store_error(response)
+    raw = await read_all(response, most_bytes, make_room=make_room)
+    if b"<Error>" in raw:  # S3 begins to answer before it knows
+        raise error_in(raw, response.status)
+    return parse_answer(raw, root)
 
 
 async def reread_error(response: StoreAnswer) -> S3Error:

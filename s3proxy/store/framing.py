@@ -14,7 +14,7 @@ from typing import Final
 
 from s3proxy.s3api.canonical import EMPTY_SHA256
 from s3proxy.s3api.checksums import HEADER_PREFIX, algorithm_of_header, checksum_header, checksum_name, running
-from s3proxy.s3api.payload import Payload
+from s3proxy.s3api.claims import Payload
 from s3proxy.s3api.signing_keys import sign
 from s3proxy.s3api.sigv4 import ChunkSigning
 from strongroom.sealed.digests import Checksum, ChecksumAlgorithm

@@ -1,9 +1,13 @@
-"""Going through all objects of a bucket at the store, page by page, for the proxy's own work and not for a client."""
+"""Going through all objects of a bucket at the store, page by page, for the proxy's own work and not for a client.
 
-from collections.abc import AsyncIterator
+``for_each`` does the same to many things, several at a time.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
 from http import HTTPStatus
-from typing import Final
+from typing import Final, TypeVar
 from urllib.parse import unquote_plus
 
 from s3proxy.s3api.xml_read import Element, parse_document
@@ -12,6 +16,8 @@ from s3proxy.store.client import Store, StoreRequest, read_all
 from s3proxy.store.errors import store_error
 from s3proxy.store.slash_keys import is_kept_key, shown_key
 from strongroom.errors import StrongroomError
+
+T = TypeVar("T")
 
 _MAX_EMPTY_PAGES: Final = 1000  # one after the other; S3 has some behind many deleted versions
 _MAX_PAGE_BYTES: Final = 6 << 20  # 1,000 names of 1,024 bytes, each byte percent-encoded, and room
@@ -76,6 +82,36 @@ async def list_objects(
         if not token or place == [("continuation-token", token)] or empty_pages > _MAX_EMPTY_PAGES:
             raise OddAnswerError(f"the store's list of {bucket} does not go on")
         place = [("continuation-token", token)]
+
+
+async def for_each(
+    items: AsyncIterator[T] | Iterable[T], work: Callable[[T], Awaitable[None]], *, at_once: int
+) -> None:
+    """Do the work for each item; items are taken only as fast as they are done.
+
+    Raises:
+        Exception: the first one that the work or the items raise, as it is; the rest is given up.
+    """
+    room = asyncio.Semaphore(at_once)
+
+    async def one(item: T) -> None:
+        try:
+            await work(item)
+        finally:
+            room.release()
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            async for item in items if isinstance(items, AsyncIterator) else _each(items):
+                await room.acquire()
+                group.create_task(one(item))
+    except BaseExceptionGroup as errors:
+        raise errors.exceptions[0] from None
+
+
+async def _each(items: Iterable[T]) -> AsyncIterator[T]:
+    for item in items:
+        yield item
 
 
 def _parse(raw: bytes) -> Element:

@@ -12,7 +12,6 @@ from http import HTTPStatus
 from typing import Final
 from urllib.parse import urlencode
 
-from s3proxy.at_once import for_each
 from s3proxy.exchange.outgoing import PlainBody
 from s3proxy.keys.not_available import KeyNotAvailableError
 from s3proxy.keys.policies import EtagMode, Mode, Policy
@@ -24,7 +23,7 @@ from s3proxy.storage import Storage
 from s3proxy.store.answers import OddAnswerError
 from s3proxy.store.client import StoreRequest, read_all
 from s3proxy.store.errors import store_error
-from s3proxy.store.listing import StoredName, list_objects
+from s3proxy.store.listing import StoredName, for_each, list_objects
 from s3proxy.stored.open import Name, is_plaintext, stored_bytes_of
 from strongroom.errors import ConfigError, PeerError, StrongroomError, UnavailableError
 from strongroom.sealed.digests import Checksum, Digests
@@ -75,9 +74,7 @@ class Migration:
         self._bucket = bucket
         self._dry_run = dry_run
         self._progress = progress
-        self._writer = ObjectWriter(
-            storage.store, storage.keys, storage.finder, storage.known, buffered_bytes=buffered_bytes
-        )
+        self._writer = ObjectWriter(storage.objects, buffered_bytes)
         self.report = MigrationReport()
 
     async def run(self, *, prefix: str = "") -> MigrationReport:

@@ -5,11 +5,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from s3proxy.at_once import for_each
 from s3proxy.keys.not_available import Cause, KeyNotAvailableError
 from s3proxy.s3api.errors import S3Error
 from s3proxy.storage import Storage
-from s3proxy.store.listing import StoredName, list_objects
+from s3proxy.store.listing import StoredName, for_each, list_objects
 from s3proxy.stored.open import Name, UnsealedObject
 from s3proxy.tools.whole import WholeReader
 from strongroom.errors import IntegrityError, StrongroomError, UnavailableError

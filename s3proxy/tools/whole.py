@@ -3,9 +3,8 @@
 from collections.abc import AsyncIterator
 
 from s3proxy.storage import Storage
-from s3proxy.stored.multipart import MultipartReader
 from s3proxy.stored.open import Name, SealedObject
-from s3proxy.stored.source import Source, SourceReader
+from s3proxy.stored.source import Source
 
 
 class WholeReader:
@@ -13,14 +12,8 @@ class WholeReader:
 
     def __init__(self, storage: Storage) -> None:
         """Take what opens them."""
-        self._multipart = MultipartReader(storage.store, storage.finder)
-        self._reader = SourceReader(
-            storage.store,
-            storage.policies,
-            storage.finder,
-            self._multipart,
-            hidden_bucket=storage.system_bucket.name,
-        )
+        self._multipart = storage.objects.multipart
+        self._reader = storage.objects.sources
 
     async def source(self, name: Name, found: SealedObject) -> Source:
         """Return an object with its length.

@@ -12,7 +12,7 @@ import pytest
 
 from devstack.s3proxy import ProxyProcess
 from devstack.seaweed import REGION
-from s3proxy.s3api.payload import Payload
+from s3proxy.s3api.claims import Payload
 from s3proxy.s3api.signer import Signer, StoreCredential
 from strongroom.secret import Secret
 from tests.s3proxy.conftest import client_of

@@ -4,14 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from s3proxy.operations.multipart.checksum import checksum_of_object
 from s3proxy.operations.multipart.parts import ClientParts, needs_copies
-from s3proxy.operations.multipart.plan import plan_completion
+from s3proxy.operations.multipart.plan import checksum_of_object, plan_completion
 from s3proxy.operations.multipart.upload import StoredPart
 from s3proxy.s3api.checksums import full_object
+from s3proxy.s3api.claims import Claims
 from s3proxy.s3api.documents import CompletedPart
 from s3proxy.s3api.errors import S3Error
-from s3proxy.s3api.head import RequestHead, make_head
+from s3proxy.s3api.head import make_head
 from strongroom.sealed.digests import Checksum, ChecksumAlgorithm
 from strongroom.sealed.manifest import PartRecord
 from strongroom.sealed.sizes import MAX_PARTS, manifest_stored_bytes, part_stored_bytes
@@ -152,9 +152,10 @@ def test_largest_upload() -> None:
     assert plan.number == MAX_PARTS
 
 
-def head_with(**headers: str) -> RequestHead:
+def checksum_with(parts: list[CompletedPart], **headers: str) -> Checksum | None:
     pairs = [("host", "s3"), *((name.replace("_", "-"), value) for name, value in headers.items())]
-    return make_head("POST", "/bucket/key?uploadId=1", pairs)
+    head = make_head("POST", "/bucket/key?uploadId=1", pairs)
+    return checksum_of_object(Claims.from_head(head).checksum, head.header("x-amz-checksum-type"), parts, [5, 6])
 
 
 CRCS = [Checksum(ChecksumAlgorithm.CRC32, bytes([0, 0, 0, number])) for number in (1, 2)]
@@ -163,9 +164,9 @@ FULL = full_object(ChecksumAlgorithm.CRC32, [(CRCS[0].value, 5), (CRCS[1].value,
 
 
 def test_type_of_the_checksum_is_as_asked_for() -> None:
-    assert checksum_of_object(head_with(), SUMMED, [5, 6]) != FULL
-    assert checksum_of_object(head_with(x_amz_checksum_type="FULL_OBJECT"), SUMMED, [5, 6]) == FULL
-    assert checksum_of_object(head_with(), [SUMMED[0], CompletedPart(2, "e")], [5, 6]) is None
+    assert checksum_with(SUMMED) != FULL
+    assert checksum_with(SUMMED, x_amz_checksum_type="FULL_OBJECT") == FULL
+    assert checksum_with([SUMMED[0], CompletedPart(2, "e")]) is None
 
 
 @pytest.mark.parametrize(
@@ -180,7 +181,7 @@ def test_type_of_the_checksum_is_as_asked_for() -> None:
 )
 def test_claim_that_does_not_hold(headers: dict[str, str], code: str) -> None:
     with pytest.raises(S3Error) as caught:
-        checksum_of_object(head_with(**headers), SUMMED, [5, 6])
+        checksum_with(SUMMED, **headers)
     assert caught.value.code == code
 
 

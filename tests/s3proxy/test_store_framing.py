@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from s3proxy.s3api.aws_chunked import AwsChunkedDecoder
+from s3proxy.s3api.claims import parse_payload
 from s3proxy.s3api.errors import S3Error
-from s3proxy.s3api.payload import parse_payload
 from s3proxy.s3api.signer import Signer, StoreCredential
 from s3proxy.s3api.sigv4 import ChunkSigning
 from s3proxy.store.framing import TRAILER, Framing, checksum_of

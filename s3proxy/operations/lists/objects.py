@@ -1,4 +1,4 @@
-"""Lists of objects, versions and uploads: the store's own pages, with the sizes of the plaintext.
+"""Lists of buckets, objects, versions and uploads: the store's own pages, with the sizes of the plaintext.
 
 Names, markers, continuation tokens and counts are the store's, so a page has exactly the keys that the client asked
 for; only where the store drops content under keys that end in a slash a page may have fewer. A page costs one
@@ -12,15 +12,18 @@ from typing import Final
 from urllib.parse import unquote_plus
 
 from s3proxy.exchange.incoming import XML_TYPE, Incoming
-from s3proxy.keys.policies import EtagMode, Mode, Policies, Policy
+from s3proxy.keys.policies import EtagMode, Mode, Policy
 from s3proxy.operations.lists.entries import Listed, Seen, entries_in, plaintext_shown, shown_page
 from s3proxy.operations.lists.slash_names import after_in, has_kept_keys, shown_names
 from s3proxy.s3api.object_headers import passed_back
+from s3proxy.s3api.xml_read import as_node
+from s3proxy.s3api.xml_write import to_xml
 from s3proxy.store.answers import OddAnswerError
-from s3proxy.store.client import Store, StoreRequest, read_all
-from s3proxy.store.errors import store_error
+from s3proxy.store.client import StoreRequest, read_all
+from s3proxy.store.errors import document_in, store_error
 from s3proxy.stored.etags import bare_etag
-from s3proxy.stored.open import Name, ObjectFinder, SealedObject
+from s3proxy.stored.objects import Objects
+from s3proxy.stored.open import Name, SealedObject
 from strongroom.errors import StrongroomError, UnavailableError
 from strongroom.service.lru import Lru
 
@@ -31,17 +34,33 @@ _KEPT_LOOKS: Final = 100_000  # about 300 bytes each
 _Place = tuple[Name, str, str, EtagMode | None]  # with the store's ETag and size: another object has others
 
 
-class ObjectLister:
-    """Lists objects."""
+class Lister:
+    """Lists buckets, objects and uploads."""
 
-    def __init__(self, store: Store, policies: Policies, finder: ObjectFinder) -> None:
-        """Take the store, what is sealed, and what looks at objects."""
-        self._store = store
-        self._policies = policies
-        self._finder = finder
+    def __init__(self, objects: Objects) -> None:
+        """Take what objects are looked at with."""
+        self._objects = objects
         self._seen = Lru[_Place, Seen](_KEPT_LOOKS)
 
-    async def serve(self, incoming: Incoming) -> None:
+    async def buckets(self, incoming: Incoming) -> None:
+        """Serve ListBuckets: those that the client may see. With max-buckets a page may have fewer than there are.
+
+        Raises:
+            StrongroomError: the store refuses, or answers nonsense.
+        """
+        request = StoreRequest(method="GET", query=incoming.call.query.pairs)
+        async with self._objects.store.exchange(request) as response:
+            page = await document_in(
+                response, "ListAllMyBucketsResult", most_bytes=MAX_PAGE_BYTES, make_room=incoming.hold_page
+            )
+            headers = passed_back(response.headers) | {"content-type": XML_TYPE}
+        names = [bucket.get("Name") or "" for buckets in page.all("Buckets") for bucket in buckets.all("Bucket")]
+        visible = set(incoming.verified.principal.visible_buckets(names)) - {self._objects.system_bucket.name}
+        for buckets in page.all("Buckets"):
+            buckets.children = [bucket for bucket in buckets.children if (bucket.get("Name") or "") in visible]
+        await incoming.respond(HTTPStatus.OK, headers, to_xml(as_node(page)))
+
+    async def objects(self, incoming: Incoming) -> None:
         """Serve ListObjects, ListObjectsV2 or ListObjectVersions.
 
         Raises:
@@ -76,10 +95,10 @@ class ObjectLister:
         Raises:
             StrongroomError: it is refused, as the page could not be shown, or the store refuses.
         """
-        call, capabilities = incoming.call, self._store.capabilities
+        call, capabilities = incoming.call, self._objects.store.capabilities
         capabilities.require_delimiter(call.query.get("delimiter"))
         request = StoreRequest(method="GET", bucket=call.bucket, query=call.query.pairs, headers=call.headers)
-        async with self._store.exchange(request) as response:
+        async with self._objects.store.exchange(request) as response:
             if response.status != HTTPStatus.OK:
                 raise await store_error(response, bucket_asked=True)
             headers = passed_back(response.headers) | {"content-type": XML_TYPE}
@@ -92,7 +111,7 @@ class ObjectLister:
 
     def _placed(self, bucket: str, entry: Listed, *, is_encoded: bool) -> tuple[Listed, _Place, Policy | None]:
         name = Name(bucket, unquote_plus(entry.key) if is_encoded else entry.key, entry.version_id)
-        policy = self._policies.find(bucket, name.key)
+        policy = self._objects.policies.find(bucket, name.key)
         return entry, (name, entry.etag, entry.size, policy.etag if policy else None), policy
 
     async def _look_at(self, places: dict[_Place, Policy]) -> None:
@@ -116,10 +135,10 @@ class ObjectLister:
         """Look at an object; None if it cannot be seen: gone, damaged, or another one by now."""
         name, listed_etag = place[:2]
         try:
-            found = await self._finder.look(name, policy)
+            found = await self._objects.finder.look(name, policy)
             if found.store_etag != bare_etag(listed_etag):
                 return None
-            return Seen(isinstance(found, SealedObject), await self._finder.etag(name, found, policy))
+            return Seen(isinstance(found, SealedObject), await self._objects.finder.etag(name, found, policy))
         except UnavailableError:
             raise
         except StrongroomError:

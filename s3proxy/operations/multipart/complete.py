@@ -6,42 +6,36 @@ on its way, the store has a part more or a longer one, which ``parts`` knows to 
 
 import asyncio
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from http import HTTPStatus
 
 from s3proxy.exchange.incoming import XML_TYPE, Incoming
-from s3proxy.keys.bucket_keys import BucketKeys
 from s3proxy.keys.policies import Policy
-from s3proxy.operations.multipart.checksum import checksum_of_object
 from s3proxy.operations.multipart.kept import KeptParts
 from s3proxy.operations.multipart.parts import ClientParts
-from s3proxy.operations.multipart.plan import Completion, plan_completion
+from s3proxy.operations.multipart.plan import Completion, checksum_of_object, plan_completion
 from s3proxy.operations.multipart.upload import (
-    MAX_ANSWER_BYTES,
     StoredPart,
     Upload,
+    finish_upload,
+    list_of_parts,
     list_stored_parts,
-    parse_answer,
     send_part,
     upload_of,
 )
 from s3proxy.operations.passthrough import pass_on
-from s3proxy.s3api.checksums import checksum_nodes, claimed_checksum
+from s3proxy.s3api.checksums import CHECKSUM_TYPE, checksum_nodes
 from s3proxy.s3api.documents import CompletedPart, parse_complete_multipart_upload
 from s3proxy.s3api.errors import S3Error
 from s3proxy.s3api.head import RequestHead
-from s3proxy.s3api.object_headers import passed_back
+from s3proxy.s3api.sigv4 import Verified
 from s3proxy.s3api.xml_write import node, to_xml
-from s3proxy.store.client import Store, read_all
-from s3proxy.store.errors import error_in
 from s3proxy.stored import fresh
 from s3proxy.stored.conditions import conditions_of_write
-from s3proxy.stored.etags import bare_etag, opaque_etag
-from s3proxy.stored.multipart import MultipartReader
-from s3proxy.stored.open import ObjectFinder, UnsealedObject
-from s3proxy.stored.source import SourceReader, require_unsealed
-from strongroom.errors import PeerError
+from s3proxy.stored.etags import opaque_etag
+from s3proxy.stored.objects import Objects
+from s3proxy.stored.open import UnsealedObject
+from s3proxy.stored.source import require_unsealed
 from strongroom.sealed.digests import Checksum, Digests
 from strongroom.sealed.header import Kind, parse_header
 from strongroom.sealed.manifest import Manifest
@@ -70,35 +64,19 @@ class Completed:
     headers: dict[str, str]
 
 
+@dataclass(frozen=True)
 class UploadCompleter:
-    """Completes uploads."""
+    """Completes uploads.
 
-    def __init__(  # noqa: PLR0913 - what it is made of
-        self,
-        store: Store,
-        keys: BucketKeys,
-        kept: KeptParts,
-        finder: ObjectFinder,
-        reader: MultipartReader,
-        *,
-        equal_parts: bool,
-    ) -> None:
-        """Take what it works with.
+    Attributes:
+        objects: what manifests are sealed with, and where.
+        kept: copies of small parts.
+        equal_parts: whether the store wants all parts but the last to be of one size.
+    """
 
-        Args:
-            store: where the uploads are.
-            keys: seals manifests.
-            kept: copies of small parts.
-            finder: opens entries.
-            reader: reads what is finished.
-            equal_parts: whether the store wants all parts but the last to be of one size.
-        """
-        self._store = store
-        self._keys = keys
-        self._kept = kept
-        self._finder = finder
-        self._reader = reader
-        self._equal_parts = equal_parts
+    objects: Objects
+    kept: KeptParts
+    equal_parts: bool
 
     async def complete(self, incoming: Incoming, policy: Policy) -> None:
         """Serve CompleteMultipartUpload.
@@ -109,29 +87,31 @@ class UploadCompleter:
         upload = upload_of(incoming)
         asked = parse_complete_multipart_upload(await incoming.document(of_body=False))
         try:
-            completed = await self._complete(incoming.head, policy, upload, asked)
+            completed = await self._complete(incoming.verified, policy, upload, asked)
         except S3Error as error:
             before = await self._find_completed(policy, upload, asked) if error.code in _OVER else None
             if before is None:
                 raise
             completed = before
-            await self._kept.remove(upload, await self._kept.find(upload))  # what served it before may have failed here
+            await self.kept.remove(upload, await self.kept.find(upload))  # what served it before may have failed here
         await _answer(incoming, completed)
 
     async def _complete(
-        self, head: RequestHead, policy: Policy, upload: Upload, asked: Sequence[CompletedPart]
+        self, verified: Verified, policy: Policy, upload: Upload, asked: Sequence[CompletedPart]
     ) -> Completed:
-        listed, kept = await asyncio.gather(list_stored_parts(self._store, upload), self._kept.find(upload))
-        completion = plan_completion(asked, ClientParts(listed, kept), equal_parts=self._equal_parts)
-        _require_size(head, sum(completion.lengths))
-        checksum = checksum_of_object(head, asked, completion.lengths)
-        conditions = await conditions_of_write(head, upload.name, policy, self._finder)
+        store, head = self.objects.store, verified.head
+        listed, kept = await asyncio.gather(list_stored_parts(store, upload), self.kept.find(upload))
+        completion = plan_completion(asked, ClientParts(listed, kept), equal_parts=self.equal_parts)
+        lengths = completion.lengths
+        _require_size(head, sum(lengths))
+        checksum = checksum_of_object(verified.claims.checksum, head.header(CHECKSUM_TYPE), asked, lengths)
+        conditions = await conditions_of_write(head, upload.name, policy, self.objects.finder)
         manifest = Manifest(completion.records, name_tag(upload.bucket, upload.key), Digests(checksum=checksum))
-        key = await self._keys.to_seal(policy.name)
+        key = await self.objects.keys.to_seal(policy.name)
         sealed = fresh.manifest(key, manifest, upload_tag=upload.tag, meant=_meant_by(asked))
         carrier = await self._upload_carrier(upload, completion, sealed, key)
-        etag, headers = await finish_upload(self._store, upload, completion.stored(carrier), conditions)
-        await self._kept.remove(upload, kept)
+        etag, headers = await finish_upload(store, upload, completion.stored(carrier), conditions)
+        await self.kept.remove(upload, kept)
         return Completed(etag, checksum, headers)
 
     async def _upload_carrier(
@@ -139,12 +119,12 @@ class UploadCompleter:
     ) -> StoredPart:
         """Upload the part that ends in the sealed manifest."""
         if completion.small is not None:
-            sealed = await self._kept.read(upload, completion.small)
+            sealed = await self.kept.read(upload, completion.small)
             await self._require_copy(upload, completion.small, sealed)
         else:
             sealed = seal(fresh.part(key, 0, upload_tag=upload.tag, number=completion.number), b"")
         body = sealed + manifest
-        return await send_part(self._store, upload, completion.number, body, len(body))
+        return await send_part(self.objects.store, upload, completion.number, body, len(body))
 
     async def _require_copy(self, upload: Upload, part: StoredPart, sealed: bytes) -> None:
         """Check a kept copy as a reader of the object would: what cannot be read must not be completed.
@@ -152,7 +132,7 @@ class UploadCompleter:
         Raises:
             RefusedError: rules 1 to 10 and 16.
         """
-        segment = admit_segment(sealed, await self._finder.secret(upload.name, parse_header(sealed)))
+        segment = admit_segment(sealed, await self.objects.finder.secret(upload.name, parse_header(sealed)))
         found = segment.header.kind, segment.header.object_id, segment.header.part_number, len(sealed)
         if found != (Kind.PART, upload.tag, part.number, part.stored_bytes):
             refuse(16, f"the copy of part {part.number} is another one")
@@ -164,14 +144,14 @@ class UploadCompleter:
     async def _find_completed(self, policy: Policy, upload: Upload, asked: Sequence[CompletedPart]) -> Completed | None:
         """Return what the same request came to before, if the object of this very upload stands there."""
         try:
-            found = await self._finder.look(upload.name, policy)
+            found = await self.objects.finder.look(upload.name, policy)
         except S3Error as error:
             if error.code != "NoSuchKey":
                 raise
             return None
         if isinstance(found, UnsealedObject) or not found.is_multipart:
             return None
-        segment, manifest = await self._reader.manifest(upload.name, found)
+        segment, manifest = await self.objects.multipart.manifest(upload.name, found)
         found_parts = segment.header.object_id, segment.header.salt[-fresh.MEANT_BYTES :]
         if found_parts != (upload.tag, _meant_by(asked)):
             return None
@@ -219,50 +199,11 @@ def _require_size(head: RequestHead, size: int) -> None:
         raise S3Error(code, msg)
 
 
-async def finish_upload(
-    store: Store, upload: Upload, parts: Sequence[StoredPart], conditions: Mapping[str, str]
-) -> tuple[str, dict[str, str]]:
-    """Complete an upload at the store.
-
-    Args:
-        store: where.
-        upload: which.
-        parts: of which the object is to be, in the order of their numbers; the last one ends in the manifest.
-        conditions: of the write.
-
-    Returns:
-        The store's ETag without quotes, and the headers of its answer that clients may see.
-
-    Raises:
-        PeerError: the ETag does not tell the number of parts, so that nobody could read the object.
-        StrongroomError: the store cannot be reached, or refuses.
-    """
-    headers = {**conditions, "content-type": "application/xml"}
-    async with store.exchange(upload.request("POST", headers=headers, body=list_of_parts(parts))) as response:
-        raw, status = await read_all(response, MAX_ANSWER_BYTES), response.status
-        answered = passed_back(response.headers)
-    if status != HTTPStatus.OK or b"<Error>" in raw:  # S3 begins to answer before it knows
-        raise error_in(raw, status)
-    etag = bare_etag(parse_answer(raw, "CompleteMultipartUploadResult").get("ETag") or "")
-    if etag.rpartition("-")[2] != str(len(parts)):
-        msg = f"the store made an object of {len(parts)} parts, and its ETag {etag} does not say so"
-        raise PeerError(msg, hint="sealed multipart objects need a store whose ETags end in the number of parts")
-    return etag, answered
-
-
-def list_of_parts(parts: Sequence[StoredPart]) -> bytes:
-    """Return the document that completes an upload."""
-    listed = (node("Part", node("PartNumber", part.number), node("ETag", f'"{part.etag}"')) for part in parts)
-    return to_xml(node("CompleteMultipartUpload", *listed))
-
-
+@dataclass(frozen=True)
 class UnsealedUploads:
-    """What is not merely passed on."""
+    """What is not merely passed on of uploads where nothing is sealed."""
 
-    def __init__(self, store: Store, sources: SourceReader) -> None:
-        """Take the store, and what opens sources of copies."""
-        self._store = store
-        self._sources = sources
+    objects: Objects
 
     async def copy(self, incoming: Incoming) -> None:
         """Serve UploadPartCopy from what is not sealed either.
@@ -270,8 +211,8 @@ class UnsealedUploads:
         Raises:
             StrongroomError: it is refused, here or by the store.
         """
-        require_unsealed(await self._sources.open(incoming.call, incoming.head))
-        await pass_on(incoming, self._store)
+        require_unsealed(await self.objects.sources.open(incoming.call, incoming.head))
+        await pass_on(incoming, self.objects.store)
 
     async def complete(self, incoming: Incoming) -> None:
         """Serve CompleteMultipartUpload.
@@ -283,9 +224,11 @@ class UnsealedUploads:
             StrongroomError: it is refused, here or by the store.
         """
         asked = parse_complete_multipart_upload(await incoming.document(of_body=False))
-        if claimed_checksum(incoming.head) is not None:
-            listed = await list_stored_parts(self._store, upload_of(incoming))
-            lengths = {(part.number, part.etag): part.stored_bytes for part in listed}
-            checksum_of_object(incoming.head, asked, [lengths.get((part.number, part.etag), 0) for part in asked])
+        claim = incoming.verified.claims.checksum
+        if claim is not None:
+            listed = await list_stored_parts(self.objects.store, upload_of(incoming))
+            sizes = {(part.number, part.etag): part.stored_bytes for part in listed}
+            lengths = [sizes.get((part.number, part.etag), 0) for part in asked]
+            checksum_of_object(claim, incoming.head.header(CHECKSUM_TYPE), asked, lengths)
         body = list_of_parts([StoredPart(part.number, part.etag, 0) for part in asked])
-        await pass_on(incoming, self._store, body=body)
+        await pass_on(incoming, self.objects.store, body=body)

@@ -6,18 +6,16 @@ at a part are never mistaken for each other. A part that small counts as uploade
 """
 
 import logging
-from collections.abc import AsyncIterator, Iterable
 from http import HTTPStatus
 from typing import Final
 
-from s3proxy.at_once import for_each
 from s3proxy.operations.multipart.upload import StoredPart, Upload
 from s3proxy.s3api.errors import S3Error
 from s3proxy.s3api.operations import no_such_upload
 from s3proxy.store.answers import number_in
 from s3proxy.store.client import Store, StoreRequest, read_all
 from s3proxy.store.errors import store_error
-from s3proxy.store.listing import list_objects
+from s3proxy.store.listing import for_each, list_objects
 from s3proxy.store.system_bucket import SystemBucket
 from strongroom.errors import PeerError, StrongroomError
 from strongroom.service.logs import log_event
@@ -100,15 +98,10 @@ class KeptParts:
                     raise await store_error(response)
 
         try:
-            await for_each(_each(parts), remove_one, at_once=_REMOVED_AT_ONCE)
+            await for_each(parts, remove_one, at_once=_REMOVED_AT_ONCE)
         except StrongroomError as error:
             fields = {"under": _prefix(upload), "reason": error.message}
             log_event(_log, logging.WARNING, "copies_not_removed", fields)
-
-
-async def _each(parts: Iterable[StoredPart]) -> AsyncIterator[StoredPart]:
-    for part in parts:
-        yield part
 
 
 def _prefix(upload: Upload) -> str:

@@ -1,6 +1,6 @@
-"""What completing an upload comes to: which parts make up the object, and which one carries the manifest. Pure.
+"""What completing an upload comes to: which parts make up the object, which one carries the manifest, and the checksum.
 
-Sizes are judged as plaintext, since the store sees larger parts (``docs/object-format.md``, "Multipart objects").
+Sizes are judged as plaintext, since the store sees larger parts (``docs/object-format.md``, "Multipart objects"). Pure.
 """
 
 from collections.abc import Sequence
@@ -9,8 +9,10 @@ from typing import NoReturn
 
 from s3proxy.operations.multipart.parts import ClientParts, plaintext_bytes_of
 from s3proxy.operations.multipart.upload import StoredPart
+from s3proxy.s3api.checksums import composite, full_object, parse_scope
 from s3proxy.s3api.documents import CompletedPart
 from s3proxy.s3api.errors import S3Error
+from strongroom.sealed.digests import Checksum, ChecksumScope
 from strongroom.sealed.manifest import PartRecord
 from strongroom.sealed.sizes import MAX_PARTS, STORE_MIN_PART_BYTES
 
@@ -78,6 +80,47 @@ def plan_completion(asked: Sequence[CompletedPart], there: ClientParts, *, equal
     return Completion(parts, None, next((number for number in following if number not in taken), following[0]))
 
 
+def checksum_of_object(
+    claim: Checksum | None, kind: str, parts: Sequence[CompletedPart], lengths: Sequence[int]
+) -> Checksum | None:
+    """Return the checksum to keep with the object, None if the client gives none for all parts.
+
+    Each part was verified when it was uploaded; the client lists the checksums that it was answered then. No checksum
+    is kept that does not follow from those of the parts.
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity-upload.html
+
+    Args:
+        claim: of the request.
+        kind: ``x-amz-checksum-type`` of the request, or "".
+        parts: as the client lists them.
+        lengths: of their plaintexts.
+
+    Raises:
+        S3Error: BadDigest for a claim that does not hold; InvalidRequest for one that cannot be checked, or for
+            checksums that do not go together.
+    """
+    given = [part.checksum for part in parts if part.checksum is not None]
+    algorithms = {checksum.algorithm for checksum in given} | ({claim.algorithm} if claim else set())
+    if len(algorithms) > 1:
+        _refuse("InvalidRequest", "The checksums of the parts and of the object are not all of one algorithm.")
+    if not algorithms:
+        return None
+    algorithm = algorithms.pop()
+    if len(given) != len(parts):
+        if claim is None:
+            return None
+        _refuse("InvalidRequest", f"The complete request must include the {algorithm.name} checksum for each part.")
+    if not kind and claim is not None:
+        kind = claim.scope.name
+    if parse_scope(kind, algorithm) is ChecksumScope.COMPOSITE:
+        computed = composite(algorithm, [checksum.value for checksum in given])
+    else:
+        computed = full_object(algorithm, [(one.value, size) for one, size in zip(given, lengths, strict=True)])
+    if claim is not None and (claim.scope, claim.value) != (computed.scope, computed.value):
+        _refuse("BadDigest", f"The {algorithm.name} you specified did not match the calculated checksum.")
+    return computed
+
+
 def _require_part(asked: CompletedPart, there: ClientParts) -> StoredPart:
     found = there.find(asked.number, asked.etag)
     if found is None:
@@ -108,3 +151,7 @@ def _refuse_small(part: StoredPart) -> NoReturn:
         "ETag": part.shown_etag.strip('"'),
     }
     raise S3Error(code, msg, details=details)
+
+
+def _refuse(code: str, message: str) -> NoReturn:
+    raise S3Error(code, message)

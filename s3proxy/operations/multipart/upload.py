@@ -1,23 +1,24 @@
-"""An unfinished multipart upload at the store: its name, its parts as the store lists them, a part on its way there."""
+"""An unfinished multipart upload at the store, from the request that begins it to the one that makes it an object."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
 
-from s3proxy.exchange.incoming import Incoming
+from s3proxy.exchange.incoming import XML_TYPE, Incoming
 from s3proxy.s3api.head import RequestHead
-from s3proxy.s3api.xml_read import Element, parse_document
+from s3proxy.s3api.object_headers import passed_back
+from s3proxy.s3api.xml_read import Element
+from s3proxy.s3api.xml_write import node, to_xml
 from s3proxy.store.answers import OddAnswerError, number_in
-from s3proxy.store.client import Store, StoreRequest, read_all
-from s3proxy.store.errors import store_error
+from s3proxy.store.client import Store, StoreRequest
+from s3proxy.store.errors import document_in, store_error
 from s3proxy.stored.etags import bare_etag, opaque_etag
 from s3proxy.stored.open import Name
-from strongroom.errors import StrongroomError
+from strongroom.errors import PeerError
 from strongroom.sealed.names import upload_tag
 from strongroom.sealed.sizes import MAX_PARTS
 
-MAX_ANSWER_BYTES: Final = 4 << 20  # a page of 10,000 parts, more than S3 has in one
 _PIECE_BYTES: Final = 1 << 18
 _PASSED: Final = ("x-amz-expected-bucket-owner", "x-amz-request-payer")
 
@@ -105,6 +106,30 @@ def part_number_of(incoming: Incoming) -> int:
     return int(incoming.call.query.get("partNumber"))
 
 
+async def create_upload(store: Store, name: Name, headers: Mapping[str, str]) -> tuple[str, dict[str, str]]:
+    """Begin an upload at the store.
+
+    Args:
+        store: where.
+        name: of the object.
+        headers: what the object is to have, its entry among them.
+
+    Returns:
+        The upload id, and the headers of the answer that clients may see.
+
+    Raises:
+        StrongroomError: the store cannot be reached, or refuses.
+    """
+    query = (("uploads", ""),)
+    request = StoreRequest(method="POST", bucket=name.bucket, key=name.key, query=query, headers=headers)
+    async with store.exchange(request) as response:
+        upload_id = (await document_in(response, "InitiateMultipartUploadResult")).get("UploadId")
+        answered = passed_back(response.headers)
+    if not upload_id:
+        raise OddAnswerError("the store begins an upload without an id")
+    return upload_id, answered
+
+
 async def send_part(
     store: Store, upload: Upload, number: int, sealed: bytes | AsyncIterator[bytes], length: int
 ) -> StoredPart:
@@ -142,9 +167,7 @@ async def list_stored_parts(store: Store, upload: Upload) -> list[StoredPart]:
     while True:
         place = (("part-number-marker", str(marker)),) if marker else ()
         async with store.exchange(upload.request("GET", query=place)) as response:
-            if response.status != HTTPStatus.OK:
-                raise await store_error(response)
-            page = parse_answer(await read_all(response, MAX_ANSWER_BYTES), "ListPartsResult")
+            page = await document_in(response, "ListPartsResult")
         parts += [stored_part(element) for element in page.all("Part")]
         if page.get("IsTruncated") != "true":
             return parts
@@ -167,17 +190,36 @@ def stored_part(element: Element) -> StoredPart:
     return StoredPart(number, bare_etag(etag), size)
 
 
-def parse_answer(raw: bytes, root: str) -> Element:
-    """Read a document of the store. Where S3 says ``XyzResult`` some stores, moto for one, say ``XyzResponse``.
+async def finish_upload(
+    store: Store, upload: Upload, parts: Sequence[StoredPart], conditions: Mapping[str, str]
+) -> tuple[str, dict[str, str]]:
+    """Complete an upload at the store.
+
+    Args:
+        store: where.
+        upload: which.
+        parts: of which the object is to be, in the order of their numbers; the last one ends in the manifest.
+        conditions: of the write.
+
+    Returns:
+        The store's ETag without quotes, and the headers of its answer that clients may see.
 
     Raises:
-        PeerError: it is another one, or none.
+        PeerError: the ETag does not tell the number of parts, so that nobody could read the object.
+        StrongroomError: the store cannot be reached, or refuses.
     """
-    msg = f"the store answers no {root} where it should"
-    try:
-        document = parse_document(raw.strip())
-    except StrongroomError:
-        raise OddAnswerError(msg) from None
-    if document.name not in {root, root.removesuffix("Result") + "Response"}:
-        raise OddAnswerError(msg)
-    return document
+    headers = {**conditions, "content-type": XML_TYPE}
+    async with store.exchange(upload.request("POST", headers=headers, body=list_of_parts(parts))) as response:
+        document = await document_in(response, "CompleteMultipartUploadResult")
+        answered = passed_back(response.headers)
+    etag = bare_etag(document.get("ETag") or "")
+    if etag.rpartition("-")[2] != str(len(parts)):
+        msg = f"the store made an object of {len(parts)} parts, and its ETag {etag} does not say so"
+        raise PeerError(msg, hint="sealed multipart objects need a store whose ETags end in the number of parts")
+    return etag, answered
+
+
+def list_of_parts(parts: Sequence[StoredPart]) -> bytes:
+    """Return the document that completes an upload."""
+    listed = (node("Part", node("PartNumber", part.number), node("ETag", f'"{part.etag}"')) for part in parts)
+    return to_xml(node("CompleteMultipartUpload", *listed))

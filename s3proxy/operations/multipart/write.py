@@ -5,11 +5,11 @@ sealed only after everything that the client claims of its body held.
 """
 
 import re
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from s3proxy.exchange.incoming import XML_TYPE, Incoming
 from s3proxy.exchange.outgoing import BodyOutcome, PlainBody, plain_of, sealed_pieces
-from s3proxy.keys.bucket_keys import BucketKeys
 from s3proxy.keys.policies import Policy
 from s3proxy.operations.multipart.kept import KeptParts
 from s3proxy.operations.multipart.upload import StoredPart, Upload, part_number_of, send_part, upload_of
@@ -17,9 +17,9 @@ from s3proxy.s3api.checksums import checksum_header
 from s3proxy.s3api.errors import S3Error
 from s3proxy.s3api.object_headers import passed_back
 from s3proxy.s3api.xml_write import node, to_xml
-from s3proxy.store.client import Store
 from s3proxy.stored import fresh
-from s3proxy.stored.source import Source, SourceReader
+from s3proxy.stored.objects import Objects
+from s3proxy.stored.source import Source
 from strongroom.errors import StrongroomError
 from strongroom.sealed.digests import Digests
 from strongroom.sealed.sealer import SegmentSealer
@@ -29,15 +29,17 @@ MAX_PART_BYTES = STORE_MAX_PUT_BYTES - PART_OVERHEAD_BYTES
 _COPY_RANGE = re.compile(r"bytes=([0-9]{1,19})-([0-9]{1,19})")
 
 
+@dataclass(frozen=True)
 class PartWriter:
-    """Writes parts of uploads."""
+    """Writes parts of uploads.
 
-    def __init__(self, store: Store, keys: BucketKeys, kept: KeptParts, sources: SourceReader) -> None:
-        """Take where parts go, what seals them, where copies are kept, and what opens sources of copies."""
-        self._store = store
-        self._keys = keys
-        self._kept = kept
-        self._sources = sources
+    Attributes:
+        objects: what they are sealed with, and where.
+        kept: copies of small parts.
+    """
+
+    objects: Objects
+    kept: KeptParts
 
     async def upload(self, incoming: Incoming, policy: Policy) -> None:
         """Serve UploadPart.
@@ -61,9 +63,9 @@ class PartWriter:
             StrongroomError: it is refused, here or by the store.
         """
         upload, number = upload_of(incoming), part_number_of(incoming)
-        source = await self._sources.open(incoming.call, incoming.head)
+        source = await self.objects.sources.open(incoming.call, incoming.head)
         first, last = _range_of(incoming.head.header("x-amz-copy-source-range"), source)
-        plain = PlainBody(last - first + 1, self._sources.pieces(source, first, last), Digests)
+        plain = PlainBody(last - first + 1, self.objects.sources.pieces(source, first, last), Digests)
         part, _ = await self._write(upload, number, policy, plain)
         headers = {"Content-Type": XML_TYPE}
         version = passed_back(source.found.store_headers).get("x-amz-version-id")
@@ -75,17 +77,17 @@ class PartWriter:
 
     async def _write(self, upload: Upload, number: int, policy: Policy, plain: PlainBody) -> tuple[StoredPart, Digests]:
         _require_room(number, plain.length)
-        key = await self._keys.to_seal(policy.name)
+        key = await self.objects.keys.to_seal(policy.name)
         segment = fresh.part(key, plain.length, upload_tag=upload.tag, number=number)
         outcome, length = BodyOutcome(), segment.header.stored_bytes
         pieces = sealed_pieces(SegmentSealer(segment), plain, outcome, with_footer=False)
         if plain.length < STORE_MIN_PART_BYTES:
             sealed = b"".join([piece async for piece in pieces])
-            part = await send_part(self._store, upload, number, sealed, length)
-            await self._kept.keep(upload, part, sealed)
+            part = await send_part(self.objects.store, upload, number, sealed, length)
+            await self.kept.keep(upload, part, sealed)
             return part, outcome.digests or Digests()
         try:
-            part = await send_part(self._store, upload, number, pieces, length)
+            part = await send_part(self.objects.store, upload, number, pieces, length)
         except StrongroomError:
             if outcome.error is not None:
                 raise outcome.error from None

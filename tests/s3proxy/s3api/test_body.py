@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from s3proxy.s3api.body import Body, BodyDigests, open_body, stored_content_encoding
+from s3proxy.s3api.body import Body, stored_content_encoding
 from s3proxy.s3api.checksums import checksum_name, checksum_text, parse_checksum, running
+from s3proxy.s3api.claims import parse_payload
 from s3proxy.s3api.credentials import ANONYMOUS, Principal
 from s3proxy.s3api.errors import S3Error
 from s3proxy.s3api.head import make_head
-from s3proxy.s3api.payload import parse_payload
 from s3proxy.s3api.sigv4 import Verified
-from strongroom.sealed.digests import Checksum, ChecksumAlgorithm
+from strongroom.sealed.digests import Checksum, ChecksumAlgorithm, Digests
 from tests.support.s3.requests import ChunkWriter, crc32_base64
 
 PLAIN = bytes(range(250)) * 36  # more than the least chunk
@@ -29,7 +29,7 @@ def verified(headers: Mapping[str, str], payload: str = "UNSIGNED-PAYLOAD", sha2
 
 
 def plain_body(headers: Mapping[str, str], *, sha256: str = "", want_md5: bool = False) -> Body:
-    return open_body(
+    return Body(
         verified({"Content-Length": str(len(PLAIN))} | dict(headers), sha256 or "UNSIGNED-PAYLOAD", sha256),
         want_md5=want_md5,
     )
@@ -40,7 +40,7 @@ def trailing(headers: Mapping[str, str], **more: str) -> Verified:
     return verified(lengths | dict(headers) | more, TRAILER_PAYLOAD)
 
 
-def receive(body: Body, data: bytes, *, step: int = 1000) -> BodyDigests:
+def receive(body: Body, data: bytes, *, step: int = 1000) -> Digests:
     plain = b"".join(b"".join(body.feed(data[at : at + step])) for at in range(0, len(data), step))
     digests = body.finish()
     assert plain == PLAIN
@@ -64,7 +64,7 @@ def code_of(body: Body, data: bytes = PLAIN) -> str:
 
 
 def test_a_plain_body_passes_with_its_md5_only_when_wanted() -> None:
-    assert receive(plain_body({}), PLAIN) == BodyDigests(None, None)
+    assert receive(plain_body({}), PLAIN) == Digests(None, None)
     assert receive(plain_body({}, want_md5=True), PLAIN).md5 == hashlib.md5(PLAIN).digest()  # noqa: S324 - of S3
 
 
@@ -84,12 +84,12 @@ def test_every_algorithm_is_verified_from_a_trailer(algorithm: ChecksumAlgorithm
     name = checksum_name(algorithm)
     text = value_of(algorithm)
     data = ChunkWriter().body([PLAIN[:8192], PLAIN[8192:]], [(name, text)])
-    body = open_body(trailing({"x-amz-trailer": name}), want_md5=False)
+    body = Body(trailing({"x-amz-trailer": name}), want_md5=False)
     assert receive(body, data, step=step).checksum == parse_checksum(algorithm, text)
     wrong = ChunkWriter().body([PLAIN], [(name, value_of(algorithm, b""))])
-    assert code_of(open_body(trailing({"x-amz-trailer": name}), want_md5=False), wrong) == "BadDigest"
+    assert code_of(Body(trailing({"x-amz-trailer": name}), want_md5=False), wrong) == "BadDigest"
     broken = ChunkWriter().body([PLAIN], [(name, "AAAA")])
-    assert code_of(open_body(trailing({"x-amz-trailer": name}), want_md5=False), broken) == "InvalidRequest"
+    assert code_of(Body(trailing({"x-amz-trailer": name}), want_md5=False), broken) == "InvalidRequest"
 
 
 def test_the_payload_hash_is_verified() -> None:
@@ -132,14 +132,14 @@ def test_the_named_algorithm_may_be_that_of_a_header_or_of_a_trailer_in_any_case
         assert receive(plain_body(given), PLAIN).checksum is not None
     given = {"x-amz-trailer": "x-amz-checksum-crc32", "x-amz-sdk-checksum-algorithm": "CRC32"}
     data = ChunkWriter().body([PLAIN], [("x-amz-checksum-crc32", text)])
-    assert receive(open_body(trailing(given), want_md5=False), data).checksum is not None
+    assert receive(Body(trailing(given), want_md5=False), data).checksum is not None
 
 
 def test_the_checksum_of_an_object_is_not_that_of_the_document_which_completes_it() -> None:
     given = {"content-length": str(len(PLAIN)), "x-amz-checksum-crc32": "AAAAAA==-2"}
-    assert receive(open_body(verified(given), want_md5=False, of_body=False), PLAIN).checksum is None
+    assert receive(Body(verified(given), want_md5=False, of_body=False), PLAIN).checksum is None
     with pytest.raises(S3Error, match="algorithm type"):
-        open_body(verified({"x-amz-checksum-sha512": "AAAA"}), want_md5=False, of_body=False, absent_is_empty=True)
+        Body(verified({"x-amz-checksum-sha512": "AAAA"}), want_md5=False, of_body=False, absent_is_empty=True)
 
 
 @pytest.mark.parametrize(
@@ -216,14 +216,14 @@ def test_malformed_or_contradicting_claims_are_refused_before_the_body(
     headers: dict[str, str], payload: str, code: str
 ) -> None:
     with pytest.raises(S3Error) as caught:
-        open_body(verified(headers, payload), want_md5=False)
+        Body(verified(headers, payload), want_md5=False)
     assert caught.value.code == code
 
 
 def test_a_body_is_not_finished_twice_over_a_wrong_trailer() -> None:
     name = "x-amz-checksum-crc32"
     data = ChunkWriter().body([PLAIN], [(name, crc32_base64(zlib.crc32(PLAIN) ^ 1))])
-    assert code_of(open_body(trailing({"x-amz-trailer": name}), want_md5=True), data) == "BadDigest"
+    assert code_of(Body(trailing({"x-amz-trailer": name}), want_md5=True), data) == "BadDigest"
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from s3proxy.s3api.canonical import encode_query
+from s3proxy.s3api.claims import Payload
 from s3proxy.s3api.credentials import Credential, Credentials, Principal
 from s3proxy.s3api.errors import S3Error
 from s3proxy.s3api.head import RequestHead, make_head
-from s3proxy.s3api.payload import Payload
 from s3proxy.s3api.scope import http_date
 from s3proxy.s3api.signing_keys import Scope, SigningKeys, derive_key
 from s3proxy.s3api.sigv4 import Verifier
