@@ -66,8 +66,8 @@ class Proxy:
             count=self.metrics.shed,
         )
         self._front = Dispatcher(
-            handlers_of(storage, settings, self._credentials),
-            settings,
+            handlers=handlers_of(storage, settings, self._credentials),
+            settings=settings,
             credentials=self._credentials,
             store=storage.store,
             metrics=self.metrics,

@@ -19,6 +19,7 @@ from s3proxy.keys.warming import Warmer
 from s3proxy.metrics import Metrics
 from s3proxy.settings import ProxySettings
 from s3proxy.store.capabilities import Capabilities
+from s3proxy.store.client import Endpoint
 from s3proxy.store.connections import Timeouts
 from s3proxy.store.credentials import follow_store_credentials
 from s3proxy.store.findings import Findings
@@ -85,13 +86,15 @@ class Storage:
         self.policies = PolicyFile(settings.policy_file, check=check_all, kept=kept)
         keks = self.keks.of(self.policies)
         self.store = SlashStore(
-            settings.store_address,
-            lambda: self.store_credentials.value,
-            region=settings.store_region,
-            timeouts=Timeouts(connect_s=settings.store_connect_timeout_s, idle_s=settings.store_idle_timeout_s),
-            connections=settings.store_connections,
-            sign_payload=settings.store_payload is StorePayload.SIGNED,
-            ca_file=settings.store_ca_file,
+            Endpoint(
+                address=settings.store_address,
+                region=settings.store_region,
+                timeouts=Timeouts(connect_s=settings.store_connect_timeout_s, idle_s=settings.store_idle_timeout_s),
+                connections=settings.store_connections,
+                sign_payload=settings.store_payload is StorePayload.SIGNED,
+                ca_file=settings.store_ca_file,
+            ),
+            self.store_credentials,
             observe=metrics.store,
         )
         self.system_bucket = SystemBucket(self.store, settings.system_bucket)

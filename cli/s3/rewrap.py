@@ -7,7 +7,7 @@ from collections.abc import Container
 from cli.s3.config import read_settings, with_storage
 from cli.s3.progress import Progress
 from cli.s3.status import Status, tell_hints
-from s3proxy.keys.not_available import KeyNotAvailableError
+from s3proxy.keys.kek import KeyNotAvailableError
 from s3proxy.keys.rewrap import Rewrapper, RewrapReport
 from s3proxy.storage import Storage
 from strongroom.terminal import say

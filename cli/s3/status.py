@@ -3,7 +3,7 @@
 import enum
 from collections.abc import Iterable
 
-from s3proxy.keys.not_available import KeyNotAvailableError
+from s3proxy.keys.kek import KeyNotAvailableError
 from s3proxy.s3api.errors import S3Error
 from strongroom.errors import ConfigError, IntegrityError, NotFoundError, PeerError, StrongroomError
 from strongroom.terminal import say

@@ -15,8 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from s3proxy.keys.kek import Kek
-from s3proxy.keys.not_available import REVOKED, KeyNotAvailableError
+from s3proxy.keys.kek import REVOKED, Kek, KeyNotAvailableError
 from s3proxy.keys.opened_keys import KeyName, OpenedKeys
 from s3proxy.keys.unwrapping import Records, foreign, no_policy, unwrap_key
 from s3proxy.s3api.errors import S3Error

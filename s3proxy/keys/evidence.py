@@ -8,9 +8,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from s3proxy.keys.kek import Kek
+from s3proxy.keys.kek import Cause, Kek, KeyNotAvailableError
 from s3proxy.keys.keyring import PREFIX, WITNESS_ID
-from s3proxy.keys.not_available import Cause, KeyNotAvailableError
 from s3proxy.keys.policies import Policy
 from strongroom.errors import IntegrityError, StrongroomError, UnavailableError
 from strongroom.sealed.header import Header

@@ -16,9 +16,8 @@ from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 from s3proxy.keys.evidence import Evidence, Seen
-from s3proxy.keys.kek import Kek
+from s3proxy.keys.kek import REVOKED, Cause, Kek, KeyNotAvailableError
 from s3proxy.keys.keyring import WITNESS_ID
-from s3proxy.keys.not_available import REVOKED, Cause, KeyNotAvailableError
 from s3proxy.keys.policies import Policy, sealing_policies
 from strongroom.errors import StrongroomError, UnavailableError
 from strongroom.sealed.wrapping import BUCKET_KEY_BYTES, WrappedKey

@@ -1,14 +1,21 @@
-"""Key-encryption keys: the port through which bucket keys are wrapped and unwrapped, and the one over a key file."""
+"""Key-encryption keys: the port through which bucket keys are wrapped and unwrapped, and the one over a key file.
+
+A bucket key that cannot be had (``KeyNotAvailableError``) is no ``IntegrityError`` on purpose. For damage one needs a
+backup of the objects; a key that is not available is brought back in OpenBao, in the keyring or in the policy file, and
+every object is read again as it is. Of what a header says nothing is authentic before its key is there, so a store that
+lies can claim this, too: it opens nothing by that.
+"""
 
 import base64
 import binascii
+import enum
 import logging
 import os
 import stat
 from pathlib import Path
 from typing import Protocol
 
-from strongroom.errors import ConfigError
+from strongroom.errors import ConfigError, StrongroomError
 from strongroom.sealed.wrapping import (
     KEK_BYTES,
     KEK_NONCE_BYTES,
@@ -23,6 +30,40 @@ from strongroom.service.kept_files import KeptFiles, Read
 from strongroom.service.logs import log_event
 
 _log = logging.getLogger(__name__)
+
+
+class Cause(enum.Enum):
+    """Why a bucket key cannot be had. The values are labels of metrics."""
+
+    GONE = "key_gone"  # OpenBao has no such transit key, or no such mount
+    RETIRED = "version_retired"  # below min_decryption_version, and not rewrapped before that
+    TOO_NEW = "version_unknown"  # of a version that the transit key does not have
+    FORBIDDEN = "forbidden"  # OpenBao does not let the proxy use the key
+    NO_POLICY = "policy_unknown"  # the policy file has no policy of that name for the object's name
+    NO_RECORD = "record_missing"  # it is in the keyring only, and is not there
+    OTHER_KEY = "other_key"  # the policy's key is not the one that its keyring was wrapped under
+    KEYRING = "keyring_refused"  # the store does not let the proxy use its own bucket
+
+
+REVOKED = frozenset({Cause.GONE, Cause.FORBIDDEN})
+"""What OpenBao says of a key as a whole: bucket keys that it unwrapped are forgotten at once."""
+
+
+class KeyNotAvailableError(StrongroomError):
+    """A bucket key cannot be had, lastingly: somebody must act, and coming again does not help.
+
+    Args:
+        cause: why.
+        message: what is wrong with which key.
+        hint: the way back. It must never cost what is sealed already.
+        when_new: the way on if nothing was ever sealed under the key; only who knows that may show it.
+    """
+
+    def __init__(self, cause: Cause, message: str, *, hint: str, when_new: str = "") -> None:
+        """Keep the parts."""
+        super().__init__(message, hint=hint)
+        self.cause = cause
+        self.when_new = when_new
 
 
 class Kek(Protocol):

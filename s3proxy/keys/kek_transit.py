@@ -12,8 +12,7 @@ key's version is an unwrap and a wrap. A policy of OpenBao for the proxy's login
 import base64
 from http import HTTPStatus
 
-from s3proxy.keys.kek import Kek
-from s3proxy.keys.not_available import Cause, KeyNotAvailableError
+from s3proxy.keys.kek import Cause, Kek, KeyNotAvailableError
 from strongroom.errors import PeerError
 from strongroom.openbao.connection import Answer
 from strongroom.openbao.session import Session

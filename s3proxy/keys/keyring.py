@@ -12,7 +12,7 @@ from http import HTTPStatus
 from typing import Final
 from urllib.parse import unquote_plus
 
-from s3proxy.keys.not_available import Cause, KeyNotAvailableError
+from s3proxy.keys.kek import Cause, KeyNotAvailableError
 from s3proxy.s3api.errors import S3Error
 from s3proxy.s3api.xml_read import Element, parse_document
 from s3proxy.store.client import Store, StoreRequest, read_all

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Final, Protocol
 
-from s3proxy.keys.not_available import KeyNotAvailableError
+from s3proxy.keys.kek import KeyNotAvailableError
 from s3proxy.keys.policies import Policy, sealing_policies
 from strongroom.errors import StrongroomError, UnavailableError
 from strongroom.service.logs import log_event

@@ -10,9 +10,8 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from s3proxy.keys.kek import Kek
+from s3proxy.keys.kek import Cause, Kek, KeyNotAvailableError
 from s3proxy.keys.keyring import WITNESS_ID
-from s3proxy.keys.not_available import Cause, KeyNotAvailableError
 from s3proxy.store.listing import for_each
 from strongroom.errors import StrongroomError, UnavailableError
 from strongroom.sealed.header import ID_BYTES

@@ -2,8 +2,7 @@
 
 from typing import Protocol
 
-from s3proxy.keys.kek import Kek
-from s3proxy.keys.not_available import REVOKED, Cause, KeyNotAvailableError
+from s3proxy.keys.kek import REVOKED, Cause, Kek, KeyNotAvailableError
 from s3proxy.keys.opened_keys import KeyName
 from strongroom.errors import StrongroomError
 from strongroom.sealed.keyring import KeyRecord, record_name

@@ -132,7 +132,8 @@ class _File:
         length = len(self.begun) if self.form.file_ended else self.form.file_bytes_expected(self.body.length)
         self.upload.require_size(length)
         md5, checksum = self.claims.md5, self.claims.checksum
-        digests = RunningDigests(with_md5=want_md5 or md5 is not None, algorithm=checksum and checksum.algorithm)
+        algorithm = checksum.algorithm if checksum is not None else None
+        digests = RunningDigests(with_md5=want_md5 or md5 is not None, algorithm=algorithm)
 
         def finish() -> Digests:
             self.form.finish()

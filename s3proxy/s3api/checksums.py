@@ -1,7 +1,7 @@
 """The checksums of S3 over plaintext: running, as a string, of whole multipart uploads.
 
-The one module that imports awscrt. CRC-32 (ISO-HDLC) comes from zlib, CRC-32C and CRC-64/NVME from awscrt, which AWS's own SDKs use for them. All accept
-any bytes-like object and let other threads run meanwhile.
+The one module that imports awscrt. CRC-32 (ISO-HDLC) comes from zlib, CRC-32C and CRC-64/NVME from awscrt, which AWS's
+own SDKs use for them. All accept any bytes-like object and let other threads run meanwhile.
 
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity-upload.html
 """

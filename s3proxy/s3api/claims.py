@@ -108,7 +108,7 @@ class Claims:
         trailing = None if payload is None else _announced_algorithm(head, payload)
         if head.has(_NAMED):
             named = _named_algorithm(head)
-            given = trailing, checksum and checksum.algorithm
+            given = trailing, checksum.algorithm if checksum is not None else None
             if given == (None, None):
                 _refuse(
                     f"{_NAMED} specified, but no corresponding x-amz-checksum-* or x-amz-trailer headers were found."

@@ -5,6 +5,7 @@ import logging
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Final
@@ -17,7 +18,7 @@ from s3proxy.exchange.incoming import XML_TYPE, BrokenOffError, Incoming, close_
 from s3proxy.exchange.memory import announced_bytes, needed_bytes
 from s3proxy.exchange.pace import Patience, Taking
 from s3proxy.exchange.places import FIELDS_BYTES, Place, Places
-from s3proxy.keys.not_available import Cause, KeyNotAvailableError
+from s3proxy.keys.kek import Cause, KeyNotAvailableError
 from s3proxy.metrics import Metrics, StoreAnswers
 from s3proxy.s3api.access import require_access, require_visible
 from s3proxy.s3api.asked import asked_of
@@ -32,15 +33,8 @@ from s3proxy.s3api.sigv4 import Verified, Verifier
 from s3proxy.serving.access_log import AccessLog
 from s3proxy.settings import ProxySettings
 from s3proxy.store.client import Store, connection_broke
-from strongroom.errors import (
-    ConfigError,
-    DeniedError,
-    IntegrityError,
-    NotFoundError,
-    PeerError,
-    StrongroomError,
-    UnavailableError,
-)
+from strongroom import errors
+from strongroom.errors import StrongroomError
 from strongroom.openbao.connection import OpenBaoUnavailableError
 from strongroom.sealed.refusal import RefusedError
 from strongroom.service.connections import Connections
@@ -60,40 +54,43 @@ _FORMS: Final = frozenset({Operation.POST_OBJECT})
 _VISIBLE_ANYWAY: Final = _FORMS | {Operation.CORS_PREFLIGHT}
 
 
+@dataclass(kw_only=True, eq=False)
 class Dispatcher:
-    """Serves requests. ``handle`` is what aiohttp's low-level server calls."""
+    """Serves requests. ``handle`` is what aiohttp's low-level server calls.
 
-    def __init__(  # noqa: PLR0913 - what there is to know
-        self,
-        handlers: Mapping[Operation, Handler],
-        settings: ProxySettings,
-        *,
-        credentials: Followed[Credentials],
-        store: Store,
-        metrics: Metrics,
-        access_log: AccessLog,
-        places: Places,
-        connections: Connections,
-    ) -> None:
-        """Take what serves each operation; an operation without a handler is not offered."""
-        self._handlers = handlers
-        self._credentials = credentials
-        self._store = store
+    Attributes:
+        handlers: what serves each operation; one without a handler is not offered.
+        settings: of the proxy.
+        credentials: of the clients.
+        store: knows what it can do.
+        metrics: told what happens.
+        access_log: where it is on record.
+        places: for requests.
+        connections: of clients.
+        requests: in flight.
+    """
+
+    handlers: Mapping[Operation, Handler]
+    settings: ProxySettings
+    credentials: Followed[Credentials]
+    store: Store
+    metrics: Metrics
+    access_log: AccessLog
+    places: Places
+    connections: Connections
+
+    def __post_init__(self) -> None:
+        """Begin without requests."""
+        settings = self.settings
+        self.requests = RequestsAtWork()
         self._keys = SigningKeys()
-        self._metrics = metrics
-        self._access_log = access_log
         self._domains = tuple(name.strip().lower() for name in settings.domains.split(",") if name.strip())
-        self._hidden_bucket = settings.system_bucket
-        self._places = places
-        self._connections = connections
-        self._buffered_bytes = settings.buffered_body_bytes
         self._patience = Patience(
             idle_s=settings.body_idle_timeout_s,
             least_bytes_s=settings.body_least_bytes_s,
             interval_s=settings.body_rate_interval_s,
             short_s=settings.short_body_timeout_s,
         )
-        self.requests = RequestsAtWork()
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Serve one request, and read a little of a body that nobody wanted."""
@@ -107,7 +104,7 @@ class Dispatcher:
         self.requests.answered(response)  # again: its head may have gone out before the end began
         if not request.content.is_eof():
             # Not counted as at work: anyone who sends it may not even be known.
-            is_unknown = self._connections.refuse(request)
+            is_unknown = self.connections.refuse(request)
             await _discard(request, at_most=_DISCARD_BYTES if is_unknown else None)
         return response
 
@@ -116,21 +113,21 @@ class Dispatcher:
         record = AccessRecord(request_id, time.time(), request.remote or "", request.raw_path.partition("?")[0])
         begin = time.perf_counter()
         status, incoming = 0, None  # 0 unless an answer goes out
-        answers = self._metrics.begin_request()
+        answers = self.metrics.begin_request()
         try:
             try:
                 verified, call = self._admit(request, record)
                 place = await self._place(request, verified, call)
                 try:
-                    kept = verified.principal.is_anonymous or self._connections.know(request)
+                    kept = verified.principal.is_anonymous or self.connections.know(request)
                     on_answer = self.requests.answered if kept else _end_connection
                     incoming = Incoming(
                         request, call, verified, request_id, self._patience, place, on_answer, record,
-                        self._access_log.put_on_record,
+                        self.access_log.put_on_record,
                     )  # fmt: skip
                     if record.is_due and request.method not in _READS:  # nothing is changed unrecorded
-                        await self._access_log.put_on_record(record)
-                    await self._handlers[call.operation](incoming)
+                        await self.access_log.put_on_record(record)
+                    await self.handlers[call.operation](incoming)
                 finally:
                     place.give_back()
                 assert incoming.response is not None  # noqa: S101 - a handler answers
@@ -162,9 +159,9 @@ class Dispatcher:
             record.received_bytes = incoming.received_bytes
             record.sent_bytes = record.sent_bytes or incoming.sent_bytes
             if incoming.cut:
-                self._metrics.shed(incoming.cut)
+                self.metrics.shed(incoming.cut)
         moved = (incoming.received_bytes, incoming.sent_bytes) if incoming else (0, 0)
-        self._metrics.request(record.operation, status, seconds, *moved)
+        self.metrics.request(record.operation, status, seconds, *moved)
         fields: dict[str, str | int | float | bool | None] = {
             "operation": record.operation,
             "status": status,
@@ -174,16 +171,16 @@ class Dispatcher:
         if record.requester:
             fields["principal"] = record.requester
         log_event(_log, logging.INFO, "request", fields | {"received": moved[0], "sent": moved[1]})
-        self._access_log.note(record, seconds=seconds, store_request_ids=answers.request_ids)
+        self.access_log.note(record, seconds=seconds, store_request_ids=answers.request_ids)
 
     async def _place(self, request: web.BaseRequest, verified: Verified, call: Call) -> Place:
         """Take a place for a request."""
         body_bytes = announced_bytes(request.content_length, verified.head.header("x-amz-decoded-content-length"))
-        wanted = needed_bytes(call.operation, body_bytes, buffered_bytes=self._buffered_bytes)
+        wanted = needed_bytes(call.operation, body_bytes, buffered_bytes=self.settings.buffered_body_bytes)
         if verified.principal.is_anonymous:
             # Of a form nobody is known before its fields have come.
-            return await self._places.take_unknown(min(wanted, FIELDS_BYTES) if call.operation in _FORMS else wanted)
-        return await self._places.take(verified.principal.name, wanted)
+            return await self.places.take_unknown(min(wanted, FIELDS_BYTES) if call.operation in _FORMS else wanted)
+        return await self.places.take(verified.principal.name, wanted)
 
     def _admit(self, request: web.BaseRequest, record: AccessRecord) -> tuple[Verified, Call]:
         """Return what a request asks for if its sender is known and may do it.
@@ -193,8 +190,8 @@ class Dispatcher:
         """
         headers = [(n.decode("latin-1"), v.decode("utf-8", "surrogateescape")) for n, v in request.raw_headers]
         head = record.head = make_head(request.method, request.raw_path, headers)
-        self._access_log.require_room()
-        verifier = Verifier(self._credentials.value, keys=self._keys)
+        self.access_log.require_room()
+        verifier = Verifier(self.credentials.value, keys=self._keys)
         verified = verifier.verify(head, now=datetime.now(UTC), host_bucket=host_bucket(head, self._domains))
         record.head = verified.head
         if not verified.principal.is_anonymous:
@@ -202,16 +199,16 @@ class Dispatcher:
         call = record.asked = classify(verified.head, domains=self._domains)
         if call.operation not in _FORMS:  # a form tells later who sends it
             record.requester = verified.principal.name
-        record.is_durable = self._access_log.is_durable(record)
+        record.is_durable = self.access_log.is_durable(record)
         record.decision = Decision.DENIED
         require_access(verified.principal, call)
         if call.operation not in _VISIBLE_ANYWAY:
-            require_visible(call.bucket, hidden_bucket=self._hidden_bucket)
+            require_visible(call.bucket, hidden_bucket=self.settings.system_bucket)
         is_later = rule_of(call.operation).on is On.LATER
         record.decision = Decision.UNDECIDED if is_later else Decision.ALLOWED
-        if call.operation not in self._handlers:
+        if call.operation not in self.handlers:
             raise S3Error("NotImplemented", f"{call.operation.value} is not implemented.")
-        self._store.capabilities.require(call.operation, verified.head)
+        self.store.capabilities.require(call.operation, verified.head)
         return verified, call
 
     async def _refuse(self, request: web.BaseRequest, record: AccessRecord, error: Exception) -> web.StreamResponse:
@@ -223,7 +220,7 @@ class Dispatcher:
         record.status, record.error_code = told.status, told.code
         if record.is_due:
             try:
-                await self._access_log.put_on_record(record)
+                await self.access_log.put_on_record(record)
             except S3Error as unrecorded:
                 told = unrecorded
                 self._report(record, unrecorded, told)
@@ -238,7 +235,7 @@ class Dispatcher:
         response = web.Response(status=told.status, body=body, headers=headers)
         close_if_unread(request, response)
         self.requests.answered(response)
-        self._connections.refuse(request)
+        self.connections.refuse(request)
         with Taking(request, self._patience, len(body)):
             await response.prepare(request)
             await response.write_eof()
@@ -247,15 +244,15 @@ class Dispatcher:
 
     def _report(self, record: AccessRecord, error: BaseException, told: S3Error | None = None) -> None:
         if isinstance(error, RefusedError):
-            self._metrics.refused(error.rule)
+            self.metrics.refused(error.rule)
         if isinstance(error, KeyNotAvailableError):
-            self._metrics.key_not_available(error.cause.value)
+            self.metrics.key_not_available(error.cause.value)
         code = told.code if told else "broken off"
         fields = {"operation": record.operation, "request_id": record.request_id, "code": code}
         if isinstance(error, StrongroomError):
             fields |= {"reason": error.message, "hint": error.hint}
         own = not isinstance(error, StrongroomError)
-        damage, no_key = isinstance(error, IntegrityError), isinstance(error, KeyNotAvailableError)
+        damage, no_key = isinstance(error, errors.IntegrityError), isinstance(error, KeyNotAvailableError)
         if own or damage or no_key:
             level = logging.ERROR
         else:
@@ -283,26 +280,27 @@ _KEY_CODES: Final = {  # what S3 answers of keys of its own KMS: 400, which no S
 }
 
 
-def told_as(error: Exception) -> S3Error:  # noqa: PLR0911 - one for each kind of operation
+# The first class that fits counts. What none fits is a mistake of ours.
+_TOLD: Final[tuple[tuple[type[StrongroomError], str, str], ...]] = (
+    (OpenBaoUnavailableError, "ServiceUnavailable", "The key service cannot be reached. Please try again."),
+    (errors.UnavailableError, "SlowDown", "Please reduce your request rate."),
+    (errors.IntegrityError, "InternalError", "The stored object is damaged, or is not what it should be."),
+    (errors.PeerError, "BadGateway", "The store or the key service answers what cannot be used."),
+    (errors.DeniedError, "AccessDenied", "Access Denied"),
+    (errors.NotFoundError, "NoSuchKey", "The specified key does not exist."),
+)
+
+
+def told_as(error: Exception) -> S3Error:
     """Return what the client is told of an error: the one table from our classes to S3 codes."""
     if isinstance(error, S3Error):
         return error
     if isinstance(error, KeyNotAvailableError):
         return S3Error(*_KEY_CODES[error.cause])
-    if isinstance(error, OpenBaoUnavailableError):
-        msg = "The key service cannot be reached. Please try again."
-        return S3Error("ServiceUnavailable", msg, retry_after_s=error.retry_after_s)
-    if isinstance(error, UnavailableError):
-        return S3Error("SlowDown", "Please reduce your request rate.", retry_after_s=error.retry_after_s)
-    if isinstance(error, IntegrityError):
-        return S3Error("InternalError", "The stored object is damaged, or is not what it should be.")
-    if isinstance(error, PeerError):
-        return S3Error("BadGateway", "The store or the key service answers what cannot be used.")
-    if isinstance(error, DeniedError):
-        return S3Error("AccessDenied", "Access Denied")
-    if isinstance(error, NotFoundError):
-        return S3Error("NoSuchKey", "The specified key does not exist.")
-    if isinstance(error, ConfigError):
+    for kind, code, message in _TOLD:
+        if isinstance(error, kind):
+            return S3Error(code, message, retry_after_s=getattr(error, "retry_after_s", None))
+    if isinstance(error, errors.ConfigError):
         return S3Error("InvalidRequest", error.message)
     return S3Error("InternalError", "We encountered an internal error. Please try again.")
 

@@ -30,6 +30,7 @@ from s3proxy.store.connections import READ_BYTES, Body, StoreAnswer, StoreConnec
 from s3proxy.store.framing import UPLOAD_HEADERS, Framing, checksum_of, has_checksum, md5_of
 from s3proxy.store.places import StoreBusyError
 from strongroom.errors import ConfigError, PeerError, UnavailableError
+from strongroom.service.following import Followed
 
 _NOT_IN_A_HEADER: Final = re.compile(r"[\r\n\0]")  # RFC 9110, section 5.5
 _BEGIN_UPLOAD: Final = ("uploads", "")
@@ -71,6 +72,27 @@ class StoreRequest:
     has_checksum: bool | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Endpoint:
+    """Where a store is, and how it is asked.
+
+    Attributes:
+        address: of the store.
+        region: to sign for.
+        timeouts: of each request.
+        connections: at once.
+        sign_payload: whether to sign bodies, too: by their hashes, streams piece by piece.
+        ca_file: authorities of the store's certificate; None for the system's.
+    """
+
+    address: str
+    region: str
+    timeouts: Timeouts
+    connections: int
+    sign_payload: bool = False
+    ca_file: Path | None = None
+
+
 class Store:
     """A client of the store, for one event loop.
 
@@ -78,47 +100,32 @@ class Store:
         capabilities: what the store can do, as far as it is known.
     """
 
-    def __init__(  # noqa: PLR0913 - what it is made of
-        self,
-        address: str,
-        credential: Callable[[], StoreCredential],
-        *,
-        region: str,
-        timeouts: Timeouts,
-        connections: int,
-        sign_payload: bool = False,
-        ca_file: Path | None = None,
-        observe: Observe = lambda *_: None,
+    def __init__(
+        self, endpoint: Endpoint, credentials: Followed[StoreCredential], *, observe: Observe = lambda *_: None
     ) -> None:
         """Make the client; nothing is sent yet. Needs a running event loop.
 
         Args:
-            address: of the store.
-            credential: returns what to sign the next request with.
-            region: to sign for.
-            timeouts: of each request.
-            connections: at once.
-            sign_payload: whether to sign bodies, too: by their hashes, streams piece by piece.
-            ca_file: authorities of the store's certificate; None for the system's.
+            endpoint: of the store.
+            credentials: what requests are signed with.
             observe: told after each request the outcome, the seconds until its answer began, and its id at the store.
 
         Raises:
             ConfigError: the file of authorities cannot be used.
         """
         self.capabilities = Capabilities()
-        url = urlsplit(address)
+        url = urlsplit(endpoint.address)
         self._host = url.netloc
-        self._credential = credential
-        self._region = region
+        self._endpoint = endpoint
+        self._credentials = credentials
         self._signing_keys = SigningKeys()
-        self._sign_payload = sign_payload
         self._observe = observe
         self._connections = StoreConnections(
             url.hostname or "",
             url.port or _DEFAULT_PORTS[url.scheme],
-            tls=_tls(ca_file) if url.scheme == "https" else None,
-            timeouts=timeouts,
-            limit=connections,
+            tls=_tls(endpoint.ca_file) if url.scheme == "https" else None,
+            timeouts=endpoint.timeouts,
+            limit=endpoint.connections,
         )
 
     @property
@@ -192,7 +199,7 @@ class Store:
             framing = self._framing(request, request.length, headers, is_known=bool(vouched))
         if framing is not None:
             headers |= framing.headers(headers)
-        signer = Signer(self._credential(), region=self._region, keys=self._signing_keys)
+        signer = Signer(self._credentials.value, region=self._endpoint.region, keys=self._signing_keys)
         now = datetime.now(UTC)
         added = signer.sign(
             request.method,
@@ -205,7 +212,7 @@ class Store:
         )
         headers |= added | _length_header(request, framing)
         if framing is not None and body is not None and not isinstance(body, bytes):
-            body = framing.frame(body, signer.of_chunks(added) if self._sign_payload else None)
+            body = framing.frame(body, signer.of_chunks(added) if self._endpoint.sign_payload else None)
         target = f"{raw_path}?{raw_query}" if raw_query else raw_path
         lines = [f"{request.method} {target} HTTP/1.1", f"Host: {self._host}"]
         lines += [f"{name}: {value}" for name, value in headers.items()]
@@ -218,12 +225,12 @@ class Store:
     ) -> Framing | None:
         """Return how a stream is framed, None if it goes out as it is."""
         has_trailer = is_known and is_content(request) and not has_checksum(headers)
-        if not has_trailer and not self._sign_payload:
+        if not has_trailer and not self._endpoint.sign_payload:
             return None
-        return Framing(length, has_trailer=has_trailer, is_signed=self._sign_payload)
+        return Framing(length, has_trailer=has_trailer, is_signed=self._endpoint.sign_payload)
 
     def _payload_sha256(self, body: Body) -> str:
-        if not self._sign_payload or not isinstance(body, bytes | None):
+        if not self._endpoint.sign_payload or not isinstance(body, bytes | None):
             return UNSIGNED_PAYLOAD
         return hashlib.sha256(body or b"").hexdigest()
 

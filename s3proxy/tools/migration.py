@@ -13,7 +13,7 @@ from typing import Final
 from urllib.parse import urlencode
 
 from s3proxy.exchange.outgoing import PlainBody
-from s3proxy.keys.not_available import KeyNotAvailableError
+from s3proxy.keys.kek import KeyNotAvailableError
 from s3proxy.keys.policies import EtagMode, Mode, Policy
 from s3proxy.operations.put import MAX_WHOLE_BYTES, ObjectWriter
 from s3proxy.s3api.documents import parse_tagging

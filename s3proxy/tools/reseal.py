@@ -8,7 +8,7 @@ What is under its policy already is left, so a run that was aborted is simply be
 from collections.abc import Callable
 
 from s3proxy.exchange.outgoing import PlainBody
-from s3proxy.keys.not_available import KeyNotAvailableError
+from s3proxy.keys.kek import KeyNotAvailableError
 from s3proxy.keys.policies import EtagMode, Policy
 from s3proxy.s3api.object_headers import answer_headers
 from s3proxy.storage import Storage

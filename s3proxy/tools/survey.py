@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from s3proxy.keys.not_available import Cause, KeyNotAvailableError
+from s3proxy.keys.kek import Cause, KeyNotAvailableError
 from s3proxy.s3api.errors import S3Error
 from s3proxy.storage import Storage
 from s3proxy.store.listing import StoredName, for_each, list_objects

@@ -12,9 +12,8 @@ import pytest
 from devstack.authority import Authority
 from devstack.openbao import OpenBaoServer
 from devstack.transit import offer_transit, rotate_key
-from s3proxy.keys.kek import FileKek, Kek
+from s3proxy.keys.kek import Cause, FileKek, Kek, KeyNotAvailableError
 from s3proxy.keys.kek_table import KekTable
-from s3proxy.keys.not_available import Cause, KeyNotAvailableError
 from s3proxy.keys.policies import Policy
 from s3proxy.keys.settings import session_of
 from s3proxy.settings import ProxySettings

@@ -12,10 +12,9 @@ import pytest
 
 from s3proxy.keys.evidence import Evidence, Fits
 from s3proxy.keys.guard import CHECK_EVERY_S, RETRY_S, KeyGuard
-from s3proxy.keys.kek import FileKek, Kek
+from s3proxy.keys.kek import Cause, FileKek, Kek, KeyNotAvailableError
 from s3proxy.keys.keyring import WITNESS_ID
 from s3proxy.keys.lost_records import EVERY_S, REFUSED_EVERY_S, STILL_LOST_EVERY_S, LostRecords
-from s3proxy.keys.not_available import Cause, KeyNotAvailableError
 from s3proxy.keys.policies import Mode, Policy, sealing_policies
 from s3proxy.keys.rewrap import Rewrapper
 from strongroom.errors import IntegrityError, StrongroomError, UnavailableError

@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from s3proxy.keys.bucket_keys import AWAY_S, RENEW_AT, RETRY_S, BucketKeys, KeyLimits
-from s3proxy.keys.kek import FileKek
-from s3proxy.keys.not_available import Cause, KeyNotAvailableError
+from s3proxy.keys.kek import Cause, FileKek, KeyNotAvailableError
 from s3proxy.keys.opened_keys import IN_USE_S
 from strongroom.errors import StrongroomError, UnavailableError
 from strongroom.openbao.login import LoginRefusedError

@@ -13,7 +13,7 @@ from s3proxy.s3api.errors import S3Error
 from s3proxy.s3api.signer import StoreCredential
 from s3proxy.s3api.xml_read import Element
 from s3proxy.store.answers import number_in
-from s3proxy.store.client import Store, StoreRequest, read_all
+from s3proxy.store.client import Endpoint, Store, StoreRequest, read_all
 from s3proxy.store.connections import Timeouts
 from s3proxy.store.errors import error_in
 from s3proxy.store.listing import list_objects
@@ -21,6 +21,7 @@ from s3proxy.store.system_bucket import SystemBucket
 from s3proxy.stored.open import range_begin_of, stored_bytes_of
 from strongroom.errors import PeerError, UnavailableError
 from strongroom.secret import Secret
+from strongroom.service.following import FollowedFile
 from tests.s3proxy.test_store_connections import Serve, Server, in_a_loop, serving
 
 LONG = "9" * 5000  # more digits than Python makes a number of
@@ -30,7 +31,8 @@ ARN = "arn:aws:iam::123456789012:user/strongroom"
 def store_at(server: Server) -> Store:
     credential = StoreCredential("key", Secret(b"secret"), None)
     timeouts = Timeouts(connect_s=20.0, idle_s=20.0)
-    return Store(f"http://127.0.0.1:{server.port}", lambda: credential, region="r", timeouts=timeouts, connections=4)
+    endpoint = Endpoint(address=f"http://127.0.0.1:{server.port}", region="r", timeouts=timeouts, connections=4)
+    return Store(endpoint, FollowedFile("store_credentials", lambda _: credential))
 
 
 def answering(*documents: str, statuses: tuple[int, ...] = (200,)) -> Serve:

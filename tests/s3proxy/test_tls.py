@@ -21,10 +21,11 @@ from devstack.authority import Authority, IssuedFiles
 from devstack.s3proxy import ProxyProcess
 from devstack.seaweed import REGION, SeaweedServer
 from s3proxy.s3api.signer import StoreCredential
-from s3proxy.store.client import Store, StoreRequest
+from s3proxy.store.client import Endpoint, Store, StoreRequest
 from s3proxy.store.connections import Timeouts
 from strongroom.errors import UnavailableError
 from strongroom.secret import Secret
+from strongroom.service.following import FollowedFile
 from tests.support.process.waiting import wait_for
 from tests.support.tls.silence import wait_for_the_end
 
@@ -159,14 +160,15 @@ def test_the_store_is_known_by_the_names_of_its_certificate(
 
     async def ask() -> int:
         async with await asyncio.start_server(answer, "127.0.0.1", 0, ssl=tls) as server:
-            store = Store(
-                f"https://localhost:{server.sockets[0].getsockname()[1]}",
-                lambda: StoreCredential("key", Secret(b"secret"), None),
+            endpoint = Endpoint(
+                address=f"https://localhost:{server.sockets[0].getsockname()[1]}",
                 region="r",
                 timeouts=Timeouts(connect_s=20.0, idle_s=20.0),
                 connections=1,
                 ca_file=authority.ca_file,
             )
+            credential = StoreCredential("key", Secret(b"secret"), None)
+            store = Store(endpoint, FollowedFile("store_credentials", lambda _: credential))
             try:
                 async with store.exchange(StoreRequest(method="GET")) as response:
                     return response.status
