@@ -7,10 +7,9 @@ from collections.abc import Sequence
 
 from bridge.app import Bridge
 from bridge.settings import PREFIX, BridgeSettings
-from strongroom.service.command import run_command
+from strongroom.service.command import run_command, warn_of_open_files
+from strongroom.service.lifecycle import Notifier
 from strongroom.service.logs import configure_logging
-from strongroom.service.notify import Notifier
-from strongroom.service.open_files import warn_of_open_files
 from strongroom.service.server import serve
 
 # asyncio gives each connection 256 KiB to read into, before it is known who connects. Requests are small.

@@ -17,9 +17,9 @@ from s3proxy.serving.readiness import Readiness
 from s3proxy.settings import ProxySettings
 from s3proxy.storage import Storage
 from strongroom.service.connections import ConnectionLimits, Connections
+from strongroom.service.following import KeptFiles
 from strongroom.service.front import HttpFront, Port
 from strongroom.service.health import Health
-from strongroom.service.kept_files import KeptFiles
 from strongroom.service.listening import parse_listen
 from strongroom.service.logs import log_event
 from strongroom.service.server import Server

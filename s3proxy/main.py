@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from s3proxy.app import make_server
 from s3proxy.processes.supervisor import Supervisor
 from s3proxy.settings import PREFIX, ProxySettings
-from strongroom.service.command import run_command
+from strongroom.service.command import run_command, warn_of_open_files
+from strongroom.service.lifecycle import Notifier
 from strongroom.service.logs import configure_logging
-from strongroom.service.notify import Notifier
-from strongroom.service.open_files import warn_of_open_files
 from strongroom.service.server import serve
 
 _SECRET_FILES = (

@@ -32,7 +32,7 @@ from s3proxy.stored.objects import Objects
 from s3proxy.stored.open import ObjectFinder
 from s3proxy.stored.source import SourceReader
 from strongroom.errors import StrongroomError
-from strongroom.service.kept_files import KeptFiles
+from strongroom.service.following import KeptFiles
 
 
 class Storage:

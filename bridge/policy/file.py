@@ -16,8 +16,7 @@ from pathlib import Path
 from bridge.policy import Grant, Policy, make_grant
 from strongroom.errors import ConfigError
 from strongroom.service import members
-from strongroom.service.following import FollowedFile
-from strongroom.service.kept_files import Read
+from strongroom.service.following import FollowedFile, Read
 from strongroom.service.logs import log_event
 from strongroom.service.members import TEXTS, Member
 

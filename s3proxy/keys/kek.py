@@ -26,7 +26,7 @@ from strongroom.sealed.wrapping import (
     wrap_with_file,
 )
 from strongroom.secret import Secret
-from strongroom.service.kept_files import KeptFiles, Read
+from strongroom.service.following import KeptFiles, Read
 from strongroom.service.logs import log_event
 
 _log = logging.getLogger(__name__)

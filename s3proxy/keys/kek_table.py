@@ -9,7 +9,7 @@ from s3proxy.keys.policies import KEK_FILE, TRANSIT_PREFIX, Policy
 from s3proxy.keys.settings import KeySettings
 from strongroom.errors import ConfigError
 from strongroom.openbao.session import Session
-from strongroom.service.kept_files import KeptFiles
+from strongroom.service.following import KeptFiles
 
 _KEY_FILE: Final = (
     "set kek_file to the file that it was; only a policy that nothing is sealed under may take another key"

@@ -21,8 +21,7 @@ from pathlib import Path
 from s3proxy.keys.policies import KEK_FILE, TRANSIT_PREFIX, Audit, EtagMode, Mode, Policies, Policy
 from strongroom.errors import ConfigError
 from strongroom.sealed.names import POLICY_NAME
-from strongroom.service.following import FollowedFile
-from strongroom.service.kept_files import KeptFiles, Read
+from strongroom.service.following import FollowedFile, KeptFiles, Read
 from strongroom.service.logs import log_event
 from strongroom.service.members import LIST, TEXT, Member, parse_toml, require_members, texts_in
 

@@ -26,11 +26,9 @@ from s3proxy.settings import ProxySettings
 from strongroom.errors import ConfigError
 from strongroom.service.front import HttpFront, Port
 from strongroom.service.health import Health, Part
+from strongroom.service.lifecycle import Notifier, end_at_signals, reloading_at_sighup, report_loop_error
 from strongroom.service.listening import parse_listen, tell_parent
 from strongroom.service.logs import log_event
-from strongroom.service.notify import Notifier
-from strongroom.service.signals import end_at_signals, reloading_at_sighup
-from strongroom.service.upkeep import report_loop_error
 
 _log = logging.getLogger(__name__)
 _FIRST_PAUSE_S: Final = 0.1

@@ -21,7 +21,7 @@ from s3proxy.keys.shared_names import SharedNames
 from s3proxy.settings import ProxySettings
 from strongroom.errors import ConfigError
 from strongroom.linux.process import keep_memory_private
-from strongroom.service.kept_files import KeptFiles
+from strongroom.service.following import KeptFiles
 from strongroom.service.logs import configure_logging
 from strongroom.service.server import serve
 
@@ -38,7 +38,7 @@ class Started:
 
 
 Kept = dict[str, bytes]
-"""What the files of a worker held of which it has made what is in force; see ``strongroom.service.kept_files``."""
+"""What the files of a worker held of which it has made what is in force; see ``strongroom.service.following``."""
 
 
 class Worker:

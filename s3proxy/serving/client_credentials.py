@@ -14,8 +14,7 @@ from s3proxy.secret_documents import FollowedSecret, Members
 from s3proxy.settings import ProxySettings
 from strongroom.errors import ConfigError
 from strongroom.openbao.session import Session
-from strongroom.service.following import Followed, FollowedFile
-from strongroom.service.kept_files import KeptFiles, Read
+from strongroom.service.following import Followed, FollowedFile, KeptFiles, Read
 from strongroom.service.logs import log_event
 
 _log = logging.getLogger(__name__)

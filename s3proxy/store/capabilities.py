@@ -1,22 +1,63 @@
 """What the store can and cannot do, and what is refused because of it. Pure.
 
 Stores that speak S3 differ. What matters here is found out at the start (``probe``), unless a setting says it.
+
+Some change names: two names would then be one object, and neither be what it was sealed as. Each shape of names is
+tried with a sample, and names of one that the store changes are refused (ADR 0020); dot segments are refused for every
+store, before anything else.
 """
 
 import json
+import re
+import unicodedata
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Final, Self
 
 from s3proxy.s3api.errors import S3Error
 from s3proxy.s3api.head import RequestHead
 from s3proxy.s3api.operation_table import Operation
-from s3proxy.store.names import ALL_TITLES, changed_shape
 from s3proxy.store.slash_keys import SEGMENT, has_segment, is_told_apart
 from strongroom.errors import UnavailableError
 
 _MULTIPART: Final = frozenset({Operation.CREATE_MULTIPART_UPLOAD, Operation.COMPLETE_MULTIPART_UPLOAD})
 _WRITES: Final = frozenset({Operation.PUT_OBJECT, Operation.COPY_OBJECT, Operation.COMPLETE_MULTIPART_UPLOAD})
 _READS: Final = frozenset({"GET", "HEAD"})
+_EDGE: Final = re.compile(r"(?:\A|/) |[ .](?:/|\Z)")
+_CONTROL: Final = re.compile(r"[\t\n\r\x7f]")
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A kind of names.
+
+    Attributes:
+        title: as a person is told of it.
+        sample: a name of the kind; ``{}`` stands for where it is tried.
+        has: whether a name is of the kind.
+    """
+
+    title: str
+    sample: str
+    has: Callable[[str], bool]
+
+
+SHAPES: Final = (
+    Shape("two slashes in a row", "{}a//b", lambda key: "//" in key),
+    Shape("a slash at the beginning", "/{}lead", lambda key: key.startswith("/")),
+    Shape("a backslash", "{}a\\b", lambda key: "\\" in key),
+    Shape("a percent sign", "{}a%2fb", lambda key: "%" in key),
+    Shape("a plus sign", "{}a+b", lambda key: "+" in key),
+    Shape("a blank or a dot at the edge of a segment", "{} edge. ", lambda key: _EDGE.search(key) is not None),
+    Shape("a tab or the end of a line", "{}a\tb", lambda key: _CONTROL.search(key) is not None),
+    Shape("letters that Unicode composes", "{}e\u0301", lambda key: not unicodedata.is_normalized("NFC", key)),
+)
+ALL_TITLES: Final = frozenset(shape.title for shape in SHAPES)
+
+
+def changed_shape(key: str, titles: frozenset[str]) -> str:
+    """Return the title of the first of these shapes that a name has, or ""."""
+    return next((shape.title for shape in SHAPES if shape.title in titles and shape.has(key)), "")
 
 
 class NotKnownError(UnavailableError):
@@ -33,7 +74,7 @@ class Capabilities:
         conditional_writes: If-Match and If-None-Match on writes are obeyed, together with the write.
         slash_content: an object whose key ends in a slash keeps its content and its metadata.
         checksums: CRC-64/NVME of what is sent is verified, in a header and behind a stream.
-        changed_names: shapes of names that the store keeps under other names, see ``names``.
+        changed_names: shapes of names that the store keeps under other names.
     """
 
     part_counts: bool | None = None

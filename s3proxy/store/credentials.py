@@ -18,8 +18,7 @@ from s3proxy.store.settings import PROFILE_SCHEME, StoreCredentialSource, StoreS
 from strongroom.errors import ConfigError
 from strongroom.openbao.session import Session
 from strongroom.secret import Secret
-from strongroom.service.following import Followed, FollowedFile
-from strongroom.service.kept_files import KeptFiles, Read
+from strongroom.service.following import Followed, FollowedFile, KeptFiles, Read
 from strongroom.service.logs import log_event
 from strongroom.service.members import TEXT, Member
 

@@ -14,12 +14,11 @@ from typing import Final
 from s3proxy.s3api.errors import S3Error
 from s3proxy.s3api.xml_read import parse_document
 from s3proxy.s3api.xml_write import node, to_xml
-from s3proxy.store.capabilities import Capabilities
+from s3proxy.store.capabilities import ALL_TITLES, SHAPES, Capabilities
 from s3proxy.store.client import Store, StoreRequest, read_all
 from s3proxy.store.errors import store_error
 from s3proxy.store.framing import TRAILER
 from s3proxy.store.listing import list_objects
-from s3proxy.store.names import ALL_TITLES, SHAPES
 from s3proxy.store.settings import Known, StoreSettings
 from s3proxy.store.system_bucket import SystemBucket
 from strongroom.errors import PeerError, StrongroomError

@@ -20,7 +20,7 @@ from requests.adapters import HTTPAdapter
 from strongroom.errors import ConfigError, PeerError, UnavailableError, UndeliverableError
 from strongroom.openbao.kv import parse_document
 from strongroom.secret import Secret
-from strongroom.service.filestamp import stamp_of
+from strongroom.service.following import stamp_of
 
 _ANSWERED = frozenset({200, 204, 400, 403, 404})
 _SEALED_STATUS = 503

@@ -21,7 +21,7 @@ from strongroom.openbao.connection import Answer, Call, OpenBaoUnavailableError
 from strongroom.openbao.lease import Lease, Step, next_step
 from strongroom.openbao.refusals import SharedRefusals
 from strongroom.secret import Secret
-from strongroom.service.filestamp import Stamp, stamp_of
+from strongroom.service.following import Stamp, stamp_of
 from strongroom.service.logs import log_event
 
 _log = logging.getLogger(__name__)

@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Final
 
-from strongroom.service.filestamp import Stamp
+from strongroom.service.following import Stamp
 
 _POLL_S: Final = 0.02
 

@@ -1,8 +1,29 @@
 """Sealing a segment as its plaintext streams in. ``docs/object-format.md``, section "Segment".
 
-Invariants: the sealed pieces together are exactly ``header.stored_bytes`` long; the last chunk is sealed by ``finish``
-only, so that a caller who first checks the body's checksum never gives a whole bad object out of hand; a sealer seals
-once, because its nonces count from zero.
+**What comes out.** A segment is header ‖ chunks ‖ tail, and its length follows from that of the plaintext alone, which
+the header has: whoever stores it can announce the length before the first byte has come. Each chunk is AES-256-GCM
+under one key of the segment, with the nonce prefix(7) ‖ index(4) ‖ last(1). The index gives a chunk its place, the last
+byte tells the end: chunks that were dropped, swapped, doubled or cut off do not open.
+
+**Why nonces may count.** Key and prefix are derived from the header, and so from 32 random bytes of this very attempt.
+No two attempts share a key, so each may count from zero; hence a sealer seals once, and a repeated request to the store
+needs a new segment. GCM breaks when a nonce comes twice under a key: ``_busy`` therefore stays set when an iteration
+was left or has failed, and after ``finish``; there is no way to go on or to begin again.
+
+**Why the last chunk waits.** Only ``finish`` knows that the plaintext has ended, and its caller calls it when the body
+held what was claimed of it (length, checksum, signatures of chunks). Without its last chunk a segment is shorter than
+was announced, so no store keeps it, and no reader takes it for whole. So an upload that turns out to be bad is never an
+object, though most of it was sent before anybody could know. An empty plaintext is one empty last chunk.
+
+**Where the bytes are.** Plaintext comes in pieces of any size. Full chunks are encrypted from where they are; only what
+does not fill a chunk, and whatever may be the last one, is copied (``_pending``). Sealed chunks are written one behind
+the other into one buffer (``_out``), the header before the first of them, and given out as views of it when it is full
+or the plaintext has been used up: a stream of any length takes one buffer of a batch and one of a chunk. The price is
+the rule of ``SegmentSealer`` about when a piece stops being valid.
+
+Invariants: the pieces together are exactly ``header.stored_bytes`` long; more or less plaintext than the header says is
+an error and not another object; what is behind the last chunk (the footer of a whole object, the zeros that make parts
+of one size whatever their chunks) is given out together with it.
 """
 
 from collections.abc import Iterator

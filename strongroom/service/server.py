@@ -14,11 +14,9 @@ from typing import Protocol
 from strongroom.errors import ConfigError
 from strongroom.service.front import Front, HttpFront, Port
 from strongroom.service.health import Health
+from strongroom.service.lifecycle import Notifier, end_at_signals, reloading_at_sighup, repeat, report_loop_error
 from strongroom.service.listening import tell_parent
 from strongroom.service.logs import log_event
-from strongroom.service.notify import Notifier
-from strongroom.service.signals import end_at_signals, reloading_at_sighup
-from strongroom.service.upkeep import repeat, report_loop_error
 
 _log = logging.getLogger(__name__)
 Work = Callable[[], Awaitable[None]]

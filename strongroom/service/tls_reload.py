@@ -16,8 +16,7 @@ from pathlib import Path
 
 from strongroom.errors import ConfigError
 from strongroom.service.authorities import Authorities, parse_sources, read_authorities
-from strongroom.service.following import FollowedFile
-from strongroom.service.kept_files import KeptFiles, Read
+from strongroom.service.following import FollowedFile, KeptFiles, Read
 from strongroom.service.logs import log_event
 from strongroom.service.served_certificate import EndWatch, ServedCertificate, moment, read_served, warn_of_faults
 from strongroom.service.tls_alert import note_certificates, send_alerts

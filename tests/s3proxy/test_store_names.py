@@ -11,8 +11,7 @@ from botocore.exceptions import ClientError
 from devstack.s3proxy import ProxyProcess
 from devstack.seaweed import SeaweedServer
 from s3proxy.s3api.errors import S3Error
-from s3proxy.store.capabilities import Capabilities
-from s3proxy.store.names import ALL_TITLES, SHAPES, changed_shape
+from s3proxy.store.capabilities import ALL_TITLES, SHAPES, Capabilities, changed_shape
 from strongroom.errors import UnavailableError
 from tests.s3proxy.conftest import client_of
 from tests.support.s3.relay import Exchange, Fault, Harm, StoreRelay

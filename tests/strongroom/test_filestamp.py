@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from strongroom.service.filestamp import Changes, stamp_of
+from strongroom.service.following import Changes, stamp_of
 
 
 def test_a_change_is_due_when_two_looks_see_the_same(tmp_path: Path) -> None:

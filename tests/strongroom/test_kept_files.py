@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from strongroom.errors import ConfigError
-from strongroom.service.kept_files import KeptFiles, Read
+from strongroom.service.following import KeptFiles, Read
 
 
 def number_in(path: Path, read: Read) -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from strongroom.service.notify import Notifier
+from strongroom.service.lifecycle import Notifier
 from tests.support.process.systemd import Systemd
 
 

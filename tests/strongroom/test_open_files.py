@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from strongroom.service.open_files import warn_of_open_files
+from strongroom.service.command import warn_of_open_files
 from tests.bundle.roots import open_directory
 
 

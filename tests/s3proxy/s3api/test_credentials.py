@@ -9,7 +9,7 @@ from s3proxy.s3api.credentials_table import parse_credentials
 from s3proxy.s3api.errors import S3Error
 from s3proxy.serving.client_credentials import follow_credentials_file
 from strongroom.errors import ConfigError
-from strongroom.service.kept_files import KeptFiles
+from strongroom.service.following import KeptFiles
 from tests.support.looking import look_twice
 
 SECRET = "c2VjcmV0LW9mLXRoZS1zaG9w"
