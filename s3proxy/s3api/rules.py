@@ -106,6 +106,22 @@ OVERRIDES: Final = (
 )  # fmt: skip
 _PAGE: Final = ("delimiter", "encoding-type", "prefix")
 
+# Settings of buckets that are read or removed; and those that are set by nothing but a document.
+BUCKET_SETTINGS: Final = (
+    Operation.DELETE_BUCKET, Operation.DELETE_BUCKET_CORS, Operation.DELETE_BUCKET_LIFECYCLE,
+    Operation.DELETE_BUCKET_OWNERSHIP_CONTROLS, Operation.DELETE_BUCKET_POLICY, Operation.DELETE_BUCKET_TAGGING,
+    Operation.DELETE_PUBLIC_ACCESS_BLOCK, Operation.GET_BUCKET_ACCELERATE_CONFIGURATION, Operation.GET_BUCKET_ACL,
+    Operation.GET_BUCKET_CORS, Operation.GET_BUCKET_LIFECYCLE_CONFIGURATION, Operation.GET_BUCKET_LOGGING,
+    Operation.GET_BUCKET_NOTIFICATION_CONFIGURATION, Operation.GET_BUCKET_OWNERSHIP_CONTROLS,
+    Operation.GET_BUCKET_POLICY, Operation.GET_BUCKET_POLICY_STATUS, Operation.GET_BUCKET_REPLICATION,
+    Operation.GET_BUCKET_REQUEST_PAYMENT, Operation.GET_BUCKET_TAGGING, Operation.GET_BUCKET_WEBSITE,
+    Operation.GET_PUBLIC_ACCESS_BLOCK,
+)  # fmt: skip
+BUCKET_DOCUMENTS: Final = (
+    Operation.PUT_BUCKET_CORS, Operation.PUT_BUCKET_OWNERSHIP_CONTROLS, Operation.PUT_BUCKET_TAGGING,
+    Operation.PUT_PUBLIC_ACCESS_BLOCK,
+)  # fmt: skip
+
 # A copy also needs READ on its source, and ``access`` asks for ADMIN where a header sets what ADMIN is for.
 RULES: Final[dict[Operation, Rule]] = {
     # Objects.
@@ -184,41 +200,8 @@ RULES: Final[dict[Operation, Rule]] = {
     Operation.PUT_OBJECT_LOCK_CONFIGURATION: Rule(
         (ADMIN,), On.BUCKET, (), (*_DOCUMENT, "x-amz-bucket-object-lock-token"),
     ),
-    **dict.fromkeys(
-        (
-            Operation.DELETE_BUCKET,
-            Operation.DELETE_BUCKET_CORS,
-            Operation.DELETE_BUCKET_LIFECYCLE,
-            Operation.DELETE_BUCKET_OWNERSHIP_CONTROLS,
-            Operation.DELETE_BUCKET_POLICY,
-            Operation.DELETE_BUCKET_TAGGING,
-            Operation.DELETE_PUBLIC_ACCESS_BLOCK,
-            Operation.GET_BUCKET_ACCELERATE_CONFIGURATION,
-            Operation.GET_BUCKET_ACL,
-            Operation.GET_BUCKET_CORS,
-            Operation.GET_BUCKET_LIFECYCLE_CONFIGURATION,
-            Operation.GET_BUCKET_LOGGING,
-            Operation.GET_BUCKET_NOTIFICATION_CONFIGURATION,
-            Operation.GET_BUCKET_OWNERSHIP_CONTROLS,
-            Operation.GET_BUCKET_POLICY,
-            Operation.GET_BUCKET_POLICY_STATUS,
-            Operation.GET_BUCKET_REPLICATION,
-            Operation.GET_BUCKET_REQUEST_PAYMENT,
-            Operation.GET_BUCKET_TAGGING,
-            Operation.GET_BUCKET_WEBSITE,
-            Operation.GET_PUBLIC_ACCESS_BLOCK,
-        ),
-        Rule((ADMIN,), On.BUCKET, (), _ALL),
-    ),
-    **dict.fromkeys(
-        (
-            Operation.PUT_BUCKET_CORS,
-            Operation.PUT_BUCKET_OWNERSHIP_CONTROLS,
-            Operation.PUT_BUCKET_TAGGING,
-            Operation.PUT_PUBLIC_ACCESS_BLOCK,
-        ),
-        Rule((ADMIN,), On.BUCKET, (), _DOCUMENT),
-    ),
+    **dict.fromkeys(BUCKET_SETTINGS, Rule((ADMIN,), On.BUCKET, (), _ALL)),
+    **dict.fromkeys(BUCKET_DOCUMENTS, Rule((ADMIN,), On.BUCKET, (), _DOCUMENT)),
     Operation.CORS_PREFLIGHT: Rule(
         (), On.LATER, (), ("access-control-request-headers", "access-control-request-method", "origin"),
     ),

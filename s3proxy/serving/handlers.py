@@ -19,6 +19,7 @@ from s3proxy.operations.post import PostUploader
 from s3proxy.operations.put import ObjectWriter
 from s3proxy.s3api.credentials import Credentials
 from s3proxy.s3api.operation_table import Operation
+from s3proxy.s3api.rules import BUCKET_DOCUMENTS, BUCKET_SETTINGS
 from s3proxy.serving.dispatch import Handler
 from s3proxy.settings import ProxySettings
 from s3proxy.storage import Storage
@@ -28,52 +29,15 @@ _Sealed = Callable[[Incoming, Policy], Awaitable[None]]
 
 # What means the same on sealed objects.
 PASSED_ON: Final = (
-    Operation.CREATE_BUCKET,
-    Operation.DELETE_BUCKET,
-    Operation.DELETE_BUCKET_CORS,
-    Operation.DELETE_BUCKET_LIFECYCLE,
-    Operation.DELETE_BUCKET_POLICY,
-    Operation.DELETE_BUCKET_TAGGING,
-    Operation.DELETE_BUCKET_OWNERSHIP_CONTROLS,
-    Operation.DELETE_OBJECT_TAGGING,
-    Operation.DELETE_PUBLIC_ACCESS_BLOCK,
-    Operation.GET_BUCKET_ACCELERATE_CONFIGURATION,
-    Operation.GET_BUCKET_ACL,
-    Operation.GET_BUCKET_CORS,
-    Operation.GET_BUCKET_ENCRYPTION,
-    Operation.GET_BUCKET_LIFECYCLE_CONFIGURATION,
-    Operation.GET_BUCKET_LOCATION,
-    Operation.GET_BUCKET_LOGGING,
-    Operation.GET_BUCKET_NOTIFICATION_CONFIGURATION,
-    Operation.GET_BUCKET_OWNERSHIP_CONTROLS,
-    Operation.GET_BUCKET_POLICY,
-    Operation.GET_BUCKET_POLICY_STATUS,
-    Operation.GET_BUCKET_REPLICATION,
-    Operation.GET_BUCKET_REQUEST_PAYMENT,
-    Operation.GET_BUCKET_TAGGING,
-    Operation.GET_BUCKET_VERSIONING,
-    Operation.GET_BUCKET_WEBSITE,
-    Operation.GET_OBJECT_ACL,
-    Operation.GET_OBJECT_LEGAL_HOLD,
-    Operation.GET_OBJECT_LOCK_CONFIGURATION,
-    Operation.GET_OBJECT_RETENTION,
-    Operation.GET_OBJECT_TAGGING,
-    Operation.GET_PUBLIC_ACCESS_BLOCK,
-    Operation.HEAD_BUCKET,
-    Operation.PUT_BUCKET_ACL,
-    Operation.PUT_BUCKET_CORS,
-    Operation.PUT_BUCKET_LIFECYCLE_CONFIGURATION,
-    Operation.PUT_BUCKET_OWNERSHIP_CONTROLS,
-    Operation.PUT_BUCKET_POLICY,
-    Operation.PUT_BUCKET_TAGGING,
-    Operation.PUT_BUCKET_VERSIONING,
-    Operation.PUT_OBJECT_ACL,
-    Operation.PUT_OBJECT_LEGAL_HOLD,
-    Operation.PUT_OBJECT_LOCK_CONFIGURATION,
-    Operation.PUT_OBJECT_RETENTION,
-    Operation.PUT_OBJECT_TAGGING,
-    Operation.PUT_PUBLIC_ACCESS_BLOCK,
-)
+    *BUCKET_SETTINGS, *BUCKET_DOCUMENTS,
+    Operation.CREATE_BUCKET, Operation.DELETE_OBJECT_TAGGING, Operation.GET_BUCKET_ENCRYPTION,
+    Operation.GET_BUCKET_LOCATION, Operation.GET_BUCKET_VERSIONING, Operation.GET_OBJECT_ACL,
+    Operation.GET_OBJECT_LEGAL_HOLD, Operation.GET_OBJECT_LOCK_CONFIGURATION, Operation.GET_OBJECT_RETENTION,
+    Operation.GET_OBJECT_TAGGING, Operation.HEAD_BUCKET, Operation.PUT_BUCKET_ACL,
+    Operation.PUT_BUCKET_LIFECYCLE_CONFIGURATION, Operation.PUT_BUCKET_POLICY, Operation.PUT_BUCKET_VERSIONING,
+    Operation.PUT_OBJECT_ACL, Operation.PUT_OBJECT_LEGAL_HOLD, Operation.PUT_OBJECT_LOCK_CONFIGURATION,
+    Operation.PUT_OBJECT_RETENTION, Operation.PUT_OBJECT_TAGGING,
+)  # fmt: skip
 
 
 def handlers_of(
