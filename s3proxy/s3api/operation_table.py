@@ -158,49 +158,32 @@ PLAIN: Final[dict[Level, Methods]] = {
     },
 }
 
+
+def _of(name: str, *methods: str) -> Methods:
+    """Return the operations of a sub-resource that are called as methods of HTTP are."""
+    return {method: Operation[f"{method}_{name}"] for method in methods}
+
+
 # By the query parameter that names the sub-resource.
 SUBRESOURCES: Final[dict[Level, dict[str, Methods]]] = {
     Level.SERVICE: {},
     Level.BUCKET: {
-        "abac": {"GET": Operation.GET_BUCKET_ABAC, "PUT": Operation.PUT_BUCKET_ABAC},
-        "accelerate": {
-            "GET": Operation.GET_BUCKET_ACCELERATE_CONFIGURATION,
-            "PUT": Operation.PUT_BUCKET_ACCELERATE_CONFIGURATION,
-        },
-        "acl": {"GET": Operation.GET_BUCKET_ACL, "PUT": Operation.PUT_BUCKET_ACL},
-        "analytics": {
-            "GET": Operation.GET_BUCKET_ANALYTICS_CONFIGURATION,
-            "PUT": Operation.PUT_BUCKET_ANALYTICS_CONFIGURATION,
-            "DELETE": Operation.DELETE_BUCKET_ANALYTICS_CONFIGURATION,
-        },
-        "cors": {
-            "GET": Operation.GET_BUCKET_CORS,
-            "PUT": Operation.PUT_BUCKET_CORS,
-            "DELETE": Operation.DELETE_BUCKET_CORS,
-        },
+        "abac": _of("BUCKET_ABAC", "GET", "PUT"),
+        "accelerate": _of("BUCKET_ACCELERATE_CONFIGURATION", "GET", "PUT"),
+        "acl": _of("BUCKET_ACL", "GET", "PUT"),
+        "analytics": _of("BUCKET_ANALYTICS_CONFIGURATION", "GET", "PUT", "DELETE"),
+        "cors": _of("BUCKET_CORS", "GET", "PUT", "DELETE"),
         "delete": {"POST": Operation.DELETE_OBJECTS},
-        "encryption": {
-            "GET": Operation.GET_BUCKET_ENCRYPTION,
-            "PUT": Operation.PUT_BUCKET_ENCRYPTION,
-            "DELETE": Operation.DELETE_BUCKET_ENCRYPTION,
-        },
-        "intelligent-tiering": {
-            "GET": Operation.GET_BUCKET_INTELLIGENT_TIERING_CONFIGURATION,
-            "PUT": Operation.PUT_BUCKET_INTELLIGENT_TIERING_CONFIGURATION,
-            "DELETE": Operation.DELETE_BUCKET_INTELLIGENT_TIERING_CONFIGURATION,
-        },
-        "inventory": {
-            "GET": Operation.GET_BUCKET_INVENTORY_CONFIGURATION,
-            "PUT": Operation.PUT_BUCKET_INVENTORY_CONFIGURATION,
-            "DELETE": Operation.DELETE_BUCKET_INVENTORY_CONFIGURATION,
-        },
+        "encryption": _of("BUCKET_ENCRYPTION", "GET", "PUT", "DELETE"),
+        "intelligent-tiering": _of("BUCKET_INTELLIGENT_TIERING_CONFIGURATION", "GET", "PUT", "DELETE"),
+        "inventory": _of("BUCKET_INVENTORY_CONFIGURATION", "GET", "PUT", "DELETE"),
         "lifecycle": {
             "GET": Operation.GET_BUCKET_LIFECYCLE_CONFIGURATION,
             "PUT": Operation.PUT_BUCKET_LIFECYCLE_CONFIGURATION,
             "DELETE": Operation.DELETE_BUCKET_LIFECYCLE,
         },
         "location": {"GET": Operation.GET_BUCKET_LOCATION},
-        "logging": {"GET": Operation.GET_BUCKET_LOGGING, "PUT": Operation.PUT_BUCKET_LOGGING},
+        "logging": _of("BUCKET_LOGGING", "GET", "PUT"),
         "metadataAnnotationTable": {"PUT": Operation.UPDATE_BUCKET_METADATA_ANNOTATION_TABLE_CONFIGURATION},
         "metadataConfiguration": {
             "GET": Operation.GET_BUCKET_METADATA_CONFIGURATION,
@@ -214,72 +197,33 @@ SUBRESOURCES: Final[dict[Level, dict[str, Methods]]] = {
             "POST": Operation.CREATE_BUCKET_METADATA_TABLE_CONFIGURATION,
             "DELETE": Operation.DELETE_BUCKET_METADATA_TABLE_CONFIGURATION,
         },
-        "metrics": {
-            "GET": Operation.GET_BUCKET_METRICS_CONFIGURATION,
-            "PUT": Operation.PUT_BUCKET_METRICS_CONFIGURATION,
-            "DELETE": Operation.DELETE_BUCKET_METRICS_CONFIGURATION,
-        },
-        "notification": {
-            "GET": Operation.GET_BUCKET_NOTIFICATION_CONFIGURATION,
-            "PUT": Operation.PUT_BUCKET_NOTIFICATION_CONFIGURATION,
-        },
-        "object-lock": {"GET": Operation.GET_OBJECT_LOCK_CONFIGURATION, "PUT": Operation.PUT_OBJECT_LOCK_CONFIGURATION},
-        "ownershipControls": {
-            "GET": Operation.GET_BUCKET_OWNERSHIP_CONTROLS,
-            "PUT": Operation.PUT_BUCKET_OWNERSHIP_CONTROLS,
-            "DELETE": Operation.DELETE_BUCKET_OWNERSHIP_CONTROLS,
-        },
-        "policy": {
-            "GET": Operation.GET_BUCKET_POLICY,
-            "PUT": Operation.PUT_BUCKET_POLICY,
-            "DELETE": Operation.DELETE_BUCKET_POLICY,
-        },
+        "metrics": _of("BUCKET_METRICS_CONFIGURATION", "GET", "PUT", "DELETE"),
+        "notification": _of("BUCKET_NOTIFICATION_CONFIGURATION", "GET", "PUT"),
+        "object-lock": _of("OBJECT_LOCK_CONFIGURATION", "GET", "PUT"),
+        "ownershipControls": _of("BUCKET_OWNERSHIP_CONTROLS", "GET", "PUT", "DELETE"),
+        "policy": _of("BUCKET_POLICY", "GET", "PUT", "DELETE"),
         "policyStatus": {"GET": Operation.GET_BUCKET_POLICY_STATUS},
-        "publicAccessBlock": {
-            "GET": Operation.GET_PUBLIC_ACCESS_BLOCK,
-            "PUT": Operation.PUT_PUBLIC_ACCESS_BLOCK,
-            "DELETE": Operation.DELETE_PUBLIC_ACCESS_BLOCK,
-        },
-        "replication": {
-            "GET": Operation.GET_BUCKET_REPLICATION,
-            "PUT": Operation.PUT_BUCKET_REPLICATION,
-            "DELETE": Operation.DELETE_BUCKET_REPLICATION,
-        },
-        "requestPayment": {"GET": Operation.GET_BUCKET_REQUEST_PAYMENT, "PUT": Operation.PUT_BUCKET_REQUEST_PAYMENT},
+        "publicAccessBlock": _of("PUBLIC_ACCESS_BLOCK", "GET", "PUT", "DELETE"),
+        "replication": _of("BUCKET_REPLICATION", "GET", "PUT", "DELETE"),
+        "requestPayment": _of("BUCKET_REQUEST_PAYMENT", "GET", "PUT"),
         "session": {"GET": Operation.CREATE_SESSION},
-        "tagging": {
-            "GET": Operation.GET_BUCKET_TAGGING,
-            "PUT": Operation.PUT_BUCKET_TAGGING,
-            "DELETE": Operation.DELETE_BUCKET_TAGGING,
-        },
+        "tagging": _of("BUCKET_TAGGING", "GET", "PUT", "DELETE"),
         "uploads": {"GET": Operation.LIST_MULTIPART_UPLOADS},
-        "versioning": {"GET": Operation.GET_BUCKET_VERSIONING, "PUT": Operation.PUT_BUCKET_VERSIONING},
+        "versioning": _of("BUCKET_VERSIONING", "GET", "PUT"),
         "versions": {"GET": Operation.LIST_OBJECT_VERSIONS},
-        "website": {
-            "GET": Operation.GET_BUCKET_WEBSITE,
-            "PUT": Operation.PUT_BUCKET_WEBSITE,
-            "DELETE": Operation.DELETE_BUCKET_WEBSITE,
-        },
+        "website": _of("BUCKET_WEBSITE", "GET", "PUT", "DELETE"),
     },
     Level.OBJECT: {
-        "acl": {"GET": Operation.GET_OBJECT_ACL, "PUT": Operation.PUT_OBJECT_ACL},
-        "annotation": {
-            "GET": Operation.GET_OBJECT_ANNOTATION,
-            "PUT": Operation.PUT_OBJECT_ANNOTATION,
-            "DELETE": Operation.DELETE_OBJECT_ANNOTATION,
-        },
+        "acl": _of("OBJECT_ACL", "GET", "PUT"),
+        "annotation": _of("OBJECT_ANNOTATION", "GET", "PUT", "DELETE"),
         "attributes": {"GET": Operation.GET_OBJECT_ATTRIBUTES},
         "encryption": {"PUT": Operation.UPDATE_OBJECT_ENCRYPTION},
-        "legal-hold": {"GET": Operation.GET_OBJECT_LEGAL_HOLD, "PUT": Operation.PUT_OBJECT_LEGAL_HOLD},
+        "legal-hold": _of("OBJECT_LEGAL_HOLD", "GET", "PUT"),
         "renameObject": {"PUT": Operation.RENAME_OBJECT},
         "restore": {"POST": Operation.RESTORE_OBJECT},
-        "retention": {"GET": Operation.GET_OBJECT_RETENTION, "PUT": Operation.PUT_OBJECT_RETENTION},
+        "retention": _of("OBJECT_RETENTION", "GET", "PUT"),
         "select": {"POST": Operation.SELECT_OBJECT_CONTENT},
-        "tagging": {
-            "GET": Operation.GET_OBJECT_TAGGING,
-            "PUT": Operation.PUT_OBJECT_TAGGING,
-            "DELETE": Operation.DELETE_OBJECT_TAGGING,
-        },
+        "tagging": _of("OBJECT_TAGGING", "GET", "PUT", "DELETE"),
         "torrent": {"GET": Operation.GET_OBJECT_TORRENT},
         "uploadId": {
             "GET": Operation.LIST_PARTS,
