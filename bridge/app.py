@@ -21,8 +21,9 @@ from strongroom.openbao.connection import Endpoint
 from strongroom.openbao.login import Credentials
 from strongroom.openbao.session import Session
 from strongroom.service.connections import ConnectionLimits, Connections
-from strongroom.service.front import HttpFront, Port
+from strongroom.service.front import HttpFront
 from strongroom.service.health import Health, Part
+from strongroom.service.listening import Port
 from strongroom.service.server import Server
 from strongroom.service.tls_reload import ReloadingServerContext
 

@@ -18,9 +18,9 @@ from s3proxy.settings import ProxySettings
 from s3proxy.storage import Storage
 from strongroom.service.connections import ConnectionLimits, Connections
 from strongroom.service.following import KeptFiles
-from strongroom.service.front import HttpFront, Port
+from strongroom.service.front import HttpFront
 from strongroom.service.health import Health
-from strongroom.service.listening import parse_listen
+from strongroom.service.listening import Port, parse_listen
 from strongroom.service.logs import log_event
 from strongroom.service.server import Server
 from strongroom.service.tls_reload import ReloadingServerContext

@@ -24,10 +24,10 @@ from s3proxy.metrics import worker_restarts
 from s3proxy.processes.worker import Kept, Worker
 from s3proxy.settings import ProxySettings
 from strongroom.errors import ConfigError
-from strongroom.service.front import HttpFront, Port
+from strongroom.service.front import HttpFront
 from strongroom.service.health import Health, Part
 from strongroom.service.lifecycle import Notifier, end_at_signals, reloading_at_sighup, report_loop_error
-from strongroom.service.listening import parse_listen, tell_parent
+from strongroom.service.listening import Port, parse_listen, tell_parent
 from strongroom.service.logs import log_event
 
 _log = logging.getLogger(__name__)

@@ -1,16 +1,13 @@
 """A front: what a server answers with on one port. ``HttpFront`` is that of HTTP and HTTPS."""
 
-import ssl
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
 from aiohttp import web
 
-from strongroom.service.connections import Connections
 from strongroom.service.draining import RequestsAtWork
-from strongroom.service.listening import Listener, addresses_of, listen
+from strongroom.service.listening import Listener, Port, addresses_of, listen
 
 _SHUTDOWN_S = 1.0  # for what our own drain has left
 Answering = Awaitable[web.StreamResponse]
@@ -39,27 +36,6 @@ class Front(Protocol):
 
     async def close(self) -> None:
         """Cut what is left."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Port:
-    """Where a front listens.
-
-    Attributes:
-        name: what it is called in the ``listening`` event.
-        address: ``[HOST]:PORT``.
-        setting: that holds the address.
-        connections: counts and bounds them; by default those of this port, within the default limits.
-        tls: of the port, if it has any.
-        share_port: whether other processes may listen on it, too.
-    """
-
-    name: str
-    address: str
-    setting: str = "listen"
-    connections: Connections | None = None
-    tls: ssl.SSLContext | None = None
-    share_port: bool = False
 
 
 class HttpFront:
@@ -98,15 +74,7 @@ class HttpFront:
             ConfigError: the address cannot be listened on.
         """
         await self.runner.setup()
-        port = self._port
-        self._listener = await listen(
-            self.runner,
-            port.address,
-            name=port.setting,
-            connections=port.connections,
-            share_port=port.share_port,
-            tls=port.tls,
-        )
+        self._listener = await listen(self.runner, self._port)
         return addresses_of(self._listener)
 
     def stop_accepting(self) -> None:

@@ -7,6 +7,7 @@ import logging
 import socket
 import ssl
 import traceback
+from dataclasses import dataclass
 
 from aiohttp import web
 
@@ -140,48 +141,54 @@ class Listener:
         return True
 
 
-async def listen(  # noqa: PLR0913 - what there is to a port
-    runner: web.BaseRunner,
-    address: str,
-    *,
-    name: str,
-    connections: Connections | None = None,
-    share_port: bool = False,
-    tls: ssl.SSLContext | None = None,
-) -> Listener:
-    """Listen for what a runner serves.
+@dataclass(frozen=True, kw_only=True)
+class Port:
+    """Where a front listens.
 
-    Args:
-        runner: set up.
+    Attributes:
+        name: what it is called in the ``listening`` event.
         address: ``[HOST]:PORT``.
-        name: of the setting with the address, for messages.
-        connections: counts them; by default the ones of this port, in the default limits.
-        share_port: whether others may listen on it, too (SO_REUSEPORT).
+        setting: that holds the address.
+        connections: counts and bounds them; by default those of this port, within the default limits.
         tls: of the port, if it has any.
+        share_port: whether other processes may listen on it, too (SO_REUSEPORT).
+    """
+
+    name: str
+    address: str
+    setting: str = "listen"
+    connections: Connections | None = None
+    tls: ssl.SSLContext | None = None
+    share_port: bool = False
+
+
+async def listen(runner: web.BaseRunner, port: Port) -> Listener:
+    """Listen for what a runner serves, which is set up.
 
     Raises:
         ConfigError: the address cannot be listened on.
     """
-    host, port = parse_listen(address, name)
+    host, number = parse_listen(port.address, port.setting)
     assert runner.server is not None  # noqa: S101 - set up
     sockets: list[socket.socket] = []
     try:
         for family, _, _, _, place in await asyncio.get_running_loop().getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            host, number, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         ):
             try:
-                sockets.append(socket.create_server(place[:2], family=family, backlog=_BACKLOG, reuse_port=share_port))
+                one = socket.create_server(place[:2], family=family, backlog=_BACKLOG, reuse_port=port.share_port)
+                sockets.append(one)
             except OSError as error:
                 if error.errno != errno.EAFNOSUPPORT or not sockets:  # a kernel without IPv6
                     raise
     except OSError as error:
         for one in sockets:
             one.close()
-        msg = f"{name}={address}: cannot be listened on ({error.strerror or type(error).__name__})"
+        msg = f"{port.setting}={port.address}: cannot be listened on ({error.strerror or type(error).__name__})"
         raise ConfigError(msg, hint="end what holds the port, or take another one") from None
     for one in sockets:
         one.setblocking(False)
-    return Listener(runner.server, sockets, connections or Connections(ConnectionLimits()), tls)
+    return Listener(runner.server, sockets, port.connections or Connections(ConnectionLimits()), port.tls)
 
 
 async def _readable(waiting: socket.socket) -> None:

@@ -12,10 +12,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 from strongroom.errors import ConfigError
-from strongroom.service.front import Front, HttpFront, Port
+from strongroom.service.front import Front, HttpFront
 from strongroom.service.health import Health
 from strongroom.service.lifecycle import Notifier, end_at_signals, reloading_at_sighup, repeat, report_loop_error
-from strongroom.service.listening import tell_parent
+from strongroom.service.listening import Port, tell_parent
 from strongroom.service.logs import log_event
 
 _log = logging.getLogger(__name__)

@@ -14,6 +14,7 @@ from aiohttp import web
 
 from strongroom.service import connections as connections_module
 from strongroom.service.connections import ConnectionLimits, Connections, origin_of
+from strongroom.service.listening import Port as PortSettings
 from strongroom.service.listening import listen
 from tests.support.tls.certificates import tls_pair
 
@@ -90,7 +91,9 @@ class Port:
 async def opened(limits: ConnectionLimits, tls: Contexts) -> AsyncIterator[Port]:
     port = Port(limits, tls[1])
     await port.runner.setup()
-    listener = await listen(port.runner, "127.0.0.1:0", name="listen", tls=tls[0], connections=port.connections)
+    listener = await listen(
+        port.runner, PortSettings(name="http", address="127.0.0.1:0", tls=tls[0], connections=port.connections)
+    )
     port.number = listener.sockets[0].getsockname()[1]
     try:
         async with asyncio.timeout(ENOUGH_S):

@@ -17,7 +17,7 @@ from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http import RawRequestMessage
 
 from strongroom.service.draining import RequestsAtWork
-from strongroom.service.listening import listen
+from strongroom.service.listening import Port, listen
 from tests.support.tls.certificates import tls_pair
 
 BODY = os.urandom(1 << 20)
@@ -66,7 +66,7 @@ class Served:
 async def serving(tls: ssl.SSLContext | None = None) -> AsyncIterator[tuple[Served, int]]:
     served = Served()
     await served.runner.setup()
-    server = await listen(served.runner, "127.0.0.1:0", name="listen", tls=tls)
+    server = await listen(served.runner, Port(name="http", address="127.0.0.1:0", tls=tls))
     # Small buffers below, so that most of an answer waits in this process.
     server.sockets[0].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SMALL_BUFFER_BYTES)
     try:
