@@ -39,6 +39,8 @@ _COMPONENTS = {
     "bench": ("bench.main", "bench"),
 }
 
+_HOLD_SECRETS = frozenset({"bridge", "s3proxy", "s3"})  # all their lives
+
 
 def main(argv: list[str] | None = None, *, lacking: frozenset[str] = frozenset()) -> int:
     """Run one verb and return its exit status.
@@ -100,6 +102,10 @@ def _find(verb: str) -> "Callable[[list[str]], int] | None":
     from strongroom.isolation import give_signals_back
 
     give_signals_back()
+    if verb in _HOLD_SECRETS:
+        from strongroom.linux.process import keep_memory_private
+
+        keep_memory_private()  # importing them takes a second, in which others could look into this process
     component = _COMPONENTS.get(verb)
     return _component(*component) if component else None
 

@@ -2,6 +2,9 @@
 
 import sys
 
-from s3proxy.main import main
+from strongroom.linux.process import keep_memory_private
+
+keep_memory_private()
+from s3proxy.main import main  # noqa: E402 - importing it takes a second, in which others could look into this process
 
 sys.exit(main(sys.argv[1:]))

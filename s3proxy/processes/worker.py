@@ -18,9 +18,9 @@ from pathlib import Path
 
 from s3proxy.app import make_server
 from s3proxy.keys.shared_names import SharedNames
+from s3proxy.processes.begin import begin
 from s3proxy.settings import ProxySettings
 from strongroom.errors import ConfigError
-from strongroom.linux.process import keep_memory_private
 from strongroom.service.following import KeptFiles
 from strongroom.service.logs import configure_logging
 from strongroom.service.server import serve
@@ -70,10 +70,8 @@ class Worker:
         self.number = number
         self.health_address = ""
         self._on_kept = on_kept
-        self._pipe, theirs = _SPAWN.Pipe(duplex=False)
-        self._process = _SPAWN.Process(
-            target=run_worker, args=(settings, theirs, kept, SharedNames(shared, number)), name=f"s3proxy-{number}"
-        )
+        self._pipe, theirs = _SPAWN.Pipe()
+        self._process = _SPAWN.Process(target=begin, args=(theirs,), name=f"s3proxy-{number}")
         self._process.start()
         theirs.close()
         self._end = asyncio.Event()
@@ -81,7 +79,8 @@ class Worker:
         self._started: asyncio.Future[Started] = self._loop.create_future()
         self._loop.add_reader(self._process.sentinel, self._note_end)
         # A thread, because a worker that is stopped in the middle of a message must not hold its parent up.
-        threading.Thread(target=self._receive, name=f"s3proxy-{number}-pipe", daemon=True).start()
+        arguments = settings, dict(kept or {}), SharedNames(shared, number)
+        threading.Thread(target=self._converse, args=(arguments,), name=f"s3proxy-{number}-pipe", daemon=True).start()
 
     @property
     def pid(self) -> int:
@@ -122,10 +121,12 @@ class Worker:
         """End it at once. Its end is not waited for: what hangs in the kernel takes its time."""
         self._process.kill()
 
-    def _receive(self) -> None:
-        """Hand on what the worker tells until it has ended."""
+    def _converse(self, arguments: tuple[ProxySettings, Kept, SharedNames]) -> None:
+        """Tell the worker what to do when it asks, and hand on what it tells until it has ended."""
         with self._pipe, contextlib.suppress(RuntimeError):  # the loop is closed: nobody listens any longer
             try:
+                self._pipe.recv()
+                self._pipe.send((run_worker, arguments))
                 while True:
                     self._loop.call_soon_threadsafe(self._note, self._pipe.recv())
             except (EOFError, OSError):
@@ -144,11 +145,8 @@ class Worker:
         self._end.set()
 
 
-def run_worker(settings: ProxySettings, pipe: Connection, kept: Kept | None, shared: SharedNames) -> None:
-    """Be a worker; what its process runs."""
-    keep_memory_private()  # anew, because an exec has taken it back
-    for number in (signal.SIGINT, signal.SIGHUP):  # a terminal's go to the whole group; the parent passes them on
-        signal.signal(number, signal.SIG_IGN)
+def run_worker(pipe: Connection, settings: ProxySettings, kept: Kept, shared: SharedNames) -> None:
+    """Be a worker that has begun."""
     configure_logging("s3proxy", level=settings.log_level.value)
     parent = multiprocessing.parent_process()
     assert parent is not None  # noqa: S101 - a worker is started by one

@@ -19,7 +19,7 @@ from devstack.s3proxy import ProxyProcess
 from devstack.seaweed import SeaweedServer
 from strongroom.errors import PeerError
 from tests.s3proxy.conftest import client_of
-from tests.support.process.privileges import PREFIX, core_limits, what_its_user_can_open
+from tests.support.process.privileges import PREFIX, core_limits, has_loaded, what_its_user_can_open
 from tests.support.process.waiting import wait_for
 
 pytestmark = pytest.mark.early
@@ -128,6 +128,27 @@ def test_no_process_can_be_dumped_or_looked_into(proxy: ProxyProcess) -> None:
                 assert what_its_user_can_open(pid) == set()
         finally:
             parent.terminate()
+
+
+def test_a_worker_that_comes_back_is_closed_before_it_imports_what_takes_time(proxy: ProxyProcess) -> None:
+    """It is given keys and credentials then, and who has its memory open goes on reading it."""
+    proxy.stop()
+    command = [*PREFIX, sys.executable, "-m", "s3proxy", f"--config={proxy.config_file}"]
+    seen = len(workers_of(proxy))
+    with proxy.log_file.open("ab") as log, subprocess.Popen(command, stdout=log, stderr=log) as proxy.process:
+        try:
+            wait_for(lambda: len(workers_of(proxy)) == seen + 2, "both to serve", timeout_s=60)
+            victim, other = workers_of(proxy)[seen:]
+            os.kill(victim, signal.SIGKILL)
+            wait_for(lambda: set(proxy.workers()) - {victim, other}, "a successor to begin")
+            (successor,) = set(proxy.workers()) - {victim, other}
+            wait_for(lambda: has_loaded(successor, "aiohttp"), "it to import what it runs", timeout_s=60)
+            os.kill(successor, signal.SIGSTOP)
+            assert what_its_user_can_open(successor) == set()
+            os.kill(successor, signal.SIGCONT)
+            wait_for(lambda: len(workers_of(proxy)) == seen + 3, "the successor to serve", timeout_s=60)
+        finally:
+            proxy.process.terminate()
 
 
 def test_a_dead_worker_comes_back_and_what_it_counted_stays(proxy: ProxyProcess, s3: Any) -> None:

@@ -5,6 +5,7 @@ Seen from outside, before it has read anything: each waits for its configuration
 
 import errno
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,14 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.process.privileges import PREFIX, core_limits, what_its_user_can_open
+from tests.support.process.privileges import PREFIX, core_limits, has_loaded, what_its_user_can_open
 from tests.support.process.waiting import wait_for
 
+SERVERS = [["bridge"], ["s3proxy"], ["cli", "bridge"], ["cli", "s3proxy"]]
 COMMANDS = [
-    ["bridge"],
-    ["s3proxy"],
-    ["cli", "bridge"],
-    ["cli", "s3proxy"],
+    *SERVERS,
     ["cli", "s3", "open", "FIFO"],
     ["cli", "s3", "rewrap"],
     ["cli", "s3", "seal-bucket", "bucket"],
@@ -66,6 +65,20 @@ def test_it_has_no_core_file_and_no_other_process_of_its_user_can_look_into_it(
 ) -> None:
     assert core_limits(waiting.pid) == ["0", "0"]
     assert what_its_user_can_open(waiting.pid) == set()
+
+
+@pytest.mark.parametrize("command", SERVERS, ids=" ".join)
+def test_a_server_is_closed_before_it_imports_what_takes_time(command: list[str], tmp_path: Path) -> None:
+    """Who has opened its memory by then goes on reading it."""
+    config = tmp_path / "config.toml"
+    os.mkfifo(config)
+    with subprocess.Popen([*PREFIX, sys.executable, "-m", *command, f"--config={config}"]) as process:
+        try:
+            wait_for(lambda: has_loaded(process.pid, "aiohttp"), "it imports what it runs", timeout_s=60)
+            os.kill(process.pid, signal.SIGSTOP)
+            assert what_its_user_can_open(process.pid) == set()
+        finally:
+            process.kill()
 
 
 def test_without_that_a_process_is_open_to_its_user() -> None:

@@ -38,3 +38,8 @@ def core_limits(pid: int) -> list[str]:
     limits = Path(f"/proc/{pid}/limits").read_text()
     (line,) = [line for line in limits.splitlines() if line.startswith("Max core file size")]
     return line.split()[4:6]
+
+
+def has_loaded(pid: int, package: str) -> bool:
+    """Return whether a process has loaded something native of a Python package."""
+    return f"/{package}/" in Path(f"/proc/{pid}/maps").read_text()
