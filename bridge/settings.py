@@ -134,11 +134,11 @@ class BridgeSettings:
         1 << 20, Rule("largest request", unit="bytes", why="8,000 references of 120 bytes", minimum=1024)
     )
     max_bodies_bytes: int = setting(
-        16 << 20,
+        8 << 20,
         Rule(
             "requests in flight at once; beyond that callers are told to come back",
             unit="bytes",
-            why="bounds memory: a parsed request takes up to 15 times its size; one identity gets three quarters",
+            why="bounds memory: a request in parsing takes up to 40 times its size; one identity gets three quarters",
             minimum=1024,
         ),
     )

@@ -2,8 +2,13 @@
 
 import asyncio
 import contextlib
+import dataclasses
+import itertools
 import json
 import socket
+import string
+import tracemalloc
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,8 +18,9 @@ from aiohttp.test_utils import RawTestServer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.admission import MAX_DEPTH, require_modest
+from bridge.admission import MAX_DEPTH, decode_body, require_modest
 from bridge.fronts.answers import InPieces, in_pieces
+from bridge.settings import BridgeSettings
 from devstack.authority import Authority
 from devstack.openbao import OpenBaoServer
 from strongroom.errors import ConfigError
@@ -32,6 +38,42 @@ OTHER = "spiffe://example.org/ns/shop/sa/other"
 def memory_kib(pid: int, which: str = "VmHWM") -> int:
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(f"{which}:"))
+
+
+def shortest(count: int) -> Iterator[str]:
+    """Return this many different names of three characters."""
+    letters = string.ascii_letters + string.digits + "_"
+    return ("".join(three) for three in itertools.islice(itertools.product(letters, repeat=3), count))
+
+
+DEAREST = {
+    "names": '{"exclude":["' + '","'.join(shortest(170_000)) + '"]}',
+    "one name again and again": '{"exclude":[' + ",".join(['"AB"'] * 200_000) + "]}",
+    "members": "{" + ",".join(f'"{name}":1' for name in shortest(130_000)) + "}",
+    "objects": '{"entries":[' + ",".join(['{"name":"a"}'] * 80_000) + "]}",
+    "texts": '{"entries":['
+    + ",".join(
+        f'{{"name":"{name}","parts":[' + '"a",' * 20 + '{"path":"kv/k","key":"k"}]}'
+        for name in shortest(MAX_REFERENCES)
+    )
+    + "]}",
+}
+
+
+@pytest.mark.parametrize("text", DEAREST.values(), ids=DEAREST.keys())
+def test_a_request_takes_no_more_memory_than_is_said_of_those_in_flight(text: str) -> None:
+    rules = {field.name: field.metadata["rule"] for field in dataclasses.fields(BridgeSettings)}
+    times = int(rules["max_bodies_bytes"].why.partition(" times its size")[0].rpartition(" ")[2])
+    body = text.encode()
+    tracemalloc.start()
+    try:
+        with contextlib.suppress(ConfigError):
+            decode_body(body)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert 10 * len(body) < peak < times * len(body)
 
 
 def test_a_crowd_of_strangers_costs_little_and_leaves_nothing_behind(make_bridge: MakeBridge) -> None:

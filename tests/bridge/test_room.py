@@ -431,7 +431,7 @@ def test_room_that_is_too_small_for_one_request_or_answer_is_refused_at_the_star
     )
     with pytest.raises(ConfigError, match=r"max_answers_bytes=1000000: one answer may need \d+"):
         made(max_answers_bytes=1_000_000)
-    with pytest.raises(ConfigError, match=r"max_body_bytes=20000000: all requests together have 16777216"):
+    with pytest.raises(ConfigError, match=r"max_body_bytes=20000000: all requests together have 8388608"):
         made(max_body_bytes=20_000_000)
     assert made(max_body_bytes=20_000_000, max_bodies_bytes=20_000_000).max_body_bytes == 20_000_000
     assert made().most_answers_bytes == 256 * MIB
