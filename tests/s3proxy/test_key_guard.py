@@ -1,132 +1,26 @@
 """Whether a policy's key is the one that its objects were sealed under, by records in memory and key files."""
 
-import asyncio
-import base64
-import os
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from s3proxy.keys.evidence import Evidence, Fits
-from s3proxy.keys.guard import CHECK_EVERY_S, RETRY_S, KeyGuard
-from s3proxy.keys.kek import Cause, FileKek, Kek, KeyNotAvailableError
+from s3proxy.keys.guard import CHECK_EVERY_S, RETRY_S
+from s3proxy.keys.kek import Cause, Kek, KeyNotAvailableError
 from s3proxy.keys.keyring import WITNESS_ID
-from s3proxy.keys.lost_records import EVERY_S, REFUSED_EVERY_S, STILL_LOST_EVERY_S, LostRecords
 from s3proxy.keys.policies import Mode, Policy, sealing_policies
 from s3proxy.keys.rewrap import Rewrapper
-from strongroom.errors import IntegrityError, StrongroomError, UnavailableError
-from strongroom.sealed.header import Header, Kind, parse_header
-from strongroom.sealed.keyring import KeyRecord, record_name
-from strongroom.sealed.segment import begin_segment
-from strongroom.sealed.wrapping import BucketKey, WrappedKey
+from strongroom.errors import UnavailableError
+from strongroom.sealed.keyring import record_name
+from strongroom.sealed.wrapping import WrappedKey
 from strongroom.secret import Secret
-
-MAIN = Policy(name="main", kek="file", buckets=("*",))
-KEY_ID = bytes(range(16))
-
-
-class Refusing:
-    """A KEK that can refuse, or be away."""
-
-    def __init__(self, kek: Kek) -> None:
-        self._kek = kek
-        self.wraps: StrongroomError | None = None
-        self.unwraps: StrongroomError | None = None
-        self.version = 1
-
-    async def wrap(self, key: Secret, *, policy: str, key_id: bytes) -> WrappedKey:
-        if self.wraps is not None:
-            raise self.wraps
-        return replace(await self._kek.wrap(key, policy=policy, key_id=key_id), version=self.version)
-
-    async def unwrap(self, wrapped: WrappedKey, *, policy: str, key_id: bytes) -> Secret:
-        if self.unwraps is not None:
-            raise self.unwraps
-        return await self._kek.unwrap(wrapped, policy=policy, key_id=key_id)
-
-
-class World:
-    """A keyring, objects and a clock in memory, and guards over them."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.now = 1000.0
-        self.records: dict[str, KeyRecord] = {}
-        self.damaged: set[str] = set()
-        self.sealed: tuple[str, Header] | None = None
-        self.looks: StrongroomError | None = None
-        self.revoked: list[str] = []
-        self.kek = self.new_kek()
-
-    def new_kek(self) -> Refusing:
-        path = self.folder / os.urandom(4).hex()
-        path.write_bytes(base64.b64encode(os.urandom(32)))
-        return Refusing(FileKek(path))
-
-    def guard(self, policy: Policy = MAIN, *, on_lost: Callable[[str], None] = lambda _: None) -> KeyGuard:
-        evidence = Evidence(self, self.Samples(self))
-        made = KeyGuard(self, evidence, clock=lambda: self.now, on_revoked=self.revoked.append, on_lost=on_lost)
-        made.use([policy], dict.fromkeys(policy.names, self.kek))
-        return made
-
-    async def seal(self, policy: str = "main", *, keep: bool) -> None:
-        """Seal an object, and keep the record of its key or lose it."""
-        wrapped = await self.kek.wrap(Secret(bytes(32)), policy=policy, key_id=KEY_ID)
-        if keep:
-            await self.keep(policy, KEY_ID, wrapped)
-        key = BucketKey(KEY_ID, policy, Secret(bytes(32)), wrapped.encode())
-        segment = begin_segment(key, kind=Kind.WHOLE, plaintext_bytes=0, salt=bytes(32), object_id=bytes(16))
-        self.sealed = "bucket/object", parse_header(segment.raw)
-
-    async def read(self, name: str) -> KeyRecord | None:
-        if name in self.damaged:
-            raise IntegrityError(f"{name}: not a record of a bucket key")
-        return self.records.get(name)
-
-    async def keep(self, policy: str, key_id: bytes, wrapped: WrappedKey) -> None:
-        self.records[record_name(policy, key_id)] = KeyRecord(policy, key_id, wrapped)
-
-    async def write(self, record: KeyRecord) -> None:
-        self.records[record.name] = record
-
-    async def names(self, policy: str = "") -> AsyncIterator[str]:
-        for name in list(self.records):
-            if name.startswith(f"{policy}/" if policy else ""):
-                yield name
-
-    class Samples:
-        """The objects."""
-
-        def __init__(self, world: "World") -> None:
-            self._world = world
-
-        async def find(self, policy: Policy, *, fits: Fits | None = None) -> tuple[str, Header] | None:
-            if self._world.looks is not None:
-                raise self._world.looks
-            sealed = self._world.sealed
-            if not sealed or sealed[1].policy != policy.name or (fits and not await fits(sealed[1])):
-                return None
-            return sealed
+from tests.s3proxy.guarded import KEY_ID, MAIN, Refusing, World, refused, run
 
 
 @pytest.fixture
 def world(tmp_path: Path) -> World:
     return World(tmp_path)
-
-
-def run(work: Callable[[], Awaitable[None]]) -> None:
-    asyncio.run(work())  # type: ignore[arg-type]  # coroutines all of them
-
-
-async def refused(guard: KeyGuard, cause: Cause) -> KeyNotAvailableError:
-    with pytest.raises(KeyNotAvailableError) as caught:
-        await guard.require("main")
-    assert caught.value.cause is cause
-    assert caught.value.hint
-    return caught.value
 
 
 def test_a_new_policy_gets_a_witness_and_may_seal(world: World) -> None:
@@ -264,113 +158,6 @@ def test_the_witness_is_of_the_newest_version_so_an_older_state_of_the_key_is_no
         assert world.records[witness].wrapped.version == 2
         world.kek.unwraps = KeyNotAvailableError(Cause.TOO_NEW, "no version 2", hint="")
         await refused(world.guard(), Cause.OTHER_KEY)
-
-    run(work)
-
-
-def test_an_object_tells_the_right_key_where_the_keyring_is_lost(world: World) -> None:
-    async def work() -> None:
-        await world.seal(keep=False)
-        right, world.kek = world.kek, world.new_kek()
-        error = await refused(world.guard(), Cause.OTHER_KEY)
-        assert "bucket/object" in error.message
-        assert world.records == {}
-        world.kek = right
-        guard = world.guard()
-        await guard.require("main")
-        assert "no record of main, under which bucket/object is sealed" in guard.states["main"].detail
-
-    run(work)
-
-
-def test_a_keyring_that_was_begun_anew_is_told_lost_by_each_process_until_its_records_are_back(
-    world: World, caplog: pytest.LogCaptureFixture
-) -> None:
-    async def missing(process: LostRecords) -> bool:
-        await process.follow([MAIN])
-        return "no record of main, under which bucket/object is sealed" in process.reasons.get("main", "")
-
-    def told() -> int:
-        return sum(record.getMessage() == "keyring_lost" for record in caplog.records)
-
-    async def work() -> None:
-        evidence = Evidence(world, world.Samples(world))
-        running, later = (LostRecords(evidence, clock=lambda: world.now) for _ in range(2))
-        assert not await missing(running)
-        await world.seal(keep=False)  # the keyring was lost, and something was sealed before anybody looked
-        await world.keep(
-            "main", WITNESS_ID, (await world.kek.wrap(Secret(bytes(32)), policy="main", key_id=WITNESS_ID))
-        )
-        assert not await missing(running)  # which looks once in a while
-        world.now += EVERY_S
-        for count, process in enumerate([running, later], start=1):
-            assert await missing(process)
-            for failure in (StrongroomError("Access Denied"), UnavailableError("the store is away"), None):
-                world.now += REFUSED_EVERY_S
-                world.looks = failure
-                assert await missing(process)  # what was known stays so
-            assert told() == count
-        await world.seal(keep=True)
-        world.now += STILL_LOST_EVERY_S
-        assert not await missing(running)
-        assert not await missing(later)
-        assert told() == 2
-
-    run(work)
-
-
-def test_a_record_that_is_damaged_is_lost(world: World) -> None:
-    async def work() -> None:
-        await world.seal(keep=True)
-        lost = LostRecords(Evidence(world, world.Samples(world)), clock=lambda: world.now)
-        await lost.follow([MAIN])
-        assert lost.reasons == {}
-        record = record_name("main", KEY_ID)
-        world.damaged.add(record)
-        world.now += EVERY_S
-        await lost.follow([MAIN])
-        assert lost.reasons["main"].endswith(
-            f"under which bucket/object is sealed: keyring/{record} is missing or damaged"
-        )
-
-    run(work)
-
-
-def test_a_keyring_that_is_found_empty_is_looked_at_at_once(world: World, caplog: pytest.LogCaptureFixture) -> None:
-    async def work() -> None:
-        lost = LostRecords(Evidence(world, world.Samples(world)), clock=lambda: world.now)
-        guard = world.guard(on_lost=lost.doubt)
-        await guard.require("main")
-        await lost.follow([MAIN])
-        world.records.clear()
-        await world.seal(keep=False)
-        world.now += CHECK_EVERY_S
-        await guard.check()
-        await lost.follow([MAIN])
-        assert "bucket/object" in lost.reasons["main"]
-        assert [record.getMessage() for record in caplog.records].count("keyring_lost") == 1
-        await lost.follow([])
-        assert lost.reasons == {}  # it was taken out of the policy file
-
-    run(work)
-
-
-def test_a_store_that_shows_no_objects_stops_no_policy_and_that_is_noted(world: World) -> None:
-    async def work() -> None:
-        world.looks = StrongroomError("Access Denied")
-        guard = world.guard()
-        await guard.require("main")
-        assert "not known" in guard.states["main"].detail
-
-    run(work)
-
-
-def test_a_store_that_is_away_makes_no_policy_new(world: World) -> None:
-    async def work() -> None:
-        world.looks = UnavailableError("the store is away")
-        with pytest.raises(UnavailableError):
-            await world.guard().require("main")
-        assert world.records == {}
 
     run(work)
 

@@ -16,7 +16,7 @@ from s3proxy.keys.warming import Warmer
 from strongroom.errors import UnavailableError
 from strongroom.sealed.header import Header
 from strongroom.sealed.keyring import KeyRecord
-from tests.s3proxy.test_keys import MAIN, World, header_of
+from tests.s3proxy.kms import MAIN, World, header_of
 
 HOUR_S = 3600.0
 TICK_S = 5.0

@@ -17,8 +17,8 @@ from tests.support.launch.launches import Launches
 from tests.support.process.privileges import is_root
 from tests.support.tls.certificates import Certificates
 from tests.support.tree import ROOT
+from tests.wrapper.application import environment_of
 from tests.wrapper.test_imports import BY_SSL, imported, slow_ones
-from tests.wrapper.test_launch import environment_of
 from wrapper import exit_status
 from wrapper.saved_launch import DEFAULT_FILE
 from wrapper.verbs.exec import launch_of_init, take_saved_launch
