@@ -27,10 +27,8 @@ from s3proxy.store.settings import StorePayload
 from s3proxy.store.slash_store import SlashStore
 from s3proxy.store.system_bucket import SystemBucket
 from s3proxy.stored.etags import KnownDigests
-from s3proxy.stored.multipart import MultipartReader
 from s3proxy.stored.objects import Objects
 from s3proxy.stored.open import ObjectFinder
-from s3proxy.stored.source import SourceReader
 from strongroom.errors import StrongroomError
 from strongroom.service.following import KeptFiles
 
@@ -111,16 +109,12 @@ class Storage:
         self._findings = Findings(settings, self.store, self.system_bucket, retry_s=settings.reload_interval_s)
         known = KnownDigests()
         self.finder = ObjectFinder(self.store, self.keys, self.policies, known)
-        multipart = MultipartReader(self.store, self.finder)
-        hidden = settings.system_bucket
         self.objects = Objects(
             store=self.store,
             policies=self.policies,
             keys=self.keys,
             known=known,
             finder=self.finder,
-            multipart=multipart,
-            sources=SourceReader(self.store, self.policies, self.finder, multipart, hidden_bucket=hidden),
             system_bucket=self.system_bucket,
         )
 

@@ -31,11 +31,13 @@ from s3proxy.store.errors import document_in, store_error
 from s3proxy.stored import fresh
 from s3proxy.stored.conditions import conditions_of_write
 from s3proxy.stored.etags import bare_etag, etag_of, opaque_etag
+from s3proxy.stored.multipart import MultipartObject
 from s3proxy.stored.objects import Objects
-from s3proxy.stored.open import Name, SealedObject, UnsealedObject
-from s3proxy.stored.source import Source, require_unsealed
+from s3proxy.stored.read import Name, StoredObject
+from s3proxy.stored.source import open_source, require_unsealed
+from s3proxy.stored.whole import SealedObject, WholeObject
 from strongroom.sealed.attributes import Attributes
-from strongroom.sealed.digests import Checksum, ChecksumAlgorithm, Digests
+from strongroom.sealed.digests import ChecksumAlgorithm, Digests
 
 _MAX_RESULT_BYTES: Final = 1 << 16
 COPY, REPLACE = "COPY", "REPLACE"
@@ -99,7 +101,7 @@ class ObjectCopier:
         head, call = incoming.head, incoming.call
         policy = self.objects.policies.require(call.bucket, call.key)
         wanted = read_copy_request(head, Name(call.bucket, call.key), policy)
-        source = await self.objects.sources.open(call, head)
+        source = await open_source(self.objects, call, head)
         if policy.mode is Mode.PASSTHROUGH:
             require_unsealed(source)
             await pass_on(incoming, self.objects.store)
@@ -113,42 +115,40 @@ class ObjectCopier:
         if copied.digests.checksum is not None:
             result += checksum_nodes(copied.digests.checksum)
         answered = copied.headers | {"content-type": XML_TYPE}
-        if version := source.found.store_headers.get("x-amz-version-id"):
+        if version := source.store_headers.get("x-amz-version-id"):
             answered["x-amz-copy-source-version-id"] = version
         await incoming.respond(HTTPStatus.OK, answered, to_xml(node("CopyObjectResult", *result)))
 
-    async def _copy(self, source: Source, wanted: CopyRequest) -> Copied:
-        found = source.found
-        if isinstance(found, SealedObject) and found.segment.header.policy == wanted.policy.name:
-            if found.is_multipart and wanted.algorithm is None:
-                return await self._copy_parts(source.name, found, wanted)
-            if not found.is_multipart:
-                digests = await self.objects.finder.digests(source.name, found)
-                checksum = digests.checksum
+    async def _copy(self, source: StoredObject, wanted: CopyRequest) -> Copied:
+        if isinstance(source, SealedObject) and source.segment.header.policy == wanted.policy.name:
+            if isinstance(source, MultipartObject) and wanted.algorithm is None:
+                return await self._copy_parts(source, wanted)
+            if isinstance(source, WholeObject):
+                checksum = (await source.digests()).checksum
                 if wanted.algorithm is None or (checksum is not None and checksum.algorithm is wanted.algorithm):
-                    return await self._copy_whole(source.name, found, digests, wanted)
+                    return await self._copy_whole(source, wanted)
         return await self._seal_anew(source, wanted)
 
-    async def _copy_parts(self, source: Name, found: SealedObject, wanted: CopyRequest) -> Copied:
+    async def _copy_parts(self, source: MultipartObject, wanted: CopyRequest) -> Copied:
         """Have the store copy the parts of a multipart object."""
         target = Target(
             wanted.name,
-            await self._headers(source, wanted),
-            Attributes(found.attributes.digests) if wanted.metadata == REPLACE else found.attributes,
+            await self._headers(source.name, wanted),
+            Attributes(source.attributes.digests) if wanted.metadata == REPLACE else source.attributes,
             wanted.conditions,
         )
-        digests = (await self.objects.multipart.manifest(source, found))[1].digests
-        etag, answered = await copy_multipart(self.objects, source, found, target)
-        return Copied(opaque_etag(etag), digests, _now(), answered)
+        etag, answered = await copy_multipart(self.objects.store, source, target)
+        return Copied(opaque_etag(etag), await source.digests(), _now(), answered)
 
-    async def _copy_whole(self, source: Name, found: SealedObject, digests: Digests, wanted: CopyRequest) -> Copied:
+    async def _copy_whole(self, source: WholeObject, wanted: CopyRequest) -> Copied:
         """Have the store copy the bytes of a whole object, under an entry for the new name."""
-        attributes = Attributes(digests, found.attributes.metadata if wanted.metadata == COPY else None)
-        entry = fresh.entry(found.segment, attributes, bucket=wanted.name.bucket, key=wanted.name.key)
+        name, digests = source.name, await source.digests()
+        attributes = Attributes(digests, source.attributes.metadata if wanted.metadata == COPY else None)
+        entry = fresh.entry(source.segment, attributes, bucket=wanted.name.bucket, key=wanted.name.key)
         own = {
             ENTRY_HEADER: entry,
-            "x-amz-copy-source": copy_source_header(source.bucket, source.key, source.version_id),
-            "x-amz-copy-source-if-match": f'"{found.store_etag}"',
+            "x-amz-copy-source": copy_source_header(name.bucket, name.key, name.version_id),
+            "x-amz-copy-source-if-match": f'"{source.store_etag}"',
             "x-amz-metadata-directive": REPLACE,
             "x-amz-tagging-directive": wanted.tagging,
         }
@@ -159,24 +159,27 @@ class ObjectCopier:
             answered = passed_back(response.headers)
         answered.pop("etag", None)
         store_etag = bare_etag(result.get("ETag") or "")
-        store_etag = store_etag or await self.objects.finder.written_etag(wanted.name, found.segment, answered)
+        if not store_etag:
+            finder = self.objects.finder
+            store_etag = await finder.written_etag(wanted.name, wanted.policy, source.segment, answered)
         etag = etag_of(wanted.policy, digests, store_etag)
         return Copied(etag, digests, result.get("LastModified") or _now(), answered)
 
-    async def _seal_anew(self, source: Source, wanted: CopyRequest) -> Copied:
+    async def _seal_anew(self, source: StoredObject, wanted: CopyRequest) -> Copied:
         headers = {**await self._headers(source.name, wanted), **wanted.conditions}
         plain = await self._plain(source, wanted)
         written = await self.writer.write(wanted.name, wanted.policy, headers, plain)
         answered = {name: value for name, value in written.headers.items() if name != "ETag"}
         return Copied(written.etag, written.digests, _now(), answered)
 
-    async def _plain(self, source: Source, wanted: CopyRequest) -> PlainBody:
+    async def _plain(self, source: StoredObject, wanted: CopyRequest) -> PlainBody:
         """Return the plaintext of a source, with the digests that the copy is to have."""
-        known = await self._known_checksum(source)
+        known = (await source.digests()).checksum if isinstance(source, WholeObject) else None  # a copy keeps it
+        size = await source.size()
         digests = RunningDigests(with_md5=wanted.policy.etag is EtagMode.MD5, algorithm=wanted.algorithm)
 
         async def pieces() -> AsyncIterator[memoryview]:
-            async for piece in self.objects.sources.pieces(source, 0, source.plaintext_bytes - 1):
+            async for piece in source.pieces(0, size - 1):
                 for one in digests.running:
                     one.update(piece)
                 yield piece
@@ -185,13 +188,7 @@ class ObjectCopier:
             found = digests.result()
             return found if wanted.algorithm is not None else replace(found, checksum=known)
 
-        return PlainBody(source.plaintext_bytes, pieces(), finish)
-
-    async def _known_checksum(self, source: Source) -> Checksum | None:
-        """Return the checksum that a copy keeps: that of a whole object."""
-        if isinstance(source.found, UnsealedObject) or source.found.is_multipart:
-            return None
-        return (await self.objects.finder.digests(source.name, source.found)).checksum
+        return PlainBody(size, pieces(), finish)
 
     async def _headers(self, source: Name, wanted: CopyRequest) -> dict[str, str]:
         """Return what is kept with a copy that the store does not give its tags."""
@@ -210,11 +207,11 @@ class ObjectCopier:
         return headers | ({"x-amz-tagging": urlencode(tags)} if tags else {})
 
 
-def _kept(call: Call, source: Source, wanted: CopyRequest) -> dict[str, str]:
+def _kept(call: Call, source: StoredObject, wanted: CopyRequest) -> dict[str, str]:
     """Return what is kept with the copy, but its tags if those of the source are."""
     headers = object_headers(call.headers)
     if wanted.metadata == COPY:
-        headers = replaced_headers(headers, source.found.store_headers)
+        headers = replaced_headers(headers, source.store_headers)
     if wanted.tagging == COPY:
         headers.pop("x-amz-tagging", None)
     return headers
@@ -248,7 +245,7 @@ def _directive(head: RequestHead, header: str) -> str:
     return value
 
 
-def require_change(head: RequestHead, source: Source, wanted: CopyRequest) -> None:
+def require_change(head: RequestHead, source: StoredObject, wanted: CopyRequest) -> None:
     """Return unless an object would be copied onto itself as it is. Plaintext is sealed by that.
 
     Raises:
@@ -256,7 +253,7 @@ def require_change(head: RequestHead, source: Source, wanted: CopyRequest) -> No
     """
     same = (source.name.bucket, source.name.key) == (wanted.name.bucket, wanted.name.key) and not source.name.version_id
     changes = REPLACE in {wanted.metadata, wanted.tagging} or any(head.has(name) for name in _CHANGING)
-    if same and not changes and isinstance(source.found, SealedObject):
+    if same and not changes and isinstance(source, SealedObject):
         _refuse(
             "This copy request is illegal because it is trying to copy an object to itself without changing the "
             "object's metadata, storage class, website redirect location or encryption attributes."

@@ -25,7 +25,7 @@ from s3proxy.store.errors import store_error
 from s3proxy.store.listing import for_each
 from s3proxy.stored.conditions import matching_store_etag
 from s3proxy.stored.objects import Objects
-from s3proxy.stored.open import Name
+from s3proxy.stored.read import Name
 from strongroom.errors import IntegrityError
 
 _MAX_RESULT_BYTES: Final = 8 << 20  # 1,000 names of 1,024 bytes, each of them escaped, with codes and messages

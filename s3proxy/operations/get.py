@@ -1,102 +1,65 @@
-"""GetObject and HeadObject: ranges and conditions over plaintext, one request to the store for a whole object.
+"""GetObject, HeadObject and GetObjectAttributes: what one opened object answers, decided in one place for all kinds.
 
 A chunk is passed on only after its tag held. What fails before the first chunk answers an error; what fails later
-breaks the connection off.
+breaks the connection off. How a range becomes stored bytes is told in ``stored.read``.
 """
 
-from s3proxy.exchange.incoming import Incoming
-from s3proxy.keys.policies import Policy
-from s3proxy.operations.passthrough import send_unsealed
-from s3proxy.s3api.byte_range import ByteRange, parse_range
-from s3proxy.s3api.checksums import checksum_header
-from s3proxy.s3api.errors import S3Error
-from s3proxy.s3api.object_headers import answer_headers, read_headers
-from s3proxy.store.client import Store, StoreRequest
-from s3proxy.store.connections import StoreAnswer
-from s3proxy.store.errors import reread_error, store_error
-from s3proxy.stored.conditions import range_applies, require_conditions
-from s3proxy.stored.etags import etag_of
-from s3proxy.stored.multipart import MultipartReader
-from s3proxy.stored.open import Name, ObjectFinder, SealedObject, UnsealedObject
-from s3proxy.stored.pieces import opened_pieces
-from strongroom.sealed.digests import ChecksumScope, Digests
-from strongroom.sealed.ranges import blind_range, blind_suffix, plan_range
-from strongroom.sealed.refusal import refuse
+from collections.abc import Sequence
+from itertools import accumulate, islice
+from typing import Final
 
-_OK, _PARTIAL, _UNSATISFIABLE = 200, 206, 416
+from s3proxy.exchange.incoming import XML_TYPE, Incoming
+from s3proxy.keys.policies import Policy
+from s3proxy.operations.passthrough import pass_on, send_plaintext
+from s3proxy.s3api.byte_range import ByteRange, parse_range
+from s3proxy.s3api.checksums import checksum_header, checksum_nodes
+from s3proxy.s3api.errors import S3Error
+from s3proxy.s3api.head import RequestHead
+from s3proxy.s3api.object_headers import answer_headers, read_headers
+from s3proxy.s3api.operations import Call
+from s3proxy.s3api.xml_write import Node, node, to_xml
+from s3proxy.store.errors import store_error
+from s3proxy.stored.conditions import range_applies, require_conditions
+from s3proxy.stored.objects import Objects
+from s3proxy.stored.read import OK, PARTIAL, UNSATISFIABLE, Name, Read, StoredObject
+from s3proxy.stored.whole import WholeObject
+from strongroom.sealed.digests import ChecksumScope
+from strongroom.sealed.manifest import PartRecord
+
+_ALL: Final = frozenset({"ETag", "Checksum", "ObjectParts", "StorageClass", "ObjectSize"})
+_MAX_PARTS: Final = 1000  # S3 API reference, GetObjectAttributes: the default and the most
+_MAX_NUMBER: Final = (1 << 31) - 1  # what S3 reads as a number; of parts it shows no more than it would without
+_MAX_DIGITS: Final = 32
+_KEPT: Final = ("last-modified", "x-amz-version-id", "x-amz-delete-marker", "x-amz-request-charged")
 
 
 class ObjectReader:
     """Reads objects."""
 
-    def __init__(self, store: Store, finder: ObjectFinder, multipart: MultipartReader) -> None:
-        """Take the store, what opens entries, and what reads multipart objects."""
-        self._store = store
-        self._finder = finder
-        self._multipart = multipart
+    def __init__(self, objects: Objects) -> None:
+        """Take what they are read with."""
+        self._store = objects.store
+        self._finder = objects.finder
 
     async def get(self, incoming: Incoming, policy: Policy) -> None:
-        """Serve GetObject.
+        """Serve GetObject: by one request if a whole object is there: it comes with the answer.
 
         Raises:
             StrongroomError: it is refused, here or by the store.
         """
-        name, asked = name_of(incoming), parse_range(incoming.head.header("range"))
-        depends = "partNumber" in incoming.call.query or (asked is not None and incoming.head.has("if-range"))
-        if depends or self._multipart.is_expected(name):
-            await self._get_what_depends(incoming, policy, name, asked)
-        else:
-            await self._get(incoming, policy, name, asked)
-
-    async def _get_what_depends(self, incoming: Incoming, policy: Policy, name: Name, asked: ByteRange | None) -> None:
-        """Send what cannot well be asked for before it is known what stands there.
-
-        A part, a range under If-Range, or what is probably a multipart object.
-        """
-        found = await self._finder.look(name, policy, query=overrides(incoming), headers=read_headers(incoming.head))
-        if isinstance(found, UnsealedObject) or not found.is_multipart:
-            self._multipart.forget(name)
-        if isinstance(found, UnsealedObject):
-            await send_unsealed(incoming, self._store, found)
-            return
-        etag = await self._finder.etag(name, found, policy)
-        if not range_applies(incoming.head, etag=etag, last_modified=found.store_headers.get("Last-Modified", "")):
-            asked = None
-        if found.is_multipart:
-            await self._multipart.send(incoming, name, found, asked)
-            return
-        require_only_part(incoming)
-        await self._get(incoming, policy, name, None if "partNumber" in incoming.call.query else asked, seen=found)
-
-    async def _get(
-        self,
-        incoming: Incoming,
-        policy: Policy,
-        name: Name,
-        asked: ByteRange | None,
-        *,
-        seen: SealedObject | None = None,
-    ) -> None:
-        """Send an object or a range of it: the very one that was seen, if one was."""
-        found: SealedObject | UnsealedObject
-        async with self._store.exchange(self._request(incoming, name, asked, seen)) as response:
-            if response.status not in {_OK, _PARTIAL, _UNSATISFIABLE}:
-                raise await (store_error(response) if seen is None else reread_error(response))
-            if response.status == _UNSATISFIABLE:
-                found = await self._finder.look(name, policy)
-                if isinstance(found, SealedObject) and not found.is_multipart and asked is not None:
-                    asked.resolve(found.segment.header.plaintext_bytes)
-                    refuse(8, "the store has less of it than its header says")
-            else:
-                unsealed = self._finder.unsealed(name, policy, response.headers)
-                found = unsealed or await self._finder.find(name, response.headers)
-                if isinstance(found, SealedObject) and not found.is_multipart:
-                    await self._send_whole(incoming, policy, name, found, asked, response)
-                    return
-        if isinstance(found, SealedObject):
-            await self._multipart.send(incoming, name, found, asked)
-        else:
-            await send_unsealed(incoming, self._store, found)
+        head, found = incoming.head, None
+        read, asked = _read_of(incoming.call, head, policy), parse_range(head.header("range"))
+        depends = "partNumber" in incoming.call.query or (asked is not None and head.has("if-range"))
+        if not depends and not self._finder.expects_multipart(read.name):
+            async with self._store.exchange(read.request("GET", asked)) as answer:
+                if answer.status in {OK, PARTIAL}:
+                    found = await self._finder.find(read, answer)
+                    if isinstance(found, WholeObject):
+                        await self._answer(incoming, found, asked)
+                        return
+                elif answer.status != UNSATISFIABLE:
+                    raise await store_error(answer)
+        await self._answer(incoming, found or await self._finder.look(read), asked)
 
     async def head(self, incoming: Incoming, policy: Policy) -> None:
         """Serve HeadObject.
@@ -104,103 +67,127 @@ class ObjectReader:
         Raises:
             StrongroomError: it is refused, here or by the store.
         """
-        name = name_of(incoming)
-        found = await self._finder.look(name, policy, query=overrides(incoming), headers=read_headers(incoming.head))
-        if isinstance(found, UnsealedObject):
-            await send_unsealed(incoming, self._store, found)
-            return
-        asked = parse_range(incoming.head.header("range"))
-        if found.is_multipart:
-            await self._multipart.send(incoming, name, found, asked)
-            return
-        require_only_part(incoming)
-        digests = await self._finder.digests_to_show(name, found, policy, checksum_wanted=wants_checksum(incoming))
-        headers = self._headers(incoming, policy, found, digests, whole=asked is None)
-        size = found.segment.header.plaintext_bytes
-        status = _OK
-        if asked is not None:
-            first, last = asked.resolve(size)
-            headers["Content-Range"] = f"bytes {first}-{last}/{size}"
-            size, status = last - first + 1, _PARTIAL
-        await incoming.respond(status, headers, length=size)
+        head = incoming.head
+        found = await self._finder.look(_read_of(incoming.call, head, policy))
+        await self._answer(incoming, found, parse_range(head.header("range")))
 
-    def _request(
-        self, incoming: Incoming, name: Name, asked: ByteRange | None, seen: SealedObject | None
-    ) -> StoreRequest:
-        headers = read_headers(incoming.head) | ({"if-match": f'"{seen.store_etag}"'} if seen else {})
-        if asked is not None:
-            if asked.first is None:
-                headers["range"] = f"bytes=-{blind_suffix(asked.last or 1)}"
-            else:
-                first, last = blind_range(asked.first, asked.last)
-                headers["range"] = f"bytes={first}-{'' if last is None else last}"
-        query = name.query + overrides(incoming)
-        return StoreRequest(method="GET", bucket=name.bucket, key=name.key, query=query, headers=headers)
-
-    async def _send_whole(  # noqa: PLR0913, PLR0917 - what there is to know
-        self,
-        incoming: Incoming,
-        policy: Policy,
-        name: Name,
-        found: SealedObject,
-        asked: ByteRange | None,
-        response: StoreAnswer,
-    ) -> None:
-        digests = await self._finder.digests_to_show(name, found, policy, checksum_wanted=wants_checksum(incoming))
-        headers = self._headers(incoming, policy, found, digests, whole=asked is None)
-        size = found.segment.header.plaintext_bytes
-        if asked is None:
-            await incoming.respond_stream(_OK, headers, size, opened_pieces(found, None, response))
+    async def _answer(self, incoming: Incoming, found: StoredObject, asked: ByteRange | None) -> None:
+        """Answer GetObject or HeadObject, once its conditions hold."""
+        if found.is_passed_on:
+            await send_plaintext(incoming, self._store)
             return
-        first, last = asked.resolve(size)
-        plan = plan_range(first, last, size, found.segment.header.chunk_log2)
-        headers["Content-Range"] = f"bytes {first}-{last}/{size}"
-        pieces = opened_pieces(found, plan, response)
-        await incoming.respond_stream(_PARTIAL, headers, last - first + 1, pieces)
-
-    def _headers(
-        self, incoming: Incoming, policy: Policy, found: SealedObject, digests: Digests, *, whole: bool
-    ) -> dict[str, str]:
-        """Return the headers of an answer, once its conditions hold."""
-        headers = answer_headers(found.store_headers)
-        headers["ETag"] = etag_of(policy, digests, found.store_etag)
+        head, query, headers = incoming.head, incoming.call.query, answer_headers(found.store_headers)
+        headers["ETag"] = etag = await found.etag()
         headers["Accept-Ranges"] = "bytes"
-        require_conditions(incoming.head, etag=headers["ETag"], last_modified=headers.get("last-modified", ""))
-        if whole:
-            headers |= checksum_headers(incoming, digests)
-        return headers
+        modified = headers.get("last-modified", "")
+        require_conditions(head, etag=etag, last_modified=modified)
+        size = await found.size()
+        span: tuple[int, int] | None = None
+        if "partNumber" in query:
+            parts = await found.parts()
+            span = _bounds_of(query.get("partNumber"), parts)
+            headers |= {"x-amz-mp-parts-count": str(len(parts))} if parts else {}
+        elif asked is not None and range_applies(head, etag=etag, last_modified=modified):
+            span = asked.resolve(size)
+        if span is None and head.header("x-amz-checksum-mode").upper() == "ENABLED":
+            headers |= await _checksum_of(found)
+        first, last = span or (0, size - 1)
+        status = PARTIAL if span is not None and first <= last else OK  # no Content-Range can say that there is nothing
+        if status == PARTIAL:
+            headers["Content-Range"] = f"bytes {first}-{last}/{size}"
+        if incoming.request.method == "HEAD":
+            await incoming.respond(status, headers, length=last - first + 1)
+        else:
+            await incoming.respond_stream(status, headers, last - first + 1, found.pieces(first, last))
+
+    async def attributes(self, incoming: Incoming, policy: Policy) -> None:
+        """Serve GetObjectAttributes: of the plaintext, which the store knows nothing of.
+
+        Raises:
+            StrongroomError: it is refused, here or by the store.
+        """
+        wanted = _wanted(incoming.head)
+        found = await self._finder.look(_read_of(incoming.call, incoming.head, policy))
+        if found.is_passed_on:
+            await pass_on(incoming, self._store)
+            return
+        size, parts = await found.size(), await found.parts()
+        checksum = (await found.digests()).checksum if "Checksum" in wanted else None
+        answered = answer_headers(found.store_headers)
+        told = {
+            "ETag": [node("ETag", (await found.etag()).strip('"'))] if "ETag" in wanted else [],
+            "Checksum": [node("Checksum", *checksum_nodes(checksum))] if checksum else [],
+            "ObjectParts": [_shown(parts, incoming.head)] if parts else [],
+            "StorageClass": [node("StorageClass", answered.get("x-amz-storage-class", "STANDARD"))],
+            "ObjectSize": [node("ObjectSize", size)],
+        }
+        document = node("GetObjectAttributesResponse", *(one for name in told if name in wanted for one in told[name]))
+        headers = {name: answered[name] for name in _KEPT if name in answered}
+        await incoming.respond(OK, headers | {"content-type": XML_TYPE}, to_xml(document))
 
 
-def name_of(incoming: Incoming) -> Name:
-    """Return the name that a request asks for."""
-    call = incoming.call
-    return Name(call.bucket, call.key, call.query.get("versionId"))
+def _read_of(call: Call, head: RequestHead, policy: Policy) -> Read:
+    """Return what a request wants to read."""
+    overrides = tuple([pair for pair in call.query.pairs if pair[0].startswith("response-")])
+    name = Name(call.bucket, call.key, call.query.get("versionId"))
+    return Read(name, policy, read_headers(head), overrides)
 
 
-def require_only_part(incoming: Incoming) -> None:
-    """Return if a part of a whole object is asked for that it has: number 1, or none.
+def _bounds_of(number: str, parts: Sequence[PartRecord]) -> tuple[int, int] | None:
+    """Return first and last byte of one of the client's parts; None if there are none, and number 1 is all of it.
 
     Raises:
         S3Error: InvalidPartNumber.
     """
-    if incoming.call.query.get("partNumber") not in {"", "1"}:
+    for part, end in zip(parts, accumulate(part.plaintext_bytes for part in parts), strict=True):
+        if str(part.number) == number:
+            return end - part.plaintext_bytes, end - 1
+    if parts or number not in {"", "1"}:
         raise S3Error("InvalidPartNumber", "The requested partnumber is not satisfiable")
+    return None
 
 
-def overrides(incoming: Incoming) -> tuple[tuple[str, str], ...]:
-    """Return the parameters that change headers of the answer; the store obeys them."""
-    return tuple(pair for pair in incoming.call.query.pairs if pair[0].startswith("response-"))
-
-
-def wants_checksum(incoming: Incoming) -> bool:
-    """Return whether a client asks for the checksum of an object."""
-    return incoming.head.header("x-amz-checksum-mode").upper() == "ENABLED"
-
-
-def checksum_headers(incoming: Incoming, digests: Digests) -> dict[str, str]:
-    """Return the checksum of an object for a client that asks for it."""
-    if digests.checksum is None or not wants_checksum(incoming):
+async def _checksum_of(found: StoredObject) -> dict[str, str]:
+    """Return the headers that tell the checksum of an object, if it has one."""
+    checksum = (await found.digests()).checksum
+    if checksum is None:
         return {}
-    name, value = checksum_header(digests.checksum)
-    scope = "FULL_OBJECT" if digests.checksum.scope is ChecksumScope.FULL_OBJECT else "COMPOSITE"
+    name, value = checksum_header(checksum)
+    scope = "FULL_OBJECT" if checksum.scope is ChecksumScope.FULL_OBJECT else "COMPOSITE"
     return {name: value, "x-amz-checksum-type": scope}
+
+
+def _wanted(head: RequestHead) -> frozenset[str]:
+    names = frozenset(name.strip() for name in head.header("x-amz-object-attributes").split(",") if name.strip())
+    if not names or names - _ALL:
+        code, msg = "InvalidArgument", "Invalid attribute name specified."
+        text = head.header("x-amz-object-attributes")[:100]
+        raise S3Error(code, msg, details={"ArgumentName": "x-amz-object-attributes", "ArgumentValue": text})
+    return names
+
+
+def _shown(parts: Sequence[PartRecord], head: RequestHead) -> Node:
+    """Return the client's parts from the marker on."""
+    marker = _number(head, "x-amz-part-number-marker", 0)
+    limit = min(_number(head, "x-amz-max-parts", _MAX_PARTS), _MAX_PARTS)
+    rest = [part for part in parts if part.number > marker]
+    shown = list(islice(rest, limit))
+    return node(
+        "ObjectParts",
+        node("PartsCount", len(parts)),
+        node("PartNumberMarker", marker),
+        node("NextPartNumberMarker", shown[-1].number if shown else marker),
+        node("MaxParts", limit),
+        node("IsTruncated", len(shown) < len(rest)),
+        *(node("Part", node("PartNumber", part.number), node("Size", part.plaintext_bytes)) for part in shown),
+    )
+
+
+def _number(head: RequestHead, name: str, default: int) -> int:
+    text = head.header(name)
+    if not text:
+        return default
+    if not (text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS and int(text) <= _MAX_NUMBER):
+        code, msg = "InvalidArgument", f"{name} must be a number."
+        raise S3Error(code, msg, details={"ArgumentName": name, "ArgumentValue": text[:100]})
+    return int(text)

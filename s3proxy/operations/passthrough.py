@@ -10,18 +10,16 @@ from http import HTTPStatus
 
 from s3proxy.exchange.incoming import Incoming
 from s3proxy.exchange.outgoing import BodyOutcome, plain_of, read_plain, verified_pieces
-from s3proxy.s3api.byte_range import parse_range
 from s3proxy.s3api.checksums import checksum_header
 from s3proxy.s3api.documents import MAX_DOCUMENT_BYTES
 from s3proxy.s3api.errors import S3Error
-from s3proxy.s3api.object_headers import DEFAULT_CONTENT_TYPE, passed_back
+from s3proxy.s3api.object_headers import passed_back
 from s3proxy.s3api.operation_table import Operation
 from s3proxy.store.client import Store, StoreRequest, read_all
 from s3proxy.store.connections import READ_BYTES, StoreAnswer
 from s3proxy.store.errors import store_error
-from s3proxy.store.slash_keys import FOLDER_ETAG, shown_answer
-from s3proxy.stored.conditions import require_conditions
-from s3proxy.stored.open import Folder, UnsealedObject, is_plaintext
+from s3proxy.store.slash_keys import shown_answer
+from s3proxy.stored.open import is_plaintext
 from strongroom.errors import PeerError, StrongroomError
 
 _CHECKSUM = "x-amz-checksum-"
@@ -134,28 +132,6 @@ async def _relay_unknown_length(incoming: Incoming, response: StoreAnswer, heade
             yield piece
 
     await incoming.respond_stream(response.status, headers, None, all_pieces())
-
-
-async def send_unsealed(incoming: Incoming, store: Store, found: UnsealedObject) -> None:
-    """Answer GetObject or HeadObject of what was seen and is not sealed.
-
-    Raises:
-        StrongroomError: the store refuses, or a condition does not hold.
-    """
-    if isinstance(found, Folder):
-        await _send_folder(incoming, found)
-    else:
-        await send_plaintext(incoming, store)
-
-
-async def _send_folder(incoming: Incoming, folder: Folder) -> None:
-    """Answer with an empty object. The store is not asked again: its next answer need not be the one that was seen."""
-    headers = {"ETag": FOLDER_ETAG, "Accept-Ranges": "bytes", "content-type": DEFAULT_CONTENT_TYPE}
-    headers |= {name.lower(): value for name, value in folder.store_headers.items()}
-    require_conditions(incoming.head, etag=headers["ETag"], last_modified=headers.get("last-modified", ""))
-    if asked := parse_range(incoming.head.header("range")):
-        asked.resolve(folder.stored_bytes)
-    await incoming.respond(HTTPStatus.OK, headers)
 
 
 async def send_plaintext(incoming: Incoming, store: Store) -> None:

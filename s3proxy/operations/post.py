@@ -36,7 +36,7 @@ from s3proxy.s3api.sent import require_set, sent_headers
 from s3proxy.s3api.signature import require_field
 from s3proxy.s3api.signing_keys import SigningKeys
 from s3proxy.s3api.xml_write import node, to_xml
-from s3proxy.stored.open import Name
+from s3proxy.stored.read import Name
 from strongroom.sealed.digests import Digests
 from strongroom.service.following import Followed
 

@@ -27,7 +27,7 @@ from s3proxy.stored import fresh
 from s3proxy.stored.conditions import conditions_of_write
 from s3proxy.stored.etags import bare_etag, etag_of
 from s3proxy.stored.objects import Objects
-from s3proxy.stored.open import Name
+from s3proxy.stored.read import Name
 from strongroom.errors import StrongroomError
 from strongroom.sealed.attributes import Attributes
 from strongroom.sealed.digests import Digests
@@ -110,7 +110,7 @@ class ObjectWriter:
         digests, answered = await self._store(name, headers, plain, segment)
         self.objects.known.keep(segment, digests)
         store_etag = bare_etag(answered.pop("etag"))
-        store_etag = store_etag or await self.objects.finder.written_etag(name, segment, answered)
+        store_etag = store_etag or await self.objects.finder.written_etag(name, policy, segment, answered)
         etag = answered["ETag"] = etag_of(policy, digests, store_etag)
         if digests.checksum is not None:
             header, value = checksum_header(digests.checksum)

@@ -5,7 +5,6 @@ from typing import Final
 
 from s3proxy.exchange.incoming import Incoming
 from s3proxy.keys.policies import Mode, Policy
-from s3proxy.operations.attributes import AttributesReader
 from s3proxy.operations.copy import ObjectCopier
 from s3proxy.operations.delete import ObjectDeleter
 from s3proxy.operations.get import ObjectReader
@@ -45,9 +44,7 @@ def handlers_of(
 ) -> dict[Operation, Handler]:
     """Return what serves each operation that is offered."""
     objects = storage.objects
-    reader = ObjectReader(objects.store, objects.finder, objects.multipart)
-    attributes = AttributesReader(objects.store, objects.finder, objects.multipart)
-    writer = ObjectWriter(objects, settings.buffered_body_bytes)
+    reader, writer = ObjectReader(objects), ObjectWriter(objects, settings.buffered_body_bytes)
     lister, deleter = Lister(objects), ObjectDeleter(objects)
     kept = KeptParts(objects.store, objects.system_bucket)
     uploads, parts = MultipartUploads(objects, kept), PartWriter(objects, kept)
@@ -80,7 +77,7 @@ def handlers_of(
         Operation.COMPLETE_MULTIPART_UPLOAD: by_policy(completer.complete, unsealed.complete),
         Operation.COPY_OBJECT: ObjectCopier(objects, writer).serve,
         Operation.CORS_PREFLIGHT: passed_on,
-        Operation.GET_OBJECT_ATTRIBUTES: by_policy(attributes.serve),
+        Operation.GET_OBJECT_ATTRIBUTES: by_policy(reader.attributes),
         Operation.POST_OBJECT: PostUploader(writer, credentials).serve,
         Operation.GET_OBJECT: by_policy(reader.get),
         Operation.HEAD_OBJECT: by_policy(reader.head),

@@ -1,7 +1,7 @@
 """What answers of the store are made of, and what is raised when they cannot be used. Pure."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Final
 
 from s3proxy.s3api.errors import S3Error
@@ -53,3 +53,31 @@ def unescaped(texts: Collection[str]) -> list[str]:
         return [element.text for element in parse_document(document.encode("utf-8", "surrogateescape")).children]
     except S3Error:
         raise OddAnswerError("the store answers XML that cannot be read") from None
+
+
+def stored_bytes_of(headers: Mapping[str, str]) -> int:
+    """Return how long the whole stored object is, from the headers of an answer with all or some of it.
+
+    Raises:
+        PeerError: they do not say.
+    """
+    text = headers.get("Content-Range", "").rpartition("/")[2] or headers.get("Content-Length", "")
+    size = number_in(text)
+    if size is None:
+        raise OddAnswerError("the store does not say how long the object is")
+    return size
+
+
+def range_begin_of(headers: Mapping[str, str]) -> int:
+    """Return where an answer with some of an object begins, 0 for one with all of it.
+
+    Raises:
+        PeerError: it does not say.
+    """
+    text = headers.get("Content-Range", "")
+    if not text:
+        return 0
+    first = number_in(text.removeprefix("bytes").strip().partition("-")[0])
+    if first is None:
+        raise OddAnswerError("the store answers with a range that cannot be read")
+    return first

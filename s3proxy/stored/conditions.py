@@ -11,7 +11,8 @@ from s3proxy.keys.policies import Policy
 from s3proxy.s3api.errors import S3Error
 from s3proxy.s3api.head import RequestHead
 from s3proxy.s3api.scope import http_date
-from s3proxy.stored.open import Name, ObjectFinder
+from s3proxy.stored.open import ObjectFinder
+from s3proxy.stored.read import Name, Read
 
 
 def require_conditions(head: RequestHead, *, etag: str, last_modified: str, prefix: str = "") -> None:
@@ -110,6 +111,6 @@ async def matching_store_etag(value: str, name: Name, policy: Policy, finder: Ob
     """
     if value.strip() == "*":
         return "*"
-    found = await finder.look(name, policy)
-    require_match(value, await finder.etag(name, found, policy))
+    found = await finder.look(Read(name, policy))
+    require_match(value, await found.etag())
     return f'"{found.store_etag}"'

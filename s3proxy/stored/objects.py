@@ -7,9 +7,7 @@ from s3proxy.keys.policies import Policies
 from s3proxy.store.client import Store
 from s3proxy.store.system_bucket import SystemBucket
 from s3proxy.stored.etags import KnownDigests
-from s3proxy.stored.multipart import MultipartReader
 from s3proxy.stored.open import ObjectFinder
-from s3proxy.stored.source import SourceReader
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,9 +19,7 @@ class Objects:
         policies: what is sealed under what.
         keys: bucket keys in use.
         known: digests of objects that were lately seen.
-        finder: opens entries.
-        multipart: reads multipart objects.
-        sources: opens sources of copies.
+        finder: opens what is stored.
         system_bucket: where the proxy keeps what is not its clients'.
     """
 
@@ -32,6 +28,4 @@ class Objects:
     keys: BucketKeys
     known: KnownDigests
     finder: ObjectFinder
-    multipart: MultipartReader
-    sources: SourceReader
     system_bucket: SystemBucket

@@ -20,11 +20,12 @@ from s3proxy.s3api.documents import parse_tagging
 from s3proxy.s3api.errors import S3Error
 from s3proxy.s3api.object_headers import META, answer_headers
 from s3proxy.storage import Storage
-from s3proxy.store.answers import OddAnswerError
+from s3proxy.store.answers import OddAnswerError, stored_bytes_of
 from s3proxy.store.client import StoreRequest, read_all
 from s3proxy.store.errors import store_error
 from s3proxy.store.listing import StoredName, for_each, list_objects
-from s3proxy.stored.open import Name, is_plaintext, stored_bytes_of
+from s3proxy.stored.open import is_plaintext
+from s3proxy.stored.read import Name
 from strongroom.errors import ConfigError, PeerError, StrongroomError, UnavailableError
 from strongroom.sealed.digests import Checksum, Digests
 

@@ -9,13 +9,12 @@ from collections.abc import Callable
 
 from s3proxy.exchange.outgoing import PlainBody
 from s3proxy.keys.kek import KeyNotAvailableError
-from s3proxy.keys.policies import EtagMode, Policy
+from s3proxy.keys.policies import EtagMode
 from s3proxy.s3api.object_headers import answer_headers
 from s3proxy.storage import Storage
-from s3proxy.stored.open import Name, SealedObject, UnsealedObject
-from s3proxy.stored.source import Source
+from s3proxy.stored.read import Name, Read
+from s3proxy.stored.whole import SealedObject, WholeObject
 from s3proxy.tools.migration import THROUGH_PROXY, Body, Migration, MigrationReport, kept_of, require_one_request
-from s3proxy.tools.whole import WholeReader
 from strongroom.errors import ConfigError, PeerError
 
 
@@ -48,7 +47,6 @@ class Resealing(Migration):
         """
         super().__init__(storage, bucket, buffered_bytes=buffered_bytes, dry_run=dry_run, progress=progress)
         self._everything = everything
-        self._reader = WholeReader(storage)
         self.keyless: list[KeyNotAvailableError] = []
 
     async def _seal(self, name: Name) -> None:
@@ -59,41 +57,27 @@ class Resealing(Migration):
         """
         policy = self._policy_of(name, hint='to have it sealed, set mode = "migrate" and run s3 seal-bucket')
         try:
-            found = await self._storage.finder.look(name, policy)
+            found = await self._storage.finder.look(Read(name, policy))
         except KeyNotAvailableError as error:
             self.keyless.append(error)
             self.report.left[name.key] = error.message
             return
-        if isinstance(found, UnsealedObject):
+        if not isinstance(found, SealedObject):
             msg = "it is plaintext, which strongroom s3 seal-bucket seals"
             raise ConfigError(msg, hint="run strongroom s3 seal-bucket BUCKET")
         if found.segment.header.policy == policy.name and not self._everything:
             self.report.sealed += 1
             return
-        source = await self._source(name, found)
-        if not self._dry_run:
-            headers = kept_of(answer_headers(found.store_headers)) | await self._tags(name)
-            await self._writer.write(
-                name, policy, headers | {"if-match": f'"{found.store_etag}"'}, await self._plain(source, found, policy)
-            )
-        self.report.done += 1
-
-    async def _source(self, name: Name, found: SealedObject) -> Source:
-        """Return what is read.
-
-        Raises:
-            PeerError: it cannot be put in one piece.
-            StrongroomError: it is damaged, or the store refuses.
-        """
         if found.attributes.metadata is not None:
             raise PeerError("its user metadata is sealed; copy it onto itself through the proxy", hint=THROUGH_PROXY)
-        source = await self._reader.source(name, found)
-        require_one_request(source.plaintext_bytes)
-        return source
-
-    async def _plain(self, source: Source, found: SealedObject, policy: Policy) -> PlainBody:
-        """Return the plaintext, with the checksum that it had and the MD5 if ETags are that."""
-        checksum = None if found.is_multipart else (await self._storage.finder.digests(source.name, found)).checksum
-        want_md5 = policy.etag is EtagMode.MD5
-        body = Body(self._reader.pieces(source), source.plaintext_bytes, want_md5=want_md5, checksum=checksum)
-        return PlainBody(source.plaintext_bytes, body.pieces(), body.finish)
+        size = await found.size()
+        require_one_request(size)
+        if not self._dry_run:
+            headers = kept_of(answer_headers(found.store_headers)) | await self._tags(name)
+            # The plaintext comes with the checksum that it had, and with its MD5 if ETags are that.
+            checksum = (await found.digests()).checksum if isinstance(found, WholeObject) else None
+            want_md5 = policy.etag is EtagMode.MD5
+            body = Body(found.pieces(0, size - 1), size, want_md5=want_md5, checksum=checksum)
+            headers["if-match"] = f'"{found.store_etag}"'
+            await self._writer.write(name, policy, headers, PlainBody(size, body.pieces(), body.finish))
+        self.report.done += 1

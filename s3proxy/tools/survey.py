@@ -9,8 +9,7 @@ from s3proxy.keys.kek import Cause, KeyNotAvailableError
 from s3proxy.s3api.errors import S3Error
 from s3proxy.storage import Storage
 from s3proxy.store.listing import StoredName, for_each, list_objects
-from s3proxy.stored.open import Name, UnsealedObject
-from s3proxy.tools.whole import WholeReader
+from s3proxy.stored.read import Name, Read, UnsealedObject
 from strongroom.errors import IntegrityError, StrongroomError, UnavailableError
 
 _AT_ONCE: Final = 4
@@ -57,7 +56,6 @@ class Surveyor:
         self._storage = storage
         self._bucket = bucket
         self._progress = progress
-        self._reader = WholeReader(storage)
         self.survey = Survey()
 
     async def run(self, *, prefix: str = "") -> Survey:
@@ -101,12 +99,11 @@ class Surveyor:
             policy = self._storage.policies.require(name.bucket, name.key)
         except S3Error as error:
             raise KeyNotAvailableError(Cause.NO_POLICY, error.message, hint=error.hint) from None
-        found = await self._storage.finder.look(name, policy)
+        found = await self._storage.finder.look(Read(name, policy))
         if isinstance(found, UnsealedObject):
             return State.PLAIN
-        source = await self._reader.source(name, found)
-        if not found.is_multipart:
-            await self._storage.finder.digests(name, found)
-        async for piece in self._reader.pieces(source):
+        size = await found.size()
+        await found.digests()
+        async for piece in found.pieces(0, size - 1):
             self.survey.plaintext_bytes += len(piece)
         return State.WHOLE

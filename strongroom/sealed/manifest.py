@@ -45,12 +45,12 @@ class PartRange:
     """What to read from one part, for a range of the object.
 
     Attributes:
-        record: the part.
+        index: of the part in ``Manifest.parts``.
         stored_offset: where the part, and so its header, begins in the stored object.
         plan: stored bytes of the part, from its beginning.
     """
 
-    record: PartRecord
+    index: int
     stored_offset: int
     plan: RangePlan
 
@@ -145,7 +145,7 @@ class Manifest:
             if record.plaintext_bytes:
                 log2 = sizes.part_log2(record.plaintext_bytes)
                 plan = plan_range(max(0, first - begin), last - begin, record.plaintext_bytes, log2)
-                ranges.append(PartRange(record, offsets[index], plan))
+                ranges.append(PartRange(index, offsets[index], plan))
         return ranges
 
 

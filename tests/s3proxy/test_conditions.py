@@ -10,6 +10,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from devstack.s3proxy import ProxyProcess
+from tests.support.s3.raw import RawClient
 
 OLD, NEW = b"one", b"two"
 BIG = b"x" * (3 << 20)
@@ -53,6 +54,36 @@ def test_a_range_that_holds_only_for_what_the_client_knows(s3: Any, stored: tupl
         finally:
             s3.meta.events.unregister("before-sign.s3.GetObject", condition)
         assert (got["ResponseMetadata"]["HTTPStatusCode"], got["Body"].read()) == expected
+
+
+ASKED = {
+    "a part": ({"partNumber": "1"}, {}, 200),
+    "a part, and a range": ({"partNumber": "1"}, {"range": "bytes=0-0"}, 200),
+    "a range of what it knows": ({}, {"range": "bytes=1-", "if-range": "ETAG"}, 206),
+    "a range of another object": ({}, {"range": "bytes=1-", "if-range": '"other"'}, 200),
+    "no byte": ({}, {"range": "bytes=99-"}, 416),
+    "no byte of what it knows": ({}, {"range": "bytes=99-", "if-none-match": "ETAG"}, 304),
+    "no byte of another object": ({}, {"range": "bytes=99-", "if-match": '"other"'}, 412),
+}
+
+
+@pytest.mark.parametrize(("query", "headers", "status"), ASKED.values(), ids=ASKED)
+def test_head_answers_what_get_does(
+    proxy: ProxyProcess, stored: tuple[dict[str, str], str], query: dict[str, str], headers: dict[str, str], status: int
+) -> None:
+    """Preconditions come before the range (RFC 9110, section 13.2.2)."""
+    name, etag = stored
+    sent = {header: value.replace("ETAG", etag) for header, value in headers.items()}
+    get, head = (
+        RawClient(proxy).send(method, name["Bucket"], name["Key"], query=tuple(query.items()), headers=sent)
+        for method in ("GET", "HEAD")
+    )
+    assert (get.status, head.status) == (status, status)
+    if status < 400:
+        of_each = {"date", "x-amz-request-id"}
+        assert {k: v for k, v in get.headers.items() if k not in of_each} == {
+            k: v for k, v in head.headers.items() if k not in of_each
+        }
 
 
 def test_not_modified_tells_what_was_not_modified(s3: Any, stored: tuple[dict[str, str], str]) -> None:

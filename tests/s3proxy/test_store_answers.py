@@ -12,13 +12,12 @@ from s3proxy.operations.multipart.upload import Upload, list_stored_parts, store
 from s3proxy.s3api.errors import S3Error
 from s3proxy.s3api.signer import StoreCredential
 from s3proxy.s3api.xml_read import Element
-from s3proxy.store.answers import number_in
+from s3proxy.store.answers import number_in, range_begin_of, stored_bytes_of
 from s3proxy.store.client import Endpoint, Store, StoreRequest, read_all
 from s3proxy.store.connections import Timeouts
 from s3proxy.store.errors import error_in
 from s3proxy.store.listing import list_objects
 from s3proxy.store.system_bucket import SystemBucket
-from s3proxy.stored.open import range_begin_of, stored_bytes_of
 from strongroom.errors import PeerError, UnavailableError
 from strongroom.secret import Secret
 from strongroom.service.following import FollowedFile

@@ -23,7 +23,8 @@ from s3proxy.store.client import StoreRequest, read_all
 from s3proxy.store.errors import document_in, store_error
 from s3proxy.stored.etags import bare_etag
 from s3proxy.stored.objects import Objects
-from s3proxy.stored.open import Name, SealedObject
+from s3proxy.stored.read import Name, Read
+from s3proxy.stored.whole import SealedObject
 from strongroom.errors import StrongroomError, UnavailableError
 from strongroom.service.lru import Lru
 
@@ -135,10 +136,10 @@ class Lister:
         """Look at an object; None if it cannot be seen: gone, damaged, or another one by now."""
         name, listed_etag = place[:2]
         try:
-            found = await self._objects.finder.look(name, policy)
+            found = await self._objects.finder.look(Read(name, policy))
             if found.store_etag != bare_etag(listed_etag):
                 return None
-            return Seen(isinstance(found, SealedObject), await self._objects.finder.etag(name, found, policy))
+            return Seen(isinstance(found, SealedObject), await found.etag())
         except UnavailableError:
             raise
         except StrongroomError:

@@ -33,9 +33,10 @@ from s3proxy.s3api.xml_write import node, to_xml
 from s3proxy.stored import fresh
 from s3proxy.stored.conditions import conditions_of_write
 from s3proxy.stored.etags import opaque_etag
+from s3proxy.stored.multipart import MultipartObject
 from s3proxy.stored.objects import Objects
-from s3proxy.stored.open import UnsealedObject
-from s3proxy.stored.source import require_unsealed
+from s3proxy.stored.read import Read
+from s3proxy.stored.source import open_source, require_unsealed
 from strongroom.sealed.digests import Checksum, Digests
 from strongroom.sealed.header import Kind, parse_header
 from strongroom.sealed.manifest import Manifest
@@ -132,7 +133,7 @@ class UploadCompleter:
         Raises:
             RefusedError: rules 1 to 10 and 16.
         """
-        segment = admit_segment(sealed, await self.objects.finder.secret(upload.name, parse_header(sealed)))
+        segment = admit_segment(sealed, await self.objects.finder.access.secret(upload.name, parse_header(sealed)))
         found = segment.header.kind, segment.header.object_id, segment.header.part_number, len(sealed)
         if found != (Kind.PART, upload.tag, part.number, part.stored_bytes):
             refuse(16, f"the copy of part {part.number} is another one")
@@ -144,14 +145,14 @@ class UploadCompleter:
     async def _find_completed(self, policy: Policy, upload: Upload, asked: Sequence[CompletedPart]) -> Completed | None:
         """Return what the same request came to before, if the object of this very upload stands there."""
         try:
-            found = await self.objects.finder.look(upload.name, policy)
+            found = await self.objects.finder.look(Read(upload.name, policy))
         except S3Error as error:
             if error.code != "NoSuchKey":
                 raise
             return None
-        if isinstance(found, UnsealedObject) or not found.is_multipart:
+        if not isinstance(found, MultipartObject):
             return None
-        segment, manifest = await self.objects.multipart.manifest(upload.name, found)
+        segment, manifest = await found.manifest()
         found_parts = segment.header.object_id, segment.header.salt[-fresh.MEANT_BYTES :]
         if found_parts != (upload.tag, _meant_by(asked)):
             return None
@@ -211,7 +212,7 @@ class UnsealedUploads:
         Raises:
             StrongroomError: it is refused, here or by the store.
         """
-        require_unsealed(await self.objects.sources.open(incoming.call, incoming.head))
+        require_unsealed(await open_source(self.objects, incoming.call, incoming.head))
         await pass_on(incoming, self.objects.store)
 
     async def complete(self, incoming: Incoming) -> None:

@@ -19,8 +19,8 @@ from s3proxy.store.errors import document_in
 from s3proxy.store.listing import for_each
 from s3proxy.stored import fresh
 from s3proxy.stored.etags import bare_etag
-from s3proxy.stored.objects import Objects
-from s3proxy.stored.open import Name, SealedObject
+from s3proxy.stored.multipart import MultipartObject
+from s3proxy.stored.read import Name
 from strongroom.errors import StrongroomError
 from strongroom.sealed.attributes import Attributes
 
@@ -45,19 +45,16 @@ class Target:
     conditions: Mapping[str, str]
 
 
-async def copy_multipart(
-    objects: Objects, source: Name, found: SealedObject, target: Target
-) -> tuple[str, dict[str, str]]:
+async def copy_multipart(store: Store, source: MultipartObject, target: Target) -> tuple[str, dict[str, str]]:
     """Copy a sealed multipart object under the same policy; its bytes do not pass through the proxy.
 
     The caller has checked that the target's name is under the policy that the source is sealed under
-    (``found.segment.header.policy``), and the conditions on the source. The very object that was found is copied: if
+    (``source.segment.header.policy``), and the conditions on the source. The very object that was found is copied: if
     another one stands there by now, the store refuses.
 
     Args:
-        objects: what the manifest is opened with, and where both are.
-        source: name, and version if one was asked for, of what is copied.
-        found: what was found there; ``found.is_multipart``.
+        store: where both are.
+        source: what is copied.
         target: what the copy is to be.
 
     Returns:
@@ -67,14 +64,14 @@ async def copy_multipart(
         StrongroomError: the source is damaged (rules 1 to 9 and 13 to 16), or the store refuses or cannot be reached.
             No upload is left behind unless the store does not answer any longer.
     """
-    store, bucket, key = objects.store, target.name.bucket, target.name.key
-    segment, manifest = await objects.multipart.manifest(source, found)
+    bucket, key, name = target.name.bucket, target.name.key, source.name
+    segment, manifest = await source.manifest()
     entry = fresh.entry(segment, target.attributes, bucket=bucket, key=key)
     upload_id, _ = await create_upload(store, target.name, {**target.headers, ENTRY_HEADER: entry})
     upload = Upload(bucket, key, upload_id)
     copied = {
-        "x-amz-copy-source": copy_source_header(source.bucket, source.key, source.version_id),
-        "x-amz-copy-source-if-match": f'"{found.store_etag}"',
+        "x-amz-copy-source": copy_source_header(name.bucket, name.key, name.version_id),
+        "x-amz-copy-source-if-match": f'"{source.store_etag}"',
     }
     borders = [*manifest.stored_offsets()[:-1], manifest.stored_bytes]  # the last part ends in the manifest
     parts: dict[int, StoredPart] = {}

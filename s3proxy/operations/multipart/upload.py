@@ -14,7 +14,7 @@ from s3proxy.store.answers import OddAnswerError, number_in
 from s3proxy.store.client import Store, StoreRequest
 from s3proxy.store.errors import document_in, store_error
 from s3proxy.stored.etags import bare_etag, opaque_etag
-from s3proxy.stored.open import Name
+from s3proxy.stored.read import Name
 from strongroom.errors import PeerError
 from strongroom.sealed.names import upload_tag
 from strongroom.sealed.sizes import MAX_PARTS

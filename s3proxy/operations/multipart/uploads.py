@@ -17,7 +17,7 @@ from s3proxy.s3api.xml_write import Node, node, to_xml
 from s3proxy.store.errors import document_in, store_error
 from s3proxy.stored import fresh
 from s3proxy.stored.objects import Objects
-from s3proxy.stored.open import Name
+from s3proxy.stored.read import Name
 from strongroom.sealed.attributes import Attributes
 
 

@@ -19,7 +19,7 @@ from s3proxy.s3api.object_headers import passed_back
 from s3proxy.s3api.xml_write import node, to_xml
 from s3proxy.stored import fresh
 from s3proxy.stored.objects import Objects
-from s3proxy.stored.source import Source
+from s3proxy.stored.source import open_source
 from strongroom.errors import StrongroomError
 from strongroom.sealed.digests import Digests
 from strongroom.sealed.sealer import SegmentSealer
@@ -63,12 +63,12 @@ class PartWriter:
             StrongroomError: it is refused, here or by the store.
         """
         upload, number = upload_of(incoming), part_number_of(incoming)
-        source = await self.objects.sources.open(incoming.call, incoming.head)
-        first, last = _range_of(incoming.head.header("x-amz-copy-source-range"), source)
-        plain = PlainBody(last - first + 1, self.objects.sources.pieces(source, first, last), Digests)
+        source = await open_source(self.objects, incoming.call, incoming.head)
+        first, last = _range_of(incoming.head.header("x-amz-copy-source-range"), await source.size())
+        plain = PlainBody(last - first + 1, source.pieces(first, last), Digests)
         part, _ = await self._write(upload, number, policy, plain)
         headers = {"Content-Type": XML_TYPE}
-        version = passed_back(source.found.store_headers).get("x-amz-version-id")
+        version = passed_back(source.store_headers).get("x-amz-version-id")
         if version:
             headers["x-amz-copy-source-version-id"] = version
         modified = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
@@ -109,13 +109,12 @@ def _require_room(number: int, length: int) -> None:
         raise S3Error(code, msg, details={"ArgumentName": "partNumber", "ArgumentValue": str(number)})
 
 
-def _range_of(text: str, source: Source) -> tuple[int, int]:
-    """Return first and last byte of what is to be copied; of nothing, 0 and -1.
+def _range_of(text: str, size: int) -> tuple[int, int]:
+    """Return first and last byte of what is to be copied of a source; of nothing, 0 and -1.
 
     Raises:
         S3Error: InvalidArgument for a malformed range, InvalidRange for one that is not all in the source.
     """
-    size = source.plaintext_bytes
     if not text:
         return 0, size - 1
     match = _COPY_RANGE.fullmatch(text)

@@ -133,6 +133,19 @@ def test_a_lie_about_an_object(lying: World, lie: str) -> None:
         assert lying.raw.send("GET", BUCKET, key, headers=headers).body == body[first : last + 1]
 
 
+@pytest.mark.parametrize(("key", "body", "range_"), [read for read in READS if read[2] is not None])
+def test_a_store_that_denies_bytes_that_it_has(lying: World, key: str, body: bytes, range_: tuple[int, int]) -> None:
+    """Who resumes a download would take 416 for the end of it."""
+    first, last = range_
+    lying.relay.rewrite = lambda _, head: re.sub(rb"^HTTP/1.1 206 [^\r]*", b"HTTP/1.1 416 None", head)
+    try:
+        answer = lying.raw.send("GET", BUCKET, key, headers={"range": f"bytes={first}-{last}"})
+    finally:
+        lying.relay.rewrite = lambda _, unchanged: unchanged
+    assert answer.status >= 500
+    assert lying.raw.send("GET", BUCKET, key, headers={"range": f"bytes={first}-{last}"}).body == body[first : last + 1]
+
+
 @pytest.mark.parametrize("harm", [Harm.END_ANSWER, Harm.RESET_ANSWER])
 def test_an_answer_that_ends_early_at_and_off_borders(lying: World, harm: Harm) -> None:
     """Also where the connection ends as if all was well: the length was announced, and chunks are missing."""
