@@ -12,7 +12,7 @@ from bench.result import Better
 from bench.samples import Series
 from bench.suite import Run
 from bridge.settings import Durability
-from devstack.bridge import BridgeProcess
+from devstack.service import BridgeProcess
 from devstack.stack import DevStack
 
 NAME: Final = "bridge"

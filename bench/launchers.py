@@ -12,7 +12,7 @@ from typing import Final
 
 from bench.failed import FailedError
 from devstack.authority import write_private
-from devstack.openbao import find_bao
+from devstack.server import find_program
 from devstack.stack import DevStack
 from strongroom.errors import ConfigError
 
@@ -140,7 +140,7 @@ def bao_agent(scene: Scene) -> Launcher:
     places = (divmod(number, KEYS_PER_PATH) for number in range(scene.count))
     config += "".join(_TEMPLATE.format(number=n, path=path, key=key) for n, (path, key) in enumerate(places))
     (directory / "agent.hcl").write_text(config)
-    return Launcher(command=[str(find_bao()), "agent", f"-config={directory / 'agent.hcl'}"], environ=_base())
+    return Launcher(command=[str(find_program("bao")), "agent", f"-config={directory / 'agent.hcl'}"], environ=_base())
 
 
 def sops(scene: Scene) -> Launcher:

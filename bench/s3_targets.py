@@ -11,23 +11,18 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
 from bench.s3_load import Connection, Endpoint, Requests
 from devstack.authority import write_private
-from devstack.ports import free_port
 from devstack.s3proxy import ProxyProcess
 from devstack.seaweed import SeaweedServer
-from strongroom.errors import ConfigError, PeerError, StrongroomError
-from strongroom.linux.process import die_with_parent
+from devstack.server import ServerProcess, free_port
+from strongroom.errors import ConfigError, StrongroomError
 
 BUCKET: Final = "bench"
-START_TIMEOUT_S: Final = 20.0
-_STOP_TIMEOUT_S: Final = 10.0
-_POLL_S: Final = 0.02
 _VOLUME_MB: Final = 1024  # a full run writes some fifty gigabytes
 _HAPROXY: Final = """\
 global
@@ -149,8 +144,8 @@ def _haproxy(directory: Path, store: SeaweedServer) -> Iterator[tuple[str, int]]
     port = free_port()
     config = directory / "haproxy.cfg"
     config.write_text(_HAPROXY.format(port=port, store=store.address.removeprefix("http://")))
-    with _running([_find("haproxy", "/usr/sbin/haproxy"), "-db", "-f", str(config)], directory, port) as pid:
-        yield f"http://127.0.0.1:{port}", pid
+    with _Hop([_find("haproxy", "/usr/sbin/haproxy"), "-db", "-f", str(config)], directory, port) as hop:
+        yield f"http://127.0.0.1:{port}", hop.pid
 
 
 @contextlib.contextmanager
@@ -170,8 +165,8 @@ def _rclone(directory: Path, store: SeaweedServer) -> Iterator[tuple[Endpoint, i
     endpoint = Endpoint(f"http://127.0.0.1:{port}", "bench-" + secrets.token_hex(6), secrets.token_hex(20))
     words = ["serve", "s3", f"--config={directory / 'rclone.conf'}", f"--addr=127.0.0.1:{port}", "sealed:"]
     environ = {"RCLONE_AUTH_KEY": f'"{endpoint.access_key},{endpoint.secret_key}"', "RCLONE_CACHE_DIR": str(directory)}
-    with _running([program, *words], directory, port, environ) as pid:
-        yield endpoint, pid
+    with _Hop([program, *words], directory, port, environ) as hop:
+        yield endpoint, hop.pid
 
 
 def _obscure(program: str) -> str:
@@ -182,42 +177,26 @@ def _obscure(program: str) -> str:
     return made.stdout.strip()
 
 
-@contextlib.contextmanager
-def _running(command: list[str], directory: Path, port: int, environ: dict[str, str] | None = None) -> Iterator[int]:
-    """Run a server while the block runs; it accepts connections when the block begins."""
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-    with (directory / "log").open("wb") as log:
-        process = subprocess.Popen(
-            command,
-            env=kept | (environ or {}),
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            cwd=directory,
-            start_new_session=True,
-            preexec_fn=die_with_parent,  # noqa: PLW1509 - this process has no threads that hold locks here
-        )
-    try:
-        _wait_for_port(port, process, directory / "log")
-        yield process.pid
-    finally:
-        process.terminate()
-        try:
-            process.wait(_STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+class _Hop(ServerProcess):
+    """A server on a given port: it accepts connections when the constructor returns."""
 
+    def __init__(
+        self, command: list[str], directory: Path, port: int, environ: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(Path(command[0]).name, directory)
+        self._command = command
+        self._environ = environ
+        self._port = port
+        self._start()
 
-def _wait_for_port(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + START_TIMEOUT_S
-    while time.monotonic() < deadline and process.poll() is None:
+    def _launch(self) -> None:
+        self._spawn(self._command, self._environ)
+
+    def _answers(self) -> bool:
         with contextlib.suppress(OSError):
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-            return
-        time.sleep(_POLL_S)
-    last = log.read_text(errors="replace").strip().splitlines()[-1:] or ["it printed nothing"]
-    raise PeerError(f"{process.args!r} does not serve: {last[0]}", hint=f"see {log}")
+            socket.create_connection(("127.0.0.1", self._port), timeout=1).close()
+            return True
+        return False
 
 
 def _find(name: str, path: str) -> str:

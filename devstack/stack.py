@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Self
 
 from devstack.authority import Authority, IssuedFiles, write_private
-from devstack.bridge import BridgeProcess
 from devstack.openbao import OpenBaoServer
+from devstack.service import BridgeProcess
 
 TRUST_DOMAIN = "dev.strongroom"
 IDENTITY = f"spiffe://{TRUST_DOMAIN}/ns/shop/sa/app"

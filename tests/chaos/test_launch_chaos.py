@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from devstack.bridge import BridgeProcess
-from devstack.ports import free_port
+from devstack.server import free_port
+from devstack.service import BridgeProcess
 from devstack.stack import DevStack
 from tests.chaos.model import ViolationError
 from tests.chaos.resources import Resources

@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 
 from devstack.authority import Authority
 from devstack.openbao import OpenBaoServer
-from devstack.ports import free_port
 from devstack.s3proxy import ProxyProcess
 from devstack.seaweed import SeaweedServer
+from devstack.server import free_port
 from devstack.transit import offer_transit, retire_versions, rotate_key
 from tests.chaos.s3_client import BUCKET
 from tests.s3proxy.conftest import S3, client_of

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from devstack.bridge import BridgeProcess
+from devstack.service import BridgeProcess
 from devstack.stack import DevStack
 from tests.support.launch.launcher import Launcher
 from tests.support.tree import ROOT

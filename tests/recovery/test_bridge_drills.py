@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from devstack.authority import write_private
-from devstack.bridge import BridgeProcess
+from devstack.service import BridgeProcess
 from devstack.stack import DevStack
 from tests.install.page import PAGE as INSTALL
 from tests.install.page import steps_of

@@ -13,9 +13,9 @@ from botocore.exceptions import ClientError
 
 from devstack.authority import Authority
 from devstack.openbao import OpenBaoServer
-from devstack.ports import free_port
 from devstack.s3proxy import ProxyProcess
 from devstack.seaweed import SeaweedServer
+from devstack.server import free_port
 from s3proxy.store.errors import error_in
 from strongroom.errors import PeerError
 from strongroom.openbao.connection import Call, Endpoint, OpenBao
