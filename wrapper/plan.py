@@ -178,7 +178,7 @@ def with_padding(environment: "dict[str, str]", value_bytes: "Mapping[str, int]"
 
     The padding makes the room on the initial stack as long as secrets in their placeholders would be. Servers take the
     room of their arguments and environment for a title, and some compute it from the strings that ``environ`` points at
-    (preload/src/shared/padding.h). Where the secrets are put in place, it becomes an empty variable.
+    (preload/src/shared/environment.h). Where the secrets are put in place, it becomes an empty variable.
 
     What looks for its arguments in front of the first string of the environment finds them if that one is on the stack.
 

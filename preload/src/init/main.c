@@ -4,25 +4,76 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <sys/types.h>
 #include <unistd.h>
 
-#include "child.h"
 #include "options.h"
 #include "say.h"
 #include "signals.h"
 #include "supervise.h"
 #include "terminal.h"
 
-enum { CANNOT_START = 1 };
+enum { CANNOT_START = 1, CANNOT_EXEC = 126, NOT_ON_PATH = 127 };
 
 static void ask_for_parent_death_signal(int number, pid_t parent) {
     prctl(PR_SET_PDEATHSIG, number);
     if (getppid() != parent) {
         kill(getpid(), number); /* it ended before we asked */
     }
+}
+
+/* What the child must find as we found it, and what it is given. */
+struct child_setup {
+    char **command;
+    signal_set inherited_mask;
+    struct sigaction inherited_sigchld; /* the one disposition that we change */
+    struct terminal *terminal;          /* the child gets the foreground, if it is ours to give */
+    bool dies_with_us;                  /* SIGKILL when this process ends */
+};
+
+__attribute__((noreturn)) static void become(const struct child_setup *setup, bool gets_terminal, pid_t parent) {
+    setpgid(0, 0);
+    if (gets_terminal) {
+        /* Here rather than in the parent: the command must not run a moment in the background, and an init that is
+         * itself the child of an init keeps the order right. SIGTTOU is still blocked. */
+        terminal_give(setup->terminal, getpid());
+    }
+    if (setup->dies_with_us) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (getppid() != parent) {
+            _exit(128 + SIGKILL); /* it ended before we asked */
+        }
+    }
+    sigaction(SIGCHLD, &setup->inherited_sigchld, NULL);
+    signals_block_only(setup->inherited_mask);
+
+    execvp(setup->command[0], setup->command);
+    int reason = errno;
+    bool is_missing = reason == ENOENT || reason == ENOTDIR;
+    const char *missing = strchr(setup->command[0], '/') != NULL ? "no such file" : "command not found";
+    SAY("error: ", setup->command[0], ": ", is_missing ? missing : strerror(reason));
+    _exit(is_missing ? NOT_ON_PATH : CANNOT_EXEC);
+}
+
+/* Forks; the child gets a process group of its own and becomes the command, looked up on PATH. When that fails it
+ * writes one line and ends with 127 (no such command) or 126 (POSIX, Shell Command Language, 2.8.2). Returns its PID,
+ * or -1 with errno. */
+static pid_t start_child(const struct child_setup *setup) {
+    pid_t parent = getpid();
+    bool gets_terminal = terminal_is_ours(setup->terminal);
+    pid_t child = fork();
+    if (child == 0) {
+        become(setup, gets_terminal, parent);
+    }
+    if (child > 0) {
+        setup->terminal->is_given = gets_terminal; /* the child gives it, in its own copy of this */
+        setpgid(child, child); /* whoever of the two comes first; the other's call changes nothing, or fails */
+    }
+    return child;
 }
 
 /* Lets go of what only the child should have: a socket that it closes must be closed, a directory that it leaves free
@@ -64,7 +115,7 @@ int main(int argc, char **argv) {
     };
     /* A launcher may have left SIGCHLD ignored; the kernel would then throw the child's status away. */
     sigaction(SIGCHLD, &(struct sigaction){.sa_handler = SIG_DFL}, &setup.inherited_sigchld);
-    pid_t child = child_start(&setup);
+    pid_t child = start_child(&setup);
     if (child < 0) {
         SAY("error: cannot start a process: ", strerror(errno));
         return CANNOT_START;

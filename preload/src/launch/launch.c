@@ -17,9 +17,6 @@
 
 enum { MAX_LINKS = 40 }; /* MAXSYMLINKS, linux/namei.h */
 
-/* In front of each string of the environment; cli/bundled.py knows it too. No name of a variable begins with a dot. */
-#define HIDDEN '.'
-
 static const char DELETED[] = " (deleted)"; /* d_path() in fs/d_path.c adds it to what was unlinked */
 
 static struct path directory, loader, libraries, interpreter, start;
@@ -92,48 +89,10 @@ static void set_paths(void) {
     }
 }
 
-/* Returns the environment for the interpreter: two settings of its own, and `environment` hidden. */
-static char **hide(char *const *environment) {
-    /* C: no locale data of the image is read, and Python then takes all text for UTF-8 (PEP 540). OPENSSL_CONF: an
-     * empty name has OpenSSL read no configuration. LC_CTYPE counts for nothing beside LC_ALL; it stays as it is because
-     * the wrapper looks in /proc/self/environ for whether there was one. */
-    static char locale[] = "LC_ALL=C", no_configuration[] = "OPENSSL_CONF=";
-    size_t variables = count(environment), bytes = 1;
-    for (size_t i = 0; i < variables; i++) {
-        bytes += text_length(environment[i]) + 2;
-    }
-    char **hidden = allocate((variables + 3) * sizeof *hidden);
-    char *to = allocate(bytes);
-    size_t used = 0;
-    hidden[used++] = locale;
-    hidden[used++] = no_configuration;
-    for (size_t i = 0; i < variables; i++) {
-        if (text_starts_with(environment[i], "LC_CTYPE=")) {
-            hidden[used++] = environment[i];
-            continue;
-        }
-        hidden[used++] = to;
-        *to++ = HIDDEN;
-        to = bytes_copy(to, environment[i], text_length(environment[i]) + 1);
-    }
-    return hidden;
-}
-
-/* Returns the words after which the loader starts the interpreter, and `arguments` behind them. */
-static char **command(char *held, char *const *arguments) {
-    static char no_cache[] = "--inhibit-cache", library_path[] = "--library-path", isolated[] = "-I", no_site[] = "-S",
-                write_nothing[] = "-B";
-    char *words[] = {loader.text, no_cache, library_path,  libraries.text, interpreter.text,
-                     isolated,    no_site,  write_nothing, start.text,     held};
-    size_t given = count(arguments), fixed = sizeof words / sizeof words[0];
-    char **all = allocate((fixed + given + 1) * sizeof *all);
-    for (size_t i = 0; i < fixed; i++) {
-        all[i] = words[i];
-    }
-    for (size_t i = 0; i < given; i++) {
-        all[fixed + i] = arguments[i];
-    }
-    return all;
+/* LC_CTYPE counts for nothing beside LC_ALL; it stays as it is because the wrapper looks in /proc/self/environ for whether
+ * there was one. */
+static bool is_hidden(const char *variable) {
+    return !text_starts_with(variable, "LC_CTYPE=");
 }
 
 void launch(char **stack) {
@@ -148,6 +107,15 @@ void launch(char **stack) {
     if (*arguments != NULL) {
         arguments++; /* our own name */
     }
-    long result = SYSCALL3(__NR_execve, loader.text, command(held, arguments), hide(environment));
+    static char no_cache[] = "--inhibit-cache", library_path[] = "--library-path", isolated[] = "-I", no_site[] = "-S",
+                write_nothing[] = "-B";
+    char *words[] = {loader.text,      no_cache, library_path, libraries.text,
+                     interpreter.text, isolated, no_site,      write_nothing,
+                     start.text,       held,     NULL};
+    /* C: no locale data of the image is read, and Python then takes all text for UTF-8 (PEP 540). OPENSSL_CONF: an
+     * empty name has OpenSSL read no configuration. */
+    static char locale[] = "LC_ALL=C", no_configuration[] = "OPENSSL_CONF=";
+    char *own[] = {locale, no_configuration, NULL};
+    long result = SYSCALL3(__NR_execve, loader.text, joined(words, arguments), hide(own, environment, is_hidden));
     end_unexecuted(loader.text, result);
 }

@@ -6,10 +6,12 @@
 
 #include <linux/auxvec.h>
 #include <linux/limits.h>
-#include <linux/signal.h>
 
 #include "../shared/bytes.h"
 #include "../shared/syscalls.h"
+
+/* In front of a string of the environment that is not for the interpreter. No name of a variable begins with a dot. */
+#define HIDDEN '.'
 
 enum {
     STANDARD_ERROR = 2,
@@ -106,20 +108,44 @@ static inline size_t count(char *const *list) {
     return length;
 }
 
-static inline kernel_sigset bit(int number) {
-    return (kernel_sigset)1 << (number - 1);
+/* Returns two lists as one. */
+static inline char **joined(char *const *first, char *const *second) {
+    size_t length = count(first), all = length + count(second);
+    char **list = allocate((all + 1) * sizeof *list);
+    for (size_t i = 0; i < all; i++) {
+        list[i] = i < length ? first[i] : second[i - length];
+    }
+    return list;
+}
+
+/* Returns `own`, and behind it `environment` with HIDDEN in front of what is to be hidden. */
+static inline char **hide(char *const *own, char *const *environment, bool (*is_hidden)(const char *variable)) {
+    size_t bytes = 1;
+    for (char *const *entry = environment; *entry != NULL; entry++) {
+        bytes += text_length(*entry) + 2;
+    }
+    char **all = joined(own, environment), *to = allocate(bytes);
+    for (char **entry = all + count(own); *entry != NULL; entry++) {
+        const char *shown = *entry;
+        if (is_hidden(shown)) {
+            *entry = to;
+            *to++ = HIDDEN;
+            to = bytes_copy(to, shown, text_length(shown) + 1);
+        }
+    }
+    return all;
 }
 
 /* Blocks the signals that end a launch and returns those that were not blocked before, as text. */
 static inline char *hold_signals(void) {
     static char none[] = "-", term[] = "15", interrupt[] = "2", both[] = "15,2";
-    kernel_sigset wanted = bit(SIGTERM) | bit(SIGINT), before = 0;
+    kernel_sigset wanted = signal_bit(SIGTERM) | signal_bit(SIGINT), before = 0;
     sys_sigprocmask(SIG_BLOCK, &wanted, &before);
     kernel_sigset held = wanted & ~before;
     if (held == wanted) {
         return both;
     }
-    return held == 0 ? none : held == bit(SIGTERM) ? term : interrupt;
+    return held == 0 ? none : held == signal_bit(SIGTERM) ? term : interrupt;
 }
 
 static inline const char *executed_path(char *const *environment) {
@@ -142,23 +168,8 @@ __attribute__((noreturn)) static inline void end_unexecuted(const char *program,
     end(CANNOT_EXEC, program, "cannot be executed");
 }
 
-/* Called with the stack as the kernel leaves it: argc, argv, NULL, envp, NULL, auxv. */
-__attribute__((noreturn, used)) void launch(char **stack);
+BEGIN_WITH(launch);
 
-#if defined(__x86_64__)
-__asm__(".globl _start\n"
-        "_start:\n"
-        "    xor %ebp, %ebp\n"
-        "    mov %rsp, %rdi\n"
-        "    and $-16, %rsp\n"
-        "    call launch\n");
-#elif defined(__aarch64__)
-__asm__(".globl _start\n"
-        "_start:\n"
-        "    mov x29, #0\n"
-        "    mov x30, #0\n"
-        "    mov x0, sp\n"
-        "    bl launch\n");
-#endif
+__attribute__((noreturn, used)) void launch(char **stack);
 
 #endif

@@ -15,10 +15,7 @@
  */
 #include "process.h"
 
-#define HIDDEN '.'
-
-static const char *const HIDES[] = {"PYTHON",   "LD_",            "GLIBC_TUNABLES=", "MALLOC_",
-                                    "OPENSSL_", "SSLKEYLOGFILE=", NULL};
+static const char *const HIDES[] = {"PYTHON", "LD_", "GLIBC_TUNABLES=", "MALLOC_", "OPENSSL_", "SSLKEYLOGFILE=", NULL};
 static const char *const STAYS[] = {"LD_LIBRARY_PATH=", NULL};
 static const char *const STARTS_APPLICATIONS[] = {"run", "exec", "plan", NULL};
 
@@ -93,44 +90,13 @@ static void find_interpreter(void) {
     interpreter.length = length;
 }
 
-/* Returns `environment` with what would act on the interpreter hidden, and the rest as it is. */
-static char **hide(char *const *environment) {
-    size_t variables = count(environment), bytes = 1;
-    for (size_t i = 0; i < variables; i++) {
-        bytes += text_length(environment[i]) + 2;
+/* What looks hidden already must be the same again when that is taken away: the name behind the dots decides. */
+static bool is_hidden(const char *variable) {
+    const char *name = variable;
+    while (*name == HIDDEN) {
+        name++;
     }
-    char **hidden = allocate((variables + 1) * sizeof *hidden);
-    char *to = allocate(bytes);
-    for (size_t i = 0; i < variables; i++) {
-        const char *name = environment[i];
-        while (*name == HIDDEN) {
-            name++; /* looks hidden already, and must be the same again when that is taken away */
-        }
-        if (!begins_with_one_of(name, HIDES) || begins_with_one_of(environment[i], STAYS)) {
-            hidden[i] = environment[i];
-            continue;
-        }
-        hidden[i] = to;
-        *to++ = HIDDEN;
-        to = bytes_copy(to, environment[i], text_length(environment[i]) + 1);
-    }
-    return hidden;
-}
-
-/* Returns the words that start the interpreter, for a launch without its `site` module, and `arguments` behind them. */
-static char **command(bool is_launch, const char *held_signals, char *const *arguments) {
-    static char isolated[] = "-I", quick[] = "-IS", held[32] = "--held=";
-    bytes_copy(held + sizeof "--held=" - 1, held_signals, text_length(held_signals) + 1);
-    char *words[] = {interpreter.text, is_launch ? quick : isolated, script.text, held};
-    size_t given = count(arguments), fixed = sizeof words / sizeof words[0];
-    char **all = allocate((fixed + given + 1) * sizeof *all);
-    for (size_t i = 0; i < fixed; i++) {
-        all[i] = words[i];
-    }
-    for (size_t i = 0; i < given; i++) {
-        all[fixed + i] = arguments[i];
-    }
-    return all;
+    return begins_with_one_of(name, HIDES) && !begins_with_one_of(variable, STAYS);
 }
 
 void launch(char **stack) {
@@ -144,7 +110,11 @@ void launch(char **stack) {
         arguments++; /* our own name */
     }
     bool is_launch = *arguments != NULL && is_one_of(*arguments, STARTS_APPLICATIONS);
-    long result = SYSCALL3(__NR_execve, interpreter.text, command(is_launch, held, arguments),
-                           is_launch ? hide(environment) : environment);
+    /* A launch does without the interpreter's `site` module. */
+    static char isolated[] = "-I", quick[] = "-IS", held_word[32] = "--held=", *nothing[] = {NULL};
+    bytes_copy(held_word + sizeof "--held=" - 1, held, text_length(held) + 1);
+    char *words[] = {interpreter.text, is_launch ? quick : isolated, script.text, held_word, NULL};
+    long result = SYSCALL3(__NR_execve, interpreter.text, joined(words, arguments),
+                           is_launch ? hide(nothing, environment, is_hidden) : environment);
     end_unexecuted(interpreter.text, result);
 }

@@ -2,7 +2,7 @@
 
 #include "../shared/bytes.h"
 #include "../shared/children.h"
-#include "../shared/padding.h"
+#include "../shared/environment.h"
 #include "../shared/preload_list.h"
 
 enum {

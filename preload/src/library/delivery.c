@@ -1,6 +1,5 @@
 #include "delivery.h"
 
-#include "../shared/executable.h"
 #include "../shared/syscalls.h"
 
 static bool closes_on_exec(int fd) {

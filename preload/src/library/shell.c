@@ -5,7 +5,6 @@
  * cancellation point; fclose() of a stream from popen() leaves the child to be waited for; pclose() gives the status of
  * the child even when the last write failed, where glibc gives -1 instead of status 0.
  */
-#include <asm/signal.h>
 #include <linux/wait.h>
 
 #include "../shared/bytes.h"
@@ -34,10 +33,6 @@ struct kernel_action {
 
 static long set_action(int signal_number, const struct kernel_action *action, struct kernel_action *old) {
     return SYSCALL4(__NR_rt_sigaction, signal_number, action, old, sizeof(kernel_sigset));
-}
-
-static kernel_sigset signal_bit(int signal_number) {
-    return (kernel_sigset)1 << (signal_number - 1);
 }
 
 /* Waits for one child. Returns its wait status or a negative errno value. */

@@ -1,6 +1,5 @@
 #include "state.h"
 
-#include <asm/signal.h>
 
 #include "auxv.h"
 #include "../shared/bytes.h"
@@ -9,7 +8,7 @@
 #include "go_runtime.h"
 #include "../shared/handover.h"
 #include "own_copy.h"
-#include "../shared/padding.h"
+#include "../shared/environment.h"
 #include "../shared/preload_list.h"
 #include "../shared/syscalls.h"
 

@@ -1,7 +1,6 @@
 #include "tracer_call.h"
 
 #include <linux/poll.h>
-#include <linux/time_types.h>
 
 #include "../shared/bytes.h"
 #include "../shared/environment.h"

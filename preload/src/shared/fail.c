@@ -1,7 +1,6 @@
 #include "fail.h"
 
 #include "bytes.h"
-#include "quiet_write.h"
 #include "syscalls.h"
 
 enum { STANDARD_ERROR = 2, LINE_BYTES = 640, SUBJECT_BYTES = 200 };

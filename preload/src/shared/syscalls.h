@@ -6,6 +6,7 @@
 #ifndef STRONGROOM_SYSCALLS_H
 #define STRONGROOM_SYSCALLS_H
 
+#include <asm/signal.h>
 #include <asm/stat.h>
 #include <asm/statfs.h>
 #include <asm/unistd.h>
@@ -15,6 +16,7 @@
 #include <linux/memfd.h>
 #include <linux/mman.h>
 #include <linux/prctl.h>
+#include <linux/time_types.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -142,6 +144,10 @@ static inline long sys_sched_yield(void) {
 /* A signal set as the kernel sees it: one bit per signal. */
 typedef uint64_t kernel_sigset;
 
+static inline kernel_sigset signal_bit(int number) {
+    return (kernel_sigset)1 << (number - 1);
+}
+
 static inline long sys_sigprocmask(int how, const kernel_sigset *set, kernel_sigset *old) {
     return SYSCALL4(__NR_rt_sigprocmask, how, set, old, sizeof(kernel_sigset));
 }
@@ -151,5 +157,42 @@ __attribute__((noreturn)) static inline void sys_exit_group(int status) {
         SYSCALL1(__NR_exit_group, status);
     }
 }
+
+/* Writing to a pipe that may have no reader, without the SIGPIPE that this would raise: it would end a program that has
+ * done nothing wrong. */
+static inline long quiet_write(int fd, const void *bytes, size_t length) {
+    static const struct __kernel_timespec no_time = {0, 0};
+    const kernel_sigset pipe = signal_bit(SIGPIPE);
+    kernel_sigset before;
+    kernel_sigset pending = 0;
+    sys_sigprocmask(SIG_BLOCK, &pipe, &before);
+    SYSCALL2(__NR_rt_sigpending, &pending, sizeof pending);
+    long result = sys_write(fd, bytes, length);
+    if (result == -EPIPE && (pending & pipe) == 0) {
+        SYSCALL4(__NR_rt_sigtimedwait, &pipe, NULL, &no_time, sizeof pipe);
+    }
+    sys_sigprocmask(SIG_SETMASK, &before, NULL);
+    return result;
+}
+
+/* Has a program without a libc begin with `main`, called with the stack as the kernel leaves it: argc, argv, NULL, envp,
+ * NULL, auxv. */
+#if defined(__x86_64__)
+#define BEGIN_WITH(main) \
+    __asm__(".globl _start\n" \
+            "_start:\n" \
+            "    xor %ebp, %ebp\n" \
+            "    mov %rsp, %rdi\n" \
+            "    and $-16, %rsp\n" \
+            "    call " #main "\n")
+#elif defined(__aarch64__)
+#define BEGIN_WITH(main) \
+    __asm__(".globl _start\n" \
+            "_start:\n" \
+            "    mov x29, #0\n" \
+            "    mov x30, #0\n" \
+            "    mov x0, sp\n" \
+            "    bl " #main "\n")
+#endif
 
 #endif

@@ -38,4 +38,9 @@ bool target_search_moves(const char *search_path);
  * allocation; safe between vfork and exec. */
 long target_resolve(const struct target *target, const char *search_path, char *path);
 
+/* Asks beforehand what exec would say: 0, or the negative errno value that it would fail with. `path` is what
+ * target_resolve() made of `target`. Before Linux 6.14, and where a seccomp profile forbids the question, access and flags
+ * are all that is looked at. Safe between vfork and exec. */
+long executable(const struct target *target, const char *path);
+
 #endif

@@ -4,7 +4,7 @@
 #include <linux/elf.h>
 
 #include "../shared/bytes.h"
-#include "../shared/padding.h"
+#include "../shared/environment.h"
 #include "entry_stub.h"
 #include "tracee.h"
 
@@ -212,7 +212,7 @@ static void repoint(const struct tracee *tracee, const struct stack *stack, cons
                  (stack->auxv - 1 - stack->envp) * sizeof *entries);
 }
 
-/* Makes STRONGROOM_PADDING an empty variable, as the library does (padding.h). */
+/* Makes STRONGROOM_PADDING an empty variable, as the library does (environment.h). */
 static void empty_padding(const struct tracee *tracee, const struct stack *stack) {
     const uint64_t *entries = words_of(stack);
     for (size_t i = stack->envp; i + 1 < stack->auxv; i++) {

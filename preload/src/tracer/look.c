@@ -1,17 +1,15 @@
 #include "look.h"
 
 #include <linux/stat.h>
-#include <linux/time_types.h>
 
 #include "../shared/bytes.h"
 #include "../shared/children.h"
 #include "../shared/environment.h"
-#include "../shared/executable.h"
 #include "../shared/fail.h"
 #include "../shared/preload_list.h"
 #include "../shared/program.h"
-#include "../shared/quiet_write.h"
 #include "../shared/syscalls.h"
+#include "../shared/target.h"
 #include "../shared/tracer_words.h"
 
 /* As tracer_words.h tells, behind the name of the tracer. */

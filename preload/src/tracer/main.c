@@ -7,9 +7,7 @@
  *
  * Static and without a libc. What cannot have its secrets does not start: status 120 and one line.
  */
-#include <asm/signal.h>
 #include <linux/futex.h>
-#include <linux/time_types.h>
 #include <linux/wait.h>
 
 #include "../shared/bytes.h"
@@ -132,10 +130,6 @@ static void start_tracer(const struct orders *orders) {
     }
 }
 
-static kernel_sigset bit(int signal_number) {
-    return (kernel_sigset)1 << (signal_number - 1);
-}
-
 static bool is_ignored(int signal_number) {
     struct {
         void *handler;
@@ -152,12 +146,12 @@ static void plan_signals(struct orders *orders, kernel_sigset mask) {
     orders->mask = mask;
     orders->fatal = 0;
     if (SYSCALL0(__NR_getpid) == 1) { /* for others they are not lost, but end the program as they would without us */
-        orders->fatal |= is_ignored(SIGTERM) ? 0 : bit(SIGTERM);
-        orders->fatal |= is_ignored(SIGINT) ? 0 : bit(SIGINT);
+        orders->fatal |= is_ignored(SIGTERM) ? 0 : signal_bit(SIGTERM);
+        orders->fatal |= is_ignored(SIGINT) ? 0 : signal_bit(SIGINT);
         orders->fatal &= ~mask;
     }
     /* A blocked SIGCHLD stays pending. If it is so already, then for a child that is not ours. */
-    orders->consumed = bit(SIGCHLD) & mask & ~pending;
+    orders->consumed = signal_bit(SIGCHLD) & mask & ~pending;
 }
 
 /* Ends the process where the program cannot have its secrets. Returns whether it is a script. */
@@ -186,7 +180,8 @@ static bool stays_dumpable(char *const *envp) {
     return open != NULL;
 }
 
-/* Called with the stack as the kernel leaves it: argc, argv, NULL, envp, NULL, auxv. */
+BEGIN_WITH(tracer);
+
 __attribute__((noreturn, used)) void tracer(char **stack);
 
 void tracer(char **stack) {
@@ -221,19 +216,3 @@ void tracer(char **stack) {
     sys_sigprocmask(SIG_SETMASK, &held, NULL);
     start_failed(path, start_program(&start));
 }
-
-#if defined(__x86_64__)
-__asm__(".globl _start\n"
-        "_start:\n"
-        "    xor %ebp, %ebp\n"
-        "    mov %rsp, %rdi\n"
-        "    and $-16, %rsp\n"
-        "    call tracer\n");
-#elif defined(__aarch64__)
-__asm__(".globl _start\n"
-        "_start:\n"
-        "    mov x29, #0\n"
-        "    mov x30, #0\n"
-        "    mov x0, sp\n"
-        "    bl tracer\n");
-#endif

@@ -1,6 +1,5 @@
 #include "tracee.h"
 
-#include <asm/signal.h>
 #include <linux/elf.h>
 #include <linux/ptrace.h>
 #include <linux/uio.h>
