@@ -59,12 +59,8 @@ class Manifest:
             "python": self.python,
             "machine": self.machine,
             "files": {
-                path: {
-                    "sha256": self.digests[path],
-                    "bytes": len(files[path].data),
-                    "mode": f"{files[path].mode:04o}",
-                }
-                for path in sorted(files)
+                path: {"sha256": self.digests[path], "bytes": len(file.data), "mode": f"{file.mode:04o}"}
+                for path, file in sorted(files.items())
             },
         }
         return (json.dumps(document, indent=1) + "\n").encode()
@@ -98,10 +94,7 @@ def read_manifest(directory: str) -> Manifest:
             document = json.load(file)
         if document["format"] != _FORMAT:
             msg = f"{path}: is of another format"
-            raise IntegrityError(
-                msg,
-                hint=_ANEW,
-            )
+            raise IntegrityError(msg, hint=_ANEW)
         entries = {str(name): (str(entry["sha256"]), str(entry["mode"])) for name, entry in document["files"].items()}
         return Manifest(
             str(document["strongroom"]),
@@ -112,10 +105,7 @@ def read_manifest(directory: str) -> Manifest:
         )
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         msg = f"{path}: is not the manifest of a bundle ({error})"
-        raise IntegrityError(
-            msg,
-            hint=_ANEW,
-        ) from None
+        raise IntegrityError(msg, hint=_ANEW) from None
 
 
 def read_files(directory: str, manifest: Manifest) -> dict[str, File]:
@@ -129,10 +119,7 @@ def read_files(directory: str, manifest: Manifest) -> dict[str, File]:
         data = _read(directory, path)
         if digest(data) != expected:
             msg = f"{directory}/{path}: has changed since the bundle was made"
-            raise IntegrityError(
-                msg,
-                hint=_ANEW,
-            )
+            raise IntegrityError(msg, hint=_ANEW)
         files[path] = File(data, is_program=path in manifest.programs)
     return {**files, MANIFEST: File(_read(directory, MANIFEST))}
 
@@ -143,7 +130,4 @@ def _read(directory: str, path: str) -> bytes:
             return file.read()
     except OSError as error:
         msg = f"{directory}/{path}: {error.strerror}"
-        raise IntegrityError(
-            msg,
-            hint=_ANEW,
-        ) from None
+        raise IntegrityError(msg, hint=_ANEW) from None

@@ -37,8 +37,9 @@ def main() -> int:
         return 0
     if words[:1] == ["bundle"]:
         from bundle.install import main as install
+        from bundle.manifest import read_files, read_manifest
 
-        return install(words[1:], directory)
+        return install(words[1:], lambda: read_files(directory, read_manifest(directory)))
     from cli import main as command
 
     return command.main(words, lacking=frozenset(command.VERBS).difference(VERBS))
