@@ -21,7 +21,7 @@ class Offer:
     begin: int = 0
 
     def render(self) -> str:
-        """Return the lines that the scripts of ``scripts.py`` read: the kind, then a word and its meaning each."""
+        """Return the lines that the scripts of ``main.py`` read: the kind, then a word and its meaning each."""
         lines = [f"command {self.begin}" if self.kind == "command" else self.kind]
         return "".join(f"{line}\n" for line in lines + [f"{word}\t{meaning}" for word, meaning in self.words])
 

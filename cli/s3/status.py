@@ -1,12 +1,18 @@
-"""How a verb of ``strongroom s3`` ends: the one table from what is wrong to the exit status."""
+"""What a verb of ``strongroom s3`` shows while it works, and how it ends: one table from errors to exit statuses."""
 
 import enum
+import sys
+import time
 from collections.abc import Iterable
+from typing import Self
 
 from s3proxy.keys.kek import KeyNotAvailableError
 from s3proxy.s3api.errors import S3Error
 from strongroom.errors import ConfigError, IntegrityError, NotFoundError, PeerError, StrongroomError
 from strongroom.terminal import say
+
+_EVERY_S = 0.1
+_WIDTH = 30
 
 
 class Status(enum.IntEnum):
@@ -57,3 +63,40 @@ def tell_hints(errors: Iterable[StrongroomError]) -> None:
     """Write the hints of some errors to stderr, each once."""
     for hint in dict.fromkeys(error.hint for error in errors if error.hint):
         say(f"hint: {hint}")
+
+
+class Progress:
+    """One line on stderr: a bar, or a counter where the end is not known; nothing where there is no terminal.
+
+    A context manager: the line is gone when it is left.
+    """
+
+    def __init__(self, what: str, total: int = 0) -> None:
+        """Take what is counted, and how many there are."""
+        self._what = what
+        self._total = total
+        self._shown = sys.stderr.isatty()
+        self._next = 0.0
+
+    def __enter__(self) -> Self:
+        """Return it."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Take the line away."""
+        if self._shown:
+            sys.stderr.write("\r\033[K")
+            sys.stderr.flush()
+
+    def show(self, done: int) -> None:
+        """Show how many are done; at most ten times a second."""
+        now = time.monotonic()
+        if not self._shown or now < self._next:
+            return
+        self._next = now + _EVERY_S
+        text = f"{done} {self._what}"
+        if self._total:
+            filled = min(done, self._total) * _WIDTH // self._total
+            text = f"[{'#' * filled}{'.' * (_WIDTH - filled)}] {done} of {self._total} {self._what}"
+        sys.stderr.write(f"\r\033[K{text}")
+        sys.stderr.flush()

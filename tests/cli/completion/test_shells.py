@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.completion.scripts import SCRIPTS
+from cli.completion.main import SCRIPTS
 
 STRONGROOM = Path(sys.executable).with_name("strongroom")
 DEADLINE_S = 60
