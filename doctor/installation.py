@@ -19,6 +19,7 @@ from strongroom.launch.problem import printable
 from strongroom.launch.region import encode
 from strongroom.linux.process import keep_memory_private
 from strongroom.tls import client_context
+from strongroom.validity import moment
 from wrapper.exec import usable_library
 from wrapper.exposure import protections_given_up
 from wrapper.fetch.bridge import Bridge
@@ -139,7 +140,7 @@ def _certificates(settings: WrapperSettings, now: float) -> Finding:
     except ConfigError as error:
         return Finding(name, Status.PROBLEM, error.message, error.hint)
     left_s = certificate.not_after - now
-    ends = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(certificate.not_after))
+    ends = moment(certificate.not_after)
     if left_s <= 0:
         return Finding(name, Status.PROBLEM, f"{settings.cert}: ended at {ends}", "issue a new certificate")
     says = f"{certificate.identity}, until {ends}"

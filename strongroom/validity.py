@@ -5,6 +5,7 @@ no error here: there is nothing to say about it then.
 """
 
 from binascii import Error, a2b_base64
+from time import gmtime, strftime, time
 
 _BEGIN, _END = b"-----BEGIN CERTIFICATE-----", b"-----END CERTIFICATE-----"
 _SEQUENCE, _VERSION, _UTC_TIME, _GENERALIZED_TIME = 0x30, 0xA0, 0x17, 0x18
@@ -58,6 +59,30 @@ def validity_of(pem: bytes) -> Validity | None:
         return Validity(not_before, _time(validity, position)[0])
     except (Error, IndexError, ValueError):
         return None
+
+
+def warning_of_end(path: str, validity: Validity) -> str:
+    """Return what is to be said of a certificate that ends soon."""
+    return f"our certificate {path} {_ends(validity)}; renew it, or launches will be refused"
+
+
+def fault_of_dates(path: str) -> str:
+    """Return what is wrong with the certificate's dates now, or ""."""
+    validity = read_validity(path)
+    if validity is None or validity.not_before <= time() < validity.not_after:
+        return ""
+    return (
+        f"it {_ends(validity)}" if time() >= validity.not_before else f"not valid until {moment(validity.not_before)}"
+    )
+
+
+def moment(seconds: float) -> str:
+    """Return a time of the epoch as people read it."""
+    return strftime("%Y-%m-%d %H:%M UTC", gmtime(seconds))
+
+
+def _ends(validity: Validity) -> str:
+    return f"{'ended' if validity.not_after <= time() else 'ends'} on {moment(validity.not_after)}"
 
 
 def _contents(der: bytes, position: int, tag: int = 0) -> tuple[bytes, int]:

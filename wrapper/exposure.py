@@ -1,9 +1,17 @@
-"""What other programs and users of this machine could do to a launch, as far as it can be refused beforehand."""
+"""Who else could have the secrets of a launch, as far as it can be refused or told beforehand.
 
-from wrapper.program import ProtectionError
+Other programs and users of this machine, and programs that the application starts. Imported only where that matters.
+"""
+
+from strongroom.errors import ConfigError
+from strongroom.launch.reference import is_env_name
+from strongroom.terminal import say
+from wrapper.program import DEFAULT_PATH, CannotExecError, NotOnPathError, ProtectionError, find_file
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from wrapper.settings import WrapperSettings
 
 YAMA = "/proc/sys/kernel/yama/ptrace_scope"
@@ -44,3 +52,28 @@ def yama_scope(path: str = YAMA) -> int | None:
             return int(file.read(16))
     except (OSError, ValueError):
         return None
+
+
+def check_allowed(settings: "WrapperSettings", variables: "Collection[str]", search_path: str) -> None:
+    """Refuse names of variables in ``--children allow:LIST``, and warn of programs that are not there.
+
+    Nothing with such a name gets a secret.
+
+    Args:
+        settings: of the launch, with a list of programs.
+        variables: names of the application's variables.
+        search_path: PATH of the launch; "" for the default one.
+
+    Raises:
+        ConfigError: one can only be meant as a variable.
+    """
+    for name in settings.children.removeprefix("allow:").split(","):
+        try:
+            find_file(name, search_path or DEFAULT_PATH)
+        except (NotOnPathError, CannotExecError) as error:
+            if name in variables or (is_env_name(name) and name.isupper()):
+                msg = f"--children allow:{name}: is a variable, and the list is of programs that get all of them"
+                hint = "name programs, as allow:pg_dump,/opt/app/worker; others find no secret at all"
+                raise ConfigError(msg, hint=hint) from None
+            if not settings.quiet:
+                say(f"warning: --children allow:{name}: there is no such program now ({error.message})")

@@ -117,7 +117,7 @@ class Launch:
         """
         settings = self.settings
         if settings.children.startswith("allow:"):
-            from wrapper.children import check_allowed
+            from wrapper.exposure import check_allowed
 
             check_allowed(settings, self.plan.names, self.environ.get("PATH", ""))
         if settings.quiet:
@@ -202,12 +202,10 @@ def _warn_of_end(settings: "WrapperSettings") -> None:
     """Say that our certificate ends soon, while launches still succeed."""
     if settings.quiet:
         return
-    from strongroom.validity import read_validity
+    from strongroom.validity import read_validity, warning_of_end
 
     validity = read_validity(settings.cert)
     if validity and validity.ends_soon(time()):
-        from wrapper.fetch.own_certificate import warning_of_end
-
         say(f"warning: {warning_of_end(settings.cert, validity)}")
 
 

@@ -3,7 +3,6 @@
 What is told here warns, and stops nothing: anyone who runs the server may know better what its clients look at.
 """
 
-import datetime as dt
 import logging
 from dataclasses import dataclass
 
@@ -12,6 +11,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from strongroom.service.logs import log_event
 from strongroom.service.peer import MALFORMED, extension_of
+from strongroom.validity import moment
 
 _log = logging.getLogger(__name__)
 _DAY_S = 86_400
@@ -97,11 +97,6 @@ def warn_of_faults(certificate: ServedCertificate) -> None:
     for fault in certificate.faults:
         hint = "issue it with the names that clients use, for serverAuth, with a chain that holds"
         log_event(_log, logging.WARNING, "certificate_unfit", {"file": certificate.file, "reason": fault, "hint": hint})
-
-
-def moment(seconds: float) -> str:
-    """Return a time of the epoch as people read it."""
-    return dt.datetime.fromtimestamp(seconds, dt.UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def _faults(certificate: x509.Certificate) -> list[str]:

@@ -18,9 +18,10 @@ from strongroom.errors import ConfigError
 from strongroom.service.authorities import Authorities, parse_sources, read_authorities
 from strongroom.service.following import FollowedFile, KeptFiles, Read
 from strongroom.service.logs import log_event
-from strongroom.service.served_certificate import EndWatch, ServedCertificate, moment, read_served, warn_of_faults
+from strongroom.service.served_certificate import EndWatch, ServedCertificate, read_served, warn_of_faults
 from strongroom.service.tls_alert import note_certificates, send_alerts
 from strongroom.tls import public_server_context, server_context
+from strongroom.validity import moment
 
 _log = logging.getLogger(__name__)
 

@@ -66,14 +66,12 @@ TOO_SLOW = {
 FOR_SOME = {
     "strongroom.launch.near_miss",
     "strongroom.launch.whole_path",
-    "wrapper.children",
     "wrapper.env_file",
     "wrapper.exit_status",
     "wrapper.exposure",
     "wrapper.files.value",
     "wrapper.files.launch_files",
     "wrapper.files.kept",
-    "wrapper.fetch.own_certificate",
     "wrapper.fetch.refusals",
 }
 # Imported by the ssl module itself, which there is no way around (CPython 3.11).

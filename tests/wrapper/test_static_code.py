@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.tree import ROOT
-from wrapper.static.processor import PROCESSORS, EntryStub, HeldSignals
+from wrapper.static.processor import PROCESSORS, HeldSignals
 
 NATIVE = ROOT / "tests" / "native" / "static"
 PAGE = 0x10_0000_0000
@@ -64,14 +64,7 @@ class Code:
             ).stdout
         signals = HeldSignals(fatal=fatal, mask=mask, consume=consume)
         return self._machine.stub_code(
-            EntryStub(
-                child=CHILD,
-                page=PAGE,
-                page_bytes=4096,
-                entry=ENTRY,
-                gadget=GADGET if gadget else None,
-                signals=signals,
-            )
+            signals, child=CHILD, page=PAGE, page_bytes=4096, entry=ENTRY, gadget=GADGET if gadget else None
         )
 
 

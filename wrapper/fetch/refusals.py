@@ -15,7 +15,7 @@ from strongroom.errors import (
 )
 from strongroom.launch.problem import DENIED, MISSING, Failure, Problem, decode_problem
 from strongroom.launch.reference import spell_key, spell_path
-from wrapper.fetch.own_certificate import fault_of_dates
+from strongroom.validity import fault_of_dates
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -37,33 +37,8 @@ class HeldSignals:
         self.consume = consume
 
 
-class EntryStub:
-    """What runs in front of a program's entry point, and lets the tracer end before the program begins.
-
-    Attributes:
-        child: process number of the tracer, a child of the program.
-        page: where the code that waits for it will stand; a mapping of its own.
-        page_bytes: its size.
-        entry: the entry point of the program.
-        gadget: a call instruction followed by a return, outside of the page; without one the page stays.
-        signals: what else the code has to do.
-    """
-
-    __slots__ = ("child", "entry", "gadget", "page", "page_bytes", "signals")
-
-    def __init__(  # noqa: PLR0913 - a record
-        self, *, child: int, page: int, page_bytes: int, entry: int, gadget: int | None, signals: HeldSignals
-    ) -> None:
-        self.child = child
-        self.page = page
-        self.page_bytes = page_bytes
-        self.entry = entry
-        self.gadget = gadget
-        self.signals = signals
-
-
 class Processor:
-    """One processor architecture.
+    """One processor architecture, by the table that it is.
 
     Attributes:
         calls: numbers of system calls by name.
@@ -72,33 +47,20 @@ class Processor:
         alignment: where instructions may begin.
     """
 
-    __slots__ = ("_arguments", "_layout", "_number", "_pc", "_restart", "_result", "_sp", "alignment")
+    __slots__ = ()
 
     calls: "Mapping[str, int]"
     call_instruction: bytes
     return_instruction: bytes
+    alignment: int
 
-    def __init__(  # noqa: PLR0913 - numbers of one table
-        self,
-        *,
-        registers: int,
-        arguments: tuple[int, ...],
-        number: int,
-        result: int,
-        sp: int,
-        pc: int,
-        restart: int | None,
-        alignment: int,
-    ) -> None:
-        """Take the number of 64-bit registers in the set, and the place of each that matters."""
-        self._layout = Struct(f"<{registers}Q")
-        self._arguments = arguments
-        self._number = number
-        self._result = result
-        self._sp = sp
-        self._pc = pc
-        self._restart = restart
-        self.alignment = alignment
+    _layout: Struct  # the register set: 64 bits each; below, the place of each that matters
+    _arguments: tuple[int, ...]
+    _number: int
+    _result: int
+    _sp: int
+    _pc: int
+    _restart: int | None
 
     @property
     def registers_bytes(self) -> int:
@@ -150,12 +112,22 @@ class Processor:
             found = code.find(pattern, found + 1)
         return None if found < 0 else address + found
 
-    def stub_code(self, stub: EntryStub) -> bytes:
+    def stub_code(  # noqa: PLR0913 - what the code needs to know
+        self, signals: HeldSignals, *, child: int, page: int, page_bytes: int, entry: int, gadget: int | None
+    ) -> bytes:
         """Return code that waits for the tracer to end, looks at signals, removes itself and goes to the entry point.
 
         It runs with the registers that the kernel gave the program, all zero but for stack and program counter, and
         keeps those with a meaning at the entry point: the stack pointer, and the one with the function to call at
         exit, which must be zero (rdx in the x86-64 psABI, 3.4.1; x0 in glibc's start code for aarch64).
+
+        Args:
+            signals: what is done about those that were held back.
+            child: process number of the tracer, a child of the program.
+            page: where the code that waits for it will stand; a mapping of its own.
+            page_bytes: its size.
+            entry: the entry point of the program.
+            gadget: a call instruction followed by a return, outside of the page; without one the page stays.
         """
         raise NotImplementedError
 
@@ -177,13 +149,20 @@ class _X8664(Processor):
     }
     call_instruction = b"\x0f\x05"  # syscall
     return_instruction = b"\xc3"  # ret
+    alignment = 1
 
-    def stub_code(self, stub: EntryStub) -> bytes:
+    _layout = Struct("<27Q")
+    _arguments = (14, 13, 12, 7, 9, 8)
+    _number, _result, _sp, _pc, _restart = 10, 10, 19, 16, 15
+
+    def stub_code(  # noqa: PLR0913 - what the code needs to know
+        self, signals: HeldSignals, *, child: int, page: int, page_bytes: int, entry: int, gadget: int | None
+    ) -> bytes:
         """See Processor."""
         wait = b"".join(
             (
                 b"\xb8" + pack("<I", 61),  # mov $61,%eax: wait4
-                b"\xbf" + pack("<I", stub.child),  # mov $child,%edi
+                b"\xbf" + pack("<I", child),  # mov $child,%edi
                 b"\x31\xf6",  # xor %esi,%esi
                 b"\xba" + pack("<I", _WALL),  # mov $__WALL,%edx
                 b"\x4d\x31\xd2",  # xor %r10,%r10
@@ -192,7 +171,6 @@ class _X8664(Processor):
             )
         )
         again = b"\x74" + pack("<b", -(len(wait) + 2))  # je to the beginning
-        signals = stub.signals
         consume = self._take(_SIGCHLD_SET) if signals.consume else b""
         exit_on_signal = b"".join(
             (
@@ -218,7 +196,7 @@ class _X8664(Processor):
             *unblock,
         )
         clear = (
-            b"\x48\xb8" + pack("<Q", stub.entry),  # movabs $entry,%rax
+            b"\x48\xb8" + pack("<Q", entry),  # movabs $entry,%rax
             b"\x50",  # push %rax, for a return to go there
             b"\x31\xd2",  # xor %edx,%edx
             b"\x4d\x31\xd2",  # xor %r10,%r10
@@ -229,12 +207,12 @@ class _X8664(Processor):
             b"\x31\xf6",  # xor %esi,%esi
             b"\xc3",  # ret
         )
-        if stub.gadget is not None:
+        if gadget is not None:
             leave = (
-                b"\x48\xbf" + pack("<Q", stub.page),  # movabs $page,%rdi
-                b"\xbe" + pack("<I", stub.page_bytes),  # mov $page_bytes,%esi
+                b"\x48\xbf" + pack("<Q", page),  # movabs $page,%rdi
+                b"\xbe" + pack("<I", page_bytes),  # mov $page_bytes,%esi
                 b"\xb8" + pack("<I", 11),  # mov $11,%eax: munmap, whose result is 0
-                b"\x48\xb9" + pack("<Q", stub.gadget) + b"\xff\xe1",  # movabs $gadget,%rcx; jmp *%rcx
+                b"\x48\xb9" + pack("<Q", gadget) + b"\xff\xe1",  # movabs $gadget,%rcx; jmp *%rcx
             )
         return b"".join((wait, again, consume, *look, *clear, *leave))
 
@@ -273,11 +251,18 @@ class _Aarch64(Processor):
     }
     call_instruction = pack("<I", 0xD400_0001)  # svc #0
     return_instruction = pack("<I", 0xD65F_03C0)  # ret
+    alignment = 4
 
-    def stub_code(self, stub: EntryStub) -> bytes:
+    _layout = Struct("<34Q")
+    _arguments = (0, 1, 2, 3, 4, 5)
+    _number, _result, _sp, _pc, _restart = 8, 0, 31, 32, None
+
+    def stub_code(  # noqa: PLR0913 - what the code needs to know
+        self, signals: HeldSignals, *, child: int, page: int, page_bytes: int, entry: int, gadget: int | None
+    ) -> bytes:
         """See Processor."""
         wait = [
-            *_load(0, stub.child),
+            *_load(0, child),
             *_load(1, 0),
             *_load(2, _WALL),
             *_load(3, 0),
@@ -286,7 +271,6 @@ class _Aarch64(Processor):
             0xB100_001F | _EINTR << 10,  # cmn x0, #EINTR
         ]
         wait.append(0x5400_0000 | (-len(wait) & 0x7FFFF) << 5)  # b.eq to the beginning
-        signals = stub.signals
         consume = self._take(_SIGCHLD_SET) if signals.consume else []
         exit_on_signal = [
             0x9100_0000 | _SIGNALLED << 10,  # add x0, x0, #128
@@ -308,16 +292,16 @@ class _Aarch64(Processor):
             0xD400_0001,  # svc #0
             0x9100_43FF,  # add sp, sp, #16
         ]
-        clear = [*_load(2, 0), *_load(3, 0), *_load(30, stub.entry)]
+        clear = [*_load(2, 0), *_load(3, 0), *_load(30, entry)]
         # Jumps are returns, because on processors with BTI only a return may lead to any instruction.
-        if stub.gadget is None:
+        if gadget is None:
             leave = [*_load(0, 0), *_load(1, 0), *_load(8, 0), 0xD65F_03C0]  # ret
         else:
             leave = [
-                *_load(0, stub.page),
-                *_load(1, stub.page_bytes),
+                *_load(0, page),
+                *_load(1, page_bytes),
                 *_load(8, 215),  # munmap
-                *_load(16, stub.gadget),
+                *_load(16, gadget),
                 0xD65F_0200,  # ret x16
             ]
         words = wait + consume + look + clear + leave
@@ -350,11 +334,4 @@ def _load(register: int, value: int) -> list[int]:
     return words
 
 
-PROCESSORS: "Mapping[str, Processor]" = {
-    "x86_64": _X8664(
-        registers=27, arguments=(14, 13, 12, 7, 9, 8), number=10, result=10, sp=19, pc=16, restart=15, alignment=1
-    ),
-    "aarch64": _Aarch64(
-        registers=34, arguments=(0, 1, 2, 3, 4, 5), number=8, result=0, sp=31, pc=32, restart=None, alignment=4
-    ),
-}
+PROCESSORS: "Mapping[str, Processor]" = {"x86_64": _X8664(), "aarch64": _Aarch64()}

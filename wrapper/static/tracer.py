@@ -12,7 +12,7 @@ from strongroom.names import PADDING
 from strongroom.terminal import say
 from wrapper.exit_status import REGION
 from wrapper.settings import REQUIRE_ANY, REQUIRE_MEMFD_SECRET
-from wrapper.static.processor import PROCESSORS, EntryStub, HeldSignals
+from wrapper.static.processor import PROCESSORS, HeldSignals
 from wrapper.static.stack import (
     AT_BASE,
     AT_EXECFN,
@@ -155,15 +155,15 @@ class _Tracing:
         page = tracee.call(gadget, "mmap", 0, page_bytes, _PROT_READ | _PROT_EXEC, _MAP_PRIVATE | _MAP_ANONYMOUS, -1, 0)
         # The program begins in its loader, if it has one; in a static program linkers put the table behind the header.
         head = stack.auxiliary.get(AT_BASE) or stack.value(AT_PHDR) - HEADER_BYTES
-        stub = EntryStub(
+        code = processor.stub_code(
+            orders.signals,
             child=os.getpid(),
             page=page,
             page_bytes=page_bytes,
             entry=entry,
             gadget=_search(tracee, head, entry, processor.find_call_and_return),
-            signals=orders.signals,
         )
-        tracee.write_code(page, processor.stub_code(stub))
+        tracee.write_code(page, code)
         if not orders.dumpable:  # last: from now on only root reads or writes it
             tracee.call(gadget, "prctl", _PR_SET_DUMPABLE, 0, 0, 0, 0)
         tracee.release(processor.at(registers, page))

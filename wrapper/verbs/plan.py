@@ -12,10 +12,9 @@ from strongroom.launch.bundle import CHECK_URL_PATH, PLAN_URL_PATH
 from strongroom.launch.problem import printable
 from strongroom.launch.reference import Reference, spell_path
 from wrapper import exit_status
-from wrapper.children import check_allowed
 from wrapper.exec import usable_library
 from wrapper.exit_status import report
-from wrapper.exposure import protections_given_up
+from wrapper.exposure import check_allowed, protections_given_up
 from wrapper.fetch.bridge import Bridge
 from wrapper.launch import refuse_to_fetch
 from wrapper.main import given_environment, read_template, refuse_within_a_launch, with_env_files
