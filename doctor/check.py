@@ -2,10 +2,9 @@
 
 import time
 
-from doctor.finding import Finding, Status
 from doctor.installation import probe_installation
 from doctor.machine import probe_machine
-from doctor.page import Page
+from doctor.page import Finding, Page, Status
 from doctor.rungs import Rung, rungs
 from wrapper.settings import WrapperSettings
 

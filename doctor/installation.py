@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from doctor.certificate import read_client_certificate
-from doctor.finding import Finding, Status
+from doctor.page import Finding, Status
 from doctor.trial import KilledError, in_child
 from strongroom.errors import ConfigError, StrongroomError
 from strongroom.launch.bundle import PLAN_URL_PATH, BundleRequest

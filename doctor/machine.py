@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from doctor.finding import Finding, Status
+from doctor.page import Finding, Status
 from doctor.trial import KilledError, in_child
 from preload import MACHINES
 from strongroom import linux

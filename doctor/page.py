@@ -1,13 +1,44 @@
-"""Lays the reports out for a person: aligned, with marks, and in colour where a terminal shows it. Pure."""
+"""What probes find, and how reports are laid out: aligned, with marks, in colour where a terminal shows it. Pure."""
 
 import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from enum import Enum
 
 _MARKS = {"ok": "✓", "note": "–", "problem": "✗", "known": "!"}  # noqa: RUF001 - a dash is meant
 _PLAIN_MARKS = {"ok": "+", "note": "-", "problem": "X", "known": "!"}
 _COLOURS = {"ok": "32", "note": "2", "problem": "1;31", "known": "33"}
 _NARROWEST = 24  # columns that the last column gets in any case
+
+
+class Status(Enum):
+    """What a finding means for ``strongroom run``."""
+
+    OK = "ok"
+    NOTE = "note"  # worth knowing; launches work
+    WARNING = "warning"  # launches work, and protect less than they could
+    PROBLEM = "problem"  # launches fail, or are not protected as --require demands
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report.
+
+    Attributes:
+        name: what was probed.
+        status: what it means.
+        says: what was found.
+        hint: what to change; nothing when there is nothing to do.
+    """
+
+    name: str
+    status: Status
+    says: str
+    hint: str = ""
+
+    def document(self) -> dict[str, str]:
+        """Return it for JSON."""
+        return {"name": self.name, "status": self.status.value, "says": self.says, "hint": self.hint}
 
 
 @dataclass(frozen=True)

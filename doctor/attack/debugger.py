@@ -8,7 +8,7 @@ import subprocess
 
 from doctor.attack.attack import NotTriedError, Outcome, Result, Situation, not_applicable, not_stopped, stopped
 from doctor.attack.grip import Grip
-from doctor.attack.reading import NO_VALUES, search_memory, without_region
+from doctor.attack.reading import NO_VALUES, can_be_read, refusal_of_regions, search_memory, without_region
 from doctor.attack.target import Target, holds_region
 from doctor.machine import status_field
 from strongroom.launch.region import MAGIC
@@ -32,13 +32,9 @@ def peek(situation: Situation) -> Outcome:
         ordinary = target.ordinary()
         if ordinary:
             grip.peek(ordinary.end - 8)
-        for region in target.regions:
-            try:
-                grip.peek(region.start)
-            except OSError as error:
-                refusal = error.strerror
-            else:
-                return not_stopped(f"its {target.kind} memory can be read")
+        refusal = refusal_of_regions(target, grip.peek)
+    if not refusal:
+        return can_be_read(target)
     return stopped(f"traced, yet {refusal}; ordinary memory can be read")
 
 

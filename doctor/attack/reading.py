@@ -1,10 +1,11 @@
 """Attacks that read: /proc files and memory, by system calls."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from doctor.attack.attack import Outcome, Situation, not_applicable, not_stopped, stopped
-from doctor.attack.target import read_memory_file
+from doctor.attack.target import Target, read_memory_file
 from strongroom.linux import ptrace
 
 _PROBE_BYTES = 8
@@ -22,6 +23,30 @@ NO_VALUES = "no value is known to look for; give its references in the environme
 def without_region(situation: Situation) -> Outcome:
     """Return what to say when there is no region to attack."""
     return not_applicable(NO_REGION) if situation.target.mappings else stopped(UNSEEN)
+
+
+def refusal_of_regions(target: Target, read: Callable[[int], object]) -> str:
+    """Return why none of its secret memory can be read, or "" when some can.
+
+    Raises:
+        PermissionError: nothing of the program can be read.
+    """
+    refusal = ""
+    for region in target.regions:
+        try:
+            read(region.start)
+        except PermissionError:
+            raise
+        except OSError as error:
+            refusal = error.strerror or str(error)
+        else:
+            return ""
+    return refusal
+
+
+def can_be_read(target: Target) -> Outcome:
+    """Return what to say when its secret memory can be read."""
+    return not_stopped(f"its {target.kind} memory can be read")
 
 
 def read_environ(situation: Situation) -> Outcome:
@@ -83,18 +108,12 @@ def read_mem(situation: Situation) -> Outcome:
     if not target.regions:
         os.close(os.open(f"/proc/{target.pid}/mem", os.O_RDONLY))
         return without_region(situation)
-    for region in target.regions:
-        try:
-            read_memory_file(target.pid, region.start, _PROBE_BYTES)
-        except PermissionError:
-            raise
-        except OSError as error:
-            refusal = error.strerror
-        else:
-            return not_stopped(f"its {target.kind} memory can be read")
+    refusal = refusal_of_regions(target, lambda address: read_memory_file(target.pid, address, _PROBE_BYTES))
+    if not refusal:
+        return can_be_read(target)
     ordinary = target.ordinary()
     if ordinary is None:
-        return stopped(f"{refusal}")
+        return stopped(refusal)
     read_memory_file(target.pid, ordinary.end - _PROBE_BYTES, _PROBE_BYTES)
     return stopped(f"{refusal}, while ordinary memory can be read")
 
@@ -109,16 +128,8 @@ def call_process_vm_readv(situation: Situation) -> Outcome:
         if not ordinary:
             ptrace.read_memory(target.pid, _PAGE_BYTES, _PROBE_BYTES)
         return without_region(situation)
-    for region in target.regions:
-        try:
-            ptrace.read_memory(target.pid, region.start, _PROBE_BYTES)
-        except PermissionError:
-            raise
-        except OSError as error:
-            refusal = error.strerror
-        else:
-            return not_stopped(f"its {target.kind} memory can be read")
-    return stopped(f"{refusal}, while ordinary memory can be read")
+    refusal = refusal_of_regions(target, lambda address: ptrace.read_memory(target.pid, address, _PROBE_BYTES))
+    return stopped(f"{refusal}, while ordinary memory can be read") if refusal else can_be_read(target)
 
 
 def search_memory(situation: Situation) -> Outcome:

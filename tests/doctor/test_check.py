@@ -17,8 +17,8 @@ import pytest
 from devstack.authority import IssuedFiles
 from devstack.stack import IDENTITY, DevStack
 from doctor.certificate import read_client_certificate
+from doctor.main import HELP
 from doctor.page import Page
-from doctor.usage import HELP
 from strongroom.errors import ConfigError
 from tests.doctor.conftest import NOBODY, Doctor
 from tests.support.launch.launcher import Launcher
