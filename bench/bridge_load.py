@@ -10,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 from typing import Final, Self
 
-from bench.failed import FailedError
 from bench.launchers import KEYS_PER_PATH
+from bench.suite import FailedError
 from devstack.stack import DevStack
 from strongroom.launch.bundle import BUNDLE_URL_PATH
 

@@ -12,10 +12,8 @@ from pathlib import Path
 from typing import Final
 
 import preload
-from bench.build import compile_program
-from bench.failed import FailedError
 from bench.samples import Series
-from bench.suite import Run
+from bench.suite import FailedError, Run, compile_program
 from strongroom.errors import ConfigError
 from strongroom.launch.region import encode
 from strongroom.linux import memfd_secret

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from bench.failed import FailedError
+from bench.suite import FailedError
 from devstack.authority import write_private
 from devstack.server import find_program
 from devstack.stack import DevStack

@@ -1,20 +1,21 @@
 """What an object costs on its way: the bare store, a hop without crypto, our proxy, and rclone's crypt remote."""
 
 import math
+import re
+import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from bench.failed import FailedError
-from bench.kms_calls import count_kms_calls
 from bench.object_memory import measure_memory
 from bench.processes import cpu_seconds, family, watched
 from bench.result import Claim
 from bench.s3_load import Connection, Payload, Request, at_once
 from bench.s3_targets import Target, targets
 from bench.samples import Estimate, Series, combine
-from bench.suite import Run
+from bench.suite import FailedError, Run
 from bench.workloads import measure_workloads
+from strongroom.errors import PeerError
 
 NAME: Final = "per-object"
 SUMMARY: Final = "PUT and GET through the S3 proxy, beside the bare store, haproxy and rclone crypt"
@@ -198,3 +199,42 @@ def _measure_throughput(run: Run, running: Mapping[str, Target], size: Size, way
         if other in series:
             name = f"{cell}/strongroom:{other}"
             run.ratio(name, series["strongroom"], series[other], better="higher", aim=aim, noise=0.3)
+
+
+REQUESTS: Final = 1000
+_STREAMS: Final = 10  # so that all processes of the proxy are asked
+_COUNTS: Final = re.compile(r'^strongroom_s3proxy_bucket_keys_total\{result="(hit|miss)"\} (\S+)$', re.MULTILINE)
+
+
+def count_kms_calls(run: Run, target: Target, *, suite: str) -> None:
+    """Count the calls of the KMS for 1,000 requests, half of them reading: first ones of a proxy, and the same again.
+
+    The proxy of the benchmarks has a key file instead of a KMS. Each key that is not at hand, by its own count, is
+    wrapped or unwrapped by one call; requests that ask for the same key at the same time share one, so this counts
+    rather too many than too few.
+
+    Raises:
+        PeerError: the proxy does not count a key for each request; its misses would mean nothing.
+    """
+    payload = Payload(1 << 10)
+    streams: list[list[Request]] = []
+    for stream in range(_STREAMS):
+        keys = [f"kms/{stream}/{number}" for number in range(REQUESTS // _STREAMS // 2)]
+        streams.append([target.requests.put(key, payload) for key in keys] + [target.requests.get(key) for key in keys])
+    names = ("KMS calls of the first 1,000 requests", "KMS calls per 1,000 requests")
+    for name, aim in zip(names, (None, 1), strict=True):
+        before = read_counts(target)
+        at_once(target.url, streams)
+        hits, misses = (after - earlier for after, earlier in zip(read_counts(target), before, strict=True))
+        if hits + misses < REQUESTS:
+            msg = f"{target.health}: counts {hits + misses:g} bucket keys in {REQUESTS} requests"
+            raise PeerError(msg, hint="has strongroom_s3proxy_bucket_keys another name or meaning now?")
+        run.count(f"{suite}/{name}", misses, "calls", aim=aim, noise=None if aim is None else 0.0)
+    payload.close()
+
+
+def read_counts(target: Target) -> tuple[float, float]:
+    """Return how many bucket keys were at hand and how many were not, since the proxy started."""
+    with urllib.request.urlopen(f"http://{target.health}/metrics", timeout=10) as answer:
+        counts = dict(_COUNTS.findall(answer.read().decode()))
+    return float(counts.get("hit", 0)), float(counts.get("miss", 0))

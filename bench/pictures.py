@@ -7,9 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from bench.failed import FailedError
 from bench.plots import Plot
-from bench.suite import ROOT
+from bench.suite import ROOT, FailedError
 from strongroom.errors import ConfigError
 
 _TIMEOUT_S: Final = 60

@@ -13,16 +13,13 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from bench import launchers
-from bench.build import compile_program
-from bench.exchange import PHASES, round_trips, split_launch
-from bench.failed import FailedError
 from bench.gate import MIN_ROUNDS
 from bench.launchers import Launcher, Scene
 from bench.namespace import Namespace
-from bench.relay import Relay
+from bench.relay import PHASES, Relay, round_trips, split_launch
 from bench.result import Claim
 from bench.samples import Series, combine
-from bench.suite import ROOT, Run
+from bench.suite import ROOT, FailedError, Run, compile_program
 from devstack.stack import DevStack
 from strongroom.errors import StrongroomError
 

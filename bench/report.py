@@ -7,12 +7,11 @@ from html import escape
 from pathlib import Path
 from typing import Final
 
-from bench.chart import spark
+from bench.chart import show, spark
 from bench.plots import Plot, plots
 from bench.result import Claim, Figure, Result, history_line
 from bench.samples import CONFIDENCE, DRAWS, INTERVAL_ROUNDS
 from bench.suite import ROOT
-from bench.units import show
 
 _TITLES: Final = {
     "pod-start": ("Start of a program", "From exec of the wrapper to the first instruction of <code>main</code>."),

@@ -1,6 +1,7 @@
 """Running suites one after the other, and writing what they found: after each of them, so that nothing is lost."""
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -8,9 +9,8 @@ import time
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, TextIO
 
-from bench.progress import Progress
 from bench.report import write_report
 from bench.result import Result
 from bench.suite import ROOT, Run, Suite
@@ -23,6 +23,48 @@ CACHE: Final = Path.home() / ".cache" / "strongroom-bench"
 STOPPED: Final = 130  # as shells say of a program that Ctrl-C ended
 QUICK_S: Final = 130  # for the suites of a quick run; then each comparison gets one round
 _SHARES: Final = {"per-object": 3, "pod-start": 2, "getenv": 2, "scale": 2}  # of that time; others take one
+
+
+_BAR: Final = 24
+
+
+class Progress:
+    """Tells on a stream how far things are: a progress bar on a terminal, a line per step elsewhere."""
+
+    def __init__(self, stream: TextIO, suites: int) -> None:
+        """Take the stream and the number of suites to come."""
+        self._stream = stream
+        self._terminal = stream.isatty()
+        self._suites = suites
+        self._done = -1
+        self._last = ""
+        self._begin = time.monotonic()
+
+    def suite(self, name: str) -> None:
+        """Say that a suite begins."""
+        self._done += 1
+        self._last = ""
+        self.tell(name, 0.0)
+
+    def tell(self, what: str, share: float) -> None:
+        """Say what is measured now, and the share of its suite that is finished."""
+        if self._terminal:
+            total = min(1.0, (self._done + share) / self._suites)
+            bar = ("█" * round(total * _BAR)).ljust(_BAR, "░")
+            elapsed = int(time.monotonic() - self._begin)
+            line = f"{bar} {total:4.0%} {elapsed // 60}:{elapsed % 60:02} {what}"
+            self._stream.write("\r\x1b[K" + line[: shutil.get_terminal_size().columns - 1])
+            self._stream.flush()
+        elif what != self._last:
+            self._stream.write(f"[{self._done + 1}/{self._suites}] {what}\n")
+            self._stream.flush()
+        self._last = what
+
+    def end(self) -> None:
+        """Leave the line as it was."""
+        if self._terminal:
+            self._stream.write("\r\x1b[K")
+            self._stream.flush()
 
 
 def measure(suites: Sequence[Suite], result: Result, directory: Path) -> int:

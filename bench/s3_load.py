@@ -19,7 +19,7 @@ from http import HTTPStatus
 from typing import Final, NoReturn, Self
 from urllib.parse import urlsplit
 
-from bench.failed import FailedError
+from bench.suite import FailedError
 from s3proxy.s3api.canonical import encode_path, encode_query
 from s3proxy.s3api.signer import Signer, StoreCredential
 from strongroom.secret import Secret

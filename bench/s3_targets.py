@@ -6,6 +6,7 @@ do to the bytes.
 
 import contextlib
 import os
+import re
 import secrets
 import shutil
 import socket
@@ -15,7 +16,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from bench.s3_load import Connection, Endpoint, Requests
+from bench.s3_load import Connection, Endpoint, Payload, Requests
+from bench.suite import FailedError
 from devstack.authority import write_private
 from devstack.s3proxy import ProxyProcess
 from devstack.seaweed import SeaweedServer
@@ -209,3 +211,25 @@ def _find(name: str, path: str) -> str:
     if found is None:
         raise ConfigError(f"{name}: not installed", hint="make bench installs what the benchmarks need")
     return found
+
+
+_UPLOAD_ID: Final = re.compile(rb"<UploadId>([^<]+)</UploadId>")
+
+
+def upload(target: Target, connection: Connection, key: str, part: Payload, count: int) -> None:
+    """Store an object of this many equal parts, one after the other.
+
+    Raises:
+        FailedError: the server refuses a step, or its answer is nonsense.
+    """
+    begun = _UPLOAD_ID.search(connection.fetch(target.requests.post(key, "uploads=")))
+    if begun is None:
+        raise FailedError(f"{target.url}: gives no id to a multipart upload")
+    query = f"uploadId={begun[1].decode()}"
+    lines = ""
+    for number in range(1, count + 1):
+        etag = connection.put_part(target.requests.put(key, part, f"partNumber={number}&{query}"))
+        lines += f"<Part><PartNumber>{number}</PartNumber><ETag>{etag}</ETag></Part>"
+    document = f"<CompleteMultipartUpload>{lines}</CompleteMultipartUpload>".encode()
+    with contextlib.closing(Payload(0, document)) as body:
+        connection.fetch(target.requests.post(key, query, body))

@@ -1,4 +1,4 @@
-"""Samples in rounds, and what can be said of them: percentiles and paired ratios, each with an interval. Pure.
+"""Samples in rounds, and what can be said of them: percentiles and paired ratios, each with an interval.
 
 Two things that are compared are measured in turns, one after the other within each round, so that what drifts (clock
 frequency, other tenants, caches) hits both. The samples of one round therefore belong together, and the bootstrap draws
@@ -9,13 +9,15 @@ like: below INTERVAL_ROUNDS there is no interval.
 """
 
 import functools
+import gc
 import itertools
 import math
 import random
+import time
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 CONFIDENCE: Final = 0.95
 DRAWS: Final = 400  # the ends of a 95 % interval then rest on ten draws each
@@ -156,3 +158,39 @@ def _draws(rounds: int) -> list[list[int]]:
             weights[number] += 1
         result.append(weights)
     return result
+
+
+Name = TypeVar("Name", bound=str)
+Batch = Callable[[], Sequence[float]]
+
+
+def interleaved(
+    contenders: Mapping[Name, Batch],
+    *,
+    rounds: int,
+    warm_up: int = 1,
+    least: int = 2,
+    limit_s: float = float("inf"),
+) -> dict[Name, Series]:
+    """Run each contender once per round, in an order that turns by one each round, and return what they measured.
+
+    Args:
+        contenders: each measures a few samples when it is called.
+        rounds: that count.
+        warm_up: rounds before them that do not.
+        least: rounds that are measured however long they take.
+        limit_s: no other round begins after this long.
+    """
+    names = list(contenders)
+    samples: dict[Name, list[Sequence[float]]] = {name: [] for name in names}
+    begin = time.monotonic()
+    for number in range(-warm_up, rounds):
+        if number >= least and time.monotonic() - begin > limit_s:
+            break
+        turn = number % len(names)
+        for name in names[turn:] + names[:turn]:
+            gc.collect()  # not in the middle of a sample
+            measured = contenders[name]()
+            if number >= 0:
+                samples[name].append(measured)
+    return {name: Series(rounds_of) for name, rounds_of in samples.items()}

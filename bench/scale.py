@@ -17,15 +17,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from bench import launchers
-from bench.build import compile_program
-from bench.failed import FailedError
 from bench.launchers import Scene
-from bench.multipart import upload
 from bench.result import Claim
 from bench.s3_load import Connection, Payload, at_once
-from bench.s3_targets import Target, targets
+from bench.s3_targets import Target, targets, upload
 from bench.samples import Series, combine
-from bench.suite import Run
+from bench.suite import FailedError, Run, compile_program
 from devstack.stack import DevStack
 
 NAME: Final = "scale"

@@ -1,14 +1,16 @@
 """What a suite of benchmarks is given, and what it has to be."""
 
+import shutil
+import subprocess
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
-from bench.interleave import Batch, Name, interleaved
 from bench.result import Better, Claim, Result
-from bench.samples import Estimate, Series, ratio
+from bench.samples import Batch, Estimate, Name, Series, interleaved, ratio
+from strongroom.errors import ConfigError, PeerError
 
 QUICK_LIMIT_S: Final = 4.0  # begin no new round of one comparison after this long
 ROOT: Final = Path(__file__).resolve().parents[1]
@@ -94,3 +96,35 @@ class Suite(Protocol):
         Raises:
             StrongroomError: a server does not start or does not do what it must.
         """
+
+
+class FailedError(PeerError):
+    """A program or server under measurement failed, so that its figures would mean nothing."""
+
+    usual_hint = "nothing was recorded of it; see that it runs by itself here (make demo), then measure again"
+
+
+SOURCES = ROOT / "bench" / "src"
+
+
+def compile_program(name: str, directory: Path, *, compiler: str = "gcc", flags: tuple[str, ...] = ()) -> Path:
+    """Compile ``bench/src/NAME.c`` and return the program.
+
+    Args:
+        name: of the source, without its ending.
+        directory: for the program, which is called ``NAME-COMPILER``.
+        compiler: that makes it.
+        flags: further ones.
+
+    Raises:
+        ConfigError: there is no such compiler.
+        FailedError: it does not compile.
+    """
+    if shutil.which(compiler) is None:
+        raise ConfigError(f"{compiler}: not on PATH", hint="make bench installs what the benchmarks need")
+    program = directory / f"{name}-{compiler}"
+    command = [compiler, "-O2", "-g", "-Wall", "-Wextra", *flags, "-o", str(program), str(SOURCES / f"{name}.c")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise FailedError(f"{name}.c: does not compile: {(done.stderr.splitlines() or ['no reason given'])[0]}")
+    return program

@@ -2,8 +2,7 @@
 
 import pytest
 
-from bench.exchange import round_trips, split_launch
-from bench.relay import Passage
+from bench.relay import Passage, round_trips, split_launch
 from strongroom.errors import PeerError
 
 

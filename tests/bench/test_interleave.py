@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.interleave import interleaved
+from bench.samples import interleaved
 from bench.suite import Run
 from tests.bench.runs import result
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.kms_calls import REQUESTS, count_kms_calls
+from bench.per_object import REQUESTS, count_kms_calls
 from bench.s3_load import Endpoint
 from bench.s3_targets import Target
 from bench.suite import Run

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from bench.build import compile_program
 from bench.getenv import TYPICAL, Case
 from bench.launchers import Launcher
 from bench.pod_start import LaunchGauge
 from bench.processes import watched
 from bench.relay import Relay
+from bench.suite import compile_program
 from strongroom.errors import PeerError
 
 MIB = 1 << 20

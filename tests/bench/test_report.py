@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
+from bench.chart import show
 from bench.plots import plots
 from bench.report import page, write_report
 from bench.result import Claim, Result, history_line, parse_result
 from bench.samples import Estimate
-from bench.units import show
 from tests.bench.runs import count, result
 from tests.support.tree import ROOT
 
