@@ -6,12 +6,12 @@ reads them.
 
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any
 
 from strongroom.errors import ConfigError
-from strongroom.nearest import nearest
 
 _PLACE = re.compile(r"\(at [a-z0-9, ]*\)")  # in a message of tomllib
 
@@ -139,3 +139,8 @@ def texts_in(
         msg = f"{place}: must be {'a string or ' if kind == TEXTS else ''}a list of texts"
         raise ConfigError(msg, hint=f"write for example {example}")
     return tuple(texts)
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return what somebody may have meant who wrote a name that is not known: the one that resembles it most, or ""."""
+    return next(iter(get_close_matches(name, list(known), n=1)), "")

@@ -15,8 +15,7 @@ from pathlib import Path
 
 from strongroom.errors import ConfigError
 from strongroom.names import is_service_link
-from strongroom.nearest import nearest
-from strongroom.service.members import parse_toml
+from strongroom.service.members import nearest, parse_toml
 
 CONFIG_FLAG = "config"  # the one flag that every component has besides its settings
 PRINT_CONFIG_FLAG = "--print-config"

@@ -8,9 +8,9 @@ import pytest
 
 from strongroom.errors import UndeliverableError
 from strongroom.launch import region
-from strongroom.launch.region_change import change_value
 from tests.preload import secretmem
 from tests.preload.launch import Launcher, Programs
+from tests.preload.region_change import change_value
 
 CHANGES = 5000
 

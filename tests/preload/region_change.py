@@ -21,7 +21,7 @@ _WORDS_OF_A_SLOT = 16 // 8
 _U32 = 0xFFFF_FFFF
 
 # Slots are swung by native stores, in the byte order of the format.
-assert sys.byteorder == "little"  # noqa: S101
+assert sys.byteorder == "little"
 
 
 def change_value(image: "bytearray | mmap", name: str, value_bytes: int, fill: "Callable[[memoryview], None]") -> int:
