@@ -165,12 +165,7 @@ Batch = Callable[[], Sequence[float]]
 
 
 def interleaved(
-    contenders: Mapping[Name, Batch],
-    *,
-    rounds: int,
-    warm_up: int = 1,
-    least: int = 2,
-    limit_s: float = float("inf"),
+    contenders: Mapping[Name, Batch], *, rounds: int, warm_up: int = 1, least: int = 2, limit_s: float = float("inf")
 ) -> dict[Name, Series]:
     """Run each contender once per round, in an order that turns by one each round, and return what they measured.
 

@@ -78,10 +78,7 @@ ENDINGS: Final[dict[str, tuple[Ending, ...]]] = {
         _OF_OURS,
         _OF_ARGPARSE,
     ),
-    "completion": (
-        Ending(0, "printed"),
-        Ending(2, "there is no script for that shell", "name bash, zsh or fish"),
-    ),
+    "completion": (Ending(0, "printed"), Ending(2, "there is no script for that shell", "name bash, zsh or fish")),
     "version": (Ending(0, "printed"),),
 }
 """By verb."""

@@ -111,8 +111,7 @@ class Authority:
         now = dt.datetime.now(dt.UTC)
         builder = (
             x509.CertificateBuilder(
-                issuer_name=self._name,
-                subject_name=x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]),
+                issuer_name=self._name, subject_name=x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
             )
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())

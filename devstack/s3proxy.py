@@ -38,12 +38,7 @@ class ProxyProcess(ServiceProcess):
     """
 
     def __init__(
-        self,
-        directory: Path,
-        store: S3Store,
-        *,
-        policy: str = POLICY,
-        settings: Mapping[str, object] | None = None,
+        self, directory: Path, store: S3Store, *, policy: str = POLICY, settings: Mapping[str, object] | None = None
     ) -> None:
         """Write its files and start it.
 

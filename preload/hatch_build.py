@@ -44,10 +44,7 @@ class CustomBuildHook(BuildHookInterface[Any]):
 
         folder = Path(self.root, "preload")
         result = subprocess.run(
-            ["make", "-C", str(folder), f"ARCH={machine}"],
-            check=False,
-            capture_output=True,
-            text=True,
+            ["make", "-C", str(folder), f"ARCH={machine}"], check=False, capture_output=True, text=True
         )
         names = (
             "libstrongroom.so",

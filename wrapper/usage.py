@@ -84,11 +84,7 @@ STATUSES = (
         "the command cannot be executed",
         "The file is there and the kernel does not run it: check its mode, the mount's `noexec`, and its interpreter.",
     ),
-    (
-        exit_status.NOT_ON_PATH,
-        "there is no such command",
-        "Check the spelling, and `PATH` as the container has it.",
-    ),
+    (exit_status.NOT_ON_PATH, "there is no such command", "Check the spelling, and `PATH` as the container has it."),
 )
 
 SUPERVISION = (

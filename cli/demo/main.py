@@ -200,10 +200,7 @@ def _show_cost(
     naked: list[float] = []
     wrapped: list[float] = []
     for index in range(launches + _WARM_UP):  # taken in turns, so that whatever else the machine does hits both
-        pair = (
-            launch_ms(sample.command, environ | expected, _NAMES),
-            launch_ms(wrapped_command, environ, _NAMES),
-        )
+        pair = (launch_ms(sample.command, environ | expected, _NAMES), launch_ms(wrapped_command, environ, _NAMES))
         if index >= _WARM_UP:
             naked.append(pair[0])
             wrapped.append(pair[1])

@@ -118,8 +118,7 @@ def _show_range(page: Page, s3: Any, large: bytes) -> None:  # noqa: ANN401
     first = len(large) // 2 + 12_345
     part = s3.get_object(Bucket=BUCKET, Key="large", Range=f"bytes={first}-{first + 999}")
     page.claim(
-        f"1,000 bytes from the middle: {part['ContentRange']}",
-        holds=part["Body"].read() == large[first : first + 1000],
+        f"1,000 bytes from the middle: {part['ContentRange']}", holds=part["Body"].read() == large[first : first + 1000]
     )
 
 

@@ -19,11 +19,7 @@ from wrapper.plan import plan_launch
 from wrapper.program import ProtectionError
 from wrapper.settings import WrapperSettings
 
-_SHOWN_RESULTS = {
-    Result.STOPPED: "stopped",
-    Result.NOT_STOPPED: "NOT stopped",
-    Result.NOT_APPLICABLE: "not applicable",
-}
+_SHOWN_RESULTS = {Result.STOPPED: "stopped", Result.NOT_STOPPED: "NOT stopped", Result.NOT_APPLICABLE: "not applicable"}
 
 
 class Report:

@@ -9,12 +9,7 @@ import ssl
 import stat
 from time import monotonic, sleep, time
 
-from strongroom.errors import (
-    ConfigError,
-    PeerError,
-    StrongroomError,
-    UnavailableError,
-)
+from strongroom.errors import ConfigError, PeerError, StrongroomError, UnavailableError
 from strongroom.launch.bundle import FILES_MEDIA_TYPE, REGION_MEDIA_TYPE, encode_request
 from strongroom.tls import client_context
 from wrapper.fetch.dial import Dialer, HandshakeTimeoutError
