@@ -4,16 +4,7 @@ An application's own status passes through untouched, so ours are numbers that a
 128+n mean what they mean to a shell (POSIX, Shell Command Language, 2.8.2).
 """
 
-from strongroom.errors import (
-    ConfigError,
-    DeniedError,
-    IntegrityError,
-    NotFoundError,
-    PeerError,
-    StrongroomError,
-    UnavailableError,
-    UndeliverableError,
-)
+from strongroom import errors
 from strongroom.terminal import tell
 from wrapper.program import CannotExecError, NotOnPathError, ProtectionError
 
@@ -32,26 +23,26 @@ SIGNALLED = 128  # plus the number of the signal
 
 
 # Most specific first: the first class that matches decides.
-_TABLE: tuple[tuple[type[StrongroomError], int], ...] = (
+_TABLE: tuple[tuple[type[errors.StrongroomError], int], ...] = (
     (ProtectionError, UNPROTECTED),
     (CannotExecError, CANNOT_EXEC),
     (NotOnPathError, NOT_ON_PATH),
-    (ConfigError, CONFIG),
-    (DeniedError, DENIED),
-    (NotFoundError, NOT_FOUND),
-    (UnavailableError, UNAVAILABLE),
-    (PeerError, UNREACHABLE),
-    (UndeliverableError, UNDELIVERABLE),
-    (IntegrityError, INTEGRITY),
+    (errors.ConfigError, CONFIG),
+    (errors.DeniedError, DENIED),
+    (errors.NotFoundError, NOT_FOUND),
+    (errors.UnavailableError, UNAVAILABLE),
+    (errors.PeerError, UNREACHABLE),
+    (errors.UndeliverableError, UNDELIVERABLE),
+    (errors.IntegrityError, INTEGRITY),
 )
 
 
-def status_of(error: StrongroomError) -> int:
+def status_of(error: errors.StrongroomError) -> int:
     """Return the exit status for an error."""
     return next((status for kind, status in _TABLE if isinstance(error, kind)), 1)
 
 
-def report(error: StrongroomError) -> int:
+def report(error: errors.StrongroomError) -> int:
     """Write an error as every verb does and return its exit status."""
     tell(error)
     return status_of(error)

@@ -8,24 +8,15 @@ import enum
 from dataclasses import dataclass
 from typing import Final
 
-from strongroom.errors import (
-    ConfigError,
-    DeniedError,
-    IntegrityError,
-    NotFoundError,
-    PeerError,
-    StrongroomError,
-    UnavailableError,
-    UndeliverableError,
-)
+from strongroom import errors
 from strongroom.launch.problem import DENIED, MISSING, UNDELIVERABLE
 
 
-class TooLargeError(StrongroomError):
+class TooLargeError(errors.StrongroomError):
     """The body of a request is larger than it may be."""
 
 
-class SlowBodyError(StrongroomError):
+class SlowBodyError(errors.StrongroomError):
     """The body of a request did not come in time."""
 
 
@@ -54,7 +45,7 @@ class Edge:
         grpc: the code of gRPC.
     """
 
-    kind: type[StrongroomError]
+    kind: type[errors.StrongroomError]
     status: int
     title: str
     grpc: GrpcCode
@@ -63,29 +54,29 @@ class Edge:
 EDGES: Final = (
     Edge(TooLargeError, 413, "Content Too Large", GrpcCode.RESOURCE_EXHAUSTED),
     Edge(SlowBodyError, 408, "Request Timeout", GrpcCode.DEADLINE_EXCEEDED),
-    Edge(DeniedError, 403, "Forbidden", GrpcCode.PERMISSION_DENIED),
-    Edge(NotFoundError, 404, "Not Found", GrpcCode.NOT_FOUND),
-    Edge(UndeliverableError, 422, "Unprocessable Content", GrpcCode.FAILED_PRECONDITION),
-    Edge(UnavailableError, 503, "Service Unavailable", GrpcCode.UNAVAILABLE),
-    Edge(PeerError, 503, "Service Unavailable", GrpcCode.UNAVAILABLE),
-    Edge(IntegrityError, 500, "Internal Server Error", GrpcCode.DATA_LOSS),
-    Edge(ConfigError, 400, "Bad Request", GrpcCode.INVALID_ARGUMENT),
-    Edge(StrongroomError, 500, "Internal Server Error", GrpcCode.INTERNAL),
+    Edge(errors.DeniedError, 403, "Forbidden", GrpcCode.PERMISSION_DENIED),
+    Edge(errors.NotFoundError, 404, "Not Found", GrpcCode.NOT_FOUND),
+    Edge(errors.UndeliverableError, 422, "Unprocessable Content", GrpcCode.FAILED_PRECONDITION),
+    Edge(errors.UnavailableError, 503, "Service Unavailable", GrpcCode.UNAVAILABLE),
+    Edge(errors.PeerError, 503, "Service Unavailable", GrpcCode.UNAVAILABLE),
+    Edge(errors.IntegrityError, 500, "Internal Server Error", GrpcCode.DATA_LOSS),
+    Edge(errors.ConfigError, 400, "Bad Request", GrpcCode.INVALID_ARGUMENT),
+    Edge(errors.StrongroomError, 500, "Internal Server Error", GrpcCode.INTERNAL),
 )
 """The first class that fits counts."""
 
-KIND_OF_CAUSE: Final[dict[str, type[StrongroomError]]] = {
-    DENIED: DeniedError,
-    MISSING: NotFoundError,
-    UNDELIVERABLE: UndeliverableError,
+KIND_OF_CAUSE: Final[dict[str, type[errors.StrongroomError]]] = {
+    DENIED: errors.DeniedError,
+    MISSING: errors.NotFoundError,
+    UNDELIVERABLE: errors.UndeliverableError,
 }
 
 
-def edge_of(kind: type[StrongroomError]) -> Edge:
+def edge_of(kind: type[errors.StrongroomError]) -> Edge:
     """Return what is said of a class of errors."""
     return next(edge for edge in EDGES if issubclass(kind, edge.kind))
 
 
-def cause_of(error: StrongroomError) -> str:
+def cause_of(error: errors.StrongroomError) -> str:
     """Return the cause that stands for an error: what is neither refused nor missing cannot be handed over."""
     return next((cause for cause, kind in KIND_OF_CAUSE.items() if isinstance(error, kind)), UNDELIVERABLE)

@@ -5,14 +5,7 @@ Imported only when there is one.
 
 import ssl
 
-from strongroom.errors import (
-    DeniedError,
-    NotFoundError,
-    PeerError,
-    StrongroomError,
-    UnavailableError,
-    UndeliverableError,
-)
+from strongroom import errors
 from strongroom.launch.problem import DENIED, MISSING, Failure, Problem, decode_problem
 from strongroom.launch.reference import spell_key, spell_path
 from strongroom.validity import fault_of_dates
@@ -34,7 +27,7 @@ _SEE_LOG = "the log of the bridge has this request, with the reason"
 _NOT_YET_VALID, _HAS_EXPIRED, _INVALID_PURPOSE, _HOSTNAME_MISMATCH, _IP_MISMATCH = 9, 10, 26, 62, 64
 
 
-def refusal_of_answer(head: "ResponseHead", body: bytes, *, busy: bool) -> StrongroomError:
+def refusal_of_answer(head: "ResponseHead", body: bytes, *, busy: bool) -> errors.StrongroomError:
     """Turn an error answer of the bridge into an error of ours.
 
     Args:
@@ -44,22 +37,22 @@ def refusal_of_answer(head: "ResponseHead", body: bytes, *, busy: bool) -> Stron
     """
     problem = decode_problem(head.status, body)
     if busy:
-        return UnavailableError(
+        return errors.UnavailableError(
             f"the bridge cannot serve now ({head.status}): {problem.detail}",
             hint="it was asked again until the deadline; /readyz of the bridge tells which part is not well",
             retry_after_s=head.retry_after_s,
         )
     if not problem.failures:
-        kind: type[StrongroomError] = DeniedError if head.status in {401, 403} else PeerError
+        kind: type[errors.StrongroomError] = errors.DeniedError if head.status in {401, 403} else errors.PeerError
         line = f"the bridge refuses the request ({head.status}): {problem.detail or problem.title}"
         return kind(line, hint=_OLDER_BRIDGE if head.status in _NOT_UNDERSTOOD else _SEE_LOG)
     # The gravest cause decides the status; the failure shown is the first of that cause.
-    for cause, error_type, shown in ((DENIED, DeniedError, "403"), (MISSING, NotFoundError, "404")):
+    for cause, error_type, shown in ((DENIED, errors.DeniedError, "403"), (MISSING, errors.NotFoundError, "404")):
         first = next((failure for failure in problem.failures if failure.cause == cause), None)
         if first:
             return error_type(_failure_line(first, shown, problem), hint=_failure_hint(first, problem))
     first = problem.failures[0]
-    return UndeliverableError(_failure_line(first, "422", problem), hint=_failure_hint(first, problem))
+    return errors.UndeliverableError(_failure_line(first, "422", problem), hint=_failure_hint(first, problem))
 
 
 def _failure_line(failure: Failure, status: str, problem: Problem) -> str:
@@ -83,7 +76,7 @@ def _failure_hint(failure: Failure, problem: Problem) -> str:
     return "strongroom plan --check -- COMMAND tells when it is mended, and starts nothing"
 
 
-def refusal_of_handshake(error: ssl.SSLError, bridge: str, settings: "WrapperSettings") -> PeerError | None:
+def refusal_of_handshake(error: ssl.SSLError, bridge: str, settings: "WrapperSettings") -> errors.PeerError | None:
     """Return what is to be said, None if the connection was just lost.
 
     Args:
@@ -93,13 +86,13 @@ def refusal_of_handshake(error: ssl.SSLError, bridge: str, settings: "WrapperSet
     """
     if isinstance(error, ssl.SSLCertVerificationError):
         message = f"bridge {bridge}: its certificate does not hold: {error.verify_message}"
-        return PeerError(message, hint=_hint_for(error.verify_code, settings))
+        return errors.PeerError(message, hint=_hint_for(error.verify_code, settings))
     reason = (error.reason or "").lower().replace("_", " ")
     if "alert" in reason and ("certificate" in reason or "unknown ca" in reason):
         return _refuses_ours(bridge, reason, settings.cert)
     if isinstance(error, ssl.SSLEOFError) or not reason:
         return None
-    return PeerError(f"bridge {bridge}: TLS: {reason}", hint="does the address lead to the bridge's HTTPS port?")
+    return errors.PeerError(f"bridge {bridge}: TLS: {reason}", hint="does the address lead to the bridge's HTTPS port?")
 
 
 def _hint_for(code: int, settings: "WrapperSettings") -> str:
@@ -114,9 +107,9 @@ def _hint_for(code: int, settings: "WrapperSettings") -> str:
     return f"--ca {settings.ca} must hold the authority that signed the bridge's certificate"
 
 
-def _refuses_ours(bridge: str, reason: str, path: str) -> PeerError:
+def _refuses_ours(bridge: str, reason: str, path: str) -> errors.PeerError:
     message = f"bridge {bridge}: refuses our certificate: {reason}"
     fault = fault_of_dates(path)
     if fault:
-        return PeerError(f"{message}: {fault}", hint=f"renew --cert {path}, or check the clock of this machine")
-    return PeerError(message, hint=f"check --cert {path}: its issuer, its dates, its key usage")
+        return errors.PeerError(f"{message}: {fault}", hint=f"renew --cert {path}, or check the clock of this machine")
+    return errors.PeerError(message, hint=f"check --cert {path}: its issuer, its dates, its key usage")
