@@ -52,22 +52,22 @@ def can_be_read(target: Target) -> Outcome:
 def read_environ(situation: Situation) -> Outcome:
     """Read what ``ps e`` shows."""
     block = Path(f"/proc/{situation.target.pid}/environ").read_bytes()
-    name = situation.needles.find(block)
-    if name:
-        return not_stopped(f"the value of {name} is in it")
-    if not len(situation.needles):
-        return not_applicable(NO_VALUES)
     count = block.count(b"\0")
-    return stopped(f"readable, {count} variables, none with a value")
+    return _searched(situation, block, f"readable, {count} variables, none with a value")
 
 
 def read_cmdline(situation: Situation) -> Outcome:
     """Read what everybody sees in ``ps``."""
     words = Path(f"/proc/{situation.target.pid}/cmdline").read_bytes()
-    name = situation.needles.find(words)
+    return _searched(situation, words, "readable, no value")
+
+
+def _searched(situation: Situation, content: bytes, nothing: str) -> Outcome:
+    """Search what could be read for values; ``nothing`` is what to say when there is none."""
+    name = situation.needles.find(content)
     if name:
         return not_stopped(f"the value of {name} is in it")
-    return stopped("readable, no value") if len(situation.needles) else not_applicable(NO_VALUES)
+    return stopped(nothing) if len(situation.needles) else not_applicable(NO_VALUES)
 
 
 def read_children(situation: Situation) -> Outcome:

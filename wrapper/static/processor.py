@@ -18,6 +18,18 @@ _SIGSET_BYTES = 8
 _SIG_SETMASK = 2
 _SIGNALLED = 128  # plus the number of the signal: an exit status, as of a shell
 
+# Numbers of system calls.
+_CALLS = {  # x86-64, aarch64
+    "mmap": (9, 222),
+    "close": (3, 57),
+    "mlock": (149, 228),
+    "madvise": (28, 233),
+    "prctl": (157, 167),
+    "exit_group": (231, 94),
+    "memfd_create": (319, 279),
+    "write": (1, 64),
+}
+
 
 class HeldSignals:
     """Signals that stay blocked until the program begins. Sets are numbers with bit n-1 for signal n, as in the kernel.
@@ -137,16 +149,7 @@ class _X8664(Processor):
 
     __slots__ = ()
 
-    calls = {  # noqa: RUF012 - read only, as the base says
-        "mmap": 9,
-        "close": 3,
-        "mlock": 149,
-        "madvise": 28,
-        "prctl": 157,
-        "exit_group": 231,
-        "memfd_create": 319,
-        "write": 1,
-    }
+    calls = {name: numbers[0] for name, numbers in _CALLS.items()}  # noqa: RUF012 - read only, as the base says
     call_instruction = b"\x0f\x05"  # syscall
     return_instruction = b"\xc3"  # ret
     alignment = 1
@@ -239,16 +242,7 @@ class _Aarch64(Processor):
 
     __slots__ = ()
 
-    calls = {  # noqa: RUF012 - read only, as the base says
-        "mmap": 222,
-        "close": 57,
-        "mlock": 228,
-        "madvise": 233,
-        "prctl": 167,
-        "exit_group": 94,
-        "memfd_create": 279,
-        "write": 64,
-    }
+    calls = {name: numbers[1] for name, numbers in _CALLS.items()}  # noqa: RUF012
     call_instruction = pack("<I", 0xD400_0001)  # svc #0
     return_instruction = pack("<I", 0xD65F_03C0)  # ret
     alignment = 4
