@@ -58,8 +58,8 @@ class ServiceProcess(ServerProcess):
     def _listen(self) -> dict[str, str]:
         reading, writing = os.pipe()
         try:
-            options = ["--config", self.config_file, "--ready-fd", str(writing)]
-            command = [sys.executable, "-m", self.module or self.name, *options]
+            command = [sys.executable, "-m", self.module or self.name]
+            command += ["--config", str(self.config_file), "--ready-fd", str(writing)]
             self._spawn(command, pass_fds=(writing,), cwd=Path(__file__).resolve().parents[1])
         finally:
             os.close(writing)
