@@ -119,12 +119,9 @@ class BucketKeys:
             clock: seconds.
             count: told ``hit``, ``miss`` or ``kept`` (used while the KMS was unreachable) for each key asked for.
         """
-        self._keks = keks
-        self._limits = limits
-        self._keyring = keyring
-        self._guard = guard
-        self._clock = clock
-        self._count = count
+        self._keks, self._limits = keks, limits
+        self._keyring, self._guard = keyring, guard
+        self._clock, self._count = clock, count
         self._current: dict[str, _Current] = {}
         self._opened = OpenedKeys(fresh_s=limits.open_ttl_s, grace_s=limits.grace_s, most=limits.open_keys)
         self._lent: dict[str, Seal] = {}

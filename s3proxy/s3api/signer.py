@@ -27,13 +27,7 @@ _NOT_SIGNED: Final = frozenset({"accept-encoding", "connection", "expect", "tran
 
 @dataclass(frozen=True, eq=False)
 class StoreCredential:
-    """What the proxy signs to the store with.
-
-    Attributes:
-        access_key_id: public name of the key.
-        secret_key: what signs.
-        session_token: of temporary credentials, or None.
-    """
+    """What the proxy signs to the store with; temporary credentials have a session token."""
 
     access_key_id: str
     secret_key: Secret

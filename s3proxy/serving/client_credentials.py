@@ -26,10 +26,7 @@ def follow_credentials(
 ) -> Followed[Credentials]:
     """Return the credentials in force, which follow the file or the secret that they are in.
 
-    Args:
-        settings: of the proxy.
-        session: the login at OpenBao, None without one.
-        kept: what was in force in the process that this one replaces.
+    Begins with what was ``kept``, of the process that this one replaces, where the file is broken.
 
     Raises:
         ConfigError: the file is missing or broken, and there are no older credentials to keep.
