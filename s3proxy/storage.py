@@ -27,8 +27,7 @@ from s3proxy.store.settings import StorePayload
 from s3proxy.store.slash_store import SlashStore
 from s3proxy.store.system_bucket import SystemBucket
 from s3proxy.stored.etags import KnownDigests
-from s3proxy.stored.objects import Objects
-from s3proxy.stored.open import ObjectFinder
+from s3proxy.stored.open import ObjectFinder, Objects
 from strongroom.errors import StrongroomError
 from strongroom.service.following import KeptFiles
 

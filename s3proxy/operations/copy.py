@@ -32,7 +32,7 @@ from s3proxy.stored import fresh
 from s3proxy.stored.conditions import conditions_of_write
 from s3proxy.stored.etags import bare_etag, etag_of, opaque_etag
 from s3proxy.stored.multipart import MultipartObject
-from s3proxy.stored.objects import Objects
+from s3proxy.stored.open import Objects
 from s3proxy.stored.read import Name, StoredObject
 from s3proxy.stored.source import open_source, require_unsealed
 from s3proxy.stored.whole import SealedObject, WholeObject
@@ -82,12 +82,7 @@ class Copied:
 
 @dataclass(frozen=True)
 class ObjectCopier:
-    """Copies objects.
-
-    Attributes:
-        objects: what they are read with.
-        writer: writes what is sealed anew.
-    """
+    """Copies objects; what is sealed anew has a writer."""
 
     objects: Objects
     writer: ObjectWriter

@@ -24,7 +24,7 @@ from s3proxy.store.client import StoreRequest, read_all
 from s3proxy.store.errors import store_error
 from s3proxy.store.listing import for_each
 from s3proxy.stored.conditions import matching_store_etag
-from s3proxy.stored.objects import Objects
+from s3proxy.stored.open import Objects
 from s3proxy.stored.read import Name
 from strongroom.errors import IntegrityError
 

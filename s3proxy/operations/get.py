@@ -20,7 +20,7 @@ from s3proxy.s3api.operations import Call
 from s3proxy.s3api.xml_write import Node, node, to_xml
 from s3proxy.store.errors import store_error
 from s3proxy.stored.conditions import range_applies, require_conditions
-from s3proxy.stored.objects import Objects
+from s3proxy.stored.open import Objects
 from s3proxy.stored.read import OK, PARTIAL, UNSATISFIABLE, Name, Read, StoredObject
 from s3proxy.stored.whole import WholeObject
 from strongroom.sealed.digests import ChecksumScope

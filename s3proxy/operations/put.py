@@ -26,7 +26,7 @@ from s3proxy.store.errors import store_error
 from s3proxy.stored import fresh
 from s3proxy.stored.conditions import conditions_of_write
 from s3proxy.stored.etags import bare_etag, etag_of
-from s3proxy.stored.objects import Objects
+from s3proxy.stored.open import Objects
 from s3proxy.stored.read import Name
 from strongroom.errors import StrongroomError
 from strongroom.sealed.attributes import Attributes
@@ -55,12 +55,7 @@ class Written:
 
 @dataclass(frozen=True)
 class ObjectWriter:
-    """Writes whole objects.
-
-    Attributes:
-        objects: what they are written with.
-        buffered_bytes: up to which size they are read before they are sent on.
-    """
+    """Writes whole objects; up to ``buffered_bytes`` they are read before they are sent on."""
 
     objects: Objects
     buffered_bytes: int

@@ -1,6 +1,7 @@
 """What serves which operation: on sealed objects, or where a policy passes them through."""
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final
 
 from s3proxy.exchange.incoming import Incoming
@@ -9,7 +10,7 @@ from s3proxy.operations.copy import ObjectCopier
 from s3proxy.operations.delete import ObjectDeleter
 from s3proxy.operations.get import ObjectReader
 from s3proxy.operations.lists.objects import Lister
-from s3proxy.operations.multipart.complete import UnsealedUploads, UploadCompleter
+from s3proxy.operations.multipart.complete import UploadCompleter, complete_unsealed, copy_unsealed_part
 from s3proxy.operations.multipart.kept import KeptParts
 from s3proxy.operations.multipart.uploads import MultipartUploads
 from s3proxy.operations.multipart.write import PartWriter
@@ -49,7 +50,6 @@ def handlers_of(
     kept = KeptParts(objects.store, objects.system_bucket)
     uploads, parts = MultipartUploads(objects, kept), PartWriter(objects, kept)
     completer = UploadCompleter(objects, kept, settings.store_equal_parts)
-    unsealed = UnsealedUploads(objects)
 
     async def passed_on(incoming: Incoming) -> None:
         await pass_on(incoming, objects.store)
@@ -71,10 +71,10 @@ def handlers_of(
         Operation.DELETE_OBJECTS: deleter.several,
         Operation.CREATE_MULTIPART_UPLOAD: by_policy(uploads.create),
         Operation.UPLOAD_PART: by_policy(parts.upload),
-        Operation.UPLOAD_PART_COPY: by_policy(parts.copy, unsealed.copy),
+        Operation.UPLOAD_PART_COPY: by_policy(parts.copy, partial(copy_unsealed_part, objects)),
         Operation.LIST_PARTS: by_policy(uploads.list_parts),
         Operation.ABORT_MULTIPART_UPLOAD: by_policy(uploads.abort),
-        Operation.COMPLETE_MULTIPART_UPLOAD: by_policy(completer.complete, unsealed.complete),
+        Operation.COMPLETE_MULTIPART_UPLOAD: by_policy(completer.complete, partial(complete_unsealed, objects)),
         Operation.COPY_OBJECT: ObjectCopier(objects, writer).serve,
         Operation.CORS_PREFLIGHT: passed_on,
         Operation.GET_OBJECT_ATTRIBUTES: by_policy(reader.attributes),

@@ -1,10 +1,12 @@
 """Finding out what a stored object is: the metadata entry is opened under the name that was asked for.
 
 Nothing of an object, not even its size, is told before this has held.
+
+``Objects`` is what operations take whole: all that objects are read and written with.
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 
 from s3proxy.keys.bucket_keys import BucketKeys
@@ -15,6 +17,7 @@ from s3proxy.store.answers import stored_bytes_of
 from s3proxy.store.client import Store
 from s3proxy.store.connections import StoreAnswer
 from s3proxy.store.errors import store_error
+from s3proxy.store.system_bucket import SystemBucket
 from s3proxy.stored.etags import KnownDigests
 from s3proxy.stored.multipart import MultipartObject
 from s3proxy.stored.read import Access, Folder, Name, Read, StoredObject, UnsealedObject
@@ -107,3 +110,24 @@ class ObjectFinder:
 def is_plaintext(headers: Mapping[str, str]) -> bool:
     """Return whether an object has no entry."""
     return ENTRY_HEADER not in headers
+
+
+@dataclass(frozen=True, kw_only=True)
+class Objects:
+    """The parts of one process.
+
+    Attributes:
+        store: where objects are.
+        policies: what is sealed under what.
+        keys: bucket keys in use.
+        known: digests of objects that were lately seen.
+        finder: opens what is stored.
+        system_bucket: where the proxy keeps what is not its clients'.
+    """
+
+    store: Store
+    policies: Policies
+    keys: BucketKeys
+    known: KnownDigests
+    finder: ObjectFinder
+    system_bucket: SystemBucket

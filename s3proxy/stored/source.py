@@ -10,7 +10,7 @@ from s3proxy.s3api.operations import Call
 from s3proxy.store.client import StoreRequest
 from s3proxy.store.errors import store_error
 from s3proxy.stored.conditions import require_conditions
-from s3proxy.stored.objects import Objects
+from s3proxy.stored.open import Objects
 from s3proxy.stored.read import Name, Read, StoredObject
 from s3proxy.stored.whole import SealedObject
 

@@ -22,7 +22,7 @@ from s3proxy.store.answers import OddAnswerError
 from s3proxy.store.client import StoreRequest, read_all
 from s3proxy.store.errors import document_in, store_error
 from s3proxy.stored.etags import bare_etag
-from s3proxy.stored.objects import Objects
+from s3proxy.stored.open import Objects
 from s3proxy.stored.read import Name, Read
 from s3proxy.stored.whole import SealedObject
 from strongroom.errors import StrongroomError, UnavailableError

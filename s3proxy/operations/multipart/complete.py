@@ -34,7 +34,7 @@ from s3proxy.stored import fresh
 from s3proxy.stored.conditions import conditions_of_write
 from s3proxy.stored.etags import opaque_etag
 from s3proxy.stored.multipart import MultipartObject
-from s3proxy.stored.objects import Objects
+from s3proxy.stored.open import Objects
 from s3proxy.stored.read import Read
 from s3proxy.stored.source import open_source, require_unsealed
 from strongroom.sealed.digests import Checksum, Digests
@@ -67,13 +67,7 @@ class Completed:
 
 @dataclass(frozen=True)
 class UploadCompleter:
-    """Completes uploads.
-
-    Attributes:
-        objects: what manifests are sealed with, and where.
-        kept: copies of small parts.
-        equal_parts: whether the store wants all parts but the last to be of one size.
-    """
+    """Completes uploads; of ``equal_parts`` where the store wants all but the last to be of one size."""
 
     objects: Objects
     kept: KeptParts
@@ -200,36 +194,31 @@ def _require_size(head: RequestHead, size: int) -> None:
         raise S3Error(code, msg)
 
 
-@dataclass(frozen=True)
-class UnsealedUploads:
-    """What is not merely passed on of uploads where nothing is sealed."""
+async def copy_unsealed_part(objects: Objects, incoming: Incoming) -> None:
+    """Serve UploadPartCopy where nothing is sealed, from what is not sealed either.
 
-    objects: Objects
+    Raises:
+        StrongroomError: it is refused, here or by the store.
+    """
+    require_unsealed(await open_source(objects, incoming.call, incoming.head))
+    await pass_on(incoming, objects.store)
 
-    async def copy(self, incoming: Incoming) -> None:
-        """Serve UploadPartCopy from what is not sealed either.
 
-        Raises:
-            StrongroomError: it is refused, here or by the store.
-        """
-        require_unsealed(await open_source(self.objects, incoming.call, incoming.head))
-        await pass_on(incoming, self.objects.store)
+async def complete_unsealed(objects: Objects, incoming: Incoming) -> None:
+    """Serve CompleteMultipartUpload where nothing is sealed.
 
-    async def complete(self, incoming: Incoming) -> None:
-        """Serve CompleteMultipartUpload.
+    Checksums of parts were verified on their way and not passed on, so the store knows none that it could compare; what
+    the request claims of the whole object is therefore held against those of the parts here.
 
-        Checksums of parts were verified on their way and not passed on, so the store knows none that it could compare;
-        what the request claims of the whole object is therefore held against those of the parts here.
-
-        Raises:
-            StrongroomError: it is refused, here or by the store.
-        """
-        asked = parse_complete_multipart_upload(await incoming.document(of_body=False))
-        claim = incoming.verified.claims.checksum
-        if claim is not None:
-            listed = await list_stored_parts(self.objects.store, upload_of(incoming))
-            sizes = {(part.number, part.etag): part.stored_bytes for part in listed}
-            lengths = [sizes.get((part.number, part.etag), 0) for part in asked]
-            checksum_of_object(claim, incoming.head.header(CHECKSUM_TYPE), asked, lengths)
-        body = list_of_parts([StoredPart(part.number, part.etag, 0) for part in asked])
-        await pass_on(incoming, self.objects.store, body=body)
+    Raises:
+        StrongroomError: it is refused, here or by the store.
+    """
+    asked = parse_complete_multipart_upload(await incoming.document(of_body=False))
+    claim = incoming.verified.claims.checksum
+    if claim is not None:
+        listed = await list_stored_parts(objects.store, upload_of(incoming))
+        sizes = {(part.number, part.etag): part.stored_bytes for part in listed}
+        lengths = [sizes.get((part.number, part.etag), 0) for part in asked]
+        checksum_of_object(claim, incoming.head.header(CHECKSUM_TYPE), asked, lengths)
+    body = list_of_parts([StoredPart(part.number, part.etag, 0) for part in asked])
+    await pass_on(incoming, objects.store, body=body)

@@ -16,19 +16,14 @@ from s3proxy.s3api.xml_read import Element
 from s3proxy.s3api.xml_write import Node, node, to_xml
 from s3proxy.store.errors import document_in, store_error
 from s3proxy.stored import fresh
-from s3proxy.stored.objects import Objects
+from s3proxy.stored.open import Objects
 from s3proxy.stored.read import Name
 from strongroom.sealed.attributes import Attributes
 
 
 @dataclass(frozen=True)
 class MultipartUploads:
-    """Begins, shows and gives up uploads.
-
-    Attributes:
-        objects: what entries are sealed with, and where.
-        kept: copies of small parts.
-    """
+    """Begins, shows and gives up uploads, and with them the copies of small parts."""
 
     objects: Objects
     kept: KeptParts

@@ -18,7 +18,7 @@ from s3proxy.s3api.errors import S3Error
 from s3proxy.s3api.object_headers import passed_back
 from s3proxy.s3api.xml_write import node, to_xml
 from s3proxy.stored import fresh
-from s3proxy.stored.objects import Objects
+from s3proxy.stored.open import Objects
 from s3proxy.stored.source import open_source
 from strongroom.errors import StrongroomError
 from strongroom.sealed.digests import Digests
@@ -31,12 +31,7 @@ _COPY_RANGE = re.compile(r"bytes=([0-9]{1,19})-([0-9]{1,19})")
 
 @dataclass(frozen=True)
 class PartWriter:
-    """Writes parts of uploads.
-
-    Attributes:
-        objects: what they are sealed with, and where.
-        kept: copies of small parts.
-    """
+    """Writes parts of uploads, and copies of small ones."""
 
     objects: Objects
     kept: KeptParts
