@@ -88,11 +88,7 @@ class ObjectCopier:
     writer: ObjectWriter
 
     async def serve(self, incoming: Incoming) -> None:
-        """Serve CopyObject.
-
-        Raises:
-            StrongroomError: it is refused, here or by the store.
-        """
+        """Serve CopyObject."""
         head, call = incoming.head, incoming.call
         policy = self.objects.policies.require(call.bucket, call.key)
         wanted = read_copy_request(head, Name(call.bucket, call.key), policy)

@@ -42,11 +42,7 @@ class ObjectDeleter:
     objects: Objects
 
     async def one(self, incoming: Incoming) -> None:
-        """Serve DeleteObject.
-
-        Raises:
-            StrongroomError: it is refused, here or by the store.
-        """
+        """Serve DeleteObject."""
         head, call = incoming.head, incoming.call
         policy = self.objects.policies.find(call.bucket, call.key)
         if policy is None or policy.mode is Mode.PASSTHROUGH:

@@ -42,11 +42,7 @@ class ObjectReader:
         self._finder = objects.finder
 
     async def get(self, incoming: Incoming, policy: Policy) -> None:
-        """Serve GetObject: by one request if a whole object is there: it comes with the answer.
-
-        Raises:
-            StrongroomError: it is refused, here or by the store.
-        """
+        """Serve GetObject: by one request if a whole object is there: it comes with the answer."""
         head, found = incoming.head, None
         read, asked = _read_of(incoming.call, head, policy), parse_range(head.header("range"))
         depends = "partNumber" in incoming.call.query or (asked is not None and head.has("if-range"))
@@ -62,11 +58,7 @@ class ObjectReader:
         await self._answer(incoming, found or await self._finder.look(read), asked)
 
     async def head(self, incoming: Incoming, policy: Policy) -> None:
-        """Serve HeadObject.
-
-        Raises:
-            StrongroomError: it is refused, here or by the store.
-        """
+        """Serve HeadObject."""
         head = incoming.head
         found = await self._finder.look(_read_of(incoming.call, head, policy))
         await self._answer(incoming, found, parse_range(head.header("range")))
@@ -101,11 +93,7 @@ class ObjectReader:
             await incoming.respond_stream(status, headers, last - first + 1, found.pieces(first, last))
 
     async def attributes(self, incoming: Incoming, policy: Policy) -> None:
-        """Serve GetObjectAttributes: of the plaintext, which the store knows nothing of.
-
-        Raises:
-            StrongroomError: it is refused, here or by the store.
-        """
+        """Serve GetObjectAttributes: of the plaintext, which the store knows nothing of."""
         wanted = _wanted(incoming.head)
         found = await self._finder.look(_read_of(incoming.call, incoming.head, policy))
         if found.is_passed_on:

@@ -59,11 +59,7 @@ class PostUploader:
     keys: SigningKeys = field(default_factory=SigningKeys)
 
     async def serve(self, incoming: Incoming) -> None:
-        """Serve PostObject.
-
-        Raises:
-            StrongroomError: it is refused, here or by the store.
-        """
+        """Serve PostObject."""
         form, body = FormReader(incoming.head.header("content-type")), incoming.open_body()
         incoming.expect_short()
         arriving = incoming.plaintext(body)

@@ -61,11 +61,7 @@ class ObjectWriter:
     buffered_bytes: int
 
     async def put(self, incoming: Incoming, policy: Policy) -> None:
-        """Serve PutObject.
-
-        Raises:
-            StrongroomError: it is refused, here or by the store.
-        """
+        """Serve PutObject."""
         head, name = incoming.head, Name(incoming.call.bucket, incoming.call.key)
         body = incoming.open_body(want_md5=policy.etag is EtagMode.MD5)
         headers = object_headers(incoming.call.headers)

@@ -62,11 +62,7 @@ class Lister:
         await incoming.respond(HTTPStatus.OK, headers, to_xml(as_node(page)))
 
     async def objects(self, incoming: Incoming) -> None:
-        """Serve ListObjects, ListObjectsV2 or ListObjectVersions.
-
-        Raises:
-            StrongroomError: it is refused, here or by the store.
-        """
+        """Serve ListObjects, ListObjectsV2 or ListObjectVersions."""
         headers, document = await self._shown(incoming)
         await incoming.respond(HTTPStatus.OK, headers, document)
 
@@ -82,11 +78,7 @@ class Lister:
         return headers, shown_page(page, shown).encode()
 
     async def uploads(self, incoming: Incoming) -> None:
-        """Serve ListMultipartUploads: the store's own page, by the keys that clients know.
-
-        Raises:
-            StrongroomError: it is refused, here or by the store.
-        """
+        """Serve ListMultipartUploads: the store's own page, by the keys that clients know."""
         headers, page, _ = await self._page(incoming)
         await incoming.respond(HTTPStatus.OK, headers, page.encode())
 

@@ -74,11 +74,7 @@ class UploadCompleter:
     equal_parts: bool
 
     async def complete(self, incoming: Incoming, policy: Policy) -> None:
-        """Serve CompleteMultipartUpload.
-
-        Raises:
-            StrongroomError: it is refused, here or by the store.
-        """
+        """Serve CompleteMultipartUpload."""
         upload = upload_of(incoming)
         asked = parse_complete_multipart_upload(await incoming.document(of_body=False))
         try:
@@ -195,11 +191,7 @@ def _require_size(head: RequestHead, size: int) -> None:
 
 
 async def copy_unsealed_part(objects: Objects, incoming: Incoming) -> None:
-    """Serve UploadPartCopy where nothing is sealed, from what is not sealed either.
-
-    Raises:
-        StrongroomError: it is refused, here or by the store.
-    """
+    """Serve UploadPartCopy where nothing is sealed, from what is not sealed either."""
     require_unsealed(await open_source(objects, incoming.call, incoming.head))
     await pass_on(incoming, objects.store)
 
@@ -209,9 +201,6 @@ async def complete_unsealed(objects: Objects, incoming: Incoming) -> None:
 
     Checksums of parts were verified on their way and not passed on, so the store knows none that it could compare; what
     the request claims of the whole object is therefore held against those of the parts here.
-
-    Raises:
-        StrongroomError: it is refused, here or by the store.
     """
     asked = parse_complete_multipart_upload(await incoming.document(of_body=False))
     claim = incoming.verified.claims.checksum

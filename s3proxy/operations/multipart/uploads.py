@@ -29,11 +29,7 @@ class MultipartUploads:
     kept: KeptParts
 
     async def create(self, incoming: Incoming, policy: Policy) -> None:
-        """Serve CreateMultipartUpload. The metadata gets a marker: what there will be to read, the manifest says.
-
-        Raises:
-            StrongroomError: it is refused, here or by the store.
-        """
+        """Serve CreateMultipartUpload. The metadata gets a marker: what there will be to read, the manifest says."""
         call, head = incoming.call, incoming.head
         headers = object_headers(call.headers)
         require_metadata_room(headers)
@@ -50,11 +46,7 @@ class MultipartUploads:
         await incoming.respond(200, store_headers | answered | {"Content-Type": XML_TYPE}, to_xml(answer))
 
     async def abort(self, incoming: Incoming, _policy: Policy) -> None:
-        """Serve AbortMultipartUpload; kept copies go, too.
-
-        Raises:
-            StrongroomError: it is refused, here or by the store.
-        """
+        """Serve AbortMultipartUpload; kept copies go, too."""
         upload = upload_of(incoming)
         async with self.objects.store.exchange(upload.request("DELETE")) as response:
             if response.status not in {HTTPStatus.NO_CONTENT, HTTPStatus.OK}:
@@ -65,11 +57,7 @@ class MultipartUploads:
         await incoming.respond(204, headers)
 
     async def list_parts(self, incoming: Incoming, _policy: Policy) -> None:
-        """Serve ListParts: the store's list, with the client's parts and their plaintext sizes.
-
-        Raises:
-            StrongroomError: it is refused, here or by the store.
-        """
+        """Serve ListParts: the store's list, with the client's parts and their plaintext sizes."""
         upload = upload_of(incoming)
         place = tuple(pair for pair in incoming.call.query.pairs if pair[0] != "uploadId")
         async with self.objects.store.exchange(upload.request("GET", query=place)) as response:

@@ -37,11 +37,7 @@ class PartWriter:
     kept: KeptParts
 
     async def upload(self, incoming: Incoming, policy: Policy) -> None:
-        """Serve UploadPart.
-
-        Raises:
-            StrongroomError: it is refused, here or by the store.
-        """
+        """Serve UploadPart."""
         upload, number = upload_of(incoming), part_number_of(incoming)
         plain = plain_of(incoming, incoming.open_body())
         part, digests = await self._write(upload, number, policy, plain)
@@ -52,11 +48,7 @@ class PartWriter:
         await incoming.respond(200, headers)
 
     async def copy(self, incoming: Incoming, policy: Policy) -> None:
-        """Serve UploadPartCopy: the source is opened and sealed again, as a part of this upload.
-
-        Raises:
-            StrongroomError: it is refused, here or by the store.
-        """
+        """Serve UploadPartCopy: the source is opened and sealed again, as a part of this upload."""
         upload, number = upload_of(incoming), part_number_of(incoming)
         source = await open_source(self.objects, incoming.call, incoming.head)
         first, last = _range_of(incoming.head.header("x-amz-copy-source-range"), await source.size())
