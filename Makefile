@@ -11,8 +11,9 @@ export PYTHON
 # The tests start thousands of interpreters, and without bytecode each would compile everything anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-# The tests wait for real servers more than they compute. Those of a file share servers, so a file stays in one process.
-PARALLEL ?= --numprocesses=3 --dist=loadfile --no-loadscope-reorder
+# The tests wait for real servers as much as they compute, so two processors have four processes of them. Those of a file
+# share servers, so a file stays in one process.
+PARALLEL ?= --numprocesses=4 --dist=loadfile --no-loadscope-reorder
 
 BUILD_INPUTS := requirements.lock pyproject.toml scripts/sync-venv \
 	$(wildcard preload/Makefile preload/*.mk preload/hatch_build.py preload/strongroom-start preload/src/*/*.[ch])
@@ -30,8 +31,9 @@ demo:
 	$(call prepare,demo)
 	@.venv/bin/strongroom demo
 
+# What is collected beforehand is in bytecode, which else each of the processes would make for itself.
 test: check
-	@tests/s3clients/install
+	@tests/s3clients/install & installing=$$!; .venv/bin/pytest --collect-only --quiet $(T) >/dev/null 2>&1 || :; wait $$installing
 	@.venv/bin/pytest $(PARALLEL) --durations=20 $(T)
 
 # The quick half of the tests: style, types, architecture, words.
