@@ -3,6 +3,7 @@
 # make bench  what it costs, in under three minutes; ends with the path of the report
 # All install what they need: Debian packages when root, the rest in .venv.
 # make ready  what the tests stand on, without running them all: tools, machine code, clients, collection
+# make coverage   how much of the product the tests run, branches included; slow, and of a room: make coverage T=tests/bridge
 # make docs   the pages as a site, in build/site
 # make release  what a release consists of, built twice with equal bytes, in dist/ (RELEASING.md)
 
@@ -25,7 +26,7 @@ define prepare
 @$(MAKE) --no-print-directory -s -C preload
 endef
 
-.PHONY: demo test check ready bench docs release lock clean
+.PHONY: demo test check ready coverage bench docs release lock clean
 
 demo:
 	$(call prepare,demo)
@@ -51,6 +52,11 @@ ready: check
 	@.venv/bin/pytest --collect-only --quiet >/dev/null
 	@.venv/bin/pytest --quiet tests/preload/test_library.py tests/preload/test_build_hook.py tests/preload/test_region_reader.py \
 		tests/init/test_init.py::TestBuild tests/wrapper/test_static_code.py tests/matrix
+
+coverage:
+	$(call prepare,test)
+	@tests/s3clients/install
+	@scripts/coverage $(PARALLEL) --quiet $(T)
 
 bench:
 	$(call prepare,bench)
