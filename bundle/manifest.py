@@ -93,8 +93,7 @@ def read_manifest(directory: str) -> Manifest:
         with open(path, "rb") as file:  # noqa: PTH123
             document = json.load(file)
         if document["format"] != _FORMAT:
-            msg = f"{path}: is of another format"
-            raise IntegrityError(msg, hint=_ANEW)
+            raise IntegrityError(f"{path}: is of another format", hint=_ANEW)
         entries = {str(name): (str(entry["sha256"]), str(entry["mode"])) for name, entry in document["files"].items()}
         return Manifest(
             str(document["strongroom"]),
@@ -104,8 +103,7 @@ def read_manifest(directory: str) -> Manifest:
             frozenset(name for name, entry in entries.items() if entry[1] == "0755"),
         )
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-        msg = f"{path}: is not the manifest of a bundle ({error})"
-        raise IntegrityError(msg, hint=_ANEW) from None
+        raise IntegrityError(f"{path}: is not the manifest of a bundle ({error})", hint=_ANEW) from None
 
 
 def read_files(directory: str, manifest: Manifest) -> dict[str, File]:
@@ -118,8 +116,7 @@ def read_files(directory: str, manifest: Manifest) -> dict[str, File]:
     for path, expected in manifest.digests.items():
         data = _read(directory, path)
         if digest(data) != expected:
-            msg = f"{directory}/{path}: has changed since the bundle was made"
-            raise IntegrityError(msg, hint=_ANEW)
+            raise IntegrityError(f"{directory}/{path}: has changed since the bundle was made", hint=_ANEW)
         files[path] = File(data, is_program=path in manifest.programs)
     return {**files, MANIFEST: File(_read(directory, MANIFEST))}
 
@@ -129,5 +126,4 @@ def _read(directory: str, path: str) -> bytes:
         with open(f"{directory}/{path}", "rb") as file:  # noqa: PTH123
             return file.read()
     except OSError as error:
-        msg = f"{directory}/{path}: {error.strerror}"
-        raise IntegrityError(msg, hint=_ANEW) from None
+        raise IntegrityError(f"{directory}/{path}: {error.strerror}", hint=_ANEW) from None

@@ -64,6 +64,28 @@ class OpenBaoServer(ServerProcess):
         """Write the root token to a file with mode 0600, for a client that wants it there."""
         write_private(path, self.admin.token.encode())
 
+    def login_for(self, role: str, rules: str, directory: Path, *, ttl: str = "1h") -> dict[str, object]:
+        """Make an AppRole, and return the settings of a server that logs in by it.
+
+        Args:
+            role: its name; ``strongroom-ROLE`` is that of its policy.
+            rules: what it may do, in HCL.
+            directory: private directory for role id and secret id.
+            ttl: of its tokens.
+        """
+        policy = f"strongroom-{role}"
+        self.admin.write_policy(policy, rules)
+        role_id, secret_id = self.admin.create_role(role, policies=[policy], ttl=ttl)
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_private(directory / "role-id", role_id.encode())
+        write_private(directory / "secret-id", secret_id.encode())
+        return {
+            "openbao_address": self.address,
+            "openbao_ca_file": str(self.ca_file),
+            "openbao_role_id_file": str(directory / "role-id"),
+            "openbao_secret_id_file": str(directory / "secret-id"),
+        }
+
     def unseal(self) -> None:
         """Unseal the server and wait until it serves."""
         self.admin.unseal(self._unseal_key)

@@ -4,7 +4,7 @@ import contextlib
 from pathlib import Path
 from typing import Self
 
-from devstack.authority import Authority, IssuedFiles, write_private
+from devstack.authority import Authority, IssuedFiles
 from devstack.openbao import OpenBaoServer
 from devstack.service import BridgeProcess
 
@@ -94,23 +94,12 @@ class DevStack:
 
     def _bridge_settings(self) -> dict[str, object]:
         server = self.authority.issue_server("bridge")
-        admin = self.openbao.admin
-        admin.write_policy("strongroom-bridge", _BRIDGE_RULES)
-        admin.enable_approle()
-        role_id, secret_id = admin.create_role("bridge", policies=["strongroom-bridge"], ttl="1h")
+        self.openbao.admin.enable_approle()
         return {
             "tls_cert_file": str(server.cert),
             "tls_key_file": str(server.key),
             "client_ca_file": str(self.authority.ca_file),
             "policy_file": str(self.policy_file),
             "audit_file": str(self.audit_file),
-            "openbao_address": self.openbao.address,
-            "openbao_ca_file": str(self.openbao.ca_file),
-            "openbao_role_id_file": self._private("role-id", role_id),
-            "openbao_secret_id_file": self._private("secret-id", secret_id),
+            **self.openbao.login_for("bridge", _BRIDGE_RULES, self.directory),
         }
-
-    def _private(self, name: str, text: str) -> str:
-        path = self.directory / name
-        write_private(path, text.encode())
-        return str(path)

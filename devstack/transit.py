@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from devstack.authority import write_private
 from devstack.openbao import OpenBaoServer
 
 MOUNT = "transit"
@@ -28,17 +27,7 @@ def offer_transit(
     for key in keys:
         admin.call("POST", f"{MOUNT}/keys/{key}", {"type": "aes256-gcm96"})
         rules += [f'path "{MOUNT}/{verb}/{key}" {{ capabilities = ["update"] }}\n' for verb in ("encrypt", "decrypt")]
-    admin.write_policy("strongroom-s3proxy", "".join(rules))
-    role_id, secret_id = admin.create_role("s3proxy", policies=["strongroom-s3proxy"], ttl=ttl)
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    write_private(directory / "role-id", role_id.encode())
-    write_private(directory / "secret-id", secret_id.encode())
-    return {
-        "openbao_address": openbao.address,
-        "openbao_ca_file": str(openbao.ca_file),
-        "openbao_role_id_file": str(directory / "role-id"),
-        "openbao_secret_id_file": str(directory / "secret-id"),
-    }
+    return openbao.login_for("s3proxy", "".join(rules), directory, ttl=ttl)
 
 
 def rotate_key(openbao: OpenBaoServer, key: str) -> int:

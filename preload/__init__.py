@@ -26,12 +26,10 @@ def native_path(name: str, what: str = "native program") -> str:
     folder = os.path.dirname(os.path.abspath(__file__))
     machine = os.uname().machine
     if machine not in MACHINES:
-        message = f"preload: no {what} for {machine}; there is one for {' and '.join(MACHINES)}"
-        raise LibraryError(message)
+        raise LibraryError(f"preload: no {what} for {machine}; there is one for {' and '.join(MACHINES)}")
     path = os.path.join(folder, "lib", machine, name)
     if not os.path.isfile(path):
-        message = f"preload: {path}: not built; run make -C {folder}"
-        raise LibraryError(message)
+        raise LibraryError(f"preload: {path}: not built; run make -C {folder}")
     return path
 
 
@@ -39,17 +37,15 @@ def library_path() -> str:
     """Return the absolute path of the library for this machine, as ``LD_PRELOAD`` takes it.
 
     Raises:
-        LibraryError: this machine is not supported, the library is not built or may not be read, or its path cannot
-            are in ``LD_PRELOAD``, whose entries end at a colon or a space (ld.so(8)).
+        LibraryError: this machine is not supported, the library is not built or may not be read, or its path cannot be
+            in ``LD_PRELOAD``, whose entries end at a colon or a space (ld.so(8)).
 
     """
     path = native_path("libstrongroom.so", "library")
     if not os.access(path, os.R_OK):  # the loader would only warn
-        message = f"preload: {path}: may not be read; check its mode"
-        raise LibraryError(message)
+        raise LibraryError(f"preload: {path}: may not be read; check its mode")
     if ":" in path or any(character.isspace() for character in path):
-        message = f"preload: {path}: LD_PRELOAD cannot carry a colon or a space; install to another directory"
-        raise LibraryError(message)
+        raise LibraryError(f"preload: {path}: LD_PRELOAD cannot carry a colon or a space; install to another directory")
     return path
 
 
@@ -76,6 +72,5 @@ def tracer_path() -> str:
 def _program_path(name: str, what: str) -> str:
     path = native_path(name, what)
     if not os.access(path, os.X_OK):
-        message = f"preload: {path}: may not be executed; check its mode and the mount options"
-        raise LibraryError(message)
+        raise LibraryError(f"preload: {path}: may not be executed; check its mode and the mount options")
     return path

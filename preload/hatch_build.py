@@ -35,12 +35,10 @@ class CustomBuildHook(BuildHookInterface[Any]):
         """
         machine = os.environ.get("ARCH", os.uname().machine)
         if machine not in PLATFORM_TAGS:
-            message = f"preload: cannot build for {machine}; supported are {', '.join(PLATFORM_TAGS)}"
-            raise RuntimeError(message)
+            raise RuntimeError(f"preload: cannot build for {machine}; supported are {', '.join(PLATFORM_TAGS)}")
         for tool, package in (("make", "make"), (_compiler(machine), "gcc"), *_init_compiler(machine)):
             if shutil.which(tool) is None:
-                message = f"preload: {tool} not found; install it (Debian: apt-get install {package})"
-                raise RuntimeError(message)
+                raise RuntimeError(f"preload: {tool} not found; install it (Debian: apt-get install {package})")
 
         folder = Path(self.root, "preload")
         result = subprocess.run(
@@ -55,8 +53,7 @@ class CustomBuildHook(BuildHookInterface[Any]):
         )  # the last is the command
         built = [folder / "lib" / machine / name for name in names]
         if result.returncode != 0 or not all(file.is_file() for file in built):
-            message = f"preload: make failed with status {result.returncode}:\n{result.stdout}{result.stderr}"
-            raise RuntimeError(message)
+            raise RuntimeError(f"preload: make failed with status {result.returncode}:\n{result.stdout}{result.stderr}")
 
         build_data["shared_scripts"] = {
             str(folder / "lib" / machine / "strongroom-starter"): "strongroom",

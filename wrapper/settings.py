@@ -31,11 +31,12 @@ REQUIREMENTS = (REQUIRE_MEMFD_SECRET, REQUIRE_LOCKED, REQUIRE_ANY)
 class Setting:
     """One setting: its name (flag ``--name``, variable ``STRONGROOM_NAME``), default, parser and meaning."""
 
-    __slots__ = ("default", "meaning", "metavar", "name", "parse")
+    __slots__ = ("default", "field", "meaning", "metavar", "name", "parse")
 
     def __init__(self, name: str, metavar: str, default: str, parse: "Callable[[str], object]", meaning: str) -> None:
         """Take the fields as they are; ``parse`` raises ValueError with the rule that a string breaks."""
         self.name = name
+        self.field = name.replace("-", "_") + ("_s" if parse is _seconds else "")  # of WrapperSettings
         self.metavar = metavar
         self.default = default
         self.parse = parse

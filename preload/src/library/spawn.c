@@ -112,11 +112,11 @@ static int start(struct request *request, char *const *list) {
     return result < 0 ? (int)-result : request->result;
 }
 
-int spawn_child(int *pid, const char *path, bool search, const void *actions, const void *attributes,
-                char *const *argv, char *const *list) {
+static int spawn(enum handle handle, int *child, const char *path, bool search, const void *actions,
+                 const void *attributes, char *const *argv, char *const *list) {
     struct request request = {
-        .handle = HANDLE_PID,
-        .child = pid,
+        .handle = handle,
+        .child = child,
         .target = {.directory = AT_FDCWD, .path = path, .search = search, .argv = argv},
         .actions = actions,
         .attributes = attributes,
@@ -124,38 +124,29 @@ int spawn_child(int *pid, const char *path, bool search, const void *actions, co
     return start(&request, list);
 }
 
+int spawn_child(int *pid, const char *path, bool search, const void *actions, const void *attributes,
+                char *const *argv, char *const *list) {
+    return spawn(HANDLE_PID, pid, path, search, actions, attributes, argv, list);
+}
+
 int posix_spawn(int *pid, const char *path, const void *actions, const void *attributes, char *const argv[],
                 char *const envp[]) {
-    return spawn_child(pid, path, false, actions, attributes, argv, envp);
+    return spawn(HANDLE_PID, pid, path, false, actions, attributes, argv, envp);
 }
 
 int posix_spawnp(int *pid, const char *file, const void *actions, const void *attributes, char *const argv[],
                  char *const envp[]) {
-    return spawn_child(pid, file, true, actions, attributes, argv, envp);
+    return spawn(HANDLE_PID, pid, file, true, actions, attributes, argv, envp);
 }
 
 int pidfd_spawn(int *pidfd, const char *path, const void *actions, const void *attributes, char *const argv[],
                 char *const envp[]) {
-    struct request request = {
-        .handle = HANDLE_PIDFD,
-        .child = pidfd,
-        .target = {.directory = AT_FDCWD, .path = path, .argv = argv},
-        .actions = actions,
-        .attributes = attributes,
-    };
-    return start(&request, envp);
+    return spawn(HANDLE_PIDFD, pidfd, path, false, actions, attributes, argv, envp);
 }
 
 int pidfd_spawnp(int *pidfd, const char *file, const void *actions, const void *attributes, char *const argv[],
                  char *const envp[]) {
-    struct request request = {
-        .handle = HANDLE_PIDFD,
-        .child = pidfd,
-        .target = {.directory = AT_FDCWD, .path = file, .search = true, .argv = argv},
-        .actions = actions,
-        .attributes = attributes,
-    };
-    return start(&request, envp);
+    return spawn(HANDLE_PIDFD, pidfd, file, true, actions, attributes, argv, envp);
 }
 
 /* As the kernel writes it. */
