@@ -65,6 +65,11 @@ def main(argv: list[str] | None = None, *, lacking: frozenset[str] = frozenset()
 
         sys.stdout.write(f"strongroom {version('strongroom')}\n")
         return 0
+    if verb in {"exec", "plan"} and words[1:2] in (["--help"], ["-h"]):
+        from wrapper import usage
+
+        sys.stdout.write(usage.exec_help() if verb == "exec" else usage.plan_help())
+        return 0
     run = _find(verb)
     if run is None:
         from strongroom.terminal import say

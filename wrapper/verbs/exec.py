@@ -6,7 +6,6 @@ out what to ask for: its own environment, a saved launch, or PID 1 when that is 
 
 import gc
 import os
-import sys
 from time import monotonic
 
 from strongroom.errors import ConfigError, StrongroomError
@@ -34,11 +33,6 @@ def main(arguments: list[str]) -> int:
     """
     started = monotonic()
     gc.disable()
-    if arguments[:1] in (["--help"], ["-h"]):
-        from wrapper.usage import exec_help
-
-        sys.stdout.write(exec_help())
-        return 0
     try:
         join(arguments, started)
     except StrongroomError as error:

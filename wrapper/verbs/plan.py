@@ -23,7 +23,6 @@ from wrapper.plan import LaunchPlan, plan_launch
 from wrapper.program import RUNG_PTRACE, Program, ProtectionError, choose_rung, find_program, without_effect
 from wrapper.settings import WrapperSettings, load_settings, split_arguments
 from wrapper.signals import Guard
-from wrapper.usage import plan_help
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,9 +44,6 @@ def main(arguments: list[str]) -> int:
     Args:
         arguments: what follows ``strongroom plan``.
     """
-    if arguments[:1] in (["--help"], ["-h"]):
-        sys.stdout.write(plan_help())
-        return 0
     Guard()  # nothing is left behind that would have to be undone
     try:
         flags, command = split_arguments(arguments, also=_OWN_OPTIONS)
