@@ -31,12 +31,11 @@ REQUIREMENTS = (REQUIRE_MEMFD_SECRET, REQUIRE_LOCKED, REQUIRE_ANY)
 class Setting:
     """One setting: its name (flag ``--name``, variable ``STRONGROOM_NAME``), default, parser and meaning."""
 
-    __slots__ = ("default", "field", "meaning", "metavar", "name", "parse")
+    __slots__ = ("default", "meaning", "metavar", "name", "parse")
 
     def __init__(self, name: str, metavar: str, default: str, parse: "Callable[[str], object]", meaning: str) -> None:
         """Take the fields as they are; ``parse`` raises ValueError with the rule that a string breaks."""
         self.name = name
-        self.field = name.replace("-", "_") + ("_s" if parse is _seconds else "")  # of WrapperSettings
         self.metavar = metavar
         self.default = default
         self.parse = parse
@@ -170,26 +169,6 @@ class WrapperSettings:
 
     ``passed_over`` are variables with our prefix that can only belong to a component unknown to this version.
     """
-
-    __slots__ = (
-        "attempt_timeout_s",
-        "bridge",
-        "ca",
-        "cert",
-        "children",
-        "dumpable",
-        "key",
-        "new_privileges",
-        "passed_over",
-        "quiet",
-        "require",
-        "require_yama",
-        "retries",
-        "save_launch",
-        "shared_key",
-        "timeout_s",
-        "wait_s",
-    )
 
     def __init__(self, values: "Mapping[str, object]", passed_over: list[str]) -> None:
         """Take parsed values by the name of their setting."""

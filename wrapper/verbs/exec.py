@@ -31,10 +31,9 @@ def main(arguments: list[str]) -> int:
     Args:
         arguments: what follows ``strongroom exec``.
     """
-    started = monotonic()
     gc.disable()
     try:
-        join(arguments, started)
+        join(arguments, monotonic())
     except StrongroomError as error:
         from wrapper.exit_status import report
 
