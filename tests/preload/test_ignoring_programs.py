@@ -28,7 +28,7 @@ from tests.support.process.privileges import is_root
 from tests.support.tree import ROOT
 from tests.wrapper.static_programs import COMMANDS
 
-SANDBOX = ROOT / "tests" / "support" / "sandbox.py"
+SANDBOX = ROOT / "tests" / "support" / "launch" / "sandbox.py"
 REFUSED_FLAGS = {0x100: b"Too many levels of symbolic links", 0x4000: b"Invalid argument"}  # AT_SYMLINK_NOFOLLOW, none
 EXECVEAT = {"x86_64": 322, "aarch64": 281}[os.uname().machine]
 needs_root = pytest.mark.skipif(not is_root(), reason="file capabilities, users and namespaces need root")

@@ -17,7 +17,7 @@ from tests.support.tree import ROOT
 EPERM, ENOSYS = 1, 38
 # ptrace, process_vm_readv, process_vm_writev
 CALLS = {"x86_64": (101, 310, 311), "aarch64": (117, 270, 271)}[os.uname().machine]
-SANDBOX = [sys.executable, str(ROOT / "tests" / "support" / "sandbox.py")]
+SANDBOX = [sys.executable, str(ROOT / "tests" / "support" / "launch" / "sandbox.py")]
 needs_root = pytest.mark.skipif(not is_root(), reason="file capabilities, users and namespaces need root")
 
 
