@@ -11,7 +11,7 @@ from bench.processes import cpu_seconds, family, watched
 from bench.result import Better
 from bench.samples import Series
 from bench.suite import Run
-from bridge.settings import Durability
+from bridge.audit import Durability
 from devstack.service import BridgeProcess
 from devstack.stack import DevStack
 

@@ -12,20 +12,16 @@ from bridge.fronts.http import Front
 from bridge.metrics import Metrics
 from bridge.policy.file import follow_policy
 from bridge.reads import CoalescingReader
-from bridge.service import Limits, Service
-from bridge.settings import BridgeSettings, Durability
-from bridge.shares import Capacity
+from bridge.service import Service
+from bridge.settings import BridgeSettings
 from strongroom.errors import PeerError
 from strongroom.linux.process import return_free_memory
-from strongroom.openbao.connection import Endpoint
-from strongroom.openbao.login import Credentials
 from strongroom.openbao.session import Session
 from strongroom.service.connections import ConnectionLimits, Connections
 from strongroom.service.front import HttpFront
 from strongroom.service.health import Health, Part
 from strongroom.service.listening import Port
 from strongroom.service.server import Server
-from strongroom.service.tls_reload import ReloadingServerContext
 
 _HEALTH_TIMEOUT_S = 2.0  # of the question whether OpenBao is up; probes of Kubernetes give up after 1 s by default
 _CONNECTIONS = 1024  # at once, some 0.1 MiB each; callers ask once, and go
@@ -47,36 +43,24 @@ class Bridge:
             ConfigError: a setting or a file that it names is wrong.
         """
         self.metrics = Metrics()
-        self._tls = ReloadingServerContext(
-            ca_file=settings.client_ca_file,
-            cert_file=settings.tls_cert_file,
-            key_file=settings.tls_key_file,
-            observe=partial(self.metrics.reload, "tls"),
-        )
+        self._tls = settings.tls.follow(partial(self.metrics.reload, "tls"))
         self._policy = follow_policy(settings.policy_file, observe=partial(self.metrics.reload, "policy"))
+        timeout_s = settings.requests.request_timeout_s
         self._session = Session(
-            _endpoint(settings),
-            _credentials(settings),
-            timeout_s=settings.request_timeout_s,
-            observe=self.metrics.openbao_call,
+            settings.openbao, settings.openbao.login, timeout_s=timeout_s, observe=self.metrics.openbao_call
         )
-        self._audit = AuditLog(
-            settings.audit_file,
-            fsync=settings.audit_durability is Durability.FSYNC,
-            timeout_s=settings.audit_timeout_s,
-            observe=self.metrics.audit_write,
-        )
+        self._audit = AuditLog(settings.audit, observe=self.metrics.audit_write)
         reader = CoalescingReader(
             self._session.read,
             at_once=self._session.threads,
-            timeout_s=settings.request_timeout_s,
+            timeout_s=timeout_s,
             on_shared=self.metrics.coalesced,
         )
         service = Service(
             policies=self._policy,
             secrets=reader,
             audit=self._audit,
-            limits=_limits(settings),
+            limits=settings.requests.limits(reads_at_once=max(1, self._session.threads // 2)),
             count=self.metrics.secrets,
         )
         self._callers = Callers(self._tls, greatest_age_s=settings.connection_age_s)
@@ -85,21 +69,21 @@ class Bridge:
                 connections=_CONNECTIONS,
                 unknown=_CONNECTIONS,
                 handshake_s=settings.handshake_timeout_s,
-                head_s=settings.keepalive_timeout_s,
+                head_s=settings.server.keepalive_timeout_s,
                 untaken_bytes=PIECE_BYTES,
             )
         )
         self._most_connections = 0  # since memory was given back
-        front = Front(service, self._callers, self._connections, self.metrics, Places(_capacity(settings)))
+        front = Front(service, self._callers, self._connections, self.metrics, Places(settings.requests.capacity))
         self._https = HttpFront(
-            Port(name="https", address=settings.listen, connections=self._connections, tls=self._tls.front),
+            Port(name="https", address=settings.server.listen, connections=self._connections, tls=self._tls.front),
             front.application(),
             requests=front.requests,
-            keepalive_timeout=settings.keepalive_timeout_s,
+            keepalive_timeout=settings.server.keepalive_timeout_s,
             lingering_time=_LINGERING_S,
         )
         self.server = Server(
-            settings,
+            settings.server,
             fronts=[self._https],
             health=Health(parts=self._state_of_parts, metrics=self._render_metrics),
             # Apart, because a login may wait for OpenBao, and a probe for the disk, and a policy edit for neither.
@@ -150,46 +134,3 @@ class Bridge:
         self.metrics.certificate_expires_at.set(self._tls.certificate.not_after)
         self.metrics.policy_stale.set(bool(self._policy.error))
         return self.metrics.expose()
-
-
-def _endpoint(settings: BridgeSettings) -> Endpoint:
-    return Endpoint(
-        address=settings.openbao_address,
-        ca_file=str(settings.openbao_ca_file or ""),
-        namespace=settings.openbao_namespace,
-        connect_timeout_s=settings.openbao_connect_timeout_s,
-        read_timeout_s=settings.openbao_read_timeout_s,
-        max_connections=settings.openbao_max_connections,
-    )
-
-
-def _limits(settings: BridgeSettings) -> Limits:
-    return Limits(
-        region_bytes=settings.max_region_bytes,
-        files_bytes=settings.max_files_bytes,
-        reading_s=settings.request_timeout_s,
-        reads_at_once=max(1, settings.openbao_max_connections // 2),
-    )
-
-
-def _capacity(settings: BridgeSettings) -> Capacity:
-    return Capacity(
-        requests=settings.max_requests,
-        body_bytes=settings.max_body_bytes,
-        bodies_bytes=settings.max_bodies_bytes,
-        answers_bytes=settings.most_answers_bytes,
-        answer_bytes=settings.most_read_bytes,
-        room_s=settings.request_timeout_s / 2,  # before the deadline of all reads, so that the caller hears the reason
-        body_s=settings.body_timeout_s,
-        retry_after_s=settings.retry_after_s,
-    )
-
-
-def _credentials(settings: BridgeSettings) -> Credentials:
-    return Credentials(
-        token_file=settings.openbao_token_file,
-        role_id_file=settings.openbao_role_id_file,
-        secret_id_file=settings.openbao_secret_id_file,
-        approle_mount=settings.openbao_approle_mount,
-        holder="the bridge",
-    )

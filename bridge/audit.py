@@ -16,7 +16,9 @@ from pathlib import Path
 from bridge.offload import INLINE_ITEMS, compute, items_of
 from strongroom.identity import SpiffeId
 from strongroom.launch.reference import spell_key, spell_path
+from strongroom.service.record_file import STDOUT
 from strongroom.service.record_log import RecordLog, RecordLogNames
+from strongroom.service.settings import seconds, setting
 
 _NAMES = RecordLogNames(log="audit", setting="audit_file", owner="bridge")
 MAX_DENIED_RECORDS = 100  # of one request or path; more are not one mistake, and asking costs less than recording
@@ -172,19 +174,36 @@ def _json(value: object) -> str:
     return text if text.isprintable() else json.dumps(value)
 
 
+class Durability(enum.Enum):
+    """What must have happened to an audit record before an answer is sent."""
+
+    FSYNC = "fsync"
+    WRITE = "write"
+
+
+@dataclass(frozen=True)
+class AuditSettings:
+    """Where records go, and when they are there; settings behind ``audit_``."""
+
+    file: Path = setting(STDOUT, "where audit records go", "file, or - for stdout", "a container's stdout is collected")
+    durability: Durability = setting(
+        Durability.FSYNC,
+        "what must have happened to a record before the answer",
+        "fsync or write",
+        "fsync survives a power cut; on stdout it is write",
+    )
+    timeout_s: float = seconds(
+        5.0, "wait for the audit record to be written", "a stuck disk must not hold callers", maximum=600
+    )
+
+
 class AuditLog(RecordLog):
     """The records of the bridge, in a file or on stdout."""
 
-    def __init__(
-        self,
-        path: Path,
-        *,
-        fsync: bool,
-        timeout_s: float,
-        observe: Callable[[float, bool], None] = lambda *_: None,
-    ) -> None:
+    def __init__(self, settings: AuditSettings, *, observe: Callable[[float, bool], None] = lambda *_: None) -> None:
         """Open the file; see ``RecordLog``."""
-        super().__init__(path, names=_NAMES, fsync=fsync, timeout_s=timeout_s, observe=observe)
+        fsync = settings.durability is Durability.FSYNC
+        super().__init__(settings.file, names=_NAMES, fsync=fsync, timeout_s=settings.timeout_s, observe=observe)
 
     async def record(self, caller: Caller, records: Sequence[AuditRecord]) -> None:
         """Write records and return when they are durable.

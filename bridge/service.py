@@ -92,10 +92,10 @@ class Limits:
         reads_at_once: reads of one request under way; leaves room for other requests.
     """
 
-    region_bytes: int = 8 << 20
-    files_bytes: int = 16 << 20
-    reading_s: float = 8.0
-    reads_at_once: int = 8
+    region_bytes: int
+    files_bytes: int
+    reading_s: float
+    reads_at_once: int
 
     @property
     def answer_bytes(self) -> int:

@@ -23,7 +23,6 @@ from strongroom.service.health import Health
 from strongroom.service.listening import Port, parse_listen
 from strongroom.service.logs import log_event
 from strongroom.service.server import Server
-from strongroom.service.tls_reload import ReloadingServerContext
 
 _log = logging.getLogger(__name__)
 _GC_THRESHOLDS = 10_000, 20, 20  # a request makes some hundred objects and hardly a cycle
@@ -53,12 +52,27 @@ class Proxy:
         """
         self._settings = settings
         self.metrics = Metrics()
-        self._tls = _server_tls(settings, kept)
-        check = partial(require_recordable, access_log=settings.access_log)
-        self._storage = storage = Storage(settings, self.metrics, kept=kept, shared=shared, check=check)
-        self._access_log = AccessLog(settings, storage.policies, self.metrics)
-        self._credentials = follow_credentials(settings, storage.session, kept=kept)
-        self._connections = Connections(_connection_limits(settings), count=self.metrics.shed)
+        self._tls = settings.tls.follow(kept)
+        check = partial(require_recordable, access_log=settings.access_log.access_log)
+        self._storage = storage = Storage(
+            settings.storage,
+            self.metrics,
+            retry_s=settings.server.reload_interval_s,
+            kept=kept,
+            shared=shared,
+            check=check,
+        )
+        self._access_log = AccessLog(settings.access_log, storage.policies, self.metrics)
+        self._credentials = follow_credentials(settings.clients, storage.session, kept=kept)
+        self._connections = Connections(
+            ConnectionLimits(
+                connections=settings.max_connections,
+                unknown=settings.max_unknown_connections,
+                handshake_s=settings.head_timeout_s,
+                head_s=settings.head_timeout_s,
+            ),
+            count=self.metrics.shed,
+        )
         self._places = Places(
             requests=settings.max_requests,
             unknown_requests=settings.max_unknown_requests,
@@ -66,8 +80,16 @@ class Proxy:
             count=self.metrics.shed,
         )
         self._front = Dispatcher(
-            handlers=handlers_of(storage, settings, self._credentials),
-            settings=settings,
+            handlers=handlers_of(
+                storage,
+                self._credentials,
+                buffered_bytes=settings.buffered_body_bytes,
+                equal_parts=settings.storage.store.equal_parts,
+            ),
+            patience=settings.patience,
+            domains=settings.domains,
+            hidden_bucket=settings.storage.system_bucket,
+            buffered_bytes=settings.buffered_body_bytes,
             credentials=self._credentials,
             store=storage.store,
             metrics=self.metrics,
@@ -78,7 +100,7 @@ class Proxy:
         readiness = Readiness(storage, credentials=self._credentials, access_log=self._access_log, tls=self._tls)
         port = Port(
             name="s3",
-            address=settings.listen,
+            address=settings.server.listen,
             connections=self._connections,
             tls=self._tls.front if self._tls else None,
             share_port=settings.share_port,
@@ -87,12 +109,12 @@ class Proxy:
             port,
             self._front.handle,
             requests=self._front.requests,
-            keepalive_timeout=settings.keepalive_timeout_s,
+            keepalive_timeout=settings.server.keepalive_timeout_s,
             read_bufsize=_READ_BYTES,
             lingering_time=0.0,  # the dispatcher has read on
         )
         self.server = Server(
-            settings,
+            settings.server,
             fronts=[s3],
             health=Health(parts=readiness.parts, metrics=self.metrics.expose),
             before=self._prepare,
@@ -123,7 +145,7 @@ class Proxy:
 
     def _warn_of_open_ports(self) -> None:
         """Say what anyone who reaches the ports can see."""
-        settings = self._settings
+        settings = self._settings.server
         if self._tls is None and not _is_loopback(settings.listen):
             reason = f"listen={settings.listen}: plain HTTP, on which anyone on the way can read and change bodies"
             hint = "set tls_cert_file and tls_key_file, or listen on 127.0.0.1 behind what ends TLS"
@@ -184,18 +206,3 @@ def _collect_seldom() -> None:
 def _is_loopback(address: str) -> bool:
     host, _ = parse_listen(address, "listen")
     return host == "localhost" or (host or "").startswith("127.") or host == "::1"
-
-
-def _server_tls(settings: ProxySettings, kept: KeptFiles | None) -> ReloadingServerContext | None:
-    if settings.tls_cert_file is None or settings.tls_key_file is None:
-        return None
-    return ReloadingServerContext(cert_file=settings.tls_cert_file, key_file=settings.tls_key_file, kept=kept)
-
-
-def _connection_limits(settings: ProxySettings) -> ConnectionLimits:
-    return ConnectionLimits(
-        connections=settings.max_connections,
-        unknown=settings.max_unknown_connections,
-        handshake_s=settings.head_timeout_s,
-        head_s=settings.head_timeout_s,
-    )

@@ -1,35 +1,55 @@
 """What the proxy stands on, made from its settings: store, policies, keys. Tools without a server take it, too."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Self
 
 from s3proxy.keys.bucket_keys import BucketKeys
 from s3proxy.keys.evidence import Evidence
 from s3proxy.keys.guard import KeyGuard
-from s3proxy.keys.kek_table import KekTable
+from s3proxy.keys.kek_table import KekSettings, KekTable
 from s3proxy.keys.keyring import Keyring
 from s3proxy.keys.lost_records import LostRecords
 from s3proxy.keys.missing_policies import MissingPolicies
+from s3proxy.keys.opened_keys import KeyLimits
 from s3proxy.keys.policies import Policies
 from s3proxy.keys.policy_file import PolicyFile
 from s3proxy.keys.sample import Sampler
-from s3proxy.keys.settings import limits_of, session_of
 from s3proxy.keys.shared_names import SharedNames
 from s3proxy.keys.warming import Warmer
 from s3proxy.metrics import Metrics
-from s3proxy.settings import ProxySettings
 from s3proxy.store.capabilities import Capabilities
 from s3proxy.store.client import Endpoint
 from s3proxy.store.connections import Timeouts
 from s3proxy.store.credentials import follow_store_credentials
 from s3proxy.store.findings import Findings
-from s3proxy.store.settings import StorePayload
+from s3proxy.store.settings import StorePayload, StoreSettings
 from s3proxy.store.slash_store import SlashStore
 from s3proxy.store.system_bucket import SystemBucket
 from s3proxy.stored.etags import KnownDigests
 from s3proxy.stored.open import ObjectFinder, Objects
 from strongroom.errors import StrongroomError
 from strongroom.service.following import KeptFiles
+from strongroom.service.settings import REQUIRED, Guard, group, setting
+
+
+@dataclass(frozen=True, kw_only=True)
+class StorageSettings:
+    """The settings of all of it."""
+
+    policy_file: Path = setting(
+        REQUIRED, "which buckets and prefixes are sealed under which key", "TOML file", guard=Guard.WRITE
+    )
+    store: StoreSettings = group(StoreSettings, "store_")
+    system_bucket: str = setting(
+        "strongroom-system",
+        "bucket of the proxy's own objects: the keyring, and copies of small parts of unfinished uploads",
+        "bucket name",
+        "no helper object stands among the clients' objects; clients do not see it",
+    )
+    keks: KekSettings = group(KekSettings)
+    limits: KeyLimits = group(KeyLimits)
 
 
 class Storage:
@@ -51,11 +71,12 @@ class Storage:
         objects: what objects are read and written with.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it is made of
         self,
-        settings: ProxySettings,
+        settings: StorageSettings,
         metrics: Metrics,
         *,
+        retry_s: float,
         kept: KeptFiles | None = None,
         shared: SharedNames | None = None,
         check: Callable[[Policies], None] = lambda _: None,
@@ -63,8 +84,9 @@ class Storage:
         """Make all of it; nothing is sent yet. Needs a running event loop.
 
         Args:
-            settings: of the proxy.
+            settings: of the storage.
             metrics: told what happens.
+            retry_s: how soon the store is asked again at first for what is not known of it.
             kept: what was in force in the process that this one replaces.
             shared: which bucket keys the other processes of this proxy use.
             check: raises ConfigError when policies cannot be put in force.
@@ -72,9 +94,10 @@ class Storage:
         Raises:
             ConfigError: a setting or a file that it names is wrong.
         """
-        self.session = session_of(settings, observe=metrics.kms, shared=shared.directory if shared else None)
-        self.store_credentials = follow_store_credentials(settings, self.session, kept=kept)
-        self.keks = KekTable(settings, self.session, kept=kept)
+        self.session = settings.keks.openbao.session(observe=metrics.kms, shared=shared.directory if shared else None)
+        store = settings.store
+        self.store_credentials = follow_store_credentials(store, self.session, kept=kept)
+        self.keks = KekTable(settings.keks, self.session, kept=kept)
 
         def check_all(policies: Policies) -> None:
             check(policies)
@@ -84,12 +107,12 @@ class Storage:
         keks = self.keks.of(self.policies)
         self.store = SlashStore(
             Endpoint(
-                address=settings.store_address,
-                region=settings.store_region,
-                timeouts=Timeouts(connect_s=settings.store_connect_timeout_s, idle_s=settings.store_idle_timeout_s),
-                connections=settings.store_connections,
-                sign_payload=settings.store_payload is StorePayload.SIGNED,
-                ca_file=settings.store_ca_file,
+                address=store.address,
+                region=store.region,
+                timeouts=Timeouts(connect_s=store.connect_timeout_s, idle_s=store.idle_timeout_s),
+                connections=store.connections,
+                sign_payload=store.payload is StorePayload.SIGNED,
+                ca_file=store.ca_file,
             ),
             self.store_credentials,
             observe=metrics.store,
@@ -100,12 +123,10 @@ class Storage:
         self.lost = LostRecords(evidence)
         self.guard = KeyGuard(self.keyring, evidence, on_revoked=self._revoke, on_lost=self.lost.doubt)
         self.guard.use(self.policies, keks)
-        self.keys = BucketKeys(
-            keks, limits_of(settings), keyring=self.keyring, guard=self.guard, count=metrics.bucket_key
-        )
+        self.keys = BucketKeys(keks, settings.limits, keyring=self.keyring, guard=self.guard, count=metrics.bucket_key)
         self._warmer = Warmer(self.keys, self.keyring, shared=shared)
         self.missing = MissingPolicies(self.keyring)
-        self._findings = Findings(settings, self.store, self.system_bucket, retry_s=settings.reload_interval_s)
+        self._findings = Findings(store, self.store, self.system_bucket, retry_s=retry_s)
         known = KnownDigests()
         self.finder = ObjectFinder(self.store, self.keys, self.policies, known)
         self.objects = Objects(

@@ -6,7 +6,6 @@ Nothing of a command line is known here. A component that is not installed has n
 import argparse
 import dataclasses
 import enum
-import typing
 from collections.abc import Callable, Iterable
 from importlib import import_module
 from typing import Literal
@@ -116,19 +115,17 @@ def _bundle() -> Verb:
 
 def _service(kind: type) -> Verb:
     """Return what stands behind the verb of a service, from its settings class."""
-    from strongroom.service.settings import rule_of
+    from strongroom.service.settings import settings_in
 
     own = Option("--config", "TOML file with the settings", takes_value=True, takes_files=True)
     options = [_HELP, own, Option("--print-config", "print the effective settings and end")]
-    hints = typing.get_type_hints(kind)
-    for field in dataclasses.fields(kind):
-        hint, flag = hints[field.name], f"--{field.name.replace('_', '-')}"
+    for one in settings_in(kind).values():
         choices: tuple[str, ...] = ()
-        if isinstance(hint, type) and issubclass(hint, enum.Enum):
-            choices = tuple(str(member.value) for member in hint)
-        elif hint is bool:
+        if isinstance(one.kind, type) and issubclass(one.kind, enum.Enum):
+            choices = tuple(str(member.value) for member in one.kind)
+        elif one.kind is bool:
             choices = ("true", "false")
-        options.append(Option(flag, rule_of(field).meaning, True, field.name.endswith("_file"), choices))
+        options.append(Option(one.flag, one.rule.meaning, True, one.name.endswith("_file"), choices))
     return Verb(tuple(options))
 
 

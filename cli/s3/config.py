@@ -4,7 +4,6 @@ import argparse
 import logging
 import os
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import fields
 from typing import TypeVar
 
 from s3proxy.metrics import Metrics
@@ -12,7 +11,8 @@ from s3proxy.settings import PREFIX, ProxySettings
 from s3proxy.storage import Storage
 from s3proxy.store.capabilities import NotKnownError
 from strongroom.errors import StrongroomError, UnavailableError
-from strongroom.service.settings import Arguments, load_settings, setting_of, take_value
+from strongroom.service.command import Arguments, load_settings, setting_of, take_value
+from strongroom.service.settings import settings_in
 
 T = TypeVar("T")
 
@@ -31,7 +31,7 @@ def take_settings(arguments: Sequence[str], verb: str) -> tuple[list[str], dict[
     Raises:
         ConfigError: a setting has no value.
     """
-    names = {field.name for field in fields(ProxySettings)} - OWN.get(verb, set())
+    names = settings_in(ProxySettings).keys() - OWN.get(verb, set())
     rest: list[str] = []
     settings: dict[str, str] = {}
     words = list(arguments)
@@ -74,14 +74,14 @@ async def with_storage(
         StrongroomError: as the work.
     """
     logging.getLogger().addHandler(logging.NullHandler())  # what is wrong ends the verb, which says it in its own words
-    async with Storage(settings, Metrics()) as storage:
+    async with Storage(settings.storage, Metrics(), retry_s=settings.server.reload_interval_s) as storage:
         unanswered = await storage.ask_store() if asks_store else None
         try:
             return await work(storage)
         except NotKnownError as error:
             if unanswered is None:
                 raise
-            raise _not_told(unanswered, settings.system_bucket) from error
+            raise _not_told(unanswered, settings.storage.system_bucket) from error
 
 
 def _not_told(reason: StrongroomError, bucket: str) -> UnavailableError:

@@ -160,7 +160,7 @@ class Incoming:
 
     def expect_short(self) -> None:
         """Give the client the time for something short, from now on."""
-        self.whole_by = asyncio.get_running_loop().time() + self.patience.short_s
+        self.whole_by = asyncio.get_running_loop().time() + self.patience.short_body_timeout_s
 
     async def document(self, *, of_body: bool = True) -> bytes:
         """Return a short body, verified.

@@ -11,30 +11,37 @@ from typing import Final, Self
 from aiohttp import web
 
 from strongroom.service.draining import unsent_bytes
+from strongroom.service.settings import seconds, setting
 
 _AT_ONCE_BYTES: Final = 32 << 10  # asyncio has writers wait from 64 KiB on; the rest is for the head
 
 
 @dataclass(frozen=True, kw_only=True)
 class Patience:
-    """With clients.
+    """With clients; settings."""
 
-    Attributes:
-        idle_s: without a byte.
-        least_bytes_s: bytes a second that move in each interval.
-        interval_s: that the least rate is taken over.
-        short_s: for what is short as a whole: a document, or the fields of a form.
-    """
-
-    idle_s: float
-    least_bytes_s: int
-    interval_s: float
-    short_s: float
+    body_idle_timeout_s: float = seconds(
+        60.0, "end a request whose client moves no byte for this long", "as S3 does", minimum=0.1
+    )
+    body_least_bytes_s: int = setting(
+        1024,
+        "end a request whose client sends its body, or takes its answer, more slowly than this",
+        "bytes a second",
+        "each slow transfer holds a connection to the store; only waits for the client count; 0 is no limit",
+        minimum=0,
+    )
+    body_rate_interval_s: float = seconds(15.0, "take the least rate over", "networks pause for seconds", minimum=0.1)
+    short_body_timeout_s: float = seconds(
+        20.0,
+        "wait for a whole document, and for the fields of a form until its file begins",
+        "4 MiB at most",
+        minimum=0.1,
+    )
 
     @property
     def least_bytes(self) -> float:
         """What moves in an interval at least."""
-        return self.least_bytes_s * self.interval_s
+        return self.body_least_bytes_s * self.body_rate_interval_s
 
 
 class Sending:
@@ -55,16 +62,17 @@ class Sending:
 
     def next_look_s(self) -> float:
         """Return for how long to wait before ``waited`` is to be told."""
-        return max(0.0, min(self._patience.idle_s - self._idle_s, self._patience.interval_s - self._waited_s))
+        idle_s = self._patience.body_idle_timeout_s - self._idle_s
+        return max(0.0, min(idle_s, self._patience.body_rate_interval_s - self._waited_s))
 
     def waited(self, seconds: float, moved_bytes: int) -> bool:
         """Note a wait and what came of it; return whether to go on."""
         self._idle_s = 0.0 if moved_bytes else self._idle_s + seconds
         self._waited_s += seconds
         self.moved_bytes += moved_bytes
-        if self._idle_s >= self._patience.idle_s:
+        if self._idle_s >= self._patience.body_idle_timeout_s:
             return False
-        if self._waited_s < self._patience.interval_s:
+        if self._waited_s < self._patience.body_rate_interval_s:
             return True
         fast_enough = self.moved_bytes >= self._patience.least_bytes
         self._waited_s, self.moved_bytes = 0.0, 0
@@ -97,8 +105,8 @@ class Taking:
         """Take whose answer it is, and how long its body is if all of it is there."""
         self._request = request
         self._size_bytes = size_bytes
-        self._interval_s = min(patience.interval_s, patience.idle_s)
-        self._least_bytes = max(1.0, patience.least_bytes_s * self._interval_s)
+        self._interval_s = min(patience.body_rate_interval_s, patience.body_idle_timeout_s)
+        self._least_bytes = max(1.0, patience.body_least_bytes_s * self._interval_s)
         self._loop = asyncio.get_running_loop()
         self._taken = self._untaken = 0
         self._timer: asyncio.TimerHandle | None = None

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from s3proxy.keys.kek import REVOKED, Kek, KeyNotAvailableError
-from s3proxy.keys.opened_keys import KeyName, OpenedKeys
+from s3proxy.keys.opened_keys import KeyLimits, KeyName, OpenedKeys
 from s3proxy.keys.unwrapping import Records, foreign, no_policy, unwrap_key
 from s3proxy.s3api.errors import S3Error
 from strongroom.errors import StrongroomError, UnavailableError
@@ -35,27 +35,6 @@ RENEW_AT = 0.75  # of the ttl
 RETRY_S = 5.0  # an unreachable KMS is asked again after it, in the background
 AWAY_S = 60.0  # this long nobody else waits for a KMS that was unreachable; the background finds out sooner
 _AT_ONCE = 4
-
-
-@dataclass(frozen=True, kw_only=True)
-class KeyLimits:
-    """How long and how often bucket keys are used.
-
-    Attributes:
-        seal_ttl_s: for new objects, since the key was made.
-        seal_uses: for this many new objects.
-        open_ttl_s: for reading, since the key was unwrapped.
-        open_keys: this many unwrapped keys are kept.
-        grace_s: longer than these times while the KMS is unreachable.
-        wait_s: that a request waits for a key; the work goes on for those who ask later.
-    """
-
-    seal_ttl_s: float = 3600.0
-    seal_uses: int = 1 << 20
-    open_ttl_s: float = 900.0
-    open_keys: int = 10_000
-    grace_s: float = 3600.0
-    wait_s: float = 15.0  # three answers of a slow KMS
 
 
 class Guard(Protocol):
@@ -123,7 +102,7 @@ class BucketKeys:
         self._keyring, self._guard = keyring, guard
         self._clock, self._count = clock, count
         self._current: dict[str, _Current] = {}
-        self._opened = OpenedKeys(fresh_s=limits.open_ttl_s, grace_s=limits.grace_s, most=limits.open_keys)
+        self._opened = OpenedKeys(limits)
         self._lent: dict[str, Seal] = {}
         self._calls = SingleFlight(
             limits.wait_s,
@@ -157,7 +136,7 @@ class BucketKeys:
         """
         now = self._clock()
         current = self._current.get(policy)
-        if current is not None and not self._spent(current, now, self._limits.seal_ttl_s):
+        if current is not None and not self._spent(current, now, self._limits.bucket_key_ttl_s):
             self._count("hit")
         elif current is not None and self._is_away and self._may_outlive(current, now):
             self._count("kept")
@@ -202,7 +181,7 @@ class BucketKeys:
     def without_kms_s(self) -> float:
         """For how long keys that are here may be used while the KMS is unreachable; 0 if there are none."""
         now, limits = self._clock(), self._limits
-        seal_s = limits.seal_ttl_s + limits.grace_s if limits.seal_ttl_s else 0.0
+        seal_s = limits.bucket_key_ttl_s + limits.unwrap_grace_s if limits.bucket_key_ttl_s else 0.0
         seals = (current.made + seal_s - now for current in self._current.values())
         return max([0.0, self._opened.left_s(now), *seals])
 
@@ -222,7 +201,7 @@ class BucketKeys:
             return
         try:
             for policy, current in list(self._current.items()):
-                renew_s = self._limits.seal_ttl_s * RENEW_AT
+                renew_s = self._limits.bucket_key_ttl_s * RENEW_AT
                 if renew_s and current.uses and self._clock() >= current.made + renew_s:
                     await self._confirm_seal(policy)
             await self._confirm(self._opened.due(self._clock()))
@@ -303,12 +282,12 @@ class BucketKeys:
             log_event(_log, logging.WARNING, "bucket_key_not_replaced", fields)
 
     def _spent(self, current: _Current, now: float, ttl_s: float) -> bool:
-        return now - current.made >= ttl_s or current.uses >= self._limits.seal_uses
+        return now - current.made >= ttl_s or current.uses >= self._limits.bucket_key_uses
 
     def _may_outlive(self, current: _Current, now: float) -> bool:
         """Whether a spent key may be used while the KMS is unreachable."""
-        ttl_s = self._limits.seal_ttl_s
-        return bool(ttl_s) and not self._spent(current, now, ttl_s + self._limits.grace_s)
+        ttl_s = self._limits.bucket_key_ttl_s
+        return bool(ttl_s) and not self._spent(current, now, ttl_s + self._limits.unwrap_grace_s)
 
     async def _replaced(self, policy: str, current: _Current | None) -> _Current:
         """Return a new key, or the spent one while the KMS is unreachable.

@@ -10,12 +10,37 @@ from typing import Final
 
 from strongroom.secret import Secret
 from strongroom.service.lru import Lru
+from strongroom.service.settings import number, seconds
 
 CONFIRM_AT: Final = 0.5  # of the time that a key is fresh: the other half is what an outage finds at least
 IN_USE_S: Final = 3600.0  # whatever was used in the last hour is confirmed ahead
 
 KeyName = tuple[str, bytes]
 """Policy and id: what the wrapping of a bucket key is bound to, so the key behind it is one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeyLimits:
+    """How long and how often bucket keys are used; settings, but for the last."""
+
+    bucket_key_ttl_s: float = seconds(
+        3600.0, "use a bucket key for new objects for this long", "one call of the KMS an hour", minimum=0
+    )
+    bucket_key_uses: int = number(1 << 20, "use a bucket key for this many new objects", "bounds what one key opens")
+    unwrap_cache_s: float = seconds(
+        900.0,
+        "keep an unwrapped bucket key for reading; those in use are confirmed at half of it",
+        "0 asks OpenBao for each read",
+        minimum=0,
+    )
+    unwrap_grace_s: float = seconds(
+        3600.0,
+        "use bucket keys for so much longer while OpenBao is unreachable; what it refuses is forgotten at once",
+        "an hour to bring it back; revoking takes effect no later than this behind unwrap_cache_s",
+        minimum=0,
+    )
+    unwrap_cache_keys: int = number(10_000, "keep this many unwrapped bucket keys", "a few megabytes")
+    wait_s: float = 15.0  # of a request for a key, three answers of a slow KMS; the work goes on for who asks later
 
 
 @dataclass
@@ -33,11 +58,11 @@ class _Opened:
 class OpenedKeys:
     """The unwrapped keys of one process."""
 
-    def __init__(self, *, fresh_s: float, grace_s: float, most: int) -> None:
+    def __init__(self, limits: KeyLimits) -> None:
         """Take the times, and how many keys are kept; with no time none is."""
-        self._fresh_s = fresh_s
-        self._grace_s = grace_s if fresh_s else 0.0
-        self._keys = Lru[KeyName, _Opened](most if fresh_s else 0)
+        self._fresh_s = limits.unwrap_cache_s
+        self._grace_s = limits.unwrap_grace_s if self._fresh_s else 0.0
+        self._keys = Lru[KeyName, _Opened](limits.unwrap_cache_keys if self._fresh_s else 0)
 
     def keep(self, name: KeyName, secret: Secret, wrapped: bytes, *, now: float, used: bool = True) -> None:
         """Keep a key that the KMS has just unwrapped.

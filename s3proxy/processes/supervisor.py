@@ -72,9 +72,9 @@ class Supervisor:
             self._session = await stack.enter_async_context(aiohttp.ClientSession(trust_env=False))
             settings, address = self._share(stack)
             health = HttpFront(
-                Port(name="health", address=self._settings.health_listen, setting="health_listen"),
+                Port(name="health", address=self._settings.server.health_listen, setting="health_listen"),
                 self._health.application(),
-                keepalive_timeout=self._settings.keepalive_timeout_s,
+                keepalive_timeout=self._settings.server.keepalive_timeout_s,
             )
             stack.push_async_callback(health.close)
             health_addresses = await health.open()
@@ -85,8 +85,8 @@ class Supervisor:
                 return
             fields = {"s3": address, "health": ",".join(health_addresses)}
             log_event(_log, logging.INFO, "serving", fields | {"pid": os.getpid(), "processes": len(self._workers)})
-            if self._settings.ready_fd >= 0:
-                tell_parent(self._settings.ready_fd, fields)
+            if self._settings.server.ready_fd >= 0:
+                tell_parent(self._settings.server.ready_fd, fields)
             care = [asyncio.create_task(self._look_after(number, settings)) for number in self._workers]
             care += [asyncio.create_task(self._replace_silent(number)) for number in self._workers]
             with reloading_at_sighup(self._reload, self._systemd):
@@ -127,7 +127,7 @@ class Supervisor:
         A free port that was asked for is taken here, so that it is the same for all; a socket that does not listen gets
         no connections.
         """
-        host, port = parse_listen(self._settings.listen, "listen")
+        host, port = parse_listen(self._settings.server.listen, "listen")
         if not port:
             family = socket.AF_INET6 if host and ":" in host else socket.AF_INET
             holder = stack.enter_context(socket.socket(family))
@@ -136,8 +136,8 @@ class Supervisor:
             port = holder.getsockname()[1]
         shown = f"[{host}]" if host and ":" in host else host or ""
         address = f"{shown}:{port}"
-        own = {"listen": address, "health_listen": "127.0.0.1:0", "share_port": True, "processes": 1, "ready_fd": -1}
-        return replace(self._settings, **own), address  # type: ignore[arg-type]  # each as its field
+        server = replace(self._settings.server, listen=address, health_listen="127.0.0.1:0", ready_fd=-1)
+        return replace(self._settings, server=server, share_port=True, processes=1), address
 
     def _begin(self, settings: ProxySettings, number: int) -> Worker:
         """Start a worker; if an edit has broken a file, with what the others have in force."""
@@ -188,7 +188,7 @@ class Supervisor:
         for worker in self._workers.values():
             worker.terminate()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._settings.drain_timeout_s + _KILL_AFTER_S):
+            async with asyncio.timeout(self._settings.server.drain_timeout_s + _KILL_AFTER_S):
                 await asyncio.gather(*(worker.ended() for worker in self._workers.values()))
         for task in care:
             task.cancel()

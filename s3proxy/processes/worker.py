@@ -147,7 +147,7 @@ class Worker:
 
 def run_worker(pipe: Connection, settings: ProxySettings, kept: Kept, shared: SharedNames) -> None:
     """Be a worker that has begun."""
-    configure_logging("s3proxy", level=settings.log_level.value)
+    configure_logging("s3proxy", level=settings.server.log_level)
     parent = multiprocessing.parent_process()
     assert parent is not None  # noqa: S101 - a worker is started by one
 

@@ -7,6 +7,7 @@ bound in time, or anyone who reaches the port could fill the disk; more are coun
 import enum
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -14,11 +15,11 @@ from s3proxy.exchange.access_record import AccessRecord, audit_line, request_lin
 from s3proxy.keys.policies import Policies
 from s3proxy.metrics import Metrics
 from s3proxy.s3api.errors import S3Error
-from s3proxy.settings import AccessLogWhenFull, ProxySettings
 from strongroom.errors import ConfigError, UnavailableError
 from strongroom.service.health import Part
 from strongroom.service.record_file import STDOUT
 from strongroom.service.record_log import RecordLog, RecordLogNames
+from strongroom.service.settings import seconds, setting
 
 _NAMES: Final = RecordLogNames(log="access_log", setting="access_log", owner="proxy")
 _BURST_S: Final = 10.0  # what was not used of the bound for unknown senders is kept for this long
@@ -31,14 +32,59 @@ class Unrecorded(enum.StrEnum):
     UNKNOWN_SENDER = "unknown_sender"
 
 
+class WhenFull(enum.Enum):
+    """What happens to requests whose record cannot be kept."""
+
+    DROP = "drop"
+    REFUSE = "refuse"
+
+
+@dataclass(frozen=True)
+class AccessLogSettings:
+    """Where records go, and what there is for those that wait."""
+
+    access_log: Path | None = setting(
+        None,
+        "where the access log goes, a JSON line for each request; several processes write one file",
+        "file, or - for stdout",
+        "without it none is kept",
+    )
+    access_log_when_full: WhenFull = setting(
+        WhenFull.DROP,
+        "whether requests are served that the access log has no room for, since its disk is full or too slow",
+        "drop (and count them) or refuse",
+        'names of policies with audit = "durable" are refused in any case',
+    )
+    access_log_queue_bytes: int = setting(
+        16 << 20,
+        "records that wait to be written, for each process",
+        "bytes",
+        "20,000 requests, or two of 1,000 deleted keys of the longest kind",
+        minimum=1 << 16,
+    )
+    access_log_timeout_s: float = seconds(
+        5.0,
+        "wait for a record that must be on disk before the answer",
+        "a stuck disk must not hold clients",
+        maximum=600,
+    )
+    access_log_unknown_per_s: float = setting(
+        50.0,
+        "record refused requests of unknown senders up to this rate, for each process; more are counted",
+        "a second",
+        "strangers must not fill the disk; ten seconds' worth may come at once",
+        minimum=0,
+    )
+
+
 class AccessLog:
     """The log of one process; without a file it does nothing. Belongs to one event loop."""
 
-    def __init__(self, settings: ProxySettings, policies: Policies, metrics: Metrics) -> None:
+    def __init__(self, settings: AccessLogSettings, policies: Policies, metrics: Metrics) -> None:
         """Open the file.
 
         Args:
-            settings: of the proxy.
+            settings: of the log.
             policies: say what is to be on disk before the answer.
             metrics: told what is written and what is not.
 
@@ -47,7 +93,7 @@ class AccessLog:
         """
         self._policies = policies
         self._metrics = metrics
-        self._refuses = settings.access_log_when_full is AccessLogWhenFull.REFUSE
+        self._refuses = settings.access_log_when_full is WhenFull.REFUSE
         self._room_bytes = settings.access_log_queue_bytes
         self._unknown = _Rate(settings.access_log_unknown_per_s)
         self._log: RecordLog | None = None

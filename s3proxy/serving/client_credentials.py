@@ -5,24 +5,50 @@
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from s3proxy.s3api.credentials import Credentials
 from s3proxy.s3api.credentials_table import parse_credentials
 from s3proxy.secret_documents import FollowedSecret, Members
-from s3proxy.settings import ProxySettings
 from strongroom.errors import ConfigError
 from strongroom.openbao.session import Session
 from strongroom.service.following import Followed, FollowedFile, KeptFiles, Read
 from strongroom.service.logs import log_event
+from strongroom.service.settings import Guard, setting
 
 _log = logging.getLogger(__name__)
 MEMBER = "credentials"  # of the secret: what else would be a credentials file
 
 
+@dataclass(frozen=True, kw_only=True)
+class ClientSettings:
+    """Where the credentials are."""
+
+    credentials_file: Path | None = setting(
+        None, "access keys and rights of the clients", "TOML file", "this or credentials_secret", guard=Guard.READ
+    )
+    credentials_secret: str = setting(
+        "",
+        "the same in OpenBao: a secret whose member `credentials` is the text of such a file",
+        "bao:MOUNT/PATH",
+        "read again every 30 s",
+    )
+
+    def __post_init__(self) -> None:
+        """Check settings against each other.
+
+        Raises:
+            ConfigError: there is not one place.
+        """
+        if bool(self.credentials_file) == bool(self.credentials_secret):
+            msg = "credentials_file, credentials_secret: one of them must be set"
+            raise ConfigError(msg, hint="they say who may do what, from a file or from OpenBao")
+
+
 def follow_credentials(
-    settings: ProxySettings, session: Session | None, *, kept: KeptFiles | None = None
+    settings: ClientSettings, session: Session | None, *, kept: KeptFiles | None = None
 ) -> Followed[Credentials]:
     """Return the credentials in force, which follow the file or the secret that they are in.
 

@@ -31,7 +31,6 @@ from s3proxy.s3api.rules import On, rule_of
 from s3proxy.s3api.signing_keys import SigningKeys
 from s3proxy.s3api.sigv4 import Verified, Verifier
 from s3proxy.serving.access_log import AccessLog
-from s3proxy.settings import ProxySettings
 from s3proxy.store.client import Store, connection_broke
 from strongroom import errors
 from strongroom.errors import StrongroomError
@@ -60,7 +59,10 @@ class Dispatcher:
 
     Attributes:
         handlers: what serves each operation; one without a handler is not offered.
-        settings: of the proxy.
+        patience: with clients.
+        domains: host names under which buckets are subdomains, with commas between them.
+        hidden_bucket: the proxy's own.
+        buffered_bytes: bodies up to this size are read before they are sent on.
         credentials: of the clients.
         store: knows what it can do.
         metrics: told what happens.
@@ -71,7 +73,10 @@ class Dispatcher:
     """
 
     handlers: Mapping[Operation, Handler]
-    settings: ProxySettings
+    patience: Patience
+    domains: str
+    hidden_bucket: str
+    buffered_bytes: int
     credentials: Followed[Credentials]
     store: Store
     metrics: Metrics
@@ -81,16 +86,9 @@ class Dispatcher:
 
     def __post_init__(self) -> None:
         """Begin without requests."""
-        settings = self.settings
         self.requests = RequestsAtWork()
         self._keys = SigningKeys()
-        self._domains = tuple(name.strip().lower() for name in settings.domains.split(",") if name.strip())
-        self._patience = Patience(
-            idle_s=settings.body_idle_timeout_s,
-            least_bytes_s=settings.body_least_bytes_s,
-            interval_s=settings.body_rate_interval_s,
-            short_s=settings.short_body_timeout_s,
-        )
+        self._domains = tuple(name.strip().lower() for name in self.domains.split(",") if name.strip())
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Serve one request, and read a little of a body that nobody wanted."""
@@ -122,7 +120,7 @@ class Dispatcher:
                     kept = verified.principal.is_anonymous or self.connections.know(request)
                     on_answer = self.requests.answered if kept else _end_connection
                     incoming = Incoming(
-                        request, call, verified, request_id, self._patience, place, on_answer, record,
+                        request, call, verified, request_id, self.patience, place, on_answer, record,
                         self.access_log.put_on_record,
                     )  # fmt: skip
                     if record.is_due and request.method not in _READS:  # nothing is changed unrecorded
@@ -176,7 +174,7 @@ class Dispatcher:
     async def _place(self, request: web.BaseRequest, verified: Verified, call: Call) -> Place:
         """Take a place for a request."""
         body_bytes = announced_bytes(request.content_length, verified.head.header("x-amz-decoded-content-length"))
-        wanted = needed_bytes(call.operation, body_bytes, buffered_bytes=self.settings.buffered_body_bytes)
+        wanted = needed_bytes(call.operation, body_bytes, buffered_bytes=self.buffered_bytes)
         if verified.principal.is_anonymous:
             # Of a form nobody is known before its fields have come.
             return await self.places.take_unknown(min(wanted, FIELDS_BYTES) if call.operation in _FORMS else wanted)
@@ -203,7 +201,7 @@ class Dispatcher:
         record.decision = Decision.DENIED
         require_access(verified.principal, call)
         if call.operation not in _VISIBLE_ANYWAY:
-            require_visible(call.bucket, hidden_bucket=self.settings.system_bucket)
+            require_visible(call.bucket, hidden_bucket=self.hidden_bucket)
         is_later = rule_of(call.operation).on is On.LATER
         record.decision = Decision.UNDECIDED if is_later else Decision.ALLOWED
         if call.operation not in self.handlers:
@@ -236,7 +234,7 @@ class Dispatcher:
         close_if_unread(request, response)
         self.requests.answered(response)
         self.connections.refuse(request)
-        with Taking(request, self._patience, len(body)):
+        with Taking(request, self.patience, len(body)):
             await response.prepare(request)
             await response.write_eof()
         record.sent_bytes = len(body)

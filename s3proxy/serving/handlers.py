@@ -21,7 +21,6 @@ from s3proxy.s3api.credentials import Credentials
 from s3proxy.s3api.operation_table import Operation
 from s3proxy.s3api.rules import BUCKET_DOCUMENTS, BUCKET_SETTINGS
 from s3proxy.serving.dispatch import Handler
-from s3proxy.settings import ProxySettings
 from s3proxy.storage import Storage
 from strongroom.service.following import Followed
 
@@ -41,15 +40,22 @@ PASSED_ON: Final = (
 
 
 def handlers_of(
-    storage: Storage, settings: ProxySettings, credentials: Followed[Credentials]
+    storage: Storage, credentials: Followed[Credentials], *, buffered_bytes: int, equal_parts: bool
 ) -> dict[Operation, Handler]:
-    """Return what serves each operation that is offered."""
+    """Return what serves each operation that is offered.
+
+    Args:
+        storage: what all of it stands on.
+        credentials: of the clients.
+        buffered_bytes: bodies up to this size are read before they are sent on.
+        equal_parts: whether the store wants all parts of an upload but the last to be of one size.
+    """
     objects = storage.objects
-    reader, writer = ObjectReader(objects), ObjectWriter(objects, settings.buffered_body_bytes)
+    reader, writer = ObjectReader(objects), ObjectWriter(objects, buffered_bytes)
     lister, deleter = Lister(objects), ObjectDeleter(objects)
     kept = KeptParts(objects.store, objects.system_bucket)
     uploads, parts = MultipartUploads(objects, kept), PartWriter(objects, kept)
-    completer = UploadCompleter(objects, kept, settings.store_equal_parts)
+    completer = UploadCompleter(objects, kept, equal_parts)
 
     async def passed_on(incoming: Incoming) -> None:
         await pass_on(incoming, objects.store)

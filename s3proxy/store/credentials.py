@@ -38,21 +38,21 @@ def follow_store_credentials(
     """Return the credentials in use, which follow the file or the secret that they are in.
 
     Args:
-        settings: of the proxy.
+        settings: of the store.
         session: the login at OpenBao, None without one.
         kept: what was in force in the process that this one replaces.
 
     Raises:
         ConfigError: they are missing or broken, and there are no older ones to keep.
     """
-    source = settings.store_credentials
+    source = settings.credentials
     if source.startswith(SCHEME):
         return FollowedSecret(
             session, source, lambda members: _credential(members, source), setting="store_credentials"
         )
     path: Path | None = None
     if source == StoreCredentialSource.FILE:
-        path = settings.store_credentials_file
+        path = settings.credentials_file
     elif source.startswith(PROFILE_SCHEME):
         path = Path(os.environ.get("AWS_SHARED_CREDENTIALS_FILE") or Path.home() / ".aws" / "credentials")
     return FollowedFile("store_credentials", partial(_read, path, source), on_new=_note, kept=kept)

@@ -37,11 +37,11 @@ def said_by(settings: StoreSettings) -> Capabilities:
     """Return what settings say of the store; it is not asked for."""
     names = {Known.YES: frozenset[str](), Known.NO: ALL_TITLES, Known.AUTO: None}
     return Capabilities(
-        part_counts=_SAID[settings.store_part_counts],
-        conditional_writes=_SAID[settings.store_conditional_writes],
-        slash_content=_SAID[settings.store_slash_content],
-        checksums=_SAID[settings.store_checksums],
-        changed_names=names[settings.store_keeps_names],
+        part_counts=_SAID[settings.part_counts],
+        conditional_writes=_SAID[settings.conditional_writes],
+        slash_content=_SAID[settings.slash_content],
+        checksums=_SAID[settings.checksums],
+        changed_names=names[settings.keeps_names],
     )
 
 

@@ -1,6 +1,5 @@
 """The page of settings: of the wrapper, the bridge and the S3 proxy."""
 
-import dataclasses
 import enum
 import types
 import typing
@@ -11,7 +10,7 @@ from bridge.settings import BridgeSettings
 from s3proxy.settings import PREFIX as S3PROXY
 from s3proxy.settings import ProxySettings
 from scripts.reference.markdown import code, page, section, table
-from strongroom.service.settings import Rule, rule_of
+from strongroom.service.settings import Setting, settings_in
 from wrapper.settings import SETTINGS as WRAPPER
 from wrapper.usage import SUPERVISION
 
@@ -52,22 +51,19 @@ def _wrapper() -> list[tuple[str, ...]]:
 
 
 def _server(title: str, kind: type[object], prefix: str) -> str:
-    hints = typing.get_type_hints(kind)
-    fields = dataclasses.fields(typing.cast("typing.Any", kind))
-    rows = [
-        (code(field.name), rule_of(field).meaning, _kind(hints[field.name], rule_of(field)), _default(field))
-        for field in fields
-    ]
-    example = fields[0].name
+    known = list(settings_in(kind).values())
+    rows = [(code(one.name), one.rule.meaning, _kind(one), _default(one)) for one in known]
+    example = known[0].name
     return section(
         title,
-        f"Flags: `--{example.replace('_', '-')}`. Variables: `{prefix}{example.upper()}`. File: `--config FILE`, "
+        f"Flags: `{known[0].flag}`. Variables: `{prefix}{example.upper()}`. File: `--config FILE`, "
         f"`{prefix}CONFIG`. `--print-config` prints what is in force.",
         table(_HEAD, rows),
     )
 
 
-def _kind(hint: object, rule: Rule) -> str:
+def _kind(setting: Setting) -> str:
+    hint, rule = setting.kind, setting.rule
     if isinstance(hint, types.UnionType):
         hint = next(part for part in typing.get_args(hint) if part is not types.NoneType)
     if isinstance(hint, type) and issubclass(hint, enum.Enum):
@@ -81,12 +77,12 @@ def _kind(hint: object, rule: Rule) -> str:
     return "; ".join(part for part in (kind, unit, ", ".join(limits)) if part)
 
 
-def _default(field: "dataclasses.Field[typing.Any]") -> str:
-    if field.default is dataclasses.MISSING:
+def _default(setting: Setting) -> str:
+    if setting.is_required:
         return "must be given"
-    value = field.default.value if isinstance(field.default, enum.Enum) else field.default
+    value = setting.default.value if isinstance(setting.default, enum.Enum) else setting.default
     shown = "not set" if value is None else "empty" if value == "" else code(_toml(value))
-    why = rule_of(field).why
+    why = setting.rule.why
     return f"{shown}: {why}" if why else shown
 
 

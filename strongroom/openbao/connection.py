@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -21,6 +22,7 @@ from strongroom.errors import ConfigError, PeerError, UnavailableError, Undelive
 from strongroom.openbao.kv import parse_document
 from strongroom.secret import Secret
 from strongroom.service.following import stamp_of
+from strongroom.service.settings import REQUIRED, Guard, number, seconds, setting
 
 _ANSWERED = frozenset({200, 204, 400, 403, 404})
 _SEALED_STATUS = 503
@@ -85,24 +87,39 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Endpoint:
-    """Where OpenBao is and how long to wait for it.
+class Server:
+    """Which OpenBao; settings behind ``openbao_``."""
 
-    Attributes:
-        address: URL of the server.
-        ca_file: authorities of its certificate, or "" for the system's.
-        namespace: OpenBao namespace, or "".
-        connect_timeout_s: for the connection and its TLS handshake, each.
-        read_timeout_s: for the answer.
-        max_connections: kept open for reuse.
-    """
+    address: str = setting(REQUIRED, "the OpenBao server", "https://HOST[:PORT]")
+    ca_file: Path | None = setting(
+        None,
+        "authorities of OpenBao's certificate",
+        "PEM file",
+        "without it the system's authorities count",
+        guard=Guard.WRITE,
+    )
+    namespace: str = setting("", "OpenBao namespace of all paths", why="the root namespace")
 
-    address: str
-    ca_file: str = ""
-    namespace: str = ""
-    connect_timeout_s: float = 2.0
-    read_timeout_s: float = 5.0
-    max_connections: int = 16
+
+@dataclass(frozen=True)
+class Endpoint(Server):
+    """Where OpenBao is and how long to wait for it."""
+
+    connect_timeout_s: float = seconds(
+        2.0,
+        "wait for a connection to OpenBao, and again for its TLS handshake",
+        "a neighbour answers within milliseconds",
+        maximum=600,
+    )
+    read_timeout_s: float = seconds(
+        5.0, "wait for an answer of OpenBao", "far above a healthy read, below request_timeout_s", maximum=600
+    )
+    max_connections: int = number(
+        16,
+        "threads and connections to OpenBao",
+        "Python handles about a thousand reads a second; more threads do not help",
+        maximum=1024,
+    )
 
 
 class OpenBao:
@@ -126,7 +143,7 @@ class OpenBao:
         self._endpoint = endpoint
         self._shown = f"{url.scheme}://{url.hostname}{f':{url.port}' if url.port else ''}"
         self._observe = observe
-        self._stamp = stamp_of(endpoint.ca_file)
+        self._stamp = stamp_of(endpoint.ca_file or "")
         self._session = _session(endpoint)
         self._large = threading.Semaphore()  # one large answer at a time, however many threads there are
 
@@ -242,7 +259,7 @@ class OpenBao:
 
 def _session(endpoint: Endpoint) -> requests.Session:
     try:
-        context = ssl.create_default_context(cafile=endpoint.ca_file or None)
+        context = ssl.create_default_context(cafile=endpoint.ca_file)
     except OSError:  # SSLError is one
         msg = f"openbao_ca_file={endpoint.ca_file}: cannot be read, or is not a PEM file with certificates"
         raise ConfigError(msg, hint="name the file with the authority of OpenBao's certificate") from None

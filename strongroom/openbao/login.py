@@ -23,6 +23,7 @@ from strongroom.openbao.refusals import SharedRefusals
 from strongroom.secret import Secret
 from strongroom.service.following import Stamp, stamp_of
 from strongroom.service.logs import log_event
+from strongroom.service.settings import Guard, setting
 
 _log = logging.getLogger(__name__)
 
@@ -34,18 +35,31 @@ REFUSED_RETRY_S = 1200.0  # for the same ids: more than the 15 minutes over whic
 
 @dataclass(frozen=True)
 class Credentials:
-    """Where the login's secrets are: a token file, or both files of an AppRole; and whose it is, for messages."""
+    """Where the login's secrets are; settings, but for the holder: whose they are, for messages."""
 
-    token_file: Path | None = None
-    role_id_file: Path | None = None
-    secret_id_file: Path | None = None
-    approle_mount: str = "approle"
+    token_file: Path | None = setting(
+        None, "file with {whose} OpenBao token, read again when it changes", guard=Guard.READ
+    )
+    role_id_file: Path | None = setting(None, "file with the role id of {whose} AppRole")
+    secret_id_file: Path | None = setting(None, "file with the secret id of {whose} AppRole", guard=Guard.READ)
+    approle_mount: str = setting("approle", "where AppRole is mounted", why="OpenBao's default")
     holder: str = "this login"
 
     @property
     def files(self) -> tuple[Path, ...]:
         """The files to watch."""
         return tuple(path for path in (self.token_file, self.role_id_file, self.secret_id_file) if path)
+
+    def require_one(self) -> None:
+        """Return if there is one way to log in.
+
+        Raises:
+            ConfigError: there is none, or more.
+        """
+        approle = (self.role_id_file, self.secret_id_file)
+        if bool(self.token_file) == any(approle) or any(approle) != all(approle):
+            msg = "openbao_token_file, openbao_role_id_file, openbao_secret_id_file: there must be one way to log in"
+            raise ConfigError(msg, hint="set the token file, or both files of an AppRole")
 
 
 Exchange = Callable[[Call], Awaitable[Answer]]  # ``strongroom.openbao.connection.OpenBao.exchange`` off the event loop

@@ -9,7 +9,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
@@ -23,11 +23,27 @@ from strongroom.openbao.refusals import SharedRefusals
 from strongroom.openbao.secrets import SecretStore
 from strongroom.secret import Secret
 from strongroom.service.logs import log_event
+from strongroom.service.settings import group
 
 _log = logging.getLogger(__name__)
 _STANDBY_IS_FINE = {"standbyok": "true", "perfstandbyok": "true"}  # a standby node forwards what it is asked
 T = TypeVar("T")
 U = TypeVar("U")
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenBaoSettings(Endpoint):
+    """Where OpenBao is, how long to wait for it, and the way to log in: settings behind ``openbao_``."""
+
+    login: Credentials = group(Credentials, behind="namespace")
+
+    def __post_init__(self) -> None:
+        """Check that there is one way to log in.
+
+        Raises:
+            ConfigError: there is none, or more.
+        """
+        self.login.require_one()
 
 
 class _ForbiddenError(Exception):

@@ -17,6 +17,7 @@ from strongroom.service.logs import log_event
 from strongroom.service.tls_alert import PEER_ADDRESS
 
 _log = logging.getLogger(__name__)
+LISTEN = "[HOST]:PORT"  # the form of an address
 _BACKLOG = 1024  # connections that wait to be accepted: a rollout starts hundreds of pods at once
 _HIGHEST_PORT = 65_535
 _ACCEPTED_AT_ONCE = 64  # then the loop turns

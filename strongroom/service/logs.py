@@ -11,6 +11,7 @@ blocking, because the flag would hold for all processes that share it; what is n
 
 import contextlib
 import datetime as dt
+import enum
 import json
 import logging
 import os
@@ -24,10 +25,18 @@ from typing import TextIO
 from strongroom.errors import StrongroomError
 
 LogValue = str | int | float | bool | None
-LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 _MAX_TEXT_CHARS = 2000  # a line stays readable, and a log collector does not cut it
 _MAX_FRAMES = 12
+
+
+class LogLevel(enum.StrEnum):
+    """How much is logged."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
 
 
 def log_event(
@@ -51,12 +60,12 @@ def log_event(
         logger.log(level, event, extra={"strongroom_fields": dict(fields or {})}, exc_info=error)
 
 
-def configure_logging(component: str, *, level: str = "info", stream: TextIO | None = None) -> None:
+def configure_logging(component: str, *, level: str = LogLevel.INFO, stream: TextIO | None = None) -> None:
     """Send all logging of this process through the JSON formatter.
 
     Args:
         component: name that is in each line.
-        level: one of LEVELS.
+        level: a ``LogLevel``.
         stream: where to write; by default stderr, without waiting for its reader.
     """
     handler = logging.StreamHandler(stream) if stream else StderrHandler()
@@ -64,8 +73,8 @@ def configure_logging(component: str, *, level: str = "info", stream: TextIO | N
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)  # other libraries
-    logging.getLogger("strongroom").setLevel(LEVELS[level])
-    logging.getLogger(component).setLevel(LEVELS[level])
+    logging.getLogger("strongroom").setLevel(level.upper())
+    logging.getLogger(component).setLevel(level.upper())
     logging.raiseExceptions = False  # a failing handler would print its record, arguments included
     logging.captureWarnings(capture=True)
     # What no line shows need not be found out ("Optimization" in the documentation of logging).

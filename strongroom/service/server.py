@@ -9,14 +9,15 @@ import contextlib
 import logging
 import os
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol
+from dataclasses import dataclass
 
 from strongroom.errors import ConfigError
 from strongroom.service.front import Front, HttpFront
 from strongroom.service.health import Health
 from strongroom.service.lifecycle import Notifier, end_at_signals, reloading_at_sighup, repeat, report_loop_error
-from strongroom.service.listening import Port, tell_parent
-from strongroom.service.logs import log_event
+from strongroom.service.listening import LISTEN, Port, parse_listen, tell_parent
+from strongroom.service.logs import LogLevel, log_event
+from strongroom.service.settings import REQUIRED, seconds, setting
 
 _log = logging.getLogger(__name__)
 Work = Callable[[], Awaitable[None]]
@@ -24,28 +25,42 @@ Addresses = dict[str, list[str]]
 """What a server listens on, by the names of its ports."""
 
 
-class ServerSettings(Protocol):
+@dataclass(frozen=True, kw_only=True)
+class ServerSettings:
     """The settings that every server has."""
 
-    @property
-    def health_listen(self) -> str:
-        """Where to serve /metrics, /healthz and /readyz, ``[HOST]:PORT``."""
+    listen: str = setting(REQUIRED, "where to serve", LISTEN, "no HOST is every address; port 0 takes a free one")
+    health_listen: str = setting(
+        ":8080",
+        "where to serve /metrics, /healthz and /readyz, plain HTTP",
+        LISTEN,
+        "the same port on every service of Strongroom",
+    )
+    keepalive_timeout_s: float = seconds(15.0, "close a connection without requests after", last=True)
+    drain_timeout_s: float = seconds(
+        20.0, "at SIGTERM, wait for requests in flight", "below the 30 s of Kubernetes", minimum=0, last=True
+    )
+    reload_interval_s: float = seconds(1.0, "look for changes of files", "a handful of stat calls", last=True)
+    ready_fd: int = setting(
+        -1,
+        "inherited descriptor that gets the `listening` event as one JSON line and is closed",
+        "descriptor",
+        "-1 is none",
+        minimum=-1,
+        last=True,
+    )
+    log_level: LogLevel = setting(
+        LogLevel.INFO, "how much to log to stderr", "debug, info, warning or error", last=True
+    )
 
-    @property
-    def keepalive_timeout_s(self) -> float:
-        """When to close a connection without requests."""
+    def __post_init__(self) -> None:
+        """Check the addresses.
 
-    @property
-    def drain_timeout_s(self) -> float:
-        """How long to wait for requests in flight at the end."""
-
-    @property
-    def reload_interval_s(self) -> float:
-        """How often to do the work beside the requests."""
-
-    @property
-    def ready_fd(self) -> int:
-        """Descriptor that gets the ``listening`` event, -1 for none."""
+        Raises:
+            ConfigError: one is malformed.
+        """
+        for name in ("listen", "health_listen"):
+            parse_listen(getattr(self, name), name)
 
 
 async def _nothing() -> None:

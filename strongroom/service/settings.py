@@ -1,26 +1,21 @@
-"""The settings of a component: one frozen dataclass, read once.
+"""Declares the settings of a component: a frozen dataclass, and groups of settings beside what they set.
 
-Highest first: flags (``--listen``), the environment (``STRONGROOM_BRIDGE_LISTEN``), a TOML file (``listen = ":8443"``),
-defaults. Whatever is unknown or malformed stops the start with one line that names the setting, the rule and the fix.
-The wrapper does not use this module: it would pay for dataclasses at every launch.
+From outside there are no groups: ``settings.openbao.address`` is ``openbao_address``, after the prefix of its group.
+``strongroom.service.command`` reads them. The wrapper uses neither: it would pay for dataclasses at every launch.
 """
 
 import dataclasses
 import enum
-import re
-import types
 import typing
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Mapping
+from operator import attrgetter
 
-from strongroom.errors import ConfigError
-from strongroom.names import is_service_link
-from strongroom.service.members import nearest, parse_toml
 
-CONFIG_FLAG = "config"  # the one flag that every component has besides its settings
-PRINT_CONFIG_FLAG = "--print-config"
+class Guard(enum.Enum):
+    """What nobody but its owner may do with a file that a setting names."""
 
-_TRUE, _FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
+    READ = "its content is a secret, and believed, too"
+    WRITE = "its content is believed"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,12 +23,15 @@ class Rule:
     """What is known about a setting beside its name, type and default.
 
     Attributes:
-        meaning: what it is, in a few words.
+        meaning: what it is, in a few words; its group says what ``{whose}`` is.
         unit: of a number, or what a string must look like.
         why: the reason for this default.
         minimum: least allowed number.
         maximum: greatest allowed number.
         private: the value is not shown by ``--print-config``.
+        guard: of the file that it names.
+        last: lists have it behind all that are not.
+        behind: lists have it right behind this setting, which is named as one beside it.
     """
 
     meaning: str
@@ -42,257 +40,178 @@ class Rule:
     minimum: float | None = None
     maximum: float | None = None
     private: bool = False
+    guard: Guard | None = None
+    last: bool = False
+    behind: str = ""
 
 
-def rule_of(field: "dataclasses.Field[typing.Any]") -> Rule:
-    """Return the rule of a setting; ``field(metadata=...)`` of ``setting`` put it there."""
-    rule = field.metadata["rule"]
-    assert isinstance(rule, Rule)  # noqa: S101 - a field of a settings class is made with setting()
-    return rule
+class Parts(typing.TypedDict, total=False):
+    """Parts of a rule that most settings do without."""
+
+    minimum: float
+    maximum: float
+    private: bool
+    guard: Guard
+    last: bool
+    behind: str
+
+
+class Changes(Parts, total=False):
+    """Parts of a rule that another one has in their place."""
+
+    meaning: str
+    unit: str
+    why: str
 
 
 REQUIRED = dataclasses.MISSING  # instead of a default: the setting must be given
+_SAME = object()  # as it was declared
+SettingsT = typing.TypeVar("SettingsT")
 
 
-def setting(default: object, rule: Rule) -> typing.Any:  # noqa: ANN401 - as dataclasses.field
-    """Declare a field of a settings class."""
+def setting(default: object, meaning: str, unit: str = "", why: str = "", **parts: typing.Unpack[Parts]) -> typing.Any:  # noqa: ANN401 - as dataclasses.field
+    """Declare a field of a settings class; see ``Rule``."""
+    rule = Rule(meaning, unit, why, **parts)
     if default is REQUIRED:
         return dataclasses.field(metadata={"rule": rule})
     return dataclasses.field(default=default, metadata={"rule": rule})
 
 
+def seconds(default: float, meaning: str, why: str = "", **parts: typing.Unpack[Parts]) -> typing.Any:  # noqa: ANN401
+    """Declare a time, which is 10 ms at least unless a minimum is given."""
+    parts.setdefault("minimum", 0.01)
+    return setting(default, meaning, "seconds", why, **parts)
+
+
+def number(default: int, meaning: str, why: str = "", **parts: typing.Unpack[Parts]) -> typing.Any:  # noqa: ANN401
+    """Declare how many there are, which is 1 at least unless a minimum is given."""
+    parts.setdefault("minimum", 1)
+    return setting(default, meaning, "number", why, **parts)
+
+
 @dataclasses.dataclass(frozen=True)
-class Arguments:
-    """The flags of a command line, not yet checked against a settings class.
-
-    Attributes:
-        flags: texts by setting name.
-        config_file: the TOML file, or "".
-        print_config: whether only the effective settings are wanted.
-        help: whether only the list of settings is wanted.
-    """
-
-    flags: Mapping[str, str]
-    config_file: str = ""
-    print_config: bool = False
-    help: bool = False
+class _Changed:
+    default: object
+    parts: Changes
 
 
-def parse_arguments(arguments: Sequence[str]) -> Arguments:
-    """Split ``--name value`` and ``--name=value``.
-
-    Raises:
-        ConfigError: a word is not a flag, or a flag has no value.
-    """
-    flags: dict[str, str] = {}
-    print_config = show_help = False
-    words = list(arguments)
-    while words:
-        word = words.pop(0)
-        if word in {"--help", "-h"}:
-            show_help = True
-        elif word == PRINT_CONFIG_FLAG:
-            print_config = True
-        elif word.startswith("--") and len(word) > len("--"):
-            flags[setting_of(word)] = take_value(word, words)
-        else:
-            raise ConfigError(f"{word!r}: is not an option", hint="--help lists the options")
-    return Arguments(flags, flags.pop(CONFIG_FLAG, ""), print_config, show_help)
+def changed(default: object = _SAME, **parts: typing.Unpack[Changes]) -> _Changed:
+    """Say what is different about a setting of a group."""
+    return _Changed(default, parts)
 
 
-def setting_of(flag: str) -> str:
-    """Return the name of the setting that ``--name`` or ``--name=value`` is of."""
-    return flag.removeprefix("--").partition("=")[0].replace("-", "_")
+@dataclasses.dataclass(frozen=True)
+class _Group:
+    kind: type[object]
+    prefix: str = ""
+    whose: str = ""
+    behind: str = ""
+    changes: Mapping[str, object] = dataclasses.field(default_factory=dict)
+
+    def inner(self, field: "dataclasses.Field[typing.Any]") -> "_Group | None":
+        """Return the group that a field is, which inherits what is said of this one."""
+        found: _Group | None = field.metadata.get("group")
+        if found is None:
+            return None
+        return dataclasses.replace(found, whose=found.whose or self.whose, changes={**found.changes, **self.changes})
 
 
-def take_value(flag: str, words: list[str]) -> str:
-    """Return the value of a flag, which is in it or is taken from the words behind it.
-
-    Raises:
-        ConfigError: it has none.
-    """
-    _, equals, value = flag.partition("=")
-    if equals:
-        return value
-    if not words:
-        raise ConfigError(f"{flag}: needs a value", hint=f"write {flag} VALUE")
-    return words.pop(0)
-
-
-SettingsT = typing.TypeVar("SettingsT")
-
-
-def load_settings(kind: type[SettingsT], *, prefix: str, arguments: Arguments, environ: Mapping[str, str]) -> SettingsT:
-    """Merge flags, environment, file and defaults into a settings object.
+def group(kind: type[object], prefix: str = "", *, whose: str = "", behind: str = "", **changes: object) -> typing.Any:  # noqa: ANN401 - as dataclasses.field
+    """Declare a field that is a group of settings.
 
     Args:
-        kind: the settings class; its ``__post_init__`` may check settings against each other.
-        prefix: of the environment variables, for example ``STRONGROOM_BRIDGE_``.
-        arguments: the command line.
-        environ: the process environment.
+        kind: its class.
+        prefix: of the names of its settings.
+        whose: they are, for their meanings: "the bridge's".
+        behind: lists have them right behind this setting, which is named as one beside the group.
+        changes: of its fields, and of those of groups in it: another default, or what ``changed`` returns.
+    """
+    return dataclasses.field(metadata={"group": _Group(kind, prefix, whose, behind, changes)})
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """A setting as it is known from outside.
+
+    Attributes:
+        name: with the prefixes of its groups.
+        path: of attributes, from the settings of the component.
+        kind: its type.
+        default: or REQUIRED.
+        rule: it obeys.
+    """
+
+    name: str
+    path: str
+    kind: typing.Any
+    default: object
+    rule: Rule
+
+    @property
+    def flag(self) -> str:
+        """The flag that sets it."""
+        return "--" + self.name.replace("_", "-")
+
+    @property
+    def is_required(self) -> bool:
+        """Whether it must be given."""
+        return self.default is REQUIRED
+
+
+def settings_in(kind: type[object]) -> dict[str, Setting]:
+    """Return the settings of a class and of the groups in it, by name, in the order of lists."""
+    found = sorted(_flatten(_Group(kind)), key=lambda one: one.rule.last)
+    for moved in [one for one in reversed(found) if one.rule.behind]:
+        found.remove(moved)
+        found.insert(1 + [one.name for one in found].index(moved.rule.behind), moved)
+    return {one.name: one for one in found}
+
+
+def values_in(settings: object) -> dict[str, object]:
+    """Return what settings are set to, by name, in the order of lists."""
+    return {name: attrgetter(one.path)(settings) for name, one in settings_in(type(settings)).items()}
+
+
+def _flatten(group: _Group, prefix: str = "", path: str = "") -> Iterator[Setting]:
+    hints = typing.get_type_hints(group.kind)
+    for field in _fields(group.kind):
+        inner, rule = group.inner(field), field.metadata.get("rule")
+        if inner is not None:
+            for one in _flatten(inner, prefix + inner.prefix, f"{path}{field.name}."):
+                behind = one.rule.behind or (inner.behind and prefix + inner.behind)
+                yield dataclasses.replace(one, rule=dataclasses.replace(one.rule, behind=behind))
+        elif rule is not None:
+            change = group.changes.get(field.name, _SAME)
+            if not isinstance(change, _Changed):
+                change = _Changed(change, {})
+            rule = dataclasses.replace(rule, **change.parts)
+            rule = dataclasses.replace(
+                rule, meaning=rule.meaning.replace("{whose}", group.whose), behind=rule.behind and prefix + rule.behind
+            )
+            default = field.default if change.default is _SAME else change.default
+            yield Setting(prefix + field.name, path + field.name, hints[field.name], default, rule)
+
+
+def make_settings(kind: type[SettingsT], values: Mapping[str, object]) -> SettingsT:
+    """Return settings, of the values of all of them by name.
 
     Raises:
-        ConfigError: a setting is unknown, malformed or not given, or the file cannot be read.
+        ConfigError: a class refuses them, as they contradict each other.
     """
-    fields = _fields(kind)
-    variables = {
-        name.removeprefix(prefix).lower(): (value, name)
-        for name, value in environ.items()
-        if name.startswith(prefix) and not is_service_link(name, value)
-    }
-    config_file = arguments.config_file or variables.pop(CONFIG_FLAG, ("", ""))[0]
-    variables.pop(CONFIG_FLAG, None)
-    given: dict[str, tuple[object, str]] = {}
-    if config_file:
-        given.update((name, (value, f"{config_file}: {name}")) for name, value in _read_file(config_file).items())
-    given.update(variables)
-    given.update((name, (value, "--" + name.replace("_", "-"))) for name, value in arguments.flags.items())
-    for name, (_, origin) in given.items():
-        if name not in fields:
-            msg = f"{origin}: there is no such setting"
-            near = nearest(name, fields)
-            raise ConfigError(msg, hint=f"did you mean {near}?" if near else "--help lists the settings")
-    hints = typing.get_type_hints(kind)
-    values = {
-        name: _convert(value, hints[name], rule_of(fields[name]), origin) for name, (value, origin) in given.items()
-    }
-    for name, field in fields.items():
-        if name not in values and field.default is dataclasses.MISSING:
-            msg = f"{name}: must be set ({rule_of(field).meaning})"
-            raise ConfigError(
-                msg, hint=f"give --{name.replace('_', '-')}, {prefix}{name.upper()} or {name} in the file"
-            )
-    return kind(**values)
+    return typing.cast("SettingsT", _make(_Group(kind), values))
 
 
-def show_settings(settings: object) -> str:
-    """Return the effective settings as TOML; a private one is shown as ``"***"``."""
-    lines = []
-    for name, field in _fields(type(settings)).items():
-        value = getattr(settings, name)
-        if value is None:
-            lines.append(f"# {name} is not set")
-        else:
-            lines.append(f"{name} = {_toml('***' if rule_of(field).private else value)}")
-    return "\n".join(lines) + "\n"
+def _make(group: _Group, values: Mapping[str, object], prefix: str = "") -> object:
+    made: dict[str, object] = {}
+    for field in _fields(group.kind):
+        if inner := group.inner(field):
+            made[field.name] = _make(inner, values, prefix + inner.prefix)
+        elif "rule" in field.metadata:
+            made[field.name] = values[prefix + field.name]
+        elif field.name in group.changes:
+            made[field.name] = group.changes[field.name]
+    return group.kind(**made)
 
 
-def describe_settings(kind: type[object], *, prefix: str) -> str:
-    """Return the list of settings for ``--help``: flag, variable, default, meaning and reason."""
-    lines = [
-        f"  --{CONFIG_FLAG} FILE\n      TOML file with the settings below; also {prefix}{CONFIG_FLAG.upper()}",
-        f"  {PRINT_CONFIG_FLAG}\n      print the effective settings and end",
-    ]
-    for name, field in _fields(kind).items():
-        rule = rule_of(field)
-        required = field.default is dataclasses.MISSING
-        default = "required" if required else "not set" if field.default is None else f"default {_toml(field.default)}"
-        notes = "; ".join(text for text in (rule.unit, default, rule.why) if text)
-        lines.append(f"  --{name.replace('_', '-')} ({prefix}{name.upper()})\n      {rule.meaning} ({notes})")
-    return "\n".join(lines) + "\n"
-
-
-def _fields(kind: type[object]) -> "dict[str, dataclasses.Field[typing.Any]]":
-    return {field.name: field for field in dataclasses.fields(typing.cast("typing.Any", kind))}
-
-
-def _read_file(path: str) -> dict[str, object]:
-    try:
-        return parse_toml(Path(path).read_bytes(), path)
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: does not exist", hint="name an existing settings file") from None
-    except OSError as error:
-        msg = f"{path}: cannot be read ({error.strerror})"
-        raise ConfigError(msg, hint="make it readable for the user of this process") from None
-
-
-def _convert(value: object, hint: object, rule: Rule, origin: str) -> object:
-    """Turn a string or a TOML value into the type of the setting."""
-    if isinstance(hint, types.UnionType):  # X | None
-        if value == "":
-            return None
-        hint = next(part for part in typing.get_args(hint) if part is not types.NoneType)
-    try:
-        converted = _CONVERTERS[hint](value) if hint in _CONVERTERS else _choose(value, typing.cast("typing.Any", hint))
-    except ValueError as error:
-        msg = f"{origin}: {_quote(value, rule)}{error}"
-        raise ConfigError(msg, hint=f"it is {rule.meaning}" + (f" ({rule.unit})" if rule.unit else "")) from None
-    if isinstance(converted, int | float) and not isinstance(converted, bool):
-        too_small = rule.minimum is not None and not converted >= rule.minimum  # not: nan is refused, too
-        if too_small or (rule.maximum is not None and not converted <= rule.maximum):
-            msg = f"{origin}: {_quote(value, rule)}must be {_range(rule)}"
-            raise ConfigError(msg, hint=f"it is {rule.meaning}" + (f" ({rule.unit})" if rule.unit else ""))
-    return converted
-
-
-def _quote(value: object, rule: Rule) -> str:
-    return "" if rule.private else f"{value!r} "
-
-
-def _range(rule: Rule) -> str:
-    if rule.minimum is None or rule.maximum is None:
-        return f"at least {rule.minimum:g}" if rule.minimum is not None else f"at most {rule.maximum:g}"
-    return f"from {rule.minimum:g} to {rule.maximum:g}"
-
-
-def _to_text(value: object) -> str:
-    if not isinstance(value, str):
-        raise ValueError("must be a string")  # noqa: TRY004 - _convert turns ValueError into ConfigError
-    return value
-
-
-def _to_path(value: object) -> Path:
-    text = _to_text(value)
-    if not text:
-        raise ValueError("must name a file")
-    return Path(text)
-
-
-def _to_int(value: object) -> int:
-    if type(value) is int:
-        return value
-    if isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,18}", value):
-        return int(value)
-    raise ValueError("must be a whole number")
-
-
-def _to_float(value: object) -> float:
-    if type(value) in {int, float}:
-        return float(typing.cast("float", value))
-    if isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,18}(\.[0-9]{1,18})?", value):
-        return float(value)
-    raise ValueError("must be a number")
-
-
-def _to_bool(value: object) -> bool:
-    if isinstance(value, bool):
-        return value
-    if isinstance(value, str) and value.lower() in _TRUE + _FALSE:
-        return value.lower() in _TRUE
-    raise ValueError("must be true or false")
-
-
-_CONVERTERS: dict[object, Callable[[object], object]] = {
-    str: _to_text,
-    Path: _to_path,
-    int: _to_int,
-    float: _to_float,
-    bool: _to_bool,
-}
-
-
-def _choose(value: object, kind: type[enum.Enum]) -> enum.Enum:
-    for member in kind:
-        if member.value == value:
-            return member
-    raise ValueError(f"must be one of {', '.join(str(member.value) for member in kind)}")
-
-
-def _toml(value: object) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, int | float):
-        return str(value)
-    text = str(value.value if isinstance(value, enum.Enum) else value)
-    escaped = "".join(c if c.isprintable() and c not in '"\\' else f"\\U{ord(c):08x}" for c in text)
-    return f'"{escaped}"'
+def _fields(kind: type[object]) -> "tuple[dataclasses.Field[typing.Any], ...]":
+    return dataclasses.fields(typing.cast("typing.Any", kind))

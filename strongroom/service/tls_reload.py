@@ -12,6 +12,7 @@ import ssl
 import time
 import weakref
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from strongroom.errors import ConfigError
@@ -19,11 +20,35 @@ from strongroom.service.authorities import Authorities, parse_sources, read_auth
 from strongroom.service.following import FollowedFile, KeptFiles, Read
 from strongroom.service.logs import log_event
 from strongroom.service.served_certificate import EndWatch, ServedCertificate, read_served, warn_of_faults
+from strongroom.service.settings import REQUIRED, Guard, setting
 from strongroom.service.tls_alert import note_certificates, send_alerts
 from strongroom.tls import public_server_context, server_context
 from strongroom.validity import moment
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MutualTlsSettings:
+    """Who a server is, and who may sign the certificates of its clients."""
+
+    tls_cert_file: Path = setting(REQUIRED, "{whose} certificate with its chain", "PEM file", guard=Guard.WRITE)
+    tls_key_file: Path = setting(REQUIRED, "the private key of that certificate", "PEM file", guard=Guard.READ)
+    client_ca_file: str = setting(
+        REQUIRED,
+        "authorities that may sign the callers' certificates",
+        "PEM file with one root; or TRUST_DOMAIN=FILE,... where each may only name its own trust domain",
+    )
+
+    def follow(self, observe: Callable[[bool], None]) -> "ReloadingServerContext":
+        """Return the context; ``observe`` is told after each reload whether it succeeded.
+
+        Raises:
+            ConfigError: a file cannot be used.
+        """
+        return ReloadingServerContext(
+            cert_file=self.tls_cert_file, key_file=self.tls_key_file, ca_file=self.client_ca_file, observe=observe
+        )
 
 
 class ReloadingServerContext:

@@ -1,6 +1,10 @@
 """Room for the answers of a bridge, for tests of what is inside it."""
 
+import dataclasses
+
 from bridge.room import Room, Rooms
+from bridge.service import Limits
+from bridge.settings import RequestSettings
 from bridge.shares import Capacity
 
 
@@ -17,6 +21,11 @@ def capacity(
         body_s=body_s,
         retry_after_s=1.0,
     )
+
+
+def limits_with(**changes: float) -> Limits:
+    """What one request may cost by default, but for some of it."""
+    return dataclasses.replace(RequestSettings().limits(reads_at_once=8), **changes)  # type: ignore[arg-type]
 
 
 def ample_room() -> Room:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge.audit import AuditLog, AuditRecord, Caller, Decision
+from bridge.audit import AuditLog, AuditRecord, AuditSettings, Caller, Decision, Durability
 from strongroom.errors import ConfigError, UnavailableError
 from strongroom.identity import parse_spiffe_id
 
@@ -29,7 +29,7 @@ def test_200_launches_at_once_share_a_few_fsyncs(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(os, "fsync", counted)
 
     async def run() -> None:
-        log = AuditLog(tmp_path / "audit", fsync=True, timeout_s=5)
+        log = AuditLog(AuditSettings(tmp_path / "audit", Durability.FSYNC, timeout_s=5))
         await asyncio.gather(*(log.record(CALLER, [RECORD, RECORD]) for _ in range(200)))
         await log.close()
 
@@ -50,7 +50,7 @@ def test_a_record_is_synced_before_the_caller_goes_on(tmp_path: Path, monkeypatc
     monkeypatch.setattr(os, "fsync", noted)
 
     async def run() -> None:
-        log = AuditLog(tmp_path / "audit", fsync=True, timeout_s=5)
+        log = AuditLog(AuditSettings(tmp_path / "audit", Durability.FSYNC, timeout_s=5))
         await log.record(CALLER, [RECORD])
         order.append("answer")
         await log.close()
@@ -63,7 +63,7 @@ def test_without_fsync_none_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(os, "fsync", lambda _: pytest.fail("fsync was called"))
 
     async def run() -> None:
-        log = AuditLog(tmp_path / "audit", fsync=False, timeout_s=5)
+        log = AuditLog(AuditSettings(tmp_path / "audit", Durability.WRITE, timeout_s=5))
         await log.record(CALLER, [RECORD])
         await log.close()
 
@@ -75,7 +75,7 @@ def test_a_full_disk_fails_every_waiting_request_and_leaves_no_half_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def run() -> None:
-        log = AuditLog(tmp_path / "audit", fsync=True, timeout_s=5)
+        log = AuditLog(AuditSettings(tmp_path / "audit", Durability.FSYNC, timeout_s=5))
         await log.record(CALLER, [RECORD])
         real = os.write
         calls: list[int] = []
@@ -108,7 +108,7 @@ def test_a_stuck_disk_fails_the_request_in_time(tmp_path: Path, monkeypatch: pyt
     stuck = threading.Event()
 
     async def run() -> None:
-        log = AuditLog(tmp_path / "audit", fsync=True, timeout_s=0.1)
+        log = AuditLog(AuditSettings(tmp_path / "audit", Durability.FSYNC, timeout_s=0.1))
         monkeypatch.setattr(os, "fsync", lambda _: stuck.wait(20))
         with pytest.raises(UnavailableError, match="not be written in time"):
             await log.record(CALLER, [RECORD])
@@ -133,7 +133,7 @@ def test_records_of_requests_that_were_given_up_do_not_pile_up_behind_a_stuck_di
         return real(fd, data)
 
     async def run() -> None:
-        log = AuditLog(tmp_path / "audit", fsync=True, timeout_s=0.05)
+        log = AuditLog(AuditSettings(tmp_path / "audit", Durability.FSYNC, timeout_s=0.05))
         monkeypatch.setattr(os, "write", stuck)
         for _ in range(20):
             with pytest.raises(UnavailableError):
@@ -153,7 +153,7 @@ def test_records_of_requests_that_were_given_up_do_not_pile_up_behind_a_stuck_di
 
 def test_reopening_writes_to_the_new_file(tmp_path: Path) -> None:
     async def run() -> None:
-        log = AuditLog(tmp_path / "audit", fsync=True, timeout_s=5)
+        log = AuditLog(AuditSettings(tmp_path / "audit", Durability.FSYNC, timeout_s=5))
         await log.record(CALLER, [RECORD])
         (tmp_path / "audit").rename(tmp_path / "audit.1")
         await log.record(CALLER, [RECORD])
@@ -181,7 +181,7 @@ def test_reopening_waits_for_one_write_however_many_wait_behind_it(
             turns.get(timeout=20)
 
     async def run() -> None:
-        log = AuditLog(tmp_path / "audit", fsync=True, timeout_s=20)
+        log = AuditLog(AuditSettings(tmp_path / "audit", Durability.FSYNC, timeout_s=20))
         monkeypatch.setattr(os, "fsync", by_turns)
         first = asyncio.create_task(log.record(CALLER, [RECORD]))
         await asyncio.to_thread(begun.get, timeout=20)
@@ -208,7 +208,7 @@ def test_a_stuck_disk_keeps_neither_rotation_nor_the_end_waiting(
     stuck = threading.Event()
 
     async def run() -> None:
-        log = AuditLog(tmp_path / "audit", fsync=True, timeout_s=0.1)
+        log = AuditLog(AuditSettings(tmp_path / "audit", Durability.FSYNC, timeout_s=0.1))
         monkeypatch.setattr(os, "fsync", lambda _: stuck.wait(60))
         with pytest.raises(UnavailableError, match="not be written in time"):
             await log.record(CALLER, [RECORD])
@@ -224,7 +224,7 @@ def test_a_removed_file_is_not_written_to(tmp_path: Path) -> None:
     """Logs that are compressed or deleted before the signal came: what has no name any longer is lost."""
 
     async def run() -> None:
-        log = AuditLog(tmp_path / "audit", fsync=True, timeout_s=5)
+        log = AuditLog(AuditSettings(tmp_path / "audit", Durability.FSYNC, timeout_s=5))
         await log.record(CALLER, [RECORD])
         (tmp_path / "audit").unlink()
         await log.record(CALLER, [RECORD])
@@ -241,7 +241,7 @@ def test_a_removed_file_is_not_written_to(tmp_path: Path) -> None:
 def test_a_failed_reopening_keeps_the_old_file(tmp_path: Path) -> None:
     async def run() -> None:
         (tmp_path / "logs").mkdir()
-        log = AuditLog(tmp_path / "logs" / "audit", fsync=True, timeout_s=5)
+        log = AuditLog(AuditSettings(tmp_path / "logs" / "audit", Durability.FSYNC, timeout_s=5))
         (tmp_path / "logs").rename(tmp_path / "moved")
         await log.reopen()
         await log.record(CALLER, [RECORD])
@@ -254,14 +254,14 @@ def test_a_failed_reopening_keeps_the_old_file(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_opened_stops_the_start(tmp_path: Path) -> None:
     async def run() -> None:
         with pytest.raises(ConfigError, match=r"audit_file=.*cannot be opened"):
-            AuditLog(tmp_path / "no" / "audit", fsync=True, timeout_s=5)
+            AuditLog(AuditSettings(tmp_path / "no" / "audit", Durability.FSYNC, timeout_s=5))
 
     asyncio.run(run())
 
 
 def test_names_cannot_break_a_line(tmp_path: Path) -> None:
     async def run() -> None:
-        log = AuditLog(tmp_path / "audit", fsync=True, timeout_s=5)
+        log = AuditLog(AuditSettings(tmp_path / "audit", Durability.FSYNC, timeout_s=5))
         await log.record(CALLER, [AuditRecord("X", "kv/a", 'k\n{"decision": "forged"}\u2028', 0, Decision.DENIED)])
         await log.close()
 

@@ -18,7 +18,7 @@ from strongroom.launch.region import read_values
 from strongroom.launch.value import parse_value
 from strongroom.openbao.kv import decode_base64
 from tests.bridge.conftest import MakeBridge
-from tests.bridge.rooms import ample_room
+from tests.bridge.rooms import ample_room, limits_with
 from tests.bridge.secret_source import FakeSecretSource
 from tests.bridge.test_service import CALLER, FakeAudit, FakePolicies
 from tests.support.bridge.process import SHOP, BridgeProcess
@@ -51,7 +51,7 @@ def ask(
         policies=FakePolicies(Policy((make_grant(identities=[SHOP], paths=["kv/shop/**"]),))),
         secrets=FakeSecretSource({"kv/shop/a": [data]}),
         audit=audit or FakeAudit(),
-        limits=limits or Limits(),
+        limits=limits or limits_with(),
     )
     return parts_of(asyncio.run(service.bundle(CALLER, request, ample_room())))
 
@@ -108,16 +108,18 @@ def test_too_much_for_files_is_withheld_and_names_the_largest() -> None:
     audit = FakeAudit()
     request = file_request({"SMALL": "bao:kv/shop/a#s", "LARGE": "bao:kv/shop/a#l"})
     with pytest.raises(UndeliverableError, match="2 files need 101 bytes, LARGE alone 100; at most 100") as caught:
-        ask({"s": "x", "l": "y" * 100}, request, audit=audit, limits=Limits(files_bytes=100))
+        ask({"s": "x", "l": "y" * 100}, request, audit=audit, limits=limits_with(files_bytes=100))
 
     assert "max_files_bytes" in caught.value.hint
     assert audit.records == [("SMALL", "withheld"), ("LARGE", "withheld")]
-    assert ask({"s": "", "l": "y" * 100}, request, limits=Limits(files_bytes=100))[1]["LARGE"] == b"y" * 100
+    assert ask({"s": "", "l": "y" * 100}, request, limits=limits_with(files_bytes=100))[1]["LARGE"] == b"y" * 100
 
 
 def test_the_limit_of_the_region_is_none_of_files() -> None:
     data = {"k": "x" * 5000}
-    assert ask(data, file_request({"F": "bao:kv/shop/a#k"}), limits=Limits(region_bytes=64))[1] == {"F": b"x" * 5000}
+    assert ask(data, file_request({"F": "bao:kv/shop/a#k"}), limits=limits_with(region_bytes=64))[1] == {
+        "F": b"x" * 5000
+    }
 
 
 def test_a_real_bridge_answers_with_a_media_type_of_its_own(bridge: BridgeProcess) -> None:

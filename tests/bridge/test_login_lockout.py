@@ -33,7 +33,7 @@ def test_a_wrong_secret_id_locks_nobody_out_and_a_locked_role_is_named(openbao: 
     (tmp_path / "secret").write_text("00000000-0000-0000-0000-000000000000")
     credentials = Credentials(role_id_file=tmp_path / "role", secret_id_file=tmp_path / "secret")
     ahead_s = 0.0
-    client = OpenBao(Endpoint(openbao.address, ca_file=str(openbao.ca_file)))
+    client = OpenBao(Endpoint(openbao.address, ca_file=openbao.ca_file))
 
     async def exchange(call: Call) -> Answer:
         return await asyncio.to_thread(client.exchange, call)

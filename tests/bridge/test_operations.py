@@ -18,6 +18,7 @@ from devstack.authority import Authority
 from devstack.openbao import OpenBaoServer
 from strongroom.errors import ConfigError
 from strongroom.service.listening import parse_listen
+from strongroom.service.settings import settings_in
 from tests.bridge.conftest import MakeBridge
 from tests.support.bridge.process import POLICY, BridgeProcess, bundle_request
 from tests.support.process.waiting import wait_for
@@ -290,7 +291,7 @@ def test_print_config_shows_what_counts(monkeypatch: pytest.MonkeyPatch, tmp_pat
 
 def test_help_names_every_setting() -> None:
     shown = print_of("--help")
-    for name in BridgeSettings.__dataclass_fields__:
+    for name in settings_in(BridgeSettings):
         assert f"--{name.replace('_', '-')} ({PREFIX}{name.upper()})" in shown
 
 

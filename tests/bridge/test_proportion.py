@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge.audit import MAX_DENIED_RECORDS, AuditLog, AuditRecord, Caller, encode_records
+from bridge.audit import MAX_DENIED_RECORDS, AuditLog, AuditRecord, AuditSettings, Caller, Durability, encode_records
 from bridge.fronts.answers import problem_of
 from bridge.gather import SecretSource
 from bridge.offload import INLINE_ITEMS
@@ -37,7 +37,7 @@ from strongroom.launch.reference import Reference, spell_path
 from strongroom.launch.whole_path import FromPath
 from strongroom.openbao.kv import Reading
 from tests.bridge.conftest import MakeBridge
-from tests.bridge.rooms import ample_room
+from tests.bridge.rooms import ample_room, limits_with
 from tests.bridge.secret_source import FakeSecretSource
 from tests.bridge.test_service import FakePolicies
 from tests.support.bridge.process import SHOP, bundle_request
@@ -67,7 +67,9 @@ class Records:
 def service(audit: AuditTrail, source: SecretSource | None = None, limits: Limits | None = None) -> Service:
     grant = make_grant(identities=[SHOP], paths=["kv/shop/**"], keys=["k*"])
     secrets = source or FakeSecretSource({"kv/shop/a": [{"k": "value"}]})
-    return Service(policies=FakePolicies(Policy((grant,))), secrets=secrets, audit=audit, limits=limits or Limits())
+    return Service(
+        policies=FakePolicies(Policy((grant,))), secrets=secrets, audit=audit, limits=limits or limits_with()
+    )
 
 
 def ask(asked: Service, operation: str, request: BundleRequest) -> Awaitable[bytes]:
@@ -190,7 +192,7 @@ def test_a_large_path_that_is_taken_again_and_again_is_in_memory_no_more_often_t
 ) -> None:
     source = FakeSecretSource({"kv/shop/large": [{"k": "x" * MIB}]})
     request = BundleRequest([], [FromPath("kv/shop/large", prefix=f"P{number}_") for number in range(64)], frozenset())
-    asked = service(Records(), source, Limits(region_bytes=2 * MIB, files_bytes=1024))
+    asked = service(Records(), source, limits_with(region_bytes=2 * MIB, files_bytes=1024))
     tracemalloc.start()
     try:
         answer = asyncio.run(answer_of(ask(asked, operation, request)))
@@ -239,7 +241,7 @@ def test_a_check_and_a_bundle_refuse_the_same_size_of_all_variables() -> None:
     request = bundle_request(from_path=("bao:kv/shop/many",))
     size = len(asyncio.run(answer_of(ask(service(Records(), source), "bundle", request))))
     for largest in (size, size - 1):
-        asked = service(Records(), source, Limits(region_bytes=largest))
+        asked = service(Records(), source, limits_with(region_bytes=largest))
         check = json.loads(asyncio.run(answer_of(ask(asked, "check", request))))
         bundle = asyncio.run(answer_of(ask(asked, "bundle", request)))
         is_too_large = largest < size
@@ -266,7 +268,7 @@ def longest_turn(directory: Path, source: SecretSource, work: Callable[[Service]
         most = max(most, now)
 
     async def run() -> None:
-        audit = AuditLog(directory / "audit", fsync=False, timeout_s=20)
+        audit = AuditLog(AuditSettings(directory / "audit", Durability.WRITE, timeout_s=20))
         asked = service(audit, source)
         sys.setprofile(count)
         try:

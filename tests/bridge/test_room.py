@@ -4,8 +4,6 @@ import asyncio
 import contextlib
 import dataclasses
 import sys
-from functools import partial
-from pathlib import Path
 from types import FrameType
 
 import pytest
@@ -16,7 +14,7 @@ from bridge.admission import Places
 from bridge.gather import read_all
 from bridge.resolve import Place
 from bridge.room import Room
-from bridge.settings import BridgeSettings
+from bridge.settings import RequestSettings
 from bridge.shares import BusyError
 from devstack.authority import Authority
 from devstack.openbao import OpenBaoServer
@@ -348,19 +346,10 @@ def test_who_does_not_read_its_answers_keeps_its_own_share_of_memory(
 
 
 def test_room_that_is_too_small_for_one_request_or_answer_is_refused_at_the_start() -> None:
-    made = partial(
-        BridgeSettings,
-        tls_cert_file=Path("/x"),
-        tls_key_file=Path("/x"),
-        client_ca_file="/x",
-        policy_file=Path("/x"),
-        openbao_address="https://a",
-        openbao_token_file=Path("/x"),
-    )
     with pytest.raises(ConfigError, match=r"max_answers_bytes=1000000: one answer may need \d+"):
-        made(max_answers_bytes=1_000_000)
+        RequestSettings(max_answers_bytes=1_000_000)
     with pytest.raises(ConfigError, match=r"max_body_bytes=20000000: all requests together have 8388608"):
-        made(max_body_bytes=20_000_000)
-    assert made(max_body_bytes=20_000_000, max_bodies_bytes=20_000_000).max_body_bytes == 20_000_000
-    assert made().most_answers_bytes == 256 * MIB
-    assert made(max_region_bytes=1 << 30).most_answers_bytes > 3 << 30
+        RequestSettings(max_body_bytes=20_000_000)
+    assert RequestSettings(max_body_bytes=20_000_000, max_bodies_bytes=20_000_000).capacity.body_bytes == 20_000_000
+    assert RequestSettings().capacity.answers_bytes == 256 * MIB
+    assert RequestSettings(max_region_bytes=1 << 30).capacity.answers_bytes > 3 << 30

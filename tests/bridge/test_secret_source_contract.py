@@ -43,7 +43,7 @@ def ask(request: pytest.FixtureRequest, bao: OpenBaoServer, authority: Authority
                 )
                 return
             credentials = Credentials(token_file=reader_token_file, holder="the bridge")
-            session = Session(Endpoint(bao.address, str(authority.ca_file)), credentials, timeout_s=5)
+            session = Session(Endpoint(bao.address, authority.ca_file), credentials, timeout_s=5)
             try:
                 await test(CoalescingReader(session.read, at_once=session.threads, timeout_s=5))
             finally:
@@ -93,7 +93,7 @@ def test_each_reason_has_its_error(
 
 def exchange_with(address: str, ca_file: Path) -> None:
     call = Call(operation="x", method="GET", path="sys/health", deadline=time.monotonic() + 5)
-    OpenBao(Endpoint(address, str(ca_file))).exchange(call)
+    OpenBao(Endpoint(address, ca_file)).exchange(call)
 
 
 def test_an_openbao_with_another_authority_is_not_talked_to(bao: OpenBaoServer, tmp_path: Path) -> None:
@@ -135,4 +135,4 @@ def test_secrets_do_not_cross_the_network_in_the_clear() -> None:
 
 def test_a_missing_authority_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"openbao_ca_file=.*no.crt"):
-        OpenBao(Endpoint("https://127.0.0.1:8200", str(tmp_path / "no.crt")))
+        OpenBao(Endpoint("https://127.0.0.1:8200", tmp_path / "no.crt"))

@@ -16,7 +16,7 @@ from strongroom.launch.bundle import BundleRequest
 from strongroom.launch.filters import filtered
 from strongroom.launch.region import read_values
 from strongroom.openbao.kv import Reading
-from tests.bridge.rooms import ample_room
+from tests.bridge.rooms import ample_room, limits_with
 from tests.bridge.secret_source import FakeSecretSource
 from tests.support.bridge.process import SHOP, bundle_request
 
@@ -45,7 +45,7 @@ def service(
 ) -> Service:
     grant = make_grant(identities=[SHOP], paths=["kv/shop/**"])
     return Service(
-        policies=policies or FakePolicies(Policy((grant,))), secrets=source, audit=audit, limits=limits or Limits()
+        policies=policies or FakePolicies(Policy((grant,))), secrets=source, audit=audit, limits=limits or limits_with()
     )
 
 
@@ -144,7 +144,7 @@ class Slow:
 def test_one_request_leaves_room_for_others() -> None:
     slow = Slow(0.001)
     request = bundle_request({f"V{number}": f"bao:kv/shop/{number}#k" for number in range(20)})
-    assert len(ask(service(slow, FakeAudit(), limits=Limits(reads_at_once=3)), request)) == 20
+    assert len(ask(service(slow, FakeAudit(), limits=limits_with(reads_at_once=3)), request)) == 20
     assert slow.most == 3
 
 
@@ -152,7 +152,7 @@ def test_a_request_that_takes_too_long_is_given_up_as_a_whole() -> None:
     slow, audit = Slow(60), FakeAudit()
     request = bundle_request(A="bao:kv/shop/1#k", B="bao:kv/shop/2#k?optional")
     with pytest.raises(UnavailableError, match=r"reading 2 paths from OpenBao took longer than 0\.05 s"):
-        ask(service(slow, audit, limits=Limits(reading_s=0.05)), request)
+        ask(service(slow, audit, limits=limits_with(reading_s=0.05)), request)
     assert audit.records == [("A", "unavailable"), ("B", "unavailable")]
     assert slow.now == 0
 
@@ -160,10 +160,11 @@ def test_a_request_that_takes_too_long_is_given_up_as_a_whole() -> None:
 def test_a_region_that_would_be_too_large_is_refused() -> None:
     source, audit = FakeSecretSource({"kv/shop/a": [{"k": "x" * 900}]}), FakeAudit()
     request = bundle_request(A="bao:kv/shop/a#k")
-    assert ask(service(source, audit, limits=Limits(region_bytes=2000)), request)
+    assert ask(service(source, audit, limits=limits_with(region_bytes=2000)), request)
     with pytest.raises(UndeliverableError, match=r"1 secrets need .* bytes; at most 1000"):
         ask(
-            service(source, audit, limits=Limits(region_bytes=1000)), bundle_request(A="${bao:kv/shop/a#k}" + "x" * 200)
+            service(source, audit, limits=limits_with(region_bytes=1000)),
+            bundle_request(A="${bao:kv/shop/a#k}" + "x" * 200),
         )
     assert audit.records == [("A", "allowed"), ("A", "withheld")]
 
@@ -211,7 +212,7 @@ def test_what_filters_make_is_measured_before_it_is_made(monkeypatch: pytest.Mon
     source = FakeSecretSource({"kv/shop/a": [{"k": "\1" * 1000, "l": "\1" * 1000}]})
     request = bundle_request(A="bao:kv/shop/a#k|json", B="bao:kv/shop/a#l|json")
     with pytest.raises(RefusedError, match="more than any answer can have"):
-        ask(service(source, FakeAudit(), limits=Limits(region_bytes=7000, files_bytes=0)), request)
+        ask(service(source, FakeAudit(), limits=limits_with(region_bytes=7000, files_bytes=0)), request)
     assert made == [1000]
 
 

@@ -1,4 +1,3 @@
-import dataclasses
 import re
 import subprocess
 import sys
@@ -9,6 +8,7 @@ import pytest
 from bridge.settings import BridgeSettings
 from preload import init_path
 from s3proxy.settings import ProxySettings
+from strongroom.service.settings import settings_in
 from tests.support.tree import ROOT
 from wrapper import exit_status
 from wrapper.settings import SETTINGS
@@ -46,7 +46,7 @@ def test_every_variable_that_the_pages_name_is_known() -> None:
     source = "".join((ROOT / name).read_text() for name in files.stdout.split())
     known = {setting.variable for setting in SETTINGS}
     for prefix, kind in (("STRONGROOM_BRIDGE_", BridgeSettings), ("STRONGROOM_S3PROXY_", ProxySettings)):
-        known |= {prefix + name.upper() for name in ("config", *(field.name for field in dataclasses.fields(kind)))}
+        known |= {prefix + name.upper() for name in ("config", *settings_in(kind))}
     for page in (ROOT / "README.md", *ROOT.glob("docs/**/*.md")):
         named = set(re.findall(r"STRONGROOM_[A-Z0-9_]*[A-Z0-9]", page.read_text()))
         assert not {name for name in named - known if name not in source}, page.name

@@ -6,8 +6,9 @@ import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from s3proxy.keys.bucket_keys import BucketKeys, KeyLimits
+from s3proxy.keys.bucket_keys import BucketKeys
 from s3proxy.keys.kek import FileKek, KeyNotAvailableError
+from s3proxy.keys.opened_keys import KeyLimits
 from strongroom.errors import StrongroomError, UnavailableError
 from strongroom.sealed.header import Header, Kind, parse_header
 from strongroom.sealed.keyring import KeyRecord
@@ -16,7 +17,9 @@ from strongroom.sealed.wrapping import BucketKey, WrappedKey
 from strongroom.secret import Secret
 
 MAIN = frozenset({"main"})
-LIMITS = KeyLimits(seal_ttl_s=100, seal_uses=1000, open_ttl_s=50, open_keys=3, grace_s=200)
+LIMITS = KeyLimits(
+    bucket_key_ttl_s=100, bucket_key_uses=1000, unwrap_cache_s=50, unwrap_cache_keys=3, unwrap_grace_s=200
+)
 
 
 class CountingKek:

@@ -18,6 +18,7 @@ from devstack.transit import offer_transit
 from s3proxy.settings import ProxySettings
 from s3proxy.store.credentials import follow_store_credentials
 from strongroom.errors import ConfigError
+from strongroom.service.command import load_settings, parse_arguments
 from tests.s3proxy.conftest import client_of
 from tests.support.looking import look_twice
 from tests.support.process.waiting import wait_for
@@ -38,9 +39,9 @@ def secret_of(name: str) -> str:
 
 
 def settings_of(directory: Path, **given: object) -> ProxySettings:
-    paths = {name: Path(str(value)) if name.endswith("_file") else value for name, value in given.items()}
-    given = {"credentials_file": directory / "c", "policy_file": directory / "p", "store_address": "http://x", **paths}
-    return ProxySettings(**given)  # type: ignore[arg-type]  # each as its field
+    given = {"credentials_file": directory / "c", "policy_file": directory / "p", "store_address": "http://x", **given}
+    flags = [f"--{name}={value}" for name, value in given.items()]
+    return load_settings(ProxySettings, prefix="", arguments=parse_arguments(flags), environ={})
 
 
 def readiness(proxy: ProxyProcess) -> dict[str, Any]:
@@ -164,7 +165,7 @@ def test_the_store_credentials_come_from_the_environment_or_a_profile(
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "from-environment")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s1")
     monkeypatch.setenv("AWS_SESSION_TOKEN", "t1")
-    found = follow_store_credentials(settings_of(tmp_path, store_credentials="env"), None).value
+    found = follow_store_credentials(settings_of(tmp_path, store_credentials="env").storage.store, None).value
     assert (found.access_key_id, found.secret_key.reveal()) == ("from-environment", b"s1")
     assert found.session_token is not None
     assert found.session_token.reveal() == b"t1"
@@ -172,7 +173,7 @@ def test_the_store_credentials_come_from_the_environment_or_a_profile(
     file = tmp_path / "credentials"
     file.write_text("[default]\naws_access_key_id = d\n[work]\naws_access_key_id = w\naws_secret_access_key = s2\n")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(file))
-    credentials = follow_store_credentials(settings_of(tmp_path, store_credentials="profile:work"), None)
+    credentials = follow_store_credentials(settings_of(tmp_path, store_credentials="profile:work").storage.store, None)
     assert credentials.value.access_key_id == "w"
     file.write_text("[work]\naws_access_key_id = w2\naws_secret_access_key = s3\n")
     look_twice(credentials.poll)
@@ -196,7 +197,7 @@ def test_credentials_that_cannot_be_found_are_named(
     (tmp_path / "credentials").write_text("")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
     with pytest.raises(ConfigError, match=text):
-        follow_store_credentials(settings_of(tmp_path, **given), None)
+        follow_store_credentials(settings_of(tmp_path, **given).storage.store, None)
 
 
 @pytest.mark.parametrize(

@@ -13,14 +13,13 @@ from devstack.authority import Authority
 from devstack.openbao import OpenBaoServer
 from devstack.transit import offer_transit, rotate_key
 from s3proxy.keys.kek import Cause, FileKek, Kek, KeyNotAvailableError
-from s3proxy.keys.kek_table import KekTable
+from s3proxy.keys.kek_table import KekSettings, KekTable
 from s3proxy.keys.policies import Policy
-from s3proxy.keys.settings import session_of
-from s3proxy.settings import ProxySettings
 from strongroom.errors import ConfigError, PeerError
 from strongroom.sealed.refusal import RefusedError
 from strongroom.sealed.wrapping import Form, WrappedKey, parse_wrapped
 from strongroom.secret import Secret
+from strongroom.service.command import load_settings, parse_arguments
 
 T = TypeVar("T")
 Use = Callable[[Callable[[Kek], Awaitable[object]]], object]
@@ -46,16 +45,15 @@ def login(openbao: OpenBaoServer, tmp_path_factory: pytest.TempPathFactory) -> d
     return settings
 
 
-def settings_of(**given: object) -> ProxySettings:
-    paths = {name: Path(str(value)) if name.endswith("_file") else value for name, value in given.items()}
-    required = {name: Path("unused") for name in ("credentials_file", "policy_file", "store_credentials_file")}
-    return ProxySettings(**{**required, "store_address": "http://localhost", **paths})  # type: ignore[arg-type]
+def settings_of(**given: object) -> KekSettings:
+    flags = [f"--{name}={value}" for name, value in given.items()]
+    return load_settings(KekSettings, prefix="", arguments=parse_arguments(flags), environ={})
 
 
 def use_transit(login: dict[str, object], policy: str, work: Callable[[Kek], Awaitable[T]]) -> T:
     async def run() -> T:
         settings = settings_of(**login)
-        session = session_of(settings, observe=lambda *_: None)
+        session = settings.openbao.session()
         assert session is not None
         try:
             return await work(KekTable(settings, session).of([POLICIES[policy]])[policy])

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from s3proxy.keys.bucket_keys import AWAY_S, RENEW_AT, RETRY_S, KeyLimits
+from s3proxy.keys.bucket_keys import AWAY_S, RENEW_AT, RETRY_S
 from s3proxy.keys.kek import Cause, KeyNotAvailableError
-from s3proxy.keys.opened_keys import IN_USE_S
+from s3proxy.keys.opened_keys import IN_USE_S, KeyLimits
 from strongroom.errors import UnavailableError
 from strongroom.openbao.login import LoginRefusedError
 from tests.s3proxy.kms import LIMITS, MAIN, World, header_of, run
@@ -24,7 +24,7 @@ def test_one_key_serves_until_its_time_is_over(world: World) -> None:
 
     async def work() -> None:
         first = await world.keys.to_seal("main")
-        world.now += RENEW_AT * LIMITS.seal_ttl_s - 1
+        world.now += RENEW_AT * LIMITS.bucket_key_ttl_s - 1
         await world.keys.follow()
         assert await world.keys.to_seal("main") is first
         world.now += 2
@@ -40,9 +40,9 @@ def test_one_key_serves_until_its_time_is_over(world: World) -> None:
 def test_a_key_that_nothing_was_sealed_under_since_is_not_replaced(world: World) -> None:
     async def work() -> None:
         first = await world.keys.to_seal("main")
-        world.now += RENEW_AT * LIMITS.seal_ttl_s
+        world.now += RENEW_AT * LIMITS.bucket_key_ttl_s
         await world.keys.follow()
-        world.now += RENEW_AT * LIMITS.seal_ttl_s
+        world.now += RENEW_AT * LIMITS.bucket_key_ttl_s
         await world.keys.follow()
         assert world.kek.calls.count("wrap") == 2
         assert (await world.keys.to_seal("main")).key_id != first.key_id
@@ -51,7 +51,7 @@ def test_a_key_that_nothing_was_sealed_under_since_is_not_replaced(world: World)
 
 
 def test_a_key_is_replaced_after_its_last_use(tmp_path: Path) -> None:
-    world = World(tmp_path, KeyLimits(seal_uses=1, seal_ttl_s=100))
+    world = World(tmp_path, KeyLimits(bucket_key_uses=1, bucket_key_ttl_s=100))
 
     async def work() -> None:
         ids = [(await world.keys.to_seal("main")).key_id for _ in range(3)]
@@ -64,13 +64,13 @@ def test_while_the_kms_is_unreachable_a_spent_key_seals_on_for_the_grace(world: 
     async def work() -> None:
         first = await world.keys.to_seal("main")
         world.kek.away = True
-        world.now += LIMITS.seal_ttl_s - 1
+        world.now += LIMITS.bucket_key_ttl_s - 1
         await world.keys.follow()
         asked = len(world.kek.calls)
         world.now += 1
         assert await world.keys.to_seal("main") is first
         assert len(world.kek.calls) == asked  # no request waits for what the background knows
-        world.now += LIMITS.grace_s - 1
+        world.now += LIMITS.unwrap_grace_s - 1
         await world.keys.follow()
         assert await world.keys.to_seal("main") is first
         world.now += 1
@@ -89,7 +89,7 @@ def test_an_unreachable_kms_is_asked_for_by_one_request_and_then_in_the_backgrou
         await reader.to_open(header, MAIN)
         world.kek.away = True
         world.kek.calls.clear()
-        world.now += LIMITS.open_ttl_s  # nobody has looked in between
+        world.now += LIMITS.unwrap_cache_s  # nobody has looked in between
         for _ in range(3):
             await reader.to_open(header, MAIN)
         assert world.kek.calls == ["unwrap"]
@@ -101,7 +101,7 @@ def test_an_unreachable_kms_is_asked_for_by_one_request_and_then_in_the_backgrou
         world.kek.away = False
         world.now += RETRY_S
         await reader.follow()
-        world.now += LIMITS.open_ttl_s - 1
+        world.now += LIMITS.unwrap_cache_s - 1
         await reader.to_open(header, MAIN)
         assert world.kek.calls == ["unwrap"] * 3
         assert AWAY_S > RETRY_S
@@ -116,7 +116,7 @@ def test_keys_in_use_are_confirmed_at_half_their_time_and_others_are_not(world: 
         await reader.to_open(header, MAIN)
         world.kek.calls.clear()
         for _ in range(12):
-            world.now += LIMITS.open_ttl_s / 2
+            world.now += LIMITS.unwrap_cache_s / 2
             await reader.follow()
             await reader.to_open(header, MAIN)
         assert world.kek.calls == ["unwrap"] * 12
@@ -133,7 +133,7 @@ def test_what_the_kms_refuses_is_forgotten_at_once_for_reading_and_for_writing(w
     async def work() -> None:
         header = header_of(await world.keys.to_seal("main"))
         world.kek.refusal = KeyNotAvailableError(cause, "it was revoked", hint="")
-        world.now += LIMITS.open_ttl_s / 2
+        world.now += LIMITS.unwrap_cache_s / 2
         await world.keys.follow()
         for work in (lambda: world.keys.to_open(header, MAIN), lambda: world.keys.to_seal("main")):
             with pytest.raises(KeyNotAvailableError, match="revoked"):
@@ -146,7 +146,7 @@ def test_a_key_whose_version_was_retired_is_forgotten_when_it_is_confirmed(world
     async def work() -> None:
         header = header_of(await world.keys.to_seal("main"))
         world.kek.refusal = KeyNotAvailableError(Cause.RETIRED, "retired", hint="")
-        world.now += LIMITS.open_ttl_s / 2
+        world.now += LIMITS.unwrap_cache_s / 2
         await world.keys.follow()
         with pytest.raises(KeyNotAvailableError, match="retired"):
             await world.keys.to_open(header, MAIN)
@@ -158,7 +158,7 @@ def test_a_refused_login_is_no_outage_and_keeps_nothing_longer(world: World) -> 
     async def work() -> None:
         header = header_of(await world.keys.to_seal("main"))
         world.kek.refusal = LoginRefusedError("refused", hint="", pause_s=1)
-        world.now += LIMITS.open_ttl_s - 1
+        world.now += LIMITS.unwrap_cache_s - 1
         await world.keys.follow()
         await world.keys.to_open(header, MAIN)  # a locked role is something that others can bring about
         world.now += 1
@@ -171,7 +171,7 @@ def test_a_refused_login_is_no_outage_and_keeps_nothing_longer(world: World) -> 
 
 
 def test_without_a_cache_nothing_is_kept_for_an_outage(tmp_path: Path) -> None:
-    world = World(tmp_path, KeyLimits(seal_ttl_s=0, open_ttl_s=0))
+    world = World(tmp_path, KeyLimits(bucket_key_ttl_s=0, unwrap_cache_s=0))
 
     async def work() -> None:
         header = header_of(await world.keys.to_seal("main"))

@@ -24,14 +24,14 @@ def test_an_unwrapped_key_is_forgotten_in_time(world: World) -> None:
         reader = world.another_process()
         for _ in range(2):
             await reader.to_open(header, MAIN)
-        world.now += LIMITS.open_ttl_s - 1
+        world.now += LIMITS.unwrap_cache_s - 1
         await reader.to_open(header, MAIN)
         assert world.kek.calls == ["wrap", "unwrap"]
         world.now += 1
         await reader.to_open(header, MAIN)
         assert world.kek.calls == ["wrap", "unwrap", "unwrap"]
         world.kek.away = True
-        world.now += LIMITS.open_ttl_s + LIMITS.grace_s
+        world.now += LIMITS.unwrap_cache_s + LIMITS.unwrap_grace_s
         with pytest.raises(UnavailableError):
             await reader.to_open(header, MAIN)
 
@@ -40,7 +40,9 @@ def test_an_unwrapped_key_is_forgotten_in_time(world: World) -> None:
 
 def test_the_key_that_was_not_asked_for_longest_goes_first(world: World) -> None:
     async def work() -> None:
-        headers = [header_of(await world.another_process().to_seal("main")) for _ in range(LIMITS.open_keys + 1)]
+        headers = [
+            header_of(await world.another_process().to_seal("main")) for _ in range(LIMITS.unwrap_cache_keys + 1)
+        ]
         reader = world.another_process()
         for header in (*headers[:3], headers[0], headers[3]):  # the fourth puts out the second
             await reader.to_open(header, MAIN)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from s3proxy.keys.bucket_keys import KeyLimits
+from s3proxy.keys.opened_keys import KeyLimits
 from s3proxy.keys.shared_names import SharedNames
 from s3proxy.keys.warming import Warmer
 from strongroom.errors import UnavailableError

@@ -15,7 +15,9 @@ from s3proxy.store import places as store_places
 from s3proxy.store.places import StoreBusyError, StorePlaces
 
 MIB = 1 << 20
-PATIENCE = Patience(idle_s=60.0, least_bytes_s=100, interval_s=10.0, short_s=5.0)
+PATIENCE = Patience(
+    body_idle_timeout_s=60.0, body_least_bytes_s=100, body_rate_interval_s=10.0, short_body_timeout_s=5.0
+)
 
 
 def make(reasons: list[str] | None = None) -> Places:
@@ -232,7 +234,9 @@ def test_no_place_of_the_store_is_lost_or_given_twice(steps: list[str]) -> None:
 
 
 def test_a_sender_without_a_byte_is_cut_after_the_idle_time() -> None:
-    sending = Sending(Patience(idle_s=3.0, least_bytes_s=0, interval_s=10.0, short_s=1.0))
+    sending = Sending(
+        Patience(body_idle_timeout_s=3.0, body_least_bytes_s=0, body_rate_interval_s=10.0, short_body_timeout_s=1.0)
+    )
     assert sending.next_look_s() == 3.0
     assert sending.waited(2.0, 0)
     assert sending.waited(0.5, 1)

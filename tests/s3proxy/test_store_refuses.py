@@ -85,7 +85,7 @@ def openbao(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenBaoServer]
         yield server
 
 
-def refusal(address: str, ca_file: str = "") -> PeerError:
+def refusal(address: str, ca_file: Path | None = None) -> PeerError:
     call = Call(operation="health", method="GET", path="sys/health", deadline=float("inf"))
     with pytest.raises(PeerError) as caught:
         OpenBao(Endpoint(address, ca_file=ca_file, connect_timeout_s=5)).exchange(call)

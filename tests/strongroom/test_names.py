@@ -12,7 +12,8 @@ from strongroom.launch.bundle import BundleRequest
 from strongroom.launch.whole_path import FromPath
 from strongroom.names import COMPONENTS, PREFIX, is_of_component, is_service_link, steers_the_process
 from strongroom.openbao.kv import Reading
-from strongroom.service.settings import Arguments, load_settings
+from strongroom.service.command import Arguments, load_settings
+from strongroom.service.settings import settings_in
 from wrapper.plan import plan_launch
 from wrapper.settings import SETTINGS
 from wrapper.settings import load_settings as load_wrapper_settings
@@ -61,7 +62,7 @@ def test_what_kubernetes_does_not_set_is_no_service_link(name: str, value: str) 
 def test_no_setting_of_ours_is_mistaken_for_a_service_link() -> None:
     servers = {"BRIDGE": BridgeSettings, "S3PROXY": ProxySettings}
     names = [setting.variable for setting in SETTINGS]
-    names += [f"{PREFIX}{part}_{field.upper()}" for part, kind in servers.items() for field in kind.__annotations__]
+    names += [f"{PREFIX}{part}_{field.upper()}" for part, kind in servers.items() for field in settings_in(kind)]
 
     assert not [name for name in names if is_service_link(name, "true") or is_service_link(name, "8443")]
 

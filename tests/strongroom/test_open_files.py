@@ -2,12 +2,23 @@
 
 import logging
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from strongroom.service.command import warn_of_open_files
+from strongroom.service.settings import Guard, setting
 from tests.bundle.roots import open_directory
+
+
+@dataclass(frozen=True)
+class Files:
+    tls_key_file: Path | None = setting(None, "a key", guard=Guard.READ)
+    unset: Path | None = setting(None, "another key", guard=Guard.READ)
+    policy_file: Path | None = setting(None, "a policy", guard=Guard.WRITE)
+    missing: Path | None = setting(None, "another policy", guard=Guard.WRITE)
+    log: Path | None = setting(None, "a log")
 
 
 @pytest.fixture
@@ -27,7 +38,7 @@ def test_what_stands_where_not_everybody_gets_is_not_spoken_of(
     (open_folder / "link").symlink_to(closed / "file")
     for path in (closed / "file", open_folder / "link"):
         path.chmod(0o644)
-        warn_of_open_files({"tls_key_file": path}, {})
+        warn_of_open_files(Files(tls_key_file=path))
     assert not caplog.records
 
 
@@ -50,7 +61,7 @@ def test_what_is_said_of_a_mode(
     file = open_folder / "file"
     file.write_text("x")
     file.chmod(mode)
-    warn_of_open_files({"tls_key_file": file, "unset": None}, {"policy_file": file, "missing": open_folder / "no"})
+    warn_of_open_files(Files(tls_key_file=file, policy_file=file, missing=open_folder / "no", log=file))
     told = [record.__dict__["strongroom_fields"] for record in caplog.records]
     wanted = {"tls_key_file": as_secret, "policy_file": as_believed}
     assert [one["reason"] for one in told] == [f"{name}={file}: {what}" for name, what in wanted.items() if what]

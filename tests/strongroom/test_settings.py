@@ -1,7 +1,5 @@
 """Settings: what wins, what is refused and with which words."""
 
-# ruff: noqa: RUF009 - setting() is dataclasses.field() with a rule
-
 import enum
 import tomllib
 from dataclasses import dataclass
@@ -10,15 +8,8 @@ from pathlib import Path
 import pytest
 
 from strongroom.errors import ConfigError
-from strongroom.service.settings import (
-    REQUIRED,
-    Rule,
-    describe_settings,
-    load_settings,
-    parse_arguments,
-    setting,
-    show_settings,
-)
+from strongroom.service.command import describe_settings, load_settings, parse_arguments, show_settings
+from strongroom.service.settings import REQUIRED, changed, group, seconds, setting, settings_in
 
 PREFIX = "STRONGROOM_TEST_"
 
@@ -30,13 +21,13 @@ class Mode(enum.Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Example:
-    name: str = setting(REQUIRED, Rule("a name"))
-    wait_s: float = setting(1.5, Rule("a pause", unit="seconds", why="long enough", minimum=0, maximum=10))
-    count: int = setting(3, Rule("a number", minimum=1))
-    on: bool = setting(default=False, rule=Rule("a switch"))
-    mode: Mode = setting(Mode.FAST, Rule("how"))
-    file: Path | None = setting(None, Rule("a file"))
-    pin: str = setting("0000", Rule("a private text", private=True))
+    name: str = setting(REQUIRED, "a name")
+    wait_s: float = setting(1.5, "a pause", "seconds", "long enough", minimum=0, maximum=10)
+    count: int = setting(3, "a number", minimum=1)
+    on: bool = setting(False, "a switch")
+    mode: Mode = setting(Mode.FAST, "how")
+    file: Path | None = setting(None, "a file")
+    pin: str = setting("0000", "a private text", private=True)
 
 
 def load(*arguments: str, environ: dict[str, str] | None = None) -> Example:
@@ -177,3 +168,84 @@ def test_a_mistyped_setting_is_told_what_it_resembles() -> None:
         with pytest.raises(ConfigError) as caught:
             load(word)
         assert caught.value.hint == hint
+
+
+@dataclass(frozen=True, kw_only=True)
+class Login:
+    user_file: Path | None = setting(None, "{whose} user")
+    holder: str = "nobody"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    address: str = setting(REQUIRED, "a place")
+    login: Login = group(Login, behind="address")
+    wait_s: float = seconds(2.0, "wait for it", maximum=10)
+    log: str = setting("", "a log", last=True)
+
+    def __post_init__(self) -> None:
+        if self.wait_s == 3:
+            raise ConfigError(f"place_wait_s={self.wait_s}: not 3", hint="take 2")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Composed:
+    place: Place = group(
+        Place,
+        "place_",
+        whose="the test's",
+        holder="test",
+        wait_s=changed(5.0, why="near"),
+        log=changed(meaning="its log"),
+    )
+    count: int = setting(3, "a number")
+    late: int = setting(1, "a number", behind="place_wait_s")
+
+
+def compose(*arguments: str, environ: dict[str, str] | None = None) -> Composed:
+    return load_settings(Composed, prefix=PREFIX, arguments=parse_arguments(arguments), environ=environ or {})
+
+
+def test_a_setting_of_a_group_is_given_behind_the_prefix_of_the_group(tmp_path: Path) -> None:
+    (tmp_path / "c.toml").write_text("place_log = 'x'\n")
+    settings = compose(
+        f"--config={tmp_path / 'c.toml'}", "--place-address=a", environ={PREFIX + "PLACE_USER_FILE": "/u"}
+    )
+    assert settings.place == Place(address="a", wait_s=5.0, log="x", login=Login(user_file=Path("/u"), holder="test"))
+    assert tomllib.loads(show_settings(settings)) == {
+        "place_address": "a",
+        "place_user_file": "/u",
+        "place_wait_s": 5.0,
+        "late": 1,
+        "count": 3,
+        "place_log": "x",
+    }
+
+
+def test_lists_have_the_settings_of_groups_where_their_rules_say() -> None:
+    assert list(settings_in(Composed)) == [
+        "place_address", "place_user_file", "place_wait_s", "late", "count", "place_log",
+    ]  # fmt: skip
+
+
+def test_a_component_says_what_is_different_about_the_settings_of_a_group() -> None:
+    described = describe_settings(Composed, prefix=PREFIX)
+    assert f"--place-wait-s ({PREFIX}PLACE_WAIT_S)\n      wait for it (seconds; default 5.0; near)\n" in described
+    assert "the test's user (not set)" in described
+    assert "its log (" in described
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--place-address=a", "--place-wait-s=11"], "--place-wait-s: '11' must be from 0.01 to 10"),
+        (["--place-address=a", "--place-wait-s=3"], "place_wait_s=3.0: not 3"),
+        (["--place-address=a", "--place=x"], "--place: there is no such setting"),
+        (["--place-address=a", "--holder=x"], "--holder: there is no such setting"),
+        ([], "place_address: must be set (a place)"),
+    ],
+)
+def test_what_is_wrong_in_a_group_is_refused_by_its_whole_name(arguments: list[str], message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        compose(*arguments)
+    assert caught.value.message == message
