@@ -67,7 +67,6 @@ class Storage:
         lost: records of the keyring that objects have need of, and that are not there.
         guard: whether the key of each policy is the one that it was.
         keys: bucket keys in use.
-        finder: opens entries.
         objects: what objects are read and written with.
     """
 
@@ -128,13 +127,12 @@ class Storage:
         self.missing = MissingPolicies(self.keyring)
         self._findings = Findings(store, self.store, self.system_bucket, retry_s=retry_s)
         known = KnownDigests()
-        self.finder = ObjectFinder(self.store, self.keys, self.policies, known)
         self.objects = Objects(
             store=self.store,
             policies=self.policies,
             keys=self.keys,
             known=known,
-            finder=self.finder,
+            finder=ObjectFinder(self.store, self.keys, self.policies, known),
             system_bucket=self.system_bucket,
         )
 

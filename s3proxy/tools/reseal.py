@@ -57,7 +57,7 @@ class Resealing(Migration):
         """
         policy = self._policy_of(name, hint='to have it sealed, set mode = "migrate" and run s3 seal-bucket')
         try:
-            found = await self._storage.finder.look(Read(name, policy))
+            found = await self._storage.objects.finder.look(Read(name, policy))
         except KeyNotAvailableError as error:
             self.keyless.append(error)
             self.report.left[name.key] = error.message

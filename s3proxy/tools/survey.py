@@ -99,7 +99,7 @@ class Surveyor:
             policy = self._storage.policies.require(name.bucket, name.key)
         except S3Error as error:
             raise KeyNotAvailableError(Cause.NO_POLICY, error.message, hint=error.hint) from None
-        found = await self._storage.finder.look(Read(name, policy))
+        found = await self._storage.objects.finder.look(Read(name, policy))
         if isinstance(found, UnsealedObject):
             return State.PLAIN
         size = await found.size()
