@@ -14,10 +14,24 @@ from packaging.version import Version
 from tests.support.tree import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-EXTRAS = {
-    extra: {requirement.name: requirement for requirement in map(Requirement, requirements)}
-    for extra, requirements in PROJECT["project"]["optional-dependencies"].items()
+WRITTEN = {
+    extra: [Requirement(text) for text in texts] for extra, texts in PROJECT["project"]["optional-dependencies"].items()
 }
+
+
+def brought_by(extra: str) -> dict[str, Requirement]:
+    """What an extra asks for, and what those ask for that it is made of."""
+    brought: dict[str, Requirement] = {}
+    for requirement in WRITTEN[extra]:
+        if requirement.name == PROJECT["project"]["name"]:
+            for part in requirement.extras:
+                brought |= brought_by(part)
+        else:
+            brought[requirement.name] = requirement
+    return brought
+
+
+EXTRAS = {extra: brought_by(extra) for extra in WRITTEN}
 
 # Just below the first version of each without a hole that a peer in the network, or a client of the store, could use.
 HOLES = {
@@ -46,6 +60,20 @@ def test_what_a_server_imports_is_named_in_its_extra(package: str) -> None:
     foreign = {owners[name][0] for name in names - ours - sys.stdlib_module_names}
     assert {"aiohttp", "requests"} <= foreign, "what is imported is found"
     assert {canonicalize_name(name) for name in foreign} <= EXTRAS[package].keys()
+
+
+@pytest.mark.parametrize("room", ["service", "openbao"])
+def test_what_a_room_of_the_ground_imports_is_named_in_the_extra_of_its_name(room: str) -> None:
+    ours = set(PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"])
+    owners = importlib.metadata.packages_distributions()
+    foreign = {owners[name][0] for name in {*imported_by(f"strongroom/{room}")} - ours - sys.stdlib_module_names}
+    assert foreign
+    assert {canonicalize_name(name) for name in foreign} <= EXTRAS[room].keys()
+
+
+def test_each_package_has_one_floor() -> None:
+    written = [one.name for requirements in WRITTEN.values() for one in requirements if one.name != "strongroom"]
+    assert len(written) == len(set(written))
 
 
 @pytest.mark.parametrize("name", HOLES)
