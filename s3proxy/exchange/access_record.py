@@ -36,12 +36,9 @@ class Decision(enum.Enum):
 
 @dataclass(slots=True)
 class DeletedKey:
-    """One key of DeleteObjects.
+    """One key of DeleteObjects, and what became of it.
 
     Attributes:
-        key: as the client names it.
-        version_id: or "".
-        decision: of the proxy.
         error_code: that the client was told of it, "" if it was deleted; None while that is not known.
     """
 

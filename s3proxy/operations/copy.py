@@ -16,7 +16,7 @@ from s3proxy.exchange.outgoing import PlainBody
 from s3proxy.keys.policies import EtagMode, Mode, Policy
 from s3proxy.operations.multipart.copy import Target, copy_multipart
 from s3proxy.operations.passthrough import pass_on
-from s3proxy.operations.put import ObjectWriter
+from s3proxy.operations.put import ObjectWriter, Written
 from s3proxy.s3api.checksums import RunningDigests, checksum_nodes, parse_algorithm
 from s3proxy.s3api.documents import parse_tagging
 from s3proxy.s3api.errors import S3Error
@@ -71,13 +71,10 @@ class CopyRequest:
 
 
 @dataclass(frozen=True)
-class Copied:
-    """A copy that the store has."""
+class Copied(Written):
+    """A copy that the store has, whole or not; the ETag is not among its headers."""
 
-    etag: str
-    digests: Digests
     last_modified: str
-    headers: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -129,7 +126,7 @@ class ObjectCopier:
             wanted.conditions,
         )
         etag, answered = await copy_multipart(self.objects.store, source, target)
-        return Copied(opaque_etag(etag), await source.digests(), _now(), answered)
+        return Copied(opaque_etag(etag), await source.digests(), answered, _now())
 
     async def _copy_whole(self, source: WholeObject, wanted: CopyRequest) -> Copied:
         """Have the store copy the bytes of a whole object, under an entry for the new name."""
@@ -154,14 +151,14 @@ class ObjectCopier:
             finder = self.objects.finder
             store_etag = await finder.written_etag(wanted.name, wanted.policy, source.segment, answered)
         etag = etag_of(wanted.policy, digests, store_etag)
-        return Copied(etag, digests, result.get("LastModified") or _now(), answered)
+        return Copied(etag, digests, answered, result.get("LastModified") or _now())
 
     async def _seal_anew(self, source: StoredObject, wanted: CopyRequest) -> Copied:
         headers = {**await self._headers(source.name, wanted), **wanted.conditions}
         plain = await self._plain(source, wanted)
         written = await self.writer.write(wanted.name, wanted.policy, headers, plain)
         answered = {name: value for name, value in written.headers.items() if name != "ETag"}
-        return Copied(written.etag, written.digests, _now(), answered)
+        return Copied(written.etag, written.digests, answered, _now())
 
     async def _plain(self, source: StoredObject, wanted: CopyRequest) -> PlainBody:
         """Return the plaintext of a source, with the digests that the copy is to have."""
