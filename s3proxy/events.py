@@ -100,6 +100,13 @@ EVENTS: Final = (
     ),
     Event("policy_key_works", INFO, ("policy",), "a policy's key can be used again"),
     Event(
+        "policies_missing",
+        WARNING,
+        ("count",),
+        "more policies are missing than there are lines of `policy_missing`: by this number",
+        "as for `policy_missing`; if nobody had these, find out who can write to `system_bucket`",
+    ),
+    Event(
         "policy_missing",
         WARNING,
         _POLICY,

@@ -15,6 +15,7 @@ from urllib.parse import unquote_plus
 from s3proxy.keys.kek import Cause, KeyNotAvailableError
 from s3proxy.s3api.errors import S3Error
 from s3proxy.s3api.xml_read import Element, parse_document
+from s3proxy.store.answers import OddAnswerError
 from s3proxy.store.client import Store, StoreRequest, read_all
 from s3proxy.store.errors import UnacceptedError, store_error
 from s3proxy.store.listing import list_objects
@@ -22,6 +23,7 @@ from s3proxy.store.system_bucket import SystemBucket, SystemBucketError
 from strongroom.errors import IntegrityError, PeerError, UnavailableError
 from strongroom.sealed.header import ID_BYTES
 from strongroom.sealed.keyring import KeyRecord, parse_record, record_name
+from strongroom.sealed.names import POLICY_NAME
 from strongroom.sealed.wrapping import WrappedKey
 
 PREFIX: Final = "keyring/"
@@ -29,6 +31,9 @@ WITNESS_ID: Final = bytes(ID_BYTES)
 """The id of a record that nothing is sealed under: it tells, for each policy, whether the KEK is the one it was."""
 _MAX_RECORD_BYTES: Final = 1 << 16  # a record of this version has 300 bytes; others may have put more into it
 _MAX_PAGE_BYTES: Final = 6 << 20
+_PAGE_ENTRIES: Final = 1000
+_MAX_ENTRIES: Final = 1_000_000  # of a whole list: a store whose list does not end is not followed for ever
+_MAX_POLICIES: Final = 10_000
 
 
 class Keyring:
@@ -131,7 +136,10 @@ class Keyring:
         found: set[str] = set()
         async for page in self._pages((("delimiter", "/"),)):
             prefixes = [unquote_plus(item.get("Prefix") or "") for item in page.all("CommonPrefixes")]
-            found |= {prefix.removeprefix(PREFIX).rstrip("/") for prefix in prefixes}
+            names = (prefix.removeprefix(PREFIX).removesuffix("/") for prefix in prefixes)
+            found.update(name for name in names if POLICY_NAME.fullmatch(name))
+            if len(found) > _MAX_POLICIES:
+                raise OddAnswerError(f"the store lists more than {_MAX_POLICIES} policies in the keyring")
         return found
 
     async def _pages(self, more: tuple[tuple[str, str], ...]) -> AsyncIterator[Element]:
@@ -142,6 +150,7 @@ class Keyring:
         """
         base = (("list-type", "2"), ("encoding-type", "url"), ("prefix", PREFIX), *more)
         token = ""
+        seen = 0
         while True:
             query = (*base, ("continuation-token", token)) if token else base
             request = StoreRequest(method="GET", bucket=self._bucket.name, query=query)
@@ -155,6 +164,9 @@ class Keyring:
             before, token = token, page.get("NextContinuationToken") or ""
             if page.get("IsTruncated") != "true" or token in {"", before}:
                 return
+            seen += max(len(page.children), _PAGE_ENTRIES)  # an empty page takes as long as a full one
+            if seen > _MAX_ENTRIES:
+                raise OddAnswerError(f"the store's list of {PREFIX} does not end")
 
     def _refusal(self, error: S3Error, request: str) -> PeerError | KeyNotAvailableError:
         """Return what the store's refusal of a request of the proxy's own is: no refusal of what a client asked for."""

@@ -15,6 +15,7 @@ from strongroom.service.logs import log_event
 
 _log = logging.getLogger(__name__)
 _RETRY_S: Final = 30.0
+_NAMED: Final = 100  # the store tells how many there are, and nobody reads more
 _HINT: Final = (
     'if it was renamed, add formerly = ["{name}"] where its new name is; if it was taken out, put it back, unless no'
     " object that is needed is sealed under it; if another proxy has it, give each its own system_bucket"
@@ -58,12 +59,18 @@ class MissingPolicies:
             log_event(_log, logging.DEBUG, "keyring_not_listed", {"reason": error.message, "hint": error.hint})
             return
         self.names = sorted(owners - {name for policy in policies for name in policy.names})
-        for name in self.names:
+        for name in self.names[:_NAMED]:
             reason = f"objects may be sealed under policy {name}, which the policy file does not have"
             fields = {"policy": name, "reason": reason, "hint": _HINT.format(name=name)}
             log_event(_log, logging.WARNING, "policy_missing", fields)
+        if len(self.names) > _NAMED:
+            log_event(_log, logging.WARNING, "policies_missing", {"count": len(self.names) - _NAMED})
 
     @property
     def detail(self) -> str:
         """A line for a person, "" if none is missing."""
-        return f"in the keyring, and not in the policy file: {', '.join(self.names)}" if self.names else ""
+        if not self.names:
+            return ""
+        more = len(self.names) - _NAMED
+        named = ", ".join(self.names[:_NAMED]) + (f", and {more} more" if more > 0 else "")
+        return f"in the keyring, and not in the policy file: {named}"

@@ -31,6 +31,8 @@ def require_access(principal: Principal, call: Call) -> None:
             principal.require_any(rule.rights, call.bucket, "")
         case On.ANY_OF_BUCKET:
             principal.require_bucket(call.bucket)
+            if rule.rights:  # which the keys in its body need; a stranger can be given none of them
+                principal.require_known()
         case On.SIGNED:
             principal.require_known()
         case On.LATER:

@@ -162,6 +162,20 @@ def test_a_list_of_a_stranger_is_refused_before_it_is_read(proxy: ProxyProcess) 
     assert b"AccessDenied" in answer
 
 
+def test_a_list_of_a_stranger_who_may_read_is_refused_before_it_is_read(tmp_path: Path, store: SeaweedServer) -> None:
+    """Strangers can be given no right to delete, so nothing is to be spent on what they would have deleted."""
+    write_private(tmp_path / "clients.toml", b'[[anonymous]]\nbuckets = ["delete"]\nrights = ["read", "list"]\n')
+    settings = {"credentials_file": str(tmp_path / "clients.toml")}
+    head = "POST /delete?delete HTTP/1.1\r\nHost: x\r\nContent-Length: 4000000\r\n\r\n"
+    with ProxyProcess(tmp_path / "proxy", store, settings=settings) as running:
+        host, _, port = running.address.rpartition(":")
+        with socket.create_connection((host, int(port)), timeout=30) as connection:
+            connection.sendall(head.encode())  # and nothing of the body
+            answer = connection.recv(1 << 16)
+    assert answer.startswith(b"HTTP/1.1 403 ")
+    assert b"AccessDenied" in answer
+
+
 def peak_kib(pid: int) -> int:
     """Return the most memory that a process has ever had."""
     (line,) = [line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmHWM:")]

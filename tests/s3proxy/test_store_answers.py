@@ -1,11 +1,15 @@
 """Answers of a store that are nonsense, never end, or tell what is not for clients: refused, or told otherwise."""
 
 import asyncio
+from collections.abc import Iterable
 from itertools import count
 
 import pytest
 
-from s3proxy.keys.policies import Policy
+from s3proxy.keys import keyring as keyring_module
+from s3proxy.keys.keyring import Keyring
+from s3proxy.keys.missing_policies import MissingPolicies
+from s3proxy.keys.policies import Policies, Policy
 from s3proxy.keys.sample import Sampler
 from s3proxy.operations.multipart.kept import KeptParts
 from s3proxy.operations.multipart.upload import Upload, list_stored_parts, stored_part
@@ -62,6 +66,78 @@ async def test_a_list_of_parts_that_does_not_go_on_comes_to_an_end(markers: tupl
         store = store_at(server)
         with pytest.raises(PeerError, match="does not go on"):
             await list_stored_parts(store, Upload("b", "k", "id"))
+        await store.close()
+
+
+@in_a_loop
+async def test_a_list_of_parts_with_attempts_without_end_is_not_held() -> None:
+    part = "<Part><PartNumber>1</PartNumber><Size>1</Size><ETag>e</ETag></Part>"
+    pages = [page_of_parts(str(marker)).replace(part, 25_000 * part) for marker in range(1, 10)]
+    async with serving(answering(*pages)) as server:
+        store = store_at(server)
+        with pytest.raises(PeerError, match="attempts at the parts") as caught:
+            await list_stored_parts(store, Upload("b", "k", "id"))
+        assert "abort the upload" in caught.value.hint
+        await store.close()
+
+
+def page_of_policies(names: Iterable[str], token: str = "") -> str:
+    told = f"<IsTruncated>true</IsTruncated><NextContinuationToken>{token}</NextContinuationToken>" if token else ""
+    listed = "".join(f"<CommonPrefixes><Prefix>keyring/{name}/</Prefix></CommonPrefixes>" for name in names)
+    return f"<ListBucketResult>{listed}{told}</ListBucketResult>"
+
+
+@in_a_loop
+async def test_policies_of_the_keyring_without_end_are_neither_held_nor_told() -> None:
+    async with serving(answering(page_of_policies(map(str, range(10_001)), "a"), "")) as server:
+        store = store_at(server)
+        keyring = Keyring(store, SystemBucket(store, "system"))
+        with pytest.raises(PeerError, match="more than 10000 policies"):
+            await keyring.policies()
+        missing = MissingPolicies(keyring)
+        await missing.follow(Policies(()))
+        assert missing.names == []
+        await store.close()
+
+
+@in_a_loop
+async def test_what_cannot_be_the_name_of_a_policy_is_not_taken_for_one() -> None:
+    names = ("good", "Upper", "with%20blank", "x" * 33, "", "&#10;")
+    async with serving(answering(page_of_policies(names))) as server:
+        store = store_at(server)
+        assert await Keyring(store, SystemBucket(store, "system")).policies() == {"good"}
+        await store.close()
+
+
+@in_a_loop
+async def test_of_many_policies_that_are_missing_some_are_named_and_the_others_counted(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with serving(answering(page_of_policies(f"p{number:03}" for number in range(250)))) as server:
+        store = store_at(server)
+        missing = MissingPolicies(Keyring(store, SystemBucket(store, "system")))
+        with caplog.at_level("WARNING"):
+            await missing.follow(Policies(()))
+        assert len(missing.names) == 250
+        assert missing.detail.endswith("p099, and 150 more")
+        assert [record.getMessage() for record in caplog.records].count("policies_missing") == 1
+        assert len(caplog.records) == 101
+        await store.close()
+
+
+@pytest.mark.timeout(60)
+@in_a_loop
+async def test_a_list_of_the_keyring_that_does_not_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What confirms bucket keys waits behind it."""
+    monkeypatch.setattr(keyring_module, "_MAX_ENTRIES", 20_000)
+    pages = [page_of_policies(("p",), token) for token in "ab"]
+    async with serving(answering(*pages)) as server:
+        store = store_at(server)
+        keyring = Keyring(store, SystemBucket(store, "system"))
+        with pytest.raises(PeerError, match="does not end"):
+            await keyring.policies()
+        with pytest.raises(PeerError, match="does not end"):
+            _ = [one async for one in keyring.newest(8)]
         await store.close()
 
 

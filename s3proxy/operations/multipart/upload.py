@@ -20,6 +20,7 @@ from strongroom.sealed.names import upload_tag
 from strongroom.sealed.sizes import MAX_PARTS
 
 _PIECE_BYTES: Final = 1 << 18
+_MAX_ATTEMPTS: Final = 10 * MAX_PARTS  # in a list that may have pages of any length; all of it is held
 _PASSED: Final = ("x-amz-expected-bucket-owner", "x-amz-request-payer")
 
 
@@ -169,6 +170,9 @@ async def list_stored_parts(store: Store, upload: Upload) -> list[StoredPart]:
         async with store.exchange(upload.request("GET", query=place)) as response:
             page = await document_in(response, "ListPartsResult")
         parts += [stored_part(element) for element in page.all("Part")]
+        if len(parts) > _MAX_ATTEMPTS:
+            msg = f"more than {_MAX_ATTEMPTS} attempts at the parts of an upload"
+            raise PeerError(msg, hint="abort the upload and begin anew")
         if page.get("IsTruncated") != "true":
             return parts
         following = number_in(page.get("NextPartNumberMarker") or "")
