@@ -1,21 +1,95 @@
-"""Reading secrets: one read in flight per path, version and wanted keys, and as many of them as there are threads.
+"""Reading secrets: all that one request needs, and one read in flight for all who want the same keys of a version.
 
-Where there are more, identities take turns, and share no read that has to wait: or else the reads of one, which
-may be thousands, would stand in a row before all others.
+A request reads within its deadline and its room in memory. Of all requests together as many reads are under way as
+there are threads. Where there are more, identities take turns, and share no read that has to wait: or else the reads of
+one, which may be thousands, would come before all others.
 """
 
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol
 
+from bridge.resolve import Place
+from bridge.room import Room
+from strongroom import errors
 from strongroom.openbao.connection import LATE_HINT
 from strongroom.openbao.kv import Reading
 from strongroom.service.single_flight import SingleFlight
 
-_Place = tuple[str, int, frozenset[str] | None]  # path, version, and the keys that are wanted, or None for all
+_DEPOSIT_BYTES = 16 << 10  # more than most secrets have
+_Wanted = tuple[str, int, frozenset[str] | None]  # path, version, and the keys that are wanted, or None for all
 _ALL = ""  # instead of an identity: of a read that has not to wait
+
+
+class SecretSource(Protocol):
+    """Where secrets are read."""
+
+    async def read(self, path: str, version: int, keys: frozenset[str] | None = None, *, identity: str = "") -> Reading:
+        """Read some keys of one path, None for all, of a version, 0 for the newest, for an identity.
+
+        Raises:
+            NotFoundError: there is no such mount, path or version.
+            DeniedError: the source's own rules do not let the bridge read it.
+            UndeliverableError: the path is not a key-value secret.
+            UnavailableError: the source cannot be reached or is too slow.
+        """
+
+
+async def read_all(
+    secrets: SecretSource,
+    reads: Mapping[Place, frozenset[str] | None],
+    room: Room,
+    *,
+    at_once: int,
+    within_s: float,
+) -> dict[Place, Reading | errors.StrongroomError]:
+    """Read all places and their keys; what is not there by the deadline counts as unavailable."""
+    if not reads:
+        return {}
+    left = iter(reads.items())
+    found: dict[Place, Reading | errors.StrongroomError] = {}
+
+    async def read_some() -> None:
+        for place, keys in left:
+            found[place] = await _read(secrets, place, keys, room)
+
+    tasks = [asyncio.create_task(read_some()) for _ in range(min(len(reads), at_once))]
+    try:
+        done, _ = await asyncio.wait(tasks, timeout=within_s)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+    late = errors.UnavailableError(
+        f"reading {len(reads)} paths from OpenBao took longer than {within_s:g} s",
+        hint="OpenBao is slow or overloaded, or this is too much for one request",
+    )
+    return dict.fromkeys(reads, late) | found
+
+
+async def _read(
+    secrets: SecretSource, place: Place, keys: frozenset[str] | None, room: Room
+) -> Reading | errors.StrongroomError:
+    held = 0
+    try:
+        await room.take(_DEPOSIT_BYTES)
+        held = _DEPOSIT_BYTES
+        reading = await secrets.read(place.path, place.version, keys, identity=room.identity)
+        more = reading.size_bytes - held
+        if room.take_now(more):
+            return reading
+        del reading  # nothing is kept that is not counted; it is read again when there is room for it
+        await room.take(more)
+        held += more
+        reading = await secrets.read(place.path, place.version, keys, identity=room.identity)
+    except (errors.NotFoundError, errors.DeniedError, errors.UndeliverableError, errors.PeerError) as error:
+        room.add(-held)
+        return error
+    room.add(reading.size_bytes - held)  # it may be another one by now
+    return reading
 
 
 class Read(Protocol):
@@ -46,7 +120,7 @@ class CoalescingReader:
         self.in_flight = SingleFlight(timeout_s, late, on_shared=on_shared)  # by whose turn a read needs, and place
 
     async def read(self, path: str, version: int, keys: frozenset[str] | None = None, *, identity: str = "") -> Reading:
-        """Read some keys of a path; see ``bridge.gather.SecretSource``."""
+        """Read some keys of a path; see ``SecretSource``."""
         place = (path, version, keys)
         joined = next((name for name in ((_ALL, place), (identity, place)) if name in self.in_flight), None)
         begins = joined is None and self._turns.take_now()
@@ -56,7 +130,7 @@ class CoalescingReader:
             lambda: self._read_in_turn(place, identity, begins=begins, deadline=deadline),
         )
 
-    async def _read_in_turn(self, place: _Place, identity: str, *, begins: bool, deadline: float) -> Reading:
+    async def _read_in_turn(self, place: _Wanted, identity: str, *, begins: bool, deadline: float) -> Reading:
         """Read when it is the turn of this identity; when that comes too late, nobody waits for it any longer.
 
         Args:

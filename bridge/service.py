@@ -13,9 +13,9 @@ from typing import Protocol, TypeVar
 
 from bridge.audit import AuditRecord, Caller, Decision, listed
 from bridge.check import Findings, encode_check, encode_plan, granted_of, look
-from bridge.gather import SecretSource, read_all
 from bridge.offload import compute, items_of, weight_of, weight_of_resolving
 from bridge.policy import Policy, denials
+from bridge.reads import SecretSource, read_all
 from bridge.resolve import Outcomes, Resolution, most_bytes, reads_of, resolve
 from bridge.room import Room
 from strongroom.errors import (

@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 
 from bridge.audit import MAX_DENIED_RECORDS, AuditLog, AuditRecord, AuditSettings, Caller, Durability, encode_records
 from bridge.fronts.answers import problem_of
-from bridge.gather import SecretSource
 from bridge.offload import INLINE_ITEMS
 from bridge.policy import Policy, make_grant
+from bridge.reads import SecretSource
 from bridge.service import AuditTrail, Limits, Service
 from strongroom.errors import StrongroomError
 from strongroom.identity import parse_spiffe_id

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.admission import Places
-from bridge.gather import read_all
+from bridge.reads import read_all
 from bridge.resolve import Place
 from bridge.room import Room
 from bridge.settings import RequestSettings

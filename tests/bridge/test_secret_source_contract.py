@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge.gather import SecretSource
-from bridge.reads import CoalescingReader
+from bridge.reads import CoalescingReader, SecretSource
 from devstack.authority import Authority
 from devstack.openbao import OpenBaoServer
 from strongroom.errors import ConfigError, DeniedError, NotFoundError, StrongroomError, UnavailableError

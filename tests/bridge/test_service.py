@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 import pytest
 
 from bridge.audit import AuditRecord, Caller
-from bridge.gather import SecretSource
 from bridge.policy import Policy, make_grant
+from bridge.reads import SecretSource
 from bridge.service import Limits, RefusedError, Service
 from strongroom.errors import DeniedError, StrongroomError, UnavailableError, UndeliverableError
 from strongroom.identity import parse_spiffe_id
