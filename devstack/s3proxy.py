@@ -87,8 +87,8 @@ class ProxyProcess(ServiceProcess):
     def workers(self) -> list[int]:
         """Return the process ids of its workers, where it has several processes."""
         children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
-        # multiprocessing has a child of its own beside them, which keeps count of resources.
-        return [int(child) for child in children if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()]
+        # Between fork and exec a child has the command line of its parent.
+        return [int(child) for child in children if b"processes.begin" in Path(f"/proc/{child}/cmdline").read_bytes()]
 
 
 def _credentials(access_key: str, secret_key: str) -> str:

@@ -197,6 +197,8 @@ class Supervisor:
     def _kill(self) -> None:
         for worker in self._workers.values():
             worker.kill()
+        for worker in self._workers.values():
+            worker.wait_killed()
 
     def _metrics(self) -> bytes:
         return generate_latest(self._registry)

@@ -1,7 +1,7 @@
 """One of several processes of a proxy: its process, as the parent sees it, and what runs in it.
 
-A worker is started afresh (``spawn``), so it shares no memory with its parent. It listens on the same port as the
-others (SO_REUSEPORT), and ends when its parent does, however that ends.
+A worker is started afresh, so it shares no memory with its parent. It listens on the same port as the others
+(SO_REUSEPORT), and ends when its parent does, however that ends.
 """
 
 import asyncio
@@ -9,6 +9,7 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import subprocess
 import sys
 import threading
 from collections.abc import Callable
@@ -18,14 +19,14 @@ from pathlib import Path
 
 from s3proxy.app import make_server
 from s3proxy.keys.shared_names import SharedNames
-from s3proxy.processes.begin import begin
+from s3proxy.processes.begin import COMMAND
 from s3proxy.settings import ProxySettings
 from strongroom.errors import ConfigError
 from strongroom.service.following import KeptFiles
 from strongroom.service.logs import configure_logging
 from strongroom.service.server import serve
 
-_SPAWN = multiprocessing.get_context("spawn")
+_KILLED_WITHIN_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -70,14 +71,13 @@ class Worker:
         self.number = number
         self.health_address = ""
         self._on_kept = on_kept
-        self._pipe, theirs = _SPAWN.Pipe()
-        self._process = _SPAWN.Process(target=begin, args=(theirs,), name=f"s3proxy-{number}")
-        self._process.start()
-        theirs.close()
+        self._pipe, theirs = multiprocessing.Pipe()  # a pair of sockets
+        with theirs:
+            command = [sys.executable, "-I", "-c", COMMAND, str(theirs.fileno()), *sys.path]
+            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()])
         self._end = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._started: asyncio.Future[Started] = self._loop.create_future()
-        self._loop.add_reader(self._process.sentinel, self._note_end)
         # A thread, because a worker that is stopped in the middle of a message must not hold its parent up.
         arguments = settings, dict(kept or {}), SharedNames(shared, number)
         threading.Thread(target=self._converse, args=(arguments,), name=f"s3proxy-{number}-pipe", daemon=True).start()
@@ -85,12 +85,12 @@ class Worker:
     @property
     def pid(self) -> int:
         """The process id."""
-        return self._process.pid or 0
+        return self._process.pid
 
     @property
     def exit_status(self) -> int | None:
         """How it ended, None while it runs; a negative number is a signal."""
-        return self._process.exitcode
+        return self._process.poll()
 
     async def listening(self) -> None:
         """Wait until it listens.
@@ -109,17 +109,21 @@ class Worker:
 
     def terminate(self) -> None:
         """Ask it to finish what it is doing, and to end."""
-        if self._process.is_alive():
-            self._process.terminate()
+        self._process.terminate()
 
     def reload(self) -> None:
         """Ask it to read its files anew and to open its logs again; one that does not listen yet does so anyway."""
-        if self.health_address and self._process.is_alive():
-            os.kill(self.pid, signal.SIGHUP)
+        if self.health_address:
+            self._process.send_signal(signal.SIGHUP)
 
     def kill(self) -> None:
         """End it at once. Its end is not waited for: what hangs in the kernel takes its time."""
         self._process.kill()
+
+    def wait_killed(self) -> None:
+        """Wait for its end after ``kill``, for a while."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(_KILLED_WITHIN_S)
 
     def _converse(self, arguments: tuple[ProxySettings, Kept, SharedNames]) -> None:
         """Tell the worker what to do when it asks, and hand on what it tells until it has ended."""
@@ -132,6 +136,8 @@ class Worker:
             except (EOFError, OSError):
                 end = Started(complaint=f"process {self.number} ended before it listened", hint="see the log above")
                 self._loop.call_soon_threadsafe(self._note, end)
+            self._process.wait()
+            self._loop.call_soon_threadsafe(self._end.set)
 
     def _note(self, told: Started | Kept) -> None:
         if isinstance(told, dict):
@@ -139,17 +145,10 @@ class Worker:
         elif not self._started.done():
             self._started.set_result(told)
 
-    def _note_end(self) -> None:
-        self._loop.remove_reader(self._process.sentinel)
-        self._process.join()
-        self._end.set()
-
 
 def run_worker(pipe: Connection, settings: ProxySettings, kept: Kept, shared: SharedNames) -> None:
     """Be a worker that has begun."""
     configure_logging("s3proxy", level=settings.server.log_level)
-    parent = multiprocessing.parent_process()
-    assert parent is not None  # noqa: S101 - a worker is started by one
 
     def tell(told: Started | Kept) -> None:
         with contextlib.suppress(OSError):  # the parent is gone, and this process ends with it
@@ -160,7 +159,7 @@ def run_worker(pipe: Connection, settings: ProxySettings, kept: Kept, shared: Sh
             serve(
                 lambda: make_server(settings, kept=KeptFiles(kept, changed=tell), shared=shared),
                 on_listening=lambda addresses: tell(Started(health_address=addresses["health"][0])),
-                ends_with=parent.sentinel,
+                ends_with=pipe.fileno(),  # the parent says no more; it can be read from when that is gone
             )
         )
     except ConfigError as error:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlsplit
@@ -79,6 +80,10 @@ def runs_our_code(pid: int) -> bool:
     return bool(ignored & 1 << (signal.SIGINT - 1) or caught & 1 << (signal.SIGTERM - 1))
 
 
+def began_since(proxy: ProxyProcess, before: set[int]) -> set[int]:
+    return set(proxy.workers()) - before
+
+
 @pytest.fixture
 def proxy(tmp_path: Path, store: SeaweedServer) -> Iterator[ProxyProcess]:
     with ProxyProcess(tmp_path / "proxy", store, settings={"processes": 2}) as running:
@@ -147,6 +152,30 @@ def test_a_worker_that_comes_back_is_closed_before_it_imports_what_takes_time(pr
             assert what_its_user_can_open(successor) == set()
             os.kill(successor, signal.SIGCONT)
             wait_for(lambda: len(workers_of(proxy)) == seen + 3, "the successor to serve", timeout_s=60)
+        finally:
+            proxy.process.terminate()
+
+
+def test_nothing_that_a_worker_begins_by_can_be_opened_by_others_of_its_user(proxy: ProxyProcess) -> None:
+    """Until it has closed itself they can open a pipe in /proc/PID/fd, with Yama, too, and tell it what to run."""
+    proxy.stop()
+    command = [*PREFIX, sys.executable, "-m", "s3proxy", f"--config={proxy.config_file}"]
+    seen = len(workers_of(proxy))
+    with proxy.log_file.open("ab") as log, subprocess.Popen(command, stdout=log, stderr=log) as proxy.process:
+        try:
+            wait_for(lambda: len(workers_of(proxy)) == seen + 2, "both to serve", timeout_s=60)
+            for _ in range(5):
+                before = set(proxy.workers())
+                os.kill(min(before), signal.SIGKILL)
+                (successor,) = wait_for(partial(began_since, proxy, before), "a successor to begin", timeout_s=60)
+                os.kill(successor, signal.SIGSTOP)
+                own = [f"fd/{path.name}" for path in Path(f"/proc/{successor}/fd").iterdir() if int(path.name) > 2]
+                opened = what_its_user_can_open(successor, ("environ", *own))
+                os.kill(successor, signal.SIGCONT)
+                if "environ" in opened:
+                    break
+            assert own
+            assert opened == {"environ"}
         finally:
             proxy.process.terminate()
 
