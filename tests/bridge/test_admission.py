@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import dataclasses
 import itertools
 import json
 import socket
@@ -26,6 +25,7 @@ from devstack.openbao import OpenBaoServer
 from strongroom.errors import ConfigError
 from strongroom.launch.bundle import MAX_REFERENCES, Entry, encode_request
 from strongroom.launch.value import parse_value
+from strongroom.service.settings import settings_in
 from tests.bridge.conftest import MakeBridge
 from tests.support.bridge.process import POLICY, BridgeProcess, bundle_request
 from tests.support.process.waiting import wait_for
@@ -64,8 +64,8 @@ DEAREST: dict[str, Callable[[], str]] = {
 
 @pytest.mark.parametrize("write", DEAREST.values(), ids=DEAREST.keys())
 def test_a_request_takes_no_more_memory_than_is_said_of_those_in_flight(write: Callable[[], str]) -> None:
-    rules = {field.name: field.metadata["rule"] for field in dataclasses.fields(BridgeSettings)}
-    times = int(rules["max_bodies_bytes"].why.partition(" times its size")[0].rpartition(" ")[2])
+    rule = settings_in(BridgeSettings)["max_bodies_bytes"].rule
+    times = int(rule.why.partition(" times its size")[0].rpartition(" ")[2])
     body = write().encode()
     tracemalloc.start()
     try:
