@@ -14,6 +14,7 @@ from s3proxy.s3api.errors import S3Error
 from s3proxy.store.capabilities import ALL_TITLES, SHAPES, Capabilities, changed_shape
 from strongroom.errors import UnavailableError
 from tests.s3proxy.conftest import client_of
+from tests.support.process.waiting import until_settled
 from tests.support.s3.relay import Exchange, Fault, Harm, StoreRelay
 
 CHANGED = ("logs//app.log", "/lead", "win\\f.txt", "a//b")
@@ -118,11 +119,16 @@ def lie(exchange: Exchange, head: bytes) -> bytes:
     return head.replace(b"\r\n", b"\r\n" + lines, 1)
 
 
+def of_the_bucket(exchange: Exchange) -> bool:
+    return exchange.target.startswith(f"/{BUCKET}/")
+
+
 def test_nothing_that_a_store_says_of_a_folder_is_served(tmp_path: Path, store: SeaweedServer, bare: Any) -> None:
     make_buckets(bare)
     bare.put_object(Bucket=BUCKET, Key="config/", Body=b"", ContentType="text/html")
     with StoreRelay(store.address) as relay, behind_a_relay(tmp_path, store, relay, {}) as s3:
         s3.put_object(Bucket=BUCKET, Key="first", Body=b"x")  # else the proxy looks for what an empty keyring lost
+        until_settled(lambda: sum(of_the_bucket(one) for one in relay.exchanges))  # it may have begun to
         relay.rewrite = lie
         for call in (s3.get_object, s3.head_object):
             relay.exchanges.clear()
@@ -134,7 +140,7 @@ def test_nothing_that_a_store_says_of_a_folder_is_served(tmp_path: Path, store: 
             )
             assert "ContentDisposition" not in answer
             assert "VersionId" not in answer
-            asked = [one for one in relay.exchanges if one.target.startswith(f"/{BUCKET}/")]
+            asked = [one for one in relay.exchanges if of_the_bucket(one)]
             assert [one.status for one in asked] == [404, 200]  # content, and then the folder
 
 
