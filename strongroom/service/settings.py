@@ -125,7 +125,12 @@ def group(kind: type[object], prefix: str = "", *, whose: str = "", behind: str 
         whose: they are, for their meanings: "the bridge's".
         behind: lists have them right behind this setting, which is named as one beside the group.
         changes: of its fields, and of those of groups in it: another default, or what ``changed`` returns.
+
+    Raises:
+        TypeError: a change is of a field that there is not.
     """
+    if unknown := sorted(changes.keys() - set(_names(kind))):
+        raise TypeError(f"{kind.__name__} has no {', '.join(unknown)}")
     return dataclasses.field(metadata={"group": _Group(kind, prefix, whose, behind, changes)})
 
 
@@ -190,6 +195,14 @@ def _flatten(group: _Group, prefix: str = "", path: str = "") -> Iterator[Settin
             )
             default = field.default if change.default is _SAME else change.default
             yield Setting(prefix + field.name, path + field.name, hints[field.name], default, rule)
+
+
+def _names(kind: type[object]) -> Iterator[str]:
+    for field in _fields(kind):
+        yield field.name
+        inner: _Group | None = field.metadata.get("group")
+        if inner is not None:
+            yield from _names(inner.kind)
 
 
 def make_settings(kind: type[SettingsT], values: Mapping[str, object]) -> SettingsT:

@@ -249,3 +249,8 @@ def test_what_is_wrong_in_a_group_is_refused_by_its_whole_name(arguments: list[s
     with pytest.raises(ConfigError) as caught:
         compose(*arguments)
     assert caught.value.message == message
+
+
+def test_a_change_of_what_a_group_does_not_have_is_refused() -> None:
+    with pytest.raises(TypeError, match="Place has no wait"):
+        group(Place, wait=changed(5.0))
