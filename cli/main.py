@@ -77,7 +77,31 @@ def main(argv: list[str] | None = None, *, lacking: frozenset[str] = frozenset()
         say(f"error: {verb}: no such verb")
         say("hint: strongroom --help lists them")
         return 2
-    return run(words[1:])
+    return _status_of(run, words[1:])
+
+
+def _status_of(run: "Callable[[list[str]], int]", words: list[str]) -> int:
+    try:
+        try:
+            return run(words)
+        finally:
+            sys.stdout.flush()  # here, and not when the interpreter ends, which would say so
+    except BrokenPipeError:
+        if not _is_unread():
+            raise
+        return 141  # as shells tell of a program that SIGPIPE has ended
+
+
+def _is_unread() -> bool:
+    """Return whether nobody reads stdout any longer, as behind ``| head``; what is still held for it is let go."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        import os
+
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return True
+    return False
 
 
 def _help(lacking: frozenset[str]) -> str:

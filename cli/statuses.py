@@ -86,5 +86,6 @@ ENDINGS: Final[dict[str, tuple[Ending, ...]]] = {
 ANY: Final = (
     Ending(1, "a Python package that the verb needs is not installed", "install it as the hint says"),
     Ending(2, "there is no such verb, or it is not part of a bundle", "`strongroom --help` lists the verbs"),
+    Ending(141, "who read the output has stopped, as `head` does", "have it read to its end where the status matters"),
 )
 """Of any verb."""
