@@ -6,8 +6,8 @@ import re
 import shutil
 import subprocess
 
-from doctor.attack.attack import NotTriedError, Outcome, Result, Situation, not_applicable, not_stopped, stopped
 from doctor.attack.grip import Grip
+from doctor.attack.outcome import NotTriedError, Outcome, Result, Situation, not_applicable, not_stopped, stopped
 from doctor.attack.reading import NO_VALUES, can_be_read, refusal_of_regions, search_memory, without_region
 from doctor.attack.target import Target, holds_region
 from doctor.machine import status_field

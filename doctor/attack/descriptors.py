@@ -5,7 +5,7 @@ import errno
 import mmap
 import os
 
-from doctor.attack.attack import Outcome, Situation, not_applicable, not_stopped, stopped
+from doctor.attack.outcome import Outcome, Situation, not_applicable, not_stopped, stopped
 from doctor.attack.reading import without_region
 from doctor.attack.target import Target, holds_region
 from strongroom.linux import probing

@@ -10,7 +10,7 @@ import signal
 import time
 from typing import Self
 
-from doctor.attack.attack import NotTriedError
+from doctor.attack.outcome import NotTriedError
 from doctor.attack.target import Mapping, read_memory_file
 from doctor.machine import status_field
 from strongroom.linux import probing, ptrace

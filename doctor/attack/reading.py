@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from doctor.attack.attack import Outcome, Situation, not_applicable, not_stopped, stopped
+from doctor.attack.outcome import Outcome, Situation, not_applicable, not_stopped, stopped
 from doctor.attack.target import Target, read_memory_file
 from strongroom.linux import ptrace
 

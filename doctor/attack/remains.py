@@ -7,7 +7,7 @@ import resource
 from dataclasses import dataclass
 from pathlib import Path
 
-from doctor.attack.attack import Outcome, Situation, not_applicable, not_stopped, stopped
+from doctor.attack.outcome import Outcome, Situation, not_applicable, not_stopped, stopped
 from doctor.attack.reading import without_region
 from doctor.attack.target import Target
 

@@ -5,8 +5,8 @@ import os
 from dataclasses import dataclass
 
 from doctor.attack import debugger, descriptors, reading, remains
-from doctor.attack.attack import Attack, NotTriedError, Outcome, Result, Situation, not_applicable, stopped
 from doctor.attack.needles import Needles
+from doctor.attack.outcome import Attack, NotTriedError, Outcome, Result, Situation, not_applicable, stopped
 from doctor.attack.target import Target
 from doctor.machine import status_field
 from doctor.trial import KilledError, in_child

@@ -3,9 +3,9 @@
 import contextlib
 from collections.abc import Mapping, Sequence
 
-from doctor.attack.attack import Result, not_stopped, stopped
 from doctor.attack.launch import Launched
 from doctor.attack.needles import Needles
+from doctor.attack.outcome import Result, not_stopped, stopped
 from doctor.attack.run import Row, attack_all, is_root
 from doctor.attack.target import Target, look_at, refuse_own, require_proc
 from doctor.page import Page

@@ -1,6 +1,6 @@
 """What the head of a request claims of its body: how it is sent, and what has to hold of it.
 
-``Claims`` are parsed once. The body is verified by the very values that are sent on.
+``Claims`` are parsed once. The body is verified (``body``) by the very values that are sent on.
 
 https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-auth-using-authorization-header.html
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity-upload.html

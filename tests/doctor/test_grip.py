@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from doctor.attack.attack import NotTriedError
 from doctor.attack.grip import Grip
+from doctor.attack.outcome import NotTriedError
 from doctor.attack.target import look_at
 from tests.doctor.conftest import NOBODY
 

@@ -16,7 +16,6 @@ the program exit with ``exit_status.REGION`` before its first instruction.
 import os
 import signal
 import socket
-import sys
 
 from preload import MACHINES
 from strongroom import linux
@@ -32,8 +31,6 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from wrapper.settings import WrapperSettings
-
-DESCRIPTOR_BYTES = 4  # of an int in C (unix(7), SCM_RIGHTS)
 
 _YAMA = "/proc/sys/kernel/yama/ptrace_scope"
 
@@ -105,8 +102,7 @@ class Tracer:
         with open(os.memfd_create("strongroom-orders"), "wb") as file:
             file.write(orders)
             file.flush()
-            number = file.fileno().to_bytes(DESCRIPTOR_BYTES, sys.byteorder)
-            self._line.sendmsg([b"."], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, number)])
+            socket.send_fds(self._line, [b"."], [file.fileno()])
 
 
 def _kernel_set(signals: "Iterable[int]") -> int:

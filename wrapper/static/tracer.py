@@ -5,7 +5,6 @@ Runs in the child that ``wrapper.static.start`` forks, and is imported there onl
 
 import os
 import socket
-import sys
 
 from strongroom.elf import HEADER_BYTES
 from strongroom.names import PADDING
@@ -27,7 +26,6 @@ from wrapper.static.stack import (
     repoint,
     value_address,
 )
-from wrapper.static.start import DESCRIPTOR_BYTES
 from wrapper.static.tracee import CallError, GoneError, Tracee
 
 TYPE_CHECKING = False
@@ -125,8 +123,7 @@ class _Tracing:
 
     def _received(self) -> bytes:
         """Return the orders, which were sent before the exec."""
-        ((_, _, number),) = self._line.recvmsg(1, socket.CMSG_SPACE(DESCRIPTOR_BYTES))[1]
-        orders = int.from_bytes(number, sys.byteorder)
+        _, (orders,), _, _ = socket.recv_fds(self._line, 1, 1)
         return os.pread(orders, os.fstat(orders).st_size, 0)
 
     def _put_in_place(self, tracee: Tracee, registers: bytes, orders: _Orders) -> None:
