@@ -50,6 +50,40 @@ def main(argv: list[str] | None = None, *, lacking: frozenset[str] = frozenset()
         lacking: verbs that this Strongroom does not have, because it is a bundle.
     """
     words = sys.argv[1:] if argv is None else argv
+    try:
+        try:
+            status = _run(words, lacking)
+        except SystemExit:  # as argparse ends after a help text
+            _flush()
+            raise
+        _flush()
+    except BrokenPipeError:
+        if not _is_unread():
+            raise
+        return 141  # as shells tell of a program that SIGPIPE has ended
+    return status
+
+
+def _flush() -> None:
+    """Write what is held for stdout now: the interpreter, at its end, would complain of a reader that is gone."""
+    if sys.stdout is not None:  # it was closed before the start
+        sys.stdout.flush()
+
+
+def _is_unread() -> bool:
+    """Return whether nobody reads stdout any longer, as behind ``| head``; what is still held for it is let go."""
+    import os
+    import select
+
+    looked = select.poll()
+    looked.register(1, 0)
+    if not any(event & (select.POLLERR | select.POLLHUP) for _, event in looked.poll(0)):
+        return False
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return True
+
+
+def _run(words: list[str], lacking: frozenset[str]) -> int:
     verb = words[0] if words else "--help"
     if verb in {"--help", "-h", "help"}:
         sys.stdout.write(_help(lacking))
@@ -77,31 +111,7 @@ def main(argv: list[str] | None = None, *, lacking: frozenset[str] = frozenset()
         say(f"error: {verb}: no such verb")
         say("hint: strongroom --help lists them")
         return 2
-    return _status_of(run, words[1:])
-
-
-def _status_of(run: "Callable[[list[str]], int]", words: list[str]) -> int:
-    try:
-        try:
-            return run(words)
-        finally:
-            sys.stdout.flush()  # here, and not when the interpreter ends, which would say so
-    except BrokenPipeError:
-        if not _is_unread():
-            raise
-        return 141  # as shells tell of a program that SIGPIPE has ended
-
-
-def _is_unread() -> bool:
-    """Return whether nobody reads stdout any longer, as behind ``| head``; what is still held for it is let go."""
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        import os
-
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return True
-    return False
+    return run(words[1:])
 
 
 def _help(lacking: frozenset[str]) -> str:

@@ -35,6 +35,7 @@ _FIRST_PAUSE_S: Final = 0.1
 _LONGEST_PAUSE_S: Final = 30.0
 _STEADY_S: Final = 60.0  # anyone who has run for this long did not die of how it was started
 _KILL_AFTER_S: Final = 5.0  # behind the drain timeout
+_KILLED_WITHIN_S: Final = 5.0  # all of them
 _ASK_TIMEOUT_S: Final = 3.0
 _ASK_EVERY_S: Final = 5.0
 _METRICS_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"  # of prometheus_client; workers read it when they import that
@@ -197,8 +198,9 @@ class Supervisor:
     def _kill(self) -> None:
         for worker in self._workers.values():
             worker.kill()
+        deadline = time.monotonic() + _KILLED_WITHIN_S
         for worker in self._workers.values():
-            worker.wait_killed()
+            worker.wait_killed(max(0.0, deadline - time.monotonic()))
 
     def _metrics(self) -> bytes:
         return generate_latest(self._registry)

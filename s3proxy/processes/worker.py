@@ -26,8 +26,6 @@ from strongroom.service.following import KeptFiles
 from strongroom.service.logs import configure_logging
 from strongroom.service.server import serve
 
-_KILLED_WITHIN_S = 5.0
-
 
 @dataclass(frozen=True)
 class Started:
@@ -120,10 +118,10 @@ class Worker:
         """End it at once. Its end is not waited for: what hangs in the kernel takes its time."""
         self._process.kill()
 
-    def wait_killed(self) -> None:
+    def wait_killed(self, within_s: float) -> None:
         """Wait for its end after ``kill``, for a while."""
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(_KILLED_WITHIN_S)
+            self._process.wait(within_s)
 
     def _converse(self, arguments: tuple[ProxySettings, Kept, SharedNames]) -> None:
         """Tell the worker what to do when it asks, and hand on what it tells until it has ended."""
@@ -133,9 +131,10 @@ class Worker:
                 self._pipe.send((run_worker, arguments))
                 while True:
                     self._loop.call_soon_threadsafe(self._note, self._pipe.recv())
-            except (EOFError, OSError):
+            except Exception:  # noqa: BLE001 - it has ended, or is of another version and ends when the pipe does
                 end = Started(complaint=f"process {self.number} ended before it listened", hint="see the log above")
                 self._loop.call_soon_threadsafe(self._note, end)
+                self._pipe.close()
             self._process.wait()
             self._loop.call_soon_threadsafe(self._end.set)
 

@@ -67,7 +67,10 @@ async def opened(segment: Segment, plan: RangePlan | None, stored: StoredBytes) 
         for piece in opener.update(data):
             yield piece
     opener.finish()
-    await stored.peek(1)  # an answer that has come to its end gives its connection back
+    if (
+        plan is None
+    ):  # an answer that has come to its end gives its connection back; what is behind a range may not come
+        await stored.peek(1)
 
 
 class SealedObject(StoredObject):
@@ -162,8 +165,6 @@ class WholeObject(SealedObject):
         return opened(self.segment, plan, StoredBytes(answer, plan.stored_first if plan else 0))
 
     async def _pieces_asked_for(self, plan: RangePlan | None) -> AsyncIterator[memoryview]:
-        if not self.segment.header.plaintext_bytes:
-            return
         first, last = (plan.stored_first, plan.stored_last) if plan else (0, self.stored_bytes - 1)
         async with self.ask_again(first, last) as answer:
             await require_bytes(answer)

@@ -29,7 +29,6 @@ from strongroom.service.settings import REQUIRED, Guard, Rule, Setting, Settings
 from strongroom.terminal import tell
 
 _log = logging.getLogger(__name__)
-_log = logging.getLogger(__name__)
 EXIT_OK, EXIT_CONFIG = 0, 2
 CONFIG_FLAG = "config"  # the one flag that every component has besides its settings
 PRINT_CONFIG_FLAG = "--print-config"

@@ -98,11 +98,19 @@ class Tracer:
         return held
 
     def _send(self, orders: bytes) -> None:
-        """Have the tracer find its orders after exec. They come as a file: a socket holds less than they can be."""
-        with open(os.memfd_create("strongroom-orders"), "wb") as file:
-            file.write(orders)
-            file.flush()
-            socket.send_fds(self._line, [b"."], [file.fileno()])
+        """Have the tracer find its orders after exec. They come as a file: a socket holds less than they can be.
+
+        Raises:
+            ProtectionError: there is no memory or no descriptor for them, or the tracer has ended.
+        """
+        try:
+            with open(os.memfd_create("strongroom-orders"), "wb") as file:
+                file.write(orders)
+                file.flush()
+                socket.send_fds(self._line, [b"."], [file.fileno()])
+        except OSError as error:
+            msg = f"the start of a static program cannot be prepared: {error.strerror}"
+            raise ProtectionError(msg, hint="raise the limits on open files and memory") from None
 
 
 def _kernel_set(signals: "Iterable[int]") -> int:
@@ -133,7 +141,7 @@ def start_tracer() -> Tracer:
         line, end = socket.socketpair()
     except OSError as error:
         msg = f"no sockets for the start of a static program: {error.strerror}"
-        hint = "allow AF_UNIX (RestrictAddressFamilies=, the seccomp profile), or use a dynamically linked build"
+        hint = "raise the limit on open files, or allow socketpair(2) in the seccomp profile"
         raise ProtectionError(msg, hint=hint) from None
     # The child lets no signal in: one that is meant for the whole group must not end it before its work is done.
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
@@ -220,8 +228,8 @@ def _trace(target: int, line: socket.socket) -> "NoReturn":
         linux.set_not_dumpable()  # anyone who controls the tracer controls the traced
         from wrapper.static.tracer import trace
 
-        line.recv(1)  # the target has allowed us
-        trace(target, line)
+        if line.recv(1):  # the target has allowed us; else it has ended
+            trace(target, line)
     except Exception as error:  # noqa: BLE001 - whatever it is: one line, and the end
         say(f"error: starting a static program: the tracer failed: {error!r}")
     finally:

@@ -123,7 +123,10 @@ class _Tracing:
 
     def _received(self) -> bytes:
         """Return the orders, which were sent before the exec."""
-        _, (orders,), _, _ = socket.recv_fds(self._line, 1, 1)
+        _, received, _, _ = socket.recv_fds(self._line, 1, 1)
+        if not received:  # so the kernel says that this process may open no more
+            raise CallError("the limit on open files leaves no room for the orders of its tracer")
+        (orders,) = received
         return os.pread(orders, os.fstat(orders).st_size, 0)
 
     def _put_in_place(self, tracee: Tracee, registers: bytes, orders: _Orders) -> None:

@@ -1,6 +1,5 @@
 #include "own_copy.h"
 
-
 #include "../shared/fail.h"
 #include "../shared/syscalls.h"
 

@@ -1,6 +1,5 @@
 #include "state.h"
 
-
 #include "auxv.h"
 #include "../shared/bytes.h"
 #include "../shared/children.h"

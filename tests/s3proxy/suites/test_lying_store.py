@@ -146,6 +146,26 @@ def test_a_store_that_denies_bytes_that_it_has(lying: World, key: str, body: byt
     assert lying.raw.send("GET", BUCKET, key, headers={"range": f"bytes={first}-{last}"}).body == body[first : last + 1]
 
 
+def test_a_range_where_all_was_asked_for(lying: World) -> None:
+    """Header and footer, which count for all of it only, would not be looked at."""
+
+    def rewrite(_: Exchange, head: bytes) -> bytes:
+        length = re.search(rb"(?im)^content-length: (\d+)", head)
+        if length is None or not head.startswith(b"HTTP/1.1 200 "):
+            return head
+        size = int(length[1])
+        line = b"206 Partial Content\r\nContent-Range: bytes 0-%d/%d\r\n" % (size - 1, size)
+        return re.sub(rb"200 [^\r]*\r\n", line, head, count=1)
+
+    lying.relay.rewrite = rewrite
+    try:
+        answer = lying.raw.send("GET", BUCKET, "whole")
+    finally:
+        lying.relay.rewrite = lambda _, unchanged: unchanged
+    assert answer.status >= 500
+    assert lying.raw.send("GET", BUCKET, "whole").body == WHOLE
+
+
 @pytest.mark.parametrize("harm", [Harm.END_ANSWER, Harm.RESET_ANSWER])
 def test_an_answer_that_ends_early_at_and_off_borders(lying: World, harm: Harm) -> None:
     """Also where the connection ends as if all was well: the length was announced, and chunks are missing."""
