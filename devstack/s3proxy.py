@@ -88,7 +88,7 @@ class ProxyProcess(ServiceProcess):
         """Return the process ids of its workers, where it has several processes."""
         children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
         # Between fork and exec a child has the command line of its parent.
-        return [int(child) for child in children if b"processes.begin" in Path(f"/proc/{child}/cmdline").read_bytes()]
+        return [int(child) for child in children if b"processes.begin" in _command_line(child)]
 
 
 def _credentials(access_key: str, secret_key: str) -> str:
@@ -101,3 +101,10 @@ secret_key = "{secret_key}"
 buckets = ["*"]
 rights = ["read", "write", "list", "delete", "admin"]
 """
+
+
+def _command_line(process: str) -> bytes:
+    try:
+        return Path(f"/proc/{process}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):  # it has ended since it was listed
+        return b""
