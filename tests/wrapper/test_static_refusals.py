@@ -1,6 +1,7 @@
 """Where a static program cannot have its secrets, it does not start, and the message says what to change."""
 
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,10 @@ from tests.support.tls.certificates import Certificates
 from tests.support.tree import ROOT
 from tests.wrapper.static_programs import busybox
 from wrapper import exit_status
+from wrapper.program import ProtectionError
+from wrapper.static.start import Tracer
+from wrapper.static.tracee import CallError
+from wrapper.static.tracer import _Tracing
 
 SECRET = {"SECRET": "bao:kv/db#key"}
 EPERM, ENOSYS = 1, 38
@@ -142,3 +147,20 @@ def test_plan_says_why_there_is_no_rung(launches: Launches) -> None:
     )
 
     assert "delivery  none: a program that loads no library needs ptrace" in done.stdout, done.stderr
+
+
+def test_orders_that_cannot_be_sent_stop_the_launch_by_name() -> None:
+    """The tracer has been killed since it attached; the kernel kills this process, too, but may take its time."""
+    ours, theirs = socket.socketpair()
+    theirs.close()
+    with ours, pytest.raises(ProtectionError, match="cannot be prepared: Broken pipe"):
+        Tracer(os.getpid(), ours)._send(b"1")
+
+
+def test_a_tracer_that_may_open_no_more_says_so() -> None:
+    """The kernel then delivers the message without the descriptor."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.send(b".")
+        with pytest.raises(CallError, match="the limit on open files"):
+            _Tracing(theirs)._received()
