@@ -75,11 +75,19 @@ def require_key(key: str) -> None:
         S3Error: KeyTooLongError; InvalidURI for half a surrogate pair, which is not UTF-8; InvalidArgument for a
             segment ``.`` or ``..`` and for control characters but tab and the ends of lines.
     """
-    size = len(_utf_8(key))
+    require_key_size(len(_utf_8(key)))
+    _require_literal("key", key, _SEGMENT.split(key))
+
+
+def require_key_size(size: int) -> None:
+    """Return if a key may have this many bytes, or at least this many.
+
+    Raises:
+        S3Error: KeyTooLongError.
+    """
     if size > MAX_KEY_BYTES:
         code, msg = "KeyTooLongError", "Your key is too long"
         raise S3Error(code, msg, details={"Size": str(size), "MaxSizeAllowed": str(MAX_KEY_BYTES)})
-    _require_literal("key", key, _SEGMENT.split(key))
 
 
 def require_prefix(name: str, value: str) -> None:

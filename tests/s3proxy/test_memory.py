@@ -107,8 +107,8 @@ def test_what_a_request_needs(operation: Operation, size: int, needed: int) -> N
     assert needed_bytes(operation, size, buffered_bytes=MIB) == needed
 
 
-def resident_bytes(pid: int) -> int:
-    found = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+def resident_bytes(pid: int, which: str = "VmRSS") -> int:
+    found = re.search(rf"{which}:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
     assert found
     return int(found[1]) * 1024
 
@@ -128,6 +128,26 @@ def test_clients_that_read_nothing_pin_no_memory(tmp_path: Path, store: SeaweedS
             open_answers.callback(answer.close)
             assert len(answer.read(10)) == 10
         assert resident_bytes(proxy.pid) - before < 9 * 4 * MIB
+
+
+def test_a_form_of_a_stranger_whose_key_names_its_file_again_and_again_takes_no_memory(
+    tmp_path: Path, store: SeaweedServer
+) -> None:
+    """80 KB of fields, whose key would have 100 MB, and four times that in memory for one sign of a long kind."""
+    name = "a" * 20_000 + "\U0001f600"
+    body = (
+        '--B\r\nContent-Disposition: form-data; name="key"\r\n\r\n' + "${filename}" * 5_000 + "\r\n"
+        f'--B\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n\r\n1\r\n--B--\r\n'
+    ).encode()
+    with (
+        ProxyProcess(tmp_path / "proxy", store) as proxy,
+        contextlib.closing(http.client.HTTPConnection(proxy.address, timeout=60)) as connection,
+    ):
+        before = resident_bytes(proxy.pid, "VmHWM")
+        connection.request("POST", "/flat", body, {"Content-Type": "multipart/form-data; boundary=B"})
+        answer = connection.getresponse()
+        assert (answer.status, b"<Code>KeyTooLongError</Code>" in answer.read()) == (400, True)
+        assert resident_bytes(proxy.pid, "VmHWM") - before < 16 * MIB
 
 
 def test_a_budget_that_is_used_up_is_told_and_comes_back(tmp_path: Path, store: SeaweedServer) -> None:

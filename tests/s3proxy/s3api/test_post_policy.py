@@ -93,6 +93,13 @@ def test_a_filename_cannot_lead_out_of_its_prefix() -> None:
     assert refused(form([KEY], key="${filename}"), filename="in/a").code == "AccessDenied"
 
 
+@pytest.mark.parametrize("count", [1, 2, 64])
+def test_a_key_that_a_filename_makes_too_long_is_refused(count: int) -> None:
+    key, longest = "in/" + "${filename}" * count, (1024 - len("in/")) // count
+    assert len(upload(form([KEY], key=key), filename="x" * longest).key) == len("in/") + longest * count
+    assert refused(form([KEY], key=key), filename="x" * (longest + 1)).code == "KeyTooLongError"
+
+
 def test_sizes_are_limited_by_all_ranges_together() -> None:
     found = upload(form([KEY, ["content-length-range", 2, 9], ["Content-Length-Range", 1, 5]]))
     found.require_size(2)
