@@ -11,15 +11,10 @@ from botocore.exceptions import ClientError
 
 from devstack.s3proxy import ProxyProcess
 from tests.support.s3.raw import RawClient
+from tests.support.s3.refusals import refusal_of
 
 OLD, NEW = b"one", b"two"
 BIG = b"x" * (3 << 20)
-
-
-def code_of(call: Any, **parameters: Any) -> str:
-    with pytest.raises(ClientError) as caught:
-        call(**parameters)
-    return str(caught.value.response["Error"]["Code"])
 
 
 @pytest.fixture
@@ -32,10 +27,10 @@ def test_reads(s3: Any, stored: tuple[dict[str, str], str]) -> None:
     name, etag = stored
     modified = s3.head_object(**name)["LastModified"]
     for call in (s3.get_object, s3.head_object):
-        assert code_of(call, **name, IfNoneMatch=etag) == "304"
-        assert code_of(call, **name, IfModifiedSince=modified) == "304"
-        assert code_of(call, **name, IfMatch='"other"') in {"PreconditionFailed", "412"}
-        assert code_of(call, **name, IfUnmodifiedSince=modified.replace(year=2001)) in {"PreconditionFailed", "412"}
+        assert refusal_of(call, **name, IfNoneMatch=etag) == "304"
+        assert refusal_of(call, **name, IfModifiedSince=modified) == "304"
+        assert refusal_of(call, **name, IfMatch='"other"') in {"PreconditionFailed", "412"}
+        assert refusal_of(call, **name, IfUnmodifiedSince=modified.replace(year=2001)) in {"PreconditionFailed", "412"}
         assert call(**name, IfMatch=etag, IfUnmodifiedSince=modified.replace(year=2001))["ETag"] == etag
         assert call(**name, IfNoneMatch='"other"', IfModifiedSince=modified)["ETag"] == etag
 
@@ -98,8 +93,8 @@ def test_not_modified_tells_what_was_not_modified(s3: Any, stored: tuple[dict[st
 @pytest.mark.parametrize("body", [NEW, BIG], ids=["small", "big"])
 def test_a_write_that_must_not_replace(s3: Any, stored: tuple[dict[str, str], str], body: bytes) -> None:
     name, etag = stored
-    assert code_of(s3.put_object, **name, Body=body, IfNoneMatch="*") == "PreconditionFailed"
-    assert code_of(s3.put_object, **name, Body=body, IfNoneMatch=etag) == "NotImplemented"
+    assert refusal_of(s3.put_object, **name, Body=body, IfNoneMatch="*") == "PreconditionFailed"
+    assert refusal_of(s3.put_object, **name, Body=body, IfNoneMatch=etag) == "NotImplemented"
     assert s3.get_object(**name)["Body"].read() == OLD
     s3.delete_object(**name)
     s3.put_object(**name, Body=body, IfNoneMatch="*")
@@ -111,13 +106,13 @@ def test_a_write_that_must_replace_what_the_client_knows(
     s3: Any, stored: tuple[dict[str, str], str], body: bytes
 ) -> None:
     name, etag = stored
-    assert code_of(s3.put_object, **name, Body=body, IfMatch='"0123"') == "PreconditionFailed"
+    assert refusal_of(s3.put_object, **name, Body=body, IfMatch='"0123"') == "PreconditionFailed"
     assert s3.get_object(**name)["Body"].read() == OLD
     assert s3.put_object(**name, Body=body, IfMatch=etag)["ETag"] != etag
     assert s3.get_object(**name)["Body"].read() == body
-    assert code_of(s3.put_object, **name, Body=OLD, IfMatch=etag) == "PreconditionFailed"
+    assert refusal_of(s3.put_object, **name, Body=OLD, IfMatch=etag) == "PreconditionFailed"
     missing = {"Bucket": name["Bucket"], "Key": "conditions-missing"}
-    assert code_of(s3.put_object, **missing, Body=body, IfMatch=etag) == "NoSuchKey"
+    assert refusal_of(s3.put_object, **missing, Body=body, IfMatch=etag) == "NoSuchKey"
 
 
 def test_a_refused_upload_is_read_by_a_client_that_sends_on(proxy: ProxyProcess, bucket: str) -> None:

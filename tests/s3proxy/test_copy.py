@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
 
 from devstack.s3proxy import ProxyProcess
 from devstack.seaweed import SeaweedServer
 from tests.s3proxy.conftest import client_of
+from tests.support.s3.refusals import refusal_of
 
 POLICY = """\
 [[policy]]
@@ -47,12 +47,6 @@ def s3(tmp_path_factory: pytest.TempPathFactory, store: SeaweedServer) -> Iterat
         for name in ("one", "two", "moving", "open"):
             client.create_bucket(Bucket=f"copy-{name}")
         yield client
-
-
-def code_of(call: Any, **parameters: Any) -> str:
-    with pytest.raises(ClientError) as caught:
-        call(**parameters)
-    return str(caught.value.response["Error"]["Code"])
 
 
 def md5_of(body: bytes) -> str:
@@ -124,7 +118,7 @@ def test_metadata_and_tags_are_replaced(s3: Any, source: tuple[dict[str, str], b
 def test_onto_itself(s3: Any) -> None:
     name = {"Bucket": "copy-one", "Key": "self"}
     s3.put_object(**name, Body=BIG, Metadata={"a": "1"})
-    assert code_of(s3.copy_object, **name, CopySource=name) == "InvalidRequest"
+    assert refusal_of(s3.copy_object, **name, CopySource=name) == "InvalidRequest"
     s3.copy_object(**name, CopySource=name, MetadataDirective="REPLACE", Metadata={"b": "2"})
     got = s3.get_object(**name)
     assert (got["Metadata"], got["Body"].read()) == ({"b": "2"}, BIG)
@@ -149,21 +143,21 @@ def test_what_is_not_sealed(s3: Any, bare: Any) -> None:
     assert bare.get_object(Bucket="copy-one", Key="sealed-copy")["Body"].read(4) == b"SEG1"
     assert s3.get_object(Bucket="copy-one", Key="sealed-copy")["Body"].read() == BIG
     refused = {"Bucket": "copy-open", "Key": "leak", "CopySource": "copy-one/sealed-copy"}
-    assert code_of(s3.copy_object, **refused) == "InvalidRequest"
-    assert code_of(bare.head_object, Bucket="copy-open", Key="leak") == "404"
+    assert refusal_of(s3.copy_object, **refused) == "InvalidRequest"
+    assert refusal_of(bare.head_object, Bucket="copy-open", Key="leak") == "404"
     bare.put_object(Bucket="copy-one", Key="plain", Body=b"x")
-    assert code_of(s3.copy_object, Bucket="copy-two", Key="x", CopySource="copy-one/plain") == "InternalError"
+    assert refusal_of(s3.copy_object, Bucket="copy-two", Key="x", CopySource="copy-one/plain") == "InternalError"
 
 
 def test_conditions_of_source_and_target(s3: Any) -> None:
     name, target = {"Bucket": "copy-one", "Key": "if"}, {"Bucket": "copy-one", "Key": "if-copy"}
     etag = s3.put_object(**name, Body=b"1")["ETag"]
     for condition in ({"CopySourceIfMatch": '"0"'}, {"CopySourceIfNoneMatch": etag}):
-        assert code_of(s3.copy_object, **target, CopySource=name, **condition) == "PreconditionFailed"
-    assert code_of(s3.head_object, **target) == "404"
+        assert refusal_of(s3.copy_object, **target, CopySource=name, **condition) == "PreconditionFailed"
+    assert refusal_of(s3.head_object, **target) == "404"
     s3.copy_object(**target, CopySource=name, CopySourceIfMatch=etag)
-    assert code_of(s3.copy_object, **target, CopySource=name, IfNoneMatch="*") == "PreconditionFailed"
-    assert code_of(s3.copy_object, **target, CopySource=name, IfMatch='"0"') == "PreconditionFailed"
+    assert refusal_of(s3.copy_object, **target, CopySource=name, IfNoneMatch="*") == "PreconditionFailed"
+    assert refusal_of(s3.copy_object, **target, CopySource=name, IfMatch='"0"') == "PreconditionFailed"
     s3.copy_object(**target, CopySource=name, IfMatch=etag)
 
 
@@ -222,9 +216,9 @@ def test_a_missing_bucket_and_a_missing_object_are_told_apart(proxy: ProxyProces
     s3.create_bucket(Bucket=bucket)
     upload = s3.create_multipart_upload(Bucket=bucket, Key="x")["UploadId"]
     for source, code in (("no-such-bucket/x", "NoSuchBucket"), (f"{bucket}/missing", "NoSuchKey")):
-        assert code_of(s3.copy_object, Bucket=bucket, Key="x", CopySource=source) == code
+        assert refusal_of(s3.copy_object, Bucket=bucket, Key="x", CopySource=source) == code
         part = {"UploadId": upload, "PartNumber": 1}
-        assert code_of(s3.upload_part_copy, Bucket=bucket, Key="x", CopySource=source, **part) == code
+        assert refusal_of(s3.upload_part_copy, Bucket=bucket, Key="x", CopySource=source, **part) == code
 
 
 @pytest.mark.parametrize("text", ["copy-one/k%2B1", "/copy-one/k%2B1", "copy-one%2Fk%2B1", "%2Fcopy-one%2Fk%2B1"])
@@ -246,5 +240,5 @@ def test_each_spelling_of_a_source_that_s3_takes(s3: Any, text: str, version: st
 
 def test_what_may_not_be_a_source(s3: Any) -> None:
     for source, code in (("strongroom-system/x", "AccessDenied"), ("unknown-bucket/x", "AccessDenied")):
-        assert code_of(s3.copy_object, Bucket="copy-one", Key="x", CopySource=source) == code
-    assert code_of(s3.copy_object, Bucket="copy-one", Key="x", CopySource="copy-one/missing") in {"NoSuchKey", "404"}
+        assert refusal_of(s3.copy_object, Bucket="copy-one", Key="x", CopySource=source) == code
+    assert refusal_of(s3.copy_object, Bucket="copy-one", Key="x", CopySource="copy-one/missing") in {"NoSuchKey", "404"}

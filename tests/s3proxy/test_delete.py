@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
 
 from devstack.authority import write_private
 from devstack.s3proxy import ProxyProcess
 from devstack.seaweed import SeaweedServer
 from tests.s3proxy.conftest import client_of
 from tests.support.s3.raw import RawClient
+from tests.support.s3.refusals import refusal_of
 
 LIMITED = """\
 [[credential]]
@@ -51,12 +51,6 @@ def keys_of(s3: Any) -> set[str]:
     return {item["Key"] for item in s3.list_objects_v2(Bucket="delete").get("Contents", [])}
 
 
-def code_of(call: Any, **parameters: Any) -> str:
-    with pytest.raises(ClientError) as caught:
-        call(**parameters)
-    return str(caught.value.response["Error"]["Code"])
-
-
 def test_one(s3: Any) -> None:
     put(s3, "one")
     s3.delete_object(Bucket="delete", Key="one")
@@ -67,9 +61,11 @@ def test_one(s3: Any) -> None:
 def test_one_under_a_condition(s3: Any) -> None:
     put(s3, "conditional")
     etag = s3.head_object(Bucket="delete", Key="conditional")["ETag"]
-    assert code_of(s3.delete_object, Bucket="delete", Key="conditional", IfMatch='"0123"') == "PreconditionFailed"
-    assert code_of(s3.delete_object, Bucket="delete", Key="conditional", IfMatchSize=1) == "NotImplemented"
-    assert code_of(s3.delete_object, Bucket="delete", Key="conditional", IfMatchLastModifiedTime=0) == "NotImplemented"
+    assert refusal_of(s3.delete_object, Bucket="delete", Key="conditional", IfMatch='"0123"') == "PreconditionFailed"
+    assert refusal_of(s3.delete_object, Bucket="delete", Key="conditional", IfMatchSize=1) == "NotImplemented"
+    assert (
+        refusal_of(s3.delete_object, Bucket="delete", Key="conditional", IfMatchLastModifiedTime=0) == "NotImplemented"
+    )
     assert "conditional" in keys_of(s3)
     s3.delete_object(Bucket="delete", Key="conditional", IfMatch=etag)
     assert "conditional" not in keys_of(s3)
@@ -112,7 +108,7 @@ def test_each_key_needs_the_right(s3: Any, limited: Any) -> None:
     assert [(item["Key"], item["Code"]) for item in answer["Errors"]] == [("yours/1", "AccessDenied")]
     answer = limited.delete_objects(Bucket="delete", Delete={"Objects": [{"Key": "yours/1"}]})
     assert [item["Code"] for item in answer["Errors"]] == ["AccessDenied"]
-    assert code_of(limited.delete_object, Bucket="delete", Key="yours/1") == "AccessDenied"
+    assert refusal_of(limited.delete_object, Bucket="delete", Key="yours/1") == "AccessDenied"
     assert "yours/1" in keys_of(s3)
 
 
@@ -137,7 +133,7 @@ def test_a_body_that_is_not_what_it_claims_deletes_nothing(s3: Any) -> None:
 
     s3.meta.events.register("before-sign.s3.DeleteObjects", falsify)
     try:
-        assert code_of(s3.delete_objects, Bucket="delete", Delete={"Objects": [{"Key": "claimed"}]}) == "BadDigest"
+        assert refusal_of(s3.delete_objects, Bucket="delete", Delete={"Objects": [{"Key": "claimed"}]}) == "BadDigest"
     finally:
         s3.meta.events.unregister("before-sign.s3.DeleteObjects", falsify)
     assert "claimed" in keys_of(s3)
@@ -145,7 +141,7 @@ def test_a_body_that_is_not_what_it_claims_deletes_nothing(s3: Any) -> None:
 
 def test_too_many_keys_are_malformed(s3: Any) -> None:
     objects = [{"Key": str(number)} for number in range(1001)]
-    assert code_of(s3.delete_objects, Bucket="delete", Delete={"Objects": objects}) == "MalformedXML"
+    assert refusal_of(s3.delete_objects, Bucket="delete", Delete={"Objects": objects}) == "MalformedXML"
 
 
 def test_a_list_of_a_stranger_is_refused_before_it_is_read(proxy: ProxyProcess) -> None:

@@ -19,6 +19,7 @@ from devstack.seaweed import REGION, SeaweedServer
 from s3proxy.s3api.signer import Signer, StoreCredential
 from strongroom.secret import Secret
 from tests.s3proxy.conftest import client_of
+from tests.support.s3.refusals import refusal_of
 
 POLICY = """\
 [[policy]]
@@ -78,12 +79,6 @@ def s3(modes: ProxyProcess) -> Any:
     return client
 
 
-def code_of(call: Any, **parameters: Any) -> str:
-    with pytest.raises(ClientError) as caught:
-        call(**parameters)
-    return str(caught.value.response["Error"]["Code"])
-
-
 def http_answer(
     url: str, method: str = "GET", body: bytes | None = None, headers: Mapping[str, str | bytes] | None = None
 ) -> tuple[http.client.HTTPResponse, bytes]:
@@ -97,25 +92,25 @@ def http_answer(
 def test_plaintext_under_a_sealed_name_is_refused(s3: Any, bare: Any) -> None:
     name = {"Bucket": "modes-sealed", "Key": "plain"}
     bare.put_object(**name, Body=BIG)
-    assert code_of(s3.get_object, **name) == "InternalError"
-    assert code_of(s3.get_object, **name, Range="bytes=0-9") == "InternalError"
-    assert code_of(s3.head_object, **name) == "500"
-    assert code_of(s3.get_object_attributes, **name, ObjectAttributes=["ObjectSize"]) == "InternalError"
+    assert refusal_of(s3.get_object, **name) == "InternalError"
+    assert refusal_of(s3.get_object, **name, Range="bytes=0-9") == "InternalError"
+    assert refusal_of(s3.head_object, **name) == "500"
+    assert refusal_of(s3.get_object_attributes, **name, ObjectAttributes=["ObjectSize"]) == "InternalError"
     s3.delete_object(**name)
-    assert code_of(s3.head_object, **name) == "404"
+    assert refusal_of(s3.head_object, **name) == "404"
 
 
 def test_a_sealed_object_under_another_name_is_refused(s3: Any, bare: Any) -> None:
     s3.put_object(Bucket="modes-sealed", Key="mine", Body=b"x")
     bare.copy_object(Bucket="modes-sealed", Key="moved", CopySource="modes-sealed/mine")
-    assert code_of(s3.get_object, Bucket="modes-sealed", Key="moved") == "InternalError"
+    assert refusal_of(s3.get_object, Bucket="modes-sealed", Key="moved") == "InternalError"
 
 
 def test_an_object_of_a_policy_that_is_not_of_its_bucket_is_refused(s3: Any, bare: Any) -> None:
     """Anyone who holds the key of one policy cannot plant objects in the buckets of another."""
     s3.put_object(Bucket="modes-opaque", Key="planted", Body=b"x")
     bare.copy_object(Bucket="modes-sealed", Key="planted", CopySource="modes-opaque/planted")
-    assert code_of(s3.get_object, Bucket="modes-sealed", Key="planted") == "KMS.NotFoundException"
+    assert refusal_of(s3.get_object, Bucket="modes-sealed", Key="planted") == "KMS.NotFoundException"
 
 
 @pytest.mark.parametrize("bucket", ["modes-moving", "modes-open"])
@@ -135,7 +130,7 @@ def test_plaintext_reads_as_it_does_from_the_store(s3: Any, bare: Any, bucket: s
             assert answers[0].get(member) == answers[1].get(member)
     assert s3.head_object(**name)["ContentLength"] == len(body)
     for parameters in ({"IfNoneMatch": etag}, {"IfMatch": '"0"'}, {"Range": "bytes=99999999-"}):
-        assert code_of(s3.get_object, **name, **parameters) == code_of(bare.get_object, **name, **parameters)
+        assert refusal_of(s3.get_object, **name, **parameters) == refusal_of(bare.get_object, **name, **parameters)
     assert s3.get_object_attributes(**name, ObjectAttributes=["ObjectSize"])["ObjectSize"] == len(body)
 
 
@@ -143,7 +138,7 @@ def test_a_bucket_being_migrated_is_written_sealed(s3: Any, bare: Any) -> None:
     name = {"Bucket": "modes-moving", "Key": "rewritten"}
     bare.put_object(**name, Body=b"plain")
     etag = bare.head_object(**name)["ETag"]
-    assert code_of(s3.put_object, **name, Body=b"x", IfMatch='"0"') == "PreconditionFailed"
+    assert refusal_of(s3.put_object, **name, Body=b"x", IfMatch='"0"') == "PreconditionFailed"
     s3.put_object(**name, Body=b"sealed", IfMatch=etag)
     assert bare.get_object(**name)["Body"].read(4) == b"SEG1"
     assert s3.get_object(**name)["Body"].read() == b"sealed"
@@ -156,7 +151,7 @@ def test_an_open_bucket_is_written_as_it_is(s3: Any, bare: Any, body: bytes) -> 
     got = bare.get_object(**name)
     assert got["Body"].read() == body
     assert (got["Metadata"], got["ContentEncoding"], got["CacheControl"]) == ({"a": "1"}, "gzip", "no-store")
-    assert code_of(s3.put_object, **name, Body=body + b"1", ChecksumCRC32="AAAAAA==") == "BadDigest"
+    assert refusal_of(s3.put_object, **name, Body=body + b"1", ChecksumCRC32="AAAAAA==") == "BadDigest"
     assert bare.get_object(**name)["Body"].read() == body
 
 
@@ -200,7 +195,7 @@ def test_folders(s3: Any, bare: Any) -> None:
     s3.put_object(**name, Body=b"content")
     assert s3.get_object(**name)["Body"].read() == b"content"
     s3.delete_object(**name)
-    assert code_of(s3.get_object, **name) == "NoSuchKey"
+    assert refusal_of(s3.get_object, **name) == "NoSuchKey"
 
 
 @pytest.mark.usefixtures("s3")
@@ -233,9 +228,9 @@ def test_too_much_metadata(s3: Any) -> None:
     room = 2048 - len("seg1") - 512
     s3.put_object(**name, Body=b"", Metadata={"a": "x" * (room - 1)})
     assert s3.head_object(**name)["Metadata"] == {"a": "x" * (room - 1)}
-    assert code_of(s3.put_object, **name, Body=b"", Metadata={"a": "x" * room}) == "MetadataTooLarge"
-    assert code_of(s3.put_object, **name, Body=b"", Metadata={"seg1": "x"}) == "InvalidArgument"
-    assert code_of(s3.put_object, **name, Body=b"", SSECustomerAlgorithm="AES256", SSECustomerKey="k" * 32) == (
+    assert refusal_of(s3.put_object, **name, Body=b"", Metadata={"a": "x" * room}) == "MetadataTooLarge"
+    assert refusal_of(s3.put_object, **name, Body=b"", Metadata={"seg1": "x"}) == "InvalidArgument"
+    assert refusal_of(s3.put_object, **name, Body=b"", SSECustomerAlgorithm="AES256", SSECustomerKey="k" * 32) == (
         "NotImplemented"
     )
 
@@ -309,7 +304,7 @@ def test_cross_origin(s3: Any) -> None:
     answer, _ = http_answer(url, "OPTIONS", headers=asks | {"Origin": "https://evil.example"})
     assert answer.getheader("Access-Control-Allow-Origin") is None
     s3.delete_bucket_cors(Bucket="modes-sealed")
-    assert code_of(s3.get_bucket_cors, Bucket="modes-sealed") == "NoSuchCORSConfiguration"
+    assert refusal_of(s3.get_bucket_cors, Bucket="modes-sealed") == "NoSuchCORSConfiguration"
 
 
 def test_tags(s3: Any) -> None:
@@ -331,12 +326,8 @@ def test_configurations_of_a_bucket(s3: Any, bare: Any) -> None:
     s3.put_bucket_lifecycle_configuration(**bucket, LifecycleConfiguration={"Rules": [rule]})
     assert s3.get_bucket_lifecycle_configuration(**bucket)["Rules"][0]["ID"] == "old"
     s3.delete_bucket_lifecycle(**bucket)
-    statement = {
-        "Effect": "Allow",
-        "Principal": "*",
-        "Action": ["s3:GetObject"],
-        "Resource": ["arn:aws:s3:::modes-sealed/public/*"],
-    }
+    everybody = {"Effect": "Allow", "Principal": "*", "Action": ["s3:GetObject"]}
+    statement = everybody | {"Resource": ["arn:aws:s3:::modes-sealed/public/*"]}
     s3.put_bucket_policy(**bucket, Policy=json.dumps({"Version": "2012-10-17", "Statement": [statement]}))
     assert json.loads(s3.get_bucket_policy(**bucket)["Policy"])["Statement"][0]["Effect"] == "Allow"
     s3.delete_bucket_policy(**bucket)
@@ -348,7 +339,7 @@ def test_configurations_of_a_bucket(s3: Any, bare: Any) -> None:
         == bare.get_bucket_location(**bucket)["LocationConstraint"]
     )
     s3.head_bucket(**bucket)
-    assert code_of(s3.head_bucket, Bucket="modes-missing") == "404"
+    assert refusal_of(s3.head_bucket, Bucket="modes-missing") == "404"
 
 
 def test_object_lock(s3: Any) -> None:
@@ -365,7 +356,7 @@ def test_a_retained_object_stays(s3: Any, bare: Any) -> None:
     name = {"Bucket": "modes-locked", "Key": "held"}
     version = bare.put_object(**name, Body=b"x", ObjectLockLegalHoldStatus="ON")["VersionId"]
     assert s3.get_object_legal_hold(**name)["LegalHold"]["Status"] == "ON"
-    assert code_of(s3.delete_object, **name, VersionId=version) == "AccessDenied"
+    assert refusal_of(s3.delete_object, **name, VersionId=version) == "AccessDenied"
     s3.put_object_legal_hold(**name, LegalHold={"Status": "OFF"})
     s3.delete_object(**name, VersionId=version)
 
@@ -402,5 +393,5 @@ def test_a_name_that_no_policy_covers_is_refused(s3: Any, bare: Any) -> None:
     bare.create_bucket(Bucket="modes-nobody")
     name = {"Bucket": "modes-nobody", "Key": "x"}
     bare.put_object(**name, Body=b"x")
-    assert code_of(s3.get_object, **name) == "AccessDenied"
-    assert code_of(s3.put_object, **name, Body=b"x") == "AccessDenied"
+    assert refusal_of(s3.get_object, **name) == "AccessDenied"
+    assert refusal_of(s3.put_object, **name, Body=b"x") == "AccessDenied"

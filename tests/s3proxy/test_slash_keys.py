@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
 
 from devstack.s3proxy import ProxyProcess
 from devstack.seaweed import SeaweedServer
@@ -17,6 +16,7 @@ from s3proxy.store.capabilities import Capabilities
 from s3proxy.store.slash_keys import SEGMENT, kept_key, shown_key
 from strongroom.errors import UnavailableError
 from tests.s3proxy.conftest import client_of
+from tests.support.s3.refusals import refusal_of
 from tests.support.s3.relay import StoreRelay
 
 POLICY = """
@@ -32,12 +32,6 @@ mode = "passthrough"
 buckets = ["slash-open-*"]
 """
 LONG = b"0123456789abcdef" * (6 << 16)  # 6 MiB
-
-
-def code_of(call: Any, **arguments: Any) -> str:
-    with pytest.raises(ClientError) as caught:
-        call(**arguments)
-    return str(caught.value.response["Error"]["Code"])
 
 
 @pytest.fixture(scope="module")
@@ -130,18 +124,18 @@ def test_a_deleted_key_is_gone_with_content_and_folder(s3: Any, bare: Any, bucke
         answer = getattr(s3, operation)(Bucket=bucket, **wish)
         assert "Errors" not in answer
         assert {one["Key"] for one in answer.get("Deleted", [])} <= {"d/", "none"}
-        assert code_of(s3.get_object, Bucket=bucket, Key="d/") == "NoSuchKey"
+        assert refusal_of(s3.get_object, Bucket=bucket, Key="d/") == "NoSuchKey"
         assert "Contents" not in bare.list_objects_v2(Bucket=bucket)
 
 
 def test_a_deleted_key_is_gone_although_others_are_below_it(s3: Any, bucket: str) -> None:
     s3.put_object(Bucket=bucket, Key="d/a", Body=b"a")
-    assert code_of(s3.get_object, Bucket=bucket, Key="d/") == "NoSuchKey"
+    assert refusal_of(s3.get_object, Bucket=bucket, Key="d/") == "NoSuchKey"
     for content in (b"content", b""):
         s3.put_object(Bucket=bucket, Key="d/", Body=content, IfNoneMatch="*")
         assert body(s3, bucket, "d/") == content
         s3.delete_object(Bucket=bucket, Key="d/")
-        assert code_of(s3.head_object, Bucket=bucket, Key="d/") == "404"
+        assert refusal_of(s3.head_object, Bucket=bucket, Key="d/") == "404"
         assert listed(s3, bucket) == [("d/a", 1)]
 
 
@@ -167,7 +161,7 @@ def test_lists_go_on_behind_such_a_key(s3: Any, bucket: str) -> None:
     assert [one["Key"] for one in page["Contents"]] == ["d/", "d/!a", "d/a"]
     assert [one["Prefix"] for one in page["CommonPrefixes"]] == ["d/sub/"]
     assert [key for key, _ in listed(s3, bucket, Prefix="d/!")] == ["d/!a"]
-    assert code_of(s3.list_objects_v2, Bucket=bucket, Delimiter="!") == "NotImplemented"
+    assert refusal_of(s3.list_objects_v2, Bucket=bucket, Delimiter="!") == "NotImplemented"
 
 
 def test_copies_tags_and_uploads_know_such_a_key(s3: Any, bucket: str) -> None:
@@ -205,14 +199,14 @@ def test_copies_tags_and_uploads_know_such_a_key(s3: Any, bucket: str) -> None:
 def test_conditions_are_those_of_what_clients_see(s3: Any, bucket: str) -> None:
     name = {"Bucket": bucket, "Key": "d/"}
     s3.put_object(**name, Body=b"")
-    assert code_of(s3.put_object, **name, Body=b"x", IfNoneMatch="*") == "PreconditionFailed"
-    assert code_of(s3.put_object, **name, Body=b"x", IfMatch='"other"') == "PreconditionFailed"
+    assert refusal_of(s3.put_object, **name, Body=b"x", IfNoneMatch="*") == "PreconditionFailed"
+    assert refusal_of(s3.put_object, **name, Body=b"x", IfMatch='"other"') == "PreconditionFailed"
     etag = s3.put_object(**name, Body=b"first", IfMatch=s3.head_object(**name)["ETag"])["ETag"]
     assert body(s3, bucket, "d/") == b"first"
-    assert code_of(s3.put_object, **name, Body=b"x", IfNoneMatch="*") == "PreconditionFailed"
-    assert code_of(s3.put_object, **name, Body=b"", IfNoneMatch="*") == "PreconditionFailed"
+    assert refusal_of(s3.put_object, **name, Body=b"x", IfNoneMatch="*") == "PreconditionFailed"
+    assert refusal_of(s3.put_object, **name, Body=b"", IfNoneMatch="*") == "PreconditionFailed"
     s3.put_object(**name, Body=b"second", IfMatch=etag)
-    assert code_of(s3.put_object, **name, Body=b"x", IfMatch=etag) == "PreconditionFailed"
+    assert refusal_of(s3.put_object, **name, Body=b"x", IfMatch=etag) == "PreconditionFailed"
     assert body(s3, bucket, "d/") == b"second"
 
 
@@ -228,12 +222,12 @@ def test_no_condition_of_a_deletion_is_dropped(s3: Any, bucket: str, key: str, c
     ):
         (error,) = s3.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": key, **wish}]})["Errors"]
         assert (error["Key"], error["Code"]) == (key, code)
-    assert code_of(s3.delete_object, **name, IfMatch='"0123"') == "PreconditionFailed"
+    assert refusal_of(s3.delete_object, **name, IfMatch='"0123"') == "PreconditionFailed"
     for more in ({"IfMatchSize": 99}, {"IfMatchLastModifiedTime": 0}):
-        assert code_of(s3.delete_object, **name, **more) == "NotImplemented"
+        assert refusal_of(s3.delete_object, **name, **more) == "NotImplemented"
     assert body(s3, bucket, key) == content
     upload = name | {"UploadId": s3.create_multipart_upload(**name)["UploadId"]}
-    assert code_of(s3.abort_multipart_upload, **upload, IfMatchInitiatedTime=0) == "NotImplemented"
+    assert refusal_of(s3.abort_multipart_upload, **upload, IfMatchInitiatedTime=0) == "NotImplemented"
     s3.abort_multipart_upload(**upload)
 
 
@@ -247,7 +241,7 @@ def test_versions_of_such_a_key(s3: Any, bare: Any, bucket: str) -> None:
     assert {(one["Key"], one["VersionId"], one["Size"]) for one in shown} == {("d/", first, 5), ("d/", second, 6)}
     marker = s3.delete_object(**name)
     assert marker["DeleteMarker"] is True
-    assert code_of(s3.get_object, **name) == "NoSuchKey"
+    assert refusal_of(s3.get_object, **name) == "NoSuchKey"
     (told,) = s3.list_object_versions(Bucket=bucket)["DeleteMarkers"]
     assert (told["Key"], told["VersionId"]) == ("d/", marker["VersionId"])
     s3.delete_object(**name, VersionId=marker["VersionId"])
@@ -257,13 +251,13 @@ def test_versions_of_such_a_key(s3: Any, bare: Any, bucket: str) -> None:
 def test_the_segment_that_the_proxy_needs_is_no_name_of_clients(s3: Any, bucket: str) -> None:
     s3.put_object(Bucket=bucket, Key="d/", Body=b"content")
     name = {"Bucket": bucket, "Key": kept_key("d/")}
-    assert code_of(s3.get_object, **name) == "NoSuchKey"
-    assert code_of(s3.put_object, **name, Body=b"x") == "NotImplemented"
-    assert code_of(s3.delete_object, **name) == "NotImplemented"
+    assert refusal_of(s3.get_object, **name) == "NoSuchKey"
+    assert refusal_of(s3.put_object, **name, Body=b"x") == "NotImplemented"
+    assert refusal_of(s3.delete_object, **name) == "NotImplemented"
     (error,) = s3.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": name["Key"]}]})["Errors"]
     assert error["Code"] == "NotImplemented"
-    assert code_of(s3.copy_object, Bucket=bucket, Key="c", CopySource=name) == "NoSuchKey"
-    assert code_of(s3.create_multipart_upload, **name) == "NotImplemented"
+    assert refusal_of(s3.copy_object, Bucket=bucket, Key="c", CopySource=name) == "NoSuchKey"
+    assert refusal_of(s3.create_multipart_upload, **name) == "NotImplemented"
     assert body(s3, bucket, "d/") == b"content"
 
 

@@ -15,6 +15,7 @@ from s3proxy.store.capabilities import ALL_TITLES, SHAPES, Capabilities, changed
 from strongroom.errors import UnavailableError
 from tests.s3proxy.conftest import client_of
 from tests.support.process.waiting import until_settled
+from tests.support.s3.refusals import refusal_of
 from tests.support.s3.relay import Exchange, Fault, Harm, StoreRelay
 
 CHANGED = ("logs//app.log", "/lead", "win\\f.txt", "a//b")
@@ -31,12 +32,6 @@ kek = "file"
 mode = "passthrough"
 buckets = ["{BUCKET}-open"]
 """
-
-
-def code_of(call: Callable[..., object], **arguments: Any) -> str:
-    with pytest.raises(ClientError) as caught:
-        call(**arguments)
-    return str(caught.value.response["Error"]["Code"])
 
 
 def status_of(call: Callable[..., object], **arguments: Any) -> int:
@@ -66,18 +61,18 @@ def s3(tmp_path_factory: pytest.TempPathFactory, store: SeaweedServer, bare: Any
 def test_a_name_that_the_store_would_change_is_refused_everywhere(s3: Any, bare: Any, bucket: str, key: str) -> None:
     s3.put_object(Bucket=bucket, Key="a/b", Body=b"first")
     name = {"Bucket": bucket, "Key": key}
-    assert code_of(s3.put_object, **name, Body=b"x") == "NotImplemented"
-    assert code_of(s3.put_object, **name, Body=b"x" * (2 << 20)) == "NotImplemented"
-    assert code_of(s3.create_multipart_upload, **name) == "NotImplemented"
-    assert code_of(s3.copy_object, **name, CopySource=f"{bucket}/a/b") == "NotImplemented"
-    assert code_of(s3.delete_object, **name) == "NotImplemented"
+    assert refusal_of(s3.put_object, **name, Body=b"x") == "NotImplemented"
+    assert refusal_of(s3.put_object, **name, Body=b"x" * (2 << 20)) == "NotImplemented"
+    assert refusal_of(s3.create_multipart_upload, **name) == "NotImplemented"
+    assert refusal_of(s3.copy_object, **name, CopySource=f"{bucket}/a/b") == "NotImplemented"
+    assert refusal_of(s3.delete_object, **name) == "NotImplemented"
     (error,) = s3.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": key}]})["Errors"]
     assert (error["Key"], error["Code"]) == (key, "NotImplemented")
-    assert code_of(s3.get_object, **name) == "NoSuchKey"
+    assert refusal_of(s3.get_object, **name) == "NoSuchKey"
     assert status_of(s3.head_object, **name) == 404
-    assert code_of(s3.get_object_tagging, **name) == "NoSuchKey"
-    assert code_of(s3.put_object_tagging, **name, Tagging={"TagSet": []}) == "NotImplemented"
-    assert code_of(s3.copy_object, Bucket=bucket, Key="c", CopySource={"Bucket": bucket, "Key": key}) == "NoSuchKey"
+    assert refusal_of(s3.get_object_tagging, **name) == "NoSuchKey"
+    assert refusal_of(s3.put_object_tagging, **name, Tagging={"TagSet": []}) == "NotImplemented"
+    assert refusal_of(s3.copy_object, Bucket=bucket, Key="c", CopySource={"Bucket": bucket, "Key": key}) == "NoSuchKey"
     assert [one["Key"] for one in bare.list_objects_v2(Bucket=bucket)["Contents"]] == ["a/b"]
     assert s3.get_object(Bucket=bucket, Key="a/b")["Body"].read() == b"first"
 
@@ -92,8 +87,8 @@ def test_a_folder_is_an_empty_object(s3: Any) -> None:
     (listed,) = s3.list_objects_v2(Bucket=BUCKET, Prefix="empty/")["Contents"]
     assert (listed["ETag"], listed["Size"]) == (found["ETag"], 0)
     assert status_of(s3.get_object, **name, IfNoneMatch=found["ETag"]) == 304
-    assert code_of(s3.get_object, **name, IfMatch='"other"') == "PreconditionFailed"
-    assert code_of(s3.get_object, **name, Range="bytes=0-1") == "InvalidRange"
+    assert refusal_of(s3.get_object, **name, IfMatch='"other"') == "PreconditionFailed"
+    assert refusal_of(s3.get_object, **name, Range="bytes=0-1") == "InvalidRange"
     assert s3.get_object_attributes(**name, ObjectAttributes=["ObjectSize"])["ObjectSize"] == 0
     s3.copy_object(Bucket=BUCKET, Key="copied", CopySource=f"{BUCKET}/empty/")
     assert s3.get_object(Bucket=BUCKET, Key="copied")["Body"].read() == b""
@@ -153,7 +148,7 @@ def test_a_folder_is_damage_where_the_store_keeps_what_was_sealed(
         StoreRelay(store.address) as relay,
         behind_a_relay(tmp_path, store, relay, {"store_slash_content": "yes"}) as s3,
     ):
-        assert code_of(s3.get_object, Bucket=BUCKET, Key="config/") == "InternalError"
+        assert refusal_of(s3.get_object, Bucket=BUCKET, Key="config/") == "InternalError"
         assert status_of(s3.head_object, Bucket=BUCKET, Key="config/") == 500
 
 
@@ -163,9 +158,9 @@ def test_what_is_not_known_of_names_yet_is_not_written(tmp_path: Path, store: Se
     with StoreRelay(store.address) as relay:
         relay.plan = lambda one: Fault(Harm.REFUSE) if "/probe/" in one.target else None
         with behind_a_relay(tmp_path, store, relay, {}) as s3:
-            assert code_of(s3.put_object, Bucket=BUCKET, Key="a//b", Body=b"x") == "SlowDown"
-            assert code_of(s3.put_object, Bucket=BUCKET, Key="d/", Body=b"x") == "SlowDown"
-            assert code_of(s3.get_object, Bucket=BUCKET, Key="config/") == "SlowDown"
+            assert refusal_of(s3.put_object, Bucket=BUCKET, Key="a//b", Body=b"x") == "SlowDown"
+            assert refusal_of(s3.put_object, Bucket=BUCKET, Key="d/", Body=b"x") == "SlowDown"
+            assert refusal_of(s3.get_object, Bucket=BUCKET, Key="config/") == "SlowDown"
             s3.put_object(Bucket=BUCKET, Key="plain", Body=b"x")
 
 
