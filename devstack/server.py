@@ -68,6 +68,7 @@ class ServerProcess:
     def pause(self) -> None:
         """Stop the process in its tracks: connections are accepted by the kernel and never answered."""
         self.process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)  # a moment later, where it is running
 
     def resume(self) -> None:
         """Let a paused process go on."""

@@ -10,6 +10,8 @@ from devstack.openbao import OpenBaoServer
 from tests.support.bridge.process import BridgeProcess
 
 MakeBridge = Callable[..., BridgeProcess]
+PATIENT = {"openbao_read_timeout_s": 60, "request_timeout_s": 60}
+"""Settings of a bridge that waits for an OpenBao that a test has paused, until the test lets it go on."""
 
 READER_RULES = """
 path "kv/data/shop/*" { capabilities = ["read"] }

@@ -26,7 +26,7 @@ from strongroom.errors import ConfigError
 from strongroom.launch.bundle import MAX_REFERENCES, Entry, encode_request
 from strongroom.launch.value import parse_value
 from strongroom.service.settings import settings_in
-from tests.bridge.conftest import MakeBridge
+from tests.bridge.conftest import PATIENT, MakeBridge
 from tests.support.bridge.process import POLICY, BridgeProcess, bundle_request
 from tests.support.process.waiting import wait_for
 
@@ -146,7 +146,8 @@ def test_one_identity_does_not_get_all_places(make_bridge: MakeBridge, authority
         bao.write_token_file(tmp_path / "root")
         bao.admin.enable_kv("kv", version=2)
         bao.admin.put_v2("kv", "shop/db", {"user": "app"})
-        bridge = make_bridge(openbao_address=bao.address, openbao_token_file=tmp_path / "root", max_requests=4)
+        settings = {"openbao_address": bao.address, "openbao_token_file": tmp_path / "root"}
+        bridge = make_bridge(**settings, **PATIENT, max_requests=4)
         assert bridge.bundle(REQUEST).status == 200
         other = authority.issue_client("other", identities=(OTHER,))
         bao.pause()
@@ -170,7 +171,7 @@ def test_the_bytes_of_all_requests_at_work_are_bounded(
         bao.admin.enable_kv("kv", version=2)
         bao.admin.put_v2("kv", "shop/db", {"user": "app"})
         settings = {"openbao_address": bao.address, "openbao_token_file": tmp_path / "root"}
-        bridge = make_bridge(**settings, max_body_bytes=100_000, max_bodies_bytes=100_000)
+        bridge = make_bridge(**settings, **PATIENT, max_body_bytes=100_000, max_bodies_bytes=100_000)
         assert bridge.bundle(REQUEST).status == 200
         bao.pause()
         large = bundle_request({f"X{number}": "bao:kv/shop/db#user" for number in range(800)})

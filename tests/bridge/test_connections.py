@@ -21,6 +21,7 @@ from tests.support.bridge.process import SHOP, BridgeProcess, bundle_request
 from tests.support.process.waiting import wait_for
 
 REQUEST = bundle_request(X="bao:kv/shop/db#user")
+BEGINS_S = 5.0  # a busy machine takes seconds to issue a certificate and to shake hands by it
 GONE = (http.client.RemoteDisconnected, ConnectionError, ssl.SSLError, http.client.NotConnected)
 
 
@@ -46,11 +47,12 @@ class Kept:
         response = self._connection.getresponse()
         return response.status, response.read()
 
-    def statuses(self) -> Iterator[int]:
-        """Ask again and again, busily, until the bridge ends it."""
+    def statuses(self) -> Iterator[tuple[float, int]]:
+        """Ask again and again, busily, until the bridge ends it; give when each was asked, and its status."""
         try:
             while True:
-                yield self.ask()[0]
+                asked_at = time.time()
+                yield asked_at, self.ask()[0]
         except GONE:
             return
 
@@ -83,25 +85,24 @@ def keep() -> Iterator[Keep]:
 
 
 def test_a_busy_connection_ends_with_its_certificate(bridge: BridgeProcess, authority: Authority, keep: Keep) -> None:
-    end = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=3)
+    end = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=BEGINS_S)
     files = authority.issue_client("short", identities=(SHOP,), not_after=end)
-    statuses = []
-    last_answer = 0.0
-    for status in keep(bridge, files).statuses():
-        statuses.append(status)
-        if status == 200:
-            last_answer = time.time()
+    asked = list(keep(bridge, files).statuses())
+    statuses = [status for _, status in asked]
     assert statuses[:1] == [200]
     assert set(statuses) <= {200, 403}
-    assert last_answer < end.timestamp() + 1
+    assert max(at for at, status in asked if status == 200) <= end.timestamp()
     assert time.time() >= int(end.timestamp())  # and not before it, which has whole seconds
 
 
-def test_an_idle_connection_ends_with_its_certificate(bridge: BridgeProcess, authority: Authority, keep: Keep) -> None:
-    end = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=3)
+def test_an_idle_connection_ends_with_its_certificate(
+    make_bridge: MakeBridge, authority: Authority, keep: Keep
+) -> None:
+    bridge = make_bridge(keepalive_timeout_s=600, connection_age_s=600)
+    end = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=BEGINS_S)
     kept = keep(bridge, authority.issue_client("short-idle", identities=(SHOP,), not_after=end))
     assert kept.ask()[0] == 200
-    wait_for(kept.is_closed, "the bridge closes it", timeout_s=10)  # far below keepalive_timeout_s
+    wait_for(kept.is_closed, "the bridge closes it", timeout_s=30)  # far below keepalive_timeout_s
 
 
 def test_a_request_after_the_end_of_the_certificate_is_refused(
@@ -109,7 +110,7 @@ def test_a_request_after_the_end_of_the_certificate_is_refused(
 ) -> None:
     """Without a sweep that comes first, the request itself is looked at."""
     bridge = make_bridge(reload_interval_s=3600)
-    end = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=2)
+    end = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=BEGINS_S)
     kept = keep(bridge, authority.issue_client("short-late", identities=(SHOP,), not_after=end))
     assert kept.ask()[0] == 200
     wait_for(lambda: time.time() > end.timestamp(), "the certificate ends")
@@ -130,7 +131,7 @@ def test_all_connections_end_when_the_authorities_change(
     ours = keep(bridge)
     assert [stranger.ask()[0], ours.ask()[0]] == [200, 200]
     ca_file.write_bytes(authority.ca_file.read_bytes())
-    wait_for(lambda: stranger.is_closed() and ours.is_closed(), "both are closed", timeout_s=10)
+    wait_for(lambda: stranger.is_closed() and ours.is_closed(), "both are closed")
     assert keep(bridge).ask()[0] == 200
 
 
@@ -167,10 +168,9 @@ def test_a_new_server_certificate_ends_no_connection(make_bridge: MakeBridge, au
 
 
 def test_a_busy_connection_has_a_greatest_age(make_bridge: MakeBridge, keep: Keep) -> None:
-    bridge = make_bridge(connection_age_s=0.5)
-    statuses = list(keep(bridge).statuses())
-    assert statuses
-    assert set(statuses) == {200}  # every answer is whole; the last one says that it is
+    bridge = make_bridge(connection_age_s=1.5)
+    statuses = {status for _, status in keep(bridge).statuses()}
+    assert statuses == {200}  # every answer is whole; the last one says that it is
 
 
 def test_a_client_that_does_not_take_its_answer_is_cut(make_bridge: MakeBridge) -> None:
@@ -185,7 +185,7 @@ def test_a_client_that_does_not_take_its_answer_is_cut(make_bridge: MakeBridge) 
             with contextlib.suppress(OSError):
                 while True:
                     tls.sendall(request * 50)  # until nothing goes any longer
-            wait_for(lambda: established(bridge) == 0, "the bridge has cut it", timeout_s=15)
+            wait_for(lambda: established(bridge) == 0, "the bridge has cut it", timeout_s=30)
 
 
 def established(bridge: BridgeProcess) -> int:

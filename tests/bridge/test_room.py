@@ -328,7 +328,7 @@ def test_who_does_not_read_its_answers_keeps_its_own_share_of_memory(
     make_bridge: MakeBridge, bao: OpenBaoServer, authority: Authority
 ) -> None:
     bao.admin.put_v2("kv", "shop/large", {"k": "x" * 900_000})
-    bridge = make_bridge(max_region_bytes=8 * MIB, max_files_bytes=64, max_answers_bytes=34 * MIB, request_timeout_s=1)
+    bridge = make_bridge(max_region_bytes=8 * MIB, max_files_bytes=64, max_answers_bytes=34 * MIB, request_timeout_s=4)
     request = bundle_request({f"X{number}": "bao:kv/shop/large#k" for number in range(8)})
     body = encode_request(request)
     head = b"POST /v1/bundle HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body)

@@ -120,6 +120,7 @@ class BridgeProcess:
             "openbao_ca_file": authority.ca_file,
             "audit_file": self.audit_file,
             "reload_interval_s": 0.05,
+            "handshake_timeout_s": 60,  # a hundred clients of one busy test are slow, and no attack
             **settings,
         }
         self.default_client = authority.issue_client(f"client-{directory.name}", identities=(SHOP,))
