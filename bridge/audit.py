@@ -149,23 +149,21 @@ def encode_records(caller: Caller, records: Sequence[AuditRecord], *, now: float
         "operation": caller.operation.value,
     }
     start = json.dumps(head)[:-1]
-    return "".join(
-        f"{start}, "
-        + _json(
-            {
-                "name": record.name,
-                "path": record.path,
-                "key": record.key,
-                "version": record.version or None,
-                "decision": record.decision.value,
-                "reason": record.reason,
-            }
-            | ({"count": record.count} if record.count > 1 else {})
-            | ({"also": record.also} if record.also else {})
-        )[1:]
-        + "\n"
-        for record in records
-    ).encode()
+    return b"".join(_line(start, record) for record in records)
+
+
+def _line(start: str, record: AuditRecord) -> bytes:
+    members: dict[str, object] = {
+        "name": record.name,
+        "path": record.path,
+        "key": record.key,
+        "version": record.version or None,
+        "decision": record.decision.value,
+        "reason": record.reason,
+    }
+    members |= {"count": record.count} if record.count > 1 else {}
+    members |= {"also": record.also} if record.also else {}
+    return f"{start}, {_json(members)[1:]}\n".encode()
 
 
 def _json(value: object) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from bridge.audit import AuditRecord, Decision, summed_up
+from bridge.audit import MAX_DENIED_RECORDS, AuditRecord, Decision, summed_up
 from strongroom.errors import DeniedError, NotFoundError, PeerError, StrongroomError, UndeliverableError
 from strongroom.launch.bundle import MAX_NAME_CHARS, BundleRequest, Entry
 from strongroom.launch.filters import filtered, filtered_bytes, most_filtered_bytes
@@ -22,6 +22,7 @@ from strongroom.names import steers_the_process
 from strongroom.openbao.kv import Reading, decode_base64, value_bytes
 from strongroom.service.edges import cause_of
 
+_TOLD_KEYS = 100  # of whole paths that cannot be variables: of how many it is said why, as the texts are long
 _KEY_CHARS = 4 << 20  # of whole paths, for policy and patterns to look at: a region of long names has as many
 _NO_CHARACTER = "\0"  # in no pattern of a policy
 _PATTERNS_AND_GRANTS = (
@@ -147,6 +148,7 @@ class _Resolver:
         self._room = self._filtered_room = kept_bytes
         # Of whole paths: each key may be looked through, and recorded, for 64 of them.
         self._keys_left, self._key_chars_left = MAX_ENTRIES, _KEY_CHARS
+        self._told_left = _TOLD_KEYS
         self._made: dict[tuple[Place, str, bool, bool, str], bytes | StrongroomError | None] = {}
         self._origin: dict[str, tuple[str, str]] = {}  # variable -> the whole path it came from, and the key
         self.result = Resolution()
@@ -193,6 +195,7 @@ class _Resolver:
         stopping = wanted if self._covers_patterns(source) else named.keys()
         denied = self._denied(source.path, {key: named[key] for key in named if key in stopping}, outcome.version)
         self.result.records += summed_up(list(denied.values()))
+        self._told_left = max(1, self._told_left)  # of each path it is said
         for key, name in named.items():
             if key in wanted and key not in denied:
                 self._add_key(source.path, key, name, outcome)
@@ -241,7 +244,8 @@ class _Resolver:
                 self._require(path, key)
             except DeniedError as error:
                 shown = name if _is_legal(name) else ""
-                denied[key] = AuditRecord(shown, path, key, version, Decision.DENIED, error.message)
+                reason = error.message if len(denied) < MAX_DENIED_RECORDS else ""  # what is summed up has none
+                denied[key] = AuditRecord(shown, path, key, version, Decision.DENIED, reason)
         return denied
 
     def _add_key(self, path: str, key: str, name: str, reading: Reading) -> None:
@@ -251,6 +255,7 @@ class _Resolver:
         except UndeliverableError as error:
             subject = Subject(name if _is_legal(name) else "", path, key)
             self._note_error(subject, error, version=reading.version)
+            self._told_left -= 1
             return
         if value is None:  # null: the key is there, but it has no value
             self._record(Subject(name, path, key), reading.version, Decision.MISSING, "the value is null")
@@ -263,6 +268,10 @@ class _Resolver:
         self._record(Subject(name, path, key), reading.version, Decision.ALLOWED)
 
     def _check_name(self, path: str, key: str, name: str) -> None:
+        if _is_legal(name) and not steers_the_process(name) and name not in self._origin:
+            return
+        if self._told_left <= 0:
+            raise UndeliverableError("it cannot be a variable either", hint="see what is said of the first such keys")
         hint = "rename the key, or refer to it from a variable with a legal name"
         if not _is_legal(name):
             hint += "; ?names=skip leaves such keys out, ?names=convert puts _ for what is not legal, and "
@@ -272,11 +281,10 @@ class _Resolver:
         if steers_the_process(name):
             msg = f"the key {key!r} of {path} would steer the dynamic linker, the C library or Strongroom itself"
             raise UndeliverableError(msg, hint=hint)
-        if name in self._origin:
-            other_path, other = self._origin[name]
-            msg = f"the key {key!r} of {path} and the key {other!r} of {other_path} both become the variable {name}"
-            hint = f"leave one out (?exclude={spell_pattern(key)}), give one path a prefix (?prefix=), "
-            raise UndeliverableError(msg, hint=f"{hint}or refer to the one that is meant by a variable of its own")
+        other_path, other = self._origin[name]
+        msg = f"the key {key!r} of {path} and the key {other!r} of {other_path} both become the variable {name}"
+        hint = f"leave one out (?exclude={spell_pattern(key)}), give one path a prefix (?prefix=), "
+        raise UndeliverableError(msg, hint=f"{hint}or refer to the one that is meant by a variable of its own")
 
     def _part(self, entry: Entry, ref: Reference) -> bytes | Absence:
         """Return the bytes of a reference, its default, or why there are none; notes record and failure."""

@@ -205,6 +205,34 @@ def test_a_large_path_that_is_taken_again_and_again_is_in_memory_no_more_often_t
     assert peak_bytes < 8 * MIB
 
 
+@pytest.mark.parametrize("operation", ["bundle", "check"])
+@pytest.mark.parametrize(("names", "path"), [("convert", "kv/shop/odd"), ("refuse", "kv/shop/" + "x/" * 240 + "odd")])
+def test_keys_that_cannot_be_variables_take_memory_by_their_number_and_not_by_what_is_said_of_them(
+    operation: str, names: str, path: str
+) -> None:
+    """Each text has both keys and paths, spelled out. Of some it is said why, and of the first of each path."""
+    audit = Records()
+    keys = ["k" + "\U000e0001" * 51 + f"{number:012b}".translate({48: 0xE0041, 49: 0xE0042}) for number in range(800)]
+    source = FakeSecretSource({path: [dict.fromkeys(keys, "x")]})
+    request = BundleRequest([], [FromPath(path, names=names)] * 3, frozenset())
+    tracemalloc.start()
+    try:
+        answer = asyncio.run(answer_of(ask(service(audit, source), operation, request)))
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes - 2 * len(audit.content) < MIB + 3 * 800 * 1024
+    lines = [line for line in audit.lines if line["decision"] == "undeliverable"]
+    assert len(lines) == 3 * 800 - (names == "convert")  # one has the name that the others want
+    assert {line["key"] for line in lines[-800:]} == set(keys)
+    assert sum(path in str(line["reason"]) for line in lines) == 100 + 2
+    found = json.loads(answer)
+    if operation == "bundle":
+        assert f"(and {len(lines) - 1} more)" in found["detail"]
+    else:
+        assert all(path in taken["reason"] for taken in found["from_path"])
+
+
 def test_a_check_tells_of_each_taking_of_a_path_what_came_of_it() -> None:
     source = FakeSecretSource({"kv/shop/odd": [{"k": "x", "k.y": "x", "k.z": "x"}]})
     paths = [
