@@ -74,6 +74,15 @@ def test_what_is_written_is_read_back(
     assert content(decode_request(encode_request(request))) == content(request)
 
 
+@given(entries=ENTRIES, from_paths=FROM_PATHS, exclude=st.frozensets(st.text()))
+def test_it_is_written_as_the_json_module_writes_it(
+    entries: list[Entry], from_paths: list[FromPath], exclude: frozenset[str]
+) -> None:
+    body = encode_request(BundleRequest(entries, from_paths, exclude if from_paths else frozenset()))
+
+    assert body == json.dumps(json.loads(body), separators=(",", ":")).encode()
+
+
 @given(st.text())
 def test_a_converted_key_is_a_variable_or_refused_and_a_legal_one_stays(key: str) -> None:
     converted = FromPath("kv/a", names="convert").variable_of(key)
