@@ -3,8 +3,8 @@
 Imported before anything else that takes time: on PID 1 a signal that nobody handles yet is lost.
 """
 
+import _signal  # type: ignore[import-not-found]  # signal imports enum, which takes a launch 3 ms
 import os
-import signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,25 +50,25 @@ class Guard:
             The mask of blocked signals as it was, for ``take_back``.
         """
         ours = ending_signals()
-        restored = [*ours, signal.SIGPIPE, signal.SIGXFSZ]
+        restored = [*ours, _signal.SIGPIPE, _signal.SIGXFSZ]
         # A signal between the last look and exec would be lost on PID 1. So hold signals back, look, and only then let
         # go of the handlers; what arrives after that meets the application's own defaults.
-        mask: set[int] = set(signal.pthread_sigmask(signal.SIG_BLOCK, restored))
-        for number in signal.sigpending().intersection(ours):
+        mask: set[int] = set(_signal.pthread_sigmask(_signal.SIG_BLOCK, restored))
+        for number in _signal.sigpending().intersection(ours):
             self._end(number)
         for number in restored:  # CPython ignores the last two for itself, and ignored signals survive exec
-            signal.signal(number, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask.union(held))
+            _signal.signal(number, _signal.SIG_DFL)
+        _signal.pthread_sigmask(_signal.SIG_SETMASK, mask.union(held))
         return mask
 
     def take_back(self, mask: "Iterable[int]") -> None:
         """Take the signals in hand again, after an exec that failed."""
         self._catch()
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        _signal.pthread_sigmask(_signal.SIG_SETMASK, mask)
 
     def _catch(self) -> None:
         for number in ending_signals():
-            signal.signal(number, lambda received, _frame: self._end(received))
+            _signal.signal(number, lambda received, _frame: self._end(received))
 
     def _end(self, number: int) -> "NoReturn":
         self._undo_all()
@@ -81,4 +81,4 @@ class Guard:
 
 def ending_signals() -> list[int]:
     """Return which of SIGTERM and SIGINT are not ignored."""
-    return [number for number in (signal.SIGTERM, signal.SIGINT) if signal.getsignal(number) is not signal.SIG_IGN]
+    return [number for number in (_signal.SIGTERM, _signal.SIGINT) if _signal.getsignal(number) != _signal.SIG_IGN]
