@@ -3,8 +3,8 @@
 Pure, and on the launch path. Section headers are never looked at; neither kernel nor dynamic loader does.
 """
 
-from struct import error as StructError  # noqa: N812 - it is an exception
-from struct import iter_unpack, unpack_from
+from _struct import error as StructError  # type: ignore[attr-defined]  # noqa: N812 - it is an exception
+from _struct import iter_unpack, unpack_from
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -29,10 +29,8 @@ _LOCALES_OF_PYTHON = ("C.UTF-8", "C.utf8", "UTF-8")  # what CPython may set it t
 def start() -> int:
     """Run the ``strongroom`` command; what ``strongroom-start`` calls."""
     isolate("cli")
-    from importlib import import_module
-
-    # By name, since the ground that everything stands on does not depend on the command.
-    status: int = import_module("cli.main").main()
+    # By name, since the ground that everything stands on does not depend on the command; importlib imports warnings.
+    status: int = __import__("cli.main", fromlist=["main"]).main()
     return status
 
 

@@ -79,21 +79,21 @@ class SecretMemory:
             self._descriptor, self.rung = _open(self._require)
         try:
             os.ftruncate(self._descriptor, size)
-            self.mapping = mmap.mmap(self._descriptor, size)
+            self.mapping = mapping = mmap.mmap(self._descriptor, size)
             if self.rung != REQUIRE_MEMFD_SECRET:
-                self.mapping.madvise(mmap.MADV_DONTDUMP)
-                self._lock(size)
+                mapping.madvise(mmap.MADV_DONTDUMP)
+                self._lock(mapping, size)
         except OSError as error:
             raise self._too_little(size, error) from None
-        return self.mapping
+        return mapping
 
     def receive(self, body: "Body") -> None:
         """Read all of an answer into the block. Raises what ``allocate`` and the body raise."""
         body.read_into(memoryview(self.allocate(body.size)))
 
-    def _lock(self, size: int) -> None:
+    def _lock(self, mapping: mmap.mmap, size: int) -> None:
         try:
-            linux.lock_memory(self.mapping, size)
+            linux.lock_memory(mapping, size)
         except OSError:
             if self._require != REQUIRE_ANY:
                 raise

@@ -5,7 +5,7 @@ bridge) and checks them (the wrapper). The reader looks at values only through `
 so secret bytes never become Python objects on the wrapper's side.
 """
 
-from struct import Struct
+from _struct import Struct
 
 from strongroom.errors import OTHER_VERSION, IntegrityError, UndeliverableError
 from strongroom.launch.reference import is_env_name

@@ -2,7 +2,8 @@
 
 import ctypes
 
-from strongroom.linux import checked, libc, ptrace
+from strongroom.linux import checked, ptrace
+from strongroom.linux.libc import libc
 
 _SYS_PIDFD_GETFD = 438  # the same on every architecture
 _PTRACE_PEEKDATA = 2  # linux/ptrace.h

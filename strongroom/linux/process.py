@@ -4,7 +4,8 @@ import ctypes
 import resource
 import signal
 
-from strongroom.linux import checked, libc, set_not_dumpable
+from strongroom.linux import checked, set_not_dumpable
+from strongroom.linux.libc import libc
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 

@@ -3,7 +3,8 @@
 import ctypes
 import signal
 
-from strongroom.linux import checked, libc
+from strongroom.linux import checked
+from strongroom.linux.libc import libc
 
 # linux/ptrace.h
 CONT = 7
