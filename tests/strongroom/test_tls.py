@@ -205,7 +205,7 @@ def test_the_module_imports_nothing_that_ssl_does_not() -> None:
         "print(sorted(set(sys.modules) - before))"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=20)
-    assert done.stdout == "['strongroom.tls']\n"
+    assert done.stdout == "['strongroom.pem_files', 'strongroom.tls']\n"
 
 
 def reloading(authority: Authority, files: IssuedFiles, outcomes: list[bool]) -> ReloadingServerContext:

@@ -4,6 +4,7 @@ import socket
 import ssl
 import threading
 import time
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -17,6 +18,9 @@ from tests.support.tls.certificates import Certificates
 from tests.wrapper.fetching import BODY, CUT, REQUEST, Load, Memory, fetch, refused
 from wrapper.exit_status import UNREACHABLE, status_of
 from wrapper.fetch.bridge import Bridge, LostError, NotUpError
+
+if TYPE_CHECKING:
+    from wrapper.fetch.dial import Connection
 
 
 @pytest.mark.parametrize("status", [429, 502, 503, 504])
@@ -173,7 +177,7 @@ def test_a_bridge_that_comes_up_while_it_is_waited_for_is_used(certificates: Cer
         bridge = Bridge(load(bridge=f"https://127.0.0.1:{port}", wait="10"))
         attempt = bridge._connect
 
-        def connect(deadline: float) -> ssl.SSLSocket:
+        def connect(deadline: float) -> "Connection":
             try:
                 return attempt(deadline)
             except NotUpError:

@@ -5,13 +5,12 @@ repeated as ``retry`` decides; certificates that do not hold are not.
 """
 
 import os
-import ssl
-import stat
-from time import monotonic, sleep, time
+from _ssl import SSLEOFError, SSLError  # those of ssl
+from time import monotonic, sleep
 
-from strongroom.errors import ConfigError, PeerError, StrongroomError, UnavailableError
+from strongroom.errors import PeerError, StrongroomError, UnavailableError
 from strongroom.launch.bundle import FILES_MEDIA_TYPE, REGION_MEDIA_TYPE, encode_request
-from strongroom.tls import client_context
+from wrapper.fetch.context import own_context
 from wrapper.fetch.dial import Dialer, HandshakeTimeoutError
 from wrapper.fetch.http import MAX_HEAD_BYTES, ResponseHead, Url, decode_head, encode_post
 from wrapper.fetch.retry import BUSY, NOT_UP, Notice, RetryPolicy
@@ -22,13 +21,12 @@ if TYPE_CHECKING:
     from typing import TypeVar
 
     from strongroom.launch.bundle import BundleRequest
+    from wrapper.fetch.dial import Connection
     from wrapper.settings import WrapperSettings
 
     Received = TypeVar("Received")
 
 _MAX_DOCUMENT_BYTES = 64 << 20  # of plans and problems
-_FILES_PAUSE_S = 0.1
-_JUST_CHANGED_S = 2.0
 _SLICE_S = 0.25  # of a pause: Python sees a signal that comes right before a sleep only after it
 _SILENCE_S = 1.0  # of a wait, before it is said what for
 _PROBLEM_MEDIA_TYPE = "application/problem+json"  # strongroom.launch.problem has it, too, and imports json
@@ -63,7 +61,7 @@ class Body:
 
     __slots__ = ("_connection", "_deadline", "size")
 
-    def __init__(self, connection: ssl.SSLSocket, size: int, deadline: float) -> None:
+    def __init__(self, connection: "Connection", size: int, deadline: float) -> None:
         """Take what is left on a connection."""
         self._connection = connection
         self._deadline = deadline
@@ -110,7 +108,7 @@ class Bridge:
         host = self._url.host.encode("ascii")
         self._awaited = f"its certificates ({settings.cert})"
         self._notice = Notice(float("inf") if settings.quiet else monotonic() + _SILENCE_S, self._say_waiting)
-        context = _own_context(settings, self._notice)
+        context = own_context(settings, self._notice)
         self._awaited = f"the bridge at {self._url}"
         self._dialer = Dialer(host, self._url.port, context, self._notice)
 
@@ -189,7 +187,7 @@ class Bridge:
             except TimeoutError:
                 msg = f"bridge {self._url}: no complete answer within {self._settings.attempt_timeout_s:g} s"
                 raise LostError(msg) from None
-            except ssl.SSLError as error:
+            except SSLError as error:
                 # TLS 1.3: the bridge judges our certificate after the handshake looked complete to us.
                 raise self._refused(error) from None
             except OSError as error:
@@ -209,7 +207,7 @@ class Bridge:
             msg = f"what answers at {self._url} is not a Strongroom bridge ({head.status}, {found[:100]})"
             raise PeerError(msg, hint="does STRONGROOM_BRIDGE lead to the bridge's HTTPS port?")
 
-    def _connect(self, deadline: float) -> ssl.SSLSocket:
+    def _connect(self, deadline: float) -> "Connection":
         limit = f"within {self._settings.attempt_timeout_s:g} s"
         try:
             return self._dialer.connect(deadline)
@@ -217,83 +215,17 @@ class Bridge:
             raise NotUpError(f"bridge {self._url}: no TLS handshake {limit}") from None
         except TimeoutError:
             raise NotUpError(f"bridge {self._url}: no connection {limit}") from None
-        except ssl.SSLError as error:
+        except SSLError as error:
             raise self._refused(error) from None
         except OSError as error:
             msg = f"bridge {self._url}: {error.strerror or error}"
             raise NotUpError(msg, hint="is the bridge up, and STRONGROOM_BRIDGE right?") from None
 
-    def _refused(self, error: ssl.SSLError) -> StrongroomError:
+    def _refused(self, error: SSLError) -> StrongroomError:
         from wrapper.fetch.refusals import refusal_of_handshake
 
         refusal = refusal_of_handshake(error, str(self._url), self._settings)
         return refusal or LostError(f"bridge {self._url}: connection lost")
-
-
-def _own_context(settings: "WrapperSettings", notice: Notice) -> ssl.SSLContext:
-    """Return the context with our certificate, which a sidecar may be about to write.
-
-    Waited for, as long as for a bridge that is not up yet, are files that are missing, and those that have just been
-    changed: they are written one after the other, and key and certificate match when both are.
-
-    Raises:
-        ConfigError: a file is missing or wrong for good, or open to others.
-    """
-    deadline = monotonic() + min(settings.wait_s, settings.timeout_s)
-    while True:
-        try:
-            context = client_context(settings.ca, settings.cert, settings.key)
-            _refuse_open_files(settings)  # they are there now
-        except ConfigError:
-            if monotonic() >= deadline or not _may_be_coming((settings.ca, settings.cert, settings.key)):
-                raise
-            notice.look(monotonic())
-            sleep(_FILES_PAUSE_S)
-        else:
-            return context
-
-
-def _may_be_coming(paths: "tuple[str, ...]") -> bool:
-    """Return whether one of the files is missing or was changed in the last few seconds."""
-    now = time()
-    for path in paths:
-        try:
-            if abs(now - os.stat(path).st_mtime) < _JUST_CHANGED_S:
-                return True
-        except FileNotFoundError:
-            return True
-        except OSError:
-            return False
-    return False
-
-
-def _refuse_open_files(settings: "WrapperSettings") -> None:
-    """Refuse files of the wrapper that everybody may read or write; those that are missing are passed over.
-
-    Raises:
-        ConfigError: everybody may read the private key, or write to it or to the certificates.
-    """
-    if not settings.shared_key:
-        for option, path in (("key", settings.key), ("cert", settings.cert), ("ca", settings.ca)):
-            _refuse_open_file(option, path)
-
-
-def _refuse_open_file(option: str, path: str) -> None:
-    try:
-        mode = os.stat(path).st_mode
-    except OSError:
-        return  # anyone who opens it says why it cannot be
-    if mode & stat.S_IWOTH:
-        what = "may be written by everybody"
-    elif option == "key" and mode & stat.S_IROTH:
-        what = "may be read by everybody, and whoever has it gets the secrets"
-    else:
-        return
-    msg = f"--{option} {path}: {what} (mode {stat.S_IMODE(mode):04o})"
-    raise ConfigError(
-        msg,
-        hint="chmod o= it; in a pod, defaultMode: 0440 with fsGroup; or --shared-key where only the application lives",
-    )
 
 
 def _random() -> float:
@@ -308,17 +240,17 @@ def _left(deadline: float) -> float:
     return left
 
 
-def _send(connection: ssl.SSLSocket, message: bytes, deadline: float) -> None:
+def _send(connection: "Connection", message: bytes, deadline: float) -> None:
     unsent = memoryview(message)
     try:
         while unsent:
             connection.settimeout(_left(deadline))
             unsent = unsent[connection.send(unsent) :]
-    except (ConnectionError, ssl.SSLEOFError):
+    except (ConnectionError, SSLEOFError):
         return  # it has hung up; why, an alert or an answer that did not wait for all this, is still there to be read
 
 
-def _receive_head(connection: ssl.SSLSocket, deadline: float) -> ResponseHead:
+def _receive_head(connection: "Connection", deadline: float) -> ResponseHead:
     # Byte by byte, so that no byte of the body is ever read into a Python object. OpenSSL has the record decrypted
     # already; this costs about a tenth of a millisecond.
     head = bytearray()

@@ -6,18 +6,22 @@ beside those that are under way, and the first whose handshake is complete is ta
 threads but for the lookup of a name, and where none can be had, that is done without.
 """
 
+import _socket
 import select
-import socket
-import ssl
+from _ssl import SSLEOFError, SSLError, SSLWantReadError, SSLWantWriteError  # those of ssl
 from time import monotonic
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ssl import SSLContext, SSLSocket
     from typing import Any, NoReturn
 
+    from wrapper.fetch import native_tls
     from wrapper.fetch.retry import Notice
 
     Address = tuple[Any, ...]
+    Connection = native_tls.Connection | SSLSocket
+    Context = native_tls.Context | SSLContext
 
 # RFC 8305, 8: the recommended delay between connection attempts.
 STAGGER_S = 0.25
@@ -29,6 +33,10 @@ MAX_ADDRESSES = 32  # of one name; a resolver's answer is not ours
 
 class HandshakeTimeoutError(TimeoutError):
     """Somebody accepted the connection, and nobody completed the handshake in time."""
+
+
+class Socket(_socket.socket):
+    """One that OpenSSL's side of a connection can refer to weakly, as it wants."""
 
 
 class Candidate:
@@ -43,7 +51,7 @@ class Candidate:
             OSError: it fails at once.
         """
         family, kind, protocol, _, self.address = found
-        self.connection: Any = socket.socket(family, kind, protocol)
+        self.connection: Any = Socket(family, kind, protocol)
         self.accepted = False
         self.events = select.POLLOUT
         try:
@@ -55,28 +63,28 @@ class Candidate:
             self.connection.close()
             raise
 
-    def advance(self, context: ssl.SSLContext, host: bytes) -> bool:
+    def advance(self, context: "Context", host: bytes) -> bool:
         """Go on as far as that is possible now; return whether the handshake is complete.
 
         Raises:
             OSError: this address does not lead anywhere; an ssl.SSLError when it leads to somebody else.
         """
         if not self.accepted:
-            number = self.connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            number = self.connection.getsockopt(_socket.SOL_SOCKET, _socket.SO_ERROR)
             if number:
                 from os import strerror
 
                 raise OSError(number, strerror(number))
             self.accepted = True
-            self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self.connection.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
             self.connection = context.wrap_socket(
                 self.connection, server_hostname=host, do_handshake_on_connect=False
             )  # fmt: skip
         try:
             self.connection.do_handshake()
-        except ssl.SSLWantReadError:
+        except SSLWantReadError:
             self.events = select.POLLIN
-        except ssl.SSLWantWriteError:
+        except SSLWantWriteError:
             self.events = select.POLLOUT
         else:
             return True
@@ -85,13 +93,13 @@ class Candidate:
 
 def is_final(error: OSError) -> bool:
     """Return whether an address leads to somebody who is not the bridge, or does not take us for a caller."""
-    return isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError)
+    return isinstance(error, SSLError) and not isinstance(error, SSLEOFError)
 
 
 class Race:
     """The candidates of one attempt."""
 
-    def __init__(self, addresses: "list[tuple[Any, ...]]", context: ssl.SSLContext, host: bytes) -> None:
+    def __init__(self, addresses: "list[tuple[Any, ...]]", context: "Context", host: bytes) -> None:
         """Take the addresses in the order in which they are to be tried; none is yet."""
         self._context = context
         self._host = host
@@ -178,7 +186,7 @@ class Race:
 class Dialer:
     """Connects to one host and port, several times if need be; each time addresses that were used least come first."""
 
-    def __init__(self, host: bytes, port: int, context: ssl.SSLContext, notice: "Notice | None" = None) -> None:
+    def __init__(self, host: bytes, port: int, context: "Context", notice: "Notice | None" = None) -> None:
         """Take where to connect to; ``host`` is also the name that the certificate must have.
 
         Args:
@@ -193,7 +201,7 @@ class Dialer:
         self._context = context
         self._used: dict[Address, int] = {}
 
-    def connect(self, deadline: float) -> ssl.SSLSocket:
+    def connect(self, deadline: float) -> "Connection":
         """Return a connection whose handshake is complete.
 
         Raises:
@@ -203,7 +211,7 @@ class Dialer:
         addresses.sort(key=lambda found: self._used.get(found[4], 0))
         winner = Race(addresses[:MAX_ADDRESSES], self._context, self._host).run(deadline, self._notice)
         self._used[winner.address] = self._used.get(winner.address, 0) + 1
-        connection: ssl.SSLSocket = winner.connection
+        connection: Connection = winner.connection
         return connection
 
 
@@ -226,8 +234,8 @@ def look_up(host: bytes, port: int, deadline: float, notice: "Notice | None" = N
         OSError: there is no such name, or TimeoutError.
     """
     try:
-        return _resolve(host, port, socket.AI_NUMERICHOST)
-    except socket.gaierror:
+        return _resolve(host, port, _socket.AI_NUMERICHOST)
+    except _socket.gaierror:
         pass  # it is a name
     from _thread import allocate_lock, start_new_thread
 
@@ -261,7 +269,7 @@ def look_up(host: bytes, port: int, deadline: float, notice: "Notice | None" = N
 
 
 def _resolve(host: bytes, port: int, flags: int) -> "list[tuple[Any, ...]]":
-    return list(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags))
+    return list(_socket.getaddrinfo(host, port, type=_socket.SOCK_STREAM, flags=flags))
 
 
 def _shorten_the_resolver(left_s: float) -> None:

@@ -3,7 +3,7 @@
 Imported only when there is one.
 """
 
-import ssl
+from _ssl import SSLCertVerificationError, SSLEOFError, SSLError  # those of ssl
 
 from strongroom import errors
 from strongroom.launch.problem import DENIED, MISSING, Failure, Problem, decode_problem
@@ -76,7 +76,7 @@ def _failure_hint(failure: Failure, problem: Problem) -> str:
     return "strongroom plan --check -- COMMAND tells when it is mended, and starts nothing"
 
 
-def refusal_of_handshake(error: ssl.SSLError, bridge: str, settings: "WrapperSettings") -> errors.PeerError | None:
+def refusal_of_handshake(error: SSLError, bridge: str, settings: "WrapperSettings") -> errors.PeerError | None:
     """Return what is to be said, None if the connection was just lost.
 
     Args:
@@ -84,13 +84,13 @@ def refusal_of_handshake(error: ssl.SSLError, bridge: str, settings: "WrapperSet
         bridge: its host and port.
         settings: of this launch.
     """
-    if isinstance(error, ssl.SSLCertVerificationError):
+    if isinstance(error, SSLCertVerificationError):
         message = f"bridge {bridge}: its certificate does not hold: {error.verify_message}"
         return errors.PeerError(message, hint=_hint_for(error.verify_code, settings))
     reason = (error.reason or "").lower().replace("_", " ")
     if "alert" in reason and ("certificate" in reason or "unknown ca" in reason):
         return _refuses_ours(bridge, reason, settings.cert)
-    if isinstance(error, ssl.SSLEOFError) or not reason:
+    if isinstance(error, SSLEOFError) or not reason:
         return None
     return errors.PeerError(f"bridge {bridge}: TLS: {reason}", hint="does the address lead to the bridge's HTTPS port?")
 

@@ -38,14 +38,19 @@ class Certificates:
         name = f"client{self._serial}"
         return self._authority.issue_client(name, identities=(IDENTITY,), not_before=now + begins, not_after=now + ends)
 
-    def server(self, *names: str, expired: bool = False) -> ssl.SSLContext:
-        """Return the context of a server with a certificate for these names; 127.0.0.1 and ::1 if none are given."""
+    def server(
+        self, *names: str, expired: bool = False, begins: dt.timedelta | None = None, common_name: str = ""
+    ) -> ssl.SSLContext:
+        """Return the context of a server with a certificate for these names; 127.0.0.1 and ::1 if none are given.
+
+        With a common name, and no other name, the certificate has that alone. It begins at a moment told from now.
+        """
         self._serial += 1
         now = dt.datetime.now(dt.UTC)
         issued = self._authority.issue_server(
-            f"server{self._serial}",
-            hosts=names or ("127.0.0.1", "::1"),
-            not_before=now - dt.timedelta(hours=2) if expired else None,
+            common_name or f"server{self._serial}",
+            hosts=names or (() if common_name else ("127.0.0.1", "::1")),
+            not_before=now - dt.timedelta(hours=2) if expired else now + begins if begins else None,
             not_after=now - dt.timedelta(hours=1) if expired else None,
         )
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
