@@ -1,7 +1,7 @@
 """TLS contexts of the project: version 1.3 only, both sides show a certificate, host names are checked.
 
-A launch makes its context without the ``ssl`` module (``wrapper.fetch.native_tls``); tests compare it with this one. What
-a server needs beyond a context, noticing that its files have changed, is in ``strongroom.service.tls_reload``.
+A launch makes its context without the ``ssl`` module (``wrapper.fetch.native_tls``), and tests compare the two. What a
+server needs beyond a context, noticing that its files have changed, is in ``strongroom.service.tls_reload``.
 """
 
 import ssl

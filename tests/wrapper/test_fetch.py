@@ -1,9 +1,12 @@
 """One request to the bridge, and every answer that a peer can give."""
 
+import itertools
 import socket
 import ssl
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from strongroom.errors import (
     DeniedError,
@@ -20,7 +23,7 @@ from tests.support.tls.certificates import Certificates
 from tests.wrapper.fetching import BODY, CUT, REQUEST, Load, fetch, refused
 from wrapper.exit_status import UNREACHABLE, status_of
 from wrapper.fetch.bridge import Bridge, LostError
-from wrapper.fetch.http import MAX_HEAD_BYTES
+from wrapper.fetch.http import MAX_HEAD_BYTES, missing_of_head
 
 
 def pieces(data: bytes, size: int) -> list[bytes]:
@@ -82,6 +85,19 @@ def test_a_name_that_leads_to_several_addresses_is_tried_at_each(certificates: C
     # localhost is ::1 and 127.0.0.1 on most machines; the bridge listens on the second only.
     with FakeBridge(certificates.server("localhost"), answer(response(200, BODY))) as bridge:
         assert fetch(load(bridge=f"https://localhost:{bridge.port}")).mapping[:] == BODY
+
+
+@given(st.text("\r\nx", max_size=12), st.lists(st.integers(1, 4), min_size=1))
+def test_reading_a_head_never_takes_a_byte_of_the_body(text: str, sizes: list[int]) -> None:
+    answered = text.encode() + b"\r\n\r\n" + b"\r\n\r\n"
+    taken = bytearray()
+    for size in itertools.cycle(sizes):
+        missing = missing_of_head(taken)
+        if not missing:
+            break
+        taken += answered[len(taken) :][: min(size, missing)]
+
+    assert taken == answered[: answered.index(b"\r\n\r\n") + 4]
 
 
 REGION_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/vnd.strongroom.region\r\n"

@@ -7,6 +7,7 @@ objects, where a secret may not be.
 from strongroom.errors import ConfigError, PeerError
 
 MAX_HEAD_BYTES = 16_384
+_END_OF_HEAD = b"\r\n\r\n"
 DEFAULT_PORT = 8443
 _STATUS_DIGITS = 3
 _MAX_LENGTH_DIGITS = 18  # what 64 bits hold; the limits of the receivers are far below
@@ -92,6 +93,11 @@ def encode_post(url: Url, path: str, body: bytes) -> bytes:
         f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
     )
     return head.encode("ascii") + body
+
+
+def missing_of_head(head: bytearray) -> int:
+    """Return how many bytes a head lacks at least, by how much of its end is there; 0 when it is whole."""
+    return next(4 - there for there in (4, 3, 2, 1, 0) if head.endswith(_END_OF_HEAD[:there]))
 
 
 def decode_head(head: bytes) -> ResponseHead:
