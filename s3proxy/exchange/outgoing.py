@@ -10,6 +10,7 @@ from s3proxy.exchange.incoming import Incoming
 from s3proxy.s3api.body import Body
 from strongroom.sealed.digests import Digests
 from strongroom.sealed.sealer import SegmentSealer
+from strongroom.sealed.segment import Segment
 
 
 @dataclass
@@ -90,3 +91,17 @@ async def read_plain(plain: PlainBody) -> tuple[bytes, Digests]:
     """
     whole = b"".join([bytes(piece) async for piece in plain.pieces])
     return whole, plain.finish()
+
+
+async def seal_plain(segment: Segment, plain: PlainBody, *, with_footer: bool) -> tuple[memoryview, Digests]:
+    """Seal a short plaintext in memory as it comes, and verify it; nothing of it is given before that.
+
+    Raises:
+        StrongroomError: it is not what it claims to be, or does not come.
+    """
+    sealer = SegmentSealer(segment, in_one=True)
+    async for piece in plain.pieces:
+        if any(sealer.update(piece)):
+            raise AssertionError("a piece of what is sealed in one")
+    digests = plain.finish()
+    return sealer.finish(digests if with_footer else None), digests

@@ -13,6 +13,7 @@ from s3proxy.exchange.outgoing import (
     PlainBody,
     plain_of,
     read_plain,
+    seal_plain,
     sealed_pieces,
     verified_pieces,
 )
@@ -31,7 +32,7 @@ from s3proxy.stored.read import Name
 from strongroom.errors import StrongroomError
 from strongroom.sealed.attributes import Attributes
 from strongroom.sealed.digests import Digests
-from strongroom.sealed.sealer import SegmentSealer, seal
+from strongroom.sealed.sealer import SegmentSealer
 from strongroom.sealed.segment import Segment
 from strongroom.sealed.sizes import largest_whole_bytes
 
@@ -117,10 +118,12 @@ class ObjectWriter:
             Its digests, and what the store answers, with its ETag.
         """
         outcome = BodyOutcome()
-        payload: bytes | AsyncIterator[bytes]
+        payload: bytes | memoryview | AsyncIterator[bytes]
         if plain.length <= self.buffered_bytes:  # and so what is empty: the store would have all of it at once
-            whole, outcome.digests = await read_plain(plain)
-            payload = whole if segment is None else seal(segment, whole, outcome.digests)
+            if segment is None:
+                payload, outcome.digests = await read_plain(plain)
+            else:
+                payload, outcome.digests = await seal_plain(segment, plain, with_footer=True)
         elif segment is None:
             payload = verified_pieces(plain, outcome)
         else:

@@ -26,7 +26,15 @@ from s3proxy.s3api.signer import Signer, StoreCredential
 from s3proxy.s3api.signing_keys import SigningKeys
 from s3proxy.store.answers import OddAnswerError
 from s3proxy.store.capabilities import Capabilities
-from s3proxy.store.connections import READ_BYTES, Body, StoreAnswer, StoreConnections, StoreUnreachableError, Timeouts
+from s3proxy.store.connections import (
+    READ_BYTES,
+    Body,
+    Held,
+    StoreAnswer,
+    StoreConnections,
+    StoreUnreachableError,
+    Timeouts,
+)
 from s3proxy.store.framing import UPLOAD_HEADERS, Framing, checksum_of, has_checksum, md5_of
 from s3proxy.store.places import StoreBusyError
 from strongroom.errors import ConfigError, PeerError, UnavailableError
@@ -193,7 +201,7 @@ class Store:
         if vouched and request.method == "POST" and _BEGIN_UPLOAD in request.query:
             headers |= UPLOAD_HEADERS
         framing, body = None, request.body
-        if isinstance(body, bytes):
+        if isinstance(body, Held):
             headers |= _checksum(request, body, headers, is_known=bool(vouched))
         elif body is not None and request.length is not None:
             framing = self._framing(request, request.length, headers, is_known=bool(vouched))
@@ -211,7 +219,7 @@ class Store:
             now=now,
         )
         headers |= added | _length_header(request, framing)
-        if framing is not None and body is not None and not isinstance(body, bytes):
+        if framing is not None and body is not None and not isinstance(body, Held):
             body = framing.frame(body, signer.of_chunks(added) if self._endpoint.sign_payload else None)
         target = f"{raw_path}?{raw_query}" if raw_query else raw_path
         lines = [f"{request.method} {target} HTTP/1.1", f"Host: {self._host}"]
@@ -230,7 +238,7 @@ class Store:
         return Framing(length, has_trailer=has_trailer, is_signed=self._endpoint.sign_payload)
 
     def _payload_sha256(self, body: Body) -> str:
-        if not self._endpoint.sign_payload or not isinstance(body, bytes | None):
+        if not self._endpoint.sign_payload or not isinstance(body, Held | None):
             return UNSIGNED_PAYLOAD
         return hashlib.sha256(body or b"").hexdigest()
 
@@ -240,7 +248,7 @@ def is_content(request: StoreRequest) -> bool:
     return request.method == "PUT" and bool(request.key) and {name for name, _ in request.query} <= _OF_CONTENT
 
 
-def _checksum(request: StoreRequest, body: bytes, headers: Mapping[str, str], *, is_known: bool) -> dict[str, str]:
+def _checksum(request: StoreRequest, body: Held, headers: Mapping[str, str], *, is_known: bool) -> dict[str, str]:
     """Return the header that vouches for a body; S3 demands one wherever Object Lock may apply.
 
     Of a POST a checksum would be taken for that of the object that it completes.
@@ -263,7 +271,7 @@ def is_repeatable(request: StoreRequest) -> bool:
     if request.method in {"GET", "HEAD"}:
         return True
     conditional = any(name.startswith("if-") for name in request.headers or ())
-    return request.method in {"PUT", "DELETE"} and isinstance(request.body, bytes | None) and not conditional
+    return request.method in {"PUT", "DELETE"} and isinstance(request.body, Held | None) and not conditional
 
 
 def _length_header(request: StoreRequest, framing: Framing | None) -> dict[str, str]:
@@ -271,7 +279,7 @@ def _length_header(request: StoreRequest, framing: Framing | None) -> dict[str, 
         return {"Content-Length": str(framing.framed_length)}
     if request.length is not None:
         return {"Content-Length": str(request.length)}
-    if isinstance(request.body, bytes):
+    if isinstance(request.body, Held):
         return {"Content-Length": str(len(request.body))}
     return {"Content-Length": "0"} if request.method in {"PUT", "POST"} else {}
 

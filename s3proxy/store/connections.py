@@ -33,7 +33,10 @@ _MAX_INTERIM: Final = 16
 _HAPPY_EYEBALLS_S: Final = 0.25  # RFC 8305, section 8
 _GONE: Final = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionError)
 
-Body = bytes | AsyncIterator[bytes] | None
+_ONE_WRITE: Final = 1 << 16  # up to here a copy behind the head costs less than a system call of its own
+
+Held = bytes | memoryview
+Body = Held | AsyncIterator[bytes] | None
 
 
 class StoreUnreachableError(UnavailableError):
@@ -99,7 +102,8 @@ class StoreConnections:
         Args:
             method: of the request.
             head: request line and headers, with the empty line behind them.
-            body: all of it, or its pieces; an error of theirs breaks the request off, and is raised.
+            body: all of it, or its pieces; an error of theirs breaks the request off, and is raised. What is given is
+                never changed afterwards: a transport may send it later, from where it is (asyncio from Python 3.12).
             repeatable: whether it may be sent once more when an idle connection turns out to be closed, although the
                 store may have had it.
 
@@ -109,7 +113,7 @@ class StoreConnections:
             TimeoutError: it is too slow.
             aiohttp.ClientError, HttpProcessingError: the connection broke, or the answer is not HTTP.
         """
-        place = await self.places.take(lasting=not isinstance(body, bytes | None))
+        place = await self.places.take(lasting=not isinstance(body, Held | None))
         connection: _Connection | None = None
 
         def give_back() -> None:
@@ -209,8 +213,8 @@ class _Connection(ResponseHandler):
                 read_bufsize=READ_BYTES,
                 max_field_size=MAX_HEADER_BYTES,
             )
-            if isinstance(body, bytes | None):
-                self._write(head if body is None else head + body)  # one system call for what is small
+            if isinstance(body, Held | None):
+                self._write_all(head, body or b"")
                 self.start_timeout()
                 message, content = await self.read()
             else:
@@ -258,7 +262,14 @@ class _Connection(ResponseHandler):
                 async with asyncio.timeout(self._idle_s):
                     await self._drain_helper()
 
-    def _write(self, data: bytes) -> None:
+    def _write_all(self, head: bytes, body: Held) -> None:
+        if len(body) <= _ONE_WRITE:
+            self._write(b"".join((head, body)))
+            return
+        self._write(head)
+        self._write(body)
+
+    def _write(self, data: Held) -> None:
         if self.transport is None:
             raise aiohttp.ServerDisconnectedError
         self.transport.write(data)

@@ -35,14 +35,14 @@ def has_checksum(headers: Mapping[str, str]) -> bool:
     )
 
 
-def checksum_of(body: bytes) -> dict[str, str]:
+def checksum_of(body: bytes | memoryview) -> dict[str, str]:
     """Return the header with the checksum of a body."""
     value = running(ALGORITHM)
     value.update(memoryview(body))
     return dict([checksum_header(Checksum(ALGORITHM, value.digest()))])
 
 
-def md5_of(body: bytes) -> dict[str, str]:
+def md5_of(body: bytes | memoryview) -> dict[str, str]:
     """Return the header with the MD5 of a body, for stores that know no other checksum (RFC 1864)."""
     return {"content-md5": base64.b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode()}
 

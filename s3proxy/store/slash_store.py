@@ -15,7 +15,7 @@ from s3proxy.s3api.errors import S3Error
 from s3proxy.s3api.names import CopySource, parse_copy_source
 from s3proxy.store.capabilities import no_such_key
 from s3proxy.store.client import Store, StoreRequest, read_all
-from s3proxy.store.connections import StoreAnswer
+from s3proxy.store.connections import Held, StoreAnswer
 from s3proxy.store.slash_keys import FOLDER_ETAG, kept_key
 from strongroom.errors import StrongroomError
 
@@ -85,7 +85,7 @@ class SlashStore(Store):
     async def _look_for(self, request: StoreRequest) -> AsyncIterator[StoreAnswer]:
         """Ask for what stands under a key: the content, or else the directory."""
         async with self.send(_kept(request)) as answer:
-            only = not isinstance(request.body, bytes | None) or not _may_be_directory(request)
+            only = not isinstance(request.body, Held | None) or not _may_be_directory(request)
             if only or not _is_nothing(answer):
                 yield answer
                 return

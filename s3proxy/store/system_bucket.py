@@ -3,6 +3,7 @@
 from http import HTTPStatus
 
 from s3proxy.store.client import Store, StoreRequest
+from s3proxy.store.connections import Held
 from s3proxy.store.errors import store_error
 from strongroom.errors import PeerError, UnavailableError
 
@@ -19,7 +20,7 @@ class SystemBucket:
         self._store = store
         self.name = name
 
-    async def put(self, key: str, body: bytes, *, content_type: str = "application/octet-stream") -> None:
+    async def put(self, key: str, body: Held, *, content_type: str = "application/octet-stream") -> None:
         """Write an object; make the bucket if there is none.
 
         Raises:

@@ -19,7 +19,8 @@ object, though most of it was sent before anybody could know. An empty plaintext
 does not fill a chunk, and whatever may be the last one, is copied (``_pending``). Sealed chunks are written one behind
 the other into one buffer (``_out``), the header before the first of them, and given out as views of it when it is full
 or the plaintext has been used up: a stream of any length takes one buffer of a batch and one of a chunk. The price is
-the rule of ``SegmentSealer`` about when a piece stops being valid.
+the rule of ``SegmentSealer`` about when a piece stops being valid. A segment that is to be in memory as a whole is
+sealed into one buffer of its size (``in_one``), and is there without a copy when it is finished.
 
 Invariants: the pieces together are exactly ``header.stored_bytes`` long; more or less plaintext than the header says is
 an error and not another object; what is behind the last chunk (the footer of a whole object, the zeros that make parts
@@ -49,9 +50,10 @@ class SegmentSealer:
 
     Args:
         segment: from ``begin_segment``, used for this and nothing else.
+        in_one: whether ``finish`` gives the whole segment as one piece, and ``update`` nothing; it stays valid then.
     """
 
-    def __init__(self, segment: Segment) -> None:
+    def __init__(self, segment: Segment, *, in_one: bool = False) -> None:
         """Allocate what is needed for this size, once."""
         header = segment.header
         if header.kind is Kind.MARKER:
@@ -59,7 +61,9 @@ class SegmentSealer:
         self._segment = segment
         self._last = header.chunk_count - 1
         self._chunk_bytes = 1 << header.chunk_log2
-        batch = min(header.plaintext_bytes, max(BATCH_BYTES, self._chunk_bytes))
+        batch = header.plaintext_bytes
+        if not in_one:
+            batch = min(batch, max(BATCH_BYTES, self._chunk_bytes))
         tags = TAG_BYTES * ((batch >> header.chunk_log2) + 1)
         self._out = memoryview(bytearray(HEADER_BYTES + batch + tags + header.tail_bytes))
         self._out[:HEADER_BYTES] = segment.raw
@@ -69,6 +73,7 @@ class SegmentSealer:
         self._index = 0
         self._received = 0
         self._busy = False
+        self._in_one = in_one
 
     @property
     def stored_bytes(self) -> int:
@@ -110,7 +115,7 @@ class SegmentSealer:
             encrypt_into(pack(prefix, self._index, 0), source, None, out[filled : filled + stored])
             filled += stored
             self._index += 1
-        if self._index:
+        if self._index and not self._in_one:
             if filled:
                 yield out[:filled]
             filled = 0
@@ -167,6 +172,7 @@ def seal(segment: Segment, plaintext: bytes | bytearray | memoryview, digests: D
     Raises:
         PeerError: the plaintext has not the length that the header says.
     """
-    sealer = SegmentSealer(segment)
-    pieces = [bytes(piece) for piece in sealer.update(plaintext)]
-    return b"".join((*pieces, sealer.finish(digests)))
+    sealer = SegmentSealer(segment, in_one=True)
+    if any(sealer.update(plaintext)):
+        raise AssertionError("a piece of what is sealed in one")
+    return bytes(sealer.finish(digests))

@@ -14,6 +14,7 @@ from s3proxy.s3api.errors import S3Error
 from s3proxy.s3api.operations import no_such_upload
 from s3proxy.store.answers import number_in
 from s3proxy.store.client import Store, StoreRequest, read_all
+from s3proxy.store.connections import Held
 from s3proxy.store.errors import store_error
 from s3proxy.store.listing import for_each, list_objects
 from s3proxy.store.system_bucket import SystemBucket
@@ -36,7 +37,7 @@ class KeptParts:
         self._store = store
         self._bucket = bucket
 
-    async def keep(self, upload: Upload, part: StoredPart, sealed: bytes) -> None:
+    async def keep(self, upload: Upload, part: StoredPart, sealed: Held) -> None:
         """Keep a copy of a part that the store has taken.
 
         Raises:

@@ -12,6 +12,7 @@ from s3proxy.s3api.xml_read import Element
 from s3proxy.s3api.xml_write import node, to_xml
 from s3proxy.store.answers import OddAnswerError, number_in
 from s3proxy.store.client import Store, StoreRequest
+from s3proxy.store.connections import Body, Held
 from s3proxy.store.errors import document_in, store_error
 from s3proxy.stored.etags import bare_etag, opaque_etag
 from s3proxy.stored.read import Name
@@ -56,7 +57,7 @@ class Upload:
         *,
         query: tuple[tuple[str, str], ...] = (),
         headers: dict[str, str] | None = None,
-        body: bytes | AsyncIterator[bytes] | None = None,
+        body: Body = None,
         length: int | None = None,
     ) -> StoreRequest:
         """Return a request about this upload."""
@@ -132,14 +133,14 @@ async def create_upload(store: Store, name: Name, headers: Mapping[str, str]) ->
 
 
 async def send_part(
-    store: Store, upload: Upload, number: int, sealed: bytes | AsyncIterator[bytes], length: int
+    store: Store, upload: Upload, number: int, sealed: Held | AsyncIterator[bytes], length: int
 ) -> StoredPart:
     """Upload a sealed part.
 
     Raises:
         StrongroomError: the store cannot be reached, or refuses.
     """
-    body = pieces_of(sealed) if isinstance(sealed, bytes) else sealed
+    body = pieces_of(sealed) if isinstance(sealed, Held) else sealed
     request = upload.request("PUT", query=(("partNumber", str(number)),), body=body, length=length)
     async with store.exchange(request) as response:
         if response.status != HTTPStatus.OK:
@@ -150,7 +151,7 @@ async def send_part(
     return StoredPart(number, etag, length)
 
 
-async def pieces_of(raw: bytes) -> AsyncIterator[bytes]:
+async def pieces_of(raw: Held) -> AsyncIterator[bytes]:
     """Give bytes in pieces, so that a large body does not hold up everybody else."""
     view = memoryview(raw)
     for at in range(0, len(view), _PIECE_BYTES):

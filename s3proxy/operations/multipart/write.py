@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from s3proxy.exchange.incoming import XML_TYPE, Incoming
-from s3proxy.exchange.outgoing import BodyOutcome, PlainBody, plain_of, sealed_pieces
+from s3proxy.exchange.outgoing import BodyOutcome, PlainBody, plain_of, seal_plain, sealed_pieces
 from s3proxy.keys.policies import Policy
 from s3proxy.operations.multipart.kept import KeptParts
 from s3proxy.operations.multipart.upload import StoredPart, Upload, part_number_of, send_part, upload_of
@@ -66,13 +66,14 @@ class PartWriter:
         _require_room(number, plain.length)
         key = await self.objects.keys.to_seal(policy.name)
         segment = fresh.part(key, plain.length, upload_tag=upload.tag, number=number)
-        outcome, length = BodyOutcome(), segment.header.stored_bytes
-        pieces = sealed_pieces(SegmentSealer(segment), plain, outcome, with_footer=False)
+        length = segment.header.stored_bytes
         if plain.length < STORE_MIN_PART_BYTES:
-            sealed = b"".join([piece async for piece in pieces])
+            sealed, digests = await seal_plain(segment, plain, with_footer=False)
             part = await send_part(self.objects.store, upload, number, sealed, length)
             await self.kept.keep(upload, part, sealed)
-            return part, outcome.digests or Digests()
+            return part, digests
+        outcome = BodyOutcome()
+        pieces = sealed_pieces(SegmentSealer(segment), plain, outcome, with_footer=False)
         try:
             part = await send_part(self.objects.store, upload, number, pieces, length)
         except StrongroomError:

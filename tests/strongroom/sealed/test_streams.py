@@ -78,6 +78,19 @@ def test_the_last_chunk_is_held_back_until_the_end() -> None:
     assert len(sealer.finish()) == CHUNK + 16 + 112
 
 
+@settings(max_examples=40)
+@given(st.integers(0, 4 * CHUNK + 1), st.lists(st.integers(0, 3 * CHUNK), max_size=8), st.sampled_from(BODIES))
+def test_what_is_sealed_in_one_is_what_is_sealed_in_pieces(size: int, cuts: list[int], kind: Kind) -> None:
+    plaintext, segment = noise(size), begin(size, kind)
+    sealer, given_away, at = SegmentSealer(segment, in_one=True), 0, 0
+    for cut in [*cuts, size]:
+        given_away += len(list(sealer.update(plaintext[at : at + cut])))
+        at += cut
+
+    assert given_away == 0
+    assert sealer.finish() == sealed_in_feeds(segment, plaintext, CHUNK)  # only here: the same salt twice
+
+
 def test_nothing_of_a_small_object_is_given_away_before_its_end() -> None:
     sealer = SegmentSealer(begin(CHUNK))
 
