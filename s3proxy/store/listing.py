@@ -63,9 +63,8 @@ async def list_objects(
             if response.status != HTTPStatus.OK:
                 raise await store_error(response, bucket_asked=True)
             page = _parse(await read_all(response, _MAX_PAGE_BYTES))
-        entries = page.all("Contents")
-        empty_pages = 0 if entries else empty_pages + 1
-        for item in entries:
+        empty_pages += 1  # unless something of it is given
+        for item in page.all("Contents"):
             entry = _entry(item)
             while folders and not entry.key.startswith(folders[-1]):
                 folders.pop()
@@ -75,6 +74,7 @@ async def list_objects(
                     continue
             elif entry.key.endswith("/"):
                 folders.append(entry.key)
+            empty_pages = 0
             yield entry
         token = page.get("NextContinuationToken")
         if page.get("IsTruncated") != "true":

@@ -171,13 +171,13 @@ class StoreProbe:
         return frozenset(title for title, key in samples.items() if key not in listed)
 
     async def _listed(self, prefix: str) -> set[str]:
-        listed: set[str] = set()
+        listed: list[str] = []  # a list may name one again and again
         async for item in list_objects(self._store, self._bucket.name, prefix=prefix):
-            listed.add(item.key)
+            listed.append(item.key)
             if len(listed) > _MAX_LISTED:
                 msg = "the store lists more than was written"
                 raise PeerError(msg, hint="say with store_keeps_names whether it keeps all names as they are")
-        return listed
+        return set(listed)
 
     async def _put(self, key: str, headers: dict[str, str] | None = None) -> bool:
         """Write, and return whether the store has taken it.

@@ -17,10 +17,13 @@ from s3proxy.s3api.errors import S3Error
 from s3proxy.s3api.signer import StoreCredential
 from s3proxy.s3api.xml_read import Element
 from s3proxy.store.answers import number_in, range_begin_of, stored_bytes_of
+from s3proxy.store.capabilities import Capabilities
 from s3proxy.store.client import Endpoint, Store, StoreRequest, read_all
 from s3proxy.store.connections import Timeouts
 from s3proxy.store.errors import error_in
 from s3proxy.store.listing import list_objects
+from s3proxy.store.probe import StoreProbe
+from s3proxy.store.slash_keys import SEGMENT
 from s3proxy.store.system_bucket import SystemBucket
 from strongroom.errors import PeerError, UnavailableError
 from strongroom.secret import Secret
@@ -196,6 +199,38 @@ async def test_a_list_of_empty_pages_comes_to_an_end() -> None:
         store = store_at(server)
         with pytest.raises(PeerError, match="does not go on"):
             _ = [one async for one in list_objects(store, "b")]
+        await store.close()
+
+
+def pages_without_end(*keys: str) -> list[str]:
+    entries = "".join(f"<Contents><Key>{key}</Key><Size>1</Size></Contents>" for key in keys)
+    told = "<IsTruncated>true</IsTruncated><NextContinuationToken>{}</NextContinuationToken>"
+    return [f"<ListBucketResult>{told.format(token)}{entries}</ListBucketResult>" for token in "ab"]
+
+
+@pytest.mark.timeout(60)
+@in_a_loop
+async def test_a_list_of_nothing_but_the_content_of_one_folder_again_and_again_comes_to_an_end() -> None:
+    first = pages_without_end("a/")[1]
+    async with serving(answering(first, *1000 * pages_without_end(f"a/{SEGMENT}"))) as server:
+        store = store_at(server)
+        store.capabilities = Capabilities(slash_content=False)
+        with pytest.raises(PeerError, match="does not go on"):
+            _ = [one async for one in list_objects(store, "b")]
+        await store.close()
+
+
+@pytest.mark.timeout(60)
+@in_a_loop
+async def test_a_list_of_other_names_where_parts_were_kept_or_names_were_tried_comes_to_an_end() -> None:
+    """The request would never end, and its place be taken for good."""
+    async with serving(answering(*pages_without_end(*1000 * ["other"]))) as server:
+        store = store_at(server)
+        bucket = SystemBucket(store, "system")
+        with pytest.raises(PeerError, match="attempts at the small parts"):
+            await KeptParts(store, bucket).find(Upload("b", "k", "id"))
+        with pytest.raises(PeerError, match="lists more than was written"):
+            await StoreProbe(store, bucket)._listed("probe/")
         await store.close()
 
 

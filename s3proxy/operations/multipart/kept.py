@@ -53,13 +53,15 @@ class KeptParts:
         """
         prefix = _prefix(upload)
         kept: list[StoredPart] = []
+        seen = 0
         try:
             async for item in list_objects(self._store, self._bucket.name, prefix=prefix):
                 text, _, etag = item.key.removeprefix(prefix).partition("/")
                 number = number_in(text)
                 if number is not None and etag:
                     kept.append(StoredPart(number, etag, item.stored_bytes))
-                if len(kept) > most:
+                seen += 1
+                if seen > most:  # of whatever name: or else a list of others could go on for ever
                     msg = f"more than {most} attempts at the small parts of an upload"
                     raise PeerError(msg, hint="abort the upload and begin anew")
         except S3Error as error:
