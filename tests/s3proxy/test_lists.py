@@ -101,6 +101,20 @@ def test_delimiter_and_prefix(s3: Any, bare: Any, full: str) -> None:
         assert names[0] == names[1]
 
 
+@pytest.mark.parametrize("version", ["list_objects", "list_objects_v2", "list_object_versions"])
+def test_no_list_has_a_name_beside_its_prefix(s3: Any, bare: Any, full: str, version: str) -> None:
+    entries = "Versions" if version == "list_object_versions" else "Contents"
+    for key in KEYS:
+        for size in range(1, len(key) + 1):
+            answer = getattr(s3, version)(Bucket=full, Prefix=key[:size])
+            assert {item["Key"] for item in answer[entries]} == {one for one in KEYS if one.startswith(key[:size])}
+    beside = getattr(bare, version)(Bucket=full, Prefix="/a/")
+    assert [item["Key"] for item in beside[entries]] == ["a/1", "a/2"], "the store lists the same names, or none"
+    with pytest.raises(ClientError) as caught:
+        getattr(s3, version)(Bucket=full, Prefix="/a/")
+    assert caught.value.response["Error"]["Code"] == "BadGateway"
+
+
 def test_versions(s3: Any, bare: Any) -> None:
     s3.create_bucket(Bucket="lists-versions")
     s3.put_bucket_versioning(Bucket="lists-versions", VersioningConfiguration={"Status": "Enabled"})

@@ -3,7 +3,15 @@
 import pytest
 
 from s3proxy.keys.policies import Mode, Policy
-from s3proxy.operations.lists.entries import MAX_ENTRIES, Listed, Seen, entries_in, plaintext_shown, shown_page
+from s3proxy.operations.lists.entries import (
+    MAX_ENTRIES,
+    Listed,
+    Seen,
+    entries_in,
+    plaintext_shown,
+    require_below,
+    shown_page,
+)
 from strongroom.errors import PeerError
 from strongroom.sealed.sizes import multipart_overhead_bytes, whole_stored_bytes
 
@@ -103,3 +111,49 @@ def test_escapes_stand_for_what_they_do_in_xml() -> None:
     for odd in ("&nbsp;", "&amp", "&", "&#x110000;"):
         with pytest.raises(PeerError, match="cannot be read"):
             entries_in(f"<L><Contents><Key>{odd}</Key></Contents></L>")
+
+
+ECHO = "<L><Prefix>public/</Prefix><Marker>private/</Marker><StartAfter>private/</StartAfter>"
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        "<Contents><Key>private/x</Key><Size>1</Size></Contents>",  # SeaweedFS 4.34 and 4.47, for this marker
+        "<Contents><Key>public/a</Key></Contents><Contents><Key>public</Key></Contents>",
+        "<Version><Key>private/x</Key></Version>",
+        "<DeleteMarker><Key>private/x</Key></DeleteMarker>",
+        "<Upload><Key>private/x</Key></Upload>",
+        "<CommonPrefixes><Prefix>private/</Prefix></CommonPrefixes>",
+        "<NextMarker>private/x</NextMarker>",
+        "<NextKeyMarker>private/x</NextKeyMarker>",
+        "<Contents><Key>private%2Fpublic/</Key></Contents>",
+        "<Contents><Key>&#112;rivate/x</Key></Contents>",
+    ],
+)
+@pytest.mark.parametrize("may_be_encoded", [True, False])
+def test_a_list_with_a_name_beside_its_prefix_is_refused(told: str, *, may_be_encoded: bool) -> None:
+    with pytest.raises(PeerError, match="prefix"):
+        require_below(f"{ECHO}{told}</L>", "public/", may_be_encoded=may_be_encoded)
+
+
+@pytest.mark.parametrize(
+    ("prefix", "told", "may_be_encoded"),
+    [
+        ("public/", "public/a", False),
+        ("public/", "public%2Fa", True),
+        ("a b+c%/ü", "a%20b%2Bc%25/%C3%BC1", True),
+        ("a b+c%/ü", "a+b%2Bc%25/%C3%BC1", True),
+        ("a b+c%/ü", "a%20b+c%25/%C3%BC1", True),
+        ("a b+c%/ü", "a b+c%/ü1", True),  # of versions SeaweedFS encodes none
+        ("a&<", "a&amp;&lt;1", False),
+        ("a&<", "a&amp;%3C1", True),
+    ],
+)
+def test_names_below_the_prefix_pass_however_they_are_encoded(prefix: str, told: str, *, may_be_encoded: bool) -> None:
+    require_below(f"<L><Contents><Key>{told}</Key></Contents></L>", prefix, may_be_encoded=may_be_encoded)
+
+
+def test_a_percent_sign_in_a_name_is_no_escape_where_none_were_asked_for() -> None:
+    with pytest.raises(PeerError):
+        require_below("<L><Contents><Key>public%2Fa</Key></Contents></L>", "public/", may_be_encoded=False)

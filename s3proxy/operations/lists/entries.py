@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final, NamedTuple, NoReturn
+from urllib.parse import unquote, unquote_plus
 
 from s3proxy.keys.policies import Mode, Policy
 from s3proxy.s3api.xml_write import escape
@@ -33,6 +34,7 @@ _WITH_SIZE: Final = _tags("Contents|Version")
 WITH_KEY: Final = _tags("Contents|Version|DeleteMarker|Upload")
 _LEAF: Final = re.compile(r"<(Key|VersionId|ETag|Size)>([^<]*)</\1>")
 _REPLACED: Final = re.compile(r"<(ETag|Size|ChecksumAlgorithm|ChecksumType)>[^<]*</\1>")  # these describe ciphertext
+_NAME: Final = re.compile(r"<(?:Key|Prefix|NextMarker|NextKeyMarker)>([^<]+)</")
 _DIGITS: Final = re.compile(r"[0-9]{1,19}")
 MAX_ENTRIES: Final = 10_000  # S3 lists 1,000, and some stores can be told to list more
 _MAX_TAGS: Final = 24 * MAX_ENTRIES  # openings and ends; looking at each is what a hostile page costs
@@ -88,6 +90,31 @@ def entries_in(page: str, tags: _Tags = _WITH_SIZE) -> list[Listed]:
     if len(found) > MAX_ENTRIES or len(found) != len(tags[1].findall(page)) or "<!" in page:
         _refuse()
     return _unescaped(found) if "&" in page else found
+
+
+def require_below(page: str, prefix: str, *, may_be_encoded: bool) -> None:
+    """Return if all names that a page tells begin with the prefix that was asked for: rights were decided by that.
+
+    Some stores begin where a marker is and list what is beside it, whatever the prefix (SeaweedFS before 4.48). Which
+    names of a page are percent-encoded, and how, depends on the store.
+
+    Args:
+        page: of the store.
+        prefix: that was asked for.
+        may_be_encoded: whether names were asked for percent-encoded.
+
+    Raises:
+        PeerError: there are others.
+    """
+    names = _NAME.findall(page)
+    names = [name for name in names if "&" not in name] + unescaped([name for name in names if "&" in name])
+    encoded_chars = len("%00") * len(prefix.encode())  # are enough to tell
+    for name in names:
+        if name.startswith(prefix):
+            continue
+        begin = name[:encoded_chars] if may_be_encoded else ""
+        if not (unquote_plus(begin).startswith(prefix) or unquote(begin).startswith(prefix)):
+            raise OddAnswerError("the store lists names that do not begin with the prefix that was asked for")
 
 
 def shown_page(page: str, shown: list[tuple[Listed, tuple[int, str] | None]]) -> str:

@@ -13,7 +13,7 @@ from urllib.parse import unquote_plus
 
 from s3proxy.exchange.incoming import XML_TYPE, Incoming
 from s3proxy.keys.policies import EtagMode, Mode, Policy
-from s3proxy.operations.lists.entries import Listed, Seen, entries_in, plaintext_shown, shown_page
+from s3proxy.operations.lists.entries import Listed, Seen, entries_in, plaintext_shown, require_below, shown_page
 from s3proxy.operations.lists.slash_names import after_in, has_kept_keys, shown_names
 from s3proxy.s3api.object_headers import passed_back
 from s3proxy.s3api.xml_read import as_node
@@ -96,10 +96,11 @@ class Lister:
                 raise await store_error(response, bucket_asked=True)
             headers = passed_back(response.headers) | {"content-type": XML_TYPE}
             page = read_page(await read_all(response, MAX_PAGE_BYTES, make_room=incoming.hold_page))
-        is_encoded = "<EncodingType>url</EncodingType>" in page
+        is_encoded, prefix = "<EncodingType>url</EncodingType>" in page, call.query.get("prefix")
+        if prefix:
+            require_below(page, prefix, may_be_encoded="encoding-type" in call.query)
         if has_kept_keys(page) and not capabilities.keeps_slash_content():
-            prefix, after = call.query.get("prefix"), after_in(call.query)
-            page = shown_names(page, prefix=prefix, after=after, is_encoded=is_encoded)
+            page = shown_names(page, prefix=prefix, after=after_in(call.query), is_encoded=is_encoded)
         return headers, page, is_encoded
 
     def _placed(self, bucket: str, entry: Listed, *, is_encoded: bool) -> tuple[Listed, _Place, Policy | None]:
