@@ -4,7 +4,8 @@ import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+from urllib.parse import unquote
 
 import pytest
 from botocore.exceptions import ClientError
@@ -12,6 +13,7 @@ from botocore.exceptions import ClientError
 from devstack.s3proxy import ProxyProcess
 from devstack.seaweed import SeaweedServer
 from tests.s3proxy.conftest import client_of
+from tests.support.s3.relay import StoreRelay
 
 KEYS = ("a b+c", "a&b<c>", "a/1", "a/2", "b/1", "tab\tx", "ü€", "z")
 POLICY = """\
@@ -113,6 +115,60 @@ def test_no_list_has_a_name_beside_its_prefix(s3: Any, bare: Any, full: str, ver
     with pytest.raises(ClientError) as caught:
         getattr(s3, version)(Bucket=full, Prefix="/a/")
     assert caught.value.response["Error"]["Code"] == "BadGateway"
+
+
+class Relayed(NamedTuple):
+    """A relay to the store, and a client of a proxy before it."""
+
+    relay: StoreRelay
+    client: Any
+
+
+@pytest.fixture(scope="module")
+def relayed(tmp_path_factory: pytest.TempPathFactory, store: SeaweedServer) -> Iterator[Relayed]:
+    with StoreRelay(store.address) as relay:
+        settings = {"store_address": relay.address}
+        with ProxyProcess(tmp_path_factory.mktemp("relayed"), store, settings=settings) as running:
+            yield Relayed(relay, client_of(running.url, running.access_key, running.secret_key))
+
+
+@pytest.mark.parametrize(
+    "of",
+    [
+        ("list_objects", "Marker", "Contents"),
+        ("list_objects_v2", "StartAfter", "Contents"),
+        ("list_object_versions", "KeyMarker", "Versions"),
+        ("list_multipart_uploads", "KeyMarker", "Uploads"),
+    ],
+)
+def test_no_marker_beside_the_prefix_goes_to_the_store(
+    s3: Any, relayed: Relayed, full: str, of: tuple[str, str, str]
+) -> None:
+    """SeaweedFS before 4.48 lists what is there, and ends: what a client may not list, instead of what it may."""
+    operation, marker, entries = of
+    names = ["a/1", "a/2", "b/1"] if entries != "Uploads" else ["a/1", "b/1"]
+    uploads = [s3.create_multipart_upload(Bucket=full, Key=key) for key in ("a/1", "b/1")]
+    for prefix in ("a/", "b/"):
+        for place in ("Z", "a", "a/0", "a/1", "a/2", "a/~", "b", "b/0", "b/1", "c", "~", "\uffff"):
+            told = getattr(relayed.client, operation)(**{"Bucket": full, "Prefix": prefix, marker: place})
+            shown = [item["Key"] for item in told.get(entries, [])]
+            is_beside = not place.startswith(prefix)
+            if is_beside:  # others are the store's matter
+                assert shown == [name for name in names if name.startswith(prefix) and name > place]
+            sent = [unquote(one.target) for one in relayed.relay.exchanges if one.target.startswith(f"/{full}?")]
+            assert (f"={place}&" in f"{sent[-1]}&") != is_beside
+    for upload in uploads:
+        s3.abort_multipart_upload(Bucket=full, Key=upload["Key"], UploadId=upload["UploadId"])
+
+
+def test_a_token_that_is_a_name_beside_the_prefix_is_refused_whatever_is_there(s3: Any, full: str) -> None:
+    page = s3.list_objects_v2(Bucket=full, Prefix="a/", MaxKeys=1)
+    rest = s3.list_objects_v2(Bucket=full, Prefix="a/", ContinuationToken=page["NextContinuationToken"])
+    assert [item["Key"] for item in page["Contents"] + rest["Contents"]] == ["a/1", "a/2"]
+    for token in ("b/", "b/0", "b/2", "a", "nothing"):
+        with pytest.raises(ClientError) as caught:
+            s3.list_objects_v2(Bucket=full, Prefix="a/", ContinuationToken=token)
+        assert caught.value.response["Error"]["Code"] == "InvalidArgument"
 
 
 def test_versions(s3: Any, bare: Any) -> None:

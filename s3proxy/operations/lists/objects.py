@@ -15,11 +15,14 @@ from s3proxy.exchange.incoming import XML_TYPE, Incoming
 from s3proxy.keys.policies import EtagMode, Mode, Policy
 from s3proxy.operations.lists.entries import Listed, Seen, entries_in, plaintext_shown, require_below, shown_page
 from s3proxy.operations.lists.slash_names import after_in, has_kept_keys, shown_names
+from s3proxy.s3api.names import refuse_argument
 from s3proxy.s3api.object_headers import passed_back
+from s3proxy.s3api.operations import Query
 from s3proxy.s3api.xml_read import as_node
 from s3proxy.s3api.xml_write import to_xml
 from s3proxy.store.answers import OddAnswerError
 from s3proxy.store.client import StoreRequest, read_all
+from s3proxy.store.connections import StoreAnswer
 from s3proxy.store.errors import document_in, store_error
 from s3proxy.stored.etags import bare_etag
 from s3proxy.stored.open import Objects
@@ -31,6 +34,10 @@ from strongroom.service.lru import Lru
 MAX_PAGE_BYTES: Final = 6 << 20  # 1,000 names of 1,024 bytes, each byte percent-encoded, and room
 _LOOKS_AT_ONCE: Final = 16
 _KEPT_LOOKS: Final = 100_000  # about 300 bytes each
+_MARKERS: Final = frozenset({"key-marker", "marker", "start-after"})  # each counts for one operation
+_IDS: Final = frozenset({"upload-id-marker", "version-id-marker"})  # of what has the key of a marker
+_LAST: Final = "\U0010ffff"
+_TELLS_TOKENS: Final = "SeaweedFS"  # whose tokens are names, and are given out below the prefix only
 
 _Place = tuple[Name, str, str, EtagMode | None]  # with the store's ETag and size: another object has others
 
@@ -90,8 +97,9 @@ class Lister:
         """
         call, capabilities = incoming.call, self._objects.store.capabilities
         capabilities.require_delimiter(call.query.get("delimiter"))
-        request = StoreRequest(method="GET", bucket=call.bucket, query=call.query.pairs, headers=call.headers)
+        request = StoreRequest(method="GET", bucket=call.bucket, query=_sent(call.query), headers=call.headers)
         async with self._objects.store.exchange(request) as response:
+            _require_token(call.query, response)
             if response.status != HTTPStatus.OK:
                 raise await store_error(response, bucket_asked=True)
             headers = passed_back(response.headers) | {"content-type": XML_TYPE}
@@ -137,6 +145,32 @@ class Lister:
             raise
         except StrongroomError:
             return None
+
+
+def _sent(query: Query) -> tuple[tuple[str, str], ...]:
+    """Return the parameters of a list for the store, with no marker beside the prefix.
+
+    Some stores list what is beside such a marker (``require_below``), and whether they do would tell what is there. One
+    that comes before the prefix means its beginning, one that comes after it its end.
+    """
+    prefix = query.get("prefix")
+    for name, marker in query.pairs:
+        if name in _MARKERS and marker and not marker.startswith(prefix):
+            others = tuple(pair for pair in query.pairs if pair[0] != name and pair[0] not in _IDS)
+            return others if marker.encode() < prefix.encode() else (*others, (name, prefix + _LAST))
+    return query.pairs
+
+
+def _require_token(query: Query, answer: StoreAnswer) -> None:
+    """Return unless a continuation token is a name beside the prefix, whatever the store makes of it.
+
+    Raises:
+        S3Error: InvalidArgument.
+    """
+    token = query.get("continuation-token")
+    names = answer.headers.get("Server", "").startswith(_TELLS_TOKENS)
+    if token and names and not token.startswith(query.get("prefix")):
+        refuse_argument("The continuation token provided is incorrect", "continuation-token", token)
 
 
 def read_page(raw: bytes) -> str:
