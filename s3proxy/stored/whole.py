@@ -15,7 +15,7 @@ from s3proxy.stored.read import OK, PARTIAL, UNSATISFIABLE, Access, Read, Stored
 from strongroom.errors import PeerError
 from strongroom.sealed.attributes import Attributes
 from strongroom.sealed.digests import Digests
-from strongroom.sealed.opener import SegmentOpener, open_footer
+from strongroom.sealed.opener import SegmentOpener, open_footer, open_stored
 from strongroom.sealed.ranges import RangePlan, plan_range
 from strongroom.sealed.refusal import refuse
 from strongroom.sealed.segment import Segment
@@ -60,6 +60,12 @@ async def opened(segment: Segment, plan: RangePlan | None, stored: StoredBytes) 
     Raises:
         RefusedError: rules 8 to 10 and 13.
     """
+    if plan is None and segment.header.is_short:
+        await stored.peek(segment.header.stored_bytes)
+        plaintext, _ = open_stored(segment, await stored.take(segment.header.stored_bytes))
+        yield memoryview(plaintext)
+        await stored.peek(1)
+        return
     opener = SegmentOpener(segment, plan)
     left = plan.stored_bytes if plan else segment.header.stored_bytes
     while left and (data := await stored.take(left)):

@@ -16,6 +16,7 @@ from strongroom.sealed.sizes import MAX_PARTS
 DIGESTS_BYTES: Final = 96
 
 _DIGESTS: Final = Struct(">BBBBI16s32s40s")
+_NONE_KNOWN: Final = bytes(DIGESTS_BYTES)
 
 
 class ChecksumAlgorithm(IntEnum):
@@ -82,6 +83,8 @@ class Digests:
             ConfigError: a digest has the wrong length, or a number of parts does not fit its scope.
         """
         known, value = self.md5 is not None, self.checksum
+        if not known and value is None:
+            return _NONE_KNOWN
         if (known and len(self.md5 or b"") != 16) or (value is not None and not _fits(value)):  # noqa: PLR2004 - MD5
             msg = "a digest has the wrong length for its algorithm, or a number of parts that its scope has not"
             raise MisuseError(msg)
@@ -102,6 +105,8 @@ def parse_digests(raw: bytes, *, rule: int) -> Digests:
     """
     if len(raw) != DIGESTS_BYTES:
         refuse(rule, f"digests of {len(raw)} bytes")
+    if raw == _NONE_KNOWN:
+        return Digests()
     known, algorithm, scope, zero, parts, md5, padded, reserved = _DIGESTS.unpack(raw)
     checksum = None
     if algorithm in ChecksumAlgorithm._value2member_map_ and scope in ChecksumScope._value2member_map_:

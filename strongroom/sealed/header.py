@@ -5,6 +5,7 @@ Reading checks rules 1 to 5 only: a header means nothing until ``segment`` has c
 
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 from struct import Struct
 from typing import Final
 
@@ -27,12 +28,15 @@ _HEADER: Final = Struct(">4sBBBBQ16s32s16sHH100s8s32s32s")
 class Kind(IntEnum):
     """What a segment is."""
 
+    __hash__ = int.__hash__  # Enum's own hashes the name; tables are asked by it several times for each object
+
     WHOLE = 1
     PART = 2
     MANIFEST = 3
     MARKER = 4
 
 
+_KINDS: Final = {int(kind): kind for kind in Kind}
 _MAX_PLAINTEXT_BYTES: Final = {
     Kind.WHOLE: sizes.MAX_WHOLE_BYTES,
     Kind.PART: sizes.MAX_PART_BYTES,
@@ -76,6 +80,11 @@ class Header:
     def chunk_count(self) -> int:
         """The number of chunks."""
         return 0 if self.kind is Kind.MARKER else sizes.chunk_count(self.plaintext_bytes, self.chunk_log2)
+
+    @property
+    def is_short(self) -> bool:
+        """Whether it is of a whole object of one chunk."""
+        return self.kind is Kind.WHOLE and self.plaintext_bytes <= 1 << sizes.WHOLE_LOG2
 
     @property
     def tail_bytes(self) -> int:
@@ -133,9 +142,10 @@ def parse_header(raw: bytes | bytearray | memoryview) -> Header:
     fields = _HEADER.unpack_from(raw)
     magic, suite, number, log2, flags, plaintext_bytes, key_id, salt = fields[:8]
     object_id, part_number, wrapped_bytes, wrapped, reserved, policy, _ = fields[8:]
+    kind = _KINDS.get(number)
     if magic != MAGIC or suite != SUITE:
         refuse(1, "it does not begin like a sealed segment of a known suite")
-    if number not in Kind._value2member_map_ or flags or any(reserved):
+    if kind is None or flags or any(reserved):
         refuse(2, "an unknown kind, flag or reserved byte")
     if wrapped_bytes > MAX_WRAPPED_BYTES or any(wrapped[wrapped_bytes:]):
         refuse(5, "the wrapped key is too long or badly padded")
@@ -143,7 +153,7 @@ def parse_header(raw: bytes | bytearray | memoryview) -> Header:
     if any(padding):
         refuse(5, "the name of the policy is badly padded")
     header = Header(
-        kind=Kind(number),
+        kind=kind,
         plaintext_bytes=plaintext_bytes,
         key_id=key_id,
         policy=name.decode("latin-1"),
@@ -170,7 +180,13 @@ def _check(header: Header) -> None:
         refuse(4, f"part number {header.part_number}")
     if (len(header.key_id), len(header.salt), len(header.object_id)) != (ID_BYTES, SALT_BYTES, ID_BYTES):
         refuse(5, "an id or a salt of wrong length")
-    if header.wrapped_key:
-        parse_wrapped(header.wrapped_key)
-    if not POLICY_NAME.fullmatch(header.policy):
-        refuse(5, f"a policy named {header.policy!r}")
+    _check_key(header.policy, header.wrapped_key)
+
+
+@lru_cache(maxsize=1024)
+def _check_key(policy: str, wrapped_key: bytes) -> None:
+    """Check what all objects under one bucket key have in common, so mostly it was checked before."""
+    if wrapped_key:
+        parse_wrapped(wrapped_key)
+    if not POLICY_NAME.fullmatch(policy):
+        refuse(5, f"a policy named {policy!r}")

@@ -11,6 +11,7 @@ from typing import Final
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from strongroom.keyed_hash import HmacSha256
 from strongroom.sealed.header import COMMITTED_BYTES, Header, Kind, parse_header
 from strongroom.sealed.refusal import refuse
 from strongroom.sealed.sizes import HEADER_BYTES
@@ -115,16 +116,12 @@ def admit_parsed(header: Header, own: bytes, bucket_key: Secret) -> Segment:
 
 def _derive(bucket_key: Secret, salt: bytes, committed: bytes) -> tuple[SegmentKeys, bytes]:
     """Return keys and commitment: RFC 5869 with outputs of one block, which is one HMAC each."""
-    extracted = hmac.digest(salt, bucket_key.reveal(), "sha256")
+    expand = HmacSha256(hmac.digest(salt, bucket_key.reveal(), "sha256")).digest
     suffix = hashlib.sha256(committed).digest() + b"\x01"
-
-    def expand(label: bytes) -> bytes:
-        return hmac.digest(extracted, b"seg1/" + label + suffix, "sha256")
-
     keys = SegmentKeys(
-        chunks=AESGCM(expand(b"data")),
-        nonce_prefix=expand(b"nonce")[:PREFIX_BYTES],
-        footer=AESGCM(expand(b"footer")),
-        attributes=AESGCM(expand(b"attr")),
+        chunks=AESGCM(expand(b"seg1/data" + suffix)),
+        nonce_prefix=expand(b"seg1/nonce" + suffix)[:PREFIX_BYTES],
+        footer=AESGCM(expand(b"seg1/footer" + suffix)),
+        attributes=AESGCM(expand(b"seg1/attr" + suffix)),
     )
-    return keys, expand(b"commit")
+    return keys, expand(b"seg1/commit" + suffix)

@@ -14,7 +14,7 @@ from strongroom.sealed.opener import SegmentOpener, open_footer, open_stored
 from strongroom.sealed.ranges import plan_range
 from strongroom.sealed.refusal import RefusedError
 from strongroom.sealed.sealer import SegmentSealer, seal
-from strongroom.sealed.segment import admit_segment
+from strongroom.sealed.segment import Segment, admit_segment
 from tests.strongroom.sealed.making import BK, CHUNK, begin, fed, noise, opened_in_feeds, sealed_in_feeds
 
 SIZES = [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK, 2 * CHUNK + 1]
@@ -243,3 +243,53 @@ def test_memory_does_not_grow_with_the_segment(kind: Kind) -> None:
         tracemalloc.stop()
 
     assert peak < 1 << 20
+
+
+def by_an_opener(segment: Segment, stored: bytes) -> tuple[bytes, Digests | None]:
+    opener = SegmentOpener(segment)
+    plaintext = b"".join([bytes(piece) for piece in opener.update(stored)])
+    return plaintext, opener.finish()
+
+
+SHORT_DIGESTS = Digests(noise(16, "md5"), Checksum(ChecksumAlgorithm.CRC32C, b"abcd"))
+
+
+@settings(max_examples=300)
+@given(
+    st.sampled_from([0, 1, 40, CHUNK - 1, CHUNK]),
+    st.sampled_from([None, Digests(), SHORT_DIGESTS]),
+    st.lists(st.tuples(st.integers(0, 1 << 20), st.integers(1, 255)), max_size=3),
+    st.sampled_from([0, 0, 0, -1, -17, -112, -113, -129, 1, 16]),
+)
+def test_what_is_opened_at_once_is_what_an_opener_opens_and_refused_by_its_words(
+    size: int, digests: Digests | None, damage: list[tuple[int, int]], longer: int
+) -> None:
+    segment = begin(size)
+    stored = bytearray(seal(segment, noise(size), digests))
+    for place, change in damage:
+        stored[place % len(stored)] ^= change
+    stored = stored[:longer] if longer < 0 else stored + bytes(longer)
+
+    try:
+        expected: object = by_an_opener(segment, bytes(stored))
+    except RefusedError as error:
+        expected = error.message
+    try:
+        found: object = open_stored(segment, bytes(stored))
+    except RefusedError as error:
+        found = error.message
+
+    assert found == expected
+    assert damage or longer or found == (noise(size), digests or Digests())
+
+
+@pytest.mark.parametrize("digests", [None, Digests(), SHORT_DIGESTS])
+@pytest.mark.parametrize("size", [0, 1, CHUNK - 1, CHUNK, CHUNK + 1])
+def test_what_is_sealed_at_once_is_what_a_sealer_seals(size: int, digests: Digests | None) -> None:
+    segment = begin(size)
+    assert seal(segment, noise(size), digests) == sealed_in_feeds(segment, noise(size), 1 << 14, digests)  # only here
+    assert seal(segment, memoryview(bytearray(noise(size))), digests) == seal(segment, noise(size), digests)
+    for other in (size + 1, max(0, size - 1)):
+        if other != size:
+            with pytest.raises(PeerError, match="declared"):
+                seal(segment, noise(other), digests)
