@@ -44,7 +44,7 @@ class Payload(enum.Enum):
     @property
     def has_signed_chunks(self) -> bool:
         """Whether each chunk carries a signature."""
-        return self in {Payload.STREAMING, Payload.STREAMING_TRAILER}
+        return self is Payload.STREAMING or self is Payload.STREAMING_TRAILER
 
     @property
     def has_trailer(self) -> bool:
@@ -55,16 +55,20 @@ class Payload(enum.Enum):
 _BY_TEXT: Final = {payload.value: payload for payload in Payload if payload is not Payload.HASHED}
 
 
+def known_payload(text: str) -> Payload | None:
+    """Return what a value of ``x-amz-content-sha256`` says if it is written as every SDK writes it."""
+    return _BY_TEXT.get(text) or (Payload.HASHED if _HEX.fullmatch(text) else None)
+
+
 def parse_payload(text: str) -> Payload:
     """Return what a value of ``x-amz-content-sha256`` says.
 
     Raises:
         S3Error: InvalidArgument for an unknown value; NotImplemented for chunks signed with SigV4A.
     """
-    if text in _BY_TEXT:
-        return _BY_TEXT[text]
-    if _HEX.fullmatch(text.lower()):
-        return Payload.HASHED
+    known = known_payload(text) or known_payload(text.lower())
+    if known is not None:
+        return known
     if "ECDSA" in text:
         raise S3Error("NotImplemented", "SigV4A (AWS4-ECDSA-P256-SHA256) is not implemented; use AWS4-HMAC-SHA256.")
     code, msg = "InvalidArgument", "x-amz-content-sha256 must be UNSIGNED-PAYLOAD, STREAMING-* or a valid sha256 value."

@@ -5,7 +5,7 @@ case (RFC 9110, section 5.1: they are case-insensitive); values of a name that c
 read joined by a comma, which is also how SigV4 signs them, so nobody reads another value than was signed.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from s3proxy.s3api.errors import S3Error
@@ -29,25 +29,26 @@ class RequestHead:
         raw_path: begins with a slash, percent-encoded as received.
         raw_query: what follows the first question mark, without it; "" when there is none.
         headers: (lower-case name, value) in the order received.
+        by_name: each name once, with its value; several are joined by a comma.
     """
 
     method: str
     raw_path: str
     raw_query: str = field(repr=False)  # may hold a signature that is still good
     headers: tuple[tuple[str, str], ...] = field(repr=False)
-    _by_name: dict[str, str] = field(repr=False, compare=False)
+    by_name: Mapping[str, str] = field(repr=False, compare=False)
 
     def header(self, name: str) -> str:
         """Return the value of a header (lower-case name), several joined by a comma; "" when there is none."""
-        return self._by_name.get(name, "")
+        return self.by_name.get(name, "")
 
     def has(self, name: str) -> bool:
         """Return whether a header (lower-case name) was sent, even if empty."""
-        return name in self._by_name
+        return name in self.by_name
 
     def names(self) -> Iterable[str]:
         """Return each header name once."""
-        return self._by_name.keys()
+        return self.by_name.keys()
 
     def with_headers(self, extra: Iterable[tuple[str, str]]) -> "RequestHead":
         """Return a head with more headers."""

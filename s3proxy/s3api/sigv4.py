@@ -27,6 +27,7 @@ from s3proxy.s3api.claims import Claims, Payload, parse_payload
 from s3proxy.s3api.credentials import Credentials, Principal
 from s3proxy.s3api.errors import S3Error
 from s3proxy.s3api.head import RequestHead
+from s3proxy.s3api.known_signers import KnownSigners, signature_in
 from s3proxy.s3api.scope import (
     HEADER_MALFORMED,
     MAX_SKEW,
@@ -101,16 +102,32 @@ class Verifier:
     """Verifies signatures by a table of credentials."""
 
     def __init__(self, credentials: Credentials, *, keys: SigningKeys, regions: frozenset[str] = frozenset()) -> None:
-        """Take the credentials in force; make another verifier when they change.
+        """Take the credentials in force; make another verifier when they change, and keep this one while they do not.
 
         Args:
             credentials: of the clients.
             keys: derived keys, which may outlive this verifier.
             regions: those to be accepted; empty for all.
         """
-        self._credentials = credentials
+        self.credentials = credentials
         self._keys = keys
         self._regions = regions
+        self._known = KnownSigners()
+
+    def verify_known(self, head: RequestHead, *, now_s: float) -> Verified | None:
+        """Return who sent a request if that can be told at once, by what was verified before; see ``known_signers``.
+
+        None says nothing of the request: ``verify`` decides.
+        """
+        found = self._known.verify(head, now_s=now_s)
+        if found is None:
+            return None
+        signer, payload = found
+        text, signing = head.header("x-amz-content-sha256"), None
+        if payload.has_signed_chunks:
+            seed = signature_in(head.header("authorization"))
+            signing = ChunkSigning(signer.key, head.header("x-amz-date"), signer.scope, seed)
+        return Verified(signer.credential.principal, head, payload, text if payload is Payload.HASHED else "", signing)
 
     def verify(self, head: RequestHead, *, now: datetime, host_bucket: str = "") -> Verified:
         """Return who sent a request.
@@ -123,10 +140,13 @@ class Verifier:
         Raises:
             S3Error: the signature is malformed, out of time, of an unknown key or wrong; the code says which.
         """
+        known = self.verify_known(head, now_s=now.timestamp())
+        if known is not None:
+            return known
         if head.method == "OPTIONS":
             # A browser asks about a request to come. It sends no credentials of its own (Fetch, "CORS-preflight
             # fetch"), but the URL may be presigned, for the other method.
-            return _admit(self._credentials.anonymous, head)
+            return _admit(self.credentials.anonymous, head)
         pairs = split_query(head.raw_query)
         in_query = any(name in AUTH_PARAMETERS for name, _ in pairs)
         version_2 = any(decode_text(name) in VERSION_2_PARAMETERS for name, _ in pairs)
@@ -138,12 +158,13 @@ class Verifier:
         if head.has("authorization"):
             return self._verify_header(head, now=now)
         if version_2:
-            signer = require_presigned(head, host_bucket=host_bucket, credentials=self._credentials, now=now)
+            signer = require_presigned(head, host_bucket=host_bucket, credentials=self.credentials, now=now)
             return _admit(signer.principal, head)
-        return _admit(self._credentials.anonymous, head)
+        return _admit(self.credentials.anonymous, head)
 
     def _verify_header(self, head: RequestHead, *, now: datetime) -> Verified:
-        given = parse_authorization(head.header("authorization"))
+        authorization = head.header("authorization")
+        given = parse_authorization(authorization)
         timestamp = date_of(head)
         require_same_day(timestamp, given.scope, code=HEADER_MALFORMED)
         require_recent(parse_timestamp(timestamp, code="AccessDenied"), now=now)
@@ -152,7 +173,10 @@ class Verifier:
             code, msg = "MissingSecurityHeader", "Your request was missing a required header"
             raise S3Error(code, msg, details={"MissingHeaderName": "x-amz-content-sha256"})
         signed = SignedBy(given.access_key_id, given.scope, timestamp, given.signature, given.signed_headers)
-        return self._verify_signature(head, signed, payload_text=head.header("x-amz-content-sha256"))
+        verified = self._verify_signature(head, signed, payload_text=head.header("x-amz-content-sha256"))
+        credential = self.credentials.require(given.access_key_id)
+        self._known.keep(authorization, given, credential, self._keys.key_for(credential, given.scope))
+        return verified
 
     def _verify_query(self, head: RequestHead, pairs: Sequence[tuple[str, str]], *, now: datetime) -> Verified:
         given = parse_presigned(pairs)
@@ -180,7 +204,7 @@ class Verifier:
             expected = min(self._regions)
             msg = f"The region '{given.scope.region}' is wrong; expecting '{expected}'"
             raise S3Error(HEADER_MALFORMED, msg, details={"Region": expected})
-        credential = self._credentials.require(given.access_key_id)
+        credential = self.credentials.require(given.access_key_id)
         key = self._keys.key_for(credential, given.scope)
         scope = str(given.scope)
         requests = (

@@ -88,7 +88,16 @@ class Dispatcher:
         """Begin without requests."""
         self.requests = RequestsAtWork()
         self._keys = SigningKeys()
+        self._verifier: Verifier | None = None
         self._domains = tuple(name.strip().lower() for name in self.domains.split(",") if name.strip())
+
+    @property
+    def verifier(self) -> Verifier:
+        """What verifies signatures by the credentials in force."""
+        credentials, verifier = self.credentials.value, self._verifier
+        if verifier is None or verifier.credentials is not credentials:
+            verifier = self._verifier = Verifier(credentials, keys=self._keys)
+        return verifier
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Serve one request, and read a little of a body that nobody wanted."""
@@ -189,8 +198,7 @@ class Dispatcher:
         headers = [(n.decode("latin-1"), v.decode("utf-8", "surrogateescape")) for n, v in request.raw_headers]
         head = record.head = make_head(request.method, request.raw_path, headers)
         self.access_log.require_room()
-        verifier = Verifier(self.credentials.value, keys=self._keys)
-        verified = verifier.verify(head, now=datetime.now(UTC), host_bucket=host_bucket(head, self._domains))
+        verified = self.verifier.verify(head, now=datetime.now(UTC), host_bucket=host_bucket(head, self._domains))
         record.head = verified.head
         if not verified.principal.is_anonymous:
             record.requester = verified.principal.name
