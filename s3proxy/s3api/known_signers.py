@@ -117,13 +117,9 @@ def _signed_lines(fields: Mapping[str, str], names: tuple[str, ...]) -> str | No
         if name.startswith("x-amz-") and name not in names and name != "x-amz-content-sha256":
             return None
     try:
-        pairs = [(name, fields[name]) for name in names]
+        return canonical_headers([(name, fields[name]) for name in names])
     except KeyError:
         return None
-    lines = "".join([f"{name}:{value}\n" for name, value in pairs])
-    if "  " in lines or "\t" in lines or ": " in lines or " \n" in lines:  # there may be blanks that do not count
-        return canonical_headers(pairs)
-    return lines
 
 
 @lru_cache(maxsize=64)

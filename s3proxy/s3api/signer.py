@@ -6,7 +6,7 @@ their canonical form.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
@@ -17,8 +17,9 @@ from s3proxy.s3api.canonical import (
     string_to_sign,
 )
 from s3proxy.s3api.scope import DATE_FORMAT
-from s3proxy.s3api.signing_keys import Scope, SigningKeys, sign
+from s3proxy.s3api.signing_keys import Scope, SigningKeys
 from s3proxy.s3api.sigv4 import ChunkSigning
+from strongroom.keyed_hash import HmacSha256
 from strongroom.secret import Secret
 
 # Servers and proxies on the way may add or change these; what is signed must arrive as it was.
@@ -34,19 +35,46 @@ class StoreCredential:
     session_token: Secret | None = None
 
 
-@dataclass(frozen=True)
-class Signer:
-    """Signs for one store.
+@dataclass(frozen=True, slots=True)
+class _Moment:
+    """What all requests have in common that are signed in one second.
 
     Attributes:
-        credential: of the store.
-        region: that the store expects.
-        keys: derived signing keys.
+        second: of the epoch.
+        timestamp: as it is signed.
+        scope: of the key.
+        beginning: of the Authorization header, up to the names of the signed headers.
+        key: of the scope.
     """
 
-    credential: StoreCredential
-    region: str
-    keys: SigningKeys = field(default_factory=SigningKeys)
+    second: int
+    timestamp: str
+    scope: str
+    beginning: str
+    key: HmacSha256
+
+
+class Signer:
+    """Signs for one store, by one credential.
+
+    Every header that is sent is signed but those that something on the way may have to change. S3 demands only ``host``
+    and ``x-amz-*``, but without TLS whoever is between here and the store could then take ``If-None-Match`` or
+    ``If-Match`` out of a write, and let it replace what it was not to replace, or give an object another Content-Type.
+    To sign such a header takes half a microsecond; a small read has none.
+    """
+
+    def __init__(self, credential: StoreCredential, region: str, keys: SigningKeys | None = None) -> None:
+        """Take what is signed with.
+
+        Args:
+            credential: of the store.
+            region: that the store expects.
+            keys: derived signing keys, which may outlive this signer.
+        """
+        self.credential = credential
+        self._region = region
+        self._keys = keys or SigningKeys()
+        self._moment: _Moment | None = None
 
     def sign(  # noqa: PLR0913 - a request has these parts
         self,
@@ -70,29 +98,34 @@ class Signer:
             now: our time, with a time zone.
             payload_sha256: of the body in hexadecimal, or UNSIGNED_PAYLOAD.
         """
-        timestamp = now.astimezone(UTC).strftime(DATE_FORMAT)
+        second = int(now.timestamp())
+        moment = self._moment
+        if moment is None or moment.second != second:
+            moment = self._moment = self._moment_of(second)
+        timestamp = moment.timestamp
         added = {"x-amz-date": timestamp, "x-amz-content-sha256": payload_sha256}
         if self.credential.session_token is not None:
             added["x-amz-security-token"] = self.credential.session_token.reveal().decode()
         sent = {"host": host} | {name.lower(): value for name, value in (*headers.items(), *added.items())}
-        signed = sorted((name, value) for name, value in sent.items() if name not in _NOT_SIGNED)
-        scope = Scope(timestamp[:8], self.region)
+        signed = sorted([pair for pair in sent.items() if pair[0] not in _NOT_SIGNED])
         request = canonical_request(
             method=method, path=raw_path, query=raw_query, headers=signed, payload=payload_sha256
         )
-        signature = sign(
-            self.keys.key_for(self.credential, scope), string_to_sign(request, timestamp=timestamp, scope=str(scope))
-        )
-        names = ";".join(name for name, _ in signed)
-        added["Authorization"] = (
-            f"{ALGORITHM} Credential={self.credential.access_key_id}/{scope}, "
-            f"SignedHeaders={names}, Signature={signature}"
-        )
+        signature = moment.key.digest(string_to_sign(request, timestamp=timestamp, scope=moment.scope)).hex()
+        names = ";".join([name for name, _ in signed])
+        added["Authorization"] = f"{moment.beginning}{names}, Signature={signature}"
         return added
+
+    def _moment_of(self, second: int) -> _Moment:
+        timestamp = datetime.fromtimestamp(second, UTC).strftime(DATE_FORMAT)
+        scope = Scope(timestamp[:8], self._region)
+        beginning = f"{ALGORITHM} Credential={self.credential.access_key_id}/{scope}, SignedHeaders="
+        key = HmacSha256(self._keys.key_for(self.credential, scope).reveal())
+        return _Moment(second, timestamp, str(scope), beginning, key)
 
     def of_chunks(self, signed: Mapping[str, str]) -> ChunkSigning:
         """Return what signs the chunks behind a head, given what ``sign`` has added to it."""
         timestamp = signed["x-amz-date"]
-        scope = Scope(timestamp[:8], self.region)
+        scope = Scope(timestamp[:8], self._region)
         seed = signed["Authorization"].rpartition("Signature=")[2]
-        return ChunkSigning(self.keys.key_for(self.credential, scope), timestamp, str(scope), seed)
+        return ChunkSigning(self._keys.key_for(self.credential, scope), timestamp, str(scope), seed)

@@ -7,7 +7,6 @@ more, if it may be. Bodies of answers are as the store sent them, never decompre
 import asyncio
 import contextlib
 import hashlib
-import re
 import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
@@ -40,7 +39,6 @@ from s3proxy.store.places import StoreBusyError
 from strongroom.errors import ConfigError, PeerError, UnavailableError
 from strongroom.service.following import Followed
 
-_NOT_IN_A_HEADER: Final = re.compile(r"[\r\n\0]")  # RFC 9110, section 5.5
 _BEGIN_UPLOAD: Final = ("uploads", "")
 _OF_CONTENT: Final = frozenset({"partNumber", "uploadId", "x-id"})
 WHOLE_ANSWER_S: Final = 120.0  # for a document of some MiB
@@ -127,6 +125,7 @@ class Store:
         self._endpoint = endpoint
         self._credentials = credentials
         self._signing_keys = SigningKeys()
+        self._signer: Signer | None = None
         self._observe = observe
         self._connections = StoreConnections(
             url.hostname or "",
@@ -192,6 +191,14 @@ class Store:
                 msg, hint="check that store_address names its S3 port, and https where it wants TLS"
             ) from error
 
+    @property
+    def signer(self) -> Signer:
+        """What signs by the credentials in force."""
+        credential, signer = self._credentials.value, self._signer
+        if signer is None or signer.credential is not credential:
+            signer = self._signer = Signer(credential, self._endpoint.region, self._signing_keys)
+        return signer
+
     def _message(self, request: StoreRequest) -> tuple[bytes, Body]:
         """Return request line and headers, signed, with the empty line behind them; and the body as it is sent."""
         raw_path = encode_path(request.bucket, request.key) if request.bucket else "/"
@@ -207,8 +214,7 @@ class Store:
             framing = self._framing(request, request.length, headers, is_known=bool(vouched))
         if framing is not None:
             headers |= framing.headers(headers)
-        signer = Signer(self._credentials.value, region=self._endpoint.region, keys=self._signing_keys)
-        now = datetime.now(UTC)
+        signer = self.signer
         added = signer.sign(
             request.method,
             host=self._host,
@@ -216,7 +222,7 @@ class Store:
             raw_query=raw_query,
             headers=headers,
             payload_sha256=framing.payload if framing is not None else self._payload_sha256(body),
-            now=now,
+            now=datetime.now(UTC),
         )
         headers |= added | _length_header(request, framing)
         if framing is not None and body is not None and not isinstance(body, Held):
@@ -224,9 +230,10 @@ class Store:
         target = f"{raw_path}?{raw_query}" if raw_query else raw_path
         lines = [f"{request.method} {target} HTTP/1.1", f"Host: {self._host}"]
         lines += [f"{name}: {value}" for name, value in headers.items()]
-        if _NOT_IN_A_HEADER.search("".join(lines)):
+        head, breaks = "\r\n".join(lines), len(lines) - 1
+        if head.count("\r") != breaks or head.count("\n") != breaks or "\0" in head:  # RFC 9110, section 5.5
             raise S3Error("InvalidRequest", "A header holds a line break or a NUL.")
-        return ("\r\n".join(lines) + "\r\n\r\n").encode("utf-8", "surrogateescape"), body
+        return (head + "\r\n\r\n").encode("utf-8", "surrogateescape"), body
 
     def _framing(
         self, request: StoreRequest, length: int, headers: Mapping[str, str], *, is_known: bool

@@ -342,3 +342,17 @@ def test_the_credentials_of_the_proxy_are_not_those_of_the_client(code: str) -> 
     error = error_in(body.encode(), 403)
     assert (error.code, error.status) == ("InternalError", 500)
     assert "AKIA" not in error.message
+
+
+@pytest.mark.parametrize("value", ["a\r\nx-amz-acl: public-read", "a\nb", "a\rb", "a\0b", "\r\n"])
+@in_a_loop
+async def test_a_header_with_a_line_break_or_a_nul_is_not_sent(value: str) -> None:
+    async with serving(answering("")) as server:
+        store = store_at(server)
+        for headers in ({"x-amz-meta-a": value}, {f"x-amz-{value}": "b"}):
+            with pytest.raises(S3Error, match="line break or a NUL"):
+                async with store.send(StoreRequest(method="PUT", bucket="b", key="k", headers=headers)):
+                    pytest.fail("it was sent")
+        async with store.send(StoreRequest(method="PUT", bucket="b", key="k", headers={"x-amz-meta-a": "b"})) as answer:
+            assert answer.status == 200
+        await store.close()

@@ -1,8 +1,10 @@
 """Requests to the store: signed as botocore signs them, and accepted by our own verifier."""
 
+from datetime import timedelta
 from typing import Any
 from unittest import mock
 
+import pytest
 from botocore import auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials as BotoCredentials
@@ -61,6 +63,26 @@ def test_our_own_verifier_accepts_what_the_signer_signs(key: str, query: list[tu
     head = make_head("GET", f"{raw_path}?{raw_query}", [("Host", HOST), *headers.items(), *added.items()])
     verified = verifier().verify(head, now=NOW)
     assert (verified.principal.name, verified.payload_sha256) == (ACCESS_KEY_ID, "0" * 64)
+
+
+@given(st.lists(st.integers(0, 3 * 86_400), min_size=1, max_size=8), st.lists(KEYS, min_size=1, max_size=3))
+def test_a_signer_signs_at_any_time_what_a_new_one_would(seconds: list[int], keys: list[str]) -> None:
+    signer = Signer(SIGNER.credential, "us-east-1")
+    for second in seconds:
+        for key in keys:
+            now = NOW + timedelta(seconds=second, microseconds=second % 7)
+            asked: Any = {"host": HOST, "raw_path": encode_path("bucket", key), "headers": {"Range": "bytes=0-9"}}
+            added = signer.sign("GET", **asked, now=now)
+            assert added == Signer(SIGNER.credential, "us-east-1").sign("GET", **asked, now=now)
+            assert added["x-amz-date"] == now.strftime("%Y%m%dT%H%M%SZ")
+
+
+@pytest.mark.parametrize("name", ["if-none-match", "If-Match", "content-type", "Content-MD5", "range", "x-amz-acl"])
+def test_what_a_store_is_told_to_do_cannot_be_taken_away_on_the_way(name: str) -> None:
+    asked: Any = {"host": HOST, "raw_path": "/b/k", "now": NOW}
+    signed = SIGNER.sign("PUT", **asked, headers={name: "*"})["Authorization"]
+    assert name.lower() in signed.partition("SignedHeaders=")[2].partition(",")[0].split(";")
+    assert signed != SIGNER.sign("PUT", **asked, headers={name: "other"})["Authorization"]
 
 
 def test_nothing_prints_the_secret_of_the_store() -> None:
