@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from s3proxy.exchange.incoming import Incoming
 from s3proxy.s3api.body import Body
 from strongroom.sealed.digests import Digests
-from strongroom.sealed.sealer import SegmentSealer
+from strongroom.sealed.sealer import SegmentSealer, seal
 from strongroom.sealed.segment import Segment
 
 
@@ -93,12 +93,15 @@ async def read_plain(plain: PlainBody) -> tuple[bytes, Digests]:
     return whole, plain.finish()
 
 
-async def seal_plain(segment: Segment, plain: PlainBody, *, with_footer: bool) -> tuple[memoryview, Digests]:
+async def seal_plain(segment: Segment, plain: PlainBody, *, with_footer: bool) -> tuple[bytes | memoryview, Digests]:
     """Seal a short plaintext in memory as it comes, and verify it; nothing of it is given before that.
 
     Raises:
         StrongroomError: it is not what it claims to be, or does not come.
     """
+    if segment.header.is_short:
+        whole, digests = await read_plain(plain)
+        return seal(segment, whole, digests if with_footer else None), digests
     sealer = SegmentSealer(segment, in_one=True)
     async for piece in plain.pieces:
         if any(sealer.update(piece)):
