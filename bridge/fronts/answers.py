@@ -6,7 +6,6 @@ its caller has a least rate to keep to.
 """
 
 import asyncio
-import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,7 +14,7 @@ from aiohttp import ClientConnectionError, web
 from bridge.service import RefusedError
 from strongroom import errors
 from strongroom.launch.problem import PROBLEM_MEDIA_TYPE, Problem, encode_problem
-from strongroom.service.edges import KIND_OF_CAUSE, SlowBodyError, TooLargeError, edge_of
+from strongroom.service.edges import KIND_OF_CAUSE, SlowBodyError, TooLargeError, edge_of, pause_of
 
 PIECE_BYTES = 64 << 10
 GRACE_S = 5.0
@@ -98,11 +97,8 @@ def problem_of(error: errors.StrongroomError) -> Problem:
 
 def problem_response(problem: Problem, error: errors.StrongroomError | None = None) -> web.Response:
     """Return the answer that has a problem, which an error was the reason for."""
-    headers = {}
-    if isinstance(error, errors.PeerError):
-        # RFC 9110, section 10.2.3: whole seconds
-        pause = error.retry_after_s if isinstance(error, errors.UnavailableError) else 1.0
-        headers["Retry-After"] = str(max(1, math.ceil(pause)))
+    pause_s = pause_of(error) if error else None
+    headers = {"Retry-After": str(pause_s)} if pause_s else {}
     return web.Response(
         status=problem.status, body=encode_problem(problem), content_type=PROBLEM_MEDIA_TYPE, headers=headers
     )

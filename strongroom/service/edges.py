@@ -5,6 +5,7 @@ A front asks ``edge_of`` and writes what its protocol needs. Causes are what is 
 """
 
 import enum
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -75,6 +76,13 @@ KIND_OF_CAUSE: Final[dict[str, type[errors.StrongroomError]]] = {
 def edge_of(kind: type[errors.StrongroomError]) -> Edge:
     """Return what is said of a class of errors."""
     return next(edge for edge in EDGES if issubclass(kind, edge.kind))
+
+
+def pause_of(error: errors.StrongroomError) -> int | None:
+    """Return the whole seconds to wait before the next try (RFC 9110, section 10.2.3), None where none will help."""
+    if not isinstance(error, errors.PeerError):
+        return None
+    return max(1, math.ceil(error.retry_after_s if isinstance(error, errors.UnavailableError) else 1.0))
 
 
 def cause_of(error: errors.StrongroomError) -> str:

@@ -53,6 +53,13 @@ EVENTS: Final = (
         "put its successor beside it now, and issue what it has signed anew before its end",
     ),
     Event(
+        "call_failed",
+        ERROR,
+        ("method", "error"),
+        "a call by gRPC failed in a way that was not foreseen (INTERNAL)",
+        "please report it, with the line",
+    ),
+    Event(
         "cannot_accept",
         ERROR,
         ("reason",),

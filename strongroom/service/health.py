@@ -60,13 +60,21 @@ class Health:
     async def _serve_health(self, _: web.Request) -> web.Response:
         return web.json_response({"ok": True})
 
+    async def is_ready(self) -> bool:
+        """Return whether a request would succeed."""
+        return _all_work(await self._parts_now())
+
     async def _serve_readiness(self, _: web.Request) -> web.Response:
+        parts = await self._parts_now()
+        ready = _all_work(parts)
+        document = {"ready": ready} | {name: part.document for name, part in parts.items()}
+        return web.json_response(document, status=200 if ready else 503)
+
+    async def _parts_now(self) -> dict[str, Part]:
         parts = dict(await self._fresh_parts())
         if self.draining:
             parts["process"] = Part(ok=False, detail="shutting down")
-        ready = all(part.ok or not part.vital for part in parts.values())
-        document = {"ready": ready} | {name: part.document for name, part in parts.items()}
-        return web.json_response(document, status=200 if ready else 503)
+        return parts
 
     async def _fresh_parts(self) -> dict[str, Part]:
         async with self._lock:
@@ -74,3 +82,7 @@ class Health:
             if self._known is None or now - self._known[0] > FRESH_S:
                 self._known = (now, await self._parts())
             return self._known[1]
+
+
+def _all_work(parts: dict[str, Part]) -> bool:
+    return all(part.ok or not part.vital for part in parts.values())

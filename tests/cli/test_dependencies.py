@@ -62,7 +62,7 @@ def test_what_a_server_imports_is_named_in_its_extra(package: str) -> None:
     assert {canonicalize_name(name) for name in foreign} <= EXTRAS[package].keys()
 
 
-@pytest.mark.parametrize("room", ["service", "openbao"])
+@pytest.mark.parametrize("room", ["service", "grpc", "openbao"])
 def test_what_a_room_of_the_ground_imports_is_named_in_the_extra_of_its_name(room: str) -> None:
     ours = set(PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"])
     owners = importlib.metadata.packages_distributions()
