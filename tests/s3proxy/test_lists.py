@@ -10,6 +10,7 @@ from urllib.parse import unquote
 import pytest
 from botocore.exceptions import ClientError
 
+from devstack.authority import write_private
 from devstack.s3proxy import ProxyProcess
 from devstack.seaweed import SeaweedServer
 from tests.s3proxy.conftest import client_of
@@ -115,6 +116,16 @@ def test_no_list_has_a_name_beside_its_prefix(s3: Any, bare: Any, full: str, ver
     with pytest.raises(ClientError) as caught:
         getattr(s3, version)(Bucket=full, Prefix="/a/")
     assert caught.value.response["Error"]["Code"] == "BadGateway"
+
+
+ONE_BUCKET = """\
+[[credential]]
+access_key_id = "ONE"
+secret_key = "one-one-one-one-one"
+[[credential.grant]]
+buckets = ["lists"]
+rights = ["read"]
+"""
 
 
 class Relayed(NamedTuple):
@@ -235,6 +246,23 @@ def test_missing_bucket(s3: Any) -> None:
     with pytest.raises(ClientError) as caught:
         s3.list_objects_v2(Bucket="lists-missing")
     assert caught.value.response["Error"]["Code"] == "NoSuchBucket"
+
+
+def test_no_page_of_buckets_tells_what_a_client_may_not_see(
+    tmp_path_factory: pytest.TempPathFactory, store: SeaweedServer, bare: Any, full: str
+) -> None:
+    """A token of SeaweedFS is the name of the last bucket of its page, in base64."""
+    bare.create_bucket(Bucket="a-bucket-of-others")
+    directory = tmp_path_factory.mktemp("buckets")
+    write_private(directory / "clients.toml", ONE_BUCKET.encode())
+    settings = {"credentials_file": str(directory / "clients.toml")}
+    with ProxyProcess(directory, store, settings=settings) as running:
+        client = client_of(running.url, "ONE", "one-one-one-one-one")
+        for place in ({}, {"ContinuationToken": "bGlzdHM"}):
+            page = client.list_buckets(MaxBuckets=1, **place)
+            assert [bucket["Name"] for bucket in page["Buckets"]] == [full]
+            assert "ContinuationToken" not in page
+    assert "ContinuationToken" in bare.list_buckets(MaxBuckets=1), "the store has pages"
 
 
 def test_buckets_are_those_the_client_may_see(s3: Any, bare: Any, full: str, proxy: ProxyProcess) -> None:

@@ -11,6 +11,7 @@ from s3proxy.keys.keyring import Keyring
 from s3proxy.keys.missing_policies import MissingPolicies
 from s3proxy.keys.policies import Policies, Policy
 from s3proxy.keys.sample import Sampler
+from s3proxy.operations.lists.objects import visible_buckets
 from s3proxy.operations.multipart.kept import KeptParts
 from s3proxy.operations.multipart.upload import Upload, list_stored_parts, stored_part
 from s3proxy.s3api.errors import S3Error
@@ -81,6 +82,31 @@ async def test_a_list_of_parts_with_attempts_without_end_is_not_held() -> None:
         with pytest.raises(PeerError, match="attempts at the parts") as caught:
             await list_stored_parts(store, Upload("b", "k", "id"))
         assert "abort the upload" in caught.value.hint
+        await store.close()
+
+
+def page_of_buckets(names: Iterable[str], token: str = "") -> str:
+    listed = "".join(f"<Bucket><Name>{name}</Name></Bucket>" for name in names)
+    following = f"<ContinuationToken>{token}</ContinuationToken>" if token else ""
+    return f"<ListAllMyBucketsResult><Buckets>{listed}</Buckets>{following}</ListAllMyBucketsResult>"
+
+
+@in_a_loop
+async def test_buckets_that_the_store_lists_in_pages_are_one_list_without_what_may_not_be_seen() -> None:
+    async def hold(_: int) -> None:
+        return
+
+    pages = page_of_buckets(["mine", "other"], "other"), page_of_buckets(["another"], "another"), page_of_buckets(["z"])
+    async with serving(answering(*pages)) as server:
+        store = store_at(server)
+        _, page = await visible_buckets(store, (), lambda names: {*names} & {"mine", "z"}, make_room=hold)
+        await store.close()
+    assert [child.name for child in page.children] == ["Buckets"]
+    assert [bucket.get("Name") for bucket in page.children[0].children] == ["mine", "z"]
+    async with serving(answering(page_of_buckets(["mine"], "mine"))) as server:
+        store = store_at(server)
+        with pytest.raises(PeerError, match="does not end"):
+            await visible_buckets(store, (), lambda _: (), make_room=hold)
         await store.close()
 
 

@@ -7,6 +7,7 @@ yet costs a HEAD.
 """
 
 import asyncio
+from collections.abc import Callable, Collection
 from http import HTTPStatus
 from typing import Final
 from urllib.parse import unquote_plus
@@ -18,10 +19,10 @@ from s3proxy.operations.lists.slash_names import after_in, has_kept_keys, shown_
 from s3proxy.s3api.names import refuse_argument
 from s3proxy.s3api.object_headers import passed_back
 from s3proxy.s3api.operations import Query
-from s3proxy.s3api.xml_read import as_node
+from s3proxy.s3api.xml_read import Element, as_node
 from s3proxy.s3api.xml_write import to_xml
 from s3proxy.store.answers import OddAnswerError
-from s3proxy.store.client import StoreRequest, read_all
+from s3proxy.store.client import MakeRoom, Store, StoreRequest, read_all
 from s3proxy.store.connections import StoreAnswer
 from s3proxy.store.errors import document_in, store_error
 from s3proxy.stored.etags import bare_etag
@@ -34,11 +35,14 @@ from strongroom.service.lru import Lru
 MAX_PAGE_BYTES: Final = 6 << 20  # 1,000 names of 1,024 bytes, each byte percent-encoded, and room
 _LOOKS_AT_ONCE: Final = 16
 _KEPT_LOOKS: Final = 100_000  # about 300 bytes each
+_MAX_BUCKET_PAGES: Final = 100  # of 10,000 at S3
+_NEXT: Final = "ContinuationToken"
 _MARKERS: Final = frozenset({"key-marker", "marker", "start-after"})  # each counts for one operation
 _IDS: Final = frozenset({"upload-id-marker", "version-id-marker"})  # of what has the key of a marker
 _LAST: Final = "\U0010ffff"
 _TELLS_TOKENS: Final = "SeaweedFS"  # whose tokens are names, and are given out below the prefix only
 
+_Pairs = tuple[tuple[str, str], ...]
 _Place = tuple[Name, str, str, EtagMode | None]  # with the store's ETag and size: another object has others
 
 
@@ -51,21 +55,18 @@ class Lister:
         self._seen = Lru[_Place, Seen](_KEPT_LOOKS)
 
     async def buckets(self, incoming: Incoming) -> None:
-        """Serve ListBuckets: those that the client may see. With max-buckets a page may have fewer than there are.
+        """Serve ListBuckets: those that the client may see.
 
         Raises:
             StrongroomError: the store refuses, or answers nonsense.
         """
-        request = StoreRequest(method="GET", query=incoming.call.query.pairs)
-        async with self._objects.store.exchange(request) as response:
-            page = await document_in(
-                response, "ListAllMyBucketsResult", most_bytes=MAX_PAGE_BYTES, make_room=incoming.hold_page
-            )
-            headers = passed_back(response.headers) | {"content-type": XML_TYPE}
-        names = [bucket.get("Name") or "" for buckets in page.all("Buckets") for bucket in buckets.all("Bucket")]
-        visible = set(incoming.verified.principal.visible_buckets(names)) - {self._objects.system_bucket.name}
-        for buckets in page.all("Buckets"):
-            buckets.children = [bucket for bucket in buckets.children if (bucket.get("Name") or "") in visible]
+        own = self._objects.system_bucket.name
+
+        def visible(names: list[str]) -> set[str]:
+            return set(incoming.verified.principal.visible_buckets(names)) - {own}
+
+        store, query = self._objects.store, incoming.call.query.pairs
+        headers, page = await visible_buckets(store, query, visible, make_room=incoming.hold_page)
         await incoming.respond(HTTPStatus.OK, headers, to_xml(as_node(page)))
 
     async def objects(self, incoming: Incoming) -> None:
@@ -147,7 +148,7 @@ class Lister:
             return None
 
 
-def _sent(query: Query) -> tuple[tuple[str, str], ...]:
+def _sent(query: Query) -> _Pairs:
     """Return the parameters of a list for the store, with no marker beside the prefix.
 
     Some stores list what is beside such a marker (``require_below``), and whether they do would tell what is there. One
@@ -171,6 +172,37 @@ def _require_token(query: Query, answer: StoreAnswer) -> None:
     names = answer.headers.get("Server", "").startswith(_TELLS_TOKENS)
     if token and names and not token.startswith(query.get("prefix")):
         refuse_argument("The continuation token provided is incorrect", "continuation-token", token)
+
+
+async def visible_buckets(
+    store: Store, query: _Pairs, visible: Callable[[list[str]], Collection[str]], *, make_room: MakeRoom
+) -> tuple[dict[str, str], Element]:
+    """Return headers and list of the buckets that a client may see, without pages: what a token says may be a name.
+
+    Raises:
+        StrongroomError: the store refuses, or answers nonsense.
+    """
+    headers: dict[str, str] = {}
+    first: Element | None = None
+    shown: list[Element] = []
+    place: _Pairs = ()
+    for _ in range(_MAX_BUCKET_PAGES):
+        async with store.exchange(StoreRequest(method="GET", query=query + place)) as response:
+            page = await document_in(response, "ListAllMyBucketsResult", most_bytes=MAX_PAGE_BYTES, make_room=make_room)
+            headers = passed_back(response.headers) | {"content-type": XML_TYPE}
+        found = [bucket for buckets in page.all("Buckets") for bucket in buckets.all("Bucket")]
+        names = visible([bucket.get("Name") or "" for bucket in found])
+        shown += [bucket for bucket in found if (bucket.get("Name") or "") in names]
+        first, token = first or page, page.get(_NEXT)
+        if not token:
+            break
+        place = (("continuation-token", token),)
+    else:
+        raise OddAnswerError("the store's list of buckets does not end")
+    first.children = [child for child in first.children if child.name != _NEXT]
+    for buckets in first.all("Buckets"):
+        buckets.children = shown
+    return headers, first
 
 
 def read_page(raw: bytes) -> str:
