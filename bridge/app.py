@@ -52,7 +52,7 @@ class Bridge:
         self._audit = AuditLog(settings.audit, observe=self.metrics.audit_write)
         reader = CoalescingReader(
             self._session.read,
-            at_once=self._session.threads,
+            at_once=self._session.at_once,
             timeout_s=timeout_s,
             on_shared=self.metrics.coalesced,
         )
@@ -60,7 +60,7 @@ class Bridge:
             policies=self._policy,
             secrets=reader,
             audit=self._audit,
-            limits=settings.requests.limits(reads_at_once=max(1, self._session.threads // 2)),
+            limits=settings.requests.limits(reads_at_once=max(1, self._session.at_once // 2)),
             count=self.metrics.secrets,
         )
         self._callers = Callers(self._tls, greatest_age_s=settings.connection_age_s)
@@ -87,7 +87,13 @@ class Bridge:
             fronts=[self._https],
             health=Health(parts=self._state_of_parts, metrics=self._render_metrics),
             # Apart, because a login may wait for OpenBao, and a probe for the disk, and a policy edit for neither.
-            care=[self._follow_files, self._session.tick, self._audit.probe, self._give_memory_back],
+            care=[
+                self._follow_files,
+                self._session.tick,
+                self._session.look_ahead,
+                self._audit.probe,
+                self._give_memory_back,
+            ],
             reload=self._reload,
             close=[self._session.close, self._audit.close],
         )

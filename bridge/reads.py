@@ -1,8 +1,8 @@
 """Reading secrets: all that one request needs, and one read in flight for all who want the same keys of a version.
 
 A request reads within its deadline and its room in memory. Of all requests together as many reads are under way as
-there are threads. Where there are more, identities take turns, and share no read that has to wait: or else the reads of
-one, which may be thousands, would come before all others.
+there are connections. Where there are more, identities take turns, and share no read that has to wait: or else the
+reads of one, which may be thousands, would come before all others.
 """
 
 import asyncio

@@ -1,22 +1,15 @@
-"""The connection to OpenBao: one exchange at a time, blocking, with a deadline. The only module that imports hvac.
+"""What crosses a connection to OpenBao, where it leads, and what its failures are called.
 
-It knows HTTP and tokens' place in it, not what the paths mean. Errors that mean "not now" become ``UnavailableError``;
-403 and 404 are the caller's to read. The token of a call comes in as an argument and is never logged.
+Two clients stand on it: ``client`` for what is read and done there, ``blocking`` for logins. They know HTTP and tokens'
+place in it, not what the paths mean. Errors that mean "not now" become ``UnavailableError``; 403 and 404 are the
+caller's to read. The token of a call comes in as an argument and is never logged.
 """
 
-import contextlib
 import ssl
-import threading
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote, urlsplit
-
-import hvac.adapters
-import requests
-from requests.adapters import HTTPAdapter
 
 from strongroom.errors import ConfigError, PeerError, UnavailableError, UndeliverableError
 from strongroom.openbao.kv import parse_document
@@ -24,15 +17,9 @@ from strongroom.secret import Secret
 from strongroom.service.following import stamp_of
 from strongroom.service.settings import REQUIRED, Guard, number, seconds, setting
 
-_ANSWERED = frozenset({200, 204, 400, 403, 404})
+ANSWERED = frozenset({200, 204, 400, 403, 404})
 _SEALED_STATUS = 503
-_LEAST_TIMEOUT_S = 0.001
 _SHORTEST_BODY_BYTES = 2
-_PIECE_BYTES = 64 << 10
-_LARGE_BYTES = 1 << 20  # what each thread may hold; it becomes some 20 times as much, at worst, until it is parsed
-_MOST_BYTES = 34 << 20  # the largest request that OpenBao takes, max_request_size, has 32 MiB by default
-
-_CAUSES_DEEP = 8
 _PLAIN_TO_TLS = b"Client sent an HTTP request to an HTTPS server"  # Go's net/http
 
 LATE_HINT = "it is overloaded, stopped, or the network drops packets"
@@ -69,6 +56,11 @@ class Call:
     body: Mapping[str, object] | None = field(default=None, repr=False)
     repeatable: bool = False
     keep: Callable[[dict[str, object]], Mapping[str, object]] = field(default=lambda document: document, repr=False)
+
+    @property
+    def may_be_repeated(self) -> bool:
+        """Whether it may be sent once more, if it is not known whether the server had it."""
+        return self.repeatable or self.method == "GET"
 
 
 @dataclass(frozen=True)
@@ -116,21 +108,23 @@ class Endpoint(Server):
     )
     max_connections: int = number(
         16,
-        "threads and connections to OpenBao",
-        "Python handles about a thousand reads a second; more threads do not help",
+        "connections to OpenBao, and reads at once",
+        "Python handles some thousand reads a second; more at once do not help",
         maximum=1024,
     )
 
 
-class OpenBao:
-    """A client for one server; safe to use from several threads."""
+class Route:
+    """The way to one server: its address, checked, and the authorities that it is known by, which follow their file.
 
-    def __init__(self, endpoint: Endpoint, *, observe: Observe = lambda *_: None) -> None:
-        """Check address and authorities; nothing is sent yet.
+    Attributes:
+        endpoint: what it was made of.
+        shown: the address for messages, without what may be secret in it.
+        context: for TLS; another one after the file of authorities has changed.
+    """
 
-        Args:
-            endpoint: where the server is.
-            observe: told after each exchange the operation, the outcome and the seconds it took.
+    def __init__(self, endpoint: Endpoint) -> None:
+        """Check address and authorities.
 
         Raises:
             ConfigError: the address is not https (http is allowed to this host only), or ca_file cannot be used.
@@ -140,180 +134,101 @@ class OpenBao:
         if not url.hostname or not (url.scheme == "https" or local):
             msg = f"openbao_address={endpoint.address}: must be https://HOST[:PORT]; http is for this host only"
             raise ConfigError(msg, hint="secrets would cross the network in the clear")
-        self._endpoint = endpoint
-        self._shown = f"{url.scheme}://{url.hostname}{f':{url.port}' if url.port else ''}"
-        self._observe = observe
+        self.endpoint = endpoint
+        self.shown = f"{url.scheme}://{url.hostname}{f':{url.port}' if url.port else ''}"
         self._stamp = stamp_of(endpoint.ca_file or "")
-        self._session = _session(endpoint)
-        self._large = threading.Semaphore()  # one large answer at a time, however many threads there are
+        self.context = _context(endpoint)
 
     def reload_if_changed(self) -> None:
-        """Connect anew if the file of authorities has changed; keep the old connections if it cannot be used.
+        """Read the file of authorities again if it has changed; keep the old ones if it cannot be used.
 
         Raises:
             ConfigError: the new file cannot be used.
         """
-        if self._endpoint.ca_file and (stamp := stamp_of(self._endpoint.ca_file)) != self._stamp:
+        if self.endpoint.ca_file and (stamp := stamp_of(self.endpoint.ca_file)) != self._stamp:
             self._stamp = stamp
-            # The old session is left to those that are using it; its connections close when they let go of it.
-            self._session = _session(self._endpoint)
-
-    def exchange(self, call: Call) -> Answer:
-        """Make one API call.
-
-        Raises:
-            OpenBaoUnavailableError: the server is down, sealed, busy or too slow.
-            PeerError: its certificate is not trusted, or its answer is nonsense.
-            UndeliverableError: its answer is larger than any should be.
-        """
-        begin = time.monotonic()
-        outcome = "error"
-        try:
-            with contextlib.ExitStack() as held:
-                response = held.enter_context(self._send(call))
-                outcome = str(response.status_code)
-                if response.status_code not in _ANSWERED:
-                    raise _unavailable(response)
-                content = self._content(response, call, held)
-                if content.startswith(_PLAIN_TO_TLS):
-                    raise self._speaks_tls()
-                document = parse_document(content) if len(content) >= _SHORTEST_BODY_BYTES else {}
-                return Answer(response.status_code, call.keep(document))
-        except requests.Timeout as error:
-            outcome = "timeout"
-            msg = f"OpenBao did not answer within {time.monotonic() - begin:.1f} s ({self._shown})"
-            raise OpenBaoUnavailableError(msg, hint=LATE_HINT) from error
-        except requests.exceptions.SSLError as error:
-            outcome = "tls"
-            msg = f"the certificate of OpenBao is not trusted, or TLS fails ({self._shown}{_because(error)})"
-            hint = (
-                "check openbao_ca_file, the names and the dates of OpenBao's certificate, and that the port speaks TLS"
-            )
-            raise OpenBaoUnavailableError(msg, hint=hint) from error
-        except requests.RequestException as error:
-            outcome = "unreachable"
-            msg = f"OpenBao cannot be reached ({self._shown}{_because(error)})"
-            raise OpenBaoUnavailableError(msg, hint="check that it runs and that openbao_address is right") from error
-        except UnavailableError:
-            raise
-        except PeerError:
-            outcome = "nonsense"
-            raise
-        finally:
-            self._observe(call.operation, outcome, time.monotonic() - begin)
-
-    def _content(self, response: requests.Response, call: Call, held: contextlib.ExitStack) -> bytes:
-        """Return the bytes of an answer, counted as they come; holds a turn for a large one."""
-        pieces: list[bytes] = []
-        size = 0
-        for piece in response.iter_content(_PIECE_BYTES):
-            if size <= _LARGE_BYTES < size + len(piece):
-                if not self._large.acquire(timeout=max(0.0, call.deadline - time.monotonic())):
-                    msg = "another large secret is read from OpenBao, and there was no turn for this one in time"
-                    raise UnavailableError(msg, hint="keep large files elsewhere, or come back later")
-                held.callback(self._large.release)
-            pieces.append(piece)
-            size += len(piece)
-            if size > _MOST_BYTES:
-                msg = f"OpenBao answers with more than {_MOST_BYTES >> 20} MiB"
-                raise UndeliverableError(msg, hint="divide the secret")
-            if time.monotonic() > call.deadline:
-                raise requests.Timeout
-        return b"".join(pieces)
-
-    def _speaks_tls(self) -> OpenBaoUnavailableError:
-        msg = f"OpenBao at {self._shown} speaks TLS, and openbao_address is http"
-        return OpenBaoUnavailableError(msg, hint="let openbao_address begin with https://, and set openbao_ca_file")
-
-    def _send(self, call: Call) -> requests.Response:
-        adapter = hvac.adapters.RawAdapter(
-            base_uri=self._endpoint.address,
-            token=call.token.reveal().decode() if call.token else None,
-            session=self._session,
-            namespace=self._endpoint.namespace or None,
-            allow_redirects=False,  # the token would follow
-            ignore_exceptions=True,  # statuses are read here; hvac would put OpenBao's text into exceptions
-        )
-        for last in (False, True):
-            left = max(call.deadline - time.monotonic(), _LEAST_TIMEOUT_S)
-            timeout = (min(self._endpoint.connect_timeout_s, left), min(self._endpoint.read_timeout_s, left))
-            try:
-                response: requests.Response = adapter.request(
-                    call.method,
-                    f"v1/{quote(call.path)}",
-                    params=call.query,
-                    json=call.body,
-                    timeout=timeout,
-                    stream=True,
-                )
-            except (requests.Timeout, requests.exceptions.SSLError):
-                raise
-            except requests.ConnectionError:
-                # A kept connection may have been closed at this moment; what changes nothing is done again, once.
-                if last or not (call.repeatable or call.method == "GET"):
-                    raise
-            else:
-                return response
-        raise AssertionError  # the second round returns or raises
+            self.context = _context(self.endpoint)
 
 
-def _session(endpoint: Endpoint) -> requests.Session:
+def _context(endpoint: Endpoint) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cafile=endpoint.ca_file)
     except OSError:  # SSLError is one
         msg = f"openbao_ca_file={endpoint.ca_file}: cannot be read, or is not a PEM file with certificates"
         raise ConfigError(msg, hint="name the file with the authority of OpenBao's certificate") from None
     context.hostname_checks_common_name = False  # RFC 9525, section 6.3: it is not a name of a host
-    session = requests.Session()
-    session.trust_env = False  # no proxy and no netrc on the way to OpenBao, and no look at them per call
-    adapter = _ContextAdapter(context, pool_connections=1, pool_maxsize=endpoint.max_connections)
-    session.mount("https://", adapter)
-    return session
+    context.set_alpn_protocols(["http/1.1"])
+    return context
 
 
-class _ContextAdapter(HTTPAdapter):
-    """Makes all connections with one TLS context, instead of reading the authorities' file for each."""
-
-    def __init__(self, context: ssl.SSLContext, *, pool_connections: int, pool_maxsize: int) -> None:
-        self._context = context
-        super().__init__(pool_connections=pool_connections, pool_maxsize=pool_maxsize)
-
-    def init_poolmanager(
-        self,
-        connections: int,
-        maxsize: int,
-        block: bool = False,  # noqa: FBT001, FBT002 - their signature
-        **pool_options: object,
-    ) -> None:
-        super().init_poolmanager(connections, maxsize, block=block, ssl_context=self._context, **pool_options)
-
-    def cert_verify(self, conn: Any, url: str, verify: object, cert: object) -> None:  # noqa: ANN401, ARG002 - theirs
-        # The inherited method would add the authorities of certifi to the context, whatever ca_file says.
-        conn.cert_reqs = "CERT_REQUIRED"
-        conn.ca_certs = conn.ca_cert_dir = None
+def url_path(call: Call) -> str:
+    """Return the path of a call below the address of the server."""
+    return f"v1/{quote(call.path)}".strip("/")
 
 
-def _because(error: BaseException) -> str:
-    """Return what the system said behind an error of the libraries, behind a colon; "" if it said nothing."""
-    seen: list[object] = [error]
-    for _ in range(_CAUSES_DEEP):
-        found = [one for one in seen if isinstance(one, OSError) and not isinstance(one, requests.RequestException)]
-        for one in found:
-            text = getattr(one, "verify_message", "") or one.strerror
-            if text:
-                return f": {text}"
-        seen = [
-            inner
-            for one in seen
-            if isinstance(one, BaseException)
-            for inner in (getattr(one, "reason", None), one.__cause__, one.__context__, *one.args)
-            if isinstance(inner, BaseException) and inner is not one
-        ]
-    return ""
+def header_of(token: Secret) -> bytes:
+    """Return a token as it is sent.
+
+    Raises:
+        PeerError: it cannot be.
+    """
+    value = token.reveal()
+    if not (value.isascii() and value.decode().isprintable()):
+        msg = "a token that OpenBao gave cannot be sent: it is not one line of text"
+        raise PeerError(msg, hint="check that openbao_address is an OpenBao server and not a proxy in front of it")
+    return value
 
 
-def _unavailable(response: requests.Response) -> OpenBaoUnavailableError:
-    if response.status_code == _SEALED_STATUS:
-        return OpenBaoUnavailableError("OpenBao is sealed or starting", hint="unseal it", retry_after_s=5.0)
-    msg = f"OpenBao answers with status {response.status_code}"
-    return OpenBaoUnavailableError(msg, hint="see the log of OpenBao", retry_after_s=2.0)
+def document_of(content: bytes, call: Call, shown: str) -> Mapping[str, object]:
+    """Return what is wanted of the body of an answer.
+
+    Raises:
+        OpenBaoUnavailableError: the server speaks TLS, and was not spoken to in TLS.
+        PeerError: it is nonsense.
+    """
+    if content.startswith(_PLAIN_TO_TLS):
+        msg = f"OpenBao at {shown} speaks TLS, and openbao_address is http"
+        raise OpenBaoUnavailableError(msg, hint="let openbao_address begin with https://, and set openbao_ca_file")
+    document = parse_document(content) if len(content) >= _SHORTEST_BODY_BYTES else {}
+    return call.keep(document)
+
+
+def refuse_status(status: int) -> None:
+    """Return if a status is an answer.
+
+    Raises:
+        OpenBaoUnavailableError: it is not.
+    """
+    if status == _SEALED_STATUS:
+        raise OpenBaoUnavailableError("OpenBao is sealed or starting", hint="unseal it", retry_after_s=5.0)
+    if status not in ANSWERED:
+        msg = f"OpenBao answers with status {status}"
+        raise OpenBaoUnavailableError(msg, hint="see the log of OpenBao", retry_after_s=2.0)
+
+
+def too_large(most_bytes: int) -> UndeliverableError:
+    """Return the error of an answer that is larger than any should be."""
+    msg = f"OpenBao answers with more than {most_bytes >> 20} MiB"
+    return UndeliverableError(msg, hint="divide the secret")
+
+
+def too_late(shown: str, waited_s: float) -> OpenBaoUnavailableError:
+    """Return the error of a call that was not answered in time."""
+    return OpenBaoUnavailableError(f"OpenBao did not answer within {waited_s:.1f} s ({shown})", hint=LATE_HINT)
+
+
+def not_trusted(shown: str, because: str) -> OpenBaoUnavailableError:
+    """Return the error of a TLS handshake that failed; the reason is what the system said, or ""."""
+    msg = f"the certificate of OpenBao is not trusted, or TLS fails ({shown}{_behind_colon(because)})"
+    hint = "check openbao_ca_file, the names and the dates of OpenBao's certificate, and that the port speaks TLS"
+    return OpenBaoUnavailableError(msg, hint=hint)
+
+
+def not_reached(shown: str, because: str) -> OpenBaoUnavailableError:
+    """Return the error of a connection that failed; the reason is what the system said, or ""."""
+    msg = f"OpenBao cannot be reached ({shown}{_behind_colon(because)})"
+    return OpenBaoUnavailableError(msg, hint="check that it runs and that openbao_address is right")
+
+
+def _behind_colon(text: str) -> str:
+    return f": {text}" if text else ""

@@ -1,13 +1,13 @@
-"""Calls of OpenBao with a token that is kept alive: off the event loop, with a deadline, and a dead token heals.
+"""Calls of OpenBao with a token that is kept alive: on the event loop, with a deadline, and a dead token heals.
 
-Joins connection, login, key-value engines and the threads that wait for them; components use nothing else of a login.
+Joins client, login and key-value engines; components use nothing else of a login.
 """
 
 import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,8 +15,10 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import TypeVar
 
-from strongroom.errors import ConfigError, DeniedError
-from strongroom.openbao.connection import LATE_HINT, Answer, Call, Endpoint, Observe, OpenBao, OpenBaoUnavailableError
+from strongroom.errors import ConfigError, DeniedError, NotFoundError, PeerError, UndeliverableError
+from strongroom.openbao.blocking import BlockingOpenBao
+from strongroom.openbao.client import OpenBao
+from strongroom.openbao.connection import LATE_HINT, Answer, Call, Endpoint, Observe, OpenBaoUnavailableError, Route
 from strongroom.openbao.kv import Reading, keep_keys
 from strongroom.openbao.login import ATTEMPT_TIMEOUT_S, Credentials, Login
 from strongroom.openbao.refusals import SharedRefusals
@@ -27,8 +29,8 @@ from strongroom.service.settings import group
 
 _log = logging.getLogger(__name__)
 _STANDBY_IS_FINE = {"standbyok": "true", "perfstandbyok": "true"}  # a standby node forwards what it is asked
+_LOGIN_THREADS = 2  # one logs in or renews, and one gives the token back at the end
 T = TypeVar("T")
-U = TypeVar("U")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +60,7 @@ class Session:
     """One login at one server, for one event loop. Call ``tick`` every second or so, and ``close`` at the end.
 
     Attributes:
-        threads: how many calls there can be at once.
+        at_once: how many calls there can be.
     """
 
     def __init__(
@@ -75,18 +77,20 @@ class Session:
         Args:
             endpoint: where the server is.
             credentials: where the secrets of the login are.
-            timeout_s: for one call as a whole, the login before it and the wait for a thread included.
+            timeout_s: for one call as a whole, the login before it and the wait for a connection included.
             observe: told after each exchange the operation, the outcome and the seconds it took.
             shared: private directory of processes that log in with the same files.
 
         Raises:
             ConfigError: a setting or a file that it names is wrong.
         """
-        self.threads = endpoint.max_connections
-        self._openbao = OpenBao(endpoint, observe=observe)
-        self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="openbao")
+        self.at_once = endpoint.max_connections
+        self._route = Route(endpoint)
+        self._openbao = OpenBao(self._route, observe=observe)
+        self._logins = BlockingOpenBao(self._route, observe=observe)
+        self._pool = ThreadPoolExecutor(_LOGIN_THREADS, thread_name_prefix="openbao-login")
         refusals = SharedRefusals(shared, wait_s=ATTEMPT_TIMEOUT_S) if shared else None
-        self._login = Login(credentials, partial(self._in_thread, self._openbao.exchange), shared=refusals)
+        self._login = Login(credentials, self._exchange_for_login, shared=refusals)
         self._timeout_s = timeout_s
         self._secrets = SecretStore(self._openbao.exchange, holder=credentials.holder)
 
@@ -109,8 +113,8 @@ class Session:
         deadline = time.monotonic() + self._timeout_s
         call = Call(operation=operation, method=method, path=path, deadline=deadline, body=body, repeatable=True)
 
-        def exchange(token: Secret) -> Answer:
-            answer = self._openbao.exchange(replace(call, token=token))
+        async def exchange(token: Secret) -> Answer:
+            answer = await self._openbao.exchange(replace(call, token=token))
             if answer.status == HTTPStatus.FORBIDDEN:
                 raise _ForbiddenError(answer)
             return answer
@@ -124,7 +128,7 @@ class Session:
     async def read(self, path: str, version: int, keys: frozenset[str] | None, *, within_s: float) -> Reading:
         """Return some keys of a secret in a key-value engine, their values as texts.
 
-        It never leaves a thread behind that still reads: it ends when that does, a moment after its time at most.
+        It never leaves a thread behind that still parses: it ends when that does, a moment after its time at most.
 
         Args:
             path: canonical, mount first.
@@ -164,7 +168,7 @@ class Session:
         deadline = time.monotonic() + within_s
         call = Call(operation="health", method="GET", path="sys/health", deadline=deadline, query=_STANDBY_IS_FINE)
         async with _within(within_s):
-            answer = await self._in_thread(self._openbao.exchange, call)
+            answer = await self._openbao.exchange(call)
             if answer.status != HTTPStatus.OK:
                 msg = f"OpenBao answers {answer.status} to sys/health"
                 raise OpenBaoUnavailableError(msg, hint="see the log of OpenBao")
@@ -173,32 +177,50 @@ class Session:
     async def tick(self) -> None:
         """Renew or replace the token if it is time, and follow the files. Never fails; errors are logged."""
         try:
-            self._openbao.reload_if_changed()
+            self._route.reload_if_changed()
         except ConfigError as error:
             log_event(_log, logging.ERROR, "reload_failed", {"reason": error.message, "hint": error.hint})
+        self._openbao.tidy()
         await self._login.tick()
 
+    async def look_ahead(self) -> None:
+        """Ask about the engines in use before what is known of them is too old, so that no read has to. Never fails."""
+        deadline = time.monotonic() + self._timeout_s
+        for mount in self._secrets.due():
+            confirm = partial(self._secrets.confirm, mount=mount, deadline=deadline)
+            try:
+                async with _within(self._timeout_s):
+                    await self._with_live_token(confirm)
+            except (NotFoundError, DeniedError, UndeliverableError):
+                self._secrets.forget(mount)
+            except PeerError:
+                return  # not now: it is told to those who read, and tried again in a while
+
     async def close(self) -> None:
-        """Give back a token that this process got by AppRole, and let the threads end; waiting work is dropped."""
+        """Give back a token that this process got by AppRole, close the connections, and let the threads end."""
         with contextlib.suppress(TimeoutError):  # the threads may all wait for a server that does not answer
             async with asyncio.timeout(ATTEMPT_TIMEOUT_S):
                 await self._login.revoke()
+        self._openbao.close()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    async def _with_live_token(self, work: Callable[[Secret], T]) -> T:
-        """Do blocking work in a thread with the token of the login, and once more if that turns out to be dead."""
+    async def _with_live_token(self, work: Callable[[Secret], Awaitable[T]]) -> T:
+        """Do work with the token of the login, and once more if that turns out to be dead."""
         token = await self._login.token()
         try:
-            return await self._in_thread(work, token)
+            return await work(token)
         except (DeniedError, _ForbiddenError):
             # Either the token may not do this, or it is dead: revoked, expired, or of another server.
             fresh = await self._login.replace(token)
             if fresh is None:
                 raise
-        return await self._in_thread(work, fresh)
+        return await work(fresh)
 
-    async def _in_thread(self, work: Callable[[U], T], argument: U) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._pool, work, argument)
+    async def _exchange_for_login(self, call: Call) -> Answer:
+        """Make a call of the login: what changes nothing is asked as all else is."""
+        if call.method == "GET":
+            return await self._openbao.exchange(call)
+        return await asyncio.get_running_loop().run_in_executor(self._pool, self._logins.exchange, call)
 
 
 @contextlib.asynccontextmanager

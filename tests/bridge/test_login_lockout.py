@@ -9,7 +9,8 @@ import pytest
 
 from devstack.authority import Authority
 from devstack.openbao import OpenBaoServer
-from strongroom.openbao.connection import Answer, Call, Endpoint, OpenBao
+from strongroom.openbao.blocking import BlockingOpenBao
+from strongroom.openbao.connection import Answer, Call, Endpoint, Route
 from strongroom.openbao.login import RETRY_S, Credentials, Login, LoginRefusedError
 
 
@@ -33,7 +34,7 @@ def test_a_wrong_secret_id_locks_nobody_out_and_a_locked_role_is_named(openbao: 
     (tmp_path / "secret").write_text("00000000-0000-0000-0000-000000000000")
     credentials = Credentials(role_id_file=tmp_path / "role", secret_id_file=tmp_path / "secret")
     ahead_s = 0.0
-    client = OpenBao(Endpoint(openbao.address, ca_file=openbao.ca_file))
+    client = BlockingOpenBao(Route(Endpoint(openbao.address, ca_file=openbao.ca_file)))
 
     async def exchange(call: Call) -> Answer:
         return await asyncio.to_thread(client.exchange, call)

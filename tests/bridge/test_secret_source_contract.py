@@ -15,7 +15,8 @@ from bridge.reads import CoalescingReader, SecretSource
 from devstack.authority import Authority
 from devstack.openbao import OpenBaoServer
 from strongroom.errors import ConfigError, DeniedError, NotFoundError, StrongroomError, UnavailableError
-from strongroom.openbao.connection import Call, Endpoint, OpenBao
+from strongroom.openbao.client import OpenBao
+from strongroom.openbao.connection import Call, Endpoint, Route
 from strongroom.openbao.login import Credentials
 from strongroom.openbao.session import Session
 from tests.bridge.secret_source import FakeSecretSource
@@ -44,7 +45,7 @@ def ask(request: pytest.FixtureRequest, bao: OpenBaoServer, authority: Authority
             credentials = Credentials(token_file=reader_token_file, holder="the bridge")
             session = Session(Endpoint(bao.address, authority.ca_file), credentials, timeout_s=5)
             try:
-                await test(CoalescingReader(session.read, at_once=session.threads, timeout_s=5))
+                await test(CoalescingReader(session.read, at_once=session.at_once, timeout_s=5))
             finally:
                 await session.close()
 
@@ -92,7 +93,15 @@ def test_each_reason_has_its_error(
 
 def exchange_with(address: str, ca_file: Path) -> None:
     call = Call(operation="x", method="GET", path="sys/health", deadline=time.monotonic() + 5)
-    OpenBao(Endpoint(address, ca_file)).exchange(call)
+
+    async def work() -> None:
+        client = OpenBao(Route(Endpoint(address, ca_file)))
+        try:
+            await client.exchange(call)
+        finally:
+            client.close()
+
+    asyncio.run(work())
 
 
 def test_an_openbao_with_another_authority_is_not_talked_to(bao: OpenBaoServer, tmp_path: Path) -> None:
@@ -128,10 +137,10 @@ def _shake_hands(listener: socket.socket, context: ssl.SSLContext) -> None:
 
 def test_secrets_do_not_cross_the_network_in_the_clear() -> None:
     with pytest.raises(ConfigError, match="must be https"):
-        OpenBao(Endpoint("http://openbao.example.org:8200"))
-    OpenBao(Endpoint("http://127.0.0.1:8200"))
+        Route(Endpoint("http://openbao.example.org:8200"))
+    Route(Endpoint("http://127.0.0.1:8200"))
 
 
 def test_a_missing_authority_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"openbao_ca_file=.*no.crt"):
-        OpenBao(Endpoint("https://127.0.0.1:8200", tmp_path / "no.crt"))
+        Route(Endpoint("https://127.0.0.1:8200", tmp_path / "no.crt"))

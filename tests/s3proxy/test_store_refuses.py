@@ -18,8 +18,9 @@ from devstack.seaweed import SeaweedServer
 from devstack.server import free_port
 from s3proxy.store.errors import error_in
 from strongroom.errors import PeerError
-from strongroom.openbao.connection import Call, Endpoint, OpenBao
+from strongroom.openbao.connection import Call, Endpoint
 from tests.s3proxy.conftest import client_of
+from tests.support.bridge.openbao_clients import exchange
 from tests.support.s3.relay import Exchange, StoreRelay
 
 SYSTEM = "system-refused"
@@ -88,7 +89,7 @@ def openbao(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenBaoServer]
 def refusal(address: str, ca_file: Path | None = None) -> PeerError:
     call = Call(operation="health", method="GET", path="sys/health", deadline=float("inf"))
     with pytest.raises(PeerError) as caught:
-        OpenBao(Endpoint(address, ca_file=ca_file, connect_timeout_s=5)).exchange(call)
+        exchange(Endpoint(address, ca_file=ca_file, connect_timeout_s=5), call)
     assert caught.value.hint
     return caught.value
 
