@@ -12,10 +12,11 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 LIFETIME = dt.timedelta(days=7)  # longer than a development session, too short to be used for anything else
+PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 CLOCK_SLACK = dt.timedelta(minutes=5)  # containers on one machine may disagree by a little
 
 
@@ -39,7 +40,7 @@ class Authority:
         """
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.directory = directory
-        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._key: PrivateKey = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         now = dt.datetime.now(dt.UTC)
         self._root = (
@@ -77,7 +78,7 @@ class Authority:
         names = [_host_name(host) for host in hosts] + _uris(identities)
         return self._issue(name, names, ExtendedKeyUsageOID.SERVER_AUTH, not_before, not_after)
 
-    def issue_client(
+    def issue_client(  # noqa: PLR0913 - what there is to a certificate
         self,
         name: str,
         *,
@@ -85,6 +86,7 @@ class Authority:
         not_before: dt.datetime | None = None,
         not_after: dt.datetime | None = None,
         signs: bool = False,
+        key: PrivateKey | None = None,
     ) -> IssuedFiles:
         """Issue a client certificate and write ``NAME.crt`` and ``NAME.key``.
 
@@ -94,8 +96,10 @@ class Authority:
             not_before: begin of validity; a little before now by default.
             not_after: end of validity; LIFETIME from now by default.
             signs: whether it may sign others, as no workload's may (X509-SVID, section 5.2); tests want that, too.
+            key: a new one of EC P-256 by default.
         """
-        return self._issue(name, _uris(identities), ExtendedKeyUsageOID.CLIENT_AUTH, not_before, not_after, signs=signs)
+        usage = ExtendedKeyUsageOID.CLIENT_AUTH
+        return self._issue(name, _uris(identities), usage, not_before, not_after, signs=signs, key=key)
 
     def _issue(  # noqa: PLR0913 - what there is to a certificate
         self,
@@ -106,8 +110,9 @@ class Authority:
         not_after: dt.datetime | None,
         *,
         signs: bool = False,
+        key: PrivateKey | None = None,
     ) -> IssuedFiles:
-        key = ec.generate_private_key(ec.SECP256R1())
+        key = key or ec.generate_private_key(ec.SECP256R1())
         now = dt.datetime.now(dt.UTC)
         builder = (
             x509.CertificateBuilder(

@@ -12,6 +12,8 @@ from strongroom.errors import ConfigError, DeniedError
 from strongroom.identity import identity_of
 
 _NO_CHECK_TIME = 0x20_0000  # X509_V_FLAG_NO_CHECK_TIME (openssl/x509_vfy.h): an expired one is to be read, too
+# The algorithm of a key, rsaEncryption, with its empty parameters (RFC 3279, section 2.3.1). Signatures have others.
+_RSA_KEY = bytes.fromhex("300d 0609 2a864886f70d010101 0500")
 
 
 @dataclass(frozen=True)
@@ -21,10 +23,12 @@ class ClientCertificate:
     Attributes:
         identity: the SPIFFE identity in it.
         not_after: when it ends, in seconds since the epoch.
+        has_rsa_key: whether its key is one of RSA.
     """
 
     identity: str
     not_after: float
+    has_rsa_key: bool
 
 
 def read_client_certificate(cert_file: str, key_file: str) -> ClientCertificate:
@@ -33,10 +37,11 @@ def read_client_certificate(cert_file: str, key_file: str) -> ClientCertificate:
     Raises:
         ConfigError: it is not a certificate for a client, has no end, or not exactly one SPIFFE identity.
     """
-    shown = _shown(cert_file, key_file)
+    shown, encoded = _shown(cert_file, key_file)
     try:
         identity = str(identity_of(shown))
-        return ClientCertificate(identity, ssl.cert_time_to_seconds(str(shown["notAfter"])))
+        not_after = ssl.cert_time_to_seconds(str(shown["notAfter"]))
+        return ClientCertificate(identity, not_after, has_rsa_key=_RSA_KEY in encoded)
     except DeniedError as error:
         raise ConfigError(f"{cert_file}: {error.message}", hint=error.hint) from None
     except (KeyError, ValueError):
@@ -44,7 +49,7 @@ def read_client_certificate(cert_file: str, key_file: str) -> ClientCertificate:
         raise ConfigError(msg, hint="give STRONGROOM_CERT a certificate in PEM") from None
 
 
-def _shown(cert_file: str, key_file: str) -> dict[str, object]:
+def _shown(cert_file: str, key_file: str) -> tuple[dict[str, object], bytes]:
     client, server = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     client.check_hostname = False
     client.verify_mode = ssl.CERT_NONE  # the other end is played here
@@ -63,7 +68,7 @@ def _shown(cert_file: str, key_file: str) -> dict[str, object]:
         reason = getattr(error, "verify_message", "") or error.reason
         msg = f"{cert_file}: cannot be used by a client: {reason}"
         raise ConfigError(msg, hint="the certificate needs the extended key usage clientAuth") from None
-    return dict(ends[1].getpeercert() or {})
+    return dict(ends[1].getpeercert() or {}), ends[1].getpeercert(binary_form=True) or b""
 
 
 def _advance(end: ssl.SSLObject) -> None:

@@ -10,8 +10,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from doctor.certificate import read_client_certificate
+from doctor.certificate import ClientCertificate, read_client_certificate
 from doctor.page import Finding, Status
+from doctor.slow import probe_slowness
 from doctor.trial import KilledError, in_child
 from strongroom.errors import ConfigError, StrongroomError
 from strongroom.launch.bundle import PLAN_URL_PATH, BundleRequest
@@ -59,7 +60,7 @@ def probe_installation(settings: WrapperSettings, *, now: float) -> Iterator[Fin
         yield Finding("bridge", Status.NOTE, "not asked: STRONGROOM_BRIDGE is not set", "set it to https://HOST[:PORT]")
         return
     keep_memory_private()  # from here on this process has our private key
-    yield _certificates(settings, now)
+    yield from _certificates(settings, now)
     yield _bridge(settings)
 
 
@@ -132,13 +133,19 @@ def _deliver(require: str, command: list[str]) -> str:
     return "" if result.stdout.split() == [value, "False"] else "the program found an empty variable"
 
 
-def _certificates(settings: WrapperSettings, now: float) -> Finding:
-    name = "certificates"
+def _certificates(settings: WrapperSettings, now: float) -> Iterator[Finding]:
     try:
         client_context(settings.ca, settings.cert, settings.key)
         certificate = read_client_certificate(settings.cert, settings.key)
     except ConfigError as error:
-        return Finding(name, Status.PROBLEM, error.message, error.hint)
+        yield Finding("certificates", Status.PROBLEM, error.message, error.hint)
+        return
+    yield _validity(settings, certificate, now)
+    yield from probe_slowness(settings.ca, settings.cert, certificate)
+
+
+def _validity(settings: WrapperSettings, certificate: ClientCertificate, now: float) -> Finding:
+    name = "certificates"
     left_s = certificate.not_after - now
     ends = moment(certificate.not_after)
     if left_s <= 0:

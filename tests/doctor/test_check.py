@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
 
-from devstack.authority import IssuedFiles
+from devstack.authority import Authority, IssuedFiles
 from devstack.stack import IDENTITY, DevStack
 from doctor.certificate import read_client_certificate
 from doctor.main import HELP
@@ -228,6 +229,38 @@ class TestInstallation:
         nobody = stack.authority.issue_client("nobody", identities=())
         found = finding(Doctor(_with(launcher, nobody)).document(), "certificates")
         assert "0 URI names" in found["says"]
+
+    @pytest.mark.parametrize("bits", [2048, 4096])
+    def test_a_key_that_signs_slowly_is_named(self, launcher: Launcher, stack: DevStack, bits: int) -> None:
+        key = rsa.generate_private_key(65_537, bits)
+        issued = stack.authority.issue_client(f"rsa{bits}", identities=(IDENTITY,), key=key)
+        document = Doctor(_with(launcher, issued)).document()
+        found = finding(document, "client key")
+        assert found["status"] == "note"
+        assert f"{issued.cert}: has an RSA key" in found["says"]
+        assert "ECDSA" in found["hint"]
+        assert document["ok"]
+
+    def test_an_rsa_authority_does_not_make_it_a_slow_key(self, tmp_path: Path) -> None:
+        """Its signature on the certificate is not what a launch makes."""
+        authority = Authority(tmp_path)
+        authority._key = rsa.generate_private_key(65_537, 2048)
+        issued = authority.issue_client("app", identities=(IDENTITY,))
+        assert not read_client_certificate(str(issued.cert), str(issued.key)).has_rsa_key
+
+    def test_a_file_of_many_authorities_is_named(self, launcher: Launcher, stack: DevStack, tmp_path: Path) -> None:
+        others = [Authority(tmp_path / str(number)).ca_file.read_bytes() for number in range(10)]
+        everybody = tmp_path / "bundle.crt"
+        everybody.write_bytes(stack.authority.ca_file.read_bytes() + b"".join(others[:9]))
+        launcher.overrides["STRONGROOM_CA"] = str(everybody)
+        assert "authorities" not in {found["name"] for found in Doctor(launcher).document()["installation"]}
+        everybody.write_bytes(stack.authority.ca_file.read_bytes() + b"".join(others))
+        document = Doctor(launcher).document()
+        found = finding(document, "authorities")
+        assert found["status"] == "note"
+        assert f"{everybody}: holds 11 of them" in found["says"]
+        assert "--ca" in found["hint"]
+        assert document["ok"]
 
     def test_a_certificate_that_is_not_for_clients(self, stack: DevStack) -> None:
         server = stack.authority.issue_server("not-for-clients")
