@@ -8,6 +8,7 @@
     lib/ld.so            its dynamic loader
     lib/*.so.*           its libraries
     lib/start.pyc        its first code
+    lib/launch.marshal   the modules of a launch
     lib/python3.X/       modules, and the native parts of the wrapper in preload/lib/
 """
 
@@ -16,6 +17,7 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from bundle import launch_modules
 from bundle.libraries import find_libraries, loader_of, own_copy
 from bundle.manifest import LAUNCHER, MANIFEST, File, describe
 from bundle.modules import START, compile_all, trace
@@ -25,6 +27,7 @@ from strongroom.errors import ConfigError
 _INTERPRETER = "bin/python3"
 _LOADER = "lib/ld.so"
 _START = "lib/start.pyc"
+_LAUNCH = "lib/launch.marshal"
 _NATIVE_LAUNCHER = "strongroom-launch"
 _NATIVE = ("libstrongroom.so", "strongroom-init", "strongroom-tracer", _NATIVE_LAUNCHER)
 
@@ -52,6 +55,7 @@ def collect() -> dict[str, File]:
         _INTERPRETER: File(own_copy(interpreter), is_program=True),
         _LOADER: File(own_copy(loader), is_program=True),
         _START: File(start),
+        _LAUNCH: File(launch_modules.join(bytecode)),
     }
     for path, data in bytecode.items():
         files[f"{modules}/{path}"] = File(data)

@@ -6,8 +6,14 @@ is the ``strongroom`` command. Runs as a program, with ``sys.argv`` = [this file
 
 # Nothing here may import os before the environment is back: os.environ is made then, from posix.environ.
 import _signal  # type: ignore[import-not-found]  # signal imports enum, in 4 ms
+import marshal
 import posix
 import sys
+from _frozen_importlib import ModuleSpec
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import ModuleType
 
 HIDDEN = b"."  # in front of each variable; the launcher knows it too
 
@@ -27,6 +33,7 @@ def main() -> int:
     take_signals([int(number) for number in held.split(",") if number.isdigit()])
     restore_environment()
     directory = start[: -len("/lib/start.pyc")]
+    sys.meta_path.insert(0, LaunchModules(directory))
     # For anyone who starts this program anew, as supervision does: by its launcher.
     sys.executable = f"{directory}/strongroom"
     sys.argv = sys.orig_argv = [sys.executable, *words]
@@ -43,6 +50,36 @@ def main() -> int:
     from cli import main as command
 
     return command.main(words, lacking=frozenset(command.VERBS).difference(VERBS))
+
+
+class LaunchModules:
+    """Finds the modules that a launch imports, which are in one file (``bundle.launch_modules``)."""
+
+    def __init__(self, directory: str) -> None:
+        """Read the file of the bundle in a directory."""
+        with open(f"{directory}/lib/launch.marshal", "rb") as file:  # noqa: PTH123 - pathlib is slow to import
+            self._modules: dict[str, tuple[str, bytes]] = marshal.load(file)  # noqa: S302 - of this bundle
+        major, minor = sys.version_info[:2]
+        self._folder = f"{directory}/{sys.platlibdir}/python{major}.{minor}/"
+
+    def find_spec(self, name: str, _path: object = None, _target: object = None) -> ModuleSpec | None:
+        """Return where a module is, or None if it is not in the file."""
+        if name not in self._modules:
+            return None
+        place = self._folder + self._modules[name][0]
+        folder, _, file = place.rpartition("/")
+        spec = ModuleSpec(name, self, origin=place, is_package=file == "__init__.pyc")  # type: ignore[arg-type]
+        spec.has_location = True
+        if spec.submodule_search_locations is not None:
+            spec.submodule_search_locations.append(folder)  # of the modules that are not in the file
+        return spec
+
+    def create_module(self, _spec: ModuleSpec) -> None:
+        """Have Python make an ordinary one."""
+
+    def exec_module(self, module: "ModuleType") -> None:
+        """Run a module's code in it."""
+        exec(marshal.loads(self._modules[module.__name__][1]), module.__dict__)  # noqa: S102, S302 - of this bundle
 
 
 def take_signals(held: list[int]) -> None:
