@@ -6,18 +6,17 @@ is written but what is named here, so no signature, token or key of a client can
 has put into a name is escaped, and each text has a bound.
 """
 
-import datetime as dt
 import enum
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Final
 
 from s3proxy.s3api.asked import UNSIGNED, Asked, Claim, claim_of
 from s3proxy.s3api.credentials import ANONYMOUS
 from s3proxy.s3api.head import RequestHead
 from s3proxy.s3api.operations import Call
+from strongroom.service.logs import moment
 
 UNKNOWN: Final = "unknown"
 _MAX_NAME_CHARACTERS: Final = 1024  # S3: the longest key, in bytes
@@ -118,7 +117,7 @@ def audit_line(record: AccessRecord, *, now: float) -> bytes:
         record: of the request.
         now: seconds of the epoch.
     """
-    lines = [{"time": _moment(now), "event": "audit", **_who(record), **_what(record)}]
+    lines = [{"time": moment(now), "event": "audit", **_who(record), **_what(record)}]
     if record.status:
         lines[0]["http_status"] = record.status
     if record.error_code:
@@ -135,7 +134,7 @@ def request_lines(record: AccessRecord, *, seconds: float, store_request_ids: Se
         seconds: that it took.
         store_request_ids: of the store's answers.
     """
-    line: _Line = {"time": _moment(record.began), "event": "request", **_who(record), **_what(record)}
+    line: _Line = {"time": moment(record.began), "event": "request", **_who(record), **_what(record)}
     line |= {
         "http_status": record.status or None,
         "error_code": record.error_code or None,
@@ -193,7 +192,7 @@ def _of_deleted(record: AccessRecord, item: DeletedKey, event: str) -> _Line:
     if told is None:
         told = record.error_code  # of the request as a whole
     return {
-        "time": _moment(record.began),
+        "time": moment(record.began),
         "event": event,
         "request_id": record.request_id,
         "requester": record.requester or None,
@@ -213,16 +212,6 @@ def _lines(lines: Sequence[_Line]) -> bytes:
             yield "\n"
 
     return "".join(ended()).encode()
-
-
-def _moment(seconds: float) -> str:
-    return f"{_second(int(seconds))}.{int(seconds % 1 * 1000):03}Z"
-
-
-@lru_cache(maxsize=8)
-def _second(seconds: int) -> str:
-    """Return a second as a string; many requests share it, and making it takes a fifth of a record's time."""
-    return dt.datetime.fromtimestamp(seconds, dt.UTC).isoformat()[:-6]
 
 
 def _shown(text: str, most: int = _MAX_NAME_CHARACTERS) -> str:

@@ -14,13 +14,17 @@ import datetime as dt
 import enum
 import json
 import logging
+import math
 import os
 import select
 import stat
 import sys
+import time
 import traceback
 from collections.abc import Mapping
-from typing import TextIO
+from functools import lru_cache
+from json.encoder import encode_basestring_ascii as quoted
+from typing import Final, TextIO
 
 from strongroom.errors import StrongroomError
 
@@ -28,6 +32,7 @@ LogValue = str | int | float | bool | None
 
 _MAX_TEXT_CHARS = 2000  # a line stays readable, and a log collector does not cut it
 _MAX_FRAMES = 12
+_OWN_FIELDS: Final = frozenset({"time", "level", "component", "event"})
 
 
 class LogLevel(enum.StrEnum):
@@ -56,8 +61,22 @@ def log_event(
         fields: names and plain values. Give no secret: what is in a string is printed.
         error: shown as type and place, with its message only if it is one of ours.
     """
-    if logger.isEnabledFor(level):
+    if not logger.isEnabledFor(level):
+        return
+    handler = _only_handler() if error is None else None
+    if handler is None:
         logger.log(level, event, extra={"strongroom_fields": dict(fields or {})}, exc_info=error)
+    else:
+        handler.write_event(time.time(), level, event, fields or {})
+
+
+_configured: "StderrHandler | None" = None
+
+
+def _only_handler() -> "StderrHandler | None":
+    """Return what alone gets the events of this process, as ``configure_logging`` left it; None if it does not."""
+    handlers = logging.root.handlers
+    return _configured if len(handlers) == 1 and handlers[0] is _configured else None
 
 
 def configure_logging(component: str, *, level: str = LogLevel.INFO, stream: TextIO | None = None) -> None:
@@ -68,8 +87,11 @@ def configure_logging(component: str, *, level: str = LogLevel.INFO, stream: Tex
         level: a ``LogLevel``.
         stream: where to write; by default stderr, without waiting for its reader.
     """
-    handler = logging.StreamHandler(stream) if stream else StderrHandler()
-    handler.setFormatter(JsonFormatter(component))
+    global _configured  # noqa: PLW0603 - as the root of all loggers is
+    formatter = JsonFormatter(component)
+    _configured = None if stream else StderrHandler(formatter)
+    handler: logging.Handler = _configured or logging.StreamHandler(stream)
+    handler.setFormatter(formatter)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)  # other libraries
@@ -88,27 +110,52 @@ class JsonFormatter(logging.Formatter):
     def __init__(self, component: str) -> None:
         """Take the name that is in each line."""
         super().__init__()
-        self._component = component
+        self._component = quoted(component)
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line, without its end."""
-        moment = dt.datetime.fromtimestamp(record.created, dt.UTC)
-        line: dict[str, object] = {
-            "time": moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-            "level": record.levelname.lower(),
-            "component": self._component,
-        }
-        fields = getattr(record, "strongroom_fields", None)
-        if isinstance(fields, dict):
-            line["event"] = record.msg
-            line.update((name, plain(value)) for name, value in fields.items() if name not in line)
-        else:
-            line["event"] = "library_message"
-            line["logger"] = record.name
-            line["template"] = plain(record.msg)
-        if record.exc_info and record.exc_info[1] is not None:
-            line["error"] = describe_error(record.exc_info[1])
-        return json.dumps(line)
+        event, fields = record.msg, getattr(record, "strongroom_fields", None)
+        if not isinstance(fields, dict):
+            event, fields = "library_message", {"logger": record.name, "template": plain(record.msg)}
+        if not (record.exc_info and record.exc_info[1]):
+            return self.line(record.created, record.levelno, event, fields)
+        line = self.line(record.created, record.levelno, event, {n: v for n, v in fields.items() if n != "error"})
+        return f'{line[:-1]}, "error": {json.dumps(describe_error(record.exc_info[1]))}}}'
+
+    def line(self, moment_s: float, level: int, event: str, fields: Mapping[str, object]) -> str:
+        """Return the line of an event, without its end.
+
+        Args:
+            moment_s: of the event, in seconds of the epoch.
+            level: ``logging.INFO`` and so on.
+            event: its name.
+            fields: more; none of them can pose as one that every line has.
+        """
+        told = [f", {quoted(name)}: {_shown(value)}" for name, value in fields.items() if name not in _OWN_FIELDS]
+        head = f'{{"time": "{moment(moment_s)}", "level": "{logging.getLevelName(level).lower()}"'
+        return f'{head}, "component": {self._component}, "event": {quoted(event)}{"".join(told)}}}'
+
+
+def moment(seconds: float) -> str:
+    """Return seconds of the epoch as a time of the day, with milliseconds."""
+    second, millisecond = divmod(int(seconds * 1000), 1000)
+    return f"{_second(second)}.{millisecond:03}Z"
+
+
+@lru_cache(maxsize=8)
+def _second(seconds: int) -> str:
+    """Return a second as a string; many lines share it, and making it takes as long as the rest of one."""
+    return dt.datetime.fromtimestamp(seconds, dt.UTC).isoformat()[:-6]
+
+
+def _shown(value: object) -> str:
+    """Return a value as JSON, if it may be printed."""
+    kind = type(value)
+    if kind is str and len(value) <= _MAX_TEXT_CHARS:  # type: ignore[arg-type]  # just tested
+        return quoted(value)  # type: ignore[arg-type]
+    if kind is int or (kind is float and math.isfinite(value)):  # type: ignore[arg-type]
+        return repr(value)
+    return json.dumps(plain(value))
 
 
 def plain(value: object) -> LogValue:
@@ -135,17 +182,21 @@ def describe_error(error: BaseException) -> dict[str, object]:
 
 
 class StderrHandler(logging.Handler):
-    """Writes formatted records to a descriptor, whole lines or none."""
+    """Writes lines to a descriptor, whole ones or none."""
 
-    def __init__(self, fd: int = 2) -> None:
-        """Take where to write."""
+    def __init__(self, formatter: JsonFormatter, fd: int = 2) -> None:
+        """Take what makes the lines, and where to write."""
         super().__init__()
+        self._lines = formatter
         self._fd = fd if sys.stderr is not None else -1  # closed: another file may have its number by now
         self._rest = b""  # of a line of which a part was written
+        self._never_waits = False
         self.dropped = 0
         with contextlib.suppress(OSError):  # closed, or of another user: then it is asked first
-            if stat.S_ISFIFO(os.fstat(self._fd).st_mode):
+            kind = stat.S_IFMT(os.fstat(self._fd).st_mode)
+            if kind == stat.S_IFIFO:
                 self._fd = os.open(f"/proc/self/fd/{fd}", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            self._never_waits = kind in {stat.S_IFIFO, stat.S_IFREG}
         self._room = select.poll()
         if self._fd >= 0:
             self._room.register(self._fd, select.POLLOUT)
@@ -153,25 +204,36 @@ class StderrHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Write a record if there is room."""
         try:
-            line = self.format(record)
-            if self.dropped:
-                told = logging.LogRecord(record.name, logging.WARNING, "", 0, "log_lines_dropped", None, None)
-                told.strongroom_fields = {"count": self.dropped}
-                line = f"{self.format(told)}\n{line}"
-            if self._rest:
-                self._write(self._rest)
-            if not self._rest and self._write(line.encode() + b"\n"):
-                self.dropped = 0
-            else:
-                self.dropped += 1
+            self._write_line(self.format(record))
         except Exception:  # noqa: BLE001 - as logging does
             self.handleError(record)
+
+    def write_event(self, moment_s: float, level: int, event: str, fields: Mapping[str, object]) -> None:
+        """Write an event if there is room, as ``emit`` would its record. Never fails."""
+        self.acquire()
+        try:
+            self._write_line(self._lines.line(moment_s, level, event, fields))
+        except Exception:  # noqa: BLE001 - as logging does
+            return
+        finally:
+            self.release()
+
+    def _write_line(self, line: str) -> None:
+        if self.dropped:
+            told = self._lines.line(time.time(), logging.WARNING, "log_lines_dropped", {"count": self.dropped})
+            line = f"{told}\n{line}"
+        if self._rest:
+            self._write(self._rest)
+        if not self._rest and self._write(line.encode() + b"\n"):
+            self.dropped = 0
+        else:
+            self.dropped += 1
 
     def _write(self, data: bytes) -> bool:
         """Write, and keep what does not fit of a line that has begun; return whether any of it was taken."""
         taken = 0
         # What could not be opened anew waits when it is given more than there is room for. So much there always is.
-        while taken < len(data) and self._room.poll(0):
+        while taken < len(data) and (self._never_waits or self._room.poll(0)):
             try:
                 taken += os.write(self._fd, data[taken : taken + select.PIPE_BUF])
             except OSError:  # it became full, its reader has gone, or the disk is full
