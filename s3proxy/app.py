@@ -122,6 +122,7 @@ class Proxy:
             care=[
                 self._follow_files,
                 self._note_gauges,
+                self._write_counts,
                 self._follow_openbao,
                 storage.probe,
                 storage.follow_keys,
@@ -130,7 +131,7 @@ class Proxy:
                 self._access_log.probe,
             ],
             reload=self._reload,
-            close=[storage.close, self._access_log.close],
+            close=[storage.close, self._access_log.close, self._write_counts],
             share_port=settings.share_port,
         )
 
@@ -169,6 +170,9 @@ class Proxy:
     async def _follow_openbao(self) -> None:
         await self._storage.follow_openbao()
         await self._credentials.refresh()
+
+    async def _write_counts(self) -> None:
+        self.metrics.write()
 
     async def _note_gauges(self) -> None:
         self.metrics.in_flight.set(len(self._front.requests))

@@ -1,9 +1,14 @@
-"""The metrics of the proxy, in a registry of their own. No label holds anything that a client can make up."""
+"""The metrics of the proxy, in a registry of their own. No label holds anything that a client can make up.
+
+What every request counts is added up in plain numbers (``strongroom.service.tallies``), by the thread of the event
+loop. Call ``write`` every second or so.
+"""
 
 from contextvars import ContextVar
-from functools import cache
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from strongroom.service.tallies import Tallies
 
 _BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 _STORE_IDS = 8  # a multipart object is read by one request to the store for each part
@@ -172,13 +177,7 @@ class Metrics:
             buckets=_BUCKETS_S,
             registry=self.registry,
         )
-
-        # Finding what belongs to some labels takes longer than counting.
-        self._request_of = cache(self._requests.labels)
-        self._own_of = cache(self._own.labels)
-        self._bytes_of = cache(self._bytes.labels)
-        self._store_of = cache(self._store.labels)
-        self._keys_of = cache(self._keys.labels)
+        self._tallies = Tallies(bounds=_BUCKETS_S)
 
     @staticmethod
     def begin_request() -> StoreAnswers:
@@ -188,15 +187,31 @@ class Metrics:
         return answers
 
     def request(self, operation: str, status: int, seconds: float, received: int, sent: int) -> None:
-        """Count a request."""
-        self._request_of(operation, str(status)).observe(seconds)
-        # Requests to the store may be made side by side, so the sum of the waits may be more than there was time.
+        """Count a request, and of it the time that it did not wait for the answers of the store noted with it."""
         answers = _answers_of_request.get()
-        self._own_of(operation).observe(max(0.0, seconds - (answers.seconds if answers else 0.0)))
+        self.answered(operation, status, seconds, received, sent, waited_s=answers.seconds if answers else 0.0)
+
+    def answered(  # noqa: PLR0913 - what is counted of each
+        self, operation: str, status: int, seconds: float, received: int, sent: int, *, waited_s: float
+    ) -> None:
+        """Count a request.
+
+        Args:
+            operation: its name.
+            status: of the answer, 0 if none went out.
+            seconds: that it took.
+            received: bytes of plaintext.
+            sent: bytes of the body of the answer.
+            waited_s: for answers of the store to begin. Some may be waited for side by side, so the sum may be longer
+                than the time that there was.
+        """
+        tallies = self._tallies
+        tallies.durations(self._requests, operation, str(status)).observe(seconds)
+        tallies.durations(self._own, operation).observe(max(0.0, seconds - waited_s))
         if received:
-            self._bytes_of(operation, "in").inc(received)
+            tallies.count(self._bytes, operation, "in").add(received)
         if sent:
-            self._bytes_of(operation, "out").inc(sent)
+            tallies.count(self._bytes, operation, "out").add(sent)
 
     def refused(self, rule: int) -> None:
         """Count a stored object that broke a rule of the format."""
@@ -225,16 +240,21 @@ class Metrics:
             answers.seconds += seconds
             if request_id and len(answers.request_ids) < _STORE_IDS:
                 answers.request_ids.append(request_id)
-        self._store_of(outcome).observe(seconds)
+        self._tallies.durations(self._store, outcome).observe(seconds)
 
     def bucket_key(self, result: str) -> None:
         """Count a bucket key that was asked for."""
-        self._keys_of(result).inc()
+        self._tallies.count(self._keys, result).add()
 
     def kms(self, operation: str, outcome: str, seconds: float) -> None:
         """Count a call of the KMS."""
         self._kms.labels(operation, outcome).observe(seconds)
 
+    def write(self) -> None:
+        """Write what requests have counted to where the metrics are read: the registry, or what processes share."""
+        self._tallies.write()
+
     def expose(self) -> bytes:
         """Return all metrics in the Prometheus text format."""
+        self.write()
         return generate_latest(self.registry)

@@ -53,7 +53,7 @@ class Supervisor:
         self._stop = asyncio.Event()
         self._registry = CollectorRegistry()
         self._restarts = worker_restarts(self._registry)
-        self._health = Health(parts=self._parts, metrics=self._metrics)
+        self._health = Health(parts=self._parts, metrics=self._metrics, before_metrics=self._have_counts_written)
 
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT, then drain.
@@ -201,6 +201,10 @@ class Supervisor:
         deadline = time.monotonic() + _KILLED_WITHIN_S
         for worker in self._workers.values():
             worker.wait_killed(max(0.0, deadline - time.monotonic()))
+
+    async def _have_counts_written(self) -> None:
+        """Have every worker write what it has counted to where all are added up, as it does when it is asked."""
+        await asyncio.gather(*(self._get(worker, "/metrics") for worker in self._workers.values()))
 
     def _metrics(self) -> bytes:
         return generate_latest(self._registry)

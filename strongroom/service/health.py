@@ -38,10 +38,17 @@ class Part:
 class Health:
     """The health endpoints."""
 
-    def __init__(self, *, parts: Callable[[], Awaitable[dict[str, Part]]], metrics: Callable[[], bytes]) -> None:
-        """Take what tells the state of the parts, and what renders the metrics."""
+    def __init__(
+        self,
+        *,
+        parts: Callable[[], Awaitable[dict[str, Part]]],
+        metrics: Callable[[], bytes],
+        before_metrics: Callable[[], Awaitable[object]] | None = None,
+    ) -> None:
+        """Take what tells the state of the parts, what renders the metrics, and what has to be awaited before that."""
         self._parts = parts
         self._metrics = metrics
+        self._before_metrics = before_metrics
         self._lock = asyncio.Lock()
         self._known: tuple[float, dict[str, Part]] | None = None
         self.draining = False
@@ -55,6 +62,8 @@ class Health:
         return app
 
     async def _serve_metrics(self, _: web.Request) -> web.Response:
+        if self._before_metrics is not None:
+            await self._before_metrics()
         return web.Response(body=self._metrics(), headers={"Content-Type": CONTENT_TYPE})
 
     async def _serve_health(self, _: web.Request) -> web.Response:
