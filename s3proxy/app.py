@@ -16,6 +16,7 @@ from s3proxy.serving.handlers import handlers_of
 from s3proxy.serving.readiness import Readiness
 from s3proxy.settings import ProxySettings
 from s3proxy.storage import Storage
+from strongroom.linux.process import keep_free_memory
 from strongroom.service.connections import ConnectionLimits, Connections
 from strongroom.service.following import KeptFiles
 from strongroom.service.front import HttpFront
@@ -26,6 +27,8 @@ from strongroom.service.server import Server
 
 _log = logging.getLogger(__name__)
 _GC_THRESHOLDS = 10_000, 20, 20  # a request makes some hundred objects and hardly a cycle
+_HEAP_BLOCK_BYTES = 8 << 20  # any buffer of one request: a part that is kept is under 5 MiB, and its padding
+_KEPT_FREE_BYTES = 32 << 20  # of one process: what a few of them take together
 _PROBE_S = 5.0  # at the start; a store that is away then is asked again while others are served
 _READ_BYTES = 1 << 17  # of a client's body kept unread at most twice this, then TCP holds the client back
 
@@ -197,6 +200,7 @@ def make_server(settings: ProxySettings, *, kept: KeptFiles | None = None, share
         ConfigError: a setting or a file that it names is wrong.
     """
     _collect_seldom()
+    keep_free_memory(blocks_bytes=_HEAP_BLOCK_BYTES, free_bytes=_KEPT_FREE_BYTES)
     return Proxy(settings, kept=kept, shared=shared).server
 
 
