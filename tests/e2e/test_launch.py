@@ -114,7 +114,8 @@ class TestWhatIsRead:
     def test_100_launches_at_once(self, launcher: Launcher, stack: DevStack) -> None:
         stack.openbao.admin.put_v2("kv", "shop/storm", {"k": "calm"})
         with ThreadPoolExecutor(100) as pool:
-            results = list(pool.map(lambda _: launcher.run({"X": "bao:kv/shop/storm#k"}, "printenv", "X"), range(100)))
+            references = {"X": "bao:kv/shop/storm#k"}
+            results = list(pool.map(lambda _: launcher.run(references, "printenv", "X", timeout=110), range(100)))
         assert [result.stdout for result in results] == ["calm\n"] * 100
 
 
@@ -241,7 +242,7 @@ class TestTrouble:
         try:
             started = time.monotonic()
             result = launcher.run({"X": "bao:kv/shop/slow#k"}, "true")
-            assert time.monotonic() - started < 8
+            assert time.monotonic() - started < 25  # far below what a launch has by default
         finally:
             stack.openbao.resume()
         assert result.returncode in {exit_status.UNAVAILABLE, exit_status.UNREACHABLE}, result.stderr
@@ -281,7 +282,7 @@ class TestTrouble:
             process = launcher.start({"X": "bao:kv/shop/seal#k"}, "true")
             _wait_for_connection(process.pid, stack.bridge.address)
             process.send_signal(number)
-            process.communicate(timeout=5)
+            process.communicate(timeout=60)
         finally:
             stack.openbao.resume()
         assert process.returncode == status

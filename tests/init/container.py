@@ -11,7 +11,7 @@ from typing import Self
 
 from tests.support.process.waiting import wait_for
 
-WAIT_S = 10.0
+WAIT_S = 60.0
 NAMESPACE = ("unshare", "--pid", "--fork", "--mount-proc", "--kill-child")
 
 

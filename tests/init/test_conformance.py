@@ -329,7 +329,7 @@ class TestInheritance:
     def test_input_and_output_go_through(self, init: Init) -> None:
         data = os.urandom(300_000)
         with Running([init.path, "--", "sh", "-c", "cat; echo done >&2"], stdin=-1) as running:
-            output, errors = running.process.communicate(data, timeout=10)
+            output, errors = running.process.communicate(data, timeout=60)
         assert (output, errors) == (data, b"done\n")
 
     def test_descriptors(self, init: Init) -> None:
@@ -347,7 +347,7 @@ class TestInheritance:
                 theirs.close()
                 running.line()
                 assert ours.recv(100) == b"hello\n"
-                ours.settimeout(5 if Can.LET_GO_OF_DESCRIPTORS in init.can else 0.05)
+                ours.settimeout(60 if Can.LET_GO_OF_DESCRIPTORS in init.can else 0.05)
                 if Can.LET_GO_OF_DESCRIPTORS in init.can:
                     assert ours.recv(1) == b""  # the child closed it, and nobody else has it
                 else:

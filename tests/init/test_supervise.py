@@ -166,7 +166,7 @@ def environ() -> dict[str, str]:
 def silent_bridge() -> Iterator[socket.socket]:
     """A bridge that accepts and never says a word."""
     with socket.create_server(("127.0.0.1", 0)) as server:
-        server.settimeout(10)
+        server.settimeout(60)
         yield server
 
 
@@ -192,7 +192,7 @@ class TestLaunch:
     def test_by_variables(self, driver: list[str], environ: dict[str, str]) -> None:
         environ = {**environ, "STRONGROOM_SUPERVISE": "1", "STRONGROOM_REMAP": "3:4"}
         with Running([*driver, "--", "sh", "-c", "env; exit 3"], environ=environ) as running:
-            output, errors = running.process.communicate(timeout=10)
+            output, errors = running.process.communicate(timeout=60)
         assert (running.process.returncode, errors) == (4, b"")
         assert b"STRONGROOM" not in output
 
@@ -202,7 +202,7 @@ class TestLaunch:
     ) -> None:
         # Where it is C, CPython sets LC_CTYPE for itself (PEP 538).
         with Running([*driver, "--supervise", "--", "env", "-0"], environ={**environ, **given}) as running:
-            output, errors = running.process.communicate(timeout=10)
+            output, errors = running.process.communicate(timeout=60)
         assert (running.process.returncode, errors) == (0, b"")
         found = dict(entry.split("=", 1) for entry in output.decode().split("\0") if entry)
         assert found == {**environ, **given}

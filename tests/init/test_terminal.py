@@ -226,7 +226,7 @@ class TestBelowShell:
                 terminal.type(CTRL_Z)
                 terminal.read_until("Stopped")
                 terminal.wait_for_foreground("bash")
-                assert state_of(sleep) == "T"
+                wait_for(lambda: state_of(sleep) == "T", "the child to stop")
                 terminal.type(b"fg\n")
                 assert terminal.wait_for_foreground("sleep") == sleep
                 wait_for(lambda: state_of(sleep) == "S", "the child to go on")
@@ -260,7 +260,7 @@ class TestBelowShell:
             terminal.wait_for_foreground("strongroom-init")  # a shell says nothing to a job that runs
             terminal.type(CTRL_Z)  # the first key shows who is in front
             terminal.read_until("Stopped")
-            assert state_of(sleep) == "T"
+            wait_for(lambda: state_of(sleep) == "T", "the child to stop")
             terminal.type(b"fg\n")
             assert terminal.wait_for_foreground("sleep") == sleep
             terminal.type(CTRL_C)
