@@ -18,7 +18,7 @@ from tests.support.tree import ROOT
 NATIVE = ROOT / "tests" / "native" / "bundle"
 NOBODY = 65_534
 MEMLOCK_BYTES = 65_536  # RLIMIT_MEMLOCK before Linux 5.16
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 # Where things are inside of a root.
 BUNDLE = "/opt/strongroom"

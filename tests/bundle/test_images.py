@@ -105,7 +105,7 @@ def test_the_interpreter_maps_nothing_of_the_image(images: Mapping[str, Image], 
     with FakeBridge(certificates.server(), hang) as bridge:
         environ = {"SECRET": "bao:kv/shop/db#password", "STRONGROOM_BRIDGE": bridge.url}
         with start_by_unshare(images["debian"], [LAUNCHER, "run", "--", "/show"], environ) as container:
-            assert asked.wait(20)
+            assert asked.wait(60)
             mapped = mapped_files(container.pid)
     assert f"{BUNDLE}/lib/ld.so" in mapped
     assert {path for path in mapped if not path.startswith(f"{BUNDLE}/")} == set()

@@ -24,12 +24,9 @@ pytestmark = pytest.mark.skipif(not is_root(), reason="making PID namespaces nee
 
 RUNS = 300
 AT_ONCE = 2
-SOON_S = 1.0
+SOON_S = 5.0
 ENDED = 128 + signal.SIGTERM
-
-# The kernel drops a signal to PID 1 that nobody handles, as any does in the instant of execve(2) and until the
-# application has set its own handlers. So a signal may be lost this long before the application says that it runs.
-APPLICATION_START_S = 0.02
+LOST_AT_EXEC = "lost between the last line of ours and execve(2), where nobody handles it"
 
 
 @pytest.fixture(scope="module")
@@ -81,24 +78,25 @@ def one_run(directory: Path, application: Path, environ: Mapping[str, str], dela
     """Send one SIGTERM after a while; return what became of it."""
     with launch(directory, application, environ) as (starter, pid):
         time.sleep(delay_s)
-        program = program_of(pid)
-        sent = time.monotonic()
+        os.kill(pid, signal.SIGSTOP)  # so that it is known whom the signal meets, however busy the machine
+        wait_for(functools.partial(is_stopped, pid), "the stop")
+        program, holds_it = program_of(pid), is_in("SigBlk", pid) or is_in("SigCgt", pid)
         os.kill(pid, signal.SIGTERM)
+        os.kill(pid, signal.SIGCONT)
         assert starter.stdout
-        output = starter.stdout.fileno()
-        began = 0.0
-        while select.select([output], [], [], max(sent + SOON_S - time.monotonic(), 0))[0]:
+        output, patience_s, began = starter.stdout.fileno(), PATIENCE_S, False
+        while select.select([output], [], [], patience_s)[0]:
             if not os.read(output, 64):  # nobody is left who could write
                 status = starter.wait(PATIENCE_S)
                 return "ended" if status == ENDED else f"status {status}, signalled in {program}"
-            began = time.monotonic()
+            began, patience_s = True, SOON_S
         if not began:
             return f"neither ended nor began, signalled in {program}"
         os.kill(pid, signal.SIGTERM)
         assert starter.wait(PATIENCE_S) == ENDED
-        if program == str(application) or began - sent < APPLICATION_START_S:
-            return "lost by the application"  # of which nothing is ours, however long a busy machine keeps it
-        return f"lost in {program}"
+        if program == str(application):
+            return "lost by the application"  # before it has set its own handlers: the kernel drops it, for PID 1
+        return f"lost in {program}, which held it" if holds_it else LOST_AT_EXEC
 
 
 def launch_s(directory: Path, application: Path, environ: Mapping[str, str]) -> float:
@@ -110,6 +108,7 @@ def launch_s(directory: Path, application: Path, environ: Mapping[str, str]) -> 
         return time.monotonic() - began
 
 
+@pytest.mark.timeout(600)
 def test_sigterm_at_any_moment_ends_it(
     directory: Path,
     application: Path,
@@ -121,10 +120,9 @@ def test_sigterm_at_any_moment_ends_it(
     delays = [random.uniform(0, whole_s) for _ in range(RUNS)]  # noqa: S311 - no secret is made of it
     with ThreadPoolExecutor(AT_ONCE) as pool:
         outcomes = Counter(pool.map(lambda delay_s: one_run(directory, application, environ, delay_s), delays))
-    assert set(outcomes) <= {"ended", "lost by the application", f"lost in {directory}/lib/ld.so"}, outcomes
+    assert set(outcomes) <= {"ended", "lost by the application", LOST_AT_EXEC}, outcomes
     assert outcomes["ended"] > RUNS * 0.9, outcomes
-    # On a busy machine the application may take longer than that to begin.
-    assert outcomes[f"lost in {directory}/lib/ld.so"] < RUNS * 0.01, outcomes
+    assert outcomes[LOST_AT_EXEC] < RUNS * 0.01, outcomes
 
 
 def test_a_signal_before_the_interpreter_is_up_is_held_and_then_obeyed(directory: Path, application: Path) -> None:
@@ -136,5 +134,5 @@ def test_a_signal_before_the_interpreter_is_up_is_held_and_then_obeyed(directory
             os.kill(pid, signal.SIGTERM)
             held += is_in("SigBlk", pid) and is_in("ShdPnd", pid)
             os.kill(pid, signal.SIGCONT)
-            assert starter.wait(SOON_S) == ENDED
+            assert starter.wait(PATIENCE_S) == ENDED
     assert held > 0

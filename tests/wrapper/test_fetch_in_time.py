@@ -13,7 +13,7 @@ from strongroom.errors import (
 )
 from strongroom.launch.bundle import BUNDLE_URL_PATH, BundleRequest, Entry
 from strongroom.launch.reference import Reference
-from tests.support.bridge.fake import FakeBridge, answer, full_backlog, problem, read_request, response
+from tests.support.bridge.fake import FakeBridge, answer, full_backlog, problem, read_request, refusing, response
 from tests.support.tls.certificates import Certificates
 from tests.wrapper.fetching import BODY, CUT, REQUEST, Load, Memory, fetch, refused
 from wrapper.exit_status import UNREACHABLE, status_of
@@ -86,11 +86,11 @@ def test_an_answer_that_drips_ends_at_the_deadline(certificates: Certificates, l
 
     with FakeBridge(certificates.server(), play) as bridge:
         started = time.monotonic()
-        error = refused(load(bridge=bridge.url, attempt_timeout="0.4"))
-        assert within(2, started)
+        error = refused(load(bridge=bridge.url, attempt_timeout="2"))
+        assert within(15, started)
 
     assert isinstance(error, LostError)
-    assert "within 0.4 s" in error.message
+    assert "within 2 s" in error.message
 
 
 def test_the_whole_timeout_bounds_all_attempts(certificates: Certificates, load: Load) -> None:
@@ -100,8 +100,8 @@ def test_the_whole_timeout_bounds_all_attempts(certificates: Certificates, load:
 
     with FakeBridge(certificates.server(), play) as bridge:
         started = time.monotonic()
-        refused(load(bridge=bridge.url, attempt_timeout="0.3", timeout="0.8", retries="1000"))
-        assert within(2, started)
+        refused(load(bridge=bridge.url, attempt_timeout="1", timeout="3", retries="1000"))
+        assert within(15, started)
 
     assert 2 <= bridge.connections <= 4
 
@@ -112,18 +112,18 @@ def test_a_bridge_that_does_not_read_the_request_ends_at_the_deadline(certificat
     with FakeBridge(certificates.server(), lambda _: bridge.until_stopped()) as bridge:
         started = time.monotonic()
         with pytest.raises(LostError):
-            Bridge(load(bridge=bridge.url, attempt_timeout="0.5")).fetch(
+            Bridge(load(bridge=bridge.url, attempt_timeout="2")).fetch(
                 BUNDLE_URL_PATH, BundleRequest(entries, [], frozenset()), Memory().receive
             )
-        assert within(3, started)
+        assert within(15, started)
 
 
 def test_a_handshake_that_never_comes_ends_at_the_deadline(load: Load) -> None:
     with FakeBridge(None, lambda _: bridge.until_stopped()) as bridge:
-        error = refused(load(bridge=bridge.url, attempt_timeout="0.3"))
+        error = refused(load(bridge=bridge.url, attempt_timeout="1"))
 
     assert isinstance(error, NotUpError)
-    assert "no TLS handshake within 0.3 s" in error.message
+    assert "no TLS handshake within 1 s" in error.message
 
 
 def test_a_connection_that_never_comes_ends_at_the_deadline(load: Load) -> None:
@@ -143,38 +143,33 @@ def test_a_balancer_in_front_of_a_busy_bridge_is_asked_again(certificates: Certi
     assert memory.sizes == [len(BODY)]
 
 
-def closed_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-    return port
-
-
 def test_nobody_at_the_address_is_waited_for_and_then_given_up(load: Load) -> None:
-    started = time.monotonic()
-    error = refused(load(bridge=f"https://127.0.0.1:{closed_port()}", wait="0.3"))
+    with refusing() as port:
+        started = time.monotonic()
+        error = refused(load(bridge=f"https://127.0.0.1:{port}", wait="0.3"))
 
     assert isinstance(error, NotUpError)
     assert status_of(error) == UNREACHABLE
     assert "Connection refused" in error.message
     assert not within(0.3, started)
-    assert within(2, started)
+    assert within(10, started)
 
 
 def test_without_a_wait_nobody_at_the_address_is_given_up_at_once(load: Load) -> None:
-    started = time.monotonic()
-    assert isinstance(refused(load(bridge=f"https://127.0.0.1:{closed_port()}")), NotUpError)
-    assert within(1, started)
+    with refusing() as port:
+        started = time.monotonic()
+        assert isinstance(refused(load(bridge=f"https://127.0.0.1:{port}")), NotUpError)
+        assert within(5, started)
 
 
 def test_a_bridge_that_comes_up_while_it_is_waited_for_is_used(certificates: Certificates, load: Load) -> None:
-    port = closed_port()
     tried = threading.Event()
     memories: list[Memory] = []
     # The port is bound and does not listen: connections are refused until it does.
     with socket.socket() as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(("127.0.0.1", port))
-        bridge = Bridge(load(bridge=f"https://127.0.0.1:{port}", wait="10"))
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+        bridge = Bridge(load(bridge=f"https://127.0.0.1:{port}", wait="60", timeout="60"))
         attempt = bridge._connect
 
         def connect(deadline: float) -> "Connection":
@@ -193,12 +188,12 @@ def test_a_bridge_that_comes_up_while_it_is_waited_for_is_used(certificates: Cer
 
         thread = threading.Thread(target=run)
         thread.start()
-        assert tried.wait(10)
+        assert tried.wait(30)
         listener.listen()
         plain, _ = listener.accept()
         with certificates.server().wrap_socket(plain, server_side=True) as connection:
             answer(response(200, BODY))(connection)
-        thread.join(10)
+        thread.join(60)
 
     assert memories[0].mapping[:] == BODY
 

@@ -294,7 +294,7 @@ class TestWhatIsLeft:
                 while not list(memory.iterdir()):
                     assert process.poll() is None
                 process.send_signal(number)
-                assert process.wait(10) == 128 + number
+                assert process.wait(60) == 128 + number
 
         assert list(memory.iterdir()) == []
 

@@ -2,7 +2,6 @@
 
 import shlex
 import signal
-import socket
 import stat
 import subprocess
 from collections.abc import Mapping
@@ -13,7 +12,7 @@ import pytest
 
 from preload import library_path
 from strongroom.launch.region import encode
-from tests.support.bridge.fake import FakeBridge, Script, answer, bundle, problem, response
+from tests.support.bridge.fake import FakeBridge, Script, answer, bundle, problem, refusing, response
 from tests.support.launch.launches import Launches
 from tests.support.tls.certificates import Certificates
 from tests.support.tree import ROOT
@@ -170,9 +169,8 @@ class TestHowALaunchEnds:
         assert b"raise ulimit -s" in done.stderr
 
     def test_with_114_when_nobody_is_at_the_address(self, launches: Launches) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            port = listener.getsockname()[1]
-        done = launches.run(["echo", "started"], SECRET, bridge=f"https://127.0.0.1:{port}")
+        with refusing() as port:
+            done = launches.run(["echo", "started"], SECRET, bridge=f"https://127.0.0.1:{port}")
 
         assert done.returncode == exit_status.UNREACHABLE
         assert b"Connection refused" in done.stderr

@@ -74,7 +74,7 @@ def test_a_command_is_found_where_shells_find_it(
     environ = {"PATH": absolute(path, folder)}
     # Two shells, because they disagree about 126 and 127 for a file on PATH that is not executable, and for ENOTDIR.
     shells = [
-        subprocess.run([shell, "-c", name], env=environ, capture_output=True, text=True, check=False, timeout=10)
+        subprocess.run([shell, "-c", name], env=environ, capture_output=True, text=True, check=False, timeout=60)
         for shell in ("/bin/dash", "/bin/bash")
     ]
 
@@ -102,7 +102,7 @@ def test_a_command_is_found_where_execvp_finds_it(
         "libc.execvp(name, (ctypes.c_char_p * 2)(name, None)); sys.exit(100 + ctypes.get_errno())"
     )
     done = subprocess.run(
-        [sys.executable, "-c", libc_execvp, name], capture_output=True, text=True, check=False, timeout=10
+        [sys.executable, "-c", libc_execvp, name], capture_output=True, text=True, check=False, timeout=60
     )
 
     try:

@@ -279,6 +279,7 @@ def test_without_any_privilege_and_with_64_kib_of_lockable_memory(programs: Stat
     assert f"environ\tSECRET={PASSWORD}\n".encode() in done.stdout
 
 
+@pytest.mark.timeout(600)
 def test_200_launches_in_a_row_leave_no_process_behind(programs: StaticPrograms) -> None:
     program = programs.build("musl")
     script = (
@@ -301,7 +302,7 @@ def test_200_launches_in_a_row_leave_no_process_behind(programs: StaticPrograms)
         cwd=ROOT,
         capture_output=True,
         check=False,
-        timeout=60,
+        timeout=500,
     )
 
     assert done.returncode == 0, done.stderr

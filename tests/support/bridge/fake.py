@@ -151,6 +151,14 @@ class FakeBridge:
 
 
 @contextlib.contextmanager
+def refusing(host: str = "127.0.0.1") -> Iterator[int]:
+    """Yield a port of a loopback address at which nobody listens, nor will: it is bound."""
+    with socket.socket() as held:
+        held.bind((host, 0))
+        yield held.getsockname()[1]
+
+
+@contextlib.contextmanager
 def full_backlog(host: str = "127.0.0.1", port: int = 0) -> Iterator[int]:
     """Yield a port of a loopback address where connecting neither succeeds nor fails."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
