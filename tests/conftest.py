@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from devstack.stack import POLICY, DevStack
 from tests.support.launch.launcher import Launcher
@@ -16,8 +16,8 @@ from tests.support.launch.launcher import Launcher
 EARLY = "early"
 LONG_S = 60.0
 
-# A busy machine stalls for longer than hypothesis allows one example by default; pytest-timeout is the limit.
-settings.register_profile("strongroom", deadline=None)
+# A busy machine stalls for longer than hypothesis allows an example, or the making of ten; pytest-timeout is the limit.
+settings.register_profile("strongroom", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("strongroom")
 
 
