@@ -24,7 +24,7 @@ from s3proxy.s3api.signer import Signer, StoreCredential
 from strongroom.secret import Secret
 from tests.s3proxy.conftest import client_of
 from tests.support.s3.api import example_of
-from tests.support.s3.relay import StoreRelay
+from tests.support.s3.relay import QUIET, StoreRelay
 
 POLICY = """\
 [[policy]]
@@ -103,13 +103,14 @@ def world(tmp_path_factory: pytest.TempPathFactory, store: SeaweedServer) -> Ite
     with (
         StoreRelay(store.address) as relay,
         ProxyProcess(
-            tmp_path_factory.mktemp("taken"), store, policy=POLICY, settings={"store_address": relay.address}
+            tmp_path_factory.mktemp("taken"), store, policy=POLICY, settings={"store_address": relay.address} | QUIET
         ) as proxy,
         contextlib.closing(client_of(proxy.url, proxy.access_key, proxy.secret_key)) as s3,
     ):
         for bucket in BUCKETS:
             s3.create_bucket(Bucket=bucket)
             s3.put_object(Bucket=bucket, Key="there", Body=BODY)
+        relay.settle()
         yield World(proxy, relay)
 
 

@@ -33,12 +33,16 @@ def readiness(proxy: ProxyProcess) -> dict[str, Any]:
 
 
 def workers_of(proxy: ProxyProcess) -> list[int]:
-    lines = [json.loads(line) for line in proxy.log_file.read_text().splitlines()]
+    lines = [json.loads(line) for line in proxy.log_file.read_text().splitlines() if line.endswith("}")]
     return [line["pid"] for line in lines if line["event"] == "listening"]
 
 
 def holds_the_lock(pid: int) -> bool:
-    return any(link.readlink().name == "store.lock" for link in Path(f"/proc/{pid}/fd").iterdir())
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed since it was listed
+            if link.readlink().name == "store.lock":
+                return True
+    return False
 
 
 def test_the_store_is_asked_at_the_start_and_nothing_is_left_there(proxy: ProxyProcess, bare: Any) -> None:
@@ -164,7 +168,7 @@ def test_another_process_asks_when_the_one_that_did_has_died(tmp_path: Path, sto
         relay.plan = lambda exchange: Fault(Harm.REFUSE) if "if-none-match" in exchange.headers else None
         whole = settings | {"store_address": relay.address}
         with ProxyProcess(tmp_path / "proxy", store, settings=whole) as proxy:
-            (asking,) = [pid for pid in workers_of(proxy) if holds_the_lock(pid)]
+            (asking,) = wait_for(lambda: [pid for pid in workers_of(proxy) if holds_the_lock(pid)], "one to ask")
             os.kill(asking, signal.SIGKILL)
             relay.plan = lambda _: None
             wait_for(

@@ -8,7 +8,7 @@ import pytest
 from devstack.s3proxy import ProxyProcess
 from devstack.seaweed import SeaweedServer
 from tests.s3proxy.conftest import client_of
-from tests.support.s3.relay import StoreRelay
+from tests.support.s3.relay import QUIET, StoreRelay
 
 TO, FROM = "owner-to", "owner-from"
 MINE, THEIRS = "111111111111", "222222222222"
@@ -23,7 +23,7 @@ def relay(store: SeaweedServer) -> Iterator[StoreRelay]:
 
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory, store: SeaweedServer, relay: StoreRelay) -> Iterator[Any]:
-    settings = {"store_address": relay.address}
+    settings = {"store_address": relay.address} | QUIET
     with ProxyProcess(tmp_path_factory.mktemp("owner"), store, settings=settings) as proxy:
         running = client_of(proxy.url, proxy.access_key, proxy.secret_key)
         for bucket in (TO, FROM):
@@ -31,6 +31,7 @@ def client(tmp_path_factory: pytest.TempPathFactory, store: SeaweedServer, relay
             for key in ("k", "d/"):
                 running.put_object(Bucket=bucket, Key=key, Body=b"content")
             parts(running, bucket)
+        relay.settle()
         yield running
         running.close()
 

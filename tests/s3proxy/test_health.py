@@ -78,7 +78,9 @@ def test_requests_bytes_keys_and_calls_of_the_kms_are_counted(world: World) -> N
 def test_a_missing_object_is_no_damage(world: World) -> None:
     with pytest.raises(world.s3.exceptions.ClientError):
         world.s3.get_object(Bucket="health", Key="missing")
-    assert sample(world, 'request_seconds_count{operation="GetObject",status="404"}') == 1
+    wait_for(
+        lambda: sample(world, 'request_seconds_count{operation="GetObject",status="404"}') == 1, "it to be counted"
+    )
     assert "strongroom_s3proxy_refused_objects_total{" not in get(world, "/metrics")[1]
 
 
@@ -90,9 +92,8 @@ def test_no_label_holds_what_a_client_made_up(world: World) -> None:
 
 
 def test_every_part_is_told(world: World) -> None:
-    status, text = get(world, "/readyz")
-    state = json.loads(text)
-    assert status == 200
+    wait_for(lambda: get(world, "/readyz")[0] == 200, "it to be ready, in which store and KMS may be slow")
+    state = json.loads(get(world, "/readyz")[1])
     parts = {
         "store",
         "kms",

@@ -39,7 +39,7 @@ def world(tmp_path_factory: pytest.TempPathFactory, store: SeaweedServer) -> Ite
     directory = tmp_path_factory.mktemp("outage")
     with OpenBaoServer(directory / "openbao", Authority(directory / "tls"), storage="raft") as openbao:
         openbao.admin.enable_approle()
-        login = offer_transit(openbao, directory / "login", keys=("main",)) | SYSTEM | {"openbao_timeout_s": 1.0}
+        login = offer_transit(openbao, directory / "login", keys=("main",)) | SYSTEM | {"openbao_timeout_s": 3.0}
         with (
             ProxyProcess(directory / "warm", store, policy=POLICY, settings=login) as warm,
             ProxyProcess(directory / "cold", store, policy=POLICY, settings=login | NO_CACHE) as cold,

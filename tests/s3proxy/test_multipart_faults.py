@@ -13,7 +13,7 @@ from devstack.s3proxy import ProxyProcess
 from devstack.seaweed import SeaweedServer
 from tests.s3proxy.conftest import client_of
 from tests.support.s3.multipart import LEAST, begin, code_of, kept_copies
-from tests.support.s3.relay import Exchange, Fault, Harm, StoreRelay
+from tests.support.s3.relay import QUIET, Exchange, Fault, Harm, StoreRelay
 
 HARMS = (Harm.REFUSE, Harm.RESET_REQUEST, Harm.RESET_ANSWER)
 
@@ -28,9 +28,11 @@ def relay(store: SeaweedServer) -> Iterator[StoreRelay]:
 def client(tmp_path_factory: pytest.TempPathFactory, store: SeaweedServer, relay: StoreRelay) -> Iterator[Any]:
     """A client of a proxy whose way to the store leads over the relay."""
     directory = tmp_path_factory.mktemp("faults")
-    with ProxyProcess(directory, store, settings={"store_address": relay.address}) as proxy:
+    with ProxyProcess(directory, store, settings={"store_address": relay.address} | QUIET) as proxy:
         running = client_of(proxy.url, proxy.access_key, proxy.secret_key)
         running.create_bucket(Bucket="multipart-faults")
+        running.put_object(Bucket="multipart-faults", Key="first", Body=b"makes the bucket key")
+        relay.settle()
         yield running
         running.close()
 

@@ -11,7 +11,7 @@ from devstack.s3proxy import ProxyProcess
 from devstack.seaweed import SeaweedServer
 from tests.s3proxy.conftest import client_of
 from tests.support.s3.multipart import LEAST, begin, code_of, upload
-from tests.support.s3.relay import StoreRelay
+from tests.support.s3.relay import QUIET, StoreRelay
 
 POLICY = """\
 [[policy]]
@@ -43,11 +43,12 @@ def relay(store: SeaweedServer) -> Iterator[StoreRelay]:
 
 @pytest.fixture(scope="module")
 def modes(tmp_path_factory: pytest.TempPathFactory, store: SeaweedServer, relay: StoreRelay) -> Iterator[Any]:
-    settings = {"store_address": relay.address}
+    settings = {"store_address": relay.address} | QUIET
     with ProxyProcess(tmp_path_factory.mktemp("modes"), store, policy=POLICY, settings=settings) as running:
         client = client_of(running.url, running.access_key, running.secret_key)
         for bucket in ("mode-sealed", "mode-migrate", "mode-plain"):
             client.create_bucket(Bucket=bucket)
+        relay.settle()
         yield client
         client.close()
 

@@ -7,7 +7,7 @@ from devstack.s3proxy import ProxyProcess
 from devstack.seaweed import SeaweedServer
 from tests.s3proxy.conftest import client_of
 from tests.support.s3.multipart import LEAST, upload
-from tests.support.s3.relay import Exchange, StoreRelay
+from tests.support.s3.relay import QUIET, Exchange, StoreRelay
 
 BUCKET = "multipart-requests"
 
@@ -17,11 +17,12 @@ def test_what_is_known_is_not_read_again(tmp_path: Path, store: SeaweedServer) -
     body = os.urandom(2 * LEAST)
     with (
         StoreRelay(store.address) as relay,
-        ProxyProcess(tmp_path / "proxy", store, settings={"store_address": relay.address}) as proxy,
+        ProxyProcess(tmp_path / "proxy", store, settings={"store_address": relay.address} | QUIET) as proxy,
     ):
         s3 = client_of(proxy.url, proxy.access_key, proxy.secret_key)
         s3.create_bucket(Bucket=name["Bucket"])
         upload(s3, name["Bucket"], name["Key"], {1: body[:LEAST], 2: body[LEAST:]})
+        relay.settle()
         asked = []
         for first in (LEAST + 70_000, LEAST + 400_000):
             relay.exchanges.clear()

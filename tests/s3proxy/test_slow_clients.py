@@ -32,6 +32,7 @@ FORM = (
     b"--bb\r\nContent-Disposition: form-data; name=a\r\n\r\n"
 )
 LONG_S = 600.0
+INTERVAL_S = 2.0  # a busy machine keeps a client of ours from sending for longer than a fraction of a second
 Start = Callable[..., ProxyProcess]
 
 
@@ -88,8 +89,7 @@ def require_others_served(proxy: ProxyProcess) -> None:
         assert s3.head_object(Bucket=BUCKET, Key="large")["ContentLength"] == 16 * MIB
         assert {item["Key"] for item in s3.list_objects_v2(Bucket=BUCKET)["Contents"]} >= {"small", "large"}
         s3.put_object(Bucket=BUCKET, Key="also-small", Body=SMALL)
-    ready = ask_health(proxy, "/readyz")
-    assert json.loads(ready)["ready"], ready
+    wait_for(lambda: json.loads(ask_health(proxy, "/readyz"))["ready"], "readiness, in which the store may be slow")
 
 
 def ask_health(proxy: ProxyProcess, path: str) -> str:
@@ -156,7 +156,7 @@ def test_a_form_without_a_signature_is_refused_when_its_fields_have_come_and_tak
 
 
 def test_the_fields_of_a_form_have_one_deadline_however_they_drip(start: Start, held: list[socket.socket]) -> None:
-    proxy = start(short_body_timeout_s=0.5)
+    proxy = start(short_body_timeout_s=2.0)
     form = connect(proxy, held, FORM % (BUCKET.encode(), 80_000))
     form.settimeout(0.1)
     answer = b""
@@ -189,7 +189,7 @@ def test_readers_that_take_nothing_leave_connections_to_the_store_for_what_is_sh
 
 
 def test_a_sender_below_the_least_rate_is_told_and_cut_off(start: Start, held: list[socket.socket]) -> None:
-    proxy = start(body_rate_interval_s=1.0, body_least_bytes_s=1000)
+    proxy = start(body_rate_interval_s=INTERVAL_S, body_least_bytes_s=1000)
     slow = connect(proxy, held, request(proxy, "put_object", "slow", 20 * MIB) + bytes(MIB))
     stop = threading.Event()
 
@@ -210,19 +210,19 @@ def test_a_sender_below_the_least_rate_is_told_and_cut_off(start: Start, held: l
 
 
 def test_a_steady_sender_above_the_least_rate_is_not_cut_off(start: Start, held: list[socket.socket]) -> None:
-    proxy = start(body_rate_interval_s=0.5, body_least_bytes_s=1000, body_idle_timeout_s=10.0)
+    proxy = start(body_rate_interval_s=INTERVAL_S, body_least_bytes_s=1000, body_idle_timeout_s=60.0)
     body = os.urandom(MIB + 1)
-    steady = connect(proxy, held, request(proxy, "put_object", "steady", len(body)) + body[:-40_000])
+    steady = connect(proxy, held, request(proxy, "put_object", "steady", len(body)) + body[:-100_000])
     begin = time.monotonic()
-    for at in range(len(body) - 40_000, len(body), 2000):  # for several intervals
+    for at in range(len(body) - 100_000, len(body), 2000):  # for several intervals
         time.sleep(0.1)
         steady.sendall(body[at : at + 2000])
-    assert time.monotonic() - begin > 2 * 0.5
+    assert time.monotonic() - begin > 2 * INTERVAL_S
     assert steady.recv(1000).startswith(b"HTTP/1.1 200 ")
 
 
 def test_a_reader_that_takes_nothing_is_cut_off(start: Start, held: list[socket.socket]) -> None:
-    proxy = start(body_rate_interval_s=0.5)
+    proxy = start(body_rate_interval_s=INTERVAL_S)
     reader = connect(proxy, held, request(proxy, "get_object", "large"))
     wait_for(lambda: shed(proxy, "answer") == 1, "it to be cut off")
     assert len(until_closed(reader)) < 16 * MIB
@@ -230,14 +230,14 @@ def test_a_reader_that_takes_nothing_is_cut_off(start: Start, held: list[socket.
 
 
 def test_a_reader_that_takes_slowly_but_enough_gets_everything(start: Start, held: list[socket.socket]) -> None:
-    proxy = start(body_rate_interval_s=0.5, body_idle_timeout_s=10.0)
+    proxy = start(body_rate_interval_s=INTERVAL_S, body_idle_timeout_s=60.0)
     reader = connect(
         proxy, held, request(proxy, "get_object", "large").replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
     )
     got = 0
     while data := reader.recv(1 << 18):
         got += len(data)
-        time.sleep(0.03)
+        time.sleep(0.08)  # for several intervals
     assert got > 16 * MIB
 
 
@@ -299,7 +299,7 @@ def test_readiness_blames_the_connections_and_not_the_store_when_all_are_in_use(
             reached, go_on = threading.Event(), threading.Event()
 
             def hold(exchange: Exchange, head: bytes) -> bytes:
-                if exchange.method == "HEAD":
+                if exchange.method == "HEAD" and exchange.target.startswith(f"/{BUCKET}/"):  # and none of the proxy's
                     reached.set()
                     go_on.wait(60)
                 return head

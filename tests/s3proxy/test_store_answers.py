@@ -260,7 +260,6 @@ async def test_a_list_of_other_names_where_parts_were_kept_or_names_were_tried_c
         await store.close()
 
 
-@pytest.mark.timeout(60)
 @in_a_loop
 async def test_an_upload_with_more_attempts_than_it_may_have_parts_is_only_given_up() -> None:
     upload, pages, removed = Upload("b", "k", "id"), 13, set[str]()

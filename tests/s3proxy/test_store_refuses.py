@@ -15,11 +15,11 @@ from devstack.authority import Authority
 from devstack.openbao import OpenBaoServer
 from devstack.s3proxy import ProxyProcess
 from devstack.seaweed import SeaweedServer
-from devstack.server import free_port
 from s3proxy.store.errors import error_in
 from strongroom.errors import PeerError
 from strongroom.openbao.connection import Call, Endpoint
 from tests.s3proxy.conftest import client_of
+from tests.support.bridge.fake import refusing
 from tests.support.bridge.openbao_clients import exchange
 from tests.support.s3.relay import Exchange, StoreRelay
 
@@ -100,8 +100,9 @@ def test_an_openbao_that_cannot_be_reached_is_named_with_address_and_cause(openb
     assert f"http://127.0.0.1:{port} speaks TLS, and openbao_address is http" in plain.message
     assert "https://" in plain.hint
 
-    closed = f"https://127.0.0.1:{free_port()}"
-    assert refusal(closed).message == f"OpenBao cannot be reached ({closed}: Connection refused)"
+    with refusing() as port:
+        closed = f"https://127.0.0.1:{port}"
+        assert refusal(closed).message == f"OpenBao cannot be reached ({closed}: Connection refused)"
 
     unknown = refusal("https://no-such-host.invalid:8200")
     assert re.search(r"\(https://no-such-host\.invalid:8200: .*(resolution|not known|No address)", unknown.message)

@@ -201,7 +201,7 @@ def test_a_stranger_that_falls_silent_after_the_handshake_is_gone_at_the_deadlin
     """It takes no part in the end of TLS either, for which asyncio would wait another 30 s."""
     authority = Authority(tmp_path / "tls")
     files = authority.issue_server("s3")
-    settings = {"tls_cert_file": str(files.cert), "tls_key_file": str(files.key), "head_timeout_s": 0.5}
+    settings = {"tls_cert_file": str(files.cert), "tls_key_file": str(files.key), "head_timeout_s": 3.0}
     with ProxyProcess(tmp_path / "proxy", store, settings=settings) as proxy:
         host, _, port = proxy.address.rpartition(":")
         context = ssl.create_default_context(cafile=str(authority.ca_file))

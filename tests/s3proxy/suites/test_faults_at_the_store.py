@@ -19,7 +19,7 @@ from devstack.seaweed import SeaweedServer
 from tests.s3proxy.conftest import client_of
 from tests.support.process.waiting import wait_for
 from tests.support.s3.raw import Answer, RawClient
-from tests.support.s3.relay import Exchange, Fault, Harm, StoreRelay
+from tests.support.s3.relay import QUIET, Exchange, Fault, Harm, StoreRelay
 
 ROUNDS = int(os.environ.get("STRONGROOM_TEST_FAULTS", "300"))
 BUCKET = "faults"
@@ -42,10 +42,11 @@ class World(NamedTuple):
 def world(tmp_path_factory: pytest.TempPathFactory, store: SeaweedServer, bare: Any) -> Iterator[World]:
     with StoreRelay(store.address) as relay:
         settings = {"store_address": relay.address, "store_idle_timeout_s": IDLE_S, "body_idle_timeout_s": 5.0}
-        with ProxyProcess(tmp_path_factory.mktemp("faults"), store, settings=settings) as proxy:
+        with ProxyProcess(tmp_path_factory.mktemp("faults"), store, settings=settings | QUIET) as proxy:
             client = client_of(proxy.url, proxy.access_key, proxy.secret_key)
             client.create_bucket(Bucket=BUCKET)
             client.put_object(Bucket=BUCKET, Key="first", Body=b"makes the bucket key")
+            relay.settle()
             yield World(relay, proxy, RawClient(proxy), client, bare)
             client.close()
 

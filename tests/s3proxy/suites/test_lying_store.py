@@ -14,7 +14,7 @@ from devstack.s3proxy import ProxyProcess
 from devstack.seaweed import SeaweedServer
 from tests.s3proxy.conftest import client_of
 from tests.support.s3.raw import Answer, RawClient
-from tests.support.s3.relay import Exchange, Fault, Harm, StoreRelay
+from tests.support.s3.relay import QUIET, Exchange, Fault, Harm, StoreRelay
 
 BUCKET = "lies"
 CHUNK = 1 << 16
@@ -46,11 +46,12 @@ class World(NamedTuple):
 def lying(tmp_path_factory: pytest.TempPathFactory, store: SeaweedServer) -> Iterator[World]:
     with StoreRelay(store.address) as relay:
         directory = tmp_path_factory.mktemp("lies")
-        with ProxyProcess(directory, store, settings={"store_address": relay.address}) as proxy:
+        with ProxyProcess(directory, store, settings={"store_address": relay.address} | QUIET) as proxy:
             client = client_of(proxy.url, proxy.access_key, proxy.secret_key)
             client.create_bucket(Bucket=BUCKET)
             client.put_object(Bucket=BUCKET, Key="whole", Body=WHOLE)
             multipart(client, {"Bucket": BUCKET, "Key": "multi"})
+            relay.settle()
             yield World(relay, RawClient(proxy), client)
             client.close()
 

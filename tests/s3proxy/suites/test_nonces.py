@@ -19,7 +19,7 @@ from devstack.s3proxy import ProxyProcess
 from devstack.seaweed import SeaweedServer
 from tests.s3proxy.conftest import client_of
 from tests.s3proxy.suites.sealed_pairs import Pairs
-from tests.support.s3.relay import Exchange, Fault, Harm, StoreRelay
+from tests.support.s3.relay import QUIET, Exchange, Fault, Harm, StoreRelay
 from tests.support.s3.rules import content_so_far
 
 BUCKET = "nonces"
@@ -38,14 +38,16 @@ def watched(
     tmp_path_factory: pytest.TempPathFactory, store: SeaweedServer, relay: StoreRelay
 ) -> Iterator[ProxyProcess]:
     directory = tmp_path_factory.mktemp("watched")
-    with ProxyProcess(directory, store, settings={"store_address": relay.address}) as running:
+    with ProxyProcess(directory, store, settings={"store_address": relay.address} | QUIET) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def client(watched: ProxyProcess) -> Iterator[Any]:
+def client(watched: ProxyProcess, relay: StoreRelay) -> Iterator[Any]:
     with contextlib.closing(client_of(watched.url, watched.access_key, watched.secret_key)) as running:
         running.create_bucket(Bucket=BUCKET)
+        running.put_object(Bucket=BUCKET, Key="first", Body=b"makes the bucket key")
+        relay.settle()
         yield running
 
 

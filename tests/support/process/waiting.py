@@ -1,7 +1,10 @@
 """Waiting for what other processes do: for a condition, never for a time."""
 
+import os
+import signal
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -23,6 +26,13 @@ def wait_for(look: Callable[[], T], what: str, *, timeout_s: float = WAIT_S) -> 
         time.sleep(pause_s)
         pause_s = min(1.2 * pause_s, _LONGEST_PAUSE_S)
     return found
+
+
+def stop_process(pid: int) -> None:
+    """Stop a process in its tracks; when ``kill`` returns, it may still be running."""
+    os.kill(pid, signal.SIGSTOP)
+    stat = Path(f"/proc/{pid}/stat")
+    wait_for(lambda: stat.read_text().rpartition(")")[2].split()[0] in {"T", "t"}, f"process {pid} to stop")
 
 
 def until_settled(count: Callable[[], int]) -> None:

@@ -15,6 +15,10 @@ from types import TracebackType
 from typing import Final, Self
 from urllib.parse import urlsplit
 
+from tests.support.process.waiting import until_settled
+
+QUIET: Final = {"reload_interval_s": 600}
+"""Settings of a proxy that does nothing by itself once it has begun: after ``settle`` no request is one of its own."""
 _PIECE: Final = 1 << 16
 _MAX_HEAD: Final = 1 << 20
 _NO_BODY: Final = {204, 304}
@@ -119,6 +123,10 @@ class StoreRelay:
         """The URL that a proxy takes for that of its store."""
         return f"http://127.0.0.1:{self._port}"
 
+    def settle(self) -> None:
+        """Return when a proxy makes no requests of its own any longer."""
+        until_settled(lambda: len(self.exchanges))
+
     def release(self) -> None:
         """End the connections that are stalled now."""
         self._loop.call_soon_threadsafe(self._release)
@@ -167,13 +175,18 @@ class StoreRelay:
         store_reader, store_writer = await asyncio.open_connection(*self._store, limit=_MAX_HEAD)
         try:
             store_writer.write(head)
-            await self._pass_request(exchange, fault, reader, store_writer)
+            await self._pass_request(exchange, fault, reader, store_writer, store_reader)
             await self._pass_answer(exchange, fault, store_reader, writer)
         finally:
             store_writer.transport.abort()
 
     async def _pass_request(
-        self, exchange: Exchange, fault: Fault, reader: asyncio.StreamReader, store: asyncio.StreamWriter
+        self,
+        exchange: Exchange,
+        fault: Fault,
+        reader: asyncio.StreamReader,
+        store: asyncio.StreamWriter,
+        answer: asyncio.StreamReader,
     ) -> None:
         cut = fault.harm in {Harm.RESET_REQUEST, Harm.STALL_REQUEST}
         end = min(fault.after, exchange.length) if cut else exchange.length
@@ -186,6 +199,10 @@ class StoreRelay:
             await store.drain()
         if fault.harm is Harm.STALL_REQUEST:
             await self._released.wait()
+        if cut and end == exchange.length:
+            # It has all of it, and would carry it out whenever it likes: nobody could tell what stands there then.
+            with contextlib.suppress(OSError, EOFError):
+                await answer.read(1)
         if cut:
             raise _HarmedError(reset=True)
 
