@@ -80,7 +80,7 @@ def test_an_outage_is_bridged_by_every_process(world: World, tmp_path: Path, pro
         with contextlib.closing(client_of(proxy.url, proxy.access_key, proxy.secret_key)) as s3:
             s3.create_bucket(Bucket=bucket)
             s3.put_object(Bucket=bucket, Key="before", Body=b"before")
-        wait_for(lambda: held(proxy) >= 1, "every process to have the key that one has made")
+        wait_for(lambda: held(proxy) >= 1, "every process to have the key that one has made", timeout_s=60)
         world.openbao.kill()
         try:
             begin = time.monotonic()

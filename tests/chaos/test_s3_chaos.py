@@ -19,6 +19,7 @@ from tests.chaos.resources import Resources
 from tests.chaos.s3_client import BUCKET, S3Client, read, require_listed
 from tests.chaos.world import World, chaos_world
 from tests.s3proxy.conftest import S3, client_of
+from tests.support.process.waiting import wait_for
 from tests.support.tree import ROOT
 
 pytestmark = pytest.mark.early
@@ -68,12 +69,19 @@ def test_chaos_loses_nothing_and_serves_nothing_wrong(tmp_path: Path) -> None:
 
 def _require_calm(clients: list[S3Client]) -> None:
     """Without faults nothing fails."""
-    time.sleep(1)  # for what is still on its way
+    for client in clients:
+        _settle(client)
     failed = {client.name: dict(client.codes) for client in clients}
     acknowledged = sum(client.counts.acknowledged for client in clients)
     time.sleep(CALM_S)  # the time that is looked at
     assert {client.name: dict(client.codes) for client in clients} == failed
     assert sum(client.counts.acknowledged for client in clients) > acknowledged
+
+
+def _settle(client: S3Client) -> None:
+    """Return when what was on its way as the faults ended is over."""
+    settled = client.counts.acknowledged + 2
+    wait_for(lambda: client.counts.acknowledged >= settled, f"{client.name} to be served again", timeout_s=60)
 
 
 def _print_counts(world: World, clients: list[S3Client]) -> None:
@@ -101,7 +109,7 @@ def _require_state(world: World, clients: list[S3Client], contest: Contest) -> N
         assert "Uploads" not in bare.list_multipart_uploads(Bucket=BUCKET)
         assert not any(MARK in read(bare, item["Key"]) for item in _listed(bare))  # type: ignore[operator]  # listed
     command = [sys.executable, "-m", "cli", "s3", "verify", "--config", str(world.proxy.config_file), BUCKET]
-    verified = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
+    verified = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=200)
     assert verified.returncode == 0, verified.stdout + verified.stderr
 
 

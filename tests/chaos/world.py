@@ -26,6 +26,9 @@ from tests.support.tree import ROOT
 KEY = "main"
 POLICY = f'[[policy]]\nname = "main"\nkek = "transit:{KEY}"\nbuckets = ["*"]\n'
 SLOW_CLIENTS = 64
+# The proxy's patience: more than a busy machine needs for an answer, and less than some outages last.
+OPENBAO_S = 3.0
+STORE_IDLE_S = 4.0
 
 
 class World:
@@ -60,13 +63,17 @@ class World:
         workers = {f"worker {number}": pid for number, pid in enumerate(self.proxy.workers(), start=1)}
         return {"supervisor": self.proxy.pid, **workers}
 
+    def a_worker(self) -> int:
+        """Return one; those that were killed just before may not be back yet."""
+        return self._dice.choice(wait_for(self.proxy.workers, "a worker to be back", timeout_s=60))
+
     def kill_a_worker(self) -> None:
         with contextlib.suppress(ProcessLookupError):
-            os.kill(self._dice.choice(self.proxy.workers()), signal.SIGKILL)
+            os.kill(self.a_worker(), signal.SIGKILL)
 
     def stop_a_worker(self) -> None:
         """For as long as its connections can stand."""
-        pid = self._dice.choice(self.proxy.workers())
+        pid = self.a_worker()
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGSTOP)
             self._outage(0.2, 1.0)
@@ -88,7 +95,7 @@ class World:
 
     def stop_the_store(self) -> None:
         self.store.pause()
-        self._outage(0.2, 2.5)
+        self._outage(0.2, 1.25 * STORE_IDLE_S)
         self.store.resume()
 
     def kill_openbao(self) -> None:
@@ -102,7 +109,7 @@ class World:
 
     def stop_openbao(self) -> None:
         self.openbao.pause()
-        self._outage(0.2, 2.5)
+        self._outage(0.2, 2 * OPENBAO_S)
         self.openbao.resume()
 
     def rotate_the_key(self) -> None:
@@ -110,7 +117,7 @@ class World:
 
     def rewrap(self) -> int:
         with self._rewrapping() as process:
-            return process.wait(60)
+            return process.wait(120)
 
     def retire_old_versions(self) -> None:
         """As docs/s3proxy.md tells operators to."""
@@ -164,8 +171,8 @@ class World:
     def recovered(self) -> None:
         """Wait until everything is ready again, which takes seconds and no hands."""
         with contextlib.closing(self.connect()) as s3:
-            wait_for(lambda: _served(s3), "the proxy to serve again", timeout_s=30)
-        wait_for(lambda: len(self.proxy.workers()) == 2, "both workers to be back", timeout_s=45)
+            wait_for(lambda: _served(s3), "the proxy to serve again", timeout_s=90)
+        wait_for(lambda: len(self.proxy.workers()) == 2, "both workers to be back", timeout_s=90)
 
 
 def _served(s3: S3) -> bool:
@@ -186,8 +193,8 @@ def chaos_world(directory: Path, dice: random.Random) -> Iterator[World]:
         settings = offer_transit(openbao, directory / "login", keys=(KEY,), ttl="20s") | {
             "processes": 2,
             "listen": f"127.0.0.1:{free_port()}",
-            "openbao_timeout_s": 1.0,
-            "store_idle_timeout_s": 2.0,
+            "openbao_timeout_s": OPENBAO_S,
+            "store_idle_timeout_s": STORE_IDLE_S,
             "bucket_key_ttl_s": 20,
             "unwrap_cache_s": 10,
             "reload_interval_s": 0.1,

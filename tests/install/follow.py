@@ -105,7 +105,7 @@ class Traffic:
             self.failed.append(repr(error))
 
     def _read_once(self) -> None:
-        with urllib.request.urlopen(self._url, timeout=20, context=self._context) as response:
+        with urllib.request.urlopen(self._url, timeout=60, context=self._context) as response:
             assert response.read() == b"seven apples\n"
         self.served += 1
 

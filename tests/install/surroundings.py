@@ -10,7 +10,7 @@ from pathlib import Path
 
 PLACE = Path("/srv/surroundings")
 NAMES = ("openbao.example.org", "store.example.org", "bridge.example.org", "s3.example.org")
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 
 
 def make_names() -> None:
@@ -67,6 +67,7 @@ def _start_openbao() -> dict[str, str]:
 
 
 def _start_store() -> dict[str, str]:
+    # Ports of its own, below those of devstack: other tests run beside this one, in the same network.
     credentials = {"accessKey": "STORE" + secrets.token_hex(6), "secretKey": secrets.token_urlsafe(24)}
     user = {
         "name": "strongroom",
@@ -77,15 +78,16 @@ def _start_store() -> dict[str, str]:
     (PLACE / "data").mkdir()
     _spawn(
         "store", "weed", "-logtostderr=true", "server", f"-dir={PLACE / 'data'}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1",
-        "-s3", "-s3.port=18333", "-s3.port.https=8333", f"-s3.config={PLACE / 's3.json'}", "-s3.port.iceberg=0",
+        "-s3", "-s3.port=13333", "-s3.port.https=8333", f"-s3.config={PLACE / 's3.json'}", "-s3.port.iceberg=0",
         f"-s3.cert.file={PLACE / 'store.crt'}", f"-s3.key.file={PLACE / 'store.key'}", "-s3.autoCreateBucket=false",
         "-master.electionTimeout=1s", "-master.heartbeatInterval=100ms", "-master.telemetry=false",
-        "-master.volumeSizeLimitMB=64", "-volume.max=0", "-master.port=19333", "-volume.port=18080",
-        "-filer.port=18888", "-s3.port.lance=0",
+        "-master.volumeSizeLimitMB=64", "-volume.max=0", "-master.port=13334", "-volume.port=13335",
+        "-filer.port=13336", "-s3.port.grpc=13343", "-master.port.grpc=13344", "-volume.port.grpc=13345",
+        "-filer.port.grpc=13346", "-s3.port.lance=0",
     )  # fmt: skip
     deadline = time.monotonic() + PATIENCE_S
     while not all(
-        _answers(url) for url in ("http://127.0.0.1:18333/healthz", "http://127.0.0.1:19333/dir/assign?count=1")
+        _answers(url) for url in ("http://127.0.0.1:13333/healthz", "http://127.0.0.1:13334/dir/assign?count=1")
     ):
         assert time.monotonic() < deadline, (PLACE / "store.log").read_text()[-2000:]
         time.sleep(0.1)
