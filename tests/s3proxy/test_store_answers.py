@@ -154,7 +154,7 @@ async def test_of_many_policies_that_are_missing_some_are_named_and_the_others_c
         await store.close()
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(150)
 @in_a_loop
 async def test_a_list_of_the_keyring_that_does_not_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """What confirms bucket keys waits behind it."""
@@ -213,7 +213,7 @@ async def test_a_list_of_objects_without_sizes_is_refused(size: str) -> None:
         await store.close()
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(150)
 @in_a_loop
 async def test_a_list_of_empty_pages_comes_to_an_end() -> None:
     pages = [

@@ -13,7 +13,7 @@ from devstack.s3proxy import ProxyProcess
 from devstack.seaweed import SeaweedServer
 from tests.s3proxy.conftest import client_of
 from tests.support.s3.raw import RawClient
-from tests.support.s3.relay import Exchange, Fault, Harm, StoreRelay
+from tests.support.s3.relay import QUIET, Exchange, Fault, Harm, StoreRelay
 
 POLICY = """\
 [[policy]]
@@ -40,11 +40,12 @@ def world(tmp_path_factory: pytest.TempPathFactory, store: SeaweedServer) -> Ite
     with StoreRelay(store.address) as relay:
         directory = tmp_path_factory.mktemp("unframed")
         with (
-            ProxyProcess(directory, store, policy=POLICY, settings={"store_address": relay.address}) as proxy,
+            ProxyProcess(directory, store, policy=POLICY, settings={"store_address": relay.address} | QUIET) as proxy,
             contextlib.closing(client_of(proxy.url, proxy.access_key, proxy.secret_key)) as client,
         ):
             client.create_bucket(Bucket=NAME[0])
             client.put_object(Bucket=NAME[0], Key=NAME[1], Body=CONTENT)
+            relay.settle()
             yield World(relay, RawClient(proxy), client, proxy.address)
 
 

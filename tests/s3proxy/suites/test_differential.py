@@ -98,7 +98,7 @@ def _pair(bare: Any, s3: Any, name: str, *, md5: bool) -> Pair:
     return pair
 
 
-@pytest.mark.timeout(0 if LONG else 120)
+@pytest.mark.timeout(0 if LONG else 300)
 def test_random_operations(bare: Any, s3: Any) -> None:
     class Machine(MultipartOperations):
         pair = _pair(bare, s3, "differential", md5=False)
@@ -106,7 +106,7 @@ def test_random_operations(bare: Any, s3: Any) -> None:
     _run(Machine, EXAMPLES)
 
 
-@pytest.mark.timeout(0 if LONG else 120)
+@pytest.mark.timeout(0 if LONG else 300)
 def test_random_operations_with_etags_of_the_plaintext(bare: Any, md5_s3: Any) -> None:
     class Machine(MultipartOperations):
         pair = _pair(bare, md5_s3, "differential-md5", md5=True)
@@ -114,7 +114,7 @@ def test_random_operations_with_etags_of_the_plaintext(bare: Any, md5_s3: Any) -
     _run(Machine, EXAMPLES)
 
 
-@pytest.mark.timeout(0 if LONG else 120)
+@pytest.mark.timeout(0 if LONG else 300)
 def test_random_operations_on_a_key_that_ends_in_a_slash(bare: Any, md5_s3: Any) -> None:
     names = ("differential-slash-store", "differential-slash-proxy")
 
@@ -125,7 +125,7 @@ def test_random_operations_on_a_key_that_ends_in_a_slash(bare: Any, md5_s3: Any)
     _run(Machine, EXAMPLES // 2)
 
 
-@pytest.mark.timeout(0 if LONG else 120)
+@pytest.mark.timeout(0 if LONG else 300)
 def test_random_operations_with_versions(bare: Any, md5_s3: Any) -> None:
     class Machine(VersionedOperations):
         pair = _pair(bare, md5_s3, "differential-versions", md5=True)

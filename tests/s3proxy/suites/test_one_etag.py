@@ -41,7 +41,7 @@ def etag_proxy(tmp_path_factory: pytest.TempPathFactory, store: SeaweedServer) -
         yield running
 
 
-@pytest.mark.timeout(0 if LONG else 180)
+@pytest.mark.timeout(0 if LONG else 300)
 @pytest.mark.parametrize("versions", [False, True], ids=["unversioned", "versioned"])
 @pytest.mark.parametrize("mode", ["opaque", "md5"])
 def test_every_channel_shows_one_etag_and_every_condition_takes_it(
