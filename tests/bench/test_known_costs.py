@@ -3,7 +3,6 @@
 import contextlib
 import os
 import socket
-import statistics
 import subprocess
 import sys
 import threading
@@ -61,7 +60,7 @@ def python(code: str, *words: str, **environ: str) -> Launcher:
 def test_processor_time_of_a_launch_is_what_the_program_took(gauge: LaunchGauge) -> None:
     gauge.start(python(BUSY), secrets=0)
 
-    assert 0.29 <= gauge.cpu_s < 0.45
+    assert 0.29 <= gauge.cpu_s < 0.58  # starting an interpreter costs more on a busy machine, but never as much again
 
 
 def test_peak_memory_of_a_launch_is_the_program_s_and_not_ours(gauge: LaunchGauge) -> None:
@@ -88,14 +87,15 @@ def test_a_launch_takes_longer_by_what_it_sleeps_before_main(gauge: LaunchGauge)
     pairs = [(seconds(0.2), seconds(0.0)) for _ in range(5)]
 
     assert all(sleepy >= 0.2 for sleepy, _ in pairs)
-    assert 0.1 < statistics.median(sleepy - quick for sleepy, quick in pairs) < 0.5
+    # The quickest of each kind: what a busy machine adds to the others is not the gauge's.
+    assert 0.1 < min(sleepy for sleepy, _ in pairs) - min(quick for _, quick in pairs) < 0.5
 
 
 def test_a_launch_that_does_not_end_leaves_nothing_behind(tmp_path: Path) -> None:
     note = tmp_path / "child"
-    gauge = LaunchGauge(tmp_path, timeout_s=1.0)
+    gauge = LaunchGauge(tmp_path, timeout_s=5.0)
 
-    with pytest.raises(PeerError, match="did not end within 1 s"):
+    with pytest.raises(PeerError, match="did not end within 5 s"):
         gauge.start(python(ENDLESS, CHILD=str(note)), secrets=0)
 
     deadline = time.monotonic() + 20
@@ -137,7 +137,7 @@ def test_processor_time_and_memory_of_a_running_family_are_seen() -> None:
             assert process.stdout.readline() == "1\n"
         process.stdin.write("end\n")
 
-    assert 0.25 <= usage.cpu_s < 0.6
+    assert 0.25 <= usage.cpu_s < 0.58
     assert 64 * MIB < usage.peak_bytes < 110 * MIB
 
 
@@ -210,10 +210,11 @@ def test_threads_are_timed_together_and_each_call_counts_once(tmp_path: Path) ->
         program=compile_program("getenv", tmp_path, flags=("-pthread",)), libc="glibc", is_ours=False, variables=TYPICAL
     )
 
-    alone = statistics.median(case.nanoseconds("hit", threads=1, calls=50_000, samples=9))
-    crowded = statistics.median(case.nanoseconds("hit", threads=8, calls=50_000, samples=9))
+    alone = min(case.nanoseconds("hit", threads=1, calls=50_000, samples=9))
+    crowded = min(case.nanoseconds("hit", threads=8, calls=50_000, samples=9))
 
-    # As much work as 8 threads have takes 8 times as long on one core, and as long as alone on 8.
+    # As much work as 8 threads have takes 8 times as long on one core, and as long as alone on 8. The quickest samples:
+    # other work of the machine takes its share of the cores from 8 threads in another measure than from one.
     assert 0.5 * alone < crowded < 30 * alone
 
 

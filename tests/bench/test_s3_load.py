@@ -2,7 +2,6 @@
 
 import itertools
 import socket
-import statistics
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -113,7 +112,8 @@ def test_a_request_takes_as_long_as_the_server_waits(serve: Callable[[Answer], S
         pairs = [(waiting.timed(requests(slow).get("key")), other.timed(requests(quick).get("key"))) for _ in range(9)]
 
     assert all(late >= 0.05 for late, _ in pairs)
-    assert 0.03 < statistics.median(late - soon for late, soon in pairs) < 0.25
+    # The quickest of each kind: what a busy machine adds to the others is no server's.
+    assert 0.03 < min(late for late, _ in pairs) - min(soon for _, soon in pairs) < 0.25
 
 
 def test_a_page_of_a_listing_continues_the_one_before(serve: Callable[[Answer], Server]) -> None:

@@ -11,7 +11,7 @@ from bench.result import Result
 from bench.suite import Run
 from tests.bench.runs import result
 
-SECONDS = 0.1  # far above what starting a program takes on a busy machine
+SECONDS = 0.2  # far above what starting a program takes on a busy machine
 
 
 def timed(seconds: float) -> Callable[[], list[float]]:

@@ -180,13 +180,13 @@ def test_reopening_waits_for_one_write_however_many_wait_behind_it(
     def by_turns(fd: int) -> None:
         if stat.S_ISREG(os.fstat(fd).st_mode):
             begun.put(None)
-            turns.get(timeout=20)
+            turns.get(timeout=60)
 
     async def run() -> None:
         log = AuditLog(AuditSettings(tmp_path / "audit", Durability.FSYNC, timeout_s=20))
         monkeypatch.setattr(os, "fsync", by_turns)
         first = asyncio.create_task(log.record(CALLER, [RECORD]))
-        await asyncio.to_thread(begun.get, timeout=20)
+        await asyncio.to_thread(begun.get, timeout=60)
         second = asyncio.create_task(log.record(CALLER, [RECORD]))
         (tmp_path / "audit").rename(tmp_path / "audit.1")
         rotated = asyncio.create_task(log.reopen())

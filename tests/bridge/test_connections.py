@@ -30,7 +30,7 @@ class Kept:
 
     def __init__(self, bridge: BridgeProcess, client: IssuedFiles | None = None) -> None:
         context = bridge.context(client)
-        self._connection = http.client.HTTPSConnection(*bridge.https, context=context, timeout=20)
+        self._connection = http.client.HTTPSConnection(*bridge.https, context=context, timeout=60)
         self._connection.connect()
         self._connection.auto_open = 0
 
@@ -240,7 +240,7 @@ def test_who_sends_bodies_in_pieces_again_and_again_does_not_keep_newcomers_out(
     bridge = make_bridge("-c", few)
     body = encode_request(REQUEST)
     head = b"POST /v1/plan HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body)
-    has_asked = threading.Barrier(16 + 1, timeout=20)
+    has_asked = threading.Barrier(16 + 1, timeout=60)
     end = threading.Event()
 
     def ask_on() -> None:

@@ -68,7 +68,7 @@ def run(address: str, test: Callable[[OpenBao], Awaitable[None]], max_connection
     asyncio.run(work())
 
 
-async def get(openbao: OpenBao, size: int, *, within_s: float = 20.0, keep: Keep = dict) -> int:
+async def get(openbao: OpenBao, size: int, *, within_s: float = 60.0, keep: Keep = dict) -> int:
     deadline = time.monotonic() + within_s
     call = Call(operation="read", method="GET", path=str(size), deadline=deadline, keep=keep)
     return len(str((await openbao.exchange(call)).document["k"])) + 8
@@ -76,11 +76,11 @@ async def get(openbao: OpenBao, size: int, *, within_s: float = 20.0, keep: Keep
 
 async def begun() -> None:
     """Return when the server has sent nearly all of a large answer."""
-    assert await asyncio.to_thread(Sizes.begun.acquire, timeout=20)
+    assert await asyncio.to_thread(Sizes.begun.acquire, timeout=60)
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110 - what is waited for tells nobody
             await asyncio.sleep(0.01)
 
@@ -118,12 +118,12 @@ def test_a_large_answer_that_nobody_waits_for_any_more_keeps_its_turn_while_it_i
 
     def keep(document: dict[str, object]) -> dict[str, object]:
         parsing.set()
-        go_on.wait(20)
+        go_on.wait(60)
         return document
 
     async def check(openbao: OpenBao) -> None:
         first = asyncio.create_task(get(openbao, 3 * MIB, keep=keep))
-        assert await asyncio.to_thread(parsing.wait, 20)
+        assert await asyncio.to_thread(parsing.wait, 60)
         first.cancel()
         with pytest.raises(UnavailableError, match="another large secret"):
             await get(openbao, 3 * MIB, within_s=2)
@@ -141,12 +141,12 @@ def test_a_long_answer_does_not_hold_up_the_others_while_it_is_parsed(address: s
 
     def keep(document: dict[str, object]) -> dict[str, object]:
         parsing.set()
-        go_on.wait(20)
+        go_on.wait(60)
         return document
 
     async def check(openbao: OpenBao) -> None:
         first = asyncio.create_task(get(openbao, MIB // 2, keep=keep))
-        assert await asyncio.to_thread(parsing.wait, 20)
+        assert await asyncio.to_thread(parsing.wait, 60)
         assert await get(openbao, 100) == 100
         go_on.set()
         assert await first == MIB // 2

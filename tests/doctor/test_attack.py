@@ -14,6 +14,7 @@ import pytest
 from tests.doctor.conftest import CANARY, NOBODY, Doctor, outcomes
 from tests.support.launch.launcher import Launcher
 from tests.support.launch.launches import SANDBOX
+from tests.support.process.waiting import stop_process
 from tests.support.tree import ROOT
 
 SECRET = {"SECRET": "bao:kv/shop/doctor#k"}
@@ -254,7 +255,7 @@ for line in sys.stdin: print(threading.active_count(), line, end="", flush=True)
 
     def test_a_program_that_is_stopped_stays_stopped(self, doctor: Doctor, launcher: Launcher, in_place: Path) -> None:
         with ended(launched(launcher, str(in_place))) as process:
-            process.send_signal(19)  # SIGSTOP
+            stop_process(process.pid)
             document = doctor.document("--attack", str(process.pid), references=SECRET)
             assert "State:\tT" in Path(f"/proc/{process.pid}/status").read_text()
             process.send_signal(18)
@@ -267,7 +268,7 @@ def _runs(pid: str) -> bool:
     """Return whether a process does anything; an orphan may stay a zombie until somebody reaps it."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in {"Z", "X"}
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return False
 
 

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,7 +24,7 @@ WAITS = """
 
 int main(int argc, char **argv)
 {
-    struct timespec duration = {2, 0};
+    struct timespec duration = {5, 0};
     int pipe_ends[2];
     char byte;
     long result = -2;
@@ -33,7 +34,7 @@ int main(int argc, char **argv)
     fflush(stdout);
     errno = 0;
     if (strcmp(argv[1], "nanosleep") == 0) result = nanosleep(&duration, NULL);
-    if (strcmp(argv[1], "poll") == 0) result = poll(NULL, 0, 2000);
+    if (strcmp(argv[1], "poll") == 0) result = poll(NULL, 0, 5000);
     if (strcmp(argv[1], "read") == 0) result = read(0, &byte, 1);
     if (strcmp(argv[1], "wait4") == 0) {
         if (fork() == 0) { nanosleep(&duration, NULL); _exit(0); }
@@ -43,6 +44,9 @@ int main(int argc, char **argv)
     return 0;
 }
 """
+
+# A machine that needs longer than this for all that is meddled with a wait has it ended before the wait is over.
+ENOUGH_S = 2
 
 
 @pytest.fixture(scope="module")
@@ -82,8 +86,11 @@ def test_an_interrupted_call_is_taken_up_again(waits: Path, call: str) -> None:
         assert process.stdout is not None
         assert process.stdin is not None
         assert process.stdout.readline() == "waiting\n"
-        for _ in range(20):
+        enough = time.monotonic() + ENOUGH_S
+        meddled = 0
+        while meddled < 20 and time.monotonic() < enough:
             meddle(process.pid)
+            meddled += 1
         if call == "read":
             process.stdin.write("x")
             process.stdin.close()

@@ -54,7 +54,7 @@ def target(stack: DevStack, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     try:
         yield Target(process)
     finally:
-        process.communicate(timeout=20)
+        process.communicate(timeout=60)
 
 
 def test_proc_mem_cannot_be_read(target: Target) -> None:

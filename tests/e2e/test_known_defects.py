@@ -41,7 +41,7 @@ def test_a_signal_reaches_the_application(launcher: Launcher, flags: tuple[str, 
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
     process.send_signal(number)
-    out, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=60)
     assert (out, process.returncode) == (f"got {name}\n", 7), err
 
 
@@ -52,7 +52,7 @@ def test_death_by_a_signal_is_128_plus_its_number_to_a_shell(
 ) -> None:
     # Elsewhere: -1, which a shell shows as 255.
     process = start(launcher, flags, "dash", "-c", f"kill -{number.value} $$")
-    process.communicate(timeout=20)
+    process.communicate(timeout=60)
     status = process.returncode
     assert (128 - status if status < 0 else status) == 128 + number
 
@@ -62,7 +62,7 @@ def test_death_by_a_signal_is_128_plus_its_number_to_a_shell(
 def test_every_status_passes_through(launcher: Launcher, flags: tuple[str, ...], status: int) -> None:
     # Elsewhere: everything but 0 becomes 1.
     process = start(launcher, flags, "dash", "-c", f"exit {status}")
-    process.communicate(timeout=20)
+    process.communicate(timeout=60)
     assert process.returncode == status
 
 
@@ -70,7 +70,7 @@ def test_every_status_passes_through(launcher: Launcher, flags: tuple[str, ...],
 def test_nothing_of_the_wrapper_reaches_the_application(launcher: Launcher, flags: tuple[str, ...]) -> None:
     # Elsewhere: the child's environment is the wrapper's own with the secrets added, tokens included.
     process = start(launcher, flags, "env")
-    out, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=60)
     names = {line.partition("=")[0] for line in out.splitlines()}
     assert {name for name in names if name.startswith("STRONGROOM")} == {"STRONGROOM_REGION", "STRONGROOM_PADDING"}, err
     assert str(launcher.stack.directory) not in out, "no path of a certificate"
@@ -102,7 +102,7 @@ def test_a_signal_is_not_held_back_for_a_while(launcher: Launcher, flags: tuple[
     process.send_signal(signal.SIGUSR1)
     assert process.stdout.readline() == "one\n"
     process.send_signal(signal.SIGUSR2)
-    out, _ = process.communicate(timeout=20)
+    out, _ = process.communicate(timeout=60)
     assert out == "two\n"
 
 

@@ -216,7 +216,7 @@ class TestPrograms:
         process = launcher.start({"X": "bao:kv/shop/pid#k"}, "sh", "-c", "echo $$; read _")
         assert process.stdout is not None
         assert int(process.stdout.readline()) == process.pid
-        process.communicate("\n", timeout=20)
+        process.communicate("\n", timeout=60)
 
 
 class TestTrouble:
@@ -348,7 +348,7 @@ class TestAnotherUser:
                 )
                 assert "Permission denied" in attack.stderr
         finally:
-            process.communicate("\n", timeout=20)
+            process.communicate("\n", timeout=60)
 
 
 _AS_NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--")

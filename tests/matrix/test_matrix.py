@@ -83,7 +83,7 @@ def test_nginx(launcher: Launcher, stack: DevStack, tmp_path: Path) -> None:
 
 def _ask(path: Path) -> str:
     """Make one request on a socket that may not be there yet."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while True:
         with socket.socket(socket.AF_UNIX) as connection:
             try:

@@ -72,7 +72,7 @@ class Launcher:
                 capture_output=True,
                 pass_fds=(descriptor, *also),
                 preexec_fn=preexec,
-                timeout=60,
+                timeout=200,
                 check=False,
             )
         finally:
@@ -90,7 +90,7 @@ class Launcher:
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 pass_fds=(descriptor,),
-                timeout=60,
+                timeout=200,
                 check=False,
             )
         finally:

@@ -53,7 +53,7 @@ def test_threads_see_whole_values_while_they_change(launcher: Launcher, programs
         assert process.stdout.readline() == "ready\n"
         for number in range(1, CHANGES + 1):
             assert change(memory, "CHANGING", value_of(number)) == number
-        out, _ = process.communicate(timeout=60)
+        out, _ = process.communicate(timeout=200)
     finally:
         process.kill()
         os.close(descriptor)
@@ -82,7 +82,7 @@ def test_programs_that_start_while_values_change_find_a_whole_region(launcher: L
     while any(process.poll() is None for process in started) and number < 5000:
         number += 1
         change(memory, "DB_PASSWORD", b"%d" % (number % 10) * 64)
-    outputs = [process.communicate(timeout=60)[0] for process in started]
+    outputs = [process.communicate(timeout=200)[0] for process in started]
     os.close(descriptor)
     assert number > 10
     for output in outputs:

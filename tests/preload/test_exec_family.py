@@ -56,7 +56,7 @@ class Both:
         if path == "-":
             del environment["PATH"]
         without = subprocess.run(
-            command, env=environment, capture_output=True, stdin=subprocess.DEVNULL, check=False, timeout=60
+            command, env=environment, capture_output=True, stdin=subprocess.DEVNULL, check=False, timeout=200
         )
         placeholders = {**environment, **dict.fromkeys(SECRETS, "")}
         with_library = self.launcher.run_exactly(command, placeholders, SECRETS)

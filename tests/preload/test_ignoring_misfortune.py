@@ -57,7 +57,7 @@ for run in range({runs}):
     end = time.monotonic() + run * {4.0 / 1000 / runs}
     while time.monotonic() < end: pass
     {action}
-    out, err = one.communicate(timeout=20)
+    out, err = one.communicate(timeout=60)
     print(one.returncode, out)
 """
         result = launcher.run([PYTHON, "-c", code, build("on_term_or_secret", "gcc", "-static")])
@@ -102,7 +102,7 @@ for run in range(200):
         name = status.split()[1]
         if name == "strongroom-trac" and int(status.split("SigBlk:")[1].split()[0], 16) & 1 << 14:
             os.kill(int(inside[0]), signal.SIGTERM); held += 1
-            assert one.wait(20) == 143, one.returncode
+            assert one.wait(60) == 143, one.returncode
         elif name.startswith("on_term"): one.kill(); one.wait()
         else: continue
         break

@@ -137,7 +137,7 @@ def test_aarch64_under_emulation(tmp_path: Path, built: Callable[[str], str], pr
             pass_fds=(descriptor,),
             capture_output=True,
             check=False,
-            timeout=60,
+            timeout=200,
         )
     finally:
         os.close(descriptor)
@@ -172,7 +172,9 @@ class TestLibraryPath:
             Path(shutil.copy(library, target)).chmod(0)
             words = [*(WITHOUT_PRIVILEGES if is_root() else ()), sys.executable, "-c"]
             script = "import preload; preload.library_path()"
-            result = subprocess.run([*words, script], cwd=home, capture_output=True, text=True, check=False, timeout=60)
+            result = subprocess.run(
+                [*words, script], cwd=home, capture_output=True, text=True, check=False, timeout=200
+            )
         last = result.stderr.splitlines()[-1]
         assert last == f"preload.LibraryError: preload: {target}/libstrongroom.so: may not be read; check its mode"
 

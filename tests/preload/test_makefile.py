@@ -13,7 +13,7 @@ GLIBC_BYTES = 300_000  # strongroom-init has 30 kB with musl and 700 kB with gli
 def build(folder: Path, *variables: str) -> dict[str, int]:
     """Run make; return when each file was made, in nanoseconds."""
     command = ["make", "-s", "-C", str(ROOT / "preload"), f"OUT={folder}", *variables]
-    subprocess.run(command, check=True, timeout=60)
+    subprocess.run(command, check=True, timeout=200)
     return {file.name: file.stat().st_mtime_ns for file in folder.iterdir()}
 
 

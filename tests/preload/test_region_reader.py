@@ -16,7 +16,7 @@ MUTATED_BYTES_MAX = 5000  # time grows with the square of the size
 
 def output(*command: str | Path) -> str:
     """Return what the reader prints; a finding of a sanitizer fails here."""
-    result = subprocess.run(command, capture_output=True, check=True, text=True, timeout=120)
+    result = subprocess.run(command, capture_output=True, check=True, text=True, timeout=280)
     assert result.stderr == ""
     return result.stdout
 
@@ -74,7 +74,7 @@ def fuzzer(target: str, parts: str, folder: Path) -> Path:
 def fuzz(program: Path, *options: str | Path) -> None:
     """Run a fuzz target for a while with a fixed seed. For a long run: the same program with -max_total_time=600."""
     result = subprocess.run(
-        [program, "-seed=1", *options], capture_output=True, check=False, text=True, timeout=100, cwd=program.parent
+        [program, "-seed=1", *options], capture_output=True, check=False, text=True, timeout=280, cwd=program.parent
     )
     assert result.returncode == 0, result.stderr[-3000:]
     assert f"Done {str(options[0]).partition('=')[2]} runs" in result.stderr

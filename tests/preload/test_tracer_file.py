@@ -28,7 +28,7 @@ def tracer(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     """The program as each compiler builds it, and for the other machine."""
     folder = tmp_path_factory.mktemp("tracer")
     subprocess.run(
-        ["make", "-s", "-C", str(ROOT / "preload"), "tracer", f"OUT={folder}", request.param], check=True, timeout=120
+        ["make", "-s", "-C", str(ROOT / "preload"), "tracer", f"OUT={folder}", request.param], check=True, timeout=280
     )
     return folder / "strongroom-tracer"
 
@@ -54,7 +54,7 @@ def test_carries_no_path_of_the_machine_it_was_built_on(tracer: Path) -> None:
 def test_aarch64_refuses_under_emulation_which_has_no_ptrace(tmp_path: Path) -> None:
     # Its copy of the region, its child and their meeting run for real.
     command = ["make", "-s", "-C", str(ROOT / "preload"), "tracer", f"OUT={tmp_path}", "ARCH=aarch64"]
-    subprocess.run(command, check=True, timeout=120)
+    subprocess.run(command, check=True, timeout=280)
     descriptor = secretmem.sealed_descriptor(image_of({"SECRET": b"s3cret"}))
     tracer = tmp_path / "strongroom-tracer"
     words: list[str | Path] = [
@@ -69,7 +69,7 @@ def test_aarch64_refuses_under_emulation_which_has_no_ptrace(tmp_path: Path) -> 
         "app",
     ]
     try:
-        result = subprocess.run(words, pass_fds=(descriptor,), capture_output=True, check=False, timeout=60)
+        result = subprocess.run(words, pass_fds=(descriptor,), capture_output=True, check=False, timeout=200)
     finally:
         os.close(descriptor)
 

@@ -91,7 +91,7 @@ def test_the_same_program_or_the_same_error(
         environment = {"PATH": room.search_path(), "DB_PASSWORD": PASSWORD.decode()}
         command = [*words, "DB_PASSWORD"]
         without = subprocess.run(
-            command, env=environment, capture_output=True, stdin=subprocess.DEVNULL, check=False, timeout=60
+            command, env=environment, capture_output=True, stdin=subprocess.DEVNULL, check=False, timeout=200
         )
         found = launcher.run_exactly(command, {**environment, "DB_PASSWORD": ""}, {"DB_PASSWORD": PASSWORD})
 

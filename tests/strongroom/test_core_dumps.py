@@ -5,7 +5,6 @@ Seen from outside, before it has read anything: each waits for its configuration
 
 import errno
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.process.privileges import PREFIX, core_limits, has_loaded, what_its_user_can_open
-from tests.support.process.waiting import wait_for
+from tests.support.process.waiting import stop_process, wait_for
 
 SERVERS = [["bridge"], ["s3proxy"], ["cli", "bridge"], ["cli", "s3proxy"]]
 COMMANDS = [
@@ -75,7 +74,7 @@ def test_a_server_is_closed_before_it_imports_what_takes_time(command: list[str]
     with subprocess.Popen([*PREFIX, sys.executable, "-m", *command, f"--config={config}"]) as process:
         try:
             wait_for(lambda: has_loaded(process.pid, "aiohttp"), "it imports what it runs", timeout_s=60)
-            os.kill(process.pid, signal.SIGSTOP)
+            stop_process(process.pid)
             assert what_its_user_can_open(process.pid) == set()
         finally:
             process.kill()

@@ -16,7 +16,7 @@ import pytest
 from tests.support.process.waiting import wait_for
 from tests.support.tree import ROOT
 
-END_S = 20
+END_S = 60
 
 
 class Hello:

@@ -50,7 +50,7 @@ def talk(server: ssl.SSLContext, client: ssl.SSLContext, *, name: str = "localho
         thread.start()
         try:
             with (
-                socket.create_connection(listener.getsockname(), 10) as plain,
+                socket.create_connection(listener.getsockname(), 60) as plain,
                 client.wrap_socket(plain, server_hostname=name) as tls,
             ):
                 tls.sendall(b"x")
@@ -58,7 +58,7 @@ def talk(server: ssl.SSLContext, client: ssl.SSLContext, *, name: str = "localho
                     raise ConnectionResetError
                 return tls.getpeercert(binary_form=True) or b"", tls.version()
         finally:
-            thread.join(10)
+            thread.join(60)
 
 
 def _echo(listener: socket.socket, server: ssl.SSLContext) -> None:
@@ -194,7 +194,7 @@ def test_an_unreadable_file_is_named(authority: Authority, client_files: IssuedF
     authority.ca_file.chmod(0o644)
     done = subprocess.run(
         [sys.executable, "-c", program, authority.ca_file, client_files.cert, client_files.key],
-        capture_output=True, text=True, check=True, timeout=20,
+        capture_output=True, text=True, check=True, timeout=60,
     )  # fmt: skip
     assert done.stdout == f"{client_files.cert}: not readable by uid 65534 (Permission denied)\n"
 
@@ -204,7 +204,7 @@ def test_the_module_imports_nothing_that_ssl_does_not() -> None:
         "import sys, ssl, os, strongroom.errors\nbefore = set(sys.modules)\nimport strongroom.tls\n"
         "print(sorted(set(sys.modules) - before))"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=20)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout == "['strongroom.pem_files', 'strongroom.tls']\n"
 
 

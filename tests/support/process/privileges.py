@@ -29,7 +29,7 @@ for name in sys.argv[2:]:
 def what_its_user_can_open(pid: int, names: tuple[str, ...] = ("environ", "maps", "fd/0")) -> set[str]:
     """Return which files of ``/proc/PID`` another process of the same user can open; Yama has no say in these."""
     command = [*PREFIX, sys.executable, "-c", _LOOK, str(pid), *names]
-    shown = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True).stdout
+    shown = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
     return {name for name, readable in (line.split() for line in shown.splitlines()) if readable == "True"}
 
 

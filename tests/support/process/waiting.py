@@ -9,11 +9,11 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-WAIT_S = 20.0
+WAIT_S = 60.0
 _FIRST_PAUSE_S = 0.001
 _LONGEST_PAUSE_S = 0.02
 _STILL_S = 0.5
-_PATIENCE_S = 30.0
+_PATIENCE_S = 60.0
 
 
 def wait_for(look: Callable[[], T], what: str, *, timeout_s: float = WAIT_S) -> T:
