@@ -22,7 +22,7 @@ from tests.support.process.small_disk import small_disk
 pytestmark = pytest.mark.timeout(600)
 
 POLICY = '[[grant]]\nidentity = "spiffe://example.org/ns/shop/sa/*"\npaths = ["kv/shop/*"]\n'
-ENDS_S = 6
+ENDS_S = 10
 CERTIFICATES = {"/root/strongroom-ca": "{}", "bridge.example.org": "localhost"}
 
 

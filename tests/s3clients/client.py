@@ -8,7 +8,7 @@ from typing import ClassVar, Protocol
 
 from tests.s3clients.endpoint import Endpoint
 
-RUN_TIMEOUT_S = 100.0
+RUN_TIMEOUT_S = 200.0
 LARGE_BYTES = 35 * 1024 * 1024 + 1  # three parts or more of the clients' own sizes, 16 MiB at most
 
 
