@@ -34,7 +34,7 @@ class ServerProcess:
         process: that was started last.
     """
 
-    START_TIMEOUT_S: ClassVar = 45.0  # a cold start takes a second or two, on a busy machine several
+    START_TIMEOUT_S: ClassVar = 120.0  # a cold start takes a second or two, on a busy machine far more
     START_ATTEMPTS: ClassVar = 5
     STOP_TIMEOUT_S: ClassVar = 10.0
 

@@ -67,12 +67,12 @@ def test_it_is_removed() -> None:
 
 
 def test_it_is_removed_when_it_cannot_be_made_ready(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Path] = []
+
     def fail() -> None:
+        made.extend(ours())
         raise BlockingIOError
 
-    made = []
-    create = namespace_module.netns.create
-    monkeypatch.setattr(namespace_module.netns, "create", lambda name: (create(name), made.extend(ours())))
     monkeypatch.setattr(namespace_module, "IPRoute", fail)
 
     with pytest.raises(BlockingIOError):

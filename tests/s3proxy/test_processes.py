@@ -127,7 +127,7 @@ def test_no_process_can_be_dumped_or_looked_into(proxy: ProxyProcess) -> None:
     seen = len(workers_of(proxy))
     with proxy.log_file.open("ab") as log, subprocess.Popen(command, stdout=log, stderr=log) as parent:
         try:
-            wait_for(lambda: len(workers_of(proxy)) == seen + 2, "both to serve", timeout_s=60)
+            wait_for(lambda: len(workers_of(proxy)) == seen + 2, "both to serve", timeout_s=120)
             for pid in (parent.pid, *workers_of(proxy)[seen:]):
                 assert core_limits(pid) == ["0", "0"]
                 assert what_its_user_can_open(pid) == set()
@@ -142,15 +142,15 @@ def test_a_worker_that_comes_back_is_closed_before_it_imports_what_takes_time(pr
     seen = len(workers_of(proxy))
     with proxy.log_file.open("ab") as log, subprocess.Popen(command, stdout=log, stderr=log) as proxy.process:
         try:
-            wait_for(lambda: len(workers_of(proxy)) == seen + 2, "both to serve", timeout_s=60)
+            wait_for(lambda: len(workers_of(proxy)) == seen + 2, "both to serve", timeout_s=120)
             victim, other = workers_of(proxy)[seen:]
             os.kill(victim, signal.SIGKILL)
-            (successor,) = wait_for(partial(began_since, proxy, {victim, other}), "a successor to begin", timeout_s=60)
-            wait_for(lambda: has_loaded(successor, "aiohttp"), "it to import what it runs", timeout_s=60)
+            (successor,) = wait_for(partial(began_since, proxy, {victim, other}), "a successor to begin", timeout_s=120)
+            wait_for(lambda: has_loaded(successor, "aiohttp"), "it to import what it runs", timeout_s=120)
             stop_process(successor)
             assert what_its_user_can_open(successor) == set()
             os.kill(successor, signal.SIGCONT)
-            wait_for(lambda: len(workers_of(proxy)) == seen + 3, "the successor to serve", timeout_s=60)
+            wait_for(lambda: len(workers_of(proxy)) == seen + 3, "the successor to serve", timeout_s=120)
         finally:
             proxy.process.terminate()
 
@@ -162,11 +162,11 @@ def test_nothing_that_a_worker_begins_by_can_be_opened_by_others_of_its_user(pro
     seen = len(workers_of(proxy))
     with proxy.log_file.open("ab") as log, subprocess.Popen(command, stdout=log, stderr=log) as proxy.process:
         try:
-            wait_for(lambda: len(workers_of(proxy)) == seen + 2, "both to serve", timeout_s=60)
+            wait_for(lambda: len(workers_of(proxy)) == seen + 2, "both to serve", timeout_s=120)
             for _ in range(10):  # on a busy machine it may have come further before it is seen
                 before = set(proxy.workers())
                 os.kill(min(before), signal.SIGKILL)
-                (successor,) = wait_for(partial(began_since, proxy, before), "a successor to begin", timeout_s=60)
+                (successor,) = wait_for(partial(began_since, proxy, before), "a successor to begin", timeout_s=120)
                 stop_process(successor)
                 # Not what its interpreter reads of the disk at this moment: a module is nobody's secret.
                 descriptors = Path(f"/proc/{successor}/fd").iterdir()
@@ -186,7 +186,7 @@ def test_a_dead_worker_comes_back_and_what_it_counted_stays(proxy: ProxyProcess,
     before = puts_counted(proxy)
     for pid in workers_of(proxy):
         os.kill(pid, signal.SIGKILL)
-    wait_for(lambda: len(workers_of(proxy)) == 4, "both workers to be back", timeout_s=60)
+    wait_for(lambda: len(workers_of(proxy)) == 4, "both workers to be back", timeout_s=120)
     wait_for(lambda: readiness(proxy)["workers"]["detail"] == "2 of 2 processes serve", "both to serve")
     s3.put_object(Bucket=BUCKET, Key="after", Body=b"x")
     assert puts_counted(proxy) == before + 1
@@ -204,7 +204,7 @@ def test_a_worker_that_dies_while_an_edit_is_broken_comes_back_with_what_is_in_f
         wait_for(lambda: readiness(proxy)["credentials"]["detail"], "the broken edit to be told")
         for pid in workers_of(proxy):
             os.kill(pid, signal.SIGKILL)
-        wait_for(lambda: len(workers_of(proxy)) == 4, "both to be back", timeout_s=60)
+        wait_for(lambda: len(workers_of(proxy)) == 4, "both to be back", timeout_s=120)
         wait_for(lambda: readiness(proxy)["workers"]["detail"] == "2 of 2 processes serve", "both to serve")
         with contextlib.closing(client_of(proxy.url, proxy.access_key, proxy.secret_key)) as client:
             client.list_buckets()
@@ -220,7 +220,7 @@ def test_a_worker_that_does_not_answer_is_replaced(tmp_path: Path, store: Seawee
     with ProxyProcess(tmp_path / "proxy", store, settings=settings) as proxy:
         stopped, other = workers_of(proxy)
         os.kill(stopped, signal.SIGSTOP)
-        wait_for(lambda: len(workers_of(proxy)) == 3, "a worker in its place", timeout_s=60)
+        wait_for(lambda: len(workers_of(proxy)) == 3, "a worker in its place", timeout_s=120)
         assert gone(stopped)
         assert not gone(other)
         assert [event["worker_pid"] for event in events(proxy, "worker_silent")] == [stopped]
@@ -228,16 +228,16 @@ def test_a_worker_that_does_not_answer_is_replaced(tmp_path: Path, store: Seawee
 
 
 def test_a_worker_that_hangs_before_it_listens_is_replaced(tmp_path: Path, store: SeaweedServer) -> None:
-    settings = {"processes": 2, "worker_start_timeout_s": 20.0}
+    settings = {"processes": 2, "worker_start_timeout_s": 40.0}
     with ProxyProcess(tmp_path / "proxy", store, settings=settings) as proxy:
         victim, other = workers_of(proxy)
         os.kill(victim, signal.SIGKILL)
-        (hanging,) = wait_for(partial(began_since, proxy, {victim, other}), "a successor to begin", timeout_s=60)
+        (hanging,) = wait_for(partial(began_since, proxy, {victim, other}), "a successor to begin", timeout_s=120)
         os.kill(hanging, signal.SIGSTOP)
         silent = partial(events, proxy, "worker_silent")
-        wait_for(lambda: [event["worker_pid"] for event in silent()] == [hanging], "its end", timeout_s=60)
+        wait_for(lambda: [event["worker_pid"] for event in silent()] == [hanging], "its end", timeout_s=120)
         in_its_place = "another in its place"
-        wait_for(lambda: readiness(proxy)["workers"]["detail"] == "2 of 2 processes serve", in_its_place, timeout_s=60)
+        wait_for(lambda: readiness(proxy)["workers"]["detail"] == "2 of 2 processes serve", in_its_place, timeout_s=120)
         assert hanging not in workers_of(proxy)
         assert gone(hanging)
         assert not gone(other)
@@ -247,7 +247,7 @@ def begin_and_hang(proxy: ProxyProcess, log: IO[bytes]) -> "subprocess.Popen[byt
     """Begin a proxy whose workers are all stopped before they listen."""
     command = [sys.executable, "-m", "s3proxy", f"--config={proxy.config_file}"]
     proxy.process = subprocess.Popen(command, stdout=log, stderr=log)
-    wait_for(lambda: len(proxy.workers()) == 2, "both to begin", timeout_s=60)
+    wait_for(lambda: len(proxy.workers()) == 2, "both to begin", timeout_s=120)
     for pid in proxy.workers():
         os.kill(pid, signal.SIGSTOP)
     return proxy.process

@@ -100,8 +100,8 @@ def test_an_openbao_that_cannot_be_reached_is_named_with_address_and_cause(openb
     assert f"http://127.0.0.1:{port} speaks TLS, and openbao_address is http" in plain.message
     assert "https://" in plain.hint
 
-    with refusing() as port:
-        closed = f"https://127.0.0.1:{port}"
+    with refusing() as held:
+        closed = f"https://127.0.0.1:{held}"
         assert refusal(closed).message == f"OpenBao cannot be reached ({closed}: Connection refused)"
 
     unknown = refusal("https://no-such-host.invalid:8200")

@@ -114,7 +114,7 @@ class Writer(threading.Thread):
             self.failed += 1
             raise
         self._unheard[name["Key"]].discard(body)
-        self.possible[name["Key"]] = {body} | self._unheard[name["Key"]]
+        self.possible[name["Key"]] = {body, *self._unheard[name["Key"]]}
         self.acknowledged += 1
 
     def _may_come(self, key: str, body: bytes) -> None:

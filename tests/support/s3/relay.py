@@ -12,12 +12,12 @@ from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
 from socket import SO_LINGER, SOL_SOCKET
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
 from tests.support.process.waiting import until_settled
 
-QUIET: Final = {"reload_interval_s": 600}
+QUIET: Final[dict[str, Any]] = {"reload_interval_s": 600}
 """Settings of a proxy that does nothing by itself once it has begun: after ``settle`` no request is one of its own."""
 _PIECE: Final = 1 << 16
 _MAX_HEAD: Final = 1 << 20
