@@ -13,11 +13,11 @@
 """
 
 import os
-import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from bundle import launch_modules
+from bundle.interpreter import choose
 from bundle.libraries import find_libraries, loader_of, own_copy
 from bundle.manifest import LAUNCHER, MANIFEST, File, describe
 from bundle.modules import START, compile_all, trace
@@ -33,26 +33,27 @@ _NATIVE = ("libstrongroom.so", "strongroom-init", "strongroom-tracer", _NATIVE_L
 
 
 def collect() -> dict[str, File]:
-    """Return the files of a bundle made of this very interpreter and this very Strongroom, by path.
+    """Return the files of a bundle made of this very Strongroom and the interpreter that ``choose`` finds, by path.
 
     Raises:
-        ConfigError: this interpreter cannot be bundled, or the native programs are not built.
+        ConfigError: that cannot be bundled, or the native programs are not built.
     """
     machine = os.uname().machine
     if machine not in MACHINES:
         msg = f"no bundle can be made for {machine}; there is one for {' and '.join(MACHINES)}"
         raise ConfigError(msg, hint="make it on a machine of that kind")
-    # In a virtual environment sys.executable is a link, and elsewhere it may be a script.
-    interpreter = Path("/proc/self/exe").resolve()
-    loader = loader_of(interpreter)
-    traced = trace()
-    libraries = find_libraries([interpreter, *traced.extensions.values()], traced.objects)
+    interpreter = choose()
+    loader = loader_of(interpreter.program)
+    traced = trace(interpreter)
+    libraries = find_libraries([interpreter.program, *traced.extensions.values()], traced.objects)
 
-    modules = f"{sys.platlibdir}/python{sys.version_info.major}.{sys.version_info.minor}"
-    bytecode = compile_all(traced.sources)
+    modules = interpreter.modules
+    bytecode = compile_all(interpreter, traced.sources)
     start = bytecode.pop(START.replace(".", "/") + ".pyc")
     files = {
-        _INTERPRETER: File(own_copy(interpreter), is_program=True),
+        _INTERPRETER: File(
+            own_copy(interpreter.program), is_program=True, origin=f"{interpreter.program}, {interpreter.version}"
+        ),
         _LOADER: File(own_copy(loader), is_program=True),
         _START: File(start),
         _LAUNCH: File(launch_modules.join(bytecode)),
@@ -68,7 +69,7 @@ def collect() -> dict[str, File]:
     for source in _native_files():
         inside = LAUNCHER if source.name == _NATIVE_LAUNCHER else f"{modules}/preload/lib/{machine}/{source.name}"
         files[inside] = File(source.read_bytes(), is_program=source.suffix != ".so")
-    manifest = describe(files, version=_own_version(), python=sys.version.split()[0], machine=machine)
+    manifest = describe(files, version=_own_version(), python=interpreter.version, machine=machine)
     return {**files, MANIFEST: File(manifest.encode(files))}
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from bundle.manifest import LAUNCHER, File
+from bundle.manifest import LAUNCHER, PYTHON, File
 from bundle.write import write
 from strongroom.errors import ConfigError, StrongroomError
 from wrapper.exit_status import report
@@ -26,7 +26,9 @@ this kind of machine, whatever is or is not in that image, and is used by its pa
   DIR/strongroom run -- COMMAND [ARG...]
 
 The `strongroom` of a bundle has this verb too, and copies itself: for an init container whose image is the bundle.
-Prints the size and the largest parts. DIR/manifest.json has the SHA-256 of every file.
+Prints the size, the largest parts, and the interpreter that was taken: the one that runs this, or, if that is no
+optimized build or needs a shared libpython, /usr/bin/python3.X of the same version. {PYTHON}=FILE names
+another. DIR/manifest.json has the SHA-256 of every file.
 
 Options:
   --force  replace the bundle that DIR holds
@@ -137,4 +139,6 @@ def describe_size(directory: str, files: Mapping[str, File]) -> str:
     lines = [f"{directory}: {total} bytes ({total / 1e6:.1f} MB) in {len(files)} files"]
     lines += [f"{len(file.data):>10}  {path}" for path, file in largest]
     rest = total - sum(len(file.data) for _, file in largest)
-    return "\n".join([*lines, f"{rest:>10}  all others", ""])
+    lines.append(f"{rest:>10}  all others")
+    lines += [f"{path}: {file.origin}" for path, file in sorted(files.items()) if file.origin]
+    return "\n".join([*lines, ""])

@@ -30,7 +30,7 @@ def find_libraries(programs: Iterable[Path], loaded: Iterable[Path]) -> dict[str
         if headers:
             by_name.setdefault(headers.soname or path.name, path)
     found: dict[str, Path] = {}
-    waiting = [name for path in programs for name in _needed(path)]
+    waiting = [name for path in programs for name in needed_by(path)]
     waiting += [name for name in by_name if name.startswith(("libgcc_s.", "libnss_", "libresolv."))]
     while waiting:
         name = waiting.pop()
@@ -40,7 +40,7 @@ def find_libraries(programs: Iterable[Path], loaded: Iterable[Path]) -> dict[str
             msg = f"{name}: this library was needed by name but not loaded"
             raise ConfigError(msg, hint="install the package that has it")
         found[name] = by_name[name]
-        waiting += _needed(found[name])
+        waiting += needed_by(found[name])
     return found
 
 
@@ -74,7 +74,8 @@ def own_copy(path: Path) -> bytes:
     return data
 
 
-def _needed(path: Path) -> tuple[str, ...]:
+def needed_by(path: Path) -> tuple[str, ...]:
+    """Return the libraries that a program or library asks for by name; none if it is neither."""
     headers = _headers(path)
     return headers.needed if headers else ()
 

@@ -10,6 +10,7 @@ from strongroom.errors import IntegrityError
 
 MANIFEST = "manifest.json"
 LAUNCHER = "strongroom"
+PYTHON = "STRONGROOM_BUNDLE_PYTHON"  # the variable that names the interpreter to be taken
 
 _FORMAT = 1
 _ANEW = "make the bundle anew, with --force, by an installation or an untouched bundle"
@@ -22,10 +23,12 @@ class File:
     Attributes:
         data: its content.
         is_program: whether it may be executed.
+        origin: where it was taken from, if that is worth telling; nothing of it is in the bundle.
     """
 
     data: bytes
     is_program: bool = False
+    origin: str = ""
 
     @property
     def mode(self) -> int:

@@ -5,17 +5,14 @@ its strings marshal takes for shared.
 """
 
 import importlib.util
-import os
 import pkgutil
-import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from bundle.imports import closure
-from strongroom.errors import ConfigError
+from bundle.interpreter import Interpreter
 
 OWN_PACKAGES = ("bundle", "cli", "doctor", "preload", "strongroom", "wrapper")
 
@@ -107,18 +104,18 @@ class Traced:
     objects: tuple[Path, ...]
 
 
-def trace() -> Traced:
-    """Import everything in a fresh interpreter and look at what was loaded.
+def trace(interpreter: Interpreter) -> Traced:
+    """Import everything in a fresh process of an interpreter and look at what was loaded.
 
     Raises:
-        ConfigError: this interpreter lacks a module.
+        ConfigError: it lacks a module.
     """
     own, beyond = closure([*_ROOTS, *_modules_of("wrapper")], _own_source)
     names = (own | beyond.modules | set(_HIDDEN_IMPORTS)) - _LEFT_OUT - {START}
     members = {name for name in beyond.members if name.rpartition(".")[0] not in _LEFT_OUT}
     words = [sorted(names), sorted(members), _HIDDEN_LIBRARIES]
     paths = sorted({_root_of(package) for package in OWN_PACKAGES})
-    output = _run(_TRACE, *paths, text=";".join("\n".join(part) for part in words))
+    output = interpreter.run(_TRACE, *paths, text=";".join("\n".join(part) for part in words))
     sources: dict[str, Path] = {START: _find(START)}
     extensions: dict[str, Path] = {}
     objects: dict[Path, None] = {}
@@ -134,7 +131,7 @@ def trace() -> Traced:
     return Traced(sources, extensions, tuple(objects))
 
 
-def compile_all(sources: Mapping[str, Path]) -> dict[str, bytes]:
+def compile_all(interpreter: Interpreter, sources: Mapping[str, Path]) -> dict[str, bytes]:
     """Return the bytecode file of each module, by its path below the library directory.
 
     The files say that their source need not be looked for (PEP 552, unchecked hashes).
@@ -146,7 +143,7 @@ def compile_all(sources: Mapping[str, Path]) -> dict[str, bytes]:
             target = Path(directory, str(number))
             lines.append(f"{source}\t{inside}\t{target}\n")
             targets[inside + "c"] = target
-        _run(_COMPILE, text="".join(lines))
+        interpreter.run(_COMPILE, text="".join(lines))
         return {inside: target.read_bytes() for inside, target in targets.items()}
 
 
@@ -176,22 +173,3 @@ def _find(name: str) -> Path:
 
 def _root_of(package: str) -> str:
     return str(_find(package).parent.parent)
-
-
-def _run(script: str, *arguments: str, text: str) -> str:
-    """Run a script in an interpreter that no settings have changed, and return what it prints."""
-    result = subprocess.run(
-        # Not -I, which would ignore the hash seed: the order of sets must not show.
-        [sys.executable, "-s", "-S", "-P", "-B", "-X", "utf8", "-c", script, *arguments],
-        input=text,
-        env={"PYTHONHASHSEED": "0", "PATH": os.defpath},
-        cwd="/",
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if result.returncode != 0:
-        last = result.stderr.strip().rpartition("\n")[2]
-        msg = f"{sys.executable}: cannot be bundled: {last}"
-        raise ConfigError(msg, hint="it must be a complete CPython with ssl and ctypes")
-    return result.stdout
