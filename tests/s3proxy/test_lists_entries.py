@@ -154,6 +154,13 @@ def test_names_below_the_prefix_pass_however_they_are_encoded(prefix: str, told:
     require_below(f"<L><Contents><Key>{told}</Key></Contents></L>", prefix, may_be_encoded=may_be_encoded)
 
 
+@pytest.mark.timeout(10)
+def test_a_list_of_very_many_short_names_is_refused_before_each_is_looked_at() -> None:
+    """Of uploads nothing else is counted; the time limit of the test shows it."""
+    with pytest.raises(PeerError, match="cannot be read"):
+        require_below("<L>" + "<Key>%61</" * (600 << 10), "a", may_be_encoded=True)
+
+
 def test_a_percent_sign_in_a_name_is_no_escape_where_none_were_asked_for() -> None:
     with pytest.raises(PeerError):
         require_below("<L><Contents><Key>public%2Fa</Key></Contents></L>", "public/", may_be_encoded=False)

@@ -117,6 +117,13 @@ def test_version_1_goes_on_by_the_key_of_the_store_where_it_tells_no_marker() ->
     assert told(page, "Key", encoded=False) == ["d/"]
 
 
+def test_a_page_that_ends_again_and_again_has_the_marker_once() -> None:
+    """A marker of half a page before each end was the square of the page, in memory."""
+    entries = f"<Contents><Key>{kept_key('d/')}</Key></Contents><Contents><Key>{'k' * 50_000}</Key></Contents>"
+    page = f"<IsTruncated>true</IsTruncated>{entries}{'</ListBucketResult>' * 2000}"
+    assert len(shown_names(page, prefix="", after="", is_encoded=False)) < len(page) + 51_000
+
+
 @pytest.mark.parametrize(
     ("query", "after"),
     [

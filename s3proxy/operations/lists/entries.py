@@ -84,12 +84,16 @@ def entries_in(page: str, tags: _Tags = _WITH_SIZE) -> list[Listed]:
     Raises:
         PeerError: the page is written in another way than stores write it.
     """
-    if page.count("<") > _MAX_TAGS:
-        _refuse()
+    _require_modest(page)
     found = list(islice(_entries(page, tags[0]), MAX_ENTRIES + 1))
     if len(found) > MAX_ENTRIES or len(found) != len(tags[1].findall(page)) or "<!" in page:
         _refuse()
     return _unescaped(found) if "&" in page else found
+
+
+def _require_modest(page: str) -> None:
+    if page.count("<") > _MAX_TAGS:
+        _refuse()
 
 
 def require_below(page: str, prefix: str, *, may_be_encoded: bool) -> None:
@@ -106,6 +110,7 @@ def require_below(page: str, prefix: str, *, may_be_encoded: bool) -> None:
     Raises:
         PeerError: there are others.
     """
+    _require_modest(page)
     names = _NAME.findall(page)
     names = [name for name in names if "&" not in name] + unescaped([name for name in names if "&" in name])
     encoded_chars = len("%00") * len(prefix.encode())  # are enough to tell

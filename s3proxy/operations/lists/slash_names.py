@@ -71,7 +71,8 @@ def _with_marker(page: str, rest: str, entries: list[Listed]) -> str:
     if "<IsTruncated>true</IsTruncated>" not in page or any(f"<Next{name}" in page for name in ("Marker", "Cont")):
         return rest
     keys = _KEY.findall(page, entries[-1].begin, entries[-1].end)
-    return rest.replace(_END, f"<NextMarker>{keys[-1]}</NextMarker>{_END}")
+    before, end, behind = rest.rpartition(_END)  # once: a page may end again and again, and the key have any length
+    return f"{before}<NextMarker>{keys[-1]}</NextMarker>{end}{behind}" if end else rest
 
 
 def _shown_entry(page: str, entry: Listed, *, is_encoded: bool) -> str:
