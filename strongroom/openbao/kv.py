@@ -13,6 +13,7 @@ from http import HTTPStatus
 
 from strongroom.errors import NotFoundError, PeerError, UndeliverableError
 
+_WHITE_SPACE = b" \t\n\r\v\f"
 _NO_TEXT = "\ud800"  # a string without a UTF-8 form, which ``value_bytes`` refuses
 
 
@@ -198,7 +199,7 @@ def decode_base64(value: bytes) -> bytes:
     Raises:
         UndeliverableError: it is something else.
     """
-    compact = b"".join(value.split())
+    compact = value.translate(None, _WHITE_SPACE)
     try:
         if len(compact) % 4:  # CPython lets one = too many pass
             raise ValueError  # noqa: TRY301
@@ -210,13 +211,27 @@ def decode_base64(value: bytes) -> bytes:
 
 def compact_json(value: object) -> str:
     """Write a JSON value without spaces, its members in their order, its numbers as they were read."""
-    if isinstance(value, RawNumber):
-        return str(value)
+    pieces: list[str] = []  # joined once: each level that joins its own would copy all that is in it
+    _write(value, pieces)
+    return "".join(pieces)
+
+
+def _write(value: object, pieces: list[str]) -> None:
     if isinstance(value, dict):
-        return "{" + ",".join(f"{_quote(name)}:{compact_json(item)}" for name, item in value.items()) + "}"
-    if isinstance(value, list):
-        return "[" + ",".join(compact_json(item) for item in value) + "]"
-    return _quote(value)
+        pieces.append("{")
+        for place, (name, item) in enumerate(value.items()):
+            pieces += (",", _quote(name), ":") if place else (_quote(name), ":")
+            _write(item, pieces)
+        pieces.append("}")
+    elif isinstance(value, list):
+        pieces.append("[")
+        for place, item in enumerate(value):
+            if place:
+                pieces.append(",")
+            _write(item, pieces)
+        pieces.append("]")
+    else:
+        pieces.append(value if isinstance(value, RawNumber) else _quote(value))
 
 
 def _quote(value: object) -> str:

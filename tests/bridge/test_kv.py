@@ -1,6 +1,7 @@
 """What OpenBao's answers mean, from recorded shapes; values as bytes."""
 
 import json
+import tracemalloc
 from collections.abc import Iterator
 
 import pytest
@@ -13,6 +14,7 @@ from strongroom.openbao.kv import (
     RawNumber,
     Reading,
     compact_json,
+    decode_base64,
     mount_of,
     parse_document,
     reading_of_v1,
@@ -34,6 +36,14 @@ def test_compact_json_means_the_same(value: object) -> None:
     assert text == json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 
+@pytest.mark.timeout(30)
+def test_a_long_text_that_is_nested_deeply_is_copied_once() -> None:
+    """When each level copied it, this took minutes of the bridge; the time limit of the test shows it."""
+    depth, text = 300, "\U0001f600" + "x" * (16 << 20)
+    content = f'{{"v": {"[" * depth}"{text}"{"]" * depth}}}'.encode()
+    assert len(compact_json(parse_document(content)["v"])) == 2 * depth + len(text) + 2
+
+
 @pytest.mark.parametrize("number", ["1.10", "1e400", "-0", "0.1000000000000000055511151231257827", "9" * 5000])
 def test_numbers_keep_their_digits(number: str) -> None:
     assert value_bytes(parse_document(b'{"v": %s}' % number.encode())["v"]) == number.encode()
@@ -53,6 +63,20 @@ def test_binary_values_are_undeliverable_and_not_quoted(value: object) -> None:
         value_bytes(value)
     assert caught.value.__cause__ is None
     assert "ud800" not in str(caught.value)
+
+
+@pytest.mark.parametrize("blank", [b" ", b"\t", b"\n", b"\r", b"\v", b"\f"])
+def test_white_space_in_base64_is_left_out_and_takes_no_memory(blank: bytes) -> None:
+    """An object for each of the pieces between took fifty times the value."""
+    value = (b"YW" + blank) * (1 << 19)
+    tracemalloc.start()
+    try:
+        decoded = decode_base64(value)
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert decoded[:6] == b"af\x16af\x16"
+    assert peak_bytes < 2 * len(value)
 
 
 def test_a_nul_inside_json_is_escaped_and_fits() -> None:
