@@ -11,6 +11,7 @@ from s3proxy.s3api.codes import BY_NAME, CODES
 from s3proxy.s3api.xml_write import node, to_xml
 from strongroom.errors import StrongroomError
 
+_MAX_TOLD_CHARACTERS: Final = 2048  # of each text; no name that S3 has is longer, nor what a store says
 STATUS: Final[Mapping[str, int]] = MappingProxyType({code.name: code.status for code in CODES})
 
 
@@ -51,6 +52,8 @@ def _cure_of(code: str) -> str:
 def error_document(error: S3Error, *, resource: str, request_id: str, host_id: str = "") -> bytes:
     """Return the XML body of an error (S3 API reference, "REST error responses").
 
+    Texts are cut: some quote what a stranger has sent, and a stranger may leave the answer untaken.
+
     Args:
         error: what is refused.
         resource: path of the request, as the client wrote it.
@@ -61,8 +64,8 @@ def error_document(error: S3Error, *, resource: str, request_id: str, host_id: s
         node(
             "Error",
             node("Code", error.code),
-            node("Message", error.message),
-            *(node(name, value) for name, value in error.details.items()),
+            node("Message", error.message[:_MAX_TOLD_CHARACTERS]),
+            *(node(name, value[:_MAX_TOLD_CHARACTERS]) for name, value in error.details.items()),
             node("Resource", resource),
             node("RequestId", request_id),
             node("HostId", host_id),

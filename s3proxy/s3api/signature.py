@@ -37,6 +37,7 @@ _EXPIRES: Final = re.compile(r"[0-9]{1,9}")
 _FIELDS: Final = {"Credential", "SignedHeaders", "Signature"}
 _AUTH_NAMES: Final = frozenset(name.lower() for name in AUTH_PARAMETERS)
 _PREFIX: Final = "x-amz-"  # of the headers that must be signed
+_MAX_TOLD_HEADERS: Final = 20  # of those that are not
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # RFC 9110, section 5.5
 
 
@@ -142,7 +143,7 @@ def headers_to_sign(head: RequestHead, names: Sequence[str], *, payload_text: st
         unsigned.append("host")
     if unsigned:
         code, msg = "AccessDenied", "There were headers present in the request which were not signed"
-        raise S3Error(code, msg, details={"HeadersNotSigned": ", ".join(unsigned)})
+        raise S3Error(code, msg, details={"HeadersNotSigned": ", ".join(unsigned[:_MAX_TOLD_HEADERS])})
     absent = [name for name in names if not head.has(name)]
     if absent:
         raise S3Error("SignatureDoesNotMatch", f"Signed headers are missing from the request: {', '.join(absent)}")
