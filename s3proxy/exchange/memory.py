@@ -20,7 +20,7 @@ STREAM_BYTES: Final = 768 << 10  # the buffers of both connections, twice filled
 _COPIES: Final = 3  # as it came in, joined, sealed
 _CHUNK_COPIES: Final = 2  # plaintext and ciphertext
 _LENGTH_DIGITS: Final = 18  # more than any number of bytes has
-_PARSED: Final = 10  # what a document is in memory, for each of its bytes
+_PARSED: Final = 10  # what a document is in memory, or on its way back as refusals, for each of its bytes
 
 
 class MemoryBudget:
@@ -133,9 +133,10 @@ def needed_bytes(operation: Operation, body_bytes: int, *, buffered_bytes: int) 
         return STREAM_BYTES + (_CHUNK_COPIES << part_log2(min(body_bytes, MAX_PART_BYTES)))
     if operation is Operation.UPLOAD_PART_COPY:  # how much it copies is not known yet
         return STREAM_BYTES + max(_COPIES * STORE_MIN_PART_BYTES, 2 * _CHUNK_COPIES << MAX_LOG2)
-    if operation is Operation.COMPLETE_MULTIPART_UPLOAD:
+    if operation in {Operation.COMPLETE_MULTIPART_UPLOAD, Operation.DELETE_OBJECTS}:
         # Longer ones are refused: nobody is to wait behind what needs more than there is, and gets nothing.
-        return STREAM_BYTES + _PARSED * min(body_bytes, MAX_DOCUMENT_BYTES) + _COPIES * STORE_MIN_PART_BYTES
+        copy_bytes = _COPIES * STORE_MIN_PART_BYTES if operation is Operation.COMPLETE_MULTIPART_UPLOAD else 0
+        return STREAM_BYTES + _PARSED * min(body_bytes, MAX_DOCUMENT_BYTES) + copy_bytes
     if operation in {Operation.PUT_OBJECT, Operation.POST_OBJECT} and body_bytes > buffered_bytes:
         return STREAM_BYTES
     return STREAM_BYTES + _COPIES * min(body_bytes, max(buffered_bytes, MAX_DOCUMENT_BYTES))

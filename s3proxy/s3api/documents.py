@@ -18,6 +18,7 @@ from strongroom.sealed.sizes import MAX_PARTS
 
 MAX_DOCUMENT_BYTES: Final = 4 * 1024 * 1024  # 10,000 parts, or 1,000 keys of 1,000 characters like &lt;
 MAX_DELETED_KEYS: Final = 1000  # S3 API reference, DeleteObjects
+_MAX_TEXT_CHARACTERS: Final = 4096  # of what names an object; each key that is refused is told again, escaped
 MAX_TAGS: Final = 50  # of a bucket; objects have at most ten, which the store checks
 _NUMBER: Final = re.compile(r"[0-9]{1,9}")
 _CHECKSUMS: Final = {f"Checksum{algorithm.name}": algorithm for algorithm in ChecksumAlgorithm}
@@ -113,6 +114,8 @@ def parse_delete(body: bytes) -> DeleteRequest:
 def _object(element: Element) -> ObjectToDelete:
     keys = element.all("Key")
     if len(keys) != 1 or not keys[0].text or keys[0].children:
+        malformed()
+    if any(len(child.text) > _MAX_TEXT_CHARACTERS for child in element.children):
         malformed()
     return ObjectToDelete(
         keys[0].text,  # blanks at its ends belong to a key

@@ -90,10 +90,24 @@ def test_deletions_are_read_and_blanks_in_keys_kept() -> None:
         b"<Delete><Object><Key>a</Key><Key>b</Key></Object></Delete>",
         b"<Delete><Object><Key><x/></Key></Object></Delete>",
         b"<Delete>" + b"<Object><Key>a</Key></Object>" * 1001 + b"</Delete>",
+        b"<Delete><Object><Key>" + b"a" * 4097 + b"</Key></Object></Delete>",
+        b"<Delete><Object><Key>a</Key><VersionId>" + b"a" * 4097 + b"</VersionId></Object></Delete>",
     ],
 )
 def test_malformed_deletions_are_refused(body: bytes) -> None:
     assert code_of(parse_delete, body) == "MalformedXML"
+
+
+def test_a_rare_character_in_an_answer_does_not_make_all_others_four_bytes_long() -> None:
+    texts = ["\U0001f600", *1000 * ['"' * 1000]]
+    tracemalloc.start()
+    try:
+        document = to_xml(node("DeleteResult", *(node("Key", text) for text in texts)))
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(document) > 6_000_000
+    assert peak_bytes < 3.2 * len(document)  # the texts, escaped; their bytes; and all of these together
 
 
 def test_tags_are_read() -> None:
