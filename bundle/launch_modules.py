@@ -28,6 +28,7 @@ NAMES = (
     "wrapper",
     "wrapper.exec",
     "wrapper.fetch",
+    "wrapper.fetch.addresses",
     "wrapper.fetch.bridge",
     "wrapper.fetch.context",
     "wrapper.fetch.dial",

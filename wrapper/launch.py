@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import NoReturn
 
+    from wrapper.fetch.addresses import Beginning
     from wrapper.fetch.bridge import Bridge
     from wrapper.files.launch_files import Files
     from wrapper.memory import SecretMemory
@@ -79,18 +80,25 @@ class Launch:
             from wrapper.static.start import start_tracer
 
             set_dumpable()  # its own child could not attach otherwise; there is no secret yet
-            tracer = start_tracer()  # gets ready during the imports
+            tracer = start_tracer()
+            _load_all()  # it gets ready meanwhile
+            tracer.wait_attached()
 
         from strongroom.linux import set_not_dumpable
-        from wrapper.fetch.bridge import Bridge
-        from wrapper.memory import SecretMemory
 
-        if tracer:
-            tracer.wait_attached()
         set_not_dumpable()
         harden(settings)
+        # What waits for the network is begun before what is needed next is loaded: connecting before OpenSSL, the
+        # handshake before what looks at dates, the request before what checks its answer.
+        beginning = _begin(settings)
+        from wrapper.memory import SecretMemory
+
         memory = SecretMemory(settings.require)
-        bridge = Bridge(settings)
+        if beginning:
+            beginning.go_on()
+        from wrapper.fetch.bridge import Bridge
+
+        bridge = Bridge(settings, beginning)
         _warn_of_end(settings)
         _fetch(bridge, plan, memory, files)
         file_values = files.hand_over() if files else {}
@@ -186,16 +194,46 @@ def _warn_of_shell(program: "Program", command: list[str]) -> None:
         say("warning: a shell as PID 1 neither ends on SIGTERM nor passes it on: --supervise, or exec in its script")
 
 
+def _load_all() -> None:
+    """Import what the steps up to the answer do."""
+    import wrapper.fetch.bridge
+    import wrapper.memory  # noqa: F401
+
+
+def _load_the_rest() -> None:
+    """Import what the steps from the answer on do."""
+    import preload  # noqa: F401
+    import strongroom.launch.region  # noqa: F401
+
+
+def _begin(settings: "WrapperSettings") -> "Beginning | None":
+    """Take the first steps to the bridge; None where that is too early, or cannot be done, which is told later."""
+    from wrapper.fetch.addresses import Beginning
+    from wrapper.fetch.http import Url
+
+    if not all(map(os.path.exists, (settings.ca, settings.cert, settings.key))):
+        return None  # they are waited for, and the bridge would be kept waiting
+    try:
+        url = Url(settings.bridge)
+    except ConfigError:
+        return None
+    return Beginning(url.host.encode("ascii"), url.port)
+
+
 def _fetch(bridge: "Bridge", plan: "LaunchPlan", memory: "SecretMemory", files: "Files | None") -> None:
     """Have the bridge's answer put where it belongs: a region into the memory, files into their own."""
     from strongroom.launch.bundle import BUNDLE_URL_PATH, FILES_MEDIA_TYPE
 
     if files:
         bridge.fetch(
-            BUNDLE_URL_PATH, plan.request, lambda body: files.receive(body, memory), media_type=FILES_MEDIA_TYPE
+            BUNDLE_URL_PATH,
+            plan.request,
+            lambda body: files.receive(body, memory),
+            media_type=FILES_MEDIA_TYPE,
+            meanwhile=_load_the_rest,
         )
     else:
-        bridge.fetch(BUNDLE_URL_PATH, plan.request, memory.receive)
+        bridge.fetch(BUNDLE_URL_PATH, plan.request, memory.receive, meanwhile=_load_the_rest)
 
 
 def _warn_of_end(settings: "WrapperSettings") -> None:

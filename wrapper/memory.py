@@ -12,7 +12,6 @@ import resource
 
 from strongroom import linux
 from strongroom.errors import OTHER_VERSION, IntegrityError
-from strongroom.launch.region import MAX_TOTAL_BYTES
 from wrapper.program import ProtectionError
 from wrapper.settings import REQUIRE_ANY, REQUIRE_LOCKED, REQUIRE_MEMFD_SECRET
 
@@ -71,6 +70,8 @@ class SecretMemory:
             IntegrityError: the size is not one that a region can have.
             ProtectionError: there is not enough lockable memory.
         """
+        from strongroom.launch.region import MAX_TOTAL_BYTES  # loaded while the answer is waited for
+
         if not 0 < size <= MAX_TOTAL_BYTES:
             raise IntegrityError(f"the bridge announces {size} bytes, not the size of a region", hint=OTHER_VERSION)
         if self.mapping is not None:  # such a file can be sized only once

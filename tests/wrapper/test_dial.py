@@ -16,7 +16,8 @@ from tests.support.bridge.fake import FakeBridge, answer, bundle, full_backlog, 
 from tests.support.launch.launches import Launches
 from tests.support.process.privileges import is_root
 from tests.support.tls.certificates import Certificates
-from wrapper.fetch.dial import HandshakeTimeoutError, Race, in_turn
+from wrapper.fetch.addresses import in_turn
+from wrapper.fetch.dial import HandshakeTimeoutError, Race
 
 HOST = "127.0.0.1"  # what all certificates here are for, and the address that is fine
 DEAD = "127.0.0.2"

@@ -27,7 +27,7 @@ from tests.support.process.interpreters import interpreters
 from tests.support.tls.certificates import Certificates
 from tests.support.tree import ROOT
 from wrapper.fetch import native_tls
-from wrapper.fetch.dial import Socket
+from wrapper.fetch.addresses import Socket
 
 INTERPRETERS = interpreters()
 TWO_WAYS = Path(__file__).with_name("two_ways.py")

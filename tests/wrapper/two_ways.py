@@ -20,8 +20,8 @@ from strongroom.errors import StrongroomError
 from strongroom.launch.bundle import BUNDLE_URL_PATH, BundleRequest, Entry
 from strongroom.launch.reference import Reference
 from wrapper.fetch import context, native_tls
+from wrapper.fetch.addresses import Socket
 from wrapper.fetch.bridge import Body, Bridge
-from wrapper.fetch.dial import Socket
 from wrapper.settings import load_settings
 
 if TYPE_CHECKING:

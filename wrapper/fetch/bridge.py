@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from typing import TypeVar
 
     from strongroom.launch.bundle import BundleRequest
+    from wrapper.fetch.addresses import Beginning
     from wrapper.fetch.dial import Connection
     from wrapper.settings import WrapperSettings
 
@@ -96,8 +97,12 @@ class Body:
 class Bridge:
     """The bridge as one launch uses it."""
 
-    def __init__(self, settings: "WrapperSettings") -> None:
-        """Read the certificates.
+    def __init__(self, settings: "WrapperSettings", beginning: "Beginning | None" = None) -> None:
+        """Read the certificates, and say the first words of TLS to anyone who is there by now.
+
+        Args:
+            settings: of the launch.
+            beginning: the first steps to the bridge (``begin``).
 
         Raises:
             ConfigError: an address, a file or a certificate is missing or wrong.
@@ -110,7 +115,7 @@ class Bridge:
         self._notice = Notice(float("inf") if settings.quiet else monotonic() + _SILENCE_S, self._say_waiting)
         context = own_context(settings, self._notice)
         self._awaited = f"the bridge at {self._url}"
-        self._dialer = Dialer(host, self._url.port, context, self._notice)
+        self._dialer = Dialer(host, self._url.port, context, self._notice, beginning)
 
     def _say_waiting(self) -> None:
         from strongroom.terminal import say
@@ -126,6 +131,7 @@ class Bridge:
         receive: "Callable[[Body], Received]",
         *,
         media_type: str = REGION_MEDIA_TYPE,
+        meanwhile: "Callable[[], None]" = lambda: None,
     ) -> "Received":
         """Ask for an answer, and return what ``receive`` makes of its body.
 
@@ -134,6 +140,7 @@ class Bridge:
             request: what to ask for.
             receive: reads the body; called again, with another one, when the first was lost half way.
             media_type: what the bridge is to answer with.
+            meanwhile: called, maybe several times, when it has been asked.
 
         Raises:
             PeerError: the bridge cannot be reached or answers nonsense; UnavailableError when it says so itself.
@@ -152,7 +159,7 @@ class Bridge:
             now = monotonic()
             deadline = now + max(min(settings.attempt_timeout_s, policy.remaining(now)), 0.001)
             try:
-                return self._attempt(message, deadline, receive, media_type)
+                return self._attempt(message, deadline, receive, media_type, meanwhile)
             except NotUpError as error:
                 self._pause(policy.pause(NOT_UP, monotonic()), error)
             except (LostError, UnavailableError) as error:
@@ -173,11 +180,17 @@ class Bridge:
             sleep(min(left, _SLICE_S))
 
     def _attempt(
-        self, message: bytes, deadline: float, receive: "Callable[[Body], Received]", media_type: str
+        self,
+        message: bytes,
+        deadline: float,
+        receive: "Callable[[Body], Received]",
+        media_type: str,
+        meanwhile: "Callable[[], None]",
     ) -> "Received":
         with self._connect(deadline) as connection:
             try:
                 _send(connection, message, deadline)
+                meanwhile()
                 head = _receive_head(connection, deadline)
                 if head.status == 200:  # noqa: PLR2004
                     _require_type(head, media_type)

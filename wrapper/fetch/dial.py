@@ -2,8 +2,8 @@
 
 A name may have many addresses: replicas behind a headless Service, two families. One that swallows packets, or takes
 connections and says nothing, must not use up the time of the others. So the next one is begun after a short while,
-beside those that are under way, and the first whose handshake is complete is taken. Sockets do not block; there are no
-threads but for the lookup of a name, and where none can be had, that is done without.
+beside those that are under way, and the first whose handshake is complete is taken. Sockets do not block. What a launch
+began early takes part like any other; if all of it fails, it counts for nothing.
 """
 
 import _socket
@@ -11,15 +11,17 @@ import select
 from _ssl import SSLEOFError, SSLError, SSLWantReadError, SSLWantWriteError  # those of ssl
 from time import monotonic
 
+from wrapper.fetch.addresses import connecting, in_turn, look_up
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ssl import SSLContext, SSLSocket
     from typing import Any, NoReturn
 
     from wrapper.fetch import native_tls
+    from wrapper.fetch.addresses import Address, Beginning, Found, Socket
     from wrapper.fetch.retry import Notice
 
-    Address = tuple[Any, ...]
     Connection = native_tls.Connection | SSLSocket
     Context = native_tls.Context | SSLContext
 
@@ -35,33 +37,17 @@ class HandshakeTimeoutError(TimeoutError):
     """Somebody accepted the connection, and nobody completed the handshake in time."""
 
 
-class Socket(_socket.socket):
-    """One that OpenSSL's side of a connection can refer to weakly, as it wants."""
-
-
 class Candidate:
     """One address and how far the connection to it has come."""
 
     __slots__ = ("accepted", "address", "connection", "events")
 
-    def __init__(self, found: "tuple[Any, ...]") -> None:
-        """Begin to connect.
-
-        Raises:
-            OSError: it fails at once.
-        """
-        family, kind, protocol, _, self.address = found
-        self.connection: Any = Socket(family, kind, protocol)
+    def __init__(self, found: "Found", begun: "Socket") -> None:
+        """Take an address, and what connects to it."""
+        self.address = found[4]
+        self.connection: Any = begun
         self.accepted = False
         self.events = select.POLLOUT
-        try:
-            self.connection.settimeout(0)
-            self.connection.connect(self.address)
-        except BlockingIOError:
-            return
-        except OSError:
-            self.connection.close()
-            raise
 
     def advance(self, context: "Context", host: bytes) -> bool:
         """Go on as far as that is possible now; return whether the handshake is complete.
@@ -99,14 +85,33 @@ def is_final(error: OSError) -> bool:
 class Race:
     """The candidates of one attempt."""
 
-    def __init__(self, addresses: "list[tuple[Any, ...]]", context: "Context", host: bytes) -> None:
-        """Take the addresses in the order in which they are to be tried; none is yet."""
+    def __init__(
+        self, addresses: "list[Found]", context: "Context", host: bytes, begun: "tuple[Found, Socket] | None" = None
+    ) -> None:
+        """Take the addresses in the order in which they are to be tried.
+
+        Args:
+            addresses: all of them.
+            context: with our certificate.
+            host: which the certificates must be for.
+            begun: one of the addresses, and what connects to it already.
+        """
         self._context = context
         self._host = host
         self._waiting = addresses
         self._running: dict[int, Candidate] = {}
         self._failure: OSError = OSError("no address")
         self._next_at = 0.0  # when the next address is begun, on the monotonic clock
+        self._poll = select.poll()
+        self._winner: Candidate | None = None
+        if begun:
+            self._waiting.remove(begun[0])
+            self._begin(*begun)
+
+    def look(self) -> None:
+        """Go on with what is under way, as far as that is possible without waiting."""
+        for descriptor, _ in self._poll.poll(0):
+            self._winner = self._winner or self._advance(descriptor)
 
     def run(self, deadline: float, notice: "Notice | None" = None) -> Candidate:
         """Return the candidate that won; the others are closed.
@@ -119,15 +124,13 @@ class Race:
             OSError: none did; of several reasons one that no waiting mends (``is_final``). A TimeoutError at the
                 deadline.
         """
-        winner = None
-        poll = select.poll()
         try:
-            while winner is None:
+            while self._winner is None:
                 now = monotonic()
                 if now >= deadline:
                     self._give_up()
                 if self._waiting and (not self._running or now >= self._next_at):
-                    self._begin(poll)
+                    self._begin_next()
                     continue
                 if not self._running:
                     raise self._failure
@@ -135,32 +138,35 @@ class Race:
                 if notice:
                     notice.look(now)
                     until = min(until, notice.at)
-                for descriptor, _ in poll.poll(max(until - now, 0.001) * 1000):
-                    winner = winner or self._advance(descriptor, poll)
+                for descriptor, _ in self._poll.poll(max(until - now, 0.001) * 1000):
+                    self._winner = self._winner or self._advance(descriptor)
         finally:
             for candidate in self._running.values():
-                if candidate is not winner:
+                if candidate is not self._winner:
                     candidate.connection.close()
-        return winner
+        return self._winner
 
-    def _begin(self, poll: "select.poll") -> None:
+    def _begin_next(self) -> None:
+        found = self._waiting.pop(0)
         try:
-            candidate = Candidate(self._waiting.pop(0))
+            self._begin(found, connecting(found))
         except OSError as error:
             self._note(error)
-            return
-        self._next_at = monotonic() + STAGGER_S
-        self._running[candidate.connection.fileno()] = candidate
-        poll.register(candidate.connection.fileno(), candidate.events)
 
-    def _advance(self, descriptor: int, poll: "select.poll") -> Candidate | None:
+    def _begin(self, found: "Found", begun: "Socket") -> None:
+        candidate = Candidate(found, begun)
+        self._next_at = monotonic() + STAGGER_S
+        self._running[begun.fileno()] = candidate
+        self._poll.register(begun.fileno(), candidate.events)
+
+    def _advance(self, descriptor: int) -> Candidate | None:
         candidate = self._running[descriptor]
         was_accepted = candidate.accepted
         try:
             if candidate.advance(self._context, self._host):
                 return candidate
         except OSError as error:  # an ssl.SSLError is one
-            poll.unregister(descriptor)
+            self._poll.unregister(descriptor)
             del self._running[descriptor]
             candidate.connection.close()
             self._note(error)
@@ -168,7 +174,7 @@ class Race:
             return None
         if candidate.accepted and not was_accepted:
             self._next_at = max(self._next_at, monotonic() + PATIENCE_S)
-        poll.modify(descriptor, candidate.events)
+        self._poll.modify(descriptor, candidate.events)
         return None
 
     def _note(self, error: OSError) -> None:
@@ -186,7 +192,14 @@ class Race:
 class Dialer:
     """Connects to one host and port, several times if need be; each time addresses that were used least come first."""
 
-    def __init__(self, host: bytes, port: int, context: "Context", notice: "Notice | None" = None) -> None:
+    def __init__(
+        self,
+        host: bytes,
+        port: int,
+        context: "Context",
+        notice: "Notice | None" = None,
+        beginning: "Beginning | None" = None,
+    ) -> None:
         """Take where to connect to; ``host`` is also the name that the certificate must have.
 
         Args:
@@ -194,12 +207,21 @@ class Dialer:
             port: of the bridge.
             context: with our certificate.
             notice: what to say if it lasts.
+            beginning: the first steps to this host and port, if they were taken.
         """
         self._notice = notice
         self._host = host
         self._port = port
         self._context = context
         self._used: dict[Address, int] = {}
+        self._lookup = beginning.lookup if beginning and beginning.is_fresh() else None
+        self._early: Race | None = None
+        if beginning:
+            beginning.go_on()
+        if beginning and beginning.begun and self._lookup:
+            addresses = in_turn(self._lookup.found)[:MAX_ADDRESSES]
+            self._early = Race(addresses, context, host, beginning.begun)
+            self._early.look()
 
     def connect(self, deadline: float) -> "Connection":
         """Return a connection whose handshake is complete.
@@ -207,73 +229,32 @@ class Dialer:
         Raises:
             OSError: as ``Race.run``, or there is no such name.
         """
-        addresses = in_turn(look_up(self._host, self._port, deadline, self._notice))
-        addresses.sort(key=lambda found: self._used.get(found[4], 0))
-        winner = Race(addresses[:MAX_ADDRESSES], self._context, self._host).run(deadline, self._notice)
+        early, self._early = self._early, None
+        winner = _run_early(early, deadline, self._notice) if early else None
+        if winner is None:
+            addresses = in_turn(self._look_up(deadline))
+            addresses.sort(key=lambda found: self._used.get(found[4], 0))
+            winner = Race(addresses[:MAX_ADDRESSES], self._context, self._host).run(deadline, self._notice)
         self._used[winner.address] = self._used.get(winner.address, 0) + 1
         connection: Connection = winner.connection
         return connection
 
-
-def in_turn(found: "list[tuple[Any, ...]]") -> "list[tuple[Any, ...]]":
-    """Order addresses so that families alternate, beginning with the one that the resolver prefers (RFC 8305, 4)."""
-    first = [item for item in found if item[0] == found[0][0]]
-    second = [item for item in found if item[0] != found[0][0]]
-    paired = [item for pair in zip(first, second, strict=False) for item in pair]
-    return paired + first[len(second) :] + second[len(first) :]
+    def _look_up(self, deadline: float) -> "list[Found]":
+        lookup, self._lookup = self._lookup, None
+        return (
+            lookup.wait(deadline, self._notice) if lookup else look_up(self._host, self._port, deadline, self._notice)
+        )
 
 
-def look_up(host: bytes, port: int, deadline: float, notice: "Notice | None" = None) -> "list[tuple[Any, ...]]":
-    """Return the addresses of a host, as getaddrinfo(3) does.
-
-    A name is looked up in a thread: getaddrinfo knows no deadline, and signals would have to wait for it, too. An
-    address needs neither. Where no thread is to be had (a limit of processes, a seccomp profile without clone3), the
-    resolver's own timeouts have to do.
+def _run_early(early: Race, deadline: float, notice: "Notice | None") -> Candidate | None:
+    """Return the winner of what was begun early, or None if another try may have one.
 
     Raises:
-        OSError: there is no such name, or TimeoutError.
+        OSError: as ``Race.run``.
     """
     try:
-        return _resolve(host, port, _socket.AI_NUMERICHOST)
-    except _socket.gaierror:
-        pass  # it is a name
-    from _thread import allocate_lock, start_new_thread
-
-    found: list[tuple[Any, ...]] = []
-    failed: list[OSError] = []
-    pending = allocate_lock()
-    pending.acquire()
-
-    def run() -> None:
-        try:
-            found.extend(_resolve(host, port, 0))
-        except OSError as error:
-            failed.append(error)
-        finally:
-            pending.release()
-
-    try:
-        start_new_thread(run, ())
-    except RuntimeError:
-        _shorten_the_resolver(deadline - monotonic())
-        run()
-    if notice and not pending.acquire(timeout=max(min(deadline, notice.at) - monotonic(), 0)):
-        notice.look(monotonic())
-    elif notice:
-        pending.release()
-    if not pending.acquire(timeout=max(deadline - monotonic(), 0)):
-        raise TimeoutError
-    if failed:
-        raise failed[0]
-    return found
-
-
-def _resolve(host: bytes, port: int, flags: int) -> "list[tuple[Any, ...]]":
-    return list(_socket.getaddrinfo(host, port, type=_socket.SOCK_STREAM, flags=flags))
-
-
-def _shorten_the_resolver(left_s: float) -> None:
-    """Have glibc ask each name server once, for no longer than the launch has time (resolv.conf(5)); musl waits 5 s."""
-    from os import putenv  # not environ: the application's environment stays as it is
-
-    putenv("RES_OPTIONS", f"timeout:{max(1, int(left_s / 3))} attempts:1")  # there may be three name servers
+        return early.run(deadline, notice)
+    except OSError as error:
+        if is_final(error) or isinstance(error, TimeoutError):
+            raise
+    return None
