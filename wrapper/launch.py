@@ -88,14 +88,12 @@ class Launch:
 
         set_not_dumpable()
         harden(settings)
-        # What waits for the network is begun before what is needed next is loaded: connecting before OpenSSL, the
-        # handshake before what looks at dates, the request before what checks its answer.
-        beginning = _begin(settings)
         from wrapper.memory import SecretMemory
 
         memory = SecretMemory(settings.require)
-        if beginning:
-            beginning.go_on()
+        # What waits for the network is begun before what is needed next is loaded: connecting before OpenSSL, the
+        # handshake before what looks at dates, the request before what checks its answer.
+        beginning = _begin(settings)
         from wrapper.fetch.bridge import Bridge
 
         bridge = Bridge(settings, beginning)

@@ -15,8 +15,8 @@ byte belongs before it comes, and can have it written there without looking at i
 only when a file is asked for.
 """
 
-from struct import Struct
-from struct import error as StructError  # noqa: N812 - it is an exception
+from _struct import Struct
+from _struct import error as StructError  # type: ignore[attr-defined]  # noqa: N812 - it is an exception
 
 from strongroom.errors import OTHER_VERSION, IntegrityError
 from strongroom.launch.reference import is_env_name

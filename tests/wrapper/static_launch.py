@@ -14,6 +14,7 @@ import sys
 from types import SimpleNamespace
 from typing import Any
 
+import wrapper.static.tracer  # noqa: F401 - nobody may not read Python's own modules, as whom a launch begins can
 from strongroom import linux
 from strongroom.errors import StrongroomError
 from strongroom.launch.region import encode
