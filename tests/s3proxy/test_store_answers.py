@@ -3,14 +3,16 @@
 import asyncio
 from collections.abc import Iterable
 from itertools import count
+from typing import Any
 
 import pytest
 
 from s3proxy.keys import keyring as keyring_module
 from s3proxy.keys.keyring import Keyring
 from s3proxy.keys.missing_policies import MissingPolicies
-from s3proxy.keys.policies import Policies, Policy
+from s3proxy.keys.policies import Mode, Policies, Policy
 from s3proxy.keys.sample import Sampler
+from s3proxy.operations.lists import objects
 from s3proxy.operations.lists.objects import visible_buckets
 from s3proxy.operations.multipart.kept import KeptParts
 from s3proxy.operations.multipart.upload import Upload, list_stored_parts, stored_part
@@ -26,6 +28,9 @@ from s3proxy.store.listing import list_objects
 from s3proxy.store.probe import StoreProbe
 from s3proxy.store.slash_keys import SEGMENT
 from s3proxy.store.system_bucket import SystemBucket
+from s3proxy.stored.etags import KnownDigests
+from s3proxy.stored.open import ObjectFinder, Objects
+from s3proxy.stored.read import Name
 from strongroom.errors import PeerError, UnavailableError
 from strongroom.secret import Secret
 from strongroom.service.following import FollowedFile
@@ -61,6 +66,55 @@ def page_of_parts(following: str) -> str:
     part = "<Part><PartNumber>1</PartNumber><Size>1</Size><ETag>e</ETag></Part>"
     told = f"<IsTruncated>true</IsTruncated><NextPartNumberMarker>{following}</NextPartNumberMarker>"
     return f"<ListPartsResult>{part}{told}</ListPartsResult>"
+
+
+@in_a_loop
+async def test_looks_at_listed_objects_are_kept_by_what_they_take_and_not_by_their_number(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The store gives versions and ETags any length; a hundred thousand of 16 KB are gigabytes."""
+    monkeypatch.setattr(objects, "_KEPT_LOOKS_BYTES", 1 << 20)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b'HTTP/1.1 200 OK\r\nETag: "e"\r\nContent-Length: 400\r\n\r\n')
+
+    policy = Policy(name="p", kek="file", buckets=("*",), mode=Mode.MIGRATE)
+    names = [Name("b", str(number), "v" * 16_000) for number in range(100)]
+    async with serving(serve) as server:
+        store = store_at(server)
+        policies, known = Policies((policy,)), KnownDigests()
+        keys: Any = None  # nothing is opened
+        finder = ObjectFinder(store, keys, policies, known)
+        bucket = SystemBucket(store, "system")
+        parts = Objects(store=store, policies=policies, keys=keys, known=known, finder=finder, system_bucket=bucket)
+        lister = objects.Lister(parts)
+        await lister._look_at({(name, '"e"', "400", policy.etag): policy for name in names})
+        kept = [place[0] for place, _ in lister._seen.items()]
+        await store.close()
+    assert kept
+    assert sum(len(name.version_id) for name in kept) <= 1 << 20
+
+
+@in_a_loop
+async def test_a_list_of_buckets_with_many_lists_has_each_bucket_once_and_counts_all_of_its_pages() -> None:
+    """What is seen stood in each of them: a page of a megabyte became gigabytes."""
+    held = []
+
+    async def hold(size: int) -> None:
+        held.append(size)
+
+    pages = [
+        page.replace("<Buckets>", "<Buckets/>" * 1000 + "<Buckets>")
+        for page in (page_of_buckets("a", "b"), page_of_buckets("b"))
+    ]
+    async with serving(answering(*pages)) as server:
+        store = store_at(server)
+        _, page = await visible_buckets(store, (), lambda names: names, make_room=hold)
+        await store.close()
+    assert [[bucket.get("Name") for bucket in found.children] for found in page.children] == [["a", "b"]]
+    assert held[-1] == sum(map(len, pages))
 
 
 @pytest.mark.parametrize("markers", [("1", "2"), ("1",), ("",), ("x",), ("10001",), (LONG,), ("-1",)])

@@ -7,6 +7,7 @@ yet costs a HEAD.
 """
 
 import asyncio
+import sys
 from collections.abc import Callable, Collection
 from http import HTTPStatus
 from typing import Final
@@ -34,9 +35,11 @@ from strongroom.service.lru import Lru
 
 MAX_PAGE_BYTES: Final = 6 << 20  # 1,000 names of 1,024 bytes, each byte percent-encoded, and room
 _LOOKS_AT_ONCE: Final = 16
-_KEPT_LOOKS: Final = 100_000  # about 300 bytes each
+_KEPT_LOOKS_BYTES: Final = 64 << 20  # of memory: about 100,000
+_LOOK_BYTES: Final = 400  # of memory, beside its texts: a store gives them any length
 _MAX_BUCKET_PAGES: Final = 100  # of 10,000 at S3
 _NEXT: Final = "ContinuationToken"
+_BUCKETS: Final = "Buckets"
 _MARKERS: Final = frozenset({"key-marker", "marker", "start-after"})  # each counts for one operation
 _IDS: Final = frozenset({"upload-id-marker", "version-id-marker"})  # of what has the key of a marker
 _LAST: Final = "\U0010ffff"
@@ -52,7 +55,7 @@ class Lister:
     def __init__(self, objects: Objects) -> None:
         """Take what objects are looked at with."""
         self._objects = objects
-        self._seen = Lru[_Place, Seen](_KEPT_LOOKS)
+        self._seen = Lru[_Place, Seen](_KEPT_LOOKS_BYTES)
 
     async def buckets(self, incoming: Incoming) -> None:
         """Serve ListBuckets: those that the client may see.
@@ -124,7 +127,7 @@ class Lister:
             async with turns:
                 seen = await self._look(place, policy)
             if seen is not None:
-                self._seen.keep(place, seen)
+                self._seen.keep(place, seen, weight=_bytes_of(place, seen))
 
         try:
             async with asyncio.TaskGroup() as group:
@@ -146,6 +149,12 @@ class Lister:
             raise
         except StrongroomError:
             return None
+
+
+def _bytes_of(place: _Place, seen: Seen) -> int:
+    """Return how much memory a look takes."""
+    name, etag, size, _ = place
+    return _LOOK_BYTES + sum(map(sys.getsizeof, (name.key, name.version_id, etag, size, seen.etag)))
 
 
 def _sent(query: Query) -> _Pairs:
@@ -186,11 +195,18 @@ async def visible_buckets(
     first: Element | None = None
     shown: list[Element] = []
     place: _Pairs = ()
+    sizes: list[int] = []  # of the pages: what is shown of all of them is held
+
+    async def hold(size: int) -> None:
+        sizes[-1] = size
+        await make_room(sum(sizes))
+
     for _ in range(_MAX_BUCKET_PAGES):
+        sizes.append(0)
         async with store.exchange(StoreRequest(method="GET", query=query + place)) as response:
-            page = await document_in(response, "ListAllMyBucketsResult", most_bytes=MAX_PAGE_BYTES, make_room=make_room)
+            page = await document_in(response, "ListAllMyBucketsResult", most_bytes=MAX_PAGE_BYTES, make_room=hold)
             headers = passed_back(response.headers) | {"content-type": XML_TYPE}
-        found = [bucket for buckets in page.all("Buckets") for bucket in buckets.all("Bucket")]
+        found = [bucket for buckets in page.all(_BUCKETS) for bucket in buckets.all("Bucket")]
         names = visible([bucket.get("Name") or "" for bucket in found])
         shown += [bucket for bucket in found if (bucket.get("Name") or "") in names]
         first, token = first or page, page.get(_NEXT)
@@ -199,9 +215,8 @@ async def visible_buckets(
         place = (("continuation-token", token),)
     else:
         raise OddAnswerError("the store's list of buckets does not end")
-    first.children = [child for child in first.children if child.name != _NEXT]
-    for buckets in first.all("Buckets"):
-        buckets.children = shown
+    others = [child for child in first.children if child.name not in {_NEXT, _BUCKETS}]
+    first.children = [*others, Element(_BUCKETS, children=shown)]  # once, however many lists the page has
     return headers, first
 
 
