@@ -102,7 +102,7 @@ async def relay(incoming: Incoming, response: StoreAnswer) -> None:
         shown = shown_answer(told, incoming.call.key)
         await incoming.respond(response.status, headers, shown.encode("utf-8", "surrogateescape"))
     elif length:
-        await incoming.respond_stream(response.status, headers, int(length), response.content.iter_any())
+        await incoming.respond_stream(response.status, headers, int(length), response.pumped().pieces())
     else:
         await _relay_unknown_length(incoming, response, headers)
 

@@ -23,7 +23,9 @@ import aiohttp
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.http import RawResponseMessage
 
+from s3proxy.store.answers import number_in
 from s3proxy.store.places import StorePlaces
+from s3proxy.store.pump import BodyPump, Lend, PumpedBody
 from strongroom.errors import UnavailableError
 
 READ_BYTES: Final = 1 << 17  # what is read ahead of an answer: half of it, then TCP holds the store back
@@ -33,6 +35,7 @@ _MAX_INTERIM: Final = 16
 _HAPPY_EYEBALLS_S: Final = 0.25  # RFC 8305, section 8
 _GONE: Final = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionError)
 
+_PARSED_AT_ONCE: Final = 72 << 10  # a head and an object of one chunk
 _ONE_WRITE: Final = 1 << 16  # up to here a copy behind the head costs less than a system call of its own
 
 Held = bytes | memoryview
@@ -60,12 +63,18 @@ class StoreAnswer:
         status: of HTTP.
         headers: by name, in any case.
         content: the body, to be read piece by piece.
+        pump: for ``pumped``.
     """
 
     method: str
     status: int
     headers: Mapping[str, str]
     content: aiohttp.StreamReader
+    pump: Lend = lambda _: None
+
+    def pumped(self) -> PumpedBody:
+        """Return the body to be read in large pieces, instead of ``content``."""
+        return PumpedBody(self.content, self.pump)
 
 
 class StoreConnections:
@@ -200,7 +209,14 @@ class _Connection(ResponseHandler):
         super().__init__(loop)
         self.idle_since = 0.0
         self._idle_s = idle_s
+        self._length: int | None = None  # of the body that comes; None for what needs the parser to its end
         self._sender: asyncio.Task[None] | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin; what comes together with a head is parsed, and so is to be little of what is long."""
+        super().connection_made(transport)
+        with contextlib.suppress(AttributeError):  # of asyncio's own transport; to others it may mean nothing
+            transport.max_size = _PARSED_AT_ONCE  # type: ignore[attr-defined]
 
     async def request(self, method: str, head: bytes, body: Body) -> StoreAnswer:
         """Send a request and wait for the head of its answer; whatever goes wrong closes the connection."""
@@ -226,7 +242,37 @@ class _Connection(ResponseHandler):
         except BaseException:
             self.abort()
             raise
-        return StoreAnswer(method, message.code, message.headers, content)
+        self._length = None if message.chunked else number_in(message.headers.get("Content-Length", ""))
+        return StoreAnswer(method, message.code, message.headers, content, self.pump)
+
+    def pump(self, content: aiohttp.StreamReader) -> BodyPump | None:
+        """Lend the transport for the rest of a body, once what was parsed of it has been read.
+
+        Of a body that has all come, whose connection may serve another exchange by now, there is no rest.
+        """
+        transport = self.transport
+        if content is not self._payload or content.is_eof() or transport is None:
+            return None
+        if self._length is None or self._reading_paused:  # by what the parser has not parsed yet
+            return None
+        self._drop_timeout()
+        return BodyPump(self, transport, self._length - content.total_bytes, idle_s=self._idle_s)
+
+    def body_came(self) -> None:
+        """Go on behind a body that went past the parser, which is of no use any longer; more bytes are none of ours."""
+        self._parser = None
+        if self._payload is not None:
+            self._payload.feed_eof()
+
+    def body_failed(self, error: BaseException | None, *, idle: bool = False) -> BaseException:
+        """Take note that the connection ended in a body, or that nothing comes; return what a reader is told."""
+        content = self._payload
+        if idle:
+            self._on_read_timeout()
+        else:
+            self.connection_lost(error)
+        failure = content.exception() if content is not None else None
+        return failure or aiohttp.ClientPayloadError("the connection ended before the body")
 
     def may_be_used_again(self) -> bool:
         """Return whether the exchange came to its end on both sides, and nothing came after it unasked."""

@@ -230,11 +230,11 @@ class UnsealedObject(StoredObject):
             if answer.status not in {OK, PARTIAL}:
                 raise await reread_error(answer)
             left = last - first + 1 if range_begin_of(answer.headers) == first else -1
-            async for data in answer.content.iter_any():
+            async for data in answer.pumped().pieces():
                 left -= len(data)
                 if left < 0:
                     break
-                yield memoryview(data)
+                yield data
             if left:
                 raise OddAnswerError("the store answers with another range than was asked for")
 

@@ -32,24 +32,36 @@ class StoredBytes:
             RefusedError: rule 8: the answer begins behind that.
             PeerError: it does not say where it begins.
         """
-        self._content = answer.content
+        self._body = answer.pumped()
         self._skip = first - range_begin_of(answer.headers)
         self._next = memoryview(b"")
         if self._skip < 0:
             refuse(8, "the store answers with another range than was asked for")
 
     async def peek(self, least: int) -> memoryview:
-        """Return what comes next, at least ``least`` bytes unless it ends before, and leave it there."""
-        while len(self._next) < least and (data := await self._content.readany()):
-            view = memoryview(data)[self._skip :]
+        """Return what comes next, at least ``least`` bytes unless it ends before, and leave it there.
+
+        It is valid until the next call.
+        """
+        while (missing := least - len(self._next)) > 0:
+            held = bytes(self._next)
+            if not (data := await self._body.read(missing + self._skip, 1)):
+                break
+            view = data[self._skip :]
             self._skip -= len(data) - len(view)
-            self._next = memoryview(b"".join((self._next, view))) if self._next else view
+            self._next = memoryview(held + view) if held else view
         return self._next
 
-    async def take(self, most: int) -> memoryview:
-        """Return what comes next, at most ``most`` bytes; nothing at the end."""
+    async def take(self, most: int, to_bound: int = 1, unit: int = 1) -> memoryview:
+        """Return what comes next, at most ``most`` bytes; nothing at the end. It is valid until the next call.
+
+        Args:
+            most: bytes.
+            to_bound: from here to where it is best cut, or 1 for anywhere.
+            unit: from that place to the next.
+        """
         as_it_comes = not self._next and not self._skip  # which is most of it: one call less for each
-        view = memoryview(await self._content.readany()) if as_it_comes else await self.peek(1)
+        view = await self._body.read(min(to_bound, most), unit) if as_it_comes else await self.peek(1)
         self._next = view[most:]
         return view[:most]
 
@@ -68,7 +80,7 @@ async def opened(segment: Segment, plan: RangePlan | None, stored: StoredBytes) 
         return
     opener = SegmentOpener(segment, plan)
     left = plan.stored_bytes if plan else segment.header.stored_bytes
-    while left and (data := await stored.take(left)):
+    while left and (data := await stored.take(left, opener.to_bound, opener.unit)):
         left -= len(data)
         for piece in opener.update(data):
             yield piece

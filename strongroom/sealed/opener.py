@@ -56,6 +56,16 @@ class SegmentOpener:
         self._pended = 0
         self._busy = False
 
+    @property
+    def unit(self) -> int:
+        """The stored size of a chunk that is full."""
+        return (1 << self._log2) + TAG_BYTES
+
+    @property
+    def to_bound(self) -> int:
+        """How many bytes are missing to the end of the chunk that comes: what ends there is opened from where it is."""
+        return self._head_bytes + self.unit - self._pended
+
     def update(self, data: bytes | bytearray | memoryview) -> Iterator[memoryview]:
         """Take stored bytes and yield the plaintext that can be given. Iterate to the end before the next call.
 

@@ -34,7 +34,7 @@ from s3proxy.stored.read import Name
 from strongroom.errors import PeerError, UnavailableError
 from strongroom.secret import Secret
 from strongroom.service.following import FollowedFile
-from tests.s3proxy.test_store_connections import Serve, Server, in_a_loop, serving
+from tests.s3proxy.answering import Serve, Server, in_a_loop, serving
 
 LONG = "9" * 5000  # more digits than Python makes a number of
 ARN = "arn:aws:iam::123456789012:user/strongroom"

@@ -2,63 +2,18 @@
 
 import asyncio
 import contextlib
-import functools
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import AsyncIterator
 
 import aiohttp
 import pytest
 from aiohttp.http_exceptions import HttpProcessingError
 
 from s3proxy.store.client import StoreRequest, is_repeatable
-from s3proxy.store.connections import Body, StoreConnections, Timeouts
+from s3proxy.store.connections import Body, StoreConnections
 from strongroom.errors import UnavailableError
+from tests.s3proxy.answering import GET, in_a_loop, pool, serving
 
-GET = b"GET /b/k HTTP/1.1\r\nHost: h\r\n\r\n"
 HELLO = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX-A: 1\r\n\r\nhello"
-Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-
-
-def in_a_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
-    """Run a test in an event loop of its own."""
-
-    @functools.wraps(test)
-    def run(*args: Any, **named: Any) -> None:
-        asyncio.run(test(*args, **named))
-
-    return run
-
-
-@dataclass
-class Server:
-    """What the tests have of their server."""
-
-    port: int = 0
-    connections: int = 0
-    heads: list[bytes] = field(default_factory=list)
-
-
-@contextlib.asynccontextmanager
-async def serving(serve: Serve) -> AsyncIterator[Server]:
-    """Serve every connection by ``serve``."""
-    made = Server()
-
-    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        made.connections += 1
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            await serve(reader, writer)
-        writer.close()
-
-    server = await asyncio.start_server(connected, "127.0.0.1", 0)
-    made.port = server.sockets[0].getsockname()[1]
-    async with server:
-        yield made
-
-
-def pool(server: Server, *, idle_s: float = 20.0, limit: int = 4) -> StoreConnections:
-    timeouts = Timeouts(connect_s=20.0, idle_s=idle_s)
-    return StoreConnections("127.0.0.1", server.port, tls=None, timeouts=timeouts, limit=limit)
 
 
 async def ask(
