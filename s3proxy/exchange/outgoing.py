@@ -48,14 +48,17 @@ def plain_of(incoming: Incoming, body: Body) -> PlainBody:
 
 async def sealed_pieces(
     sealer: SegmentSealer, plain: PlainBody, outcome: BodyOutcome, *, with_footer: bool
-) -> AsyncIterator[bytes]:
-    """Seal a plaintext as it comes. The last chunk is given only after it was verified."""
+) -> AsyncIterator[memoryview]:
+    """Seal a plaintext as it comes. The last chunk is given only after it was verified.
+
+    A piece is valid until the next one is asked for.
+    """
     try:
         async for piece in plain.pieces:
             for sealed in sealer.update(piece):
-                yield bytes(sealed)
+                yield sealed
         digests = plain.finish()
-        last = bytes(sealer.finish(digests if with_footer else None))
+        last = sealer.finish(digests if with_footer else None)
         outcome.digests = digests
         yield last
     except GeneratorExit:

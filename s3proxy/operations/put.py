@@ -118,7 +118,7 @@ class ObjectWriter:
             Its digests, and what the store answers, with its ETag.
         """
         outcome = BodyOutcome()
-        payload: bytes | memoryview | AsyncIterator[bytes]
+        payload: bytes | memoryview | AsyncIterator[bytes | memoryview]
         if plain.length <= self.buffered_bytes:  # and so what is empty: the store would have all of it at once
             if segment is None:
                 payload, outcome.digests = await read_plain(plain)

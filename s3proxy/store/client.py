@@ -59,7 +59,7 @@ class StoreRequest:
         key: "" for the bucket itself.
         query: decoded pairs.
         headers: to send and to sign; nothing else goes out.
-        body: all of it, or its pieces.
+        body: all of it, or its pieces; each of these is valid until the next one is asked for.
         length: of a body in pieces.
         is_trial: whether it finds out what the store does with names: nothing is refused or kept elsewhere then.
         is_empty: whether it writes an object without content: under a key that ends in a slash that is a folder.
@@ -225,8 +225,9 @@ class Store:
             now=datetime.now(UTC),
         )
         headers |= added | _length_header(request, framing)
-        if framing is not None and body is not None and not isinstance(body, Held):
-            body = framing.frame(body, signer.of_chunks(added) if self._endpoint.sign_payload else None)
+        if body is not None and not isinstance(body, Held):
+            signing = signer.of_chunks(added) if self._endpoint.sign_payload else None
+            body = _kept(body) if framing is None else framing.frame(body, signing)
         target = f"{raw_path}?{raw_query}" if raw_query else raw_path
         lines = [f"{request.method} {target} HTTP/1.1", f"Host: {self._host}"]
         lines += [f"{name}: {value}" for name, value in headers.items()]
@@ -248,6 +249,12 @@ class Store:
         if not self._endpoint.sign_payload or not isinstance(body, Held | None):
             return UNSIGNED_PAYLOAD
         return hashlib.sha256(body or b"").hexdigest()
+
+
+async def _kept(pieces: AsyncIterator[Held]) -> AsyncIterator[Held]:
+    """Copy pieces whose buffer is used again: a transport may send them later, from where they are."""
+    async for piece in pieces:
+        yield bytes(piece)
 
 
 def is_content(request: StoreRequest) -> bool:

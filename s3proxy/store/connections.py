@@ -39,7 +39,7 @@ _PARSED_AT_ONCE: Final = 72 << 10  # a head and an object of one chunk
 _ONE_WRITE: Final = 1 << 16  # up to here a copy behind the head costs less than a system call of its own
 
 Held = bytes | memoryview
-Body = Held | AsyncIterator[bytes] | None
+Body = Held | AsyncIterator[Held] | None
 
 
 class StoreUnreachableError(UnavailableError):
@@ -284,7 +284,7 @@ class _Connection(ResponseHandler):
             self._sender.cancel()
         super().abort()
 
-    async def _stream(self, head: bytes, body: AsyncIterator[bytes]) -> tuple[RawResponseMessage, aiohttp.StreamReader]:
+    async def _stream(self, head: bytes, body: AsyncIterator[Held]) -> tuple[RawResponseMessage, aiohttp.StreamReader]:
         """Send a body in pieces, and hear an answer that comes before its end, which is a refusal."""
         self._sender = asyncio.create_task(self._send_pieces(head, body))
         self._sender.add_done_callback(_retrieve)
@@ -300,7 +300,7 @@ class _Connection(ResponseHandler):
         finally:
             answer.cancel()
 
-    async def _send_pieces(self, head: bytes, body: AsyncIterator[bytes]) -> None:
+    async def _send_pieces(self, head: bytes, body: AsyncIterator[Held]) -> None:
         self._write(head)
         async for piece in body:
             self._write(piece)

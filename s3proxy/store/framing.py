@@ -17,6 +17,8 @@ from s3proxy.s3api.checksums import HEADER_PREFIX, algorithm_of_header, checksum
 from s3proxy.s3api.claims import Payload
 from s3proxy.s3api.signing_keys import sign
 from s3proxy.s3api.sigv4 import ChunkSigning
+from s3proxy.store.connections import Held
+from strongroom.errors import MisuseError
 from strongroom.sealed.digests import Checksum, ChecksumAlgorithm
 
 ALGORITHM: Final = ChecksumAlgorithm.CRC64NVME  # S3's own default, and of all of them the cheapest
@@ -35,14 +37,14 @@ def has_checksum(headers: Mapping[str, str]) -> bool:
     )
 
 
-def checksum_of(body: bytes | memoryview) -> dict[str, str]:
+def checksum_of(body: Held) -> dict[str, str]:
     """Return the header with the checksum of a body."""
     value = running(ALGORITHM)
     value.update(memoryview(body))
     return dict([checksum_header(Checksum(ALGORITHM, value.digest()))])
 
 
-def md5_of(body: bytes | memoryview) -> dict[str, str]:
+def md5_of(body: Held) -> dict[str, str]:
     """Return the header with the MD5 of a body, for stores that know no other checksum (RFC 1864)."""
     return {"content-md5": base64.b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode()}
 
@@ -88,19 +90,21 @@ class Framing:
         }
         return said | ({"x-amz-trailer": TRAILER} if self._has_trailer else {})
 
-    async def frame(self, pieces: AsyncIterator[bytes], signing: ChunkSigning | None) -> AsyncIterator[bytes]:
+    async def frame(self, pieces: AsyncIterator[Held], signing: ChunkSigning | None) -> AsyncIterator[Held]:
         """Frame a stream.
 
         Args:
-            pieces: the stream.
+            pieces: the stream. It is copied once, into chunks that are never changed afterwards.
             signing: what its chunks are signed with, if they are.
         """
         signatures = _Signatures(signing) if self._is_signed and signing is not None else None
         checksum = running(ALGORITHM) if self._has_trailer else None
-        async for chunk in _chunks(pieces):
+        async for framed, chunk in self._chunks(pieces):
             if checksum is not None:
-                checksum.update(memoryview(chunk))
-            yield _line(chunk, signatures) + chunk + _CRLF
+                checksum.update(chunk)
+            line = _line(chunk, signatures)
+            framed[: len(line)], framed[-len(_CRLF) :] = line, _CRLF
+            yield framed
         end = _line(b"", signatures)
         if checksum is not None:
             name, value = checksum_header(Checksum(ALGORITHM, checksum.digest()))
@@ -108,6 +112,36 @@ class Framing:
             if signatures is not None:
                 end += f"x-amz-trailer-signature:{signatures.of_trailer(name, value)}\r\n".encode()
         yield end + _CRLF
+
+    async def _chunks(self, pieces: AsyncIterator[Held]) -> AsyncIterator[tuple[memoryview, memoryview]]:
+        """Cut a stream into chunks of one size, so that its framed length is known before; yield each with its frame.
+
+        Raises:
+            MisuseError: it is not as long as was announced.
+        """
+        left, filled = self._length, 0
+        framed, chunk = self._room(left)
+        async for piece in pieces:
+            view = memoryview(piece)
+            while view:
+                taken = min(len(view), len(chunk) - filled)
+                if not taken:
+                    raise MisuseError(f"a stream of more than the {self._length} bytes that were announced")
+                chunk[filled : filled + taken] = view[:taken]
+                view, filled = view[taken:], filled + taken
+                if filled == len(chunk):
+                    yield framed, chunk
+                    left, filled = left - filled, 0
+                    framed, chunk = self._room(left)
+        if left:
+            raise MisuseError(f"a stream of less than the {self._length} bytes that were announced")
+
+    def _room(self, left: int) -> tuple[memoryview, memoryview]:
+        """Return room for the next chunk with its frame, and where in it the chunk is."""
+        size = min(left, _CHUNK_BYTES)
+        line = len(f"{size:x}") + _SIGNATURE_BYTES * self._is_signed + len(_CRLF)
+        framed = memoryview(bytearray(line + size + len(_CRLF) if size else 0))
+        return framed, framed[line : line + size]
 
 
 class _Signatures:
@@ -117,7 +151,7 @@ class _Signatures:
         self._signing = signing
         self._previous = signing.seed
 
-    def of_chunk(self, chunk: bytes) -> str:
+    def of_chunk(self, chunk: Held) -> str:
         """Return the signature of the next chunk."""
         digests = f"{EMPTY_SHA256}\n{hashlib.sha256(chunk).hexdigest()}"
         return self._next("AWS4-HMAC-SHA256-PAYLOAD", digests)
@@ -132,22 +166,6 @@ class _Signatures:
         return self._previous
 
 
-def _line(chunk: bytes, signatures: _Signatures | None) -> bytes:
+def _line(chunk: Held, signatures: _Signatures | None) -> bytes:
     signature = f";chunk-signature={signatures.of_chunk(chunk)}" if signatures is not None else ""
     return f"{len(chunk):x}{signature}\r\n".encode()
-
-
-async def _chunks(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Cut a stream into chunks of one size, so that its framed length is known before."""
-    held, size = [], 0
-    async for piece in pieces:
-        view = memoryview(piece)
-        while size + len(view) >= _CHUNK_BYTES:
-            held.append(view[: _CHUNK_BYTES - size])
-            view = view[_CHUNK_BYTES - size :]
-            yield b"".join(held)
-            held, size = [], 0
-        held.append(view)
-        size += len(view)
-    if size:
-        yield b"".join(held)

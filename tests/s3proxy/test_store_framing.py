@@ -13,8 +13,12 @@ from s3proxy.s3api.claims import parse_payload
 from s3proxy.s3api.errors import S3Error
 from s3proxy.s3api.signer import Signer, StoreCredential
 from s3proxy.s3api.sigv4 import ChunkSigning
+from s3proxy.store.client import Endpoint, Store, StoreRequest
+from s3proxy.store.connections import Timeouts
 from s3proxy.store.framing import TRAILER, Framing, checksum_of
+from strongroom.errors import MisuseError
 from strongroom.secret import Secret
+from strongroom.service.following import FollowedFile
 
 CHUNK = 1 << 17
 SIGNER = Signer(StoreCredential("KEY", Secret(b"secret" * 6)), region="us-east-1")
@@ -80,3 +84,52 @@ def test_a_change_anywhere_breaks_a_signed_stream(at: int, flip: int) -> None:
 def test_the_coding_of_the_content_is_kept_beside_the_framing() -> None:
     framing = Framing(1, has_trailer=True, is_signed=False)
     assert framing.headers({"content-encoding": "gzip"})["content-encoding"] == "aws-chunked,gzip"
+
+
+@given(st.lists(st.integers(0, 2 * CHUNK), min_size=1, max_size=8))
+def test_what_is_framed_stays_as_it_is_when_the_buffer_behind_the_stream_is_used_again(sizes: list[int]) -> None:
+    """Transports of asyncio from Python 3.12 on, and of uvloop, send later, from where a piece is."""
+    buffer, body = memoryview(bytearray(max(sizes))), bytearray()
+
+    async def pieces() -> AsyncIterator[memoryview]:
+        for number, size in enumerate(sizes, 1):
+            buffer[:] = bytes([number]) * len(buffer)
+            body.extend(buffer[:size])
+            yield buffer[:size]
+        buffer[:] = bytes(len(buffer))
+
+    async def collect() -> bytes:
+        framing = Framing(sum(sizes), has_trailer=True, is_signed=False)
+        return b"".join([part async for part in framing.frame(pieces(), None)])
+
+    decoder = decoder_of(sum(sizes), has_trailer=True, is_signed=False)
+    assert b"".join(map(bytes, decoder.feed(asyncio.run(collect())))) == body
+    decoder.finish()
+    assert decoder.trailers == checksum_of(bytes(body))
+
+
+@pytest.mark.parametrize("length", [0, 9, 11, CHUNK, 3 * CHUNK])
+def test_a_stream_of_another_length_than_was_announced_does_not_come_to_an_end(length: int) -> None:
+    with pytest.raises(MisuseError, match="announced"):
+        framed(b"0123456789", Framing(length, has_trailer=True, is_signed=False), piece=4)
+
+
+def test_what_goes_out_without_a_frame_stays_as_it_is_as_well() -> None:
+    buffer = memoryview(bytearray(1000))
+
+    async def pieces() -> AsyncIterator[memoryview]:
+        for number in range(3):
+            buffer[:] = bytes([number]) * len(buffer)
+            yield buffer
+
+    async def sent() -> bytes:
+        endpoint = Endpoint(
+            address="http://127.0.0.1:1", region="r", timeouts=Timeouts(connect_s=1.0, idle_s=1.0), connections=1
+        )
+        credential = StoreCredential("key", Secret(b"secret"), None)
+        store = Store(endpoint, FollowedFile("store_credentials", lambda _: credential))
+        _, body = store._message(StoreRequest(method="PUT", bucket="b", key="k", body=pieces(), length=3000))
+        assert isinstance(body, AsyncIterator)
+        return b"".join([piece async for piece in body])
+
+    assert asyncio.run(sent()) == b"".join(bytes([number]) * 1000 for number in range(3))

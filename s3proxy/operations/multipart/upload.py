@@ -133,7 +133,7 @@ async def create_upload(store: Store, name: Name, headers: Mapping[str, str]) ->
 
 
 async def send_part(
-    store: Store, upload: Upload, number: int, sealed: Held | AsyncIterator[bytes], length: int
+    store: Store, upload: Upload, number: int, sealed: Held | AsyncIterator[Held], length: int
 ) -> StoredPart:
     """Upload a sealed part.
 
@@ -151,11 +151,11 @@ async def send_part(
     return StoredPart(number, etag, length)
 
 
-async def pieces_of(raw: Held) -> AsyncIterator[bytes]:
+async def pieces_of(raw: Held) -> AsyncIterator[Held]:
     """Give bytes in pieces, so that a large body does not hold up everybody else."""
     view = memoryview(raw)
     for at in range(0, len(view), _PIECE_BYTES):
-        yield bytes(view[at : at + _PIECE_BYTES])
+        yield view[at : at + _PIECE_BYTES]
 
 
 async def list_stored_parts(store: Store, upload: Upload) -> list[StoredPart]:
