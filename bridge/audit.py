@@ -166,9 +166,12 @@ def _line(start: str, record: AuditRecord) -> bytes:
     return f"{start}, {_json(members)[1:]}\n".encode()
 
 
+_PLAIN = json.JSONEncoder(ensure_ascii=False)
+
+
 def _json(value: object) -> str:
     """Return JSON in which letters stand for themselves: escapes take up to three times as much of a line."""
-    text = json.dumps(value, ensure_ascii=False)
+    text = _PLAIN.encode(value)
     return text if text.isprintable() else json.dumps(value)
 
 

@@ -84,10 +84,7 @@ class Policy:
         Raises:
             DeniedError: it may not; the message says which part of the rules stands in the way.
         """
-        grants = self.require_some(identity, path)
-        if not any(pattern.matches(key) for grant in grants for pattern in grant.keys):
-            msg = f"no grant gives {identity} the key {key!r} of {path}"
-            raise DeniedError(msg, hint="the policy grants other keys of this path")
+        _require_key(self.require_some(identity, path), identity, path, key)
 
     def require_named(self, identity: SpiffeId) -> tuple[Grant, ...]:
         """Return the grants that name ``identity``.
@@ -126,13 +123,23 @@ class Policy:
         return cached
 
 
+def _require_key(grants: tuple[Grant, ...], identity: SpiffeId, path: str, key: str) -> None:
+    if not any(pattern.matches(key) for grant in grants for pattern in grant.keys):
+        msg = f"no grant gives {identity} the key {key!r} of {path}"
+        raise DeniedError(msg, hint="the policy grants other keys of this path")
+
+
 def denials(policy: Policy, identity: SpiffeId, request: BundleRequest) -> list[Failure]:
     """Return a failure for each reference and each whole path of a request that the policy denies."""
     failures = []
+    of_path: dict[str, tuple[Grant, ...]] = {}  # of this request: most of it is of few paths
     for entry in request.entries:
         for ref in entry.references:
             try:
-                policy.require(identity, ref.path, ref.key)
+                grants = of_path.get(ref.path)
+                if grants is None:
+                    grants = of_path[ref.path] = policy.require_some(identity, ref.path)
+                _require_key(grants, identity, ref.path, ref.key)
             except DeniedError as error:
                 failures.append(_failure(entry.name, ref.path, ref.key, error))
     for source in request.from_paths:

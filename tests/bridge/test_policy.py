@@ -6,11 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.policy import Policy, make_grant
+from bridge.policy import Policy, denials, make_grant
 from strongroom.errors import ConfigError, DeniedError
 from strongroom.glob import Glob
 from strongroom.identity import parse_spiffe_id
-from strongroom.launch.reference import check_path
+from strongroom.launch.bundle import BundleRequest, Entry
+from strongroom.launch.reference import Reference, check_path
 
 API = parse_spiffe_id("spiffe://example.org/ns/shop/sa/api")
 ALPHABET = "ab/"
@@ -136,6 +137,34 @@ def test_the_reason_says_which_part_stands_in_the_way() -> None:
         rules.require(API, "kv/other", "public_url")
     with pytest.raises(DeniedError, match=r"gives .* the key 'password' of kv/shop/db"):
         rules.require(API, "kv/shop/db", "password")
+
+
+GRANTED = st.tuples(
+    st.lists(st.sampled_from(["kv/a", "kv/b", "kv/*", "kv/a/**"]), min_size=1, max_size=2),
+    st.lists(st.sampled_from(["k", "l", "k*", "*"]), min_size=1, max_size=2),
+)
+ASKED = st.lists(
+    st.tuples(st.sampled_from(["kv/a", "kv/b", "kv/c", "kv/a/b", "old/a"]), st.sampled_from(["k", "l", "kk"])),
+    min_size=1,
+    max_size=8,
+)
+
+
+@given(granted=st.lists(GRANTED, max_size=3), asked=ASKED)
+def test_a_request_is_denied_what_each_of_its_references_would_be(
+    granted: list[tuple[list[str], list[str]]], asked: list[tuple[str, str]]
+) -> None:
+    """However many of them are of one path."""
+    whole = Policy(tuple(make_grant(identities=[str(API)], paths=paths, keys=keys) for paths, keys in granted))
+    entries = [Entry(f"V{number}", [Reference(path, key)]) for number, (path, key) in enumerate(asked)]
+    expected = []
+    for number, (path, key) in enumerate(asked):
+        try:
+            Policy(whole.grants).require(API, path, key)
+        except DeniedError as error:
+            expected.append((f"V{number}", path, key, error.message))
+    found = denials(whole, API, BundleRequest(entries, [], frozenset()))
+    assert [(one.name, one.path, one.key, one.detail) for one in found] == expected
 
 
 def test_keys_of_one_grant_do_not_go_with_paths_of_another() -> None:

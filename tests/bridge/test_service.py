@@ -157,6 +157,15 @@ def test_a_request_that_takes_too_long_is_given_up_as_a_whole() -> None:
     assert slow.now == 0
 
 
+def test_a_request_of_one_path_is_given_up_the_same_way() -> None:
+    slow, audit = Slow(60), FakeAudit()
+    request = bundle_request(A="bao:kv/shop/1#k", B="bao:kv/shop/1#l?optional")
+    with pytest.raises(UnavailableError, match=r"reading 1 paths from OpenBao took longer than 0\.05 s"):
+        ask(service(slow, audit, limits=limits_with(reading_s=0.05)), request)
+    assert audit.records == [("A", "unavailable"), ("B", "unavailable")]
+    assert slow.now == 0
+
+
 def test_a_region_that_would_be_too_large_is_refused() -> None:
     source, audit = FakeSecretSource({"kv/shop/a": [{"k": "x" * 900}]}), FakeAudit()
     request = bundle_request(A="bao:kv/shop/a#k")
