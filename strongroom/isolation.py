@@ -29,6 +29,10 @@ _LOCALES_OF_PYTHON = ("C.UTF-8", "C.utf8", "UTF-8")  # what CPython may set it t
 def start() -> int:
     """Run the ``strongroom`` command; what ``strongroom-start`` calls."""
     isolate("cli")
+    if sys.flags.no_site:  # a launch
+        from strongroom.quick_import import QuickImport
+
+        sys.meta_path.insert(0, QuickImport(_home()))
     # By name, since the ground that everything stands on does not depend on the command; importlib imports warnings.
     status: int = __import__("cli.main", fromlist=["main"]).main()
     return status

@@ -1,5 +1,6 @@
 """What a launch imports. Each of these modules costs milliseconds that every pod would pay at every start."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -124,6 +125,21 @@ def test_a_launch_with_secrets_imports_nothing_slow(
         "strongroom.launch.region",
     } <= modules  # it was a whole launch
     assert slow_ones(modules) | (modules & FOR_SOME) == set()
+
+
+def test_an_installed_launch_imports_ours_by_fewer_steps(launches: Launches, certificates: Certificates) -> None:
+    with FakeBridge(certificates.server(), bundle({"SECRET": b"x"})) as bridge:
+        environ = launches.environ(bridge.url, {"SECRET": "bao:kv/db#key"})
+        imported([INSTALLED, "run", "--"], environ)  # has the bytecode written
+        command = [sys.executable, "-ISv", INSTALLED, "run", "--", "/bin/true"]
+        done = subprocess.run(command, env=environ, capture_output=True, text=True, check=True, timeout=30)
+
+    loaders = re.findall(
+        r"^import '((?:cli|preload|strongroom|wrapper)[\w.]*)' # <(\S+) object", done.stderr, re.MULTILINE
+    )
+    others = {name for name, loader in loaders if loader != "strongroom.quick_import.QuickImport"}
+    assert others == {"strongroom", "strongroom.isolation", "strongroom.quick_import"}
+    assert "wrapper.fetch.native_tls" in dict(loaders)
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=IDS)
