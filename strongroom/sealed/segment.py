@@ -116,7 +116,7 @@ def admit_parsed(header: Header, own: bytes, bucket_key: Secret) -> Segment:
 
 def _derive(bucket_key: Secret, salt: bytes, committed: bytes) -> tuple[SegmentKeys, bytes]:
     """Return keys and commitment: RFC 5869 with outputs of one block, which is one HMAC each."""
-    expand = HmacSha256(hmac.digest(salt, bucket_key.reveal(), "sha256")).digest
+    expand = HmacSha256(HmacSha256(salt).digest(bucket_key.reveal())).digest
     suffix = hashlib.sha256(committed).digest() + b"\x01"
     keys = SegmentKeys(
         chunks=AESGCM(expand(b"seg1/data" + suffix)),
