@@ -98,6 +98,8 @@ class Header:
     @property
     def stored_bytes(self) -> int:
         """The length of the whole segment."""
+        if self.is_short:
+            return self.plaintext_bytes + sizes.SHORT_OVERHEAD_BYTES
         if self.kind is Kind.MARKER:
             return sizes.HEADER_BYTES
         return sizes.HEADER_BYTES + self.plaintext_bytes + sizes.TAG_BYTES * self.chunk_count + self.tail_bytes

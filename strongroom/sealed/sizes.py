@@ -10,6 +10,7 @@ from strongroom.errors import ConfigError
 HEADER_BYTES: Final = 256
 TAG_BYTES: Final = 16  # AES-GCM, NIST SP 800-38D
 FOOTER_BYTES: Final = 112
+SHORT_OVERHEAD_BYTES: Final = HEADER_BYTES + TAG_BYTES + FOOTER_BYTES  # of a whole object of one chunk
 
 WHOLE_LOG2: Final = 16
 MANIFEST_LOG2: Final = 18  # one chunk holds the largest manifest
