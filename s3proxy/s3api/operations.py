@@ -54,6 +54,9 @@ class Query:
         return any(other == name for other, _ in self.pairs)
 
 
+_NO_QUERY: Final = Query(())
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """A request as a call of the S3 API. It is decided by this, and this is what is sent on (``rules``).
@@ -104,8 +107,8 @@ def classify(head: RequestHead, *, domains: tuple[str, ...] = ()) -> Call:
 
 def _counted(operation: Operation, named: str, query: Query) -> Query:
     """Return the parameters that count for an operation, checked."""
-    if operation is Operation.CORS_PREFLIGHT:
-        return Query(())
+    if operation is Operation.CORS_PREFLIGHT or not query.pairs:
+        return _NO_QUERY
     wanted = rule_of(operation).query
     values = {name: value for name, value in query.pairs if name in wanted}
     for name, value in values.items():
@@ -144,6 +147,8 @@ def decode_query(raw_query: str) -> Query:
     Raises:
         S3Error: InvalidURI; InvalidArgument when a parameter is repeated, as two readers could take different ones.
     """
+    if not raw_query:
+        return _NO_QUERY
     decoded = (
         (decode_text(name, plus_is_space=True), decode_text(value, plus_is_space=True))
         for name, value in split_query(raw_query)

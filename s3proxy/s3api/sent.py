@@ -4,6 +4,7 @@ The head must be the verified one: a presigned URL may carry ``x-amz-*`` headers
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final, NoReturn
 
 from s3proxy.s3api.body import stored_content_encoding
@@ -22,6 +23,7 @@ ENTRY_HEADER: Final = f"x-amz-meta-{ENTRY_NAME}"
 # holds all bytes of it anyway, may have the object.
 _HARMLESS_ACLS: Final = frozenset({"private", "bucket-owner-full-control"})
 _COPY_SOURCE: Final = "x-amz-copy-source"
+_SHORT_NAME: Final = 64  # longer ones, which anyone may send, are not remembered
 # Would make another operation of the request at a store that knows them, and is more than we could leave out in
 # silence: archives to be unpacked into other keys (MinIO), appending instead of replacing, renaming; conditions on size
 # and times, which only directory buckets obey and other stores drop (SeaweedFS deletes all the same).
@@ -43,15 +45,12 @@ def sent_headers(operation: Operation, head: RequestHead, source: CopySource | N
         S3Error: InvalidArgument for copy headers without a copy, and for the proxy's own metadata; InvalidRequest
             for a checksum by an unknown algorithm; NotImplemented for what would change the operation.
     """
-    wanted = rule_of(operation).sent
-    refused = _NOT_OFFERED if operation in COPIES else (*_NOT_OFFERED, _COPY_SOURCE)
     require_known_algorithms(head)
     sent = {}
-    for name in head.names():
-        if name.startswith(refused):
-            _refuse(operation, name)
-        if name in wanted:
-            sent[name] = head.header(name)
+    for name, value in head.by_name.items():
+        counts = _counts if len(name) <= _SHORT_NAME else _counts.__wrapped__
+        if counts(operation, name):
+            sent[name] = value
     if ENTRY_HEADER in sent:
         refuse_argument(f"The metadata {ENTRY_HEADER} is reserved.", ENTRY_HEADER, "")
     if "content-encoding" in sent:
@@ -63,6 +62,18 @@ def sent_headers(operation: Operation, head: RequestHead, source: CopySource | N
     if source is not None:
         sent["x-amz-copy-source"] = source.header
     return sent
+
+
+@lru_cache(maxsize=4096)
+def _counts(operation: Operation, name: str) -> bool:
+    """Return whether a header counts for an operation; clients send the same few with each request.
+
+    Raises:
+        S3Error: it would change the operation.
+    """
+    if name.startswith(_NOT_OFFERED) or (operation not in COPIES and name.startswith(_COPY_SOURCE)):
+        _refuse(operation, name)
+    return name in rule_of(operation).sent
 
 
 def _refuse(operation: Operation, name: str) -> NoReturn:
