@@ -24,6 +24,7 @@ from strongroom.service.edges import cause_of
 
 _TOLD_KEYS = 100  # of whole paths that cannot be variables: of how many it is said why, as the texts are long
 _KEY_CHARS = 4 << 20  # of whole paths, for policy and patterns to look at: a region of long names has as many
+_PATH_CHARS = 8 << 20  # of whole paths, once for each of their keys: so often the audit has them
 _NO_CHARACTER = "\0"  # in no pattern of a policy
 _PATTERNS_AND_GRANTS = (
     "they can be left out by whole names (exclude=), or by include= where each pattern lies within one of the policy"
@@ -148,6 +149,7 @@ class _Resolver:
         self._room = self._filtered_room = kept_bytes
         # Of whole paths: each key may be looked through, and recorded, for 64 of them.
         self._keys_left, self._key_chars_left = MAX_ENTRIES, _KEY_CHARS
+        self._path_chars_left = _PATH_CHARS
         self._told_left = _TOLD_KEYS
         self._made: dict[tuple[Place, str, bool, bool, str], bytes | StrongroomError | None] = {}
         self._origin: dict[str, tuple[str, str]] = {}  # variable -> the whole path it came from, and the key
@@ -230,10 +232,13 @@ class _Resolver:
         """Count the keys of a path, and return of what there are too many by now; "" if there are not."""
         self._keys_left -= len(reading.data)
         self._key_chars_left -= (1 + len(source.include) + len(source.exclude)) * sum(map(len, reading.data))
+        self._path_chars_left -= len(source.path) * len(reading.data)
         if self._keys_left < 0:
             return f"{MAX_ENTRIES} keys together"
         if self._key_chars_left < 0:
             return f"{_KEY_CHARS} characters in their keys together, which each include= and exclude= counts again"
+        if self._path_chars_left < 0:
+            return f"{_PATH_CHARS} characters in their paths together, which each key counts again"
         return ""
 
     def _denied(self, path: str, named: Mapping[str, str], version: int) -> dict[str, AuditRecord]:

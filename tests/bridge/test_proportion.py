@@ -233,6 +233,19 @@ def test_keys_that_cannot_be_variables_take_memory_by_their_number_and_not_by_wh
         assert all(path in taken["reason"] for taken in found["from_path"])
 
 
+@pytest.mark.parametrize("operation", ["bundle", "check"])
+def test_a_long_path_of_many_keys_is_not_recorded_for_each_of_them(operation: str) -> None:
+    """A path may have a thousand characters, of four bytes each, and the keys of one request are 65,535."""
+    audit = Records()
+    path = "kv/shop/" + "\U0001f600" * 1000
+    source = FakeSecretSource({path: [{f"k{number:05}": "x" for number in range(8192)}]})
+    request = BundleRequest([], [FromPath(path, prefix=f"P{number}_") for number in range(7)], frozenset())
+    answer = asyncio.run(answer_of(ask(service(audit, source), operation, request)))
+    assert b"8388608 characters in their paths together, which each key counts again" in answer
+    assert sum(line["decision"] == "undeliverable" for line in audit.lines) == 6
+    assert len(audit.content) < 40 * MIB
+
+
 def test_a_check_tells_of_each_taking_of_a_path_what_came_of_it() -> None:
     source = FakeSecretSource({"kv/shop/odd": [{"k": "x", "k.y": "x", "k.z": "x"}]})
     paths = [
