@@ -24,9 +24,15 @@ _STATFS_WORDS = 32  # a struct statfs has 120 bytes on 64-bit machines
 
 
 class _Word(_ctypes._SimpleCData):  # type: ignore[type-arg]  # noqa: SLF001 - what ctypes makes its types of
-    """An argument or a result: a long, which has room for pointers and for whatever is shorter."""
+    """An argument: a long, which has room for pointers and for whatever is shorter."""
 
     _type_ = "l"
+
+
+class _Int(_ctypes._SimpleCData):  # type: ignore[type-arg]  # noqa: SLF001
+    """A result. The upper half of a register that returns an int is nobody's: read as a long, -1 may be 2³²-1."""
+
+    _type_ = "i"
 
 
 class _Byte(_ctypes._SimpleCData):  # type: ignore[type-arg]  # noqa: SLF001
@@ -40,20 +46,20 @@ class _Words(_ctypes.Array):  # type: ignore[type-arg]
 
 class _Call(_ctypes.CFuncPtr):
     _flags_ = _ctypes.FUNCFLAG_CDECL | _ctypes.FUNCFLAG_USE_ERRNO
-    _restype_ = _Word
+    _restype_ = _Int
 
 
 _c_library = _ctypes.dlopen(None, _RTLD_NOW)  # type: ignore[arg-type]  # this very process (dlopen(3))
 
 
 def _function(name: str, arguments: int) -> "Callable[..., int]":
-    """Return a function of the C library that takes this many words."""
+    """Return a function of the C library that takes this many words and returns an int."""
     call = _Call(_ctypes.dlsym(_c_library, name))
     call.argtypes = (_Word,) * arguments
     return call
 
 
-_syscall = _function("syscall", 2)
+_syscall = _function("syscall", 2)  # returns a long; what it is called for here returns a descriptor or -1
 _prctl = _function("prctl", 5)
 
 
