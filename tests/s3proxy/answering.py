@@ -56,3 +56,15 @@ def pool(
     """Return connections to a server."""
     timeouts = Timeouts(connect_s=20.0, idle_s=idle_s)
     return StoreConnections("127.0.0.1", server.port, tls=tls, timeouts=timeouts, limit=limit)
+
+
+@contextlib.asynccontextmanager
+async def pooled(
+    server: Server, *, idle_s: float = 20.0, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[StoreConnections]:
+    """Have connections to a server, and close the idle ones at the end: a server of Python 3.12 waits for that."""
+    connections = pool(server, idle_s=idle_s, tls=tls)
+    try:
+        yield connections
+    finally:
+        await connections.close()

@@ -19,7 +19,7 @@ from strongroom.sealed.ranges import plan_range
 from strongroom.sealed.refusal import RefusedError
 from strongroom.sealed.sealer import seal
 from strongroom.sealed.segment import admit_segment
-from tests.s3proxy.answering import GET, Serve, in_a_loop, pool, serving
+from tests.s3proxy.answering import GET, Serve, in_a_loop, pooled, serving
 from tests.strongroom.sealed.making import BK, CHUNK, begin, noise
 from tests.support.tls.certificates import tls_pair
 
@@ -71,12 +71,10 @@ async def open_some(answer: StoreAnswer, taken: bytearray, came: asyncio.Event |
 @given(st.lists(st.integers(0, len(STORED)) | st.sampled_from(BOUNDS), max_size=12).map(sorted))
 def test_what_comes_in_any_pieces_is_opened_and_its_connection_used_again(cuts: list[int]) -> None:
     async def test() -> None:
-        async with serving(answering(STORED, cuts)) as server:
-            connections = pool(server)
+        async with serving(answering(STORED, cuts)) as server, pooled(server) as connections:
             for _ in range(2):
                 assert await open_all(connections) == PLAINTEXT
             assert server.connections == 1
-            await connections.close()
 
     asyncio.run(test())
 
@@ -87,8 +85,8 @@ def test_any_range_is_opened_out_of_an_answer_with_all_of_it(first: int, length:
     last = min(len(PLAINTEXT) - 1, first + length)
 
     async def test() -> None:
-        async with serving(answering(STORED)) as server:
-            assert await open_all(pool(server), span=(first, last)) == PLAINTEXT[first : last + 1]
+        async with serving(answering(STORED)) as server, pooled(server) as connections:
+            assert await open_all(connections, span=(first, last)) == PLAINTEXT[first : last + 1]
 
     asyncio.run(test())
 
@@ -97,8 +95,7 @@ def test_any_range_is_opened_out_of_an_answer_with_all_of_it(first: int, length:
 @given(st.integers(0, len(STORED) - 1) | st.sampled_from([*BOUNDS[:-1], *(bound - 1 for bound in BOUNDS)]))
 def test_a_body_that_ends_early_is_an_error_wherever_it_ends(end: int) -> None:
     async def test() -> None:
-        async with serving(answering(STORED[:end], length=len(STORED))) as server:
-            connections = pool(server)
+        async with serving(answering(STORED[:end], length=len(STORED))) as server, pooled(server) as connections:
             with pytest.raises(aiohttp.ClientPayloadError):
                 await open_all(connections)
             assert not connections._idle
@@ -114,7 +111,11 @@ def test_a_changed_byte_is_refused_and_nothing_of_its_chunk_is_given(at: int, fl
     given_away = bytearray()
 
     async def test() -> None:
-        async with serving(answering(bytes(changed))) as server, pool(server).exchange("GET", GET, None) as answer:
+        async with (
+            serving(answering(bytes(changed))) as server,
+            pooled(server) as connections,
+            connections.exchange("GET", GET, None) as answer,
+        ):
             with pytest.raises(RefusedError):
                 await open_some(answer, given_away)
 
@@ -138,8 +139,7 @@ async def test_who_reads_on_behind_a_body_gets_nothing_of_the_exchange_that_foll
         writer.write(second)
         await reader.read()
 
-    async with serving(serve) as server:
-        connections = pool(server)
+    async with serving(serve) as server, pooled(server) as connections:
         async with connections.exchange("GET", GET, None) as answer:
             await answer.content.wait_eof()
             async with connections.exchange("GET", GET, None) as following:
@@ -147,7 +147,6 @@ async def test_who_reads_on_behind_a_body_gets_nothing_of_the_exchange_that_foll
                 read_on.set()
                 assert b"".join([bytes(piece) async for piece in following.pumped().pieces()]) == second
         assert server.connections == 1
-        await connections.close()
 
 
 @in_a_loop
@@ -163,8 +162,7 @@ async def test_bytes_behind_a_body_are_not_taken_for_the_next_answer() -> None:
         sent.set()
         await reader.read()
 
-    async with serving(more) as server:
-        connections = pool(server)
+    async with serving(more) as server, pooled(server) as connections:
         assert await open_all(connections) == PLAINTEXT
         opened_.set()
         await sent.wait()
@@ -175,8 +173,10 @@ async def test_bytes_behind_a_body_are_not_taken_for_the_next_answer() -> None:
 
 @in_a_loop
 async def test_bytes_that_follow_a_body_at_once_are_not_taken_for_the_next_answer() -> None:
-    async with serving(answering(STORED + head_of(3) + b"bad", length=len(STORED))) as server:
-        connections = pool(server)
+    async with (
+        serving(answering(STORED + head_of(3) + b"bad", length=len(STORED))) as server,
+        pooled(server) as connections,
+    ):
         assert await open_all(connections) == PLAINTEXT
         for _ in range(10):
             await asyncio.sleep(0)
@@ -199,7 +199,11 @@ async def test_a_store_is_held_back_while_nobody_reads_and_goes_on_afterwards() 
             written = at
         await reader.read()
 
-    async with serving(serve) as server, pool(server, idle_s=0.5).exchange("GET", GET, None) as answer:
+    async with (
+        serving(serve) as server,
+        pooled(server, idle_s=0.5) as connections,
+        connections.exchange("GET", GET, None) as answer,
+    ):
         pieces = opened(segment, None, StoredBytes(answer, 0))
         taken = bytearray()
         while len(taken) < 2 << 20:  # past what was parsed
@@ -222,8 +226,7 @@ async def test_a_store_that_stops_in_the_middle_of_a_body_is_given_up(end: int) 
         writer.write(head_of(len(STORED)) + STORED[:end])
         await reader.read()
 
-    async with serving(stops) as server:
-        connections = pool(server, idle_s=0.2)
+    async with serving(stops) as server, pooled(server, idle_s=0.2) as connections:
         with pytest.raises(TimeoutError):
             await open_all(connections)
         assert not connections._idle
@@ -244,7 +247,7 @@ async def test_a_chunk_is_given_as_soon_as_it_is_there() -> None:
         writer.write(STORED[BOUNDS[15] :])
         await reader.read()
 
-    async with serving(slow) as server, pool(server).exchange("GET", GET, None) as answer:
+    async with serving(slow) as server, pooled(server) as connections, connections.exchange("GET", GET, None) as answer:
         taken = bytearray()
         await open_some(answer, taken, seen)
         assert taken == PLAINTEXT
@@ -262,7 +265,11 @@ async def test_a_range_waits_for_nothing_that_is_behind_it() -> None:
         writer.write(STORED[last_chunk : plan.stored_last + 1])  # and nothing of the footer
         await reader.read()
 
-    async with serving(stops) as server, pool(server).exchange("GET", GET, None) as answer:
+    async with (
+        serving(stops) as server,
+        pooled(server) as connections,
+        connections.exchange("GET", GET, None) as answer,
+    ):
         taken = bytearray()
         async for piece in opened(SEGMENT, plan, StoredBytes(answer, plan.stored_first)):
             taken += piece
@@ -282,9 +289,7 @@ async def test_whoever_leaves_in_the_middle_closes_the_connection() -> None:
             await reader.read()
         gone.set()
 
-    async with serving(serve) as server:
-        connections = pool(server)
-
+    async with serving(serve) as server, pooled(server) as connections:
         came = asyncio.Event()
 
         async def leave() -> None:
@@ -312,12 +317,10 @@ async def test_what_has_no_length_is_parsed_to_its_end() -> None:
                 writer.write(b"%x\r\n%s\r\n" % (len(piece), piece))
             writer.write(b"0\r\n\r\n")
 
-    async with serving(chunked) as server:
-        connections = pool(server)
+    async with serving(chunked) as server, pooled(server) as connections:
         for _ in range(2):
             assert await open_all(connections) == PLAINTEXT
         assert server.connections == 1
-        await connections.close()
 
 
 @settings(max_examples=20, deadline=None)
@@ -329,7 +332,11 @@ def test_reads_end_at_bounds_where_there_is_enough(seed: int) -> None:
     bound, unit = generator.randrange(1, 2 * STORED_CHUNK), generator.choice([1, 1000, STORED_CHUNK, 2 * BUFFER_BYTES])
 
     async def test() -> None:
-        async with serving(answering(body, cuts)) as server, pool(server).exchange("GET", GET, None) as answer:
+        async with (
+            serving(answering(body, cuts)) as server,
+            pooled(server) as connections,
+            connections.exchange("GET", GET, None) as answer,
+        ):
             taken, to_bound, source = bytearray(), bound, answer.pumped()
             while piece := bytes(await source.read(to_bound, unit)):
                 taken += piece
@@ -350,14 +357,18 @@ def test_bodies_come_through_tls_as_well(contexts: tuple[ssl.SSLContext, ssl.SSL
     serving_tls, asking_tls = contexts
 
     async def test() -> None:
-        async with serving(answering(STORED, [100, 70_000, 300_000]), serving_tls) as server:
-            connections = pool(server, tls=asking_tls)
+        async with (
+            serving(answering(STORED, [100, 70_000, 300_000]), serving_tls) as server,
+            pooled(server, tls=asking_tls) as connections,
+        ):
             for _ in range(3):
                 assert await open_all(connections) == PLAINTEXT
             assert server.connections == 1
-            await connections.close()
-        async with serving(answering(STORED[:400_000], length=len(STORED)), serving_tls) as server:
+        async with (
+            serving(answering(STORED[:400_000], length=len(STORED)), serving_tls) as server,
+            pooled(server, tls=asking_tls) as connections,
+        ):
             with pytest.raises(aiohttp.ClientPayloadError):
-                await open_all(pool(server, tls=asking_tls))
+                await open_all(connections)
 
     asyncio.run(test())
