@@ -6,7 +6,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 
 from strongroom.service.tallies import Tallies
 
-BOUNDS = (0.001, 0.25, 1.0, 300.0)
+BOUNDS = (1 / 1024, 0.25, 1.0, 300.0)  # binary fractions, whose sums are the same in any order
 SECONDS = st.one_of(st.sampled_from([0.0, *BOUNDS, 301.0]), st.integers(0, 1 << 20).map(lambda n: n / 1024))
 
 
