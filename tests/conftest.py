@@ -43,8 +43,10 @@ def pytest_configure() -> None:
 
     ``make`` starts programs with posix_spawn(3), and glibc leaves signal 32, which it uses internally, ignored in them.
     Tests that look at what a program inherits would find it. glibc itself refuses to touch that signal, so the kernel
-    is asked. A shell without job control has SIGINT and SIGQUIT ignored by what it starts as ``make test &``.
+    is asked. A shell without job control has SIGINT and SIGQUIT ignored by what it starts as ``make test &``, and
+    nohup(1) has SIGHUP.
     """
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGQUIT, signal.SIG_DFL)
     default = ctypes.create_string_buffer(32)  # struct sigaction of the kernel: SIG_DFL, no flags, empty mask
