@@ -13,6 +13,10 @@ from hypothesis import HealthCheck, settings
 from devstack.stack import POLICY, DevStack
 from tests.support.launch.launcher import Launcher
 
+# Tests fork, and gRPC's handlers of a fork start threads in the child: by setuid(2) these get a signal of glibc's own,
+# whose disposition is the default here.
+os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "false"
+
 EARLY = "early"
 LONG_S = 60.0
 
