@@ -111,23 +111,30 @@ def test_large_answers_of_openbao_come_one_at_a_time_and_small_ones_beside_them(
     run(address, check)
 
 
+class Parsing:
+    """What an answer is made into, which lasts until it may go on."""
+
+    def __init__(self) -> None:
+        self.begun, self.go_on = threading.Event(), threading.Event()
+
+    def keep(self, document: dict[str, object]) -> dict[str, object]:
+        self.begun.set()
+        self.go_on.wait(60)
+        return document
+
+
 def test_a_large_answer_that_nobody_waits_for_any_more_keeps_its_turn_while_it_is_parsed(address: str) -> None:
     """It holds its memory until the thread has ended, whoever has gone."""
     Sizes.let.set()
-    parsing, go_on = threading.Event(), threading.Event()
-
-    def keep(document: dict[str, object]) -> dict[str, object]:
-        parsing.set()
-        go_on.wait(60)
-        return document
+    parsing = Parsing()
 
     async def check(openbao: OpenBao) -> None:
-        first = asyncio.create_task(get(openbao, 3 * MIB, keep=keep))
-        assert await asyncio.to_thread(parsing.wait, 60)
+        first = asyncio.create_task(get(openbao, 3 * MIB, keep=parsing.keep))
+        assert await asyncio.to_thread(parsing.begun.wait, 60)
         first.cancel()
         with pytest.raises(UnavailableError, match="another large secret"):
             await get(openbao, 3 * MIB, within_s=2)
-        go_on.set()
+        parsing.go_on.set()
         with pytest.raises(asyncio.CancelledError):
             await first
         assert await get(openbao, 3 * MIB) == 3 * MIB
@@ -137,18 +144,13 @@ def test_a_large_answer_that_nobody_waits_for_any_more_keeps_its_turn_while_it_i
 
 def test_a_long_answer_does_not_hold_up_the_others_while_it_is_parsed(address: str) -> None:
     Sizes.let.set()
-    parsing, go_on = threading.Event(), threading.Event()
-
-    def keep(document: dict[str, object]) -> dict[str, object]:
-        parsing.set()
-        go_on.wait(60)
-        return document
+    parsing = Parsing()
 
     async def check(openbao: OpenBao) -> None:
-        first = asyncio.create_task(get(openbao, MIB // 2, keep=keep))
-        assert await asyncio.to_thread(parsing.wait, 60)
+        first = asyncio.create_task(get(openbao, MIB // 2, keep=parsing.keep))
+        assert await asyncio.to_thread(parsing.begun.wait, 60)
         assert await get(openbao, 100) == 100
-        go_on.set()
+        parsing.go_on.set()
         assert await first == MIB // 2
 
     run(address, check)

@@ -6,9 +6,14 @@ import functools
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
+from s3proxy.s3api.signer import StoreCredential
+from s3proxy.store.client import Endpoint, Store
 from s3proxy.store.connections import StoreConnections, Timeouts
+from strongroom.secret import Secret
+from strongroom.service.following import FollowedFile
 
 GET = b"GET /b/k HTTP/1.1\r\nHost: h\r\n\r\n"
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -68,3 +73,26 @@ async def pooled(
         yield connections
     finally:
         await connections.close()
+
+
+def store_at(server: Server) -> Store:
+    """Return a store that is this server."""
+    credential = StoreCredential("key", Secret(b"secret"), None)
+    timeouts = Timeouts(connect_s=20.0, idle_s=20.0)
+    endpoint = Endpoint(address=f"http://127.0.0.1:{server.port}", region="r", timeouts=timeouts, connections=4)
+    return Store(endpoint, FollowedFile("store_credentials", lambda _: credential))
+
+
+def answering(*documents: str, statuses: tuple[int, ...] = (200,)) -> Serve:
+    """Return what answers with one document and status after the other, and from the last on with the first again."""
+    place = count()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            head = (await reader.readuntil(b"\r\n\r\n")).lower()
+            await reader.readexactly(int(head.partition(b"content-length: ")[2].partition(b"\r")[0] or b"0"))
+            turn = next(place)
+            body, status = documents[turn % len(documents)].encode(), statuses[turn % len(statuses)]
+            writer.write(b"HTTP/1.1 %d Told\r\nContent-Length: %d\r\n\r\n%s" % (status, len(body), body))
+
+    return serve

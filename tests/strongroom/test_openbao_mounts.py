@@ -50,6 +50,13 @@ async def look_ahead(store: SecretStore) -> int:
     return len(due)
 
 
+async def require_one_trip(store: SecretStore, openbao: MountedOpenBao) -> None:
+    """Require that a read asks for no mount."""
+    openbao.calls.clear()
+    assert await read(store) == {"k": "v"}
+    assert openbao.calls == ["read"]
+
+
 def run(test: Callable[[SecretStore, MountedOpenBao], Awaitable[None]]) -> None:
     openbao = MountedOpenBao()
     store = SecretStore(openbao.exchange, holder="the bridge", clock=openbao.clock)
@@ -64,9 +71,7 @@ def test_a_mount_in_use_is_known_after_any_pause() -> None:
             openbao.now += 1
             await look_ahead(store)
         assert 600 / MOUNT_TTL_S <= openbao.calls.count("mount") - 1 <= 2 * 600 / MOUNT_TTL_S
-        openbao.calls.clear()
-        assert await read(store) == {"k": "v"}
-        assert openbao.calls == ["read"]
+        await require_one_trip(store, openbao)
 
     run(test)
 
@@ -96,9 +101,7 @@ def test_an_engine_that_was_replaced_is_found_ahead() -> None:
         openbao.mount = {"path": "kv/", "type": "kv", "options": None}
         openbao.now += MOUNT_TTL_S / 2
         assert await look_ahead(store) == 1
-        openbao.calls.clear()
-        assert await read(store) == {"k": "v"}
-        assert openbao.calls == ["read"]
+        await require_one_trip(store, openbao)
 
     run(test)
 
@@ -132,9 +135,7 @@ def test_a_mount_below_another_name_is_known_by_that() -> None:
         openbao.mount = {"path": "kv/", "type": "kv", "options": {"version": "2"}}
         openbao.now += MOUNT_TTL_S / 2
         assert await look_ahead(store) == 1
-        openbao.calls.clear()
-        assert await read(store) == {"k": "v"}
-        assert openbao.calls == ["read"]
+        await require_one_trip(store, openbao)
 
     run(test)
 
@@ -158,9 +159,7 @@ def test_an_openbao_that_is_away_makes_no_mount_younger_and_it_is_asked_again_wh
         openbao.down = False
         openbao.now += MOUNT_TTL_S / 2
         assert await look_ahead(store) == 1
-        openbao.calls.clear()
-        await read(store)
-        assert openbao.calls == ["read"]
+        await require_one_trip(store, openbao)
 
     run(test)
 
