@@ -258,6 +258,11 @@ class _Connection(ResponseHandler):
         self._drop_timeout()
         return BodyPump(self, transport, self._length - content.total_bytes, idle_s=self._idle_s)
 
+    def resume_reading(self, resume_parser: bool = True) -> None:  # noqa: FBT001, FBT002 - aiohttp's
+        """Go on receiving, unless the transport is lent: who still reads an answer before this one has no say in it."""
+        if self.transport is None or self.transport.get_protocol() is self:
+            super().resume_reading(resume_parser)
+
     def body_came(self) -> None:
         """Go on behind a body that went past the parser, which is of no use any longer; more bytes are none of ours."""
         self._parser = None

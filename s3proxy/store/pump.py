@@ -4,9 +4,9 @@ A parser copies what it parses, into bytes that are made anew for each read. A b
 the first byte on that has not been read, the transport of its connection is lent to a ``BodyPump``, and what comes is
 received where it is opened. When all of the body has come, the transport is given back, and the connection is told.
 
-Invariants: nothing is received that does not belong to the body. A body that ends early is an error, never an end. Two
-buffers at most; while there is no room in them the transport is paused. Only time in which the other side could send
-counts as idle.
+Invariants: nothing that does not belong to the body is given to anybody; if something follows it at once, its
+connection serves nobody else. A body that ends early is an error, never an end. Two buffers at most; while there is no
+room in them the transport is paused. Only time in which the other side could send counts as idle.
 """
 
 import asyncio
@@ -23,6 +23,9 @@ class Lender(Protocol):
 
     def body_came(self) -> None:
         """Go on behind the body."""
+
+    def force_close(self) -> None:
+        """Serve nobody else."""
 
     def body_failed(self, error: BaseException | None, *, idle: bool = False) -> BaseException:
         """Take note that the connection ended, or that nothing comes; return what a reader is told."""
@@ -51,7 +54,7 @@ class BodyPump(asyncio.BufferedProtocol):
         self._left = left
         self._idle_s = idle_s
         self._loop = asyncio.get_running_loop()
-        self._filling = memoryview(bytearray(min(left, BUFFER_BYTES)))
+        self._filling = _buffer_for(left)
         self._other: memoryview | None = None  # once it is needed: whoever keeps up needs it from the second read on
         self._filled = 0
         self._unit = 1
@@ -87,11 +90,18 @@ class BodyPump(asyncio.BufferedProtocol):
             self._reader = None
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - of the interface
-        """Return where to receive; there is room unless the transport is paused."""
-        return self._filling[self._filled : self._end]
+        """Return where to receive; there is room unless the transport is paused.
+
+        Behind the end of the body there is one byte more: what follows at once shows by that, and must not be left in
+        the kernel, where the next request over the connection would find it as its answer.
+        """
+        return self._filling[self._filled : self._end + (self._end == self._filled + self._left)]
 
     def buffer_updated(self, nbytes: int) -> None:
         """Take note of what was received."""
+        if nbytes > self._left:
+            nbytes = self._left
+            self._lender.force_close()
         self._filled += nbytes
         self._left -= nbytes
         self._heard_at = self._loop.time()
@@ -121,7 +131,7 @@ class BodyPump(asyncio.BufferedProtocol):
 
     def _align(self, to_bound: int) -> None:
         """Have what is received from here on end at a bound, as far as it is not there already."""
-        size, self._bound = len(self._filling), to_bound
+        size, self._bound = len(self._filling) - 1, to_bound
         end = to_bound + (size - to_bound) // self._unit * self._unit if to_bound <= size else size
         self._end = min(end if end > self._filled else size, self._filled + self._left)
         self._due = min(to_bound, self._end)
@@ -131,7 +141,7 @@ class BodyPump(asyncio.BufferedProtocol):
         view, filled = self._filling[: self._filled], self._filled
         if self._left:
             if self._other is None:
-                self._other = memoryview(bytearray(min(self._left, BUFFER_BYTES)))
+                self._other = _buffer_for(self._left)
             self._filling, self._other = self._other, self._filling
         self._filled = 0
         self._align((self._bound - filled) % self._unit or self._unit)
@@ -155,6 +165,11 @@ class BodyPump(asyncio.BufferedProtocol):
         self._failure = error
         if self._reader is not None and not self._reader.done():
             self._reader.set_exception(error)
+
+
+def _buffer_for(left: int) -> memoryview:
+    """Return where to receive some of this many bytes, and one more."""
+    return memoryview(bytearray(min(left, BUFFER_BYTES) + 1))
 
 
 # Given a body of which nothing waits to be read: returns what receives the rest, None if it goes on being parsed.

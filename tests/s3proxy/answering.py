@@ -65,10 +65,10 @@ def pool(
 
 @contextlib.asynccontextmanager
 async def pooled(
-    server: Server, *, idle_s: float = 20.0, tls: ssl.SSLContext | None = None
+    server: Server, *, idle_s: float = 20.0, limit: int = 4, tls: ssl.SSLContext | None = None
 ) -> AsyncIterator[StoreConnections]:
     """Have connections to a server, and close the idle ones at the end: a server of Python 3.12 waits for that."""
-    connections = pool(server, idle_s=idle_s, tls=tls)
+    connections = pool(server, idle_s=idle_s, limit=limit, tls=tls)
     try:
         yield connections
     finally:

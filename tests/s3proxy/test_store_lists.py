@@ -132,6 +132,24 @@ async def test_buckets_that_the_store_lists_in_pages_are_one_list_without_what_m
         await store.close()
 
 
+@in_a_loop
+async def test_a_list_of_buckets_that_is_too_long_in_all_its_pages_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    pages = [
+        page_of_buckets((f"{page}-{number}" for number in range(100)), token)
+        for page, token in (("a", "next"), ("b", ""))
+    ]
+    monkeypatch.setattr(objects, "MAX_PAGE_BYTES", len(pages[0]) + 10)
+    async with serving(answering(*pages)) as server:
+        store = store_at(server)
+        with pytest.raises(PeerError, match="list of buckets is too long"):
+            await visible_buckets(store, (), lambda names: names, make_room=no_limit)
+        await store.close()
+
+
+async def no_limit(_: int) -> None:
+    """Make room for anything."""
+
+
 def page_of_policies(names: Iterable[str], token: str = "") -> str:
     told = f"<IsTruncated>true</IsTruncated><NextContinuationToken>{token}</NextContinuationToken>" if token else ""
     listed = "".join(f"<CommonPrefixes><Prefix>keyring/{name}/</Prefix></CommonPrefixes>" for name in names)

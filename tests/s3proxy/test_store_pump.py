@@ -6,6 +6,7 @@ import random
 import ssl
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -57,6 +58,12 @@ async def open_all(connections: StoreConnections, span: tuple[int, int] | None =
     async with connections.exchange("GET", GET, None) as answer:
         stored = StoredBytes(answer, plan.stored_first if plan else 0)
         return b"".join([bytes(piece) async for piece in opened(SEGMENT, plan, stored)])
+
+
+async def until_held_back(transport: asyncio.ReadTransport) -> None:
+    """Return when nothing is received any longer, as both buffers are full."""
+    while transport.is_reading():  # noqa: ASYNC110 - asyncio does not tell
+        await asyncio.sleep(0)
 
 
 async def open_some(answer: StoreAnswer, taken: bytearray, came: asyncio.Event | None = None) -> None:
@@ -150,6 +157,52 @@ async def test_who_reads_on_behind_a_body_gets_nothing_of_the_exchange_that_foll
 
 
 @in_a_loop
+async def test_who_reads_on_behind_a_body_has_nothing_received_for_the_exchange_that_follows() -> None:
+    """It has a store that is held back go on, where there is no room for more: the following body would be cut off."""
+    first, second = b"a" * 100_000, noise(5 << 20)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for body in (first, second):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(head_of(len(body)) + body)
+        await reader.read()
+
+    async with serving(serve) as server, pooled(server) as connections:
+        async with connections.exchange("GET", GET, None) as answer:
+            await answer.content.wait_eof()
+            async with connections.exchange("GET", GET, None) as following:
+                pieces = following.pumped().pieces()
+                taken = bytearray(await anext(pieces))
+                while len(taken) < 1 << 20:  # past what was parsed
+                    taken += await anext(pieces)
+                connection: Any = following.pump.__self__  # type: ignore[attr-defined]  # a method of it
+                await until_held_back(connection.transport)
+                assert await answer.content.read() == first
+                for _ in range(10):  # turns of the loop, in which something could be received
+                    await asyncio.sleep(0)
+                async for piece in pieces:
+                    taken += piece
+                assert taken == second
+        assert server.connections == 1
+
+
+@in_a_loop
+async def test_bytes_behind_a_body_are_not_the_answer_of_who_waited_for_the_connection() -> None:
+    """It asks in the very turn in which the body has come."""
+    bodies = iter([STORED + head_of(3) + b"bad", STORED])
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(head_of(len(STORED)) + next(bodies))
+
+    async with serving(serve) as server, pooled(server, limit=1) as connections:
+        first, second = await asyncio.gather(open_all(connections), open_all(connections))
+        assert first == second == PLAINTEXT
+        assert server.connections == 2
+
+
+@in_a_loop
 async def test_bytes_behind_a_body_are_not_taken_for_the_next_answer() -> None:
     opened_, sent = asyncio.Event(), asyncio.Event()
 
@@ -201,7 +254,7 @@ async def test_a_store_is_held_back_while_nobody_reads_and_goes_on_afterwards() 
 
     async with (
         serving(serve) as server,
-        pooled(server, idle_s=0.5) as connections,
+        pooled(server, idle_s=2.0) as connections,
         connections.exchange("GET", GET, None) as answer,
     ):
         pieces = opened(segment, None, StoredBytes(answer, 0))
@@ -211,7 +264,7 @@ async def test_a_store_is_held_back_while_nobody_reads_and_goes_on_afterwards() 
         before = -1
         while written != before:  # until the kernel's buffers are full
             before = written
-            await asyncio.sleep(0.7)  # longer than the store may be idle: it is not, it is held back
+            await asyncio.sleep(2.5)  # longer than the store may be idle: it is not, it is held back
         assert written < len(stored) - (1 << 20), "it reads ahead of a client that takes nothing"
         async for piece in pieces:
             taken += piece

@@ -199,6 +199,8 @@ async def visible_buckets(
 
     async def hold(size: int) -> None:
         sizes[-1] = size
+        if sum(sizes) > MAX_PAGE_BYTES:  # some 30,000 buckets
+            raise OddAnswerError("the store's list of buckets is too long")
         await make_room(sum(sizes))
 
     for _ in range(_MAX_BUCKET_PAGES):
