@@ -16,7 +16,7 @@ from bundle.libraries import needed_by
 from bundle.manifest import PYTHON
 from strongroom.errors import ConfigError
 
-_TIMEOUT_S: Final = 60
+_TIMEOUT_S: Final = 600  # to compile all of the library, perhaps on a machine that is emulated
 _OLDEST: Final = (3, 11)
 _OTHERS_WRITE: Final = 0o022
 
@@ -59,7 +59,10 @@ class Interpreter:
         """
         try:
             return _run(self.command, script, *arguments, text=text)
-        except (OSError, subprocess.SubprocessError) as error:
+        except subprocess.TimeoutExpired:
+            msg = f"{self.command}: did not end within {_TIMEOUT_S} s"
+            raise ConfigError(msg, hint="bundle on a machine that is less busy, or name another interpreter") from None
+        except (OSError, UnicodeDecodeError, subprocess.SubprocessError) as error:
             last = str(getattr(error, "stderr", "") or error).strip().rpartition("\n")[2]
             msg = f"{self.command}: cannot be bundled: {last}"
             raise ConfigError(msg, hint="it must be a complete CPython with ssl and ctypes") from None
@@ -101,8 +104,13 @@ def _look(command: str) -> Interpreter:
     Raises:
         ConfigError: it is none that can be bundled.
     """
-    facts, optimized, program, _ = Interpreter(command, Path(command)).run(_FACTS).split("\n")
-    name, major, minor, version, libraries = facts.split()
+    output = Interpreter(command, Path(command)).run(_FACTS)
+    try:
+        facts, optimized, program, _ = output.split("\n")
+        name, major, minor, version, libraries = facts.split()
+    except ValueError:
+        msg = f"{command}: cannot be bundled: it is no Python"
+        raise ConfigError(msg, hint=f"have {PYTHON} name a complete CPython, or leave it out") from None
     if name != "cpython" or (int(major), int(minor)) < _OLDEST:
         msg = f"{command}: cannot be bundled: it is {name} {version}"
         raise ConfigError(msg, hint="it must be CPython {}.{} or later".format(*_OLDEST))

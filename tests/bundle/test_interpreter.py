@@ -37,13 +37,19 @@ def test_the_one_that_is_asked_for_is_taken(tmp_path: Path, monkeypatch: pytest.
     assert result.stdout.splitlines()[-1] == f"bin/python3: {OWN}, {sys.version.split()[0]}"
 
 
-@pytest.mark.parametrize("kind", ["missing", "no python", "a python that is not complete"])
+@pytest.mark.parametrize("kind", ["missing", "no program", "no python", "a talker", "a python that is not complete"])
 def test_one_that_is_asked_for_and_cannot_be_bundled_stops_it(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     program = tmp_path / "python"
-    if kind != "missing":
-        program.write_text("#!/bin/sh\necho 'No module named ssl' >&2\nexit 1\n" if "complete" in kind else "no")
+    content = {
+        "no program": b"no",
+        "no python": b"#!/bin/sh\n",
+        "a talker": b"#!/bin/sh\nprintf '\\377'\n",
+        "a python that is not complete": b"#!/bin/sh\necho 'No module named ssl' >&2\nexit 1\n",
+    }
+    if kind in content:
+        program.write_bytes(content[kind])
         program.chmod(0o755)
     monkeypatch.setenv(PYTHON, str(program))
     with pytest.raises(ConfigError, match="cannot be bundled") as caught:

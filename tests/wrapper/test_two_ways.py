@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
 from strongroom.errors import MisuseError
-from tests.support.bridge.fake import FakeBridge, Script, answer, full_backlog, read_request, response
+from tests.support.bridge.fake import FakeBridge, Script, answer, full_backlog, read_request, refusing, response
 from tests.support.process.interpreters import interpreters
 from tests.support.tls.certificates import Certificates
 from tests.support.tree import ROOT
@@ -191,13 +191,12 @@ class Cases:
     def _silence(self) -> None:
         silent = self._stack.enter_context(socket.create_server(("127.0.0.1", 0)))
         url = f"https://127.0.0.1:{silent.getsockname()[1]}"
-        self._add("silent", "no TLS handshake within 0.3 s", bridge=url, attempt_timeout="0.3")
+        self._add("silent", "no TLS handshake within 2 s", bridge=url, attempt_timeout="2")
         port = self._stack.enter_context(full_backlog())
         self._add(
             "packets vanish", "no connection within 0.3 s", bridge=f"https://127.0.0.1:{port}", attempt_timeout="0.3"
         )
-        with socket.create_server(("127.0.0.1", 0)) as gone:
-            free = gone.getsockname()[1]
+        free = self._stack.enter_context(refusing())
         self._add("nobody", "Connection refused", bridge=f"https://127.0.0.1:{free}")
         self._add("no such host", "", bridge="https://bridge.invalid")
 

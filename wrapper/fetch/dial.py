@@ -8,7 +8,7 @@ began early takes part like any other; if all of it fails, it counts for nothing
 
 import _socket
 import select
-from _ssl import SSLEOFError, SSLError, SSLWantReadError, SSLWantWriteError  # those of ssl
+from _ssl import SSLEOFError, SSLError, SSLWantReadError, SSLWantWriteError, SSLZeroReturnError  # those of ssl
 from time import monotonic
 
 from wrapper.fetch.addresses import connecting, in_turn, look_up
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
     from wrapper.fetch import native_tls
-    from wrapper.fetch.addresses import Address, Beginning, Found, Socket
+    from wrapper.fetch.addresses import Address, Beginning, Found, Lookup, Socket
     from wrapper.fetch.retry import Notice
 
     Connection = native_tls.Connection | SSLSocket
@@ -79,7 +79,8 @@ class Candidate:
 
 def is_final(error: OSError) -> bool:
     """Return whether an address leads to somebody who is not the bridge, or does not take us for a caller."""
-    return isinstance(error, SSLError) and not isinstance(error, SSLEOFError)
+    # Who hangs up is neither. CPython 3.11.2, which is Debian's, has OpenSSL take a missing goodbye for one.
+    return isinstance(error, SSLError) and not isinstance(error, (SSLEOFError, SSLZeroReturnError))
 
 
 class Race:
@@ -230,17 +231,17 @@ class Dialer:
             OSError: as ``Race.run``, or there is no such name.
         """
         early, self._early = self._early, None
+        lookup, self._lookup = self._lookup, None  # of the first attempt: whoever comes again looks anew
         winner = _run_early(early, deadline, self._notice) if early else None
         if winner is None:
-            addresses = in_turn(self._look_up(deadline))
+            addresses = in_turn(self._look_up(lookup, deadline))
             addresses.sort(key=lambda found: self._used.get(found[4], 0))
             winner = Race(addresses[:MAX_ADDRESSES], self._context, self._host).run(deadline, self._notice)
         self._used[winner.address] = self._used.get(winner.address, 0) + 1
         connection: Connection = winner.connection
         return connection
 
-    def _look_up(self, deadline: float) -> "list[Found]":
-        lookup, self._lookup = self._lookup, None
+    def _look_up(self, lookup: "Lookup | None", deadline: float) -> "list[Found]":
         return (
             lookup.wait(deadline, self._notice) if lookup else look_up(self._host, self._port, deadline, self._notice)
         )
