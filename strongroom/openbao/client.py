@@ -59,7 +59,7 @@ class OpenBao:
             observe: told after each exchange the operation, the outcome and the seconds it took.
 
         Raises:
-            ConfigError: the namespace cannot be sent.
+            ConfigError: the namespace cannot be sent, or the host's name is none.
         """
         self._route = route
         self._observe = observe
@@ -109,6 +109,10 @@ class OpenBao:
                 failure = turn.too_late()
             else:
                 outcome, failure = _failure(error, self._route.shown, time.monotonic() - begin)
+        except asyncio.CancelledError:
+            if time.monotonic() >= call.deadline:  # whoever waits has the same deadline, and was as quick
+                outcome = "timeout"
+            raise
         except UnavailableError:
             raise
         except PeerError:
@@ -204,13 +208,18 @@ def _headers(route: Route) -> list[tuple[str, str]]:
     """Return the headers of every request.
 
     Raises:
-        ConfigError: the namespace cannot be one.
+        ConfigError: the namespace cannot be one, or the host's name.
     """
     url, namespace = urlsplit(route.endpoint.address), route.endpoint.namespace
     if not (namespace.isascii() and namespace.isprintable()):
         msg = f"openbao_namespace={namespace!r}: must be printable ASCII"
         raise ConfigError(msg, hint="write it as `bao namespace list` shows it")
-    host = f"[{url.hostname}]" if ":" in (url.hostname or "") else url.hostname or ""
+    try:
+        name = (url.hostname or "").encode("idna").decode()  # as it is looked up
+    except UnicodeError:
+        msg = f"openbao_address={route.shown}: {url.hostname} is not the name of a host"
+        raise ConfigError(msg, hint="look for an empty part between dots, or one of more than 63 characters") from None
+    host = f"[{name}]" if ":" in name else name
     headers = [
         ("Host", f"{host}:{url.port}" if url.port else host),
         ("User-Agent", "strongroom"),

@@ -62,7 +62,7 @@ class Credentials:
             raise ConfigError(msg, hint="set the token file, or both files of an AppRole")
 
 
-Exchange = Callable[[Call], Awaitable[Answer]]  # ``strongroom.openbao.blocking`` off the event loop
+Exchange = Callable[[Call], Awaitable[Answer]]  # ``blocking`` off the event loop, ``client`` for what only asks
 
 
 class LoginRefusedError(OpenBaoUnavailableError):

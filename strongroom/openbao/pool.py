@@ -86,6 +86,7 @@ class Connection(ResponseHandler):
             message, content = await self.read()
             if message.code >= HTTPStatus.OK:  # RFC 9110, section 15.2: others are interim
                 return message.code, content
+            self.start_timeout()  # which ended with what had no body
         raise aiohttp.ClientPayloadError("too many interim answers")
 
     def may_be_used_again(self) -> bool:
@@ -105,8 +106,8 @@ class Pool:
         self._port = url.port or _DEFAULT_PORTS[url.scheme]
         self._idle: deque[Connection] = deque()
         self._closed = False
-        # A lookup cannot be given up. It waits here, and not where others of the process would wait behind it.
-        self._look_ups = ThreadPoolExecutor(1, thread_name_prefix="openbao-names")
+        # A lookup cannot be given up: one that hangs holds up nobody else, here or elsewhere in the process.
+        self._look_ups = ThreadPoolExecutor(route.endpoint.max_connections, thread_name_prefix="openbao-names")
 
     async def take(self) -> Connection:
         """Return a connection that is kept, or else a new one; see ``connect``."""

@@ -220,7 +220,8 @@ class Session:
         """Make a call of the login: what changes nothing is asked as all else is."""
         if call.method == "GET":
             return await self._openbao.exchange(call)
-        return await asyncio.get_running_loop().run_in_executor(self._pool, self._logins.exchange, call)
+        async with _within(ATTEMPT_TIMEOUT_S + 1):  # a head that drips outlasts the timeouts of a socket
+            return await asyncio.get_running_loop().run_in_executor(self._pool, self._logins.exchange, call)
 
 
 @contextlib.asynccontextmanager

@@ -1,7 +1,10 @@
 """What both clients of OpenBao promise, each tried with the same servers: that of all calls, and that of logins."""
 
+import asyncio
+import contextlib
 import gzip
 import json
+import re
 import ssl
 import threading
 import time
@@ -15,8 +18,9 @@ import pytest
 
 from devstack.authority import Authority
 from devstack.server import free_port
-from strongroom.errors import PeerError, StrongroomError
-from strongroom.openbao.connection import Answer, Call, Endpoint
+from strongroom.errors import ConfigError, PeerError, StrongroomError
+from strongroom.openbao.client import OpenBao
+from strongroom.openbao.connection import Answer, Call, Endpoint, OpenBaoUnavailableError, Route
 from strongroom.secret import Secret
 from tests.support.bridge.openbao_clients import Exchange, every_client
 from tests.support.bridge.scripted_openbao import Answer as Act
@@ -28,7 +32,7 @@ CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 CUT = b'HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"a":1}'
 NOT_REACHED = "OpenBao cannot be reached (ADDRESS)"
 RESET = "OpenBao cannot be reached (ADDRESS: Connection reset by peer)"
-LATE = "OpenBao did not answer within 0.4 s (ADDRESS)"
+LATE = "OpenBao did not answer within N s (ADDRESS)"
 NONSENSE = "OpenBao answers with something that is not a JSON object"
 SILENT = threading.Event()
 
@@ -117,9 +121,11 @@ def test_answers_are_read(exchange: Exchange, sent: bytes | Act, status: int, do
 def test_what_is_no_answer_is_told_in_the_same_words(
     exchange: Exchange, sent: bytes | Act, message: str, outcome: str
 ) -> None:
+    patience: dict[str, Any] = {"connect_timeout_s": 60, "read_timeout_s": 0.4 if message == LATE else 60}
     with scripted(sent) as server:
-        error, counted = refusal(exchange, endpoint(server, connect_timeout_s=0.4, read_timeout_s=0.4))
-        assert (error.message, counted) == (message.replace("ADDRESS", server.address), outcome)
+        error, counted = refusal(exchange, endpoint(server, **patience), call(within_s=60))
+        told = re.sub(r"within [0-9.]+ s", "within N s", error.message)
+        assert (told, counted) == (message.replace("ADDRESS", server.address), outcome)
     assert error.hint
 
 
@@ -132,10 +138,53 @@ def test_neither_token_nor_what_was_received_is_shown_by_an_error(exchange: Exch
         chain: BaseException | None = error
         while chain is not None:
             seen.append(chain)
-            chain = chain.__cause__
+            chain = chain.__cause__ or chain.__context__
         shown = "".join(traceback.format_exception(error)) + "".join(map(repr, seen))
         assert TOKEN.decode() not in shown
         assert "canary" not in shown
+
+
+@every_client
+def test_an_answer_that_nobody_asked_for_is_given_to_nobody(exchange: Exchange) -> None:
+    with scripted(OK + answer(b'{"b":2}'), OK) as server:
+        assert exchange(endpoint(server), call(), call()).document == {"a": "1"}
+
+
+@pytest.mark.parametrize(
+    ("address", "host"),
+    [
+        ("https://openbao.svc:8200", "openbao.svc:8200"),
+        ("http://[::1]:8200", "[::1]:8200"),
+        ("https://bücher.example", "xn--bcher-kva.example"),
+        ("https://a_b.svc.", "a_b.svc."),
+    ],
+)
+def test_a_host_is_named_as_it_is_looked_up(address: str, host: str) -> None:
+    assert f"Host: {host}\r\n".encode() in OpenBao(Route(Endpoint(address)))._headers
+
+
+@pytest.mark.parametrize("name", ["openbao..svc", "o" * 64 + ".svc"])
+def test_what_cannot_be_the_name_of_a_host_is_refused_at_once(name: str) -> None:
+    with pytest.raises(ConfigError, match="is not the name of a host") as caught:
+        OpenBao(Route(Endpoint(f"https://{name}:8200")))
+    assert name in caught.value.message
+
+
+def test_a_call_that_ends_with_the_patience_of_its_caller_is_counted_as_late() -> None:
+    outcomes: list[str] = []
+
+    async def ask(server: ScriptedOpenBao) -> None:
+        openbao = OpenBao(Route(endpoint(server)), observe=lambda _, outcome, __: outcomes.append(outcome))
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.3):
+                await openbao.exchange(call(within_s=0.3))
+        openbao.close()
+
+    with scripted(then_silence(b"", SILENT)) as server:
+        for _ in range(5):
+            with contextlib.suppress(OpenBaoUnavailableError):  # it may be the first to tell
+                asyncio.run(ask(server))
+    assert outcomes == ["timeout"] * 5
 
 
 @every_client
