@@ -175,9 +175,10 @@ def test_a_call_that_ends_with_the_patience_of_its_caller_is_counted_as_late() -
 
     async def ask(server: ScriptedOpenBao) -> None:
         openbao = OpenBao(Route(endpoint(server)), observe=lambda _, outcome, __: outcomes.append(outcome))
+        deadline = time.monotonic() + 0.3  # the same one for both
         with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.3):
-                await openbao.exchange(call(within_s=0.3))
+            async with asyncio.timeout_at(deadline):
+                await openbao.exchange(call(deadline=deadline))
         openbao.close()
 
     with scripted(then_silence(b"", SILENT)) as server:
