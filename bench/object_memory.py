@@ -4,8 +4,9 @@ import concurrent.futures
 import re
 from typing import Final
 
+from bench.payload import Payload
 from bench.processes import family, memory_bytes, watched
-from bench.s3_load import Connection, Payload, Request
+from bench.s3_load import Connection, Request
 from bench.s3_targets import Target, upload
 from bench.suite import Run
 from strongroom.errors import PeerError

@@ -27,7 +27,7 @@ _HEADLINES: Final = (
     ("pod-start/10 secrets/0 ms/bao agent:strongroom", "quicker start than bao agent"),
     ("pod-start/10 secrets/0 ms/strongroom above naked", "above a naked exec"),
     ("getenv/hit/40 variables/strongroom:glibc", "time of getenv(), to glibc's own"),
-    ("per-object/GET/1 MiB/throughput/strongroom:haproxy", "of a plain hop's throughput, GET 1 MiB"),
+    ("per-object/boto3 GET/1 MiB/throughput/strongroom:haproxy", "of a plain hop's throughput, GET 1 MiB"),
 )
 _HISTORY_POINTS: Final = 60
 _STATISTICS: Final = ("p50", "p90", "p99", "mean", "peak", "single")

@@ -1,8 +1,9 @@
 """A load generator for S3 that costs next to nothing, so that it is not what is measured.
 
-Requests are signed before the clock starts (SigV4, UNSIGNED-PAYLOAD). Bodies go out with sendfile(2) from memory, and
-bodies of answers are dropped in the kernel (MSG_TRUNC, tcp(7)) but for the first of each object, which is compared with
-what was stored. Every target gets the same bytes but for Host and signature. One thread and connection per stream.
+Requests are signed before the clock starts, plain ones (SigV4, UNSIGNED-PAYLOAD) or those of clients (``shapes``).
+Bodies go out with sendfile(2) from memory, and bodies of answers are dropped in the kernel (MSG_TRUNC, tcp(7)) but for
+the first of each object, which is compared with what was stored. Every target gets the same bytes but for Host,
+signature and the ids of calls. One thread and connection per stream.
 """
 
 import concurrent.futures
@@ -12,6 +13,7 @@ import re
 import socket
 import struct
 import time
+import uuid
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,19 +21,19 @@ from http import HTTPStatus
 from typing import Final, NoReturn, Self
 from urllib.parse import urlsplit
 
+from bench.payload import ONE_WRITE_BYTES, Payload
+from bench.shapes import REGION, Client, Place, User, is_asked_for, is_framed, signed_head
 from bench.suite import FailedError
 from s3proxy.s3api.canonical import encode_path, encode_query
 from s3proxy.s3api.signer import Signer, StoreCredential
 from strongroom.secret import Secret
 
-REGION: Final = "us-east-1"
 TIMEOUT_S: Final = 120
 _HEAD_END: Final = b"\r\n\r\n"
+_LEAVE: Final = b"HTTP/1.1 100 "
 _LENGTH: Final = re.compile(rb"(?im)^content-length:[ ]*([0-9]+)\r?$")
 _ETAG: Final = re.compile(rb"(?im)^etag:[ ]*(\S+)\r?$")
-_ONE_WRITE: Final = 1 << 16  # bodies up to this size leave together with their head
 _DROP_BYTES: Final = 1 << 20
-_BLOCK_BYTES: Final = 1 << 24
 
 
 @dataclass(frozen=True)
@@ -43,42 +45,24 @@ class Endpoint:
     secret_key: str
 
 
-class Payload:
-    """Random bytes in memory, ready for sendfile(2). Large ones repeat a block, which no server here looks for."""
-
-    def __init__(self, size: int, content: bytes = b"") -> None:
-        """Make this many random bytes: what cannot be compressed cannot be made to look quick. Or take the content."""
-        content = content or os.urandom(min(size, _BLOCK_BYTES))
-        self.size = size or len(content)
-        self.block = len(content)
-        self.descriptor = os.memfd_create("payload", os.MFD_CLOEXEC)
-        os.write(self.descriptor, content)
-        self.small = content if self.size <= _ONE_WRITE else b""
-
-    def sha256(self) -> bytes:
-        """Return the digest of all its bytes."""
-        digest, content = hashlib.sha256(), os.pread(self.descriptor, self.block, 0)
-        for _ in range(self.size // self.block if self.block else 0):
-            digest.update(content)
-        digest.update(content[: self.size % self.block if self.block else 0])
-        return digest.digest()
-
-    def close(self) -> None:
-        """Give the memory back."""
-        os.close(self.descriptor)
-
-
 @dataclass(frozen=True)
 class Request:
-    """A request that is ready to be sent."""
+    """A request that is ready to be sent.
+
+    Attributes:
+        head: of the request.
+        body: that follows it.
+        asks: whether the body waits for ``100 Continue``.
+    """
 
     head: bytes
     body: Payload | None = None
+    asks: bool = False
 
     @property
     def first_bytes(self) -> bytes:
         """What leaves with the first write."""
-        return self.head + self.body.small if self.body else self.head
+        return self.head + self.body.small if self.body and not self.asks else self.head
 
 
 class Requests:
@@ -88,6 +72,7 @@ class Requests:
         """Take where they go."""
         self._host = urlsplit(endpoint.url).netloc
         self._bucket = bucket
+        self._user = User(access_key=endpoint.access_key, secret_key=endpoint.secret_key)
         self._signer = Signer(StoreCredential(endpoint.access_key, Secret(endpoint.secret_key.encode())), REGION)
 
     def get(self, key: str, query: str = "") -> Request:
@@ -97,6 +82,15 @@ class Requests:
     def put(self, key: str, body: Payload, query: str = "") -> Request:
         """Return a PutObject."""
         return Request(self._head("PUT", key, query, length=body.size), body)
+
+    def get_by(self, client: Client, key: str) -> Request:
+        """Return a GetObject as a client sends it."""
+        return Request(self._head_by(client, "GET", key))
+
+    def put_by(self, client: Client, key: str, body: Payload) -> Request:
+        """Return a PutObject as a client sends it; the body keeps what it looks like on the way."""
+        head = self._head_by(client, "PUT", key, body)
+        return Request(head, body.framed() if is_framed(client, "PUT") else body, is_asked_for(client, "PUT"))
 
     def post(self, key: str, query: str, body: Payload | None = None) -> Request:
         """Return a POST, as multipart uploads have them."""
@@ -110,6 +104,12 @@ class Requests:
     def make_bucket(self) -> Request:
         """Return a CreateBucket."""
         return Request(self._head("PUT", "", "", length=0))
+
+    def _head_by(self, client: Client, method: str, key: str, body: Payload | None = None) -> bytes:
+        place = Place(host=self._host, path=encode_path(self._bucket, key))
+        return signed_head(
+            client, method, place, self._user, now=datetime.now(UTC), invocation=str(uuid.uuid4()), body=body
+        )
 
     def _head(self, method: str, key: str, query: str, *, length: int | None = None) -> bytes:
         path = encode_path(self._bucket, key)
@@ -155,7 +155,7 @@ class Connection:
         """
         first = request.first_bytes
         begin = time.perf_counter()
-        self._send(first, request.body)
+        self._send(first, request)
         body, left, status, head = self._answer_head()
         if status >= HTTPStatus.MULTIPLE_CHOICES:
             body += self._room[: self._some(left)] if left else b""
@@ -196,7 +196,7 @@ class Connection:
         return digest.digest()
 
     def _read(self, request: Request, take: Callable[[bytes], object]) -> bytes:
-        self._send(request.first_bytes, request.body)
+        self._send(request.first_bytes, request)
         body, left, status, head = self._answer_head()
         if status >= HTTPStatus.MULTIPLE_CHOICES:
             body += self._room[: self._some(left)] if left else b""
@@ -208,14 +208,30 @@ class Connection:
             left -= size
         return head
 
-    def _send(self, first: bytes, body: Payload | None) -> None:
+    def _send(self, first: bytes, request: Request) -> None:
         self._socket.sendall(first)
-        if body is not None and not body.small:
-            offset = 0
-            while offset < body.size:
-                place = offset % body.block
-                count = min(body.block - place, body.size - offset)
-                offset += os.sendfile(self._socket.fileno(), body.descriptor, place, count)
+        body = request.body
+        if request.asks:
+            self._await_leave()
+        if body is None or (body.small and not request.asks):
+            return
+        if body.small:
+            self._socket.sendall(body.small)
+            return
+        offset = 0
+        while offset < body.size:
+            place = offset % body.block
+            count = min(body.block - place, body.size - offset)
+            offset += os.sendfile(self._socket.fileno(), body.descriptor, place, count)
+
+    def _await_leave(self) -> None:
+        """Wait for 100 Continue; a client would send the body after a second without it, and measure nothing."""
+        data = b""
+        while not data.endswith(_HEAD_END):
+            data += memoryview(self._room)[: self._some(ONE_WRITE_BYTES)]
+            if not _LEAVE.startswith(data[: len(_LEAVE)]):
+                head, _, body = data.partition(_HEAD_END)
+                _refuse(head, body)
 
     def _some(self, at_most: int, flags: int = 0) -> int:
         size = self._socket.recv_into(self._room, min(at_most, _DROP_BYTES), flags)
@@ -227,7 +243,7 @@ class Connection:
         """Return what came of the body already, how much is missing, the status, and the head."""
         data = b""
         while (end := data.find(_HEAD_END)) < 0:
-            size = self._some(_ONE_WRITE)
+            size = self._some(ONE_WRITE_BYTES)
             data += memoryview(self._room)[:size]
         head, body = data[:end], data[end + len(_HEAD_END) :]
         status = int(head[9:12])

@@ -14,9 +14,11 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
-from bench.s3_load import Connection, Endpoint, Payload, Requests
+from bench.payload import Payload
+from bench.s3_load import Connection, Endpoint, Request, Requests
+from bench.shapes import Client, is_framed
 from bench.suite import FailedError
 from devstack.authority import write_private
 from devstack.s3proxy import ProxyProcess
@@ -25,6 +27,7 @@ from devstack.server import ServerProcess, free_port
 from strongroom.errors import ConfigError, StrongroomError
 
 BUCKET: Final = "bench"
+Shape = Client | Literal["plain"]
 _VOLUME_MB: Final = 1024  # a full run writes some fifty gigabytes
 _HAPROXY: Final = """\
 global
@@ -63,7 +66,9 @@ directory_name_encryption = false
 class Target:
     """One of them, serving."""
 
-    def __init__(self, endpoint: Endpoint, pid: int, *, bucket: str = BUCKET, health: str = "") -> None:
+    def __init__(
+        self, endpoint: Endpoint, pid: int, *, bucket: str = BUCKET, health: str = "", wants_length: bool = False
+    ) -> None:
         """Take what it is.
 
         Args:
@@ -71,7 +76,9 @@ class Target:
             pid: of its first process.
             bucket: that requests go to.
             health: host and port of its metrics, if it has any.
+            wants_length: whether it refuses a body whose length its head does not tell; it is sent plain ones instead.
         """
+        self._wants_length = wants_length
         self.endpoint = endpoint
         self.pid = pid
         self.health = health
@@ -81,6 +88,16 @@ class Target:
     def url(self) -> str:
         """Where it serves."""
         return self.endpoint.url
+
+    def get(self, shape: Shape, key: str) -> Request:
+        """Return a GetObject of a shape."""
+        return self.requests.get(key) if shape == "plain" else self.requests.get_by(shape, key)
+
+    def put(self, shape: Shape, key: str, body: Payload) -> Request:
+        """Return a PutObject of a shape, or the plain one, which is the least work, where that is refused."""
+        if shape == "plain" or (self._wants_length and is_framed(shape, "PUT")):
+            return self.requests.put(key, body)
+        return self.requests.put_by(shape, key, body)
 
 
 @contextlib.contextmanager
@@ -122,7 +139,7 @@ def targets(
                 connection.fetch(Requests(bare.endpoint, "rclone").make_bucket())
             with _unless_missing("rclone", leave_out):
                 endpoint, pid = stack.enter_context(_rclone(directory / "rclone", store))
-                rclone = Target(endpoint, pid)
+                rclone = Target(endpoint, pid, wants_length=True)
                 with Connection(endpoint.url) as connection:
                     connection.fetch(rclone.requests.make_bucket())
                 running["rclone"] = rclone

@@ -18,8 +18,9 @@ from typing import Final
 
 from bench import launchers
 from bench.launchers import Scene
+from bench.payload import Payload
 from bench.result import Claim
-from bench.s3_load import Connection, Payload, at_once
+from bench.s3_load import Connection, at_once
 from bench.s3_targets import Target, targets, upload
 from bench.samples import Series, combine
 from bench.suite import FailedError, Run, compile_program

@@ -1,7 +1,7 @@
 """Workloads of a kind that somebody runs, instead of one request over and over: what users of the proxy would feel.
 
-Each is a fixed list of requests, the same for every target. The mixes are ours and stand here in full, so that others
-can argue with them.
+Each is a fixed list of requests as boto3 sends them, the same for every target. The mixes are ours and stand here in
+full, so that others can argue with them.
 """
 
 import random
@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from bench.s3_load import Connection, Payload, Request, at_once
+from bench.payload import Payload
+from bench.s3_load import Connection, Request, at_once
 from bench.s3_targets import Target
 from bench.samples import Series
 from bench.suite import Run
@@ -94,9 +95,9 @@ def _streams(target: Target, workload: Workload, payloads: Mapping[int, Payload]
         requests = []
         for number in range(workload.requests):
             if source.random() < workload.reads:
-                requests.append(target.requests.get(source.choice(keys)))
+                requests.append(target.get("boto3", source.choice(keys)))
             else:
                 key, payload = f"{keys[0]}-by-{stream}-{number}", payloads[source.choice(workload.sizes)]
-                requests.append(target.requests.put(key, payload))
+                requests.append(target.put("boto3", key, payload))
         streams.append(requests)
     return streams

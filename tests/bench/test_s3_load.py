@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from bench.s3_load import Connection, Endpoint, Payload, Requests, at_once
+from bench.payload import Payload
+from bench.s3_load import Connection, Endpoint, Requests, at_once
 from strongroom.errors import PeerError
 
 Answer = Callable[[bytes, bytes], bytes]
@@ -157,6 +158,67 @@ def test_what_is_no_success_is_no_sample(serve: Callable[[Answer], Server], answ
 
     with Connection(server.url) as connection, pytest.raises(PeerError, match=words):
         connection.timed(requests(server).get("key"))
+
+
+def test_a_body_is_sent_only_after_leave() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        payload = Payload(1024)
+        request = Requests(Endpoint(url, "AK", "SK"), "bucket").put_by("boto3", "key", payload)
+        seen: list[bytes] = []
+
+        def refuse() -> None:
+            peer, _ = listening.accept()
+            with peer, peer.makefile("rb") as reading:
+                seen.extend(itertools.takewhile(_is_header, iter(reading.readline, b"")))
+                peer.sendall(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
+                seen.append(reading.read())
+
+        server = threading.Thread(target=refuse, daemon=True)
+        server.start()
+        with Connection(url) as connection, pytest.raises(PeerError, match="403 Forbidden"):
+            connection.timed(request)
+        server.join()
+
+    assert b"Expect: 100-continue\r\n" in seen
+    assert seen[-1] == b""
+    payload.close()
+
+
+def test_a_body_follows_when_leave_comes_in_pieces() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        payload = Payload(1024)
+        request = Requests(Endpoint(url, "AK", "SK"), "bucket").put_by("boto3", "key", payload)
+        body = b"".join(payload.framed().pieces())
+        seen: list[bytes] = []
+
+        def take() -> None:
+            peer, _ = listening.accept()
+            with peer, peer.makefile("rb") as reading:
+                list(itertools.takewhile(_is_header, iter(reading.readline, b"")))
+                for piece in (b"HTTP/1.", b"1 100 Continue\r\n", b"\r\n"):
+                    peer.sendall(piece)
+                seen.append(reading.read(len(body)))
+                peer.sendall(ok())
+
+        server = threading.Thread(target=take, daemon=True)
+        server.start()
+        with Connection(url) as connection:
+            connection.timed(request)
+        server.join()
+
+    assert seen == [body]
+    payload.close()
+
+
+def test_calls_of_a_client_differ(serve: Callable[[Answer], Server]) -> None:
+    server = serve(lambda _head, _body: ok())
+
+    one, other = (requests(server).get_by("javascript", "key").head for _ in range(2))
+
+    assert one != other
+    assert len(one) == len(other)
 
 
 def test_streams_run_side_by_side_and_each_request_is_counted(serve: Callable[[Answer], Server]) -> None:
