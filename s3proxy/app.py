@@ -31,6 +31,7 @@ _HEAP_BLOCK_BYTES = 8 << 20  # any buffer of one request: a part that is kept is
 _KEPT_FREE_BYTES = 32 << 20  # of one process: what a few of them take together
 _PROBE_S = 5.0  # at the start; a store that is away then is asked again while others are served
 _READ_BYTES = 1 << 17  # of a client's body kept unread at most twice this, then TCP holds the client back
+_HEADERS = 128  # of a request; objects have metadata, and gateways add theirs
 
 
 class Proxy:
@@ -114,6 +115,7 @@ class Proxy:
             requests=self._front.requests,
             keepalive_timeout=settings.server.keepalive_timeout_s,
             read_bufsize=_READ_BYTES,
+            max_headers=_HEADERS,
             lingering_time=0.0,  # the dispatcher has read on
         )
         self.server = Server(

@@ -111,6 +111,35 @@ def test_an_identity_without_any_grant_is_refused_before_its_body_is_read(
         assert tls.recv(12) == b"HTTP/1.1 403"  # and nothing of the body was sent
 
 
+def test_no_more_of_a_head_is_kept_than_wrappers_send(make_bridge: MakeBridge, authority: Authority) -> None:
+    """aiohttp would keep 128 headers of 8 KiB, twice, until the head is complete; then it is asked who sends."""
+    bridge = make_bridge()
+    nobody = authority.issue_client("nobody", identities=("spiffe://example.org/ns/evil/sa/none",))
+    before = memory_kib(bridge.process.pid)
+    with contextlib.ExitStack() as stack:
+        for _ in range(16):
+            tls = stack.enter_context(bridge.connection(nobody))
+            tls.sendall(b"POST /v1/bundle HTTP/1.1\r\nHost: x\r\n")
+            with contextlib.suppress(OSError):
+                for number in range(100):
+                    tls.sendall(b"x%d: %b\r\n" % (number, 8000 * b"v"))
+        assert bridge.bundle(REQUEST).status == 200
+        assert memory_kib(bridge.process.pid) - before < 16 * 400
+
+
+@pytest.mark.parametrize("header", [b"x: y\r\n" * 40, b"x: %b\r\n" % (1100 * b"y")], ids=["many", "a long one"])
+def test_a_head_beyond_any_of_a_wrapper_is_refused(bridge: BridgeProcess, header: bytes) -> None:
+    with bridge.connection() as tls:
+        tls.sendall(b"POST /v1/bundle HTTP/1.1\r\nHost: x\r\n%bContent-Length: 100\r\n\r\n" % header)
+        assert tls.recv(12) == b"HTTP/1.0 400"
+
+
+def test_a_head_beyond_any_of_a_probe_is_refused(bridge: BridgeProcess) -> None:
+    with socket.create_connection(bridge.health, 60) as plain:
+        plain.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n%b\r\n" % (b"x: y\r\n" * 40))
+        assert plain.recv(12) == b"HTTP/1.0 400"
+
+
 def test_a_request_of_more_lists_than_any_has_is_refused_unparsed(bridge: BridgeProcess) -> None:
     before = memory_kib(bridge.process.pid)
     reply = bridge.post("/v1/bundle", BOMB)
