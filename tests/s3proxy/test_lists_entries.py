@@ -105,6 +105,15 @@ def test_a_page_made_to_be_slow_is_refused_in_one_pass(page: str) -> None:
         entries_in(page)
 
 
+@pytest.mark.parametrize("name", ["Key", "VersionId", "ETag", "Size"])
+def test_an_entry_that_tells_something_twice_is_refused(name: str) -> None:
+    """Each ETag would be replaced by the one that is shown, of any length: 65 KB became 80 MB."""
+    told = "<Key>k</Key><VersionId>1</VersionId><ETag>e</ETag><Size>384</Size>"
+    assert len(entries_in(f"<Contents>{told}</Contents>")) == 1
+    with pytest.raises(PeerError, match="cannot be read"):
+        entries_in(f"<Contents>{told}<{name}></{name}></Contents>")
+
+
 def test_escapes_stand_for_what_they_do_in_xml() -> None:
     entries = [f"<Contents><Key>{n}&amp;lt;&#38;gt;&apos;&#xe9;\u00e9</Key></Contents>" for n in range(3)]
     assert [entry.key for entry in entries_in("".join(entries))] == [f"{n}&lt;&gt;'\u00e9\u00e9" for n in range(3)]

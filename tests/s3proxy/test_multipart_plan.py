@@ -50,6 +50,8 @@ def test_client_sees_what_it_sent(listed: list[StoredPart], kept: list[StoredPar
     parts = ClientParts(listed, kept)
     assert parts.all == shown
     assert [parts.find(one.number, one.etag) for one in shown] == shown
+    assert len(set(parts.listed)) == len(shown)
+    assert set(parts.listed) <= set(listed)
     assert needs_copies(listed) or parts.all == ClientParts(listed, []).all
 
 

@@ -107,6 +107,32 @@ async def test_a_list_of_parts_with_attempts_without_end_is_not_held() -> None:
         await store.close()
 
 
+@pytest.mark.parametrize("etag", ["", "&quot;&quot;", "e" * 1025])
+@in_a_loop
+async def test_a_part_without_an_etag_or_with_one_that_is_longer_than_any_is_refused(etag: str) -> None:
+    """A hundred thousand parts, in ten thousand pages, may be held."""
+    page = (
+        f"<ListPartsResult><Part><PartNumber>1</PartNumber><Size>1</Size><ETag>{etag}</ETag></Part></ListPartsResult>"
+    )
+    async with serving(answering(page)) as server:
+        store = store_at(server)
+        with pytest.raises(PeerError, match="ETag of a part"):
+            await list_stored_parts(store, Upload("b", "k", "id"))
+        await store.close()
+
+
+@in_a_loop
+async def test_of_kept_copies_no_name_is_held_that_is_longer_than_any() -> None:
+    upload = Upload("b", "k", "id")
+    names = [f"uploads/{upload.tag.hex()}/1/{etag}" for etag in ("e" * 1025, "e" * 1024)]
+    entries = "".join(f"<Contents><Key>{name}</Key><Size>1</Size></Contents>" for name in names)
+    async with serving(answering(f"<ListBucketResult>{entries}</ListBucketResult>")) as server:
+        store = store_at(server)
+        kept = await KeptParts(store, SystemBucket(store, "system")).find(upload)
+        assert [part.etag for part in kept] == ["e" * 1024]
+        await store.close()
+
+
 def page_of_buckets(names: Iterable[str], token: str = "") -> str:
     listed = "".join(f"<Bucket><Name>{name}</Name></Bucket>" for name in names)
     following = f"<ContinuationToken>{token}</ContinuationToken>" if token else ""

@@ -164,7 +164,10 @@ def _entries(page: str, opening: re.Pattern[str]) -> Iterator[Listed]:
         if end < 0:
             return  # and for every later one: looking for it each time would take the square of the page
         at = end + len(closing)
-        leaves = dict(_LEAF.findall(page, match.end(), end))
+        found = _LEAF.findall(page, match.end(), end)
+        leaves = dict(found)
+        if len(leaves) != len(found):  # each would be replaced, by a text of any length
+            _refuse()
         yield Listed(
             leaves.get("Key", ""),
             leaves.get("VersionId", ""),

@@ -11,14 +11,13 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
-from s3proxy.operations.multipart.upload import StoredPart, Upload, create_upload, finish_upload
+from s3proxy.operations.multipart.upload import StoredPart, Upload, create_upload, etag_of_part, finish_upload
 from s3proxy.s3api.names import copy_source_header
 from s3proxy.s3api.sent import ENTRY_HEADER
 from s3proxy.store.client import Store, read_all
 from s3proxy.store.errors import document_in
 from s3proxy.store.listing import for_each
 from s3proxy.stored import fresh
-from s3proxy.stored.etags import bare_etag
 from s3proxy.stored.multipart import MultipartObject
 from s3proxy.stored.read import Name
 from strongroom.errors import StrongroomError
@@ -81,8 +80,8 @@ async def copy_multipart(store: Store, source: MultipartObject, target: Target) 
         ranged = {**copied, "x-amz-copy-source-range": f"bytes={begin}-{end - 1}"}
         request = upload.request("PUT", query=(("partNumber", str(number)),), headers=ranged)
         async with store.exchange(request) as response:
-            etag = (await document_in(response, "CopyPartResult")).get("ETag") or ""
-        parts[number] = StoredPart(number, bare_etag(etag), end - begin)
+            etag = etag_of_part((await document_in(response, "CopyPartResult")).get("ETag"))
+        parts[number] = StoredPart(number, etag, end - begin)
 
     try:
         await for_each(enumerate(pairwise(borders), start=1), copy_part, at_once=_AT_ONCE)

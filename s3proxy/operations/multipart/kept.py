@@ -9,7 +9,7 @@ import logging
 from http import HTTPStatus
 from typing import Final
 
-from s3proxy.operations.multipart.upload import StoredPart, Upload
+from s3proxy.operations.multipart.upload import MAX_ETAG_CHARACTERS, StoredPart, Upload
 from s3proxy.s3api.errors import S3Error
 from s3proxy.s3api.operations import no_such_upload
 from s3proxy.store.answers import number_in
@@ -58,7 +58,7 @@ class KeptParts:
             async for item in list_objects(self._store, self._bucket.name, prefix=prefix):
                 text, _, etag = item.key.removeprefix(prefix).partition("/")
                 number = number_in(text)
-                if number is not None and etag:
+                if number is not None and 0 < len(etag) <= MAX_ETAG_CHARACTERS:
                     kept.append(StoredPart(number, etag, item.stored_bytes))
                 seen += 1
                 if seen > most:  # of whatever name: or else a list of others could go on for ever

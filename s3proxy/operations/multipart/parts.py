@@ -40,6 +40,7 @@ class ClientParts:
 
     Attributes:
         all: each of them, in the order of the store's list.
+        listed: the part of the list that each of them stands for; no two stand for the same.
     """
 
     def __init__(self, listed: Iterable[StoredPart], kept: Iterable[StoredPart]) -> None:
@@ -53,7 +54,7 @@ class ClientParts:
         self._copies = copies
         self._sent: dict[tuple[int, str], StoredPart] = {}
         self._carriers: dict[int, set[int]] = {}  # lengths of what may have a manifest behind it, by part number
-        shown: dict[tuple[int, str], StoredPart] = {}
+        shown: dict[tuple[int, str], tuple[StoredPart, StoredPart]] = {}
         for part in listed:
             is_copied, carried = part in copies, None
             # By its length alone, a large one may be as the client sent it, or a small one with a manifest behind it.
@@ -65,8 +66,9 @@ class ClientParts:
                 carried = copies.carried_by(part)
             meant = carried or (part if is_sent else None)
             if meant is not None:
-                shown.setdefault((meant.number, meant.etag), meant)
-        self.all = list(shown.values())
+                shown.setdefault((meant.number, meant.etag), (meant, part))
+        self.all = [meant for meant, _ in shown.values()]
+        self.listed = [part for _, part in shown.values()]
 
     def find(self, number: int, etag: str) -> StoredPart | None:
         """Return a part by what the client knows of it, None if it is not there.

@@ -22,6 +22,7 @@ from strongroom.sealed.sizes import MAX_PARTS
 
 _PIECE_BYTES: Final = 1 << 18
 _MAX_ATTEMPTS: Final = 10 * MAX_PARTS  # in a list that may have pages of any length; all of it is held
+MAX_ETAG_CHARACTERS: Final = 1024  # for the same reason; no store makes one nearly as long
 _PASSED: Final = ("x-amz-expected-bucket-owner", "x-amz-request-payer")
 
 
@@ -145,10 +146,20 @@ async def send_part(
     async with store.exchange(request) as response:
         if response.status != HTTPStatus.OK:
             raise await store_error(response)
-        etag = bare_etag(response.headers.get("ETag", ""))
-    if not etag:
-        raise OddAnswerError("the store takes a part and answers without an ETag")
+        etag = etag_of_part(response.headers.get("ETag"))
     return StoredPart(number, etag, length)
+
+
+def etag_of_part(text: str | None) -> str:
+    """Return the ETag that the store tells of a part, without quotes.
+
+    Raises:
+        PeerError: it tells none, or one that is longer than any.
+    """
+    etag = bare_etag(text or "")
+    if not 0 < len(etag) <= MAX_ETAG_CHARACTERS:
+        raise OddAnswerError("the store tells no ETag of a part, or one that is too long")
+    return etag
 
 
 async def pieces_of(raw: Held) -> AsyncIterator[Held]:
@@ -189,10 +200,9 @@ def stored_part(element: Element) -> StoredPart:
         PeerError: it has no number, size or ETag.
     """
     number, size = (number_in(element.get(name) or "") for name in ("PartNumber", "Size"))
-    etag = element.get("ETag")
-    if number is None or size is None or not etag:
-        raise OddAnswerError("the store lists a part without its number, size or ETag")
-    return StoredPart(number, bare_etag(etag), size)
+    if number is None or size is None:
+        raise OddAnswerError("the store lists a part without its number or size")
+    return StoredPart(number, etag_of_part(element.get("ETag")), size)
 
 
 async def finish_upload(

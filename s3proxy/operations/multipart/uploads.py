@@ -58,6 +58,15 @@ class MultipartUploads:
 
     async def list_parts(self, incoming: Incoming, _policy: Policy) -> None:
         """Serve ListParts: the store's list, with the client's parts and their plaintext sizes."""
+        headers, document = await self._list_of_parts(incoming)
+        await incoming.respond(200, headers | {"Content-Type": XML_TYPE}, document)
+
+    async def _list_of_parts(self, incoming: Incoming) -> tuple[dict[str, str], bytes]:
+        """Return headers and document of an answer; nothing else is held while the client takes it.
+
+        Raises:
+            StrongroomError: the store refuses, or answers nonsense.
+        """
         upload = upload_of(incoming)
         place = tuple(pair for pair in incoming.call.query.pairs if pair[0] != "uploadId")
         async with self.objects.store.exchange(upload.request("GET", query=place)) as response:
@@ -65,13 +74,12 @@ class MultipartUploads:
             headers = passed_back(response.headers)
         listed = {stored_part(element): element for element in page.all("Part")}
         kept = await self.kept.find(upload) if needs_copies(listed) else []
-        elements = {part.number: element for part, element in listed.items()}
-        shown = [_shown_part(part, elements[part.number]) for part in ClientParts(listed, kept).all]
+        parts = ClientParts(listed, kept)
+        shown = [_shown_part(part, listed[one]) for part, one in zip(parts.all, parts.listed, strict=True)]
         others = [_node_of(element) for element in page.children if _is_shown(element) and element.name != "Part"]
         if upload.key.endswith("/"):  # which the store may have by another name
-            others = [node("Key", upload.key) if other.name == "Key" else other for other in others]
-        answer = node("ListPartsResult", *others, *shown)
-        await incoming.respond(200, headers | {"Content-Type": XML_TYPE}, to_xml(answer))
+            others = [node("Key", upload.key), *(other for other in others if other.name != "Key")]
+        return headers, to_xml(node("ListPartsResult", *others, *shown))
 
 
 def _checksum_of_upload(head: RequestHead) -> dict[str, str]:

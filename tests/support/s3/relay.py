@@ -73,6 +73,7 @@ class Exchange:
 
 Plan = Callable[[Exchange], Fault | None]
 Rewrite = Callable[[Exchange, bytes], bytes]
+Forge = Callable[[Exchange], bytes | None]
 
 
 class _HarmedError(Exception):
@@ -91,6 +92,7 @@ class StoreRelay:
         plan: asked for each request what is to happen to it; may be replaced at any time.
         rewrite: given the head of each answer of the store and returns what the proxy gets. Where that speaks of
             chunks, the body comes in chunks.
+        forge: given each request returns the document that the proxy gets instead of the store's answer, or None.
     """
 
     def __init__(self, store_address: str) -> None:
@@ -100,6 +102,7 @@ class StoreRelay:
         self.exchanges: list[Exchange] = []
         self.plan: Plan = lambda _: None
         self.rewrite: Rewrite = lambda _, head: head
+        self.forge: Forge = lambda _: None
         self._tasks: set[asyncio.Task[None] | None] = set()
         self._loop: asyncio.AbstractEventLoop
         self._stop: asyncio.Event
@@ -224,6 +227,12 @@ class StoreRelay:
 
     async def _answer(self, exchange: Exchange, store: asyncio.StreamReader) -> AsyncGenerator[bytes, None]:
         """Give the answer of the store: its head, and its body as it is framed."""
+        forged = self.forge(exchange)
+        if forged is not None:
+            exchange.status = 200
+            yield b"HTTP/1.1 200 OK\r\nContent-Type: application/xml\r\nContent-Length: %d\r\n\r\n" % len(forged)
+            yield forged
+            return
         head = await store.readuntil(b"\r\n\r\n")
         exchange.status = int(head.split(b" ", 2)[1])
         told = self.rewrite(exchange, head)
