@@ -17,7 +17,7 @@ from aiohttp import web
 from aiohttp.http import HttpVersion11, StreamWriter
 
 from s3proxy.exchange.access_record import AccessRecord
-from s3proxy.exchange.memory import page_bytes
+from s3proxy.exchange.memory import page_bytes, parsed_bytes
 from s3proxy.exchange.pace import Patience, Sending, Taking
 from s3proxy.exchange.places import Place
 from s3proxy.s3api.body import Body
@@ -275,6 +275,14 @@ class Incoming:
             S3Error: SlowDown, as there is none.
         """
         await self.place.cover(page_bytes(length))
+
+    async def hold_document(self, length: int) -> None:
+        """Take the memory for a document of the store that is parsed, as ``hold_page`` does for a page.
+
+        Raises:
+            S3Error: SlowDown, as there is none.
+        """
+        await self.place.cover(parsed_bytes(length))
 
     def abort(self) -> None:
         """Close the connection in a way that no client takes for an end."""

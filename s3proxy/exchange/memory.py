@@ -119,6 +119,11 @@ def page_bytes(length: int) -> int:
     return max(STREAM_BYTES, _COPIES * length)
 
 
+def parsed_bytes(length: int) -> int:
+    """Return what a document of the store holds that is read element by element, and answered by another one."""
+    return max(STREAM_BYTES, _PARSED * length)
+
+
 def needed_bytes(operation: Operation, body_bytes: int, *, buffered_bytes: int) -> int:
     """Return what a request holds at most.
 

@@ -97,7 +97,8 @@ class ObjectDeleter:
                 if response.status != HTTPStatus.OK:
                     raise await store_error(response, bucket_asked=True)
                 headers = passed_back(response.headers)
-                answer = parse_answer(await read_all(response, _MAX_RESULT_BYTES), "DeleteResult")
+                raw = await read_all(response, _MAX_RESULT_BYTES, make_room=incoming.hold_document)
+                answer = parse_answer(raw, "DeleteResult")
             results += [as_node(child) for child in answer.children]
         _note_results(incoming.record.deleted, results)
         places = {item.key: place for place, item in enumerate(asked.objects)}

@@ -98,8 +98,8 @@ async def relay(incoming: Incoming, response: StoreAnswer) -> None:
     if incoming.request.method == "HEAD" or response.status in _NO_BODY:
         await incoming.respond(response.status, headers, length=int(length) if length else None)
     elif incoming.call.operation in _TELL_KEYS and incoming.call.key.endswith("/"):
-        told = (await read_all(response, MAX_DOCUMENT_BYTES)).decode("utf-8", "surrogateescape")
-        shown = shown_answer(told, incoming.call.key)
+        told = await read_all(response, MAX_DOCUMENT_BYTES, make_room=incoming.hold_page)
+        shown = shown_answer(told.decode("utf-8", "surrogateescape"), incoming.call.key)
         await incoming.respond(response.status, headers, shown.encode("utf-8", "surrogateescape"))
     elif length:
         await incoming.respond_stream(response.status, headers, int(length), response.pumped().pieces())

@@ -63,14 +63,19 @@ class Lister:
         Raises:
             StrongroomError: the store refuses, or answers nonsense.
         """
+        headers, document = await self._buckets(incoming)
+        await incoming.respond(HTTPStatus.OK, headers, document)
+
+    async def _buckets(self, incoming: Incoming) -> tuple[dict[str, str], bytes]:
+        """Return headers and document of an answer; nothing else is held while the client takes it."""
         own = self._objects.system_bucket.name
 
         def visible(names: list[str]) -> set[str]:
             return set(incoming.verified.principal.visible_buckets(names)) - {own}
 
         store, query = self._objects.store, incoming.call.query.pairs
-        headers, page = await visible_buckets(store, query, visible, make_room=incoming.hold_page)
-        await incoming.respond(HTTPStatus.OK, headers, to_xml(as_node(page)))
+        headers, page = await visible_buckets(store, query, visible, make_room=incoming.hold_document)
+        return headers, to_xml(as_node(page))
 
     async def objects(self, incoming: Incoming) -> None:
         """Serve ListObjects, ListObjectsV2 or ListObjectVersions."""

@@ -70,7 +70,7 @@ class MultipartUploads:
         upload = upload_of(incoming)
         place = tuple(pair for pair in incoming.call.query.pairs if pair[0] != "uploadId")
         async with self.objects.store.exchange(upload.request("GET", query=place)) as response:
-            page = await document_in(response, "ListPartsResult")
+            page = await document_in(response, "ListPartsResult", make_room=incoming.hold_document)
             headers = passed_back(response.headers)
         listed = {stored_part(element): element for element in page.all("Part")}
         kept = await self.kept.find(upload) if needs_copies(listed) else []
