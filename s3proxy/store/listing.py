@@ -20,6 +20,7 @@ from strongroom.errors import StrongroomError
 T = TypeVar("T")
 
 _MAX_EMPTY_PAGES: Final = 1000  # one after the other; S3 has some behind many deleted versions
+_MAX_KEY_CHARACTERS: Final = 16 << 10  # percent-encoded; some are asked for again, held, or told
 _MAX_PAGE_BYTES: Final = 6 << 20  # 1,000 names of 1,024 bytes, each byte percent-encoded, and room
 
 
@@ -125,4 +126,6 @@ def _entry(item: Element) -> StoredName:
     key, size = item.get("Key"), number_in(item.get("Size") or "")
     if not key or size is None:
         raise OddAnswerError("the store lists an object without its name or size")
+    if len(key) > _MAX_KEY_CHARACTERS:
+        raise OddAnswerError("the store lists an object with a name that is too long")
     return StoredName(unquote_plus(key), (item.get("ETag") or "").strip('"'), size)

@@ -14,7 +14,7 @@ from s3proxy.keys.sample import Sampler
 from s3proxy.operations.lists import objects
 from s3proxy.operations.lists.objects import visible_buckets
 from s3proxy.operations.multipart.kept import KeptParts
-from s3proxy.operations.multipart.upload import Upload, list_stored_parts
+from s3proxy.operations.multipart.upload import Upload, create_upload, list_stored_parts
 from s3proxy.s3api.errors import S3Error
 from s3proxy.store.capabilities import Capabilities
 from s3proxy.store.listing import list_objects
@@ -130,6 +130,28 @@ async def test_of_kept_copies_no_name_is_held_that_is_longer_than_any() -> None:
         store = store_at(server)
         kept = await KeptParts(store, SystemBucket(store, "system")).find(upload)
         assert [part.etag for part in kept] == ["e" * 1024]
+        await store.close()
+
+
+@pytest.mark.parametrize("upload_id", ["", "a/b", "u" * 1025])
+@in_a_loop
+async def test_an_upload_with_an_id_that_no_client_could_use_is_not_begun(upload_id: str) -> None:
+    """An id of 4 MB was in each request about the upload, ten thousand for a copy, and each took 0.4 s to be made."""
+    page = f"<InitiateMultipartUploadResult><UploadId>{upload_id}</UploadId></InitiateMultipartUploadResult>"
+    async with serving(answering(page)) as server:
+        store = store_at(server)
+        with pytest.raises(PeerError, match="without an id"):
+            await create_upload(store, Name("b", "k"), {})
+        await store.close()
+
+
+@in_a_loop
+async def test_a_list_of_objects_with_a_name_that_is_longer_than_any_is_refused() -> None:
+    page = f"<ListBucketResult><Contents><Key>{'k' * 20_000}</Key><Size>1</Size></Contents></ListBucketResult>"
+    async with serving(answering(page)) as server:
+        store = store_at(server)
+        with pytest.raises(PeerError, match="too long"):
+            _ = [one async for one in list_objects(store, "b")]
         await store.close()
 
 

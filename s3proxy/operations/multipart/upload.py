@@ -7,6 +7,7 @@ from typing import Final
 
 from s3proxy.exchange.incoming import XML_TYPE, Incoming
 from s3proxy.s3api.head import RequestHead
+from s3proxy.s3api.names import is_id
 from s3proxy.s3api.object_headers import passed_back
 from s3proxy.s3api.xml_read import Element
 from s3proxy.s3api.xml_write import node, to_xml
@@ -126,10 +127,10 @@ async def create_upload(store: Store, name: Name, headers: Mapping[str, str]) ->
     query = (("uploads", ""),)
     request = StoreRequest(method="POST", bucket=name.bucket, key=name.key, query=query, headers=headers)
     async with store.exchange(request) as response:
-        upload_id = (await document_in(response, "InitiateMultipartUploadResult")).get("UploadId")
+        upload_id = (await document_in(response, "InitiateMultipartUploadResult")).get("UploadId") or ""
         answered = passed_back(response.headers)
-    if not upload_id:
-        raise OddAnswerError("the store begins an upload without an id")
+    if not is_id(upload_id):  # it is a part of every request about the upload, of which there may be thousands
+        raise OddAnswerError("the store begins an upload without an id that can be used")
     return upload_id, answered
 
 
