@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from bench.calls import count_requests
 from bench.object_claims import Cell, claim_cpu, claim_latency, claim_throughput
 from bench.object_memory import measure_memory
 from bench.payload import Payload
@@ -65,13 +66,15 @@ _FULL: Final = (
 
 
 def measure(run: Run) -> None:
-    """Measure every size, way and target, then workloads, calls of the KMS, and memory."""
+    """Measure every size, way and target, then workloads and memory; first calls of the KMS and of the interpreter."""
     sizes = _QUICK if run.quick else _FULL
     with targets(run.directory, TARGETS, leave_out=run.leave_out) as running:
         if "rclone" in running:
             run.result.notes.append(f"{NAME}: rclone is sent plain PUTs instead of boto3's, which it refuses with 411")
         run.tell(f"{NAME}: calls of the KMS", 0.0)
         count_kms_calls(run, running["strongroom"], suite=NAME)  # first: nothing has asked this proxy for a key yet
+        run.tell(f"{NAME}: calls of the interpreter", 0.03)
+        count_requests(run, running["store"].endpoint, suite=NAME)
         cells = [(size, shape, way) for size in sizes for shape in size.shapes for way in ("PUT", "GET")]
         for number, (size, shape, way) in enumerate(cells):
             cell = Cell(NAME, shape, way, size.name)

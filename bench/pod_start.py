@@ -1,8 +1,6 @@
 """How long a program waits for its secrets: from exec of the wrapper to the first instruction of ``main``."""
 
 import contextlib
-import os
-import signal
 import statistics
 import subprocess
 import sys
@@ -13,22 +11,24 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from bench import launchers
+from bench.calls import NOISE as CALLS_NOISE
+from bench.calls import count_launch
 from bench.gate import MIN_ROUNDS
+from bench.launch_gauge import LaunchGauge
 from bench.launchers import Launcher, Scene
 from bench.namespace import Namespace
 from bench.relay import PHASES, Relay, round_trips, split_launch
 from bench.result import Claim
 from bench.samples import Series, combine
-from bench.suite import ROOT, FailedError, Run, compile_program
+from bench.suite import ROOT, Run, compile_program
 from devstack.stack import DevStack
 from strongroom.errors import StrongroomError
 
 NAME: Final = "pod-start"
 SUMMARY: Final = "from exec of the wrapper to main of the application, beside bao agent, sops and dotenvx"
 PEERS: Final = ("bao agent", "sops", "dotenvx")
-MIN_TIMES_QUICKER: Final = 40.0  # than bao agent
-MAX_ABOVE_NAKED_S: Final = 0.045
-_TIMEOUT_S: Final = 120
+MIN_TIMES_QUICKER: Final = {"bao agent": 60.0, "sops": 1.0}
+MAX_ABOVE_NAKED_S: Final = {"strongroom": 0.026, "strongroom bundle": 0.024}
 _PROMISED: Final = (10, 0)  # secrets, milliseconds of network: where the promises stand
 _MOST_FOR_DOTENVX: Final = 100  # secrets: it takes some 15 ms for each
 _FAR_S: Final = 0.08  # a network on which no server answers before the whole of a client's flight has come
@@ -39,56 +39,6 @@ now = time.monotonic_ns()
 import os
 open(os.environ["BENCH_FIRST"], "w").write(f"{now} 0")
 """
-
-
-class LaunchGauge:
-    """Runs launches and reads what the two small programs wrote."""
-
-    def __init__(self, directory: Path, *, timeout_s: float = _TIMEOUT_S) -> None:
-        """Compile the one that launches, into the directory."""
-        self._timeout_s = timeout_s
-        self._launch = str(compile_program("launch", directory))
-        self._first_file = directory / "first.txt"
-        self._used_file = directory / "used.txt"
-        self.cpu_s = 0.0
-        self.peak_bytes = 0
-
-    def start(self, launcher: Launcher, *, secrets: int) -> tuple[int, int]:
-        """Launch once and return when it was exec'd and when ``main`` began, in nanoseconds.
-
-        Raises:
-            FailedError: the program did not run to its end with all its secrets.
-        """
-        self._first_file.unlink(missing_ok=True)
-        said_all = self._run(launcher)
-        begin, user, system, peak, status = map(int, self._used_file.read_text().split())
-        found = self._first_file.read_text().split() if self._first_file.exists() else ["0", "-1"]
-        if status or int(found[1]) != secrets:
-            said = said_all.decode(errors="replace").strip().splitlines()[-1:] or ["nothing said"]
-            msg = f"{launcher.command[0]}: ended with {status}, {found[1]} of {secrets} secrets arrived: {said[0]}"
-            raise FailedError(msg)
-        self.cpu_s = (user + system) / 1e6
-        self.peak_bytes = peak * 1024
-        return begin, int(found[0])
-
-    def _run(self, launcher: Launcher) -> bytes:
-        """Run to the end, or end all that was started; returns what was said."""
-        with subprocess.Popen(
-            [self._launch, str(self._used_file), *launcher.command],
-            env={**launcher.environ, "BENCH_FIRST": str(self._first_file)},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,  # a group that can be ended as a whole
-        ) as process:
-            try:
-                output, errors = process.communicate(timeout=self._timeout_s)
-            except BaseException as error:
-                os.killpg(process.pid, signal.SIGKILL)
-                if not isinstance(error, subprocess.TimeoutExpired):
-                    raise
-                raise FailedError(f"{launcher.command[0]}: did not end within {self._timeout_s:g} s") from None
-        return errors or output
 
 
 def measure(run: Run) -> None:
@@ -122,6 +72,9 @@ def measure(run: Run) -> None:
         run.tell(f"{NAME}: phases", len(cells) / (len(cells) + 1))
         scene = replace(scene, count=_PROMISED[0])
         _measure_phases(run, gauge, scene)
+        _measure_processor_time(run, gauge, scene)
+        calls = count_launch(launchers.installed(scene), run.directory)
+        run.count(f"{NAME}/{scene.count} secrets/calls of a launch", calls, "calls", noise=CALLS_NOISE)
         trips = _count_round_trips(gauge, scene)
         run.count(f"{NAME}/network round trips of a launch", trips, "calls", aim=4, noise=0.2)
 
@@ -246,13 +199,13 @@ def _measure_cell(  # noqa: PLR0913, PLR0917 - one cell of three dimensions
 def _claim(run: Run, series: Mapping[str, Series], cell: str, *, promised: bool) -> None:
     for other in PEERS:
         if other in series:
-            aim = MIN_TIMES_QUICKER if promised and other == "bao agent" else None
+            aim = MIN_TIMES_QUICKER.get(other) if promised else None
             name = f"{cell}/{other}:strongroom"
             run.ratio(name, series[other], series["strongroom"], better="higher", aim=aim, noise=0.3)
     for ours in ("strongroom", "strongroom bundle", "strongroom supervised"):
         if ours in series:
             above = combine((series[ours], series["naked"]), lambda a, b: a - b)
-            aim = MAX_ABOVE_NAKED_S if promised and ours != "strongroom supervised" else None
+            aim = MAX_ABOVE_NAKED_S.get(ours) if promised else None
             run.claim(Claim(name=f"{cell}/{ours} above naked", value=above, unit="s", better="lower", aim=aim))
 
 
@@ -260,7 +213,7 @@ def _measure_phases(run: Run, gauge: LaunchGauge, scene: Scene) -> None:
     """Split our launch by what passes on the network, and by when an interpreter that does nothing else begins."""
     place = urlsplit(scene.stack.bridge_url)
     phases: dict[str, list[list[float]]] = {name: [] for name in PHASES}
-    interpreter = Launcher(command=[sys.executable, "-I", "-c", _INTERPRETER], environ={"PATH": "/usr/bin:/bin"})
+    interpreter = _interpreter()
     with Relay(place.hostname or "", place.port or 0) as relay:
         ours = launchers.installed(replace(scene, bridge=f"https://127.0.0.1:{relay.port}"))
         for _ in range(5 if run.quick else 30):
@@ -273,6 +226,29 @@ def _measure_phases(run: Run, gauge: LaunchGauge, scene: Scene) -> None:
         run.result.add(NAME, "phase", "s", Series(lengths), phase=name)
     total = sum(statistics.median(length for (length,) in lengths) for lengths in phases.values())
     run.result.notes.append(f"{NAME}: the phases add up to {total * 1e3:.1f} ms; the relay between them costs some")
+
+
+def _interpreter() -> Launcher:
+    """Start an interpreter as launches do, and do nothing with it."""
+    return Launcher(command=[sys.executable, "-IS", "-c", _INTERPRETER], environ={"PATH": "/usr/bin:/bin"})
+
+
+def _measure_processor_time(run: Run, gauge: LaunchGauge, scene: Scene) -> None:
+    """Compare the processor time of launches with that of an interpreter alone: a ratio for the drift gate."""
+    ways = {"strongroom": launchers.installed(scene), "strongroom bundle": launchers.bundled(scene)}
+
+    def batch(launcher: Launcher, secrets: int) -> Callable[[], list[float]]:
+        def once() -> list[float]:
+            gauge.start(launcher, secrets=secrets)
+            return [gauge.cpu_s]
+
+        return once
+
+    batches = {name: batch(launcher, scene.count) for name, launcher in ways.items()}
+    series = run.interleaved({"interpreter": batch(_interpreter(), 0), **batches}, rounds=12 if run.quick else 40)
+    for ours in ways:
+        name = f"{NAME}/{scene.count} secrets/processor time/{ours}:interpreter"
+        run.ratio(name, series[ours], series["interpreter"], better="lower", noise=0.25)
 
 
 def _count_round_trips(gauge: LaunchGauge, scene: Scene) -> int:

@@ -36,13 +36,18 @@ _ETAG: Final = re.compile(rb"(?im)^etag:[ ]*(\S+)\r?$")
 _DROP_BYTES: Final = 1 << 20
 
 
-@dataclass(frozen=True)
+@dataclass
 class Endpoint:
     """An S3 server and a user of it."""
 
     url: str
     access_key: str
     secret_key: str
+
+    @property
+    def address(self) -> str:
+        """The URL, as a proxy in front of it calls it."""
+        return self.url
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from bench.getenv import TYPICAL, Case
+from bench.launch_gauge import LaunchGauge
 from bench.launchers import Launcher
-from bench.pod_start import LaunchGauge
 from bench.processes import watched
 from bench.relay import Relay
 from bench.suite import compile_program

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from bench import launchers, pod_start
+from bench.launch_gauge import LaunchGauge
 from bench.launchers import Launcher
-from bench.pod_start import LaunchGauge
 from bench.suite import Run
 from strongroom.errors import ConfigError, PeerError
 from tests.bench.runs import result
