@@ -70,7 +70,7 @@ def measure(run: Run) -> None:
                 ways = _ways(run, scene, prefix, lean=run.quick and (count, delay_ms) != _PROMISED)
                 _measure_cell(run, gauge, ways, scene, delay_ms, rounds)
         run.tell(f"{NAME}: phases", len(cells) / (len(cells) + 1))
-        scene = replace(scene, count=_PROMISED[0])
+        scene = replace(scene, count=_PROMISED[0], bridge=stack.bridge_url, openbao=stack.openbao.address)
         _measure_phases(run, gauge, scene)
         _measure_processor_time(run, gauge, scene)
         calls = count_launch(launchers.installed(scene), run.directory)
