@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final, cast
 
 from bench.gate import MIN_ROUNDS, Change, Verdict, compare, parse_waivers
+from bench.pages import aims, costs, replaced
 from bench.pictures import write_pictures
 from bench.plots import plots
 from bench.result import Result, history_line, parse_result
@@ -21,6 +22,7 @@ from wrapper.exit_status import report as report_error
 SUITES: Final = ("per_object", "pod_start", "getenv", "bridge", "scale")
 RESULTS: Final = ROOT / "bench" / "results" / "local"
 WAIVERS: Final = ROOT / "bench" / "baselines" / "waivers.toml"
+PAGES: Final = {ROOT / "README.md": ("costs", costs), ROOT / "docs" / "benchmarks.md": ("aims", aims)}
 PICTURES: Final = ROOT / "docs" / "images"
 
 
@@ -68,6 +70,7 @@ def parser() -> argparse.ArgumentParser:
     reporting.add_argument(
         "--png", nargs="+", default=[], metavar="CHART", help="draw these charts as docs/images/*.png"
     )
+    reporting.add_argument("--pages", action="store_true", help="write the tables of README.md and docs/benchmarks.md")
     reporting.set_defaults(do=_report)
     return made
 
@@ -163,6 +166,10 @@ def _report(options: argparse.Namespace) -> int:
             raise ConfigError(f"{unknown[0]}: this run gives no such chart", hint=f"there are {', '.join(drawn)}")
         for path in write_pictures([drawn[key] for key in options.png], PICTURES):
             sys.stdout.write(f"{path}\n")
+    if options.pages:
+        for page, (name, make) in PAGES.items():
+            page.write_text(replaced(_text(page), name, make(result), str(page)))
+            sys.stdout.write(f"{page}\n")
     return 0
 
 

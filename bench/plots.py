@@ -103,12 +103,12 @@ def _getenv(result: Result) -> Iterator[Plot]:
 def _per_object(result: Result) -> Iterator[Plot]:
     suite = "per-object"
     for way in ("GET", "PUT"):
-        found = result.find(suite, "latency", operation=way)
+        found = _of_boto3(result, "latency", way)
         title = f"{way}: latency at one stream, by object size"
         yield from _lines(f"per-object-{way.lower()}", suite, title, found, "size", "object size, bytes")
     for way in ("GET", "PUT"):
         for size in ("1 KiB", "64 KiB", "1 MiB", "16 MiB"):
-            found = result.find(suite, "throughput", operation=way, size=size)
+            found = [figure for figure in _of_boto3(result, "throughput", way) if figure.labels["size"] == size]
             if found:
                 title = f"{way} {size}: throughput of 16 streams"
                 key = f"per-object-{way.lower()}-{size.replace(' ', '').lower()}"
@@ -126,6 +126,12 @@ def _per_object(result: Result) -> Iterator[Plot]:
     if rows:
         title = "Memory of all proxy processes (PSS)"
         yield Plot("per-object-memory", suite, title, bars(rows, unit="B", name=title), raw="claims.csv")
+
+
+def _of_boto3(result: Result, metric: str, way: str) -> list[Figure]:
+    """Return the figures of boto3's requests, or those of a run that did not measure these."""
+    found = result.find("per-object", metric, operation=f"boto3 {way}")
+    return found or result.find("per-object", metric, operation=way)
 
 
 def _bridge(result: Result) -> Iterator[Plot]:
