@@ -17,8 +17,8 @@ from strongroom.errors import DeniedError
 from strongroom.identity import SpiffeId, identity_of
 from strongroom.service.authorities import Authorities
 
-MALFORMED = (x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
-"""What reading extensions raises beside ValueError."""
+MALFORMED = (x509.InvalidVersion, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
+"""What reading a certificate, and its extensions, raises beside ValueError."""
 
 
 _DER = 2  # OpenSSL's X509_FILETYPE_ASN1

@@ -130,7 +130,7 @@ def claims_in(message: bytes) -> dict[str, LogValue]:
             "claimed_not_before": certificate.not_valid_before_utc.isoformat(),
             "claimed_not_after": certificate.not_valid_after_utc.isoformat(),
         }
-    except (IndexError, ValueError):
+    except (IndexError, ValueError, *MALFORMED):
         return {}
     with contextlib.suppress(ValueError, x509.ExtensionNotFound, *MALFORMED):
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value

@@ -159,6 +159,13 @@ def test_a_stranger_with_odd_names_is_told_of_by_the_rest(extension: x509.Extens
     assert claims.keys() == {"claimed_subject", "claimed_not_before", "claimed_not_after"}
 
 
+def test_a_stranger_with_a_version_that_is_none_is_told_of_by_nothing() -> None:
+    der = ssl.PEM_cert_to_DER_cert(issue().decode()).replace(b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x63", 1)
+    with pytest.raises(x509.InvalidVersion):
+        x509.load_der_x509_certificate(der)
+    assert claims_in(bytes(5) + bytes(3) + len(der).to_bytes(3) + der) == {}
+
+
 @given(st.binary(max_size=300))
 def test_any_message_at_all_claims_nothing(message: bytes) -> None:
     assert claims_in(message) == {}
