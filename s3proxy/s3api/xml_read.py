@@ -6,6 +6,7 @@ external entities need one). Attributes, namespaces and prefixes are dropped: S3
 element before its name, and a document with one long namespace would become a copy of that for each element.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, NoReturn
 from xml.parsers import expat
@@ -14,7 +15,9 @@ from s3proxy.s3api.errors import S3Error
 from s3proxy.s3api.xml_write import Node, node
 
 MAX_DEPTH: Final = 16
-MAX_ELEMENTS: Final = 120_000  # 10,000 parts with seven elements each, and room
+MAX_ELEMENTS: Final = 120_000  # 10,000 parts with seven elements each, and room; attributes count, too
+_PIECE_BYTES: Final = 1 << 16
+_MAX_TAG_BYTES: Final = 1 << 18  # all attributes of an element are read before anybody is told of it
 _SEPARATOR: Final = ":"  # between prefix and name
 
 
@@ -97,7 +100,11 @@ def parse_document(body: bytes, *, root: str = "") -> Element:
     parser.EndElementHandler = reader.end
     parser.CharacterDataHandler = reader.text
     try:
-        parser.Parse(body, True)
+        for at in range(0, len(body), _PIECE_BYTES):
+            parser.Parse(body[at : at + _PIECE_BYTES], False)
+            if at - parser.CurrentByteIndex > _MAX_TAG_BYTES:
+                malformed()
+        parser.Parse(b"", True)
     except (expat.ExpatError, LookupError, ValueError):  # the last two: an encoding that Python does not know
         malformed()
     if reader.root is None or (root and reader.root.name != root):
@@ -112,8 +119,8 @@ class _Reader:
         self._texts: list[list[str]] = []
         self._elements = 0
 
-    def start(self, name: str, _attributes: object) -> None:
-        self._elements += 1
+    def start(self, name: str, attributes: Mapping[str, str]) -> None:
+        self._elements += 1 + len(attributes)
         if len(self._open) >= MAX_DEPTH or self._elements > MAX_ELEMENTS:
             malformed()
         element = Element(name.rpartition(_SEPARATOR)[2])

@@ -166,6 +166,34 @@ def test_a_long_namespace_is_not_held_once_for_each_name(what: str) -> None:
     assert most < 10 * len(body)
 
 
+def names(count: int) -> list[str]:
+    """Return this many short names."""
+    return [f"a{number:x}" for number in range(count)]
+
+
+@pytest.mark.parametrize("per_element", [400_000, 4_000])
+def test_attributes_are_not_read_without_end(per_element: int) -> None:
+    """One element with all that fit took 120 MB, and more than a second in which nobody was served."""
+    left = [f' {name}=""' for name in names(400_000)]
+    elements = (f"<a{''.join(left[at : at + per_element])}/>" for at in range(0, len(left), per_element))
+    body = f"<Delete>{''.join(elements)}</Delete>".encode()
+    assert len(body) <= MAX_DOCUMENT_BYTES
+    tracemalloc.start()
+    try:
+        assert code_of(parse_document, body) == "MalformedXML"
+        assert tracemalloc.get_traced_memory()[1] < 20 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_long_texts_long_values_and_some_attributes_are_read() -> None:
+    text = "&lt;" * 250_000
+    attributes = "".join(f' {name}="{"v" * 100}"' for name in names(400))
+    body = f"<a{attributes}><b>{text}</b><c><![CDATA[{'c' * 1_000_000}]]></c>{' ' * 1_000_000}</a>".encode()
+    read = parse_document(body)
+    assert [(child.name, len(child.text)) for child in read.children] == [("b", 250_000), ("c", 1_000_000)]
+
+
 def test_prefixes_count_for_nothing() -> None:
     body = (
         b'<s:Delete xmlns:s="http://s3.amazonaws.com/doc/2006-03-01/"><s:Object><s:Key>a</s:Key></s:Object></s:Delete>'
