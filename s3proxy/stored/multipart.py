@@ -62,7 +62,7 @@ class MultipartObject(SealedObject):
             self._proof = access.manifests.get(place)
             if self._proof is None:
                 self._proof = await self._read_manifest(name)
-                access.manifests.keep(place, self._proof, weight=len(self._proof[1].parts))
+                access.keep_manifest(place, self._proof)
         return self._proof
 
     async def _read_manifest(self, name: Name) -> Proof:

@@ -53,8 +53,10 @@ from strongroom.secret import Secret
 from strongroom.service.lru import Lru
 
 _KEPT_NAMES: Final = 10_000
-_KEPT_SEGMENTS: Final = 4096  # parts that were read from the middle; about 2 kB of memory each
-_KEPT_PARTS: Final = 100_000  # in all manifests together, about 100 bytes of memory each
+_KEPT_SEGMENTS: Final = 4096  # parts that were read from the middle; about 8 kB of memory each
+_KEPT_MANIFESTS_BYTES: Final = 32 << 20  # of memory: of one part about 3,700, of a thousand parts about 200
+_MANIFEST_BYTES: Final = 9000  # of memory, beside its parts and the ETag: most of it are keys
+_PART_BYTES: Final = 150  # of memory
 
 OK, PARTIAL, UNSATISFIABLE = 200, 206, 416
 
@@ -118,11 +120,16 @@ class Access:
         """Take the store, the keys, and what may be sealed under what."""
         self.store = store
         self.known = known
-        self.manifests = Lru[tuple[bytes, str, int], tuple[Segment, Manifest]](_KEPT_PARTS)
+        self.manifests = Lru[tuple[bytes, str, int], tuple[Segment, Manifest]](_KEPT_MANIFESTS_BYTES)
         self.part_headers = Lru[tuple[bytes, str, int], Segment](_KEPT_SEGMENTS)
         self.multipart_names = Lru[tuple[str, str], None](_KEPT_NAMES)
         self._keys = keys
         self._policies = policies
+
+    def keep_manifest(self, place: tuple[bytes, str, int], proof: tuple[Segment, Manifest]) -> None:
+        """Keep a manifest that was opened, by the memory that it takes: the store gives ETags any length."""
+        weight = _MANIFEST_BYTES + _PART_BYTES * len(proof[1].parts) + len(place[1])
+        self.manifests.keep(place, proof, weight=weight)
 
     async def secret(self, name: Name, header: Header) -> Secret:
         """Return the bucket key that a header names, if it may be used for this name.
