@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -19,9 +19,11 @@ from bench.launchers import Launcher
 from bench.payload import Payload
 from bench.s3_load import Connection, Endpoint, Request
 from bench.s3_targets import Target
+from bench.shapes import Client
 from bench.suite import ROOT, FailedError, Run
 from devstack.s3proxy import ProxyProcess, S3Store
 
+CLIENTS: Final[tuple[Client, ...]] = ("boto3", "javascript")
 NOISE: Final = 0.1  # versions of the interpreter and of libraries differ by less
 START: Final = Path(sys.executable).with_name("strongroom-start")
 _COUNTED: Final = str(ROOT / "bench" / "counted.py")
@@ -80,31 +82,29 @@ class CountedProxy(ProxyProcess):
 
 
 def count_requests(run: Run, store: S3Store, *, suite: str, tree: Path = ROOT) -> None:
-    """Claim the calls of the proxy for a PUT and for a GET of 1 KiB as boto3 sends them."""
+    """Claim the calls of the proxy for a PUT and for a GET of 1 KiB, as boto3 and as the JavaScript SDK send them."""
     with CountedProxy(run.directory / "counted", store, tree) as proxy, contextlib.closing(Payload(1 << 10)) as payload:
         bucket = f"counted-{secrets.token_hex(4)}"
         target = Target(Endpoint(proxy.url, proxy.access_key, proxy.secret_key), proxy.pid, bucket=bucket)
         with Connection(target.url) as connection:
             connection.fetch(target.requests.make_bucket())
-            for way, ask in (
-                ("PUT", lambda number: target.put("boto3", f"some of/{number}", payload)),
-                ("GET", lambda number: target.get("boto3", f"some of/{number}")),
-            ):
-
-                def batch(ask: Callable[[int], Request] = ask) -> None:
-                    for request in [ask(number) for number in range(_BATCH)]:
-                        connection.timed(request)
-
-                batch()
-                # The least: timers and pieces that a busy machine tears apart are not the request's.
-                counts = [_between(proxy.calls, batch) / _BATCH for _ in range(_BATCHES)]
-                run.count(f"{suite}/boto3 {way}/1 KiB/calls", min(counts), "calls", noise=NOISE)
+            for client in CLIENTS:
+                keys = [f"some of {client}/{number}" for number in range(_BATCH)]
+                for way, requests in (
+                    ("PUT", [target.put(client, key, payload) for key in keys]),
+                    ("GET", [target.get(client, key) for key in keys]),
+                ):
+                    counts = [_calls(proxy, connection, requests) for _ in range(1 + _BATCHES)]
+                    # The least: timers and pieces that a busy machine tears apart are not the request's.
+                    run.count(f"{suite}/{client} {way}/1 KiB/calls", min(counts[1:]), "calls", noise=NOISE)
 
 
-def _between(count: Callable[[], int], work: Callable[[], None]) -> int:
-    before = count()
-    work()
-    return count() - before
+def _calls(proxy: CountedProxy, connection: Connection, requests: Sequence[Request]) -> float:
+    """Return how many calls each of these requests takes."""
+    before = proxy.calls()
+    for request in requests:
+        connection.timed(request)
+    return (proxy.calls() - before) / len(requests)
 
 
 def count_launch(launcher: Launcher, directory: Path, *, start: Path = START) -> int:

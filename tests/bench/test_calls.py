@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bench import launchers
-from bench.calls import NOISE, START, count_launch, count_requests
+from bench.calls import CLIENTS, NOISE, START, count_launch, count_requests
 from bench.gate import Verdict, compare, parse_waivers
 from bench.launchers import Scene
 from bench.main import WAIVERS
@@ -23,7 +23,7 @@ from tests.support.tree import ROOT
 pytestmark = pytest.mark.early
 
 BASELINE = ROOT / "bench" / "baselines" / "quick.json"
-REQUESTS = ("per-object/boto3 PUT/1 KiB/calls", "per-object/boto3 GET/1 KiB/calls")
+REQUESTS = tuple(f"per-object/{client} {way}/1 KiB/calls" for client in CLIENTS for way in ("PUT", "GET"))
 LAUNCH = "pod-start/10 secrets/calls of a launch"
 SECRETS = 10
 # What somebody might add without a thought: here to what signs requests, and to what plans launches.
