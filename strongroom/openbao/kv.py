@@ -13,6 +13,7 @@ from http import HTTPStatus
 
 from strongroom.errors import NotFoundError, PeerError, UndeliverableError
 
+_MAX_DIGITS = 18
 _WHITE_SPACE = b" \t\n\r\v\f"
 _NO_TEXT = "\ud800"  # a string without a UTF-8 form, which ``value_bytes`` refuses
 
@@ -72,6 +73,19 @@ def parse_document(content: bytes) -> dict[str, object]:
     return document
 
 
+def whole_number(fields: Mapping[str, object], name: str) -> int:
+    """Return a number that an answer tells, 0 where it tells none.
+
+    Raises:
+        PeerError: it is none, or larger than any version or number of seconds. It is not quoted.
+    """
+    digits = str(fields.get(name, 0))
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= _MAX_DIGITS):
+        msg = f"OpenBao answers with a {name} that is not a number"
+        raise PeerError(msg, hint="check that openbao_address is an OpenBao server and not a proxy in front of it")
+    return int(digits)
+
+
 def mount_of(document: Mapping[str, object], path: str) -> Mount:
     """Read the answer of ``sys/internal/ui/mounts/PATH``.
 
@@ -124,7 +138,7 @@ def reading_of_v2(status: int, document: Mapping[str, object], path: str, versio
     """
     outer = _object(document.get("data"))
     metadata = _object(outer.get("metadata"))
-    found = int(str(metadata.get("version", "0")))
+    found = whole_number(metadata, "version")
     data = outer.get("data")
     if status != HTTPStatus.NOT_FOUND and isinstance(data, dict):
         return Reading(version=found, data=data)

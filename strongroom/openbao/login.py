@@ -18,6 +18,7 @@ from pathlib import Path
 
 from strongroom.errors import ConfigError, PeerError
 from strongroom.openbao.connection import Answer, Call, OpenBaoUnavailableError
+from strongroom.openbao.kv import whole_number
 from strongroom.openbao.lease import Lease, Step, next_step
 from strongroom.openbao.refusals import SharedRefusals
 from strongroom.secret import Secret
@@ -308,7 +309,7 @@ class Login:
 
     def _lease_of(self, document: object, *, ttl: str) -> Lease:
         fields = document if isinstance(document, dict) else {}
-        ttl_s = float(str(fields.get(ttl, 0)))
+        ttl_s = float(whole_number(fields, ttl))
         return Lease(
             begin=self._clock(),
             ttl_s=ttl_s,

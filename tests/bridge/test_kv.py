@@ -108,6 +108,12 @@ def test_readings() -> None:
     assert "'v'" not in repr(reading_of_v1(200, {"data": {"k": "v"}}, "old/x"))
 
 
+@pytest.mark.parametrize("version", [None, "", "x", "-1", "1.5", "nan", "9" * 5000, True, RawNumber("1e3"), []])
+def test_a_version_that_is_no_number_is_refused_and_not_quoted(version: object) -> None:
+    with pytest.raises(PeerError, match="answers with a version that is not a number"):
+        reading_of_v2(200, {"data": {"data": {"k": "v"}, "metadata": {"version": version}}}, "kv/x", 0)
+
+
 def test_a_version_that_will_be_deleted_later_is_read() -> None:
     document = {"data": {"data": {"k": "v"}, "metadata": {"version": "1", "deletion_time": "2999-01-01T00:00:00Z"}}}
     assert reading_of_v2(200, document, "kv/x", 0).data == {"k": "v"}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from strongroom.errors import ConfigError, UnavailableError
+from strongroom.errors import ConfigError, PeerError, UnavailableError
 from strongroom.openbao.connection import Answer, Call
 from strongroom.openbao.lease import Lease, Step, next_step
 from strongroom.openbao.login import (
@@ -42,7 +42,7 @@ class ScriptedOpenBao:
         self.granted = 0
         self.alive: set[bytes] = set()
         self.renewed_ttl = 60
-        self.looked_up_ttl = 60
+        self.looked_up_ttl: int | str = 60
         self.down = False
         self.refusal: int | None = None
 
@@ -130,6 +130,24 @@ def test_a_token_is_renewed_at_two_thirds_and_replaced_at_its_max_ttl(approle: C
         assert (await login.token()).reveal() == b"t2"
 
     run(approle, test)
+
+
+@pytest.mark.parametrize("told", ["nan", "soon", "9" * 5000])
+def test_a_time_to_live_that_is_no_number_grants_nothing_and_stops_nothing(told: str, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("a")
+
+    async def test(login: Login, openbao: ScriptedOpenBao, clock: Clock) -> None:
+        openbao.alive.add(b"a")
+        openbao.looked_up_ttl = told
+        await login.tick()
+        with pytest.raises(PeerError, match="a ttl that is not a number"):
+            await login.token()
+        openbao.looked_up_ttl = 60
+        clock.now += 60
+        await login.tick()
+        assert (await login.token()).reveal() == b"a"
+
+    run(Credentials(token_file=tmp_path / "token"), test)
 
 
 def test_a_token_stays_in_use_while_openbao_is_away(approle: Credentials) -> None:
