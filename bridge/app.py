@@ -26,7 +26,8 @@ from strongroom.service.server import Server
 _HEALTH_TIMEOUT_S = 2.0  # of the question whether OpenBao is up; probes of Kubernetes give up after 1 s by default
 _CONNECTIONS = 1024  # at once, some 0.1 MiB each; callers ask once, and go
 _CROWD = 100
-_HEAD = {"max_headers": 32, "max_line_size": 1024, "max_field_size": 1024}  # wrappers send five short ones
+_HEADERS = 32  # of a request; wrappers send five short ones
+_LINE_BYTES = 1024  # of its head
 _LINGERING_S = 1.0  # for the rest of a body that is not wanted: closing at once would take the answer back (RST)
 
 
@@ -82,7 +83,9 @@ class Bridge:
             requests=front.requests,
             keepalive_timeout=settings.server.keepalive_timeout_s,
             lingering_time=_LINGERING_S,
-            **_HEAD,
+            max_headers=_HEADERS,
+            max_line_size=_LINE_BYTES,
+            max_field_size=_LINE_BYTES,
         )
         self.server = Server(
             settings.server,

@@ -4,11 +4,19 @@ import asyncio
 import contextlib
 import gc
 import logging
+from collections.abc import Callable
 from functools import partial
 
+from aiohttp import web
+
+from s3proxy.exchange.front_protocol import FrontServer
 from s3proxy.exchange.places import Places
+from s3proxy.fast.exchange import Parts
+from s3proxy.fast.way import FastWay
 from s3proxy.keys.shared_names import SharedNames
 from s3proxy.metrics import Metrics
+from s3proxy.operations.get import ObjectReader
+from s3proxy.operations.put import ObjectWriter
 from s3proxy.serving.access_log import AccessLog, require_recordable
 from s3proxy.serving.client_credentials import follow_credentials
 from s3proxy.serving.dispatch import Dispatcher
@@ -113,6 +121,7 @@ class Proxy:
             port,
             self._front.handle,
             requests=self._front.requests,
+            server=self._server_of_connections(),
             keepalive_timeout=settings.server.keepalive_timeout_s,
             read_bufsize=_READ_BYTES,
             max_headers=_HEADERS,
@@ -139,6 +148,20 @@ class Proxy:
             close=[storage.close, self._access_log.close, self._write_counts],
             share_port=settings.share_port,
         )
+
+    def _server_of_connections(self) -> Callable[..., web.Server]:
+        """Return what makes aiohttp's server: with a fast way, or without one."""
+        settings, objects = self._settings, self._storage.objects
+        if not settings.fast_path:
+            return web.Server
+        parts = Parts(
+            dispatcher=self._front,
+            objects=objects,
+            reader=ObjectReader(objects),
+            writer=ObjectWriter(objects, settings.buffered_body_bytes),
+            count=self.metrics.general_path,
+        )
+        return partial(FrontServer, shortcut=FastWay(parts))
 
     async def _prepare(self) -> None:
         """Read what is in OpenBao, so that the first request finds it, and ask the store what it can do."""

@@ -39,6 +39,7 @@ WATCH = {
     "bucket_keys": 'many `result="miss"`: `unwrap_cache_keys` is too small for what is read',
     "bucket_keys_held": "0 while there is traffic: nothing could be read while OpenBao is away",
     "connections": "near `max_connections`",
+    "general_path": '`reason="mistake"`: a fault of ours; other reasons only cost processor time',
     "keys_not_available": "any: objects whose key cannot be had, see the log's `key_not_available`",
     "kms_seconds": "outcomes other than 200: each is a key that cannot be had; p99 above a second",
     "memory_reserved_bytes": "near `memory_bytes` for long: requests wait for room",
@@ -126,6 +127,12 @@ class Metrics:
             multiprocess_mode="livesum",
             registry=self.registry,
         )
+        self._general_path = Counter(
+            "strongroom_s3proxy_general_path",
+            "Requests that could not be answered on the fast path, by reason",
+            ["reason"],
+            registry=self.registry,
+        )
         self._store = Histogram(
             "strongroom_s3proxy_store_seconds",
             "Requests to the store until their answer begins, by outcome",
@@ -180,11 +187,9 @@ class Metrics:
         self._tallies = Tallies(bounds=_BUCKETS_S)
 
     @staticmethod
-    def begin_request() -> StoreAnswers:
-        """Begin to note the store's answers, to the task that this is called in and those that it makes."""
-        answers = StoreAnswers()
+    def note_answers_in(answers: StoreAnswers) -> None:
+        """Note the store's answers there, of the task that this is called in and those that it makes."""
         _answers_of_request.set(answers)
-        return answers
 
     def request(self, operation: str, status: int, seconds: float, received: int, sent: int) -> None:
         """Count a request, and of it the time that it did not wait for the answers of the store noted with it."""
@@ -232,6 +237,10 @@ class Metrics:
     def shed(self, reason: str) -> None:
         """Count a connection or a request that was cut off, or that there was no place for."""
         self._shed.labels(reason).inc()
+
+    def general_path(self, reason: str) -> None:
+        """Count a request that was left to the general path, or handed over to it."""
+        self._tallies.count(self._general_path, reason).add(1)
 
     def store(self, outcome: str, seconds: float, request_id: str) -> None:
         """Count a request to the store, with the id that the store gave it or ""."""

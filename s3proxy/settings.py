@@ -82,6 +82,12 @@ class ProxySettings:
         minimum=0,
         maximum=64 << 20,
     )
+    fast_path: bool = setting(
+        True,
+        "whether objects of up to 64 KiB are got and put without a task for each request",
+        "true or false",
+        "it takes less processor time and answers the same, so switching it off is for finding a fault",
+    )
     max_requests: int = number(512, "requests in flight at once; more are told to slow down", "bounds memory")
     max_unknown_requests: int = number(
         64,

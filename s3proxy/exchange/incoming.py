@@ -54,6 +54,8 @@ class Incoming:
         sent_bytes: of bodies of answers, so far.
         cut: why the client was cut off: "body" or "short_body" as it sends, or "answer" as it takes too slowly, or "".
         whole_by: when what is short must have come, in seconds of the event loop; None while nothing short comes.
+        response: once it was answered.
+        is_continued: whether the client was told to send the body.
     """
 
     request: web.BaseRequest
@@ -70,7 +72,7 @@ class Incoming:
     cut: str = ""
     whole_by: float | None = None
     response: web.StreamResponse | None = field(default=None, repr=False)
-    _continued: bool = False
+    is_continued: bool = False
 
     @property
     def head(self) -> RequestHead:
@@ -320,8 +322,8 @@ class Incoming:
     async def _continue(self) -> None:
         """Answer Expect: 100-continue, now that the body is wanted (RFC 9110, section 10.1.1)."""
         expected = self.request.headers.get("Expect", "").lower() == "100-continue"
-        if expected and not self._continued and self.request.version >= HttpVersion11:
-            self._continued = True
+        if expected and not self.is_continued and self.request.version >= HttpVersion11:
+            self.is_continued = True
             writer = self.request.writer
             await writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             writer.output_size = 0

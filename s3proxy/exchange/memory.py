@@ -63,11 +63,16 @@ class MemoryBudget:
         Raises:
             S3Error: SlowDown, as there was no room in time.
         """
+        if self.has_room(wanted_bytes):
+            return self.hold(wanted_bytes)
         wanted = min(wanted_bytes, self.limit_bytes)
-        if self.has_room(wanted):
-            self.taken_bytes += wanted
-        else:
-            await self._wait(wanted)
+        await self._wait(wanted)
+        return wanted
+
+    def hold(self, wanted_bytes: int) -> int:
+        """Take bytes that there is room for; return what is to be given to ``release``."""
+        wanted = min(wanted_bytes, self.limit_bytes)
+        self.taken_bytes += wanted
         return wanted
 
     def release(self, size: int) -> None:

@@ -6,9 +6,7 @@ Only the time that the proxy waits for the client counts: a client that the stor
 import asyncio
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Final, Self
-
-from aiohttp import web
+from typing import Final, Protocol, Self
 
 from strongroom.service.draining import unsent_bytes
 from strongroom.service.settings import seconds, setting
@@ -79,6 +77,24 @@ class Sending:
         return fast_enough
 
 
+class Writer(Protocol):
+    """What counts the bytes of an answer: aiohttp's writer, for one."""
+
+    output_size: int
+
+
+class Answered(Protocol):
+    """A request that is being answered: aiohttp's, for one."""
+
+    @property
+    def transport(self) -> asyncio.Transport | None:
+        """Of its connection; None once that has ended."""
+
+    @property
+    def writer(self) -> Writer:
+        """What counts the bytes that were written."""
+
+
 class Taking:
     """Cuts a client off that does not take its answer fast enough; a context manager around all of the answer.
 
@@ -101,7 +117,7 @@ class Taking:
         "is_cut",
     )
 
-    def __init__(self, request: web.BaseRequest, patience: Patience, size_bytes: int | None = None) -> None:
+    def __init__(self, request: Answered, patience: Patience, size_bytes: int | None = None) -> None:
         """Take whose answer it is, and how long its body is if all of it is there."""
         self._request = request
         self._size_bytes = size_bytes

@@ -50,14 +50,33 @@ class Places:
         Raises:
             S3Error: SlowDown, as there is none.
         """
-        if self._known_count >= self._requests or self._known[principal] >= math.ceil(self._requests * _SHARE_OF_ONE):
+        if not self._has_place(principal):
             raise self._full(reason="requests", hint="raise max_requests, or let fewer clients at it")
+        self._enter(principal)
+        return await self._filled(Place(self, principal, self._budget(wanted_bytes)), wanted_bytes)
+
+    def take_now(self, principal: str, wanted_bytes: int) -> "Place | None":
+        """Do what ``take`` does if nothing has to be waited for, else nothing."""
+        budget = self._budget(wanted_bytes)
+        if not (self._has_place(principal) and budget.has_room(wanted_bytes)):
+            return None
+        self._enter(principal)
+        place = Place(self, principal, budget)
+        place.held_bytes = budget.hold(wanted_bytes)
+        return place
+
+    def _has_place(self, principal: str) -> bool:
+        most_of_one = math.ceil(self._requests * _SHARE_OF_ONE)
+        return self._known_count < self._requests and self._known[principal] < most_of_one
+
+    def _enter(self, principal: str) -> None:
         self._known_count += 1
         self._known[principal] += 1
-        budget = self._memory
-        if wanted_bytes <= _SHORT_BYTES and not budget.has_room(wanted_bytes):
-            budget = self._short_memory
-        return await self._filled(Place(self, principal, budget), wanted_bytes)
+
+    def _budget(self, wanted_bytes: int) -> MemoryBudget:
+        """Return what the memory of a known sender's request is of."""
+        is_squeezed = wanted_bytes <= _SHORT_BYTES and not self._memory.has_room(wanted_bytes)
+        return self._short_memory if is_squeezed else self._memory
 
     async def take_unknown(self, wanted_bytes: int) -> "Place":
         """Take a place and memory for a sender that is not known.

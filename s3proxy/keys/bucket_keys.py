@@ -134,17 +134,34 @@ class BucketKeys:
             UnavailableError: there is none, and the KMS cannot be reached, or the keyring.
             KeyNotAvailableError: the policy's key is refused, or is not the one of its keyring.
         """
-        now = self._clock()
+        if (key := self.seals_now(policy)) is not None:
+            return key
         current = self._current.get(policy)
-        if current is not None and not self._spent(current, now, self._limits.bucket_key_ttl_s):
-            self._count("hit")
-        elif current is not None and self._is_away and self._may_outlive(current, now):
+        if current is not None and self._is_away and self._may_outlive(current, self._clock()):
             self._count("kept")
         else:
             self._count("miss")
             current = await self._replaced(policy, current)
         current.uses += 1
         return current.key
+
+    def seals_now(self, policy: str) -> BucketKey | None:
+        """Return what ``to_seal`` returns without asking anybody, else None."""
+        current = self._current.get(policy)
+        if current is None or self._spent(current, self._clock(), self._limits.bucket_key_ttl_s):
+            return None
+        self._count("hit")
+        current.uses += 1
+        return current.key
+
+    def opens_now(self, header: Header, readable: frozenset[str]) -> Secret | None:
+        """Return what ``to_open`` returns without asking anybody, else None."""
+        if header.policy not in readable or header.policy not in self._keks:
+            return None
+        found = self._opened.fresh((header.policy, header.key_id), self._clock())
+        if found is not None:
+            self._count("hit")
+        return found
 
     async def to_open(self, header: Header, readable: frozenset[str]) -> Secret:
         """Return the key that a header names.
@@ -161,9 +178,7 @@ class BucketKeys:
         policy, name = header.policy, (header.policy, header.key_id)
         if policy not in readable or policy not in self._keks:
             raise await foreign(self._keyring, name)
-        found = self._opened.fresh(name, self._clock())
-        if found is not None:
-            self._count("hit")
+        if (found := self.opens_now(header, readable)) is not None:
             return found
         if self._is_away and (kept := self._opened.kept(name, self._clock())):
             self._count("kept")

@@ -4,7 +4,8 @@ A chunk is passed on only after its tag held. What fails before the first chunk 
 breaks the connection off. How a range becomes stored bytes is told in ``stored.read``.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import accumulate, islice
 from typing import Final
 
@@ -20,11 +21,12 @@ from s3proxy.s3api.operations import Call
 from s3proxy.s3api.xml_write import Node, node, to_xml
 from s3proxy.store.answers import OddAnswerError
 from s3proxy.store.errors import store_error
+from s3proxy.store.sent import SentRequest
 from s3proxy.stored.conditions import range_applies, require_conditions
 from s3proxy.stored.open import Objects
 from s3proxy.stored.read import OK, PARTIAL, UNSATISFIABLE, Name, Read, StoredObject
 from s3proxy.stored.whole import WholeObject
-from strongroom.sealed.digests import ChecksumScope
+from strongroom.sealed.digests import ChecksumScope, Digests
 from strongroom.sealed.manifest import PartRecord
 
 _ALL: Final = frozenset({"ETag", "Checksum", "ObjectParts", "StorageClass", "ObjectSize"})
@@ -42,13 +44,18 @@ class ObjectReader:
         self._store = objects.store
         self._finder = objects.finder
 
-    async def get(self, incoming: Incoming, policy: Policy) -> None:
-        """Serve GetObject: by one request if a whole object is there: it comes with the answer."""
+    async def get(self, incoming: Incoming, policy: Policy, sent: SentRequest | None = None) -> None:
+        """Serve GetObject: by one request if a whole object is there: it comes with the answer.
+
+        Args:
+            incoming: the request.
+            policy: that its name is under.
+            sent: that request to the store, if it was sent already.
+        """
         head, found = incoming.head, None
-        read, asked = _read_of(incoming.call, head, policy), parse_range(head.header("range"))
-        depends = "partNumber" in incoming.call.query or (asked is not None and head.has("if-range"))
-        if not depends and not self._finder.expects_multipart(read.name):
-            async with self._store.exchange(read.request("GET", asked)) as answer:
+        read, asked = read_of(incoming.call, head, policy), parse_range(head.header("range"))
+        if sent or self.asks_for_all(read, asked, head, incoming.call):
+            async with self._store.exchange(replace(read.request("GET", asked), sent=sent)) as answer:
                 if answer.status == PARTIAL and asked is None:  # what it leaves out would not be looked at
                     raise OddAnswerError("the store answers with a range where all was asked for")
                 if answer.status in {OK, PARTIAL}:
@@ -60,10 +67,15 @@ class ObjectReader:
                     raise await store_error(answer)
         await self._answer(incoming, found or await self._finder.look(read), asked)
 
-    async def head(self, incoming: Incoming, policy: Policy) -> None:
-        """Serve HeadObject."""
+    def asks_for_all(self, read: Read, asked: ByteRange | None, head: RequestHead, call: Call) -> bool:
+        """Return whether a read is begun by asking for what it is about, and not for its metadata first."""
+        depends = "partNumber" in call.query or (asked is not None and head.has("if-range"))
+        return not depends and not self._finder.expects_multipart(read.name)
+
+    async def head(self, incoming: Incoming, policy: Policy, sent: SentRequest | None = None) -> None:
+        """Serve HeadObject; the arguments are those of ``get``."""
         head = incoming.head
-        found = await self._finder.look(_read_of(incoming.call, head, policy))
+        found = await self._finder.look(read_of(incoming.call, head, policy), sent)
         await self._answer(incoming, found, parse_range(head.header("range")))
 
     async def _answer(self, incoming: Incoming, found: StoredObject, asked: ByteRange | None) -> None:
@@ -71,25 +83,18 @@ class ObjectReader:
         if found.is_passed_on:
             await send_plaintext(incoming, self._store)
             return
-        head, query, headers = incoming.head, incoming.call.query, answer_headers(found.store_headers)
-        headers["ETag"] = etag = await found.etag()
-        headers["Accept-Ranges"] = "bytes"
-        modified = headers.get("last-modified", "")
-        require_conditions(head, etag=etag, last_modified=modified)
+        head, query = incoming.head, incoming.call.query
+        headers = told_headers(head, found.store_headers, await found.etag())
         size = await found.size()
-        span: tuple[int, int] | None = None
         if "partNumber" in query:
             parts = await found.parts()
             span = _bounds_of(query.get("partNumber"), parts)
             headers |= {"x-amz-mp-parts-count": str(len(parts))} if parts else {}
-        elif asked is not None and range_applies(head, etag=etag, last_modified=modified):
-            span = asked.resolve(size)
-        if span is None and head.header("x-amz-checksum-mode").upper() == "ENABLED":
-            headers |= await _checksum_of(found)
-        first, last = span or (0, size - 1)
-        status = PARTIAL if span is not None and first <= last else OK  # no Content-Range can say that there is nothing
-        if status == PARTIAL:
-            headers["Content-Range"] = f"bytes {first}-{last}/{size}"
+        else:
+            span = span_of(head, asked, headers, size)
+        if wants_checksum(head, span):
+            headers |= checksum_headers(await found.digests())
+        status, first, last = told_range(headers, span, size)
         if incoming.request.method == "HEAD":
             await incoming.respond(status, headers, length=last - first + 1)
         else:
@@ -98,7 +103,7 @@ class ObjectReader:
     async def attributes(self, incoming: Incoming, policy: Policy) -> None:
         """Serve GetObjectAttributes: of the plaintext, which the store knows nothing of."""
         wanted = _wanted(incoming.head)
-        found = await self._finder.look(_read_of(incoming.call, incoming.head, policy))
+        found = await self._finder.look(read_of(incoming.call, incoming.head, policy))
         if found.is_passed_on:
             await pass_on(incoming, self._store)
             return
@@ -117,7 +122,48 @@ class ObjectReader:
         await incoming.respond(OK, headers | {"content-type": XML_TYPE}, to_xml(document))
 
 
-def _read_of(call: Call, head: RequestHead, policy: Policy) -> Read:
+def told_headers(head: RequestHead, store_headers: Mapping[str, str], etag: str) -> dict[str, str]:
+    """Return what is told of an object whatever is asked of it, once the conditions of the request hold.
+
+    Raises:
+        S3Error: PreconditionFailed, or NotModified.
+    """
+    headers = answer_headers(store_headers)
+    headers["ETag"] = etag
+    headers["Accept-Ranges"] = "bytes"
+    require_conditions(head, etag=etag, last_modified=headers.get("last-modified", ""))
+    return headers
+
+
+def span_of(
+    head: RequestHead, asked: ByteRange | None, headers: Mapping[str, str], size: int
+) -> tuple[int, int] | None:
+    """Return first and last byte of what is asked for; None for all of it.
+
+    Raises:
+        S3Error: InvalidRange.
+    """
+    modified = headers.get("last-modified", "")
+    if asked is None or not range_applies(head, etag=headers["ETag"], last_modified=modified):
+        return None
+    return asked.resolve(size)
+
+
+def told_range(headers: dict[str, str], span: tuple[int, int] | None, size: int) -> tuple[int, int, int]:
+    """Return the status of the answer, and first and last byte of it; its headers learn of the range."""
+    first, last = span or (0, size - 1)
+    status = PARTIAL if span is not None and first <= last else OK  # no Content-Range can say that there is nothing
+    if status == PARTIAL:
+        headers["Content-Range"] = f"bytes {first}-{last}/{size}"
+    return status, first, last
+
+
+def wants_checksum(head: RequestHead, span: tuple[int, int] | None) -> bool:
+    """Return whether the checksum of the object is to be told."""
+    return span is None and head.header("x-amz-checksum-mode").upper() == "ENABLED"
+
+
+def read_of(call: Call, head: RequestHead, policy: Policy) -> Read:
     """Return what a request wants to read."""
     overrides = tuple([pair for pair in call.query.pairs if pair[0].startswith("response-")])
     name = Name(call.bucket, call.key, call.query.get("versionId"))
@@ -138,9 +184,9 @@ def _bounds_of(number: str, parts: Sequence[PartRecord]) -> tuple[int, int] | No
     return None
 
 
-async def _checksum_of(found: StoredObject) -> dict[str, str]:
+def checksum_headers(digests: Digests) -> dict[str, str]:
     """Return the headers that tell the checksum of an object, if it has one."""
-    checksum = (await found.digests()).checksum
+    checksum = digests.checksum
     if checksum is None:
         return {}
     name, value = checksum_header(checksum)

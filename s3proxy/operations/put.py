@@ -23,6 +23,7 @@ from s3proxy.s3api.errors import S3Error
 from s3proxy.s3api.object_headers import answer_headers, object_headers, require_metadata_room
 from s3proxy.s3api.sent import ENTRY_HEADER
 from s3proxy.store.client import StoreRequest
+from s3proxy.store.connections import StoreAnswer
 from s3proxy.store.errors import store_error
 from s3proxy.stored import fresh
 from s3proxy.stored.conditions import conditions_of_write
@@ -52,6 +53,21 @@ class Written:
     etag: str
     digests: Digests
     headers: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class SealedPut:
+    """A PutObject on its way to the store.
+
+    Attributes:
+        segment: of the object.
+        digests: of its plaintext.
+        request: to the store; knows that it was sent.
+    """
+
+    segment: Segment
+    digests: Digests
+    request: StoreRequest
 
 
 @dataclass(frozen=True)
@@ -100,14 +116,23 @@ class ObjectWriter:
         require_metadata_room(headers)
         segment = fresh.whole(await self.objects.keys.to_seal(policy.name), plain.length)
         digests, answered = await self._store(name, headers, plain, segment)
+        return await self._written(name, policy, segment, digests, answered)
+
+    async def finish(self, incoming: Incoming, policy: Policy, sealed: SealedPut) -> None:
+        """Serve a PutObject whose body was sealed, and sent to the store, already."""
+        incoming.received_bytes = sealed.segment.header.plaintext_bytes
+        answered = await self._ask(sealed.request)
+        name = Name(sealed.request.bucket, sealed.request.key)
+        written = await self._written(name, policy, sealed.segment, sealed.digests, answered)
+        await incoming.respond(HTTPStatus.OK, written.headers)
+
+    async def _written(
+        self, name: Name, policy: Policy, segment: Segment, digests: Digests, answered: dict[str, str]
+    ) -> Written:
         self.objects.known.keep(segment, digests)
         store_etag = bare_etag(answered.pop("etag"))
         store_etag = store_etag or await self.objects.finder.written_etag(name, policy, segment, answered)
-        etag = answered["ETag"] = etag_of(policy, digests, store_etag)
-        if digests.checksum is not None:
-            header, value = checksum_header(digests.checksum)
-            answered |= {header: value, "x-amz-checksum-type": "FULL_OBJECT"}
-        return Written(etag, digests, answered)
+        return written_of(policy, digests, store_etag, answered)
 
     async def _store(
         self, name: Name, headers: Mapping[str, str], plain: PlainBody, segment: Segment | None
@@ -128,26 +153,79 @@ class ObjectWriter:
             payload = verified_pieces(plain, outcome)
         else:
             payload = sealed_pieces(SegmentSealer(segment), plain, outcome, with_footer=True)
-        if segment is not None:
-            entry = fresh.entry(segment, Attributes(outcome.digests), bucket=name.bucket, key=name.key)
-            headers = {**headers, ENTRY_HEADER: entry}
-        request = StoreRequest(
-            method="PUT",
-            bucket=name.bucket,
-            key=name.key,
-            headers=headers,
-            body=payload,
-            length=plain.length if segment is None else segment.header.stored_bytes,
-            is_empty=not plain.length,
-        )
         try:
-            async with self.objects.store.exchange(request) as response:
-                if response.status != HTTPStatus.OK:
-                    raise await store_error(response)
-                answered = answer_headers(response.headers) | {"etag": response.headers.get("ETag", "")}
+            answered = await self._ask(
+                write_request(name, headers, payload, segment, outcome.digests, plain_bytes=plain.length)
+            )
         except StrongroomError:
             if outcome.error is not None:
                 raise outcome.error from None
             raise
-        answered.pop("last-modified", None)
         return outcome.digests or Digests(), answered
+
+    async def _ask(self, request: StoreRequest) -> dict[str, str]:
+        """Have the store keep an object; return what its answer says that clients may know, with its ETag.
+
+        Raises:
+            StrongroomError: it refuses.
+        """
+        async with self.objects.store.exchange(request) as response:
+            if response.status != HTTPStatus.OK:
+                raise await store_error(response)
+            return answered_of(response)
+
+
+def write_request(  # noqa: PLR0913 - an object has these parts
+    name: Name,
+    headers: Mapping[str, str],
+    payload: bytes | memoryview | AsyncIterator[bytes | memoryview],
+    segment: Segment | None,
+    digests: Digests | None,
+    *,
+    plain_bytes: int,
+) -> StoreRequest:
+    """Return the request that stores an object.
+
+    Args:
+        name: where.
+        headers: what is kept with it, and conditions for the store.
+        payload: as it is stored.
+        segment: of it, None for what is not sealed.
+        digests: of the plaintext, if they are known when it begins.
+        plain_bytes: length of the plaintext.
+    """
+    if segment is not None:
+        entry = fresh.entry(segment, Attributes(digests), bucket=name.bucket, key=name.key)
+        headers = {**headers, ENTRY_HEADER: entry}
+    return StoreRequest(
+        method="PUT",
+        bucket=name.bucket,
+        key=name.key,
+        headers=headers,
+        body=payload,
+        length=plain_bytes if segment is None else segment.header.stored_bytes,
+        is_empty=not plain_bytes,
+    )
+
+
+def answered_of(response: StoreAnswer) -> dict[str, str]:
+    """Return what the answer to a write says that clients may know, with the store's ETag."""
+    answered = answer_headers(response.headers) | {"etag": response.headers.get("ETag", "")}
+    answered.pop("last-modified", None)
+    return answered
+
+
+def written_of(policy: Policy, digests: Digests, store_etag: str, answered: dict[str, str]) -> Written:
+    """Return an object that was written.
+
+    Args:
+        policy: that it was sealed under.
+        digests: of it.
+        store_etag: without quotes.
+        answered: ``answered_of`` the store's answer, without its ETag.
+    """
+    etag = answered["ETag"] = etag_of(policy, digests, store_etag)
+    if digests.checksum is not None:
+        header, value = checksum_header(digests.checksum)
+        answered |= {header: value, "x-amz-checksum-type": "FULL_OBJECT"}
+    return Written(etag, digests, answered)

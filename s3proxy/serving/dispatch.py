@@ -6,31 +6,29 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Final
 
 import aiohttp
 from aiohttp import web
 
-from s3proxy.exchange.access_record import AccessRecord, Decision
+from s3proxy.exchange.access_record import AccessRecord
+from s3proxy.exchange.begun import Begun, Course
+from s3proxy.exchange.front_protocol import FrontProtocol
 from s3proxy.exchange.incoming import XML_TYPE, BrokenOffError, Incoming, close_if_unread
 from s3proxy.exchange.memory import announced_bytes, needed_bytes
 from s3proxy.exchange.pace import Patience, Taking
 from s3proxy.exchange.places import FIELDS_BYTES, Place, Places
 from s3proxy.keys.kek import Cause, KeyNotAvailableError
 from s3proxy.metrics import Metrics, StoreAnswers
-from s3proxy.s3api.access import require_access, require_visible
 from s3proxy.s3api.asked import asked_of
 from s3proxy.s3api.credentials import Credentials
 from s3proxy.s3api.errors import S3Error, error_document
-from s3proxy.s3api.head import make_head
 from s3proxy.s3api.operation_table import Operation
-from s3proxy.s3api.operations import Call, classify, host_bucket
-from s3proxy.s3api.rules import On, rule_of
-from s3proxy.s3api.signing_keys import SigningKeys
-from s3proxy.s3api.sigv4 import Verified, Verifier
+from s3proxy.s3api.operations import Call
+from s3proxy.s3api.sigv4 import Verified
 from s3proxy.serving.access_log import AccessLog
+from s3proxy.serving.admission import FORMS, Admission
 from s3proxy.store.client import Store, connection_broke
 from strongroom import errors
 from strongroom.errors import StrongroomError
@@ -47,10 +45,6 @@ Handler = Callable[[Incoming], Awaitable[None]]
 _DISCARD_S: Final = 5.0
 _DISCARD_BYTES: Final = 16 << 20  # of strangers: two parts of most SDKs; for longer bodies they wait for 100 Continue
 _READS: Final = frozenset({"GET", "HEAD"})
-_FORMS: Final = frozenset({Operation.POST_OBJECT})
-# Asked by whoever comes: an answer that other buckets do not get would tell strangers which one is the proxy's own. The
-# uploader asks once it is known who signed the form; a preflight tells nothing of what a bucket holds.
-_VISIBLE_ANYWAY: Final = _FORMS | {Operation.CORS_PREFLIGHT}
 
 
 @dataclass(kw_only=True, eq=False)
@@ -70,6 +64,7 @@ class Dispatcher:
         places: for requests.
         connections: of clients.
         requests: in flight.
+        admission: decides who may do what.
     """
 
     handlers: Mapping[Operation, Handler]
@@ -87,17 +82,15 @@ class Dispatcher:
     def __post_init__(self) -> None:
         """Begin without requests."""
         self.requests = RequestsAtWork()
-        self._keys = SigningKeys()
-        self._verifier: Verifier | None = None
         self._domains = tuple(name.strip().lower() for name in self.domains.split(",") if name.strip())
-
-    @property
-    def verifier(self) -> Verifier:
-        """What verifies signatures by the credentials in force."""
-        credentials, verifier = self.credentials.value, self._verifier
-        if verifier is None or verifier.credentials is not credentials:
-            verifier = self._verifier = Verifier(credentials, keys=self._keys)
-        return verifier
+        self.admission = Admission(
+            offered=self.handlers.keys(),
+            domains=self._domains,
+            hidden_bucket=self.hidden_bucket,
+            credentials=self.credentials,
+            store=self.store,
+            access_log=self.access_log,
+        )
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Serve one request, and read a little of a body that nobody wanted."""
@@ -116,27 +109,20 @@ class Dispatcher:
         return response
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
-        request_id = secrets.token_hex(8).upper()
-        record = AccessRecord(request_id, time.time(), request.remote or "", request.raw_path.partition("?")[0])
-        begin = time.perf_counter()
-        status, incoming = 0, None  # 0 unless an answer goes out
-        answers = self.metrics.begin_request()
+        begun = request.protocol.take_begun() if isinstance(request.protocol, FrontProtocol) else None
+        course = begun.course if begun else self.new_course(request.remote or "", request.raw_path)
+        self.metrics.note_answers_in(course.answers)
+        record, incoming, status = course.record, None, 0  # 0 unless an answer goes out
         try:
             try:
-                verified, call = self._admit(request, record)
-                place = await self._place(request, verified, call)
+                begun = begun or await self._begin(request, course)
                 try:
-                    kept = verified.principal.is_anonymous or self.connections.know(request)
-                    on_answer = self.requests.answered if kept else _end_connection
-                    incoming = Incoming(
-                        request, call, verified, request_id, self.patience, place, on_answer, record,
-                        self.access_log.put_on_record,
-                    )  # fmt: skip
+                    incoming = self._incoming(request, begun)
                     if record.is_due and request.method not in _READS:  # nothing is changed unrecorded
                         await self.access_log.put_on_record(record)
-                    await self.handlers[call.operation](incoming)
+                    await begun.handler(incoming)
                 finally:
-                    place.give_back()
+                    begun.place.give_back()
                 assert incoming.response is not None  # noqa: S101 - a handler answers
                 response = incoming.response
             except BrokenOffError as error:
@@ -144,7 +130,7 @@ class Dispatcher:
                 if isinstance(cause, aiohttp.ClientPayloadError):  # the store's answer ended in the middle of its body
                     cause = connection_broke()
                 if not isinstance(cause, OSError):  # or else the client is gone, or takes nothing
-                    self._report(record, cause)
+                    self.report(record, cause)
                 raise ConnectionResetError from None
             except StrongroomError as error:
                 response = await self._refuse(request, record, error)
@@ -156,18 +142,46 @@ class Dispatcher:
             record.is_completed = True
             return response
         finally:
-            self._note_end(record, incoming, status, time.perf_counter() - begin, answers)
-
-    def _note_end(
-        self, record: AccessRecord, incoming: Incoming | None, status: int, seconds: float, answers: StoreAnswers
-    ) -> None:
-        """Count and log a request that has ended; its status is 0 if no answer of it went out."""
-        if incoming is not None:
-            record.received_bytes = incoming.received_bytes
-            record.sent_bytes = record.sent_bytes or incoming.sent_bytes
-            if incoming.cut:
+            if incoming is not None and incoming.cut:
                 self.metrics.shed(incoming.cut)
-        moved = (incoming.received_bytes, incoming.sent_bytes) if incoming else (0, 0)
+            moved = (incoming.received_bytes, incoming.sent_bytes) if incoming else (0, 0)
+            self.note_end(course, moved, status)
+
+    @staticmethod
+    def new_course(remote_ip: str, target: str) -> Course:
+        """Begin to note a request, with an id for it."""
+        record = AccessRecord(secrets.token_hex(8).upper(), time.time(), remote_ip, target.partition("?")[0])
+        return Course(record, time.perf_counter(), StoreAnswers())
+
+    async def _begin(self, request: web.BaseRequest, course: Course) -> Begun:
+        """Admit a request, and take a place for it.
+
+        Raises:
+            S3Error: as ``Admission.admit``, or there is no place.
+        """
+        verified, call = self.admission.admit(request.method, request.raw_path, request.raw_headers, course.record)
+        place = await self._place(request, verified, call)
+        return Begun(course=course, verified=verified, call=call, place=place, handler=self.handlers[call.operation])
+
+    def _incoming(self, request: web.BaseRequest, begun: Begun) -> Incoming:
+        verified, record = begun.verified, begun.course.record
+        kept = verified.principal.is_anonymous or self.connections.know(request)
+        on_answer = self.requests.answered if kept else _end_connection
+        return Incoming(
+            request, begun.call, verified, record.request_id, self.patience, begun.place, on_answer, record,
+            self.access_log.put_on_record, is_continued=begun.is_continued,
+        )  # fmt: skip
+
+    def note_end(self, course: Course, moved: tuple[int, int], status: int) -> None:
+        """Count and log a request that has ended.
+
+        Args:
+            course: of it.
+            moved: bytes of plaintext, received and sent.
+            status: 0 if no answer of it went out.
+        """
+        record, answers, seconds = course.record, course.answers, time.perf_counter() - course.began
+        record.received_bytes, record.sent_bytes = moved[0], record.sent_bytes or moved[1]
         self.metrics.request(record.operation, status, seconds, *moved)
         fields: dict[str, str | int | float | bool | None] = {
             "operation": record.operation,
@@ -182,54 +196,30 @@ class Dispatcher:
 
     async def _place(self, request: web.BaseRequest, verified: Verified, call: Call) -> Place:
         """Take a place for a request."""
-        body_bytes = announced_bytes(request.content_length, verified.head.header("x-amz-decoded-content-length"))
-        wanted = needed_bytes(call.operation, body_bytes, buffered_bytes=self.buffered_bytes)
+        wanted = self.wanted_bytes(request.content_length, verified, call)
         if verified.principal.is_anonymous:
             # Of a form nobody is known before its fields have come.
-            return await self.places.take_unknown(min(wanted, FIELDS_BYTES) if call.operation in _FORMS else wanted)
+            return await self.places.take_unknown(min(wanted, FIELDS_BYTES) if call.operation in FORMS else wanted)
         return await self.places.take(verified.principal.name, wanted)
 
-    def _admit(self, request: web.BaseRequest, record: AccessRecord) -> tuple[Verified, Call]:
-        """Return what a request asks for if its sender is known and may do it.
-
-        Raises:
-            S3Error: who sends it is not known, or may not, or it is not offered.
-        """
-        headers = [(n.decode("latin-1"), v.decode("utf-8", "surrogateescape")) for n, v in request.raw_headers]
-        head = record.head = make_head(request.method, request.raw_path, headers)
-        self.access_log.require_room()
-        verified = self.verifier.verify(head, now=datetime.now(UTC), host_bucket=host_bucket(head, self._domains))
-        record.head = verified.head
-        if not verified.principal.is_anonymous:
-            record.requester = verified.principal.name
-        call = record.asked = classify(verified.head, domains=self._domains)
-        if call.operation not in _FORMS:  # a form tells later who sends it
-            record.requester = verified.principal.name
-        record.is_durable = self.access_log.is_durable(record)
-        record.decision = Decision.DENIED
-        require_access(verified.principal, call)
-        if call.operation not in _VISIBLE_ANYWAY:
-            require_visible(call.bucket, hidden_bucket=self.hidden_bucket)
-        is_later = rule_of(call.operation).on is On.LATER
-        record.decision = Decision.UNDECIDED if is_later else Decision.ALLOWED
-        if call.operation not in self.handlers:
-            raise S3Error("NotImplemented", f"{call.operation.value} is not implemented.")
-        self.store.capabilities.require(call.operation, verified.head)
-        return verified, call
+    def wanted_bytes(self, content_length: int | None, verified: Verified, call: Call) -> int:
+        """Return how much memory a request is given, by the length of its body as HTTP announces it."""
+        body_bytes = announced_bytes(content_length, verified.head.header("x-amz-decoded-content-length"))
+        return needed_bytes(call.operation, body_bytes, buffered_bytes=self.buffered_bytes)
 
     async def _refuse(self, request: web.BaseRequest, record: AccessRecord, error: Exception) -> web.StreamResponse:
         """Answer with an error document."""
         if record.asked is None and record.head is not None:
             record.asked = asked_of(record.head, domains=self._domains)
         told = told_as(error)
-        self._report(record, error, told)
+        self.report(record, error, told)
         record.status, record.error_code = told.status, told.code
         if record.is_due:
             try:
                 await self.access_log.put_on_record(record)
             except S3Error as unrecorded:
                 told = unrecorded
-                self._report(record, unrecorded, told)
+                self.report(record, unrecorded, told)
                 record.status, record.error_code = told.status, told.code
         headers = told.headers | {"x-amz-request-id": record.request_id, "Server": "strongroom"}
         if told.retry_after_s is not None:
@@ -248,7 +238,8 @@ class Dispatcher:
         record.sent_bytes = len(body)
         return response
 
-    def _report(self, record: AccessRecord, error: BaseException, told: S3Error | None = None) -> None:
+    def report(self, record: AccessRecord, error: BaseException, told: S3Error | None = None) -> None:
+        """Count and log what went wrong with a request, and what its client is told; None if that is nothing."""
         if isinstance(error, RefusedError):
             self.metrics.refused(error.rule)
         if isinstance(error, KeyNotAvailableError):

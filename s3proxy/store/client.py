@@ -36,6 +36,7 @@ from s3proxy.store.connections import (
 )
 from s3proxy.store.framing import UPLOAD_HEADERS, Framing, checksum_of, has_checksum, md5_of
 from s3proxy.store.places import StoreBusyError
+from s3proxy.store.sent import SentRequest
 from strongroom.errors import ConfigError, PeerError, UnavailableError
 from strongroom.service.following import Followed
 
@@ -64,6 +65,7 @@ class StoreRequest:
         is_trial: whether it finds out what the store does with names: nothing is refused or kept elsewhere then.
         is_empty: whether it writes an object without content: under a key that ends in a slash that is a folder.
         has_checksum: whether it carries a checksum that the store may not know; None for what is known of the store.
+        sent: this very request on its way, if it was sent already.
     """
 
     method: str
@@ -76,6 +78,7 @@ class StoreRequest:
     is_trial: bool = False
     is_empty: bool = False
     has_checksum: bool | None = None
+    sent: SentRequest | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,6 +159,24 @@ class Store:
             self.capabilities.require_name(request.key, method=request.method)
         return self.send(request)
 
+    def send_now(self, request: StoreRequest, on_progress: Callable[[], None]) -> SentRequest | None:
+        """Send a request whose body is there, if nothing has to be waited for; see ``StoreConnections.send_now``.
+
+        Raises:
+            S3Error: the store does not keep such a name.
+            UnavailableError: it is not known yet whether it does.
+        """
+        self.capabilities.require_name(request.key, method=request.method)
+        if not self._connections.may_send_now:  # nothing is signed in vain
+            return None
+        head, body = self._message(request)
+        assert isinstance(body, Held | None)  # noqa: S101 - what is there is not framed
+        return self._connections.send_now(request.method, head, body, on_progress)
+
+    def note_answer(self, answer: StoreAnswer, seconds: float) -> None:
+        """Count an answer that was waited for this long."""
+        self._observe(f"{answer.status // 100}xx", seconds, answer.headers.get("x-amz-request-id", ""))
+
     @contextlib.asynccontextmanager
     async def send(self, request: StoreRequest) -> AsyncIterator[StoreAnswer]:
         """Do what ``exchange`` does with a name that was looked at.
@@ -163,13 +184,15 @@ class Store:
         Raises:
             StrongroomError: as ``exchange``.
         """
-        head, body = self._message(request)
-        begin = time.perf_counter()
+        sent = request.sent
+        head, body = (sent.head, sent.body) if sent else self._message(request)
+        begin = sent.began if sent else time.perf_counter()
         try:
             repeatable = is_repeatable(request)
-            async with self._connections.exchange(request.method, head, body, repeatable=repeatable) as answer:
-                request_id = answer.headers.get("x-amz-request-id", "")
-                self._observe(f"{answer.status // 100}xx", time.perf_counter() - begin, request_id)
+            async with self._connections.exchange(
+                request.method, head, body, repeatable=repeatable, sent=sent
+            ) as answer:
+                self.note_answer(answer, time.perf_counter() - begin)
                 yield answer
         except TimeoutError as error:
             self._observe("timeout", time.perf_counter() - begin, "")

@@ -14,7 +14,7 @@ import contextlib
 import ssl
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
@@ -24,8 +24,9 @@ from aiohttp.client_proto import ResponseHandler
 from aiohttp.http import RawResponseMessage
 
 from s3proxy.store.answers import number_in
-from s3proxy.store.places import StorePlaces
+from s3proxy.store.places import Place, StorePlaces
 from s3proxy.store.pump import BodyPump, Lend, PumpedBody
+from s3proxy.store.sent import SentRequest
 from strongroom.errors import UnavailableError
 
 READ_BYTES: Final = 1 << 17  # what is read ahead of an answer: half of it, then TCP holds the store back
@@ -95,16 +96,49 @@ class StoreConnections:
         self._tls = tls
         self._timeouts = timeouts
         self.places = StorePlaces(limit)
-        self._idle: deque[_Connection] = deque()
+        self._idle: deque[Connection] = deque()
 
     async def close(self) -> None:
         """Close the connections that are not in use."""
         while self._idle:
             self._idle.pop().abort()
 
+    @property
+    def may_send_now(self) -> bool:
+        """Whether ``send_now`` need not be tried in vain."""
+        return bool(self._idle) and self.places.has_room
+
+    def send_now(
+        self, method: str, head: bytes, body: Held | None, on_progress: Callable[[], None]
+    ) -> SentRequest | None:
+        """Send a request that need not wait for anything: None if no place is free or no connection idle.
+
+        Args:
+            method: of the request.
+            head: request line and headers, with the empty line behind them.
+            body: all of it.
+            on_progress: called whenever some of the answer has come, and when the connection ends.
+        """
+        place = self.places.take_now()
+        if place is None:
+            return None
+        connection = self._take_idle()
+        if connection is None:
+            place.give_back()
+            return None
+        connection.on_progress = on_progress
+        connection.begin(method)
+        connection.write_all(head, body or b"")
+        return SentRequest(self, place, connection, (method, head, body))
+
+    def give_back(self, connection: "Connection", place: Place) -> None:
+        """Take a connection, and the place for it, whose exchange has ended."""
+        self._release(connection)
+        place.give_back()
+
     @contextlib.asynccontextmanager
     async def exchange(
-        self, method: str, head: bytes, body: Body, *, repeatable: bool = False
+        self, method: str, head: bytes, body: Body, *, repeatable: bool = False, sent: SentRequest | None = None
     ) -> AsyncIterator[StoreAnswer]:
         """Send a request and give its answer; a connection whose answer was not read to the end is closed.
 
@@ -115,6 +149,7 @@ class StoreConnections:
                 never changed afterwards: a transport may send it later, from where it is (asyncio from Python 3.12).
             repeatable: whether it may be sent once more when an idle connection turns out to be closed, although the
                 store may have had it.
+            sent: this very request, if it was sent already.
 
         Raises:
             StoreBusyError: all connections are in use.
@@ -122,19 +157,18 @@ class StoreConnections:
             TimeoutError: it is too slow.
             aiohttp.ClientError, HttpProcessingError: the connection broke, or the answer is not HTTP.
         """
-        place = await self.places.take(lasting=not isinstance(body, Held | None))
-        connection: _Connection | None = None
+        place = sent.place if sent else await self.places.take(lasting=not isinstance(body, Held | None))
+        connection: Connection | None = None
 
         def give_back() -> None:
             """Give back what is held; the first time counts."""
             nonlocal connection
             if connection is not None:
                 done, connection = connection, None
-                self._release(done)
-                place.give_back()
+                self.give_back(done, place)
 
         try:
-            connection, answer = await self._send(method, head, body, repeatable=repeatable)
+            connection, answer = await self._send(method, head, body, repeatable=repeatable, sent=sent)
             if not _is_short(answer):
                 await place.outlast()
         except BaseException:
@@ -150,20 +184,20 @@ class StoreConnections:
             give_back()
 
     async def _send(
-        self, method: str, head: bytes, body: Body, *, repeatable: bool
-    ) -> "tuple[_Connection, StoreAnswer]":
+        self, method: str, head: bytes, body: Body, *, repeatable: bool, sent: SentRequest | None
+    ) -> "tuple[Connection, StoreAnswer]":
         """Send, once more if an idle connection turns out to be closed and the request may be repeated."""
-        connection = self._take_idle()
+        connection = sent.connection if sent else self._take_idle()
         if connection is not None:
             try:
-                return connection, await connection.request(method, head, body)
+                return connection, await connection.request(method, head, body, is_sent=sent is not None)
             except _GONE:
                 if not repeatable:
                     raise
         connection = await self._connect()
         return connection, await connection.request(method, head, body)
 
-    def _take_idle(self) -> "_Connection | None":
+    def _take_idle(self) -> "Connection | None":
         oldest = time.monotonic() - KEEP_ALIVE_S
         while self._idle:
             connection = self._idle.pop()
@@ -172,12 +206,12 @@ class StoreConnections:
             connection.abort()
         return None
 
-    async def _connect(self) -> "_Connection":
+    async def _connect(self) -> "Connection":
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._timeouts.connect_s):
                 _, connection = await loop.create_connection(
-                    lambda: _Connection(loop, self._timeouts.idle_s),
+                    lambda: Connection(loop, self._timeouts.idle_s),
                     self._host,
                     self._port,
                     ssl=self._tls,
@@ -194,7 +228,7 @@ class StoreConnections:
             raise StoreUnreachableError(msg, hint="check that it runs and that store_address is right") from error
         return connection
 
-    def _release(self, connection: "_Connection") -> None:
+    def _release(self, connection: "Connection") -> None:
         if connection.may_be_used_again():
             connection.idle_since = time.monotonic()
             self._idle.append(connection)
@@ -202,12 +236,18 @@ class StoreConnections:
             connection.abort()
 
 
-class _Connection(ResponseHandler):
-    """One connection, with one request at a time."""
+class Connection(ResponseHandler):
+    """One connection, with one request at a time.
+
+    Attributes:
+        idle_since: by ``time.monotonic``.
+        on_progress: called whenever something has come, while no task waits for it.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, idle_s: float) -> None:
         super().__init__(loop)
         self.idle_since = 0.0
+        self.on_progress: Callable[[], None] | None = None
         self._idle_s = idle_s
         self._length: int | None = None  # of the body that comes; None for what needs the parser to its end
         self._sender: asyncio.Task[None] | None = None
@@ -218,23 +258,34 @@ class _Connection(ResponseHandler):
         with contextlib.suppress(AttributeError):  # of asyncio's own transport; to others it may mean nothing
             transport.max_size = _PARSED_AT_ONCE  # type: ignore[attr-defined]
 
-    async def request(self, method: str, head: bytes, body: Body) -> StoreAnswer:
-        """Send a request and wait for the head of its answer; whatever goes wrong closes the connection."""
+    def begin(self, method: str, *, read_timeout_s: float | None = None) -> None:
+        """Be ready for the answer to a request."""
+        self.set_response_params(
+            skip_payload=method == "HEAD",
+            read_until_eof=True,
+            auto_decompress=False,
+            read_timeout=read_timeout_s,
+            read_bufsize=READ_BYTES,
+            max_field_size=MAX_HEADER_BYTES,
+        )
+
+    async def request(self, method: str, head: bytes, body: Body, *, is_sent: bool = False) -> StoreAnswer:
+        """Send a request and wait for the head of its answer; whatever goes wrong closes the connection.
+
+        Args:
+            method: of the request.
+            head: of the request.
+            body: of the request.
+            is_sent: whether that was done before, and only the answer is to be waited for.
+        """
         try:
-            self.set_response_params(
-                skip_payload=method == "HEAD",
-                read_until_eof=True,
-                auto_decompress=False,
-                read_timeout=self._idle_s,
-                read_bufsize=READ_BYTES,
-                max_field_size=MAX_HEADER_BYTES,
-            )
-            if isinstance(body, Held | None):
-                self._write_all(head, body or b"")
+            if is_sent:
+                self.on_progress = None
+                self.read_timeout = self._idle_s
                 self.start_timeout()
                 message, content = await self.read()
             else:
-                message, content = await self._stream(head, body)
+                message, content = await self._send(method, head, body)
             interim = 0
             while message.code < HTTPStatus.OK:  # interim answers (RFC 9110, section 15.2)
                 _require_end(interim := interim + 1)
@@ -279,6 +330,29 @@ class _Connection(ResponseHandler):
         failure = content.exception() if content is not None else None
         return failure or aiohttp.ClientPayloadError("the connection ended before the body")
 
+    def data_received(self, data: bytes) -> None:
+        """Parse what has come."""
+        super().data_received(data)
+        if data and self.on_progress is not None:  # aiohttp calls it without any when a body is read
+            self.on_progress()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Note the end."""
+        super().connection_lost(exc)
+        if self.on_progress is not None:
+            self.on_progress()
+
+    def answer_so_far(self, method: str) -> StoreAnswer | None:
+        """Return the answer to a request if its head has come, and leave it there for whoever waits for it."""
+        if not self._buffer:
+            return None
+        message, content = self._buffer[0][0]
+        return StoreAnswer(method, message.code, message.headers, content)
+
+    def take_answer(self) -> None:
+        """Take what ``answer_so_far`` has returned."""
+        self._buffer.popleft()
+
     def may_be_used_again(self) -> bool:
         """Return whether the exchange came to its end on both sides, and nothing came after it unasked."""
         return not self.should_close and self.is_connected() and (self._sender is None or self._sender.done())
@@ -288,6 +362,14 @@ class _Connection(ResponseHandler):
         if self._sender is not None:
             self._sender.cancel()
         super().abort()
+
+    async def _send(self, method: str, head: bytes, body: Body) -> tuple[RawResponseMessage, aiohttp.StreamReader]:
+        self.begin(method, read_timeout_s=self._idle_s)
+        if not isinstance(body, Held | None):
+            return await self._stream(head, body)
+        self.write_all(head, body or b"")
+        self.start_timeout()
+        return await self.read()
 
     async def _stream(self, head: bytes, body: AsyncIterator[Held]) -> tuple[RawResponseMessage, aiohttp.StreamReader]:
         """Send a body in pieces, and hear an answer that comes before its end, which is a refusal."""
@@ -306,21 +388,31 @@ class _Connection(ResponseHandler):
             answer.cancel()
 
     async def _send_pieces(self, head: bytes, body: AsyncIterator[Held]) -> None:
-        self._write(head)
+        self.write(head)
         async for piece in body:
-            self._write(piece)
+            self.write(piece)
             if self.writing_paused:
                 async with asyncio.timeout(self._idle_s):
                     await self._drain_helper()
 
-    def _write_all(self, head: bytes, body: Held) -> None:
-        if len(body) <= _ONE_WRITE:
-            self._write(b"".join((head, body)))
-            return
-        self._write(head)
-        self._write(body)
+    def write_all(self, head: bytes, body: Held) -> None:
+        """Send a request whose body is there.
 
-    def _write(self, data: Held) -> None:
+        Raises:
+            aiohttp.ServerDisconnectedError: the connection has ended.
+        """
+        if len(body) <= _ONE_WRITE:
+            self.write(b"".join((head, body)))
+            return
+        self.write(head)
+        self.write(body)
+
+    def write(self, data: Held) -> None:
+        """Send bytes of a request.
+
+        Raises:
+            aiohttp.ServerDisconnectedError: the connection has ended.
+        """
         if self.transport is None:
             raise aiohttp.ServerDisconnectedError
         self.transport.write(data)

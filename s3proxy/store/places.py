@@ -29,9 +29,18 @@ class _Line:
         self._what = what
         self._waiting: deque[asyncio.Future[None]] = deque()
 
+    @property
+    def has_room(self) -> bool:
+        return self.taken < self.count and not self._waiting
+
+    def take_now(self) -> bool:
+        if not self.has_room:
+            return False
+        self.taken += 1
+        return True
+
     async def take(self) -> None:
-        if self.taken < self.count and not self._waiting:
-            self.taken += 1
+        if self.take_now():
             return
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(turn)
@@ -85,6 +94,15 @@ class StorePlaces:
     def taken(self) -> int:
         """How many are taken."""
         return self._all.taken
+
+    @property
+    def has_room(self) -> bool:
+        """Whether nobody would wait for a place for a short exchange."""
+        return self._all.has_room
+
+    def take_now(self) -> "Place | None":
+        """Take a place for a short exchange, None if that would have to wait."""
+        return Place(self, lasting=False) if self._all.take_now() else None
 
     async def take(self, *, lasting: bool) -> "Place":
         """Take a place.

@@ -17,6 +17,7 @@ from s3proxy.store.answers import stored_bytes_of
 from s3proxy.store.client import Store
 from s3proxy.store.connections import StoreAnswer
 from s3proxy.store.errors import store_error
+from s3proxy.store.sent import SentRequest
 from s3proxy.store.system_bucket import SystemBucket
 from s3proxy.stored.etags import KnownDigests
 from s3proxy.stored.multipart import MultipartObject
@@ -45,19 +46,27 @@ class ObjectFinder:
         """
         return (name.bucket, name.key) in self.access.multipart_names
 
-    async def look(self, read: Read) -> StoredObject:
+    async def look(self, read: Read, sent: SentRequest | None = None) -> StoredObject:
         """Ask the store what is under a name.
+
+        Args:
+            read: what is asked for.
+            sent: that request to the store, if it was sent already.
 
         Raises:
             StrongroomError: as ``find``, or the store refuses.
         """
-        async with self.access.store.exchange(read.request("HEAD")) as answer:
+        async with self.access.store.exchange(replace(read.request("HEAD"), sent=sent)) as answer:
             if answer.status != HTTPStatus.OK:
                 raise await store_error(answer)
             found = await self.find(read, answer)
         if not found.is_multipart:
-            self.access.multipart_names.drop((read.name.bucket, read.name.key))
+            self.note_whole(read.name)
         return found
+
+    def note_whole(self, name: Name) -> None:
+        """Note that no multipart object is under a name by now."""
+        self.access.multipart_names.drop((name.bucket, name.key))
 
     async def find(self, read: Read, answer: StoreAnswer) -> StoredObject:
         """Open what an answer of the store to GET or HEAD is about.
@@ -76,6 +85,24 @@ class ObjectFinder:
         held = open_entry(entry, secret, bucket=name.bucket, key=name.key)
         kind = WholeObject if entry.header.kind is Kind.WHOLE else MultipartObject
         return kind(self.access, read, answer, held)
+
+    def find_now(self, read: Read, answer: StoreAnswer) -> WholeObject | None:
+        """Return what ``find`` returns if it is a whole object, and its key is at hand, else None.
+
+        Raises:
+            StrongroomError: as ``find``.
+        """
+        text = answer.headers.get(ENTRY_HEADER)
+        if not text or read.policy.mode is Mode.PASSTHROUGH:
+            return None
+        name, entry = read.name, parse_entry(text)
+        if entry.header.kind is not Kind.WHOLE:
+            return None
+        secret = self.access.secret_at_hand(name, entry.header)
+        if secret is None:
+            return None
+        held = open_entry(entry, secret, bucket=name.bucket, key=name.key)
+        return WholeObject(self.access, read, answer, held)
 
     def _unsealed(self, read: Read, headers: Mapping[str, str]) -> UnsealedObject | None:
         """Return what the store answers with if it is not sealed and need not be, else None."""

@@ -154,13 +154,17 @@ class WholeObject(SealedObject):
         policy = self.read.policy
         return etag_of(policy, await self.digests() if policy.etag is EtagMode.MD5 else None, self.store_etag)
 
+    def known_digests(self) -> Digests | None:
+        """Return the digests if no read is needed for them."""
+        return self.attributes.digests or self._access.known.find(self.segment)
+
     async def digests(self) -> Digests:
         """Return the digests: from the entry, from memory, or by one read of the footer.
 
         Raises:
             StrongroomError: rule 10, or the store refuses.
         """
-        known = self.attributes.digests or self._access.known.find(self.segment)
+        known = self.known_digests()
         if known is None:
             raw = await self.read_stored(self.stored_bytes - FOOTER_BYTES, self.stored_bytes - 1)
             known = open_footer(self.segment, raw)
@@ -174,13 +178,37 @@ class WholeObject(SealedObject):
             RefusedError: rules 8 to 10 and 13.
             StrongroomError: another object is there by now, or the store refuses.
         """
-        answer, header = self._answer, self.segment.header
-        size = header.plaintext_bytes
-        is_all = first == 0 and last == size - 1 and not (size and answer is not None and answer.status == PARTIAL)
-        plan = None if is_all else plan_range(first, last, size, header.chunk_log2)
+        answer, plan = self._answer, self._plan(first, last)
         if answer is None:
             return self._pieces_asked_for(plan)
         return opened(self.segment, plan, StoredBytes(answer, plan.stored_first if plan else 0))
+
+    def open_now(self, first: int, last: int, body: bytes) -> bytes:
+        """Return the plaintext that ``pieces`` yields, out of all of the body of the answer at hand.
+
+        Raises:
+            RefusedError: as ``pieces``.
+            PeerError: the answer does not say where it begins.
+        """
+        plan = self._plan(first, last)
+        if plan is None:
+            return open_stored(self.segment, body)[0]
+        skip = plan.stored_first - range_begin_of(self.store_headers)
+        if skip < 0:
+            refuse(8, "the store answers with another range than was asked for")
+        opener = SegmentOpener(self.segment, plan)
+        plaintext = b"".join(
+            [bytes(piece) for piece in opener.update(memoryview(body)[skip : skip + plan.stored_bytes])]
+        )
+        opener.finish()
+        return plaintext
+
+    def _plan(self, first: int, last: int) -> RangePlan | None:
+        """Return which stored bytes hold a range of the plaintext; None for all of them."""
+        size, answer = self.segment.header.plaintext_bytes, self._answer
+        if first == 0 and last == size - 1 and not (size and answer is not None and answer.status == PARTIAL):
+            return None
+        return plan_range(first, last, size, self.segment.header.chunk_log2)
 
     async def _pieces_asked_for(self, plan: RangePlan | None) -> AsyncIterator[memoryview]:
         first, last = (plan.stored_first, plan.stored_last) if plan else (0, self.stored_bytes - 1)

@@ -169,6 +169,11 @@ class Connections:
         self._known += 1
         return True
 
+    def is_known(self, handler: web.RequestHandler) -> bool:
+        """Return whether the client of a connection is known, by what serves it."""
+        connection = self._served.get(handler)
+        return connection is not None and connection.is_known
+
     def refuse(self, request: web.BaseRequest) -> bool:
         """Note that an unknown client is told a refusal, or sends what nobody wants; its connection makes room.
 

@@ -36,11 +36,24 @@ class RequestsAtWork:
         """Count a request until its handler has answered it."""
         if request.transport is not None:
             self._transports.add(request.transport)
-        self._count += 1
+        self.begin()
         try:
             yield
         finally:
-            self._count -= 1
+            self.end()
+
+    def begin(self) -> None:
+        """Count a request on a connection that had one before; ``end`` is to be called when it was answered."""
+        self._count += 1
+
+    def end(self) -> None:
+        """Count it no longer."""
+        self._count -= 1
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether the server is at its end: each answer is the last one of its connection."""
+        return self._ends
 
     def answered(self, response: web.StreamResponse) -> None:
         """Make an answer the last one of its connection if the server is at its end.

@@ -43,7 +43,13 @@ class HttpFront:
     """HTTP on one port."""
 
     def __init__(
-        self, port: Port, serves: web.Application | Handler, *, requests: RequestsAtWork | None = None, **options: float
+        self,
+        port: Port,
+        serves: web.Application | Handler,
+        *,
+        requests: RequestsAtWork | None = None,
+        server: Callable[..., web.Server] = web.Server,
+        **options: float,
     ) -> None:
         """Take what is served; nothing is listening yet. Needs a running event loop.
 
@@ -51,6 +57,7 @@ class HttpFront:
             port: where.
             serves: an application, or what answers every request.
             requests: in flight, if ``serves`` counts them itself.
+            server: makes aiohttp's server of what answers every request.
             options: of aiohttp's protocol, such as ``keepalive_timeout``.
         """
         self.name = port.name
@@ -66,7 +73,7 @@ class HttpFront:
             self.runner: web.BaseRunner = web.AppRunner(serves, **protocol, **ends)
         else:
             counted = serves if requests is not None else partial(self._count, handler=serves)
-            self.runner = web.ServerRunner(web.Server(counted, **protocol), **ends)
+            self.runner = web.ServerRunner(server(counted, **protocol), **ends)
 
     async def open(self) -> list[str]:
         """Begin to serve, and return the addresses.
