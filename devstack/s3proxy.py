@@ -5,7 +5,7 @@ import hashlib
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from devstack.authority import write_private
 from devstack.service import ServiceProcess, to_toml
@@ -33,9 +33,12 @@ class ProxyProcess(ServiceProcess):
     """One ``python -m s3proxy`` in front of a store: listening when the constructor returns. A context manager.
 
     Attributes:
+        common: settings that each of them begins with.
         access_key: of its only client, who may do everything.
         secret_key: of that client.
     """
+
+    common: ClassVar[Mapping[str, object]] = {}
 
     def __init__(
         self, directory: Path, store: S3Store, *, policy: str = POLICY, settings: Mapping[str, object] | None = None
@@ -72,7 +75,7 @@ class ProxyProcess(ServiceProcess):
             "kek_file": str(directory / "kek"),
         }
         self._scheme = "https" if settings and settings.get("tls_cert_file") else "http"
-        super().__init__("s3proxy", directory, {**own, **(settings or {})})
+        super().__init__("s3proxy", directory, {**self.common, **own, **(settings or {})})
 
     @property
     def address(self) -> str:

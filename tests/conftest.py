@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
+from devstack.s3proxy import ProxyProcess
 from devstack.stack import POLICY, DevStack
 from tests.support.launch.launcher import Launcher
 
@@ -23,6 +24,10 @@ LONG_S = 60.0
 # A busy machine stalls for longer than hypothesis allows an example, or the making of ten; pytest-timeout is the limit.
 settings.register_profile("strongroom", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("strongroom")
+
+
+if os.environ.get("STRONGROOM_TEST_FAST_PATH") == "off":
+    ProxyProcess.common = {"fast_path": False}
 
 
 @pytest.fixture(scope="session")

@@ -17,8 +17,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 from devstack.s3proxy import ProxyProcess
 from devstack.seaweed import SeaweedServer
 from tests.s3proxy.conftest import client_of
+from tests.s3proxy.suites.conftest import FAST, make_bucket
 from tests.support.process.waiting import wait_for
-from tests.support.s3.raw import Answer, RawClient
+from tests.support.s3.raw import Answer, KeepingClient, RawClient
 from tests.support.s3.relay import QUIET, Exchange, Fault, Harm, StoreRelay
 
 ROUNDS = int(os.environ.get("STRONGROOM_TEST_FAULTS", "300"))
@@ -39,15 +40,18 @@ class World(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory, store: SeaweedServer, bare: Any) -> Iterator[World]:
+def world(tmp_path_factory: pytest.TempPathFactory, store: SeaweedServer, bare: Any, way: str) -> Iterator[World]:
     with StoreRelay(store.address) as relay:
-        settings = {"store_address": relay.address, "store_idle_timeout_s": IDLE_S, "body_idle_timeout_s": 5.0}
+        settings: dict[str, object] = {"store_address": relay.address, "store_idle_timeout_s": IDLE_S}
+        settings |= {"body_idle_timeout_s": 5.0, "fast_path": way == FAST}
         with ProxyProcess(tmp_path_factory.mktemp("faults"), store, settings=settings | QUIET) as proxy:
             client = client_of(proxy.url, proxy.access_key, proxy.secret_key)
-            client.create_bucket(Bucket=BUCKET)
+            make_bucket(bare, BUCKET)
             client.put_object(Bucket=BUCKET, Key="first", Body=b"makes the bucket key")
             relay.settle()
-            yield World(relay, proxy, RawClient(proxy), client, bare)
+            raw = KeepingClient(proxy) if way == FAST else RawClient(proxy)
+            yield World(relay, proxy, raw, client, bare)
+            raw.close()
             client.close()
 
 

@@ -13,7 +13,8 @@ import pytest
 from devstack.s3proxy import ProxyProcess
 from devstack.seaweed import SeaweedServer
 from tests.s3proxy.conftest import client_of
-from tests.support.s3.raw import Answer, RawClient
+from tests.s3proxy.suites.conftest import FAST, make_bucket
+from tests.support.s3.raw import Answer, KeepingClient, RawClient
 from tests.support.s3.relay import QUIET, Exchange, Fault, Harm, StoreRelay
 
 BUCKET = "lies"
@@ -43,16 +44,19 @@ class World(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def lying(tmp_path_factory: pytest.TempPathFactory, store: SeaweedServer) -> Iterator[World]:
+def lying(tmp_path_factory: pytest.TempPathFactory, store: SeaweedServer, bare: Any, way: str) -> Iterator[World]:
     with StoreRelay(store.address) as relay:
         directory = tmp_path_factory.mktemp("lies")
-        with ProxyProcess(directory, store, settings={"store_address": relay.address} | QUIET) as proxy:
+        settings = {"store_address": relay.address, "fast_path": way == FAST}
+        with ProxyProcess(directory, store, settings=settings | QUIET) as proxy:
             client = client_of(proxy.url, proxy.access_key, proxy.secret_key)
-            client.create_bucket(Bucket=BUCKET)
+            make_bucket(bare, BUCKET)
             client.put_object(Bucket=BUCKET, Key="whole", Body=WHOLE)
             multipart(client, {"Bucket": BUCKET, "Key": "multi"})
             relay.settle()
-            yield World(relay, RawClient(proxy), client)
+            raw = KeepingClient(proxy) if way == FAST else RawClient(proxy)
+            yield World(relay, raw, client)
+            raw.close()
             client.close()
 
 

@@ -2,7 +2,7 @@
 
 import base64
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -12,6 +12,7 @@ from botocore.exceptions import BotoCoreError
 
 from devstack.s3proxy import ProxyProcess
 from strongroom.sealed.sizes import PART_OVERHEAD_BYTES, manifest_stored_bytes
+from tests.s3proxy.suites.conftest import FAST, make_bucket
 from tests.support.s3.tamper import Stored, Tamperer
 
 BUCKET = "tamper-multipart"
@@ -49,14 +50,21 @@ def pieces_of(stored: Stored) -> Pieces:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _bucket(s3: Any) -> None:
-    s3.create_bucket(Bucket=BUCKET)
-    s3.create_bucket(Bucket=BUCKET + "-other")
+def _bucket(bare: Any, way: str) -> None:  # noqa: ARG001 - made anew for each
+    make_bucket(bare, BUCKET)
+    make_bucket(bare, BUCKET + "-other")
+
+
+@pytest.fixture(scope="session")
+def proxy(either_proxy: ProxyProcess) -> ProxyProcess:
+    return either_proxy
 
 
 @pytest.fixture(scope="module")
-def tamperer(bare: Any, proxy: ProxyProcess) -> Tamperer:
-    return Tamperer(bare, proxy)
+def tamperer(bare: Any, proxy: ProxyProcess, way: str) -> Iterator[Tamperer]:
+    running = Tamperer(bare, proxy, keeps=way == FAST)
+    yield running
+    running.client.close()
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 import base64
 import os
 import random
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from devstack.s3proxy import ProxyProcess
 from strongroom.sealed.header import MAX_WRAPPED_BYTES
+from tests.s3proxy.suites.conftest import FAST, make_bucket
 from tests.support.s3.tamper import Stored, Tamperer
 
 CHUNK = 65_536
@@ -23,14 +25,21 @@ LARGE = random.Random(7).randbytes((LARGE_CHUNKS - 1) * CHUNK + 5)  # noqa: S311
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _bucket(s3: Any) -> None:
-    s3.create_bucket(Bucket=BUCKET)
-    s3.create_bucket(Bucket=BUCKET + "-other")
+def _bucket(bare: Any, way: str) -> None:  # noqa: ARG001 - made anew for each
+    make_bucket(bare, BUCKET)
+    make_bucket(bare, BUCKET + "-other")
+
+
+@pytest.fixture(scope="session")
+def proxy(either_proxy: ProxyProcess) -> ProxyProcess:
+    return either_proxy
 
 
 @pytest.fixture(scope="module")
-def tamperer(bare: Any, proxy: ProxyProcess) -> Tamperer:
-    return Tamperer(bare, proxy)
+def tamperer(bare: Any, proxy: ProxyProcess, way: str) -> Iterator[Tamperer]:
+    running = Tamperer(bare, proxy, keeps=way == FAST)
+    yield running
+    running.client.close()
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from urllib.request import urlopen
 
 from devstack.s3proxy import ProxyProcess
 from strongroom.sealed.sizes import STORE_MIN_PART_BYTES
-from tests.support.s3.raw import Answer, RawClient
+from tests.support.s3.raw import Answer, KeepingClient, RawClient
 
 ENTRY = "seg1"
 S3: TypeAlias = Any  # botocore makes its clients at run time
@@ -53,11 +53,11 @@ def flip(raw: bytes, place: int, by: int) -> bytes:
 class Tamperer:
     """Writes at the bare store, reads through the proxy, and asks the proxy's metrics which rules it refused by."""
 
-    def __init__(self, bare: S3, proxy: ProxyProcess) -> None:
-        """Take a client of the bare store, and the proxy."""
+    def __init__(self, bare: S3, proxy: ProxyProcess, *, keeps: bool = False) -> None:
+        """Take a client of the bare store, and the proxy; one that keeps its connection may be answered fast."""
         self._bare = bare
         self._health = proxy.health_address
-        self.client = RawClient(proxy)
+        self.client = KeepingClient(proxy) if keeps else RawClient(proxy)
         self._reads = 0
 
     def take(self, bucket: str, key: str) -> Stored:
