@@ -20,7 +20,7 @@ from s3proxy.keys.policies import Mode, Policy
 from s3proxy.operations.get import ObjectReader
 from s3proxy.operations.put import ObjectWriter
 from s3proxy.serving.dispatch import Dispatcher
-from s3proxy.store.connections import StoreAnswer
+from s3proxy.store.connection import StoreAnswer
 from s3proxy.store.sent import SentRequest
 from s3proxy.stored.open import Objects
 from s3proxy.stored.read import Name

@@ -22,7 +22,7 @@ from s3proxy.operations.get import (
 from s3proxy.s3api.byte_range import ByteRange, parse_range
 from s3proxy.s3api.operation_table import Operation
 from s3proxy.store.answers import number_in
-from s3proxy.store.connections import StoreAnswer
+from s3proxy.store.connection import StoreAnswer
 from s3proxy.stored.etags import etag_of
 from s3proxy.stored.read import OK, PARTIAL, Read
 from s3proxy.stored.whole import WholeObject

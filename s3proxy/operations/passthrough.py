@@ -16,7 +16,7 @@ from s3proxy.s3api.errors import S3Error
 from s3proxy.s3api.object_headers import passed_back
 from s3proxy.s3api.operation_table import Operation
 from s3proxy.store.client import Store, StoreRequest, read_all
-from s3proxy.store.connections import READ_BYTES, StoreAnswer
+from s3proxy.store.connection import READ_BYTES, StoreAnswer
 from s3proxy.store.errors import store_error
 from s3proxy.store.slash_keys import shown_answer
 from s3proxy.stored.open import is_plaintext

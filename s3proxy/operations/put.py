@@ -23,7 +23,7 @@ from s3proxy.s3api.errors import S3Error
 from s3proxy.s3api.object_headers import answer_headers, object_headers, require_metadata_room
 from s3proxy.s3api.sent import ENTRY_HEADER
 from s3proxy.store.client import StoreRequest
-from s3proxy.store.connections import StoreAnswer
+from s3proxy.store.connection import StoreAnswer
 from s3proxy.store.errors import store_error
 from s3proxy.stored import fresh
 from s3proxy.stored.conditions import conditions_of_write

@@ -25,15 +25,8 @@ from s3proxy.s3api.signer import Signer, StoreCredential
 from s3proxy.s3api.signing_keys import SigningKeys
 from s3proxy.store.answers import OddAnswerError
 from s3proxy.store.capabilities import Capabilities
-from s3proxy.store.connections import (
-    READ_BYTES,
-    Body,
-    Held,
-    StoreAnswer,
-    StoreConnections,
-    StoreUnreachableError,
-    Timeouts,
-)
+from s3proxy.store.connection import READ_BYTES, Body, Held, StoreAnswer
+from s3proxy.store.connections import StoreConnections, StoreUnreachableError, Timeouts
 from s3proxy.store.framing import UPLOAD_HEADERS, Framing, checksum_of, has_checksum, md5_of
 from s3proxy.store.places import StoreBusyError
 from s3proxy.store.sent import SentRequest

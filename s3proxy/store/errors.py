@@ -9,7 +9,7 @@ from s3proxy.s3api.object_headers import cross_origin_headers
 from s3proxy.s3api.xml_read import Element
 from s3proxy.store.answers import parse_answer
 from s3proxy.store.client import MakeRoom, read_all
-from s3proxy.store.connections import StoreAnswer
+from s3proxy.store.connection import StoreAnswer
 
 _PLAIN_TO_TLS = b"Client sent an HTTP request to an HTTPS server"  # Go's net/http
 _CODE = re.compile(rb"<Code>([A-Za-z0-9._-]{1,100})</Code>")

@@ -17,7 +17,7 @@ from s3proxy.s3api.checksums import HEADER_PREFIX, algorithm_of_header, checksum
 from s3proxy.s3api.claims import Payload
 from s3proxy.s3api.signing_keys import sign
 from s3proxy.s3api.sigv4 import ChunkSigning
-from s3proxy.store.connections import Held
+from s3proxy.store.connection import Held
 from strongroom.errors import MisuseError
 from strongroom.sealed.digests import Checksum, ChecksumAlgorithm
 

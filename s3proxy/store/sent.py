@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 from s3proxy.store.places import Place
 
 if TYPE_CHECKING:
-    from s3proxy.store.connections import Connection, Held, StoreAnswer, StoreConnections
+    from s3proxy.store.connection import Connection, Held, StoreAnswer
+    from s3proxy.store.connections import StoreConnections
 
 
 class SentRequest:

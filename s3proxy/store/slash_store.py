@@ -15,7 +15,7 @@ from s3proxy.s3api.errors import S3Error
 from s3proxy.s3api.names import CopySource, parse_copy_source
 from s3proxy.store.capabilities import no_such_key
 from s3proxy.store.client import Store, StoreRequest, read_all
-from s3proxy.store.connections import Held, StoreAnswer
+from s3proxy.store.connection import Held, StoreAnswer
 from s3proxy.store.slash_keys import FOLDER_ETAG, kept_key
 from strongroom.errors import StrongroomError
 

@@ -3,7 +3,7 @@
 from http import HTTPStatus
 
 from s3proxy.store.client import Store, StoreRequest
-from s3proxy.store.connections import Held
+from s3proxy.store.connection import Held
 from s3proxy.store.errors import store_error
 from strongroom.errors import PeerError, UnavailableError
 

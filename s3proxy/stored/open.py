@@ -15,7 +15,7 @@ from s3proxy.s3api.errors import S3Error
 from s3proxy.s3api.sent import ENTRY_HEADER
 from s3proxy.store.answers import stored_bytes_of
 from s3proxy.store.client import Store
-from s3proxy.store.connections import StoreAnswer
+from s3proxy.store.connection import StoreAnswer
 from s3proxy.store.errors import store_error
 from s3proxy.store.sent import SentRequest
 from s3proxy.store.system_bucket import SystemBucket

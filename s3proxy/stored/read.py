@@ -40,7 +40,7 @@ from s3proxy.s3api.byte_range import ByteRange
 from s3proxy.s3api.object_headers import DEFAULT_CONTENT_TYPE
 from s3proxy.store.answers import OddAnswerError, range_begin_of, stored_bytes_of
 from s3proxy.store.client import Store, StoreRequest
-from s3proxy.store.connections import StoreAnswer
+from s3proxy.store.connection import StoreAnswer
 from s3proxy.store.errors import reread_error
 from s3proxy.store.slash_keys import FOLDER_ETAG
 from s3proxy.stored.etags import KnownDigests, bare_etag

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from s3proxy.keys.policies import EtagMode
 from s3proxy.store.answers import range_begin_of
 from s3proxy.store.client import read_all
-from s3proxy.store.connections import StoreAnswer
+from s3proxy.store.connection import StoreAnswer
 from s3proxy.store.errors import reread_error
 from s3proxy.stored.etags import etag_of
 from s3proxy.stored.read import OK, PARTIAL, UNSATISFIABLE, Access, Read, StoredObject

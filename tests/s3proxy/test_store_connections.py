@@ -9,7 +9,8 @@ import pytest
 from aiohttp.http_exceptions import HttpProcessingError
 
 from s3proxy.store.client import StoreRequest, is_repeatable
-from s3proxy.store.connections import Body, StoreConnections
+from s3proxy.store.connection import Body
+from s3proxy.store.connections import StoreConnections
 from strongroom.errors import UnavailableError
 from tests.s3proxy.answering import GET, in_a_loop, pool, serving
 

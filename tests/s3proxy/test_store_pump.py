@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from s3proxy.store.connections import StoreAnswer, StoreConnections
+from s3proxy.store.connection import StoreAnswer
+from s3proxy.store.connections import StoreConnections
 from s3proxy.store.pump import BUFFER_BYTES
 from s3proxy.stored.whole import StoredBytes, opened
 from strongroom.sealed.ranges import plan_range

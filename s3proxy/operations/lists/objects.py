@@ -24,7 +24,7 @@ from s3proxy.s3api.xml_read import Element, as_node
 from s3proxy.s3api.xml_write import to_xml
 from s3proxy.store.answers import OddAnswerError
 from s3proxy.store.client import MakeRoom, Store, StoreRequest, read_all
-from s3proxy.store.connections import StoreAnswer
+from s3proxy.store.connection import StoreAnswer
 from s3proxy.store.errors import document_in, store_error
 from s3proxy.stored.etags import bare_etag
 from s3proxy.stored.open import Objects

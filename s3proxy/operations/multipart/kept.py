@@ -14,7 +14,7 @@ from s3proxy.s3api.errors import S3Error
 from s3proxy.s3api.operations import no_such_upload
 from s3proxy.store.answers import number_in
 from s3proxy.store.client import Store, StoreRequest, read_all
-from s3proxy.store.connections import Held
+from s3proxy.store.connection import Held
 from s3proxy.store.errors import store_error
 from s3proxy.store.listing import for_each, list_objects
 from s3proxy.store.system_bucket import SystemBucket

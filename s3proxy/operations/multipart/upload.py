@@ -13,7 +13,7 @@ from s3proxy.s3api.xml_read import Element
 from s3proxy.s3api.xml_write import node, to_xml
 from s3proxy.store.answers import OddAnswerError, number_in
 from s3proxy.store.client import Store, StoreRequest
-from s3proxy.store.connections import Body, Held
+from s3proxy.store.connection import Body, Held
 from s3proxy.store.errors import document_in, store_error
 from s3proxy.stored.etags import bare_etag, opaque_etag
 from s3proxy.stored.read import Name
