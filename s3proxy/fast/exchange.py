@@ -5,7 +5,6 @@ Everything that it holds (place, memory, the exchange with the store, what is no
 
 import abc
 import asyncio
-import enum
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from s3proxy.exchange.front_protocol import FrontProtocol
 from s3proxy.exchange.incoming import Incoming
 from s3proxy.exchange.pace import Taking
 from s3proxy.fast.answer_head import OddHeaderError, answer_head
+from s3proxy.fast.left import LeftError, Reason
 from s3proxy.keys.policies import Mode, Policy
 from s3proxy.operations.get import ObjectReader
 from s3proxy.operations.put import ObjectWriter
@@ -31,39 +31,6 @@ CHUNK_BYTES: Final = 1 << WHOLE_LOG2  # of plaintext; an object of one chunk is 
 LAST_S: Final = 1.0  # a request on the fast way; then it is handed over
 GONE_S: Final = 60.0  # one whose client has gone waits for the store, so that it is known what became of it
 _VERSION: Final = "x-amz-version-id"
-
-
-class Reason(enum.StrEnum):
-    """Why a request takes the general path."""
-
-    CLIENT = "client"  # the first request of its connection, or one of nobody, or its client takes nothing
-    ENDING = "ending"  # the server is
-    MESSAGE = "message"  # HTTP as S3 clients hardly send it
-    REFUSED = "refused"  # it would be
-    OPERATION = "operation"  # it is none of those that go fast
-    RECORD = "record"  # it has to be on disk before the answer
-    NAME = "name"  # the key ends in a slash, or the object was a multipart one when it was last read
-    QUERY = "query"  # one of the client's parts is asked for
-    CONDITION = "condition"  # it depends on what is there
-    POLICY = "policy"  # nothing is sealed
-    SIZE = "size"  # it has more than a chunk
-    PLACE = "place"  # there is none at once
-    KEY = "key"  # the bucket key is not at hand
-    STORE = "store"  # no connection to the store is idle
-    BODY = "body"  # it is not what it claims to be
-    ANSWER = "answer"  # the store's is not plainly a good one about a small sealed object
-    DAMAGED = "damaged"  # what is stored was refused
-    SLOW = "slow"  # client or store
-    MISTAKE = "mistake"  # ours
-
-
-class LeftError(Exception):
-    """A request is left to the general path."""
-
-    def __init__(self, reason: Reason) -> None:
-        """Take why."""
-        super().__init__(reason)
-        self.reason = reason
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -167,7 +134,7 @@ class Exchange(abc.ABC):
 
     def look(self, now: float) -> None:
         """Hand over what lasts. Without a client there is nobody to hand over to: the store is waited for longer."""
-        if now - self.since >= (GONE_S if self._is_client_gone else LAST_S):
+        if not self.is_over and now - self.since >= (GONE_S if self._is_client_gone else LAST_S):
             self.hand_over(Reason.SLOW)
 
     def more(self) -> None:
@@ -185,20 +152,31 @@ class Exchange(abc.ABC):
         self._parts.dispatcher.metrics.note_answers_in(self._begun.course.answers)
         try:
             self._go_on()
-        except LeftError as left:
-            self.hand_over(left.reason)
-        except StrongroomError:
-            self.hand_over(Reason.ANSWER if self._sent is not None else Reason.BODY)
-        except Exception:
-            if self.is_over:
-                raise
+        except Exception as error:  # noqa: BLE001 - each has an end
+            self._leave(error)
+
+    def _leave(self, error: BaseException) -> None:
+        """Hand over what cannot be answered; what fails when it is over ends the connection, or its client waits."""
+        is_mistake = self.is_over or not isinstance(error, LeftError | StrongroomError)
+        if is_mistake:
+            self._parts.dispatcher.report(self._begun.course.record, error)
+        if self.is_over:
+            if self._front.transport is not None:
+                self._front.transport.abort()
+        elif isinstance(error, LeftError):
+            self.hand_over(error.reason, error.error)
+        elif isinstance(error, StrongroomError):
+            self.hand_over(Reason.ANSWER if self._sent is not None else Reason.BODY, error)
+        else:
             self.hand_over(Reason.MISTAKE)
 
-    def hand_over(self, reason: Reason) -> None:
-        """Have the general path go on."""
+    def hand_over(self, reason: Reason, error: StrongroomError | None = None) -> None:
+        """Have the general path go on; where there is no client to go on for, what was found is told here."""
         self._over()
         self._parts.count(reason)
         if self._is_client_gone:
+            if error is not None:
+                self._parts.dispatcher.report(self._begun.course.record, error)
             self._give_up()
             return
         self._begun.handler = self._rest()
@@ -213,8 +191,8 @@ class Exchange(abc.ABC):
     def _give_up(self) -> None:
         if self._sent is not None:
             self._sent.give_up()
-        self._begun.place.give_back()
-        self._parts.dispatcher.note_end(self._begun.course, (0, 0), 0)
+        self._parts.dispatcher.metrics.note_answers_in(self._begun.course.answers)
+        self._end((0, 0), 0)
 
     def _answer(self) -> StoreAnswer | None:
         """Return the store's answer, None before its head is there.
@@ -261,7 +239,7 @@ class Exchange(abc.ABC):
             written = _Written(self._front, len(head) + len(body))
             task = asyncio.create_task(self._be_taken(written, (received, len(body)), status))
             self._parts.tasks.add(task)
-            task.add_done_callback(self._parts.tasks.discard)
+            task.add_done_callback(self._was_taken)
             return
         record.is_completed = True
         self._end((received, len(body)), status)
@@ -280,6 +258,12 @@ class Exchange(abc.ABC):
         self._begun.course.record.is_completed = True
         self._end(moved, status)
         self._front.done()
+
+    def _was_taken(self, task: "asyncio.Task[None]") -> None:
+        self._parts.tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            self._leave(error)
 
     def _end(self, moved: tuple[int, int], status: int) -> None:
         self._begun.place.give_back()

@@ -9,7 +9,8 @@ from functools import partial
 from typing import Final
 
 from s3proxy.exchange.incoming import Incoming
-from s3proxy.fast.exchange import CHUNK_BYTES, Exchange, LeftError, Reason
+from s3proxy.fast.exchange import CHUNK_BYTES, Exchange
+from s3proxy.fast.left import LeftError, Reason
 from s3proxy.keys.policies import EtagMode, Policy
 from s3proxy.operations.get import (
     checksum_headers,
@@ -82,8 +83,8 @@ class FastRead(Exchange):
         self._is_read = True
         try:
             plaintext = found.open_now(first, last, content.read_nowait())
-        except StrongroomError:
-            raise LeftError(Reason.DAMAGED) from None
+        except StrongroomError as error:
+            raise LeftError(Reason.DAMAGED, error) from None
         if len(plaintext) != last - first + 1:
             raise AssertionError("the answer has another length than was announced")
         self._finish(status, headers, plaintext, length=len(plaintext))

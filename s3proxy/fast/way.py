@@ -14,7 +14,8 @@ from aiohttp.http import HttpVersion11, RawRequestMessage
 
 from s3proxy.exchange.begun import Begun
 from s3proxy.exchange.front_protocol import FrontProtocol
-from s3proxy.fast.exchange import Exchange, LeftError, Parts, Reason
+from s3proxy.fast.exchange import Exchange, Parts
+from s3proxy.fast.left import LeftError, Reason
 from s3proxy.fast.read import READS, FastRead
 from s3proxy.fast.write import MAX_SENT_BYTES, FastWrite
 from s3proxy.s3api.operation_table import Operation
@@ -46,8 +47,10 @@ class FastWay:
             reason = left.reason
         except StrongroomError:
             reason = Reason.REFUSED
-        except Exception:  # noqa: BLE001 - the general path meets it, too, or answers
+        except Exception as error:  # noqa: BLE001 - the general path meets it, too, or answers
             reason = Reason.MISTAKE
+            if begun is not None:
+                self._parts.dispatcher.report(begun.course.record, error)
         else:
             return True
         self._parts.count(reason)

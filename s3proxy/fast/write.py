@@ -14,7 +14,8 @@ import aiohttp
 from s3proxy.exchange.begun import Begun
 from s3proxy.exchange.front_protocol import FrontProtocol
 from s3proxy.exchange.incoming import Incoming
-from s3proxy.fast.exchange import CHUNK_BYTES, Exchange, LeftError, Parts, Reason
+from s3proxy.fast.exchange import CHUNK_BYTES, Exchange, Parts
+from s3proxy.fast.left import LeftError, Reason
 from s3proxy.keys.policies import EtagMode, Policy
 from s3proxy.operations.put import SealedPut, answered_of, write_request, written_of
 from s3proxy.s3api.body import Body
@@ -97,6 +98,8 @@ class FastWrite(Exchange):
         if answer.status != OK:
             raise LeftError(Reason.ANSWER)
         if not answer.content.is_eof():
+            if answer.content.exception() is not None:
+                raise LeftError(Reason.ANSWER)
             return
         answered = answered_of(answer)
         store_etag = bare_etag(answered.pop("etag"))

@@ -148,7 +148,7 @@ class Store:
             UnavailableError: the store cannot be reached, or is too slow, or all connections to it are in use.
             PeerError: its answer is nonsense, or ends early.
         """
-        if request.key and not request.is_trial:
+        if request.key and not request.is_trial and request.sent is None:
             self.capabilities.require_name(request.key, method=request.method)
         return self.send(request)
 

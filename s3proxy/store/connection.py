@@ -72,6 +72,7 @@ class Connection(ResponseHandler):
 
     def begin(self, method: str, *, read_timeout_s: float | None = None) -> None:
         """Be ready for the answer to a request."""
+        self._drop_timeout()
         self.set_response_params(
             skip_payload=method == "HEAD",
             read_until_eof=True,
@@ -102,6 +103,8 @@ class Connection(ResponseHandler):
             while message.code < HTTPStatus.OK:  # interim answers (RFC 9110, section 15.2)
                 _require_end(interim := interim + 1)
                 message, content = await self.read()
+            if is_sent and content.is_eof():
+                self._drop_timeout()  # all had come before it was set, and nobody else would
         except BaseException:
             self.abort()
             raise
@@ -173,6 +176,7 @@ class Connection(ResponseHandler):
         """Close at once, whatever is still to be sent."""
         if self._sender is not None:
             self._sender.cancel()
+        self._drop_timeout()
         super().abort()
 
     async def _send(self, method: str, head: bytes, body: Body) -> tuple[RawResponseMessage, aiohttp.StreamReader]:

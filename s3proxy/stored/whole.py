@@ -191,11 +191,11 @@ class WholeObject(SealedObject):
             PeerError: the answer does not say where it begins.
         """
         plan = self._plan(first, last)
-        if plan is None:
-            return open_stored(self.segment, body)[0]
-        skip = plan.stored_first - range_begin_of(self.store_headers)
+        skip = (plan.stored_first if plan else 0) - range_begin_of(self.store_headers)
         if skip < 0:
             refuse(8, "the store answers with another range than was asked for")
+        if plan is None:
+            return open_stored(self.segment, body)[0]
         opener = SegmentOpener(self.segment, plan)
         plaintext = b"".join(
             [bytes(piece) for piece in opener.update(memoryview(body)[skip : skip + plan.stored_bytes])]

@@ -12,7 +12,7 @@ from s3proxy.store.client import StoreRequest, is_repeatable
 from s3proxy.store.connection import Body
 from s3proxy.store.connections import StoreConnections
 from strongroom.errors import UnavailableError
-from tests.s3proxy.answering import GET, in_a_loop, pool, serving
+from tests.s3proxy.answering import GET, in_a_loop, pool, pooled, serving
 
 HELLO = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX-A: 1\r\n\r\nhello"
 
@@ -50,6 +50,37 @@ async def test_one_connection_serves_many_requests_after_each_other() -> None:
                 assert await answer.content.read() == b"hello"
         assert server.connections == 1
         await connections.close()
+
+
+@in_a_loop
+async def test_a_connection_whose_answer_was_there_before_it_was_waited_for_times_nobody_who_follows() -> None:
+    """Nothing is to come of a store while a body is sent to it, however long that takes."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for answer in (HELLO, HELLO.removesuffix(b"hello")):  # the second is that of a HEAD
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(answer)
+        await reader.readuntil(b"\r\n\r\n")
+        await reader.readexactly(10)
+        writer.write(HELLO)
+
+    async def slowly() -> AsyncIterator[bytes]:
+        for _ in range(10):
+            yield b"x"
+            await asyncio.sleep(0.1)
+
+    async with serving(serve) as server, pooled(server, idle_s=0.3) as connections:
+        async with connections.exchange("GET", GET, None) as answer:
+            await answer.content.read()
+        came = asyncio.Event()
+        sent = connections.send_now("HEAD", GET, None, came.set)
+        assert sent is not None
+        await asyncio.wait_for(came.wait(), 20)
+        assert sent.answer() is not None
+        async with connections.exchange("HEAD", GET, None, sent=sent) as answer:
+            assert answer.status == 200
+        assert await ask(connections, "PUT", GET, slowly()) == b"hello"
+        assert server.connections == 1
 
 
 @in_a_loop

@@ -176,6 +176,11 @@ LIES: dict[str, Callable[[Exchange, bytes], bytes]] = {
         _lies("content-length", b"7")(exchange, head) if exchange.method == "HEAD" else head
     ),  # what comes behind a body is read with its end, or later
     "a range": _lies("content-range", b"bytes 0-9/400"),
+    "all, as a range from elsewhere on": lambda exchange, head: (
+        _lies("content-range", b"bytes 7-99/" + length.group(1))(exchange, head)
+        if (length := re.search(rb"(?i)\r\ncontent-length: (\d+)", head))
+        else head
+    ),
     "no entry": _lies("x-amz-meta-seg1", b""),
     "an entry that is none": _lies("x-amz-meta-seg1", b"AAAA"),
     "a header that is not UTF-8": _lies("x-amz-meta-odd", b"\xff\xfe"),
@@ -233,6 +238,14 @@ def _require_alike(told: tuple[Told, Told], wish: Wish, lie: str) -> None:
 @_run
 @given(wish=reads(), lie=st.sampled_from(sorted(LIES)) | st.just("none"))
 def test_reads(twins: Twins, wish: Wish, lie: str) -> None:
+    _require_alike(twins.send(wish, LIES[lie]), wish, lie)
+
+
+@pytest.mark.parametrize("lie", LIES)
+@pytest.mark.parametrize("headers", [{}, {"range": "bytes=3-9"}], ids=["all", "range"])
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_a_lie_about_a_good_object(twins: Twins, method: str, headers: dict[str, str], lie: str) -> None:
+    wish = Wish(method=method, path="/twins/size-40", headers=headers)
     _require_alike(twins.send(wish, LIES[lie]), wish, lie)
 
 
