@@ -51,7 +51,7 @@ class Seen:
         witness: as it was opened, None if other things tell.
         is_kept: whether a witness that may be there is left as it is.
         is_new: whether nothing was ever sealed under the policy.
-        is_lost: whether its keyring is empty, and something was sealed under it.
+        is_lost: whether its keyring is about to be begun anew although something was sealed under it.
         note: what is not well.
     """
 
@@ -101,8 +101,8 @@ class Evidence:
                 continue
             note, refusal = await _complaint(kek, owner, name, record)
             is_witness = record.key_id == WITNESS_ID
-            if not note and not refusal:
-                return Seen(record.wrapped if is_witness else None)
+            if not note and not refusal:  # a keyring begins with its witness: it is gone where others tell
+                return Seen(record.wrapped) if is_witness else Seen(is_lost=True)
             if refusal and is_witness:  # other records may be of the wrong key
                 raise _other_key(policy, refusal)
             notes += filter(None, [note])

@@ -88,7 +88,7 @@ class KeyGuard:
             evidence: tells whether a key is the right one.
             clock: seconds.
             on_revoked: told the name of a policy whose key OpenBao refuses.
-            on_lost: told the name of a policy whose keyring is lost, and is begun anew.
+            on_lost: told the name of a policy whose keyring is lost, or on its way to it, and is begun anew.
         """
         self._keyring = keyring
         self._evidence = evidence

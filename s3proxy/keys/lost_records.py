@@ -41,6 +41,7 @@ class LostRecords:
         self._evidence = evidence
         self._clock = clock
         self._due: dict[str, float] = {}
+        self._doubted: set[str] = set()
         self.reasons: dict[str, str] = {}
 
     def look_again(self) -> None:
@@ -48,8 +49,12 @@ class LostRecords:
         self._due = {}
 
     def doubt(self, name: str) -> None:
-        """Look at a policy at the next ``follow``: its keyring was found empty."""
+        """Look at a policy at the next ``follow``: its keyring was found without what it began with.
+
+        And once more a little later: records that are being removed one after the other may still be there then.
+        """
         self._due.pop(name, None)
+        self._doubted.add(name)
 
     async def follow(self, policies: Iterable[Policy]) -> None:
         """Look at each policy whose time it is. Never fails: it is tried again."""
@@ -69,7 +74,9 @@ class LostRecords:
             return REFUSED_EVERY_S
         was_lost = self.reasons.pop(policy.name, None) is not None
         if lost is None:
-            return EVERY_S
+            was_doubted = policy.name in self._doubted
+            self._doubted.discard(policy.name)
+            return STILL_LOST_EVERY_S if was_doubted else EVERY_S
         self.reasons[policy.name] = lost.message
         if not was_lost:
             fields = {"policy": policy.name, "reason": lost.message, "hint": lost.hint}

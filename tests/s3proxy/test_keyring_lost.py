@@ -6,9 +6,10 @@ import pytest
 
 from s3proxy.keys.evidence import Evidence
 from s3proxy.keys.guard import CHECK_EVERY_S
-from s3proxy.keys.kek import Cause
+from s3proxy.keys.kek import Cause, KeyNotAvailableError
 from s3proxy.keys.keyring import WITNESS_ID
 from s3proxy.keys.lost_records import EVERY_S, REFUSED_EVERY_S, STILL_LOST_EVERY_S, LostRecords
+from s3proxy.keys.policies import Policy
 from strongroom.errors import StrongroomError, UnavailableError
 from strongroom.sealed.keyring import record_name
 from strongroom.secret import Secret
@@ -103,6 +104,63 @@ def test_a_keyring_that_is_found_empty_is_looked_at_at_once(world: World, caplog
         assert [record.getMessage() for record in caplog.records].count("keyring_lost") == 1
         await lost.follow([])
         assert lost.reasons == {}  # it was taken out of the policy file
+
+    run(work)
+
+
+def test_a_keyring_that_is_begun_anew_while_it_is_being_removed_is_told_lost_soon(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever removes it record by record may have got no farther than the witness when the guard looks."""
+
+    async def work() -> None:
+        lost = LostRecords(Evidence(world, world.Samples(world)), clock=lambda: world.now)
+        guard = world.guard(on_lost=lost.doubt)
+        await guard.require("main")
+        await world.seal(keep=True)
+        await lost.follow([MAIN])
+        del world.records[record_name("main", WITNESS_ID)]
+        world.now += CHECK_EVERY_S
+        await guard.check()
+        assert record_name("main", WITNESS_ID) in world.records
+        await lost.follow([MAIN])
+        assert lost.reasons == {}
+        del world.records[record_name("main", KEY_ID)]
+        world.now += STILL_LOST_EVERY_S
+        await guard.check()
+        await lost.follow([MAIN])
+        assert "bucket/object" in lost.reasons["main"]
+        assert [record.getMessage() for record in caplog.records].count("keyring_lost") == 1
+
+    run(work)
+
+
+def test_a_doubt_that_comes_while_objects_are_looked_at_is_not_forgotten(world: World) -> None:
+    class Slow:
+        """Finds nothing missing, and meanwhile the guard finds the keyring empty."""
+
+        async def unrecorded(self, policy: Policy) -> KeyNotAvailableError | None:
+            found = await Evidence(world, world.Samples(world)).unrecorded(policy)
+            if not is_doubted:
+                is_doubted.append(True)
+                world.records.clear()
+                lost.doubt(policy.name)
+            return found
+
+    is_doubted: list[bool] = []
+    lost = LostRecords(Slow(), clock=lambda: world.now)
+
+    async def work() -> None:
+        await world.seal(keep=True)
+        await lost.follow([MAIN])
+        assert lost.reasons == {}
+        world.now += STILL_LOST_EVERY_S
+        await lost.follow([MAIN])
+        assert "bucket/object" in lost.reasons["main"]
+        await world.seal(keep=True)
+        world.now += STILL_LOST_EVERY_S
+        await lost.follow([MAIN])
+        assert lost.reasons == {}
 
     run(work)
 
