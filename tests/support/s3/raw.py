@@ -13,6 +13,7 @@ from s3proxy.s3api.signer import Signer, StoreCredential
 from strongroom.secret import Secret
 
 TIMEOUT_S = 60
+_SAID_OF_THE_KNOWN = b"<Code>InvalidArgument</Code>", b"No key policy of the proxy covers this name."
 _NO_BODY = {204, 304}
 
 
@@ -121,7 +122,8 @@ class KeepingClient(RawClient):
         """Return a connection whose client the proxy knows."""
         if self._connection is None:
             self._connection = socket.create_connection((self._host, self._port), timeout=TIMEOUT_S)
-            assert self.send("GET", "").ok  # which tells the proxy who this is
+            greeting = self.send("GET", "greeting", "key", query=(("attributes", ""),))
+            assert any(told in greeting.body for told in _SAID_OF_THE_KNOWN), greeting  # by the proxy alone
         return self._connection
 
     def exchange(self, method: str, pieces: Sequence[bytes]) -> Answer:
