@@ -173,12 +173,12 @@ class Exchange(abc.ABC):
     def hand_over(self, reason: Reason, error: StrongroomError | None = None) -> None:
         """Have the general path go on; where there is no client to go on for, what was found is told here."""
         self._over()
-        self._parts.count(reason)
         if self._is_client_gone:
             if error is not None:
                 self._parts.dispatcher.report(self._begun.course.record, error)
             self._give_up()
             return
+        self._parts.count(reason)
         self._begun.handler = self._rest()
         self._front.hand_over(self._begun)
 

@@ -74,6 +74,7 @@ class FastRead(Exchange):
         found, headers, (status, first, last) = self._opening
         if answer.method == "HEAD":
             self._finish(status, headers, b"", length=last - first + 1)
+            self._parts.objects.keys.note_opened()
             return
         content = answer.content
         if not content.is_eof():
@@ -88,6 +89,7 @@ class FastRead(Exchange):
         if len(plaintext) != last - first + 1:
             raise AssertionError("the answer has another length than was announced")
         self._finish(status, headers, plaintext, length=len(plaintext))
+        self._parts.objects.keys.note_opened()
 
     def _open(self, answer: StoreAnswer) -> tuple[WholeObject, dict[str, str], tuple[int, int, int]]:
         """Return what an answer is about, and what is told of it: headers, status, first and last byte.

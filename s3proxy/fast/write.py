@@ -134,6 +134,7 @@ class FastWrite(Exchange):
         self._sent = objects.store.send_now(request, self.progress)
         if self._sent is None:
             raise LeftError(Reason.STORE)
+        objects.keys.note_sealed(self._policy.name)
         self._sealed = SealedPut(segment, digests, replace(request, sent=self._sent))
 
     def _rest(self) -> Callable[[Incoming], Awaitable[None]]:

@@ -135,6 +135,7 @@ class BucketKeys:
             KeyNotAvailableError: the policy's key is refused, or is not the one of its keyring.
         """
         if (key := self.seals_now(policy)) is not None:
+            self.note_sealed(policy)
             return key
         current = self._current.get(policy)
         if current is not None and self._is_away and self._may_outlive(current, self._clock()):
@@ -146,22 +147,26 @@ class BucketKeys:
         return current.key
 
     def seals_now(self, policy: str) -> BucketKey | None:
-        """Return what ``to_seal`` returns without asking anybody, else None."""
+        """Return what ``to_seal`` returns without asking anybody, else None; ``note_sealed`` counts its use."""
         current = self._current.get(policy)
         if current is None or self._spent(current, self._clock(), self._limits.bucket_key_ttl_s):
             return None
-        self._count("hit")
-        current.uses += 1
         return current.key
 
+    def note_sealed(self, policy: str) -> None:
+        """Count the use of what ``seals_now`` has returned just now."""
+        self._count("hit")
+        self._current[policy].uses += 1
+
     def opens_now(self, header: Header, readable: frozenset[str]) -> Secret | None:
-        """Return what ``to_open`` returns without asking anybody, else None."""
+        """Return what ``to_open`` returns without asking anybody, else None; ``note_opened`` counts its use."""
         if header.policy not in readable or header.policy not in self._keks:
             return None
-        found = self._opened.fresh((header.policy, header.key_id), self._clock())
-        if found is not None:
-            self._count("hit")
-        return found
+        return self._opened.fresh((header.policy, header.key_id), self._clock())
+
+    def note_opened(self) -> None:
+        """Count the use of what ``opens_now`` has returned."""
+        self._count("hit")
 
     async def to_open(self, header: Header, readable: frozenset[str]) -> Secret:
         """Return the key that a header names.
@@ -179,6 +184,7 @@ class BucketKeys:
         if policy not in readable or policy not in self._keks:
             raise await foreign(self._keyring, name)
         if (found := self.opens_now(header, readable)) is not None:
+            self.note_opened()
             return found
         if self._is_away and (kept := self._opened.kept(name, self._clock())):
             self._count("kept")

@@ -87,9 +87,14 @@ class StoreConnections:
         if connection is None:
             place.give_back()
             return None
+        try:
+            connection.begin(method)
+            connection.write_all(head, body or b"")
+        except BaseException:
+            connection.abort()
+            place.give_back()
+            raise
         connection.on_progress = on_progress
-        connection.begin(method)
-        connection.write_all(head, body or b"")
         return SentRequest(self, place, connection, (method, head, body))
 
     def give_back(self, connection: Connection, place: Place) -> None:
