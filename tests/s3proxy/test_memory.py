@@ -162,7 +162,7 @@ def test_a_stranger_is_not_told_all_that_it_has_sent(tmp_path: Path, store: Seaw
         "Authorization": f"AWS4-HMAC-SHA256 Credential={scope},SignedHeaders=host,Signature={'0' * 64}",
         "x-amz-date": f"{now:%Y%m%dT%H%M%SZ}",
         "x-amz-content-sha256": "UNSIGNED-PAYLOAD",
-    } | {f"x-amz-{number}{'&' * 2000}": "" for number in range(100)}
+    } | {f"x-amz-{number}{'&' * 2000}": "" for number in range(25)}
     with (
         ProxyProcess(tmp_path / "proxy", store) as proxy,
         contextlib.closing(http.client.HTTPConnection(proxy.address, timeout=60)) as connection,
