@@ -14,6 +14,7 @@ from http import HTTPStatus
 from strongroom.errors import NotFoundError, PeerError, UndeliverableError
 
 _MAX_DIGITS = 18
+_MAX_KIND_CHARS = 100  # of an engine's type
 _WHITE_SPACE = b" \t\n\r\v\f"
 _NO_TEXT = "\ud800"  # a string without a UTF-8 form, which ``value_bytes`` refuses
 
@@ -95,7 +96,12 @@ def mount_of(document: Mapping[str, object], path: str) -> Mount:
     """
     data = _object(document.get("data"))
     mount, kind = data.get("path"), data.get("type")
-    if not isinstance(mount, str) or not isinstance(kind, str):
+    # Both are told, and recorded, for each reference to the path.
+    if (
+        not (isinstance(mount, str) and isinstance(kind, str))
+        or len(mount) > len(path) + 1
+        or len(kind) > _MAX_KIND_CHARS
+    ):
         msg = "OpenBao does not say how this path is mounted"
         raise PeerError(msg, hint="is openbao_address that of OpenBao itself, of a version that is supported?")
     if kind not in {"kv", "generic"}:

@@ -101,6 +101,13 @@ def test_mounts() -> None:
         mount_of({}, "kv/x")
 
 
+@pytest.mark.parametrize(("mount", "kind"), [("kv/", "t" * 101), ("kv/xyz", "pki"), ("kv/xyz", "kv")])
+def test_a_mount_with_a_longer_path_than_is_asked_for_or_a_long_type_is_nonsense(mount: str, kind: str) -> None:
+    """Either is told of each reference, of which a request may have 8,000, and recorded."""
+    with pytest.raises(PeerError, match="how this path is mounted"):
+        mount_of({"data": {"path": mount, "type": kind}}, "kv/x")
+
+
 def test_readings() -> None:
     assert reading_of_v1(200, {"data": {"k": "v"}}, "old/x") == Reading(0, {"k": "v"})
     versioned = {"data": {"data": {"k": "v"}, "metadata": {"version": RawNumber("7"), "deletion_time": ""}}}
