@@ -21,6 +21,7 @@ from strongroom.service.logs import moment
 UNKNOWN: Final = "unknown"
 _MAX_NAME_CHARACTERS: Final = 1024  # S3: the longest key, in bytes
 _MAX_AGENT_CHARACTERS: Final = 256
+_MAX_CODE_CHARACTERS: Final = 100  # of what became of a key, which the store tells
 _encode: Final = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
 _Line = dict[str, object]
 
@@ -201,7 +202,7 @@ def _of_deleted(record: AccessRecord, item: DeletedKey, event: str) -> _Line:
         "bucket": _shown(record.asked.bucket) if record.asked else None,
         "key": _shown(item.key),
         "version_id": _shown(item.version_id) or None,
-        "error_code": told or None,
+        "error_code": _shown(told, _MAX_CODE_CHARACTERS) or None,
     }
 
 
