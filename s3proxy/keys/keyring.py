@@ -5,7 +5,7 @@ that a change of the KEK rewraps records and touches no object.
 """
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from heapq import nlargest
 from http import HTTPStatus
@@ -15,14 +15,14 @@ from urllib.parse import unquote_plus
 from s3proxy.keys.kek import Cause, KeyNotAvailableError
 from s3proxy.s3api.errors import S3Error
 from s3proxy.s3api.xml_read import Element, parse_document
-from s3proxy.store.answers import OddAnswerError
+from s3proxy.store.answers import OddAnswerError, require_token
 from s3proxy.store.client import Store, StoreRequest, read_all
 from s3proxy.store.errors import UnacceptedError, store_error
 from s3proxy.store.listing import list_objects
 from s3proxy.store.system_bucket import SystemBucket, SystemBucketError
 from strongroom.errors import IntegrityError, PeerError, UnavailableError
 from strongroom.sealed.header import ID_BYTES
-from strongroom.sealed.keyring import KeyRecord, parse_record, record_name
+from strongroom.sealed.keyring import KeyRecord, is_record_name, parse_record, record_name
 from strongroom.sealed.names import POLICY_NAME
 from strongroom.sealed.wrapping import WrappedKey
 
@@ -34,6 +34,8 @@ _MAX_PAGE_BYTES: Final = 6 << 20
 _PAGE_ENTRIES: Final = 1000
 _MAX_ENTRIES: Final = 1_000_000  # of a whole list: a store whose list does not end is not followed for ever
 _MAX_POLICIES: Final = 10_000
+_MAX_KEY_CHARACTERS: Final = 1024  # percent-encoded
+_MAX_TIME_CHARACTERS: Final = 64
 
 
 class _EndlessError(OddAnswerError):
@@ -122,14 +124,10 @@ class Keyring:
         found: list[tuple[str, str]] = []
         with contextlib.suppress(_EndlessError):  # then it is the newest of those that were seen
             async for page in self._pages(()):
-                times = [
-                    (item.get("LastModified") or "", unquote_plus(item.get("Key") or ""))
-                    for item in page.all("Contents")
-                ]
-                found = nlargest(count, [*found, *times])
-        for _, key in found:
+                found = nlargest(count, [*found, *_records_in(page)])
+        for _, name in found:
             with contextlib.suppress(IntegrityError):
-                record = await self.read(key.removeprefix(PREFIX))
+                record = await self.read(name)
                 if record is not None:
                     yield record
 
@@ -168,6 +166,7 @@ class Keyring:
                 page = parse_document(await read_all(response, _MAX_PAGE_BYTES), root="ListBucketResult")
             yield page
             before, token = token, page.get("NextContinuationToken") or ""
+            require_token(token)
             if page.get("IsTruncated") != "true" or token in {"", before}:
                 return
             seen += max(len(page.children), _PAGE_ENTRIES)  # an empty page takes as long as a full one
@@ -183,3 +182,12 @@ class Keyring:
             return UnavailableError(msg, hint="see the log of the store")
         hint = f"give the store credentials of the proxy the right to list, read and write {self._bucket.name}"
         return KeyNotAvailableError(Cause.KEYRING, msg, hint=hint)
+
+
+def _records_in(page: Element) -> Iterator[tuple[str, str]]:
+    """Give time and name of each record that a page lists; other names may have any length, and each is asked for."""
+    for item in page.all("Contents"):
+        key = item.get("Key") or ""
+        name = unquote_plus(key).removeprefix(PREFIX) if len(key) <= _MAX_KEY_CHARACTERS else ""
+        if is_record_name(name):
+            yield (item.get("LastModified") or "")[:_MAX_TIME_CHARACTERS], name

@@ -13,6 +13,7 @@ from typing import Final
 from s3proxy.keys.evidence import Fits
 from s3proxy.keys.policies import Policy
 from s3proxy.s3api.errors import S3Error
+from s3proxy.s3api.names import is_bucket
 from s3proxy.s3api.sent import ENTRY_HEADER
 from s3proxy.s3api.xml_read import parse_document
 from s3proxy.store.client import Store, StoreRequest, read_all
@@ -64,7 +65,8 @@ class Sampler:
             if response.status != HTTPStatus.OK:
                 raise _refusal(await store_error(response))
             page = parse_document(await read_all(response, _MAX_PAGE_BYTES), root="ListAllMyBucketsResult")
-        names = [bucket.get("Name") or "" for buckets in page.all("Buckets") for bucket in buckets.all("Bucket")]
+        listed = [bucket.get("Name") or "" for buckets in page.all("Buckets") for bucket in buckets.all("Bucket")]
+        names = [name for name in listed if is_bucket(name)]  # others have any length, and are asked for, and told
         fits = (any(fnmatchcase(name, pattern) for pattern in policy.buckets) for name in names)
         found = [name for name, fit in zip(names, fits, strict=True) if fit and name != self._hidden_bucket]
         return found[:_MAX_BUCKETS]

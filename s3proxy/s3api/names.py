@@ -59,12 +59,13 @@ def require_bucket(name: str) -> str:
     Raises:
         S3Error: InvalidBucketName.
     """
-    if not _may_be_bucket(name):
+    if not is_bucket(name):
         raise S3Error("InvalidBucketName", "The specified bucket is not valid.", details={"BucketName": name[:255]})
     return name
 
 
-def _may_be_bucket(name: str) -> bool:
+def is_bucket(name: str) -> bool:
+    """Return whether a bucket that clients ask for may have this name."""
     return _BUCKET.fullmatch(name) is not None and name not in _OF_ADMINISTRATORS
 
 
@@ -147,7 +148,7 @@ def parse_copy_source(text: str) -> CopySource:
         version_id = decode_text(raw_version_id)
     except S3Error:
         bucket = key = version_id = ""
-    if not key or not _may_be_bucket(bucket):
+    if not key or not is_bucket(bucket):
         msg = "Copy Source must mention the source bucket and key: sourcebucket/sourcekey"
         refuse_argument(msg, "x-amz-copy-source", text)
     require_key(key)

@@ -9,6 +9,7 @@ from s3proxy.s3api.xml_read import Element, parse_document
 from strongroom.errors import PeerError, StrongroomError
 
 _NUMBER: Final = re.compile(r"[0-9]{1,19}")  # longer than any size or count
+_MAX_TOKEN_CHARACTERS: Final = 16 << 10  # of some stores it is a name, percent-encoded
 
 
 class OddAnswerError(PeerError):
@@ -22,6 +23,16 @@ class OddAnswerError(PeerError):
 def number_in(text: str) -> int | None:
     """Return the number that a string is, None if it is not one. No store needs more digits."""
     return int(text) if _NUMBER.fullmatch(text) else None
+
+
+def require_token(token: str) -> None:
+    """Return if a list may be asked for from this place on: it is a part of the next request.
+
+    Raises:
+        PeerError: it is longer than any.
+    """
+    if len(token) > _MAX_TOKEN_CHARACTERS:
+        raise OddAnswerError("the store tells a continuation token that is too long")
 
 
 def parse_answer(raw: bytes, root: str) -> Element:

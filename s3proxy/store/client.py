@@ -314,6 +314,29 @@ def _length_header(request: StoreRequest, framing: Framing | None) -> dict[str, 
     return {"Content-Length": "0"} if request.method in {"PUT", "POST"} else {}
 
 
+class Together:
+    """Has documents counted as one, as what is read in them is held until the last of them was read."""
+
+    def __init__(self, make_room: MakeRoom, *, size: int = 0) -> None:
+        """Take what is told of how many bytes there are, and how many there are already."""
+        self._make_room = make_room
+        self._size = size
+        self._turn = asyncio.Lock()  # for lists that are read beside each other
+
+    def next(self) -> MakeRoom:
+        """Return what is told of how many bytes there are of the next document."""
+        known = 0
+
+        async def hold(size: int) -> None:
+            nonlocal known
+            self._size += size - known
+            known = size
+            async with self._turn:
+                await self._make_room(self._size)
+
+        return hold
+
+
 async def read_all(
     response: StoreAnswer, limit_bytes: int, *, within_s: float = WHOLE_ANSWER_S, make_room: MakeRoom | None = None
 ) -> bytes:

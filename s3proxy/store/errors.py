@@ -14,8 +14,7 @@ from s3proxy.store.connection import StoreAnswer
 _PLAIN_TO_TLS = b"Client sent an HTTP request to an HTTPS server"  # Go's net/http
 _CODE = re.compile(rb"<Code>([A-Za-z0-9._-]{1,100})</Code>")
 _MESSAGE = re.compile(rb"<Message>([^<]{0,1000})</Message>")
-_MAX_BYTES = 1 << 16
-_MAX_DOCUMENT_BYTES = 4 << 20  # a page of 10,000 parts, more than S3 has in one
+_MAX_BYTES = 1 << 16  # of what is no list
 _BY_STATUS = {
     304: "NotModified", 400: "InvalidRequest", 403: "AccessDenied", 404: "NoSuchKey", 405: "MethodNotAllowed",
     409: "OperationAborted", 412: "PreconditionFailed", 416: "InvalidRange", 501: "NotImplemented", 503: "SlowDown",
@@ -58,7 +57,7 @@ async def store_error(response: StoreAnswer, *, bucket_asked: bool = False) -> S
 
 
 async def document_in(
-    response: StoreAnswer, root: str, *, most_bytes: int = _MAX_DOCUMENT_BYTES, make_room: MakeRoom | None = None
+    response: StoreAnswer, root: str, *, most_bytes: int = _MAX_BYTES, make_room: MakeRoom | None = None
 ) -> Element:
     """Return the document that the store answers with.
 

@@ -11,8 +11,8 @@ from typing import Final, TypeVar
 from urllib.parse import unquote_plus
 
 from s3proxy.s3api.xml_read import Element, parse_document
-from s3proxy.store.answers import OddAnswerError, number_in
-from s3proxy.store.client import Store, StoreRequest, read_all
+from s3proxy.store.answers import OddAnswerError, number_in, require_token
+from s3proxy.store.client import Store, StoreRequest, Together, read_all
 from s3proxy.store.errors import store_error
 from s3proxy.store.slash_keys import is_kept_key, shown_key
 from strongroom.errors import StrongroomError
@@ -40,7 +40,7 @@ class StoredName:
 
 
 async def list_objects(
-    store: Store, bucket: str, *, prefix: str = "", start_after: str = ""
+    store: Store, bucket: str, *, prefix: str = "", start_after: str = "", together: Together | None = None
 ) -> AsyncIterator[StoredName]:
     """Give the objects of a bucket in the order of the store.
 
@@ -49,6 +49,7 @@ async def list_objects(
         bucket: which.
         prefix: what their names begin with.
         start_after: a name; those up to it are left out.
+        together: what has all of it counted, where what it lists is held for a client.
 
     Raises:
         PeerError: the store's answer is nonsense.
@@ -63,7 +64,8 @@ async def list_objects(
         async with store.exchange(request) as response:
             if response.status != HTTPStatus.OK:
                 raise await store_error(response, bucket_asked=True)
-            page = _parse(await read_all(response, _MAX_PAGE_BYTES))
+            make_room = together.next() if together else None
+            page = _parse(await read_all(response, _MAX_PAGE_BYTES, make_room=make_room))
         empty_pages += 1  # unless something of it is given
         for item in page.all("Contents"):
             entry = _entry(item)
@@ -82,6 +84,7 @@ async def list_objects(
             return
         if not token or place == [("continuation-token", token)] or empty_pages > _MAX_EMPTY_PAGES:
             raise OddAnswerError(f"the store's list of {bucket} does not go on")
+        require_token(token)
         place = [("continuation-token", token)]
 
 

@@ -7,6 +7,7 @@ is trusted: that its key belongs to its policy and id is proved by unwrapping it
 import base64
 import binascii
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -17,6 +18,7 @@ from strongroom.sealed.names import POLICY_NAME
 from strongroom.sealed.wrapping import WrappedKey, parse_wrapped
 
 FORMAT: Final = "seg1-key"
+_FILE: Final = re.compile(r"[0-9a-f]{32}\.json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,12 @@ _RESTORE = "restore this one record from a backup of system_bucket, under keyrin
 def record_name(policy: str, key_id: bytes) -> str:
     """Return the name of a bucket key's record, from the keyring's root."""
     return f"{policy}/{key_id.hex()}.json"
+
+
+def is_record_name(name: str) -> bool:
+    """Return whether ``record_name`` returns this for any key."""
+    policy, _, file = name.partition("/")
+    return POLICY_NAME.fullmatch(policy) is not None and _FILE.fullmatch(file) is not None
 
 
 def parse_record(raw: bytes, *, name: str) -> KeyRecord:

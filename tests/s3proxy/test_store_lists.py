@@ -17,6 +17,7 @@ from s3proxy.operations.multipart.kept import KeptParts
 from s3proxy.operations.multipart.upload import Upload, create_upload, list_stored_parts
 from s3proxy.s3api.errors import S3Error
 from s3proxy.store.capabilities import Capabilities
+from s3proxy.store.client import Together
 from s3proxy.store.listing import list_objects
 from s3proxy.store.probe import StoreProbe
 from s3proxy.store.slash_keys import SEGMENT
@@ -91,7 +92,7 @@ async def test_a_list_of_parts_that_does_not_go_on_comes_to_an_end(markers: tupl
     async with serving(answering(*map(page_of_parts, markers))) as server:
         store = store_at(server)
         with pytest.raises(PeerError, match="does not go on"):
-            await list_stored_parts(store, Upload("b", "k", "id"))
+            await list_stored_parts(store, Upload("b", "k", "id"), together=Together(no_limit))
         await store.close()
 
 
@@ -102,7 +103,7 @@ async def test_a_list_of_parts_with_attempts_without_end_is_not_held() -> None:
     async with serving(answering(*pages)) as server:
         store = store_at(server)
         with pytest.raises(PeerError, match="attempts at the parts") as caught:
-            await list_stored_parts(store, Upload("b", "k", "id"))
+            await list_stored_parts(store, Upload("b", "k", "id"), together=Together(no_limit))
         assert "abort the upload" in caught.value.hint
         await store.close()
 
@@ -117,7 +118,7 @@ async def test_a_part_without_an_etag_or_with_one_that_is_longer_than_any_is_ref
     async with serving(answering(page)) as server:
         store = store_at(server)
         with pytest.raises(PeerError, match="ETag of a part"):
-            await list_stored_parts(store, Upload("b", "k", "id"))
+            await list_stored_parts(store, Upload("b", "k", "id"), together=Together(no_limit))
         await store.close()
 
 
@@ -128,7 +129,7 @@ async def test_of_kept_copies_no_name_is_held_that_is_longer_than_any() -> None:
     entries = "".join(f"<Contents><Key>{name}</Key><Size>1</Size></Contents>" for name in names)
     async with serving(answering(f"<ListBucketResult>{entries}</ListBucketResult>")) as server:
         store = store_at(server)
-        kept = await KeptParts(store, SystemBucket(store, "system")).find(upload)
+        kept = await KeptParts(store, SystemBucket(store, "system")).find(upload, Together(no_limit))
         assert [part.etag for part in kept] == ["e" * 1024]
         await store.close()
 
@@ -340,7 +341,7 @@ async def test_a_list_of_other_names_where_parts_were_kept_or_names_were_tried_c
         store = store_at(server)
         bucket = SystemBucket(store, "system")
         with pytest.raises(PeerError, match="attempts at the small parts"):
-            await KeptParts(store, bucket).find(Upload("b", "k", "id"))
+            await KeptParts(store, bucket).find(Upload("b", "k", "id"), Together(no_limit))
         with pytest.raises(PeerError, match="lists more than was written"):
             await StoreProbe(store, bucket)._listed("probe/")
         await store.close()
@@ -369,8 +370,8 @@ async def test_an_upload_with_more_attempts_than_it_may_have_parts_is_only_given
         store = store_at(server)
         kept = KeptParts(store, SystemBucket(store, "system"))
         with pytest.raises(PeerError, match="attempts at the small parts") as caught:
-            await kept.find(upload)
+            await kept.find(upload, Together(no_limit))
         assert "abort the upload" in caught.value.hint
-        await kept.remove_all(upload)
+        await kept.remove_all(upload, Together(no_limit))
         assert len(removed) == 1000 * pages
         await store.close()

@@ -22,7 +22,7 @@ from s3proxy.s3api.object_headers import passed_back
 from s3proxy.s3api.operations import Query
 from s3proxy.s3api.xml_read import Element, as_node
 from s3proxy.s3api.xml_write import to_xml
-from s3proxy.store.answers import OddAnswerError
+from s3proxy.store.answers import OddAnswerError, require_token
 from s3proxy.store.client import MakeRoom, Store, StoreRequest, read_all
 from s3proxy.store.connection import StoreAnswer
 from s3proxy.store.errors import document_in, store_error
@@ -219,6 +219,7 @@ async def visible_buckets(
         first, token = first or page, page.get(_NEXT)
         if not token:
             break
+        require_token(token)
         place = (("continuation-token", token),)
     else:
         raise OddAnswerError("the store's list of buckets does not end")

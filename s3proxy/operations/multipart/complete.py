@@ -30,6 +30,7 @@ from s3proxy.s3api.errors import S3Error
 from s3proxy.s3api.head import RequestHead
 from s3proxy.s3api.sigv4 import Verified
 from s3proxy.s3api.xml_write import node, to_xml
+from s3proxy.store.client import Together
 from s3proxy.stored import fresh
 from s3proxy.stored.conditions import conditions_of_write
 from s3proxy.stored.etags import opaque_etag
@@ -76,22 +77,25 @@ class UploadCompleter:
     async def complete(self, incoming: Incoming, policy: Policy) -> None:
         """Serve CompleteMultipartUpload."""
         upload = upload_of(incoming)
-        asked = parse_complete_multipart_upload(await incoming.document(of_body=False))
+        document = await incoming.document(of_body=False)
+        asked = parse_complete_multipart_upload(document)
+        together = Together(incoming.hold_document, size=len(document))
         try:
-            completed = await self._complete(incoming.verified, policy, upload, asked)
+            completed = await self._complete(incoming.verified, policy, upload, asked, together)
         except S3Error as error:
             before = await self._find_completed(policy, upload, asked) if error.code in _OVER else None
             if before is None:
                 raise
             completed = before
-            await self.kept.remove(upload, await self.kept.find(upload))  # what served it before may have failed here
+            # What served it before may have failed here.
+            await self.kept.remove(upload, await self.kept.find(upload, together))
         await _answer(incoming, completed)
 
     async def _complete(
-        self, verified: Verified, policy: Policy, upload: Upload, asked: Sequence[CompletedPart]
+        self, verified: Verified, policy: Policy, upload: Upload, asked: Sequence[CompletedPart], together: Together
     ) -> Completed:
         store, head = self.objects.store, verified.head
-        listed, kept = await asyncio.gather(list_stored_parts(store, upload), self.kept.find(upload))
+        listed, kept = await self._parts_of(upload, together)
         completion = plan_completion(asked, ClientParts(listed, kept), equal_parts=self.equal_parts)
         lengths = completion.lengths
         _require_size(head, sum(lengths))
@@ -104,6 +108,20 @@ class UploadCompleter:
         etag, headers = await finish_upload(store, upload, completion.stored(carrier), conditions)
         await self.kept.remove(upload, kept)
         return Completed(etag, checksum, headers)
+
+    async def _parts_of(self, upload: Upload, together: Together) -> tuple[list[StoredPart], list[StoredPart]]:
+        """Return the parts that the store lists, and those of which there are copies; neither list outlasts an error.
+
+        Raises:
+            StrongroomError: the store cannot be reached, or refuses, or there is no memory for the lists.
+        """
+        try:
+            async with asyncio.TaskGroup() as group:
+                listing = group.create_task(list_stored_parts(self.objects.store, upload, together=together))
+                finding = group.create_task(self.kept.find(upload, together))
+        except BaseExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+        return listing.result(), finding.result()
 
     async def _upload_carrier(
         self, upload: Upload, completion: Completion, manifest: bytes, key: BucketKey
@@ -202,10 +220,12 @@ async def complete_unsealed(objects: Objects, incoming: Incoming) -> None:
     Checksums of parts were verified on their way and not passed on, so the store knows none that it could compare; what
     the request claims of the whole object is therefore held against those of the parts here.
     """
-    asked = parse_complete_multipart_upload(await incoming.document(of_body=False))
+    document = await incoming.document(of_body=False)
+    asked = parse_complete_multipart_upload(document)
     claim = incoming.verified.claims.checksum
     if claim is not None:
-        listed = await list_stored_parts(objects.store, upload_of(incoming))
+        together = Together(incoming.hold_document, size=len(document))
+        listed = await list_stored_parts(objects.store, upload_of(incoming), together=together)
         sizes = {(part.number, part.etag): part.stored_bytes for part in listed}
         lengths = [sizes.get((part.number, part.etag), 0) for part in asked]
         checksum_of_object(claim, incoming.head.header(CHECKSUM_TYPE), asked, lengths)

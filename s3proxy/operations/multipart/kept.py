@@ -13,7 +13,7 @@ from s3proxy.operations.multipart.upload import MAX_ETAG_CHARACTERS, StoredPart,
 from s3proxy.s3api.errors import S3Error
 from s3proxy.s3api.operations import no_such_upload
 from s3proxy.store.answers import number_in
-from s3proxy.store.client import Store, StoreRequest, read_all
+from s3proxy.store.client import Store, StoreRequest, Together, read_all
 from s3proxy.store.connection import Held
 from s3proxy.store.errors import store_error
 from s3proxy.store.listing import for_each, list_objects
@@ -45,8 +45,13 @@ class KeptParts:
         """
         await self._bucket.put(_key(upload, part), sealed)
 
-    async def find(self, upload: Upload, *, most: int = _MAX_COPIES) -> list[StoredPart]:
+    async def find(self, upload: Upload, together: Together, *, most: int = _MAX_COPIES) -> list[StoredPart]:
         """Return of which parts there are copies.
+
+        Args:
+            upload: whose.
+            together: what has the list of them counted.
+            most: that are looked at.
 
         Raises:
             StrongroomError: the store cannot be reached, or refuses, or there are more than this many.
@@ -55,7 +60,7 @@ class KeptParts:
         kept: list[StoredPart] = []
         seen = 0
         try:
-            async for item in list_objects(self._store, self._bucket.name, prefix=prefix):
+            async for item in list_objects(self._store, self._bucket.name, prefix=prefix, together=together):
                 text, _, etag = item.key.removeprefix(prefix).partition("/")
                 number = number_in(text)
                 if number is not None and 0 < len(etag) <= MAX_ETAG_CHARACTERS:
@@ -83,13 +88,13 @@ class KeptParts:
                 raise await store_error(response)
             return await read_all(response, part.stored_bytes)
 
-    async def remove_all(self, upload: Upload) -> None:
+    async def remove_all(self, upload: Upload, together: Together) -> None:
         """Remove the copies of an upload that was given up, also where they are too many to go on with it.
 
         Raises:
             StrongroomError: as ``find``.
         """
-        await self.remove(upload, await self.find(upload, most=_MAX_REMOVED))
+        await self.remove(upload, await self.find(upload, together, most=_MAX_REMOVED))
 
     async def remove(self, upload: Upload, parts: list[StoredPart]) -> None:
         """Remove copies. What stays because the store fails is garbage and does no harm, so that is only logged."""

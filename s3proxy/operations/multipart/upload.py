@@ -12,7 +12,7 @@ from s3proxy.s3api.object_headers import passed_back
 from s3proxy.s3api.xml_read import Element
 from s3proxy.s3api.xml_write import node, to_xml
 from s3proxy.store.answers import OddAnswerError, number_in
-from s3proxy.store.client import Store, StoreRequest
+from s3proxy.store.client import Store, StoreRequest, Together
 from s3proxy.store.connection import Body, Held
 from s3proxy.store.errors import document_in, store_error
 from s3proxy.stored.etags import bare_etag, opaque_etag
@@ -22,6 +22,7 @@ from strongroom.sealed.names import upload_tag
 from strongroom.sealed.sizes import MAX_PARTS
 
 _PIECE_BYTES: Final = 1 << 18
+MAX_LIST_BYTES: Final = 4 << 20  # a page of 10,000 parts, more than S3 has in one
 _MAX_ATTEMPTS: Final = 10 * MAX_PARTS  # in a list that may have pages of any length; all of it is held
 MAX_ETAG_CHARACTERS: Final = 1024  # for the same reason; no store makes one nearly as long
 _PASSED: Final = ("x-amz-expected-bucket-owner", "x-amz-request-payer")
@@ -170,8 +171,13 @@ async def pieces_of(raw: Held) -> AsyncIterator[Held]:
         yield view[at : at + _PIECE_BYTES]
 
 
-async def list_stored_parts(store: Store, upload: Upload) -> list[StoredPart]:
+async def list_stored_parts(store: Store, upload: Upload, *, together: Together) -> list[StoredPart]:
     """Return all parts that the store has of an upload. Some stores list each attempt at a part.
+
+    Args:
+        store: where.
+        upload: which.
+        together: what has all pages counted.
 
     Raises:
         StrongroomError: the store cannot be reached, or refuses (NoSuchUpload).
@@ -181,7 +187,7 @@ async def list_stored_parts(store: Store, upload: Upload) -> list[StoredPart]:
     while True:
         place = (("part-number-marker", str(marker)),) if marker else ()
         async with store.exchange(upload.request("GET", query=place)) as response:
-            page = await document_in(response, "ListPartsResult")
+            page = await document_in(response, "ListPartsResult", most_bytes=MAX_LIST_BYTES, make_room=together.next())
         parts += [stored_part(element) for element in page.all("Part")]
         if len(parts) > _MAX_ATTEMPTS:
             msg = f"more than {_MAX_ATTEMPTS} attempts at the parts of an upload"

@@ -7,13 +7,20 @@ from s3proxy.exchange.incoming import XML_TYPE, Incoming
 from s3proxy.keys.policies import Policy
 from s3proxy.operations.multipart.kept import KeptParts
 from s3proxy.operations.multipart.parts import ClientParts, needs_copies, plaintext_bytes_of
-from s3proxy.operations.multipart.upload import StoredPart, create_upload, stored_part, upload_of
+from s3proxy.operations.multipart.upload import (
+    MAX_LIST_BYTES,
+    StoredPart,
+    create_upload,
+    stored_part,
+    upload_of,
+)
 from s3proxy.s3api.checksums import parse_algorithm, parse_scope
 from s3proxy.s3api.head import RequestHead
 from s3proxy.s3api.object_headers import object_headers, passed_back, require_metadata_room
 from s3proxy.s3api.sent import ENTRY_HEADER
 from s3proxy.s3api.xml_read import Element
 from s3proxy.s3api.xml_write import Node, node, to_xml
+from s3proxy.store.client import Together
 from s3proxy.store.errors import document_in, store_error
 from s3proxy.stored import fresh
 from s3proxy.stored.open import Objects
@@ -52,7 +59,7 @@ class MultipartUploads:
             if response.status not in {HTTPStatus.NO_CONTENT, HTTPStatus.OK}:
                 raise await store_error(response)
             headers = passed_back(response.headers)
-        await self.kept.remove_all(upload)
+        await self.kept.remove_all(upload, Together(incoming.hold_document))
         headers.pop("content-type", None)
         await incoming.respond(204, headers)
 
@@ -68,12 +75,13 @@ class MultipartUploads:
             StrongroomError: the store refuses, or answers nonsense.
         """
         upload = upload_of(incoming)
+        together = Together(incoming.hold_document)
         place = tuple(pair for pair in incoming.call.query.pairs if pair[0] != "uploadId")
         async with self.objects.store.exchange(upload.request("GET", query=place)) as response:
-            page = await document_in(response, "ListPartsResult", make_room=incoming.hold_document)
+            page = await document_in(response, "ListPartsResult", most_bytes=MAX_LIST_BYTES, make_room=together.next())
             headers = passed_back(response.headers)
         listed = {stored_part(element): element for element in page.all("Part")}
-        kept = await self.kept.find(upload) if needs_copies(listed) else []
+        kept = await self.kept.find(upload, together) if needs_copies(listed) else []
         parts = ClientParts(listed, kept)
         shown = [_shown_part(part, listed[one]) for part, one in zip(parts.all, parts.listed, strict=True)]
         others = [_node_of(element) for element in page.children if _is_shown(element) and element.name != "Part"]
