@@ -35,6 +35,7 @@ class MemoryBudget:
         """Take the budget."""
         self.limit_bytes = limit_bytes
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+        self._growing = 0  # of those that wait and hold some already
         self.taken_bytes = 0
 
     @contextlib.asynccontextmanager
@@ -66,8 +67,26 @@ class MemoryBudget:
         if self.has_room(wanted_bytes):
             return self.hold(wanted_bytes)
         wanted = min(wanted_bytes, self.limit_bytes)
-        await self._wait(wanted)
+        await self._wait(wanted, within_s=WAIT_S)
         return wanted
+
+    async def grow(self, more_bytes: int) -> int:
+        """Do what ``acquire`` does for one that holds some already.
+
+        Several such may wait for what the others hold. So all but the first of them give in sooner, and it goes on.
+
+        Raises:
+            S3Error: SlowDown, as there was no room in time.
+        """
+        if self.has_room(more_bytes):
+            return self.hold(more_bytes)
+        more = min(more_bytes, self.limit_bytes)
+        self._growing += 1
+        try:
+            await self._wait(more, within_s=WAIT_S if self._growing == 1 else WAIT_S / 2)
+        finally:
+            self._growing -= 1
+        return more
 
     def hold(self, wanted_bytes: int) -> int:
         """Take bytes that there is room for; return what is to be given to ``release``."""
@@ -80,12 +99,12 @@ class MemoryBudget:
         self.taken_bytes -= size
         self._wake()
 
-    async def _wait(self, wanted: int) -> None:
+    async def _wait(self, wanted: int, *, within_s: float) -> None:
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         place = wanted, turn
         self._waiting.append(place)
         try:
-            async with asyncio.timeout(WAIT_S):
+            async with asyncio.timeout(within_s):
                 await turn
         except BaseException as error:
             if turn.done() and not turn.cancelled():

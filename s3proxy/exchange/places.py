@@ -119,7 +119,7 @@ class Places:
                 place.budget = self._memory
                 budget.release(before)
             elif (more := min(wanted_bytes, budget.limit_bytes) - place.held_bytes) > 0:
-                place.held_bytes += await budget.acquire(more)
+                place.held_bytes += await budget.grow(more)
         except S3Error:
             self._count("memory")
             raise

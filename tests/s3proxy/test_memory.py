@@ -76,6 +76,29 @@ def test_whoever_gives_up_leaves_the_line_to_others(monkeypatch: pytest.MonkeyPa
     asyncio.run(work())
 
 
+def test_of_two_that_wait_for_what_the_other_holds_one_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "WAIT_S", 2.0)
+
+    async def work() -> None:
+        budget = MemoryBudget(10)
+
+        async def growing() -> str:
+            held = await budget.acquire(5)
+            await asyncio.sleep(0)  # so that both have their half
+            try:
+                held += await budget.grow(3)
+            except S3Error as error:
+                return error.code
+            finally:
+                budget.release(held)
+            return "done"
+
+        assert await asyncio.gather(growing(), growing()) == ["done", "SlowDown"]
+        assert budget.taken_bytes == 0
+
+    asyncio.run(work())
+
+
 def test_a_turn_that_comes_to_nobody_is_given_back() -> None:
     async def work() -> None:
         budget = MemoryBudget(10)
