@@ -5,8 +5,9 @@ disagree; of what came of it only states, versions and reasons are kept.
 """
 
 import dataclasses
+import io
 import json
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from bridge.audit import AuditRecord, Decision
@@ -20,6 +21,7 @@ EXISTS = "exists"
 UNAVAILABLE = "unavailable"
 _GRANTED = "granted"
 _Members = dict[str, object]
+_Refused = dict[tuple[str, str, str], str]
 
 
 def granted_of(request: BundleRequest, denied: Collection[Failure]) -> BundleRequest:
@@ -155,21 +157,35 @@ class _Forms(NamedTuple):
 def _encode(head: _Members, request: BundleRequest, denied: Collection[Failure], forms: _Forms) -> bytes:
     """Encode an answer piece by piece: a thread that encodes all of it at once lets no other one run meanwhile."""
     refused = _refused(denied)
-    entries, sources = [], []
+    answer = io.BytesIO()  # an answer has up to twenty times the size of its request, and is in memory but once
+    answer.write(f'{json.dumps(head)[:-1]}, "entries": ['.encode())
+    answer.writelines(_listed(_shown_references(request, refused, forms)))
+    answer.write(b'], "from_path": [')
+    answer.writelines(_listed(_shown_paths(request, refused, forms)))
+    answer.write(b"]}")
+    return answer.getvalue()
+
+
+def _listed(items: Iterable[_Members]) -> Iterator[bytes]:
+    for number, item in enumerate(items):
+        yield f"{', ' if number else ''}{json.dumps(item)}".encode()
+
+
+def _shown_references(request: BundleRequest, refused: _Refused, forms: _Forms) -> Iterator[_Members]:
     for entry in request.entries:
         for ref in entry.references:
             reason = refused.get((entry.name, ref.path, ref.key))
             about: _Members = {"name": entry.name, "path": ref.path, "key": ref.key, "version": ref.version}
-            entries.append(json.dumps(about | (forms.reference() if reason is None else forms.refusal(reason))))
+            yield about | (forms.reference() if reason is None else forms.refusal(reason))
+
+
+def _shown_paths(request: BundleRequest, refused: _Refused, forms: _Forms) -> Iterator[_Members]:
     for source in request.from_paths:
         reason = refused.get(("", source.path, ""))
-        shown = forms.path() if reason is None else forms.refusal(reason)
-        sources.append(json.dumps({"path": source.path} | shown))
-    start = json.dumps(head)[:-1]
-    return f'{start}, "entries": [{", ".join(entries)}], "from_path": [{", ".join(sources)}]}}'.encode()
+        yield {"path": source.path} | (forms.path() if reason is None else forms.refusal(reason))
 
 
-def _refused(denied: Collection[Failure]) -> dict[tuple[str, str, str], str]:
+def _refused(denied: Collection[Failure]) -> _Refused:
     """Return why something is denied, by variable, path and key; a whole path has neither variable nor key."""
     return {(failure.name, failure.path, failure.key): failure.detail for failure in denied}
 

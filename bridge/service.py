@@ -174,7 +174,7 @@ class Service:
         await self._record(caller, records)
         return answer
 
-    async def plan(self, caller: Caller, request: BundleRequest) -> bytes:
+    async def plan(self, caller: Caller, request: BundleRequest, room: Room) -> bytes:
         """Return what the policy says about each reference of ``request``, as JSON; nothing is read.
 
         What it refuses is recorded as for a bundle: nobody can find out what the policy says unnoticed.
@@ -184,7 +184,9 @@ class Service:
         """
         denied, records = await _decide(self._policies.value, caller, request)
         await self._record(caller, records)
-        return await compute(weight_of(request), lambda: encode_plan(caller.identity, request, denied))
+        answer = await compute(weight_of(request), lambda: encode_plan(caller.identity, request, denied))
+        room.keep(len(answer))
+        return answer
 
     async def check(self, caller: Caller, request: BundleRequest, room: Room) -> bytes:
         """Return whether a bundle would be handed over, reference by reference, as JSON and without a value.

@@ -70,7 +70,7 @@ class Front:
             body = await self._service.bundle(caller, asked, room)
             media_type = FILES_MEDIA_TYPE if asked.has_files else REGION_MEDIA_TYPE
         elif operation is Operation.PLAN:
-            body = await self._service.plan(caller, asked)
+            body = await self._service.plan(caller, asked, room)
         else:
             body = await self._service.check(caller, asked, room)
         return web.Response(body=body, content_type=media_type)  # a bytes body sets Content-Length

@@ -15,6 +15,7 @@ from strongroom.launch.problem import DENIED, Failure
 from strongroom.launch.reference import check_path
 
 _MAX_CACHED_IDENTITIES = 4096
+_TOLD_IN_FULL = 100  # of the denials of a request: an identity has up to 2 KiB, and a reference may have 25 bytes
 
 
 @dataclass(frozen=True)
@@ -130,8 +131,18 @@ def _require_key(grants: tuple[Grant, ...], identity: SpiffeId, path: str, key: 
 
 
 def denials(policy: Policy, identity: SpiffeId, request: BundleRequest) -> list[Failure]:
-    """Return a failure for each reference and each whole path of a request that the policy denies."""
-    failures = []
+    """Return a failure for each reference and each whole path of a request that the policy denies.
+
+    Whom it denies them to is said of the first of them.
+    """
+    failures: list[Failure] = []
+
+    def deny(name: str, path: str, key: str, error: DeniedError) -> None:
+        detail = error.message
+        if len(failures) >= _TOLD_IN_FULL:
+            detail = detail.replace(str(identity), "this identity", 1)
+        failures.append(Failure(name=name, path=path, key=key, cause=DENIED, detail=detail))
+
     of_path: dict[str, tuple[Grant, ...]] = {}  # of this request: most of it is of few paths
     for entry in request.entries:
         for ref in entry.references:
@@ -141,14 +152,10 @@ def denials(policy: Policy, identity: SpiffeId, request: BundleRequest) -> list[
                     grants = of_path[ref.path] = policy.require_some(identity, ref.path)
                 _require_key(grants, identity, ref.path, ref.key)
             except DeniedError as error:
-                failures.append(_failure(entry.name, ref.path, ref.key, error))
+                deny(entry.name, ref.path, ref.key, error)
     for source in request.from_paths:
         try:
             policy.require_some(identity, source.path)
         except DeniedError as error:
-            failures.append(_failure("", source.path, "", error))
+            deny("", source.path, "", error)
     return failures
-
-
-def _failure(name: str, path: str, key: str, error: DeniedError) -> Failure:
-    return Failure(name=name, path=path, key=key, cause=DENIED, detail=error.message)

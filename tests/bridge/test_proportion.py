@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import dataclasses
+import itertools
 import json
 import re
 import sys
@@ -16,14 +18,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bridge.admission import decode_body
 from bridge.audit import MAX_DENIED_RECORDS, AuditLog, AuditRecord, AuditSettings, Caller, Durability, encode_records
 from bridge.fronts.answers import problem_of
 from bridge.offload import INLINE_ITEMS
 from bridge.policy import Policy, make_grant
 from bridge.reads import SecretSource
+from bridge.room import Room
 from bridge.service import AuditTrail, Limits, Service
+from bridge.settings import BridgeSettings
 from strongroom.errors import StrongroomError
-from strongroom.identity import parse_spiffe_id
+from strongroom.identity import MAX_ID_BYTES, parse_spiffe_id
 from strongroom.launch.bundle import (
     MAX_NAME_CHARS,
     MAX_PARTS,
@@ -36,6 +41,7 @@ from strongroom.launch.problem import encode_problem
 from strongroom.launch.reference import Reference, spell_path
 from strongroom.launch.whole_path import FromPath
 from strongroom.openbao.kv import Reading
+from strongroom.service.settings import settings_in
 from tests.bridge.conftest import MakeBridge
 from tests.bridge.rooms import ample_room, limits_with
 from tests.bridge.secret_source import FakeSecretSource
@@ -44,6 +50,7 @@ from tests.support.bridge.process import SHOP, bundle_request
 
 MIB = 1 << 20
 CALLER = Caller(parse_spiffe_id(SHOP), "192.0.2.1", "0123456789abcdef")
+LONGEST = f"{SHOP}-".ljust(MAX_ID_BYTES, "x")
 # Records say who asked, from where and when, and a name again for each of 64 parts of its value; the answer of a check
 # says all of that, too, and for what is missing the next step.
 FACTORS = {"bundle": 16, "plan": 16, "check": 36}
@@ -65,17 +72,18 @@ class Records:
 
 
 def service(audit: AuditTrail, source: SecretSource | None = None, limits: Limits | None = None) -> Service:
-    grant = make_grant(identities=[SHOP], paths=["kv/shop/**"], keys=["k*"])
+    grant = make_grant(identities=[SHOP, LONGEST], paths=["kv/shop/**"], keys=["k*"])
     secrets = source or FakeSecretSource({"kv/shop/a": [{"k": "value"}]})
     return Service(
         policies=FakePolicies(Policy((grant,))), secrets=secrets, audit=audit, limits=limits or limits_with()
     )
 
 
-def ask(asked: Service, operation: str, request: BundleRequest) -> Awaitable[bytes]:
-    if operation == "check":
-        return asked.check(CALLER, request, ample_room())
-    return asked.bundle(CALLER, request, ample_room()) if operation == "bundle" else asked.plan(CALLER, request)
+def ask(
+    asked: Service, operation: str, request: BundleRequest, room: Room | None = None, *, caller: Caller = CALLER
+) -> Awaitable[bytes]:
+    operations = {"bundle": asked.bundle, "plan": asked.plan, "check": asked.check}
+    return operations[operation](caller, request, room or ample_room())
 
 
 async def answer_of(work: Awaitable[bytes]) -> bytes:
@@ -110,6 +118,41 @@ def test_answer_and_audit_of_any_request_are_in_proportion_to_it(request: Bundle
     answer = asyncio.run(answer_of(ask(service(audit), operation, request)))
     assert answer
     assert len(answer) + len(audit.content) <= FACTORS[operation] * len(encode_request(request)) + CONSTANT
+
+
+@pytest.mark.parametrize("operation", ["bundle", "plan", "check"])
+@pytest.mark.parametrize("identity", [SHOP, LONGEST], ids=["short", "longest"])
+def test_denials_take_no_more_memory_than_is_said_of_requests_in_flight(operation: str, identity: str) -> None:
+    """Each says why: an identity of 2 KiB again and again, where a reference has 25 bytes, and a name stands for 64."""
+    rule = settings_in(BridgeSettings)["max_bodies_bytes"].rule
+    times = int(rule.why.partition(" times its size")[0].rpartition(" ")[2])
+    asked = (Reference(f"a/{number:x}", "k") for number in range(MAX_REFERENCES))
+    names = (f"V{number}".ljust(MAX_NAME_CHARS, "_") for number in range(MAX_REFERENCES // MAX_PARTS))
+    entries = [Entry(name, list(itertools.islice(asked, MAX_PARTS))) for name in names]
+    body = encode_request(BundleRequest(entries, [], frozenset()))
+    caller = dataclasses.replace(CALLER, identity=parse_spiffe_id(identity))
+    audit = Records()
+    tracemalloc.start()
+    try:
+        answer = asyncio.run(answer_of(ask(service(audit), operation, decode_body(body), caller=caller)))
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes < times * len(body)
+    most = 3 * MAX_DENIED_RECORDS * MAX_ID_BYTES  # who asked, in a record and its reason, and in the answer
+    assert len(answer) + len(audit.content) <= FACTORS[operation] * len(body) + CONSTANT + most
+    if operation != "bundle":
+        reasons = [one["reason"] for one in json.loads(answer)["entries"]]
+        assert reasons[0] == f"no grant gives {identity} the path a/0"
+        assert reasons[-1] == f"no grant gives this identity the path a/{len(reasons) - 1:x}"
+
+
+@pytest.mark.parametrize("operation", ["bundle", "plan", "check"])
+def test_an_answer_counts_until_its_caller_has_taken_it(operation: str) -> None:
+    room = ample_room()
+    request = bundle_request({f"V{number}": "bao:kv/shop/a#k" for number in range(1000)})
+    answer = asyncio.run(ask(service(Records()), operation, request, room))
+    assert room.held == len(answer) > 1000
 
 
 @pytest.mark.parametrize("operation", ["bundle", "plan"])
