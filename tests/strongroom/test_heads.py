@@ -95,6 +95,13 @@ async def until_ended(stream: Stream) -> None:
             pass
 
 
+def parsed_bytes() -> int:
+    """Return what the server holds of what was read."""
+    names = ("*/aiohttp/*", "*/heads.py")
+    filters = [tracemalloc.Filter(inclusive=True, filename_pattern=name) for name in names]
+    return sum(one.size for one in tracemalloc.take_snapshot().filter_traces(filters).statistics("filename"))
+
+
 @pytest.mark.parametrize("pieces", [1, 50])
 def test_a_head_is_taken_up_to_its_limit_and_no_longer_however_it_comes(serve: Serve, pieces: int) -> None:
     async def test(server: Server) -> None:
@@ -158,14 +165,34 @@ def test_requests_behind_one_that_is_served_are_held_back_and_answered_in_their_
             stream[1].write(b"".join(ahead))
             while server.transport.is_reading():  # noqa: ASYNC110 - nothing tells it
                 await asyncio.sleep(0.01)
-            parsed = tracemalloc.take_snapshot().filter_traces(
-                [tracemalloc.Filter(inclusive=True, filename_pattern=name) for name in ("*/aiohttp/*", "*/heads.py")]
-            )
+            parsed = parsed_bytes()
         finally:
             tracemalloc.stop()
-        assert sum(one.size for one in parsed.statistics("filename")) < MIB
+        assert parsed < MIB
         server.may_answer.set()
         assert [await answer_to(stream) for _ in range(61)] == [(200, str(number)) for number in range(61)]
+        stream[1].close()
+
+    serve(test)
+
+
+def test_a_body_of_the_smallest_pieces_takes_little_until_it_is_read(serve: Serve) -> None:
+    """aiohttp keeps 16,384 of them, each in objects of its own, while nobody has looked who sends them."""
+
+    async def test(server: Server) -> None:
+        server.may_answer.clear()
+        stream = await server.connect()
+        tracemalloc.start()
+        try:
+            stream[1].write(head_of(1000, "Transfer-Encoding: chunked\r\n") + b"2\r\nab\r\n" * 20_000 + b"0\r\n\r\n")
+            while server.transport is None or server.transport.is_reading():  # noqa: ASYNC110 - nothing tells it
+                await asyncio.sleep(0.01)
+            parsed = parsed_bytes()
+        finally:
+            tracemalloc.stop()
+        assert parsed < MIB // 2
+        server.may_answer.set()
+        assert await answer_to(stream) == (200, "40000")
         stream[1].close()
 
     serve(test)
