@@ -131,6 +131,53 @@ def test_a_head_that_does_not_end_is_refused_when_it_is_too_long(serve: Serve) -
     serve(test)
 
 
+def test_a_head_is_no_longer_where_it_begins_with_the_request_before(serve: Serve) -> None:
+    async def test(server: Server) -> None:
+        before = head_of(1000, "Content-Length: 1\r\n") + b"1"
+        for length, status in ((MAX_HEAD_BYTES - 100, 200), (MAX_HEAD_BYTES + LINE_BYTES, 400)):
+            stream, head = await server.connect(), head_of(length)
+            stream[1].write(before + head[:-100])
+            assert await answer_to(stream) == (200, "1")
+            stream[1].write(head[-100:])
+            assert (await answer_to(stream))[0] == status
+            stream[1].close()
+
+    serve(test)
+
+
+def test_lines_behind_a_body_in_chunks_are_no_longer_than_a_head(serve: Serve) -> None:
+    """Nobody knows of them, and the parser keeps up to 128: five megabytes, if each has one rare character."""
+
+    async def test(server: Server) -> None:
+        chunked = head_of(1000, "Transfer-Encoding: chunked\r\n") + b"1\r\n1\r\n0\r\n"
+        lines = b"".join(b"x-behind-%d: %s\r\n" % (number, b"v" * LINE_BYTES) for number in range(100))
+        stream = await server.connect()
+        stream[1].write(chunked + lines[: 3 * LINE_BYTES].rpartition(b"\r\n")[0] + b"\r\n\r\n")
+        assert await answer_to(stream) == (200, "1")
+        stream[1].write(chunked + lines)  # and no end
+        await until_ended(stream)
+        stream[1].close()
+
+    serve(test)
+
+
+def test_many_chunks_and_the_request_behind_them_are_read_to_their_end(serve: Serve) -> None:
+    async def test(server: Server) -> None:
+        server.may_answer.clear()
+        stream = await server.connect()
+        stream[1].write(
+            head_of(1000, "Transfer-Encoding: chunked\r\n") + b"1\r\n1\r\n" * 100_000 + b"0\r\n\r\n" + head_of(1000)
+        )
+        while server.transport is None or server.transport.is_reading():  # noqa: ASYNC110 - nothing tells it
+            await asyncio.sleep(0.01)
+        server.may_answer.set()
+        assert await answer_to(stream) == (200, "100000")
+        assert await answer_to(stream) == (200, "0")
+        stream[1].close()
+
+    serve(test)
+
+
 def test_bodies_do_not_count_as_heads(serve: Serve) -> None:
     async def test(server: Server) -> None:
         stream, piece = await server.connect(), bytes(300_000)
