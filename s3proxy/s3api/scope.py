@@ -19,9 +19,10 @@ DATE_FORMAT: Final = "%Y%m%dT%H%M%SZ"
 HEADER_MALFORMED: Final = "AuthorizationHeaderMalformed"
 QUERY_MALFORMED: Final = "AuthorizationQueryParametersError"
 
-# Some clients take the host for the region, dots and all, and some have none. It decides nothing here.
+# Some clients take the host for the region, dots and all, and some have none. It decides nothing here; its key is kept
+# before anybody knows who has named it, so it is no longer than a host.
 _CREDENTIAL: Final = re.compile(
-    r"(?P<id>[^/\s][^\s]*?)/(?P<date>[0-9]{8})/(?P<region>[!-.0-~]*)/(?P<service>[a-z0-9-]+)/aws4_request"
+    r"(?P<id>[^/\s][^\s]*?)/(?P<date>[0-9]{8})/(?P<region>[!-.0-~]{0,255})/(?P<service>[a-z0-9-]+)/aws4_request"
 )
 _DATE: Final = re.compile(r"[0-9]{8}T[0-9]{6}Z")
 _SIGNATURE: Final = re.compile(r"[0-9a-f]{64}")

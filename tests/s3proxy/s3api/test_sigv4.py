@@ -289,7 +289,7 @@ def test_blanks_around_the_value_of_a_moved_header_do_not_count() -> None:
     assert head.header("x-amz-acl") == "private"
 
 
-@pytest.mark.parametrize("region", ["", "127.0.0.1", "s3.example.com", "eu-west-1", "a_b", "*"])
+@pytest.mark.parametrize("region", ["", "127.0.0.1", "s3.example.com", "eu-west-1", "a_b", "*", "r" * 255])
 def test_every_region_is_accepted(region: str) -> None:
     head = sign_with_botocore("GET", "/b/k", headers={}, region=region)
     assert f"/20130524/{region}/s3/" in head.header("authorization")
@@ -329,6 +329,14 @@ def test_a_request_without_signature_is_anonymous() -> None:
 )
 def test_a_broken_signature_is_not_taken_for_none(target: str, headers: dict[str, str], code: str) -> None:
     assert refused(make_head("GET", target, [("host", HOST), *headers.items()])) == code
+
+
+def test_a_region_is_no_longer_than_a_host() -> None:
+    """A thousand are kept, of whoever knows an access key id; a form has room for one of 80 KB."""
+    head = sign_with_botocore("GET", "/b/k", headers={}, region="r" * 256)
+    with pytest.raises(S3Error) as caught:
+        verifier().verify(head, now=NOW)
+    assert caught.value.code == "AuthorizationHeaderMalformed"
 
 
 def test_only_given_regions_are_accepted() -> None:
