@@ -19,6 +19,7 @@ from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 MAX_HEAD_BYTES: Final = 64 << 10  # a key, its tags and the source of a copy, all percent-encoded, are half of it
 _PIECE_BYTES: Final = 16 << 10  # that are parsed at once, and may be the begin of a head
 _READ_AHEAD: Final = 2  # requests; what comes with them in one read of the socket is kept, too
+_TOLD_CHARACTERS: Final = 500  # of why a head is refused, which quotes it; and its sender may not take the answer
 _BETWEEN: Final = len(": \r\n")
 
 _Messages = Sequence[tuple[Any, Any]]  # (message, body) of each head that has ended
@@ -115,7 +116,8 @@ class _BoundedParser:
         return handler._reading_paused or len(handler._messages) + parsed >= _READ_AHEAD  # noqa: SLF001
 
     def _end(self, error: HttpProcessingError) -> None:
-        """Let go of what was read; and, when the error is told, of what its frames hold, itself among it."""
+        """Let go of what was read; and, when the error is told, of what its frames hold, the parser among it."""
+        error.message = error.message[:_TOLD_CHARACTERS]
         self._head = self._body = None
         self._kept = b""
         self._feed = lambda _: _NOTHING

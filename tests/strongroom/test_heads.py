@@ -245,6 +245,17 @@ def test_a_body_of_the_smallest_pieces_takes_little_until_it_is_read(serve: Serv
     serve(test)
 
 
+def test_a_malformed_head_is_not_told_again(serve: Serve) -> None:
+    async def test(server: Server) -> None:
+        stream = await server.connect()
+        stream[1].write(b"GET /" + b"\0" * LINE_BYTES + b" HTTP/1.1\r\n")
+        status, text = await answer_to(stream)
+        assert (status, len(text) < 1000) == (400, True)
+        stream[1].close()
+
+    serve(test)
+
+
 @pytest.mark.parametrize("sent", [head_of(2 * MAX_HEAD_BYTES), b"\0" * 200_000], ids=["long", "malformed"])
 def test_of_a_refused_head_nothing_stays_until_python_looks_for_circles(serve: Serve, sent: bytes) -> None:
     async def test(server: Server) -> None:
