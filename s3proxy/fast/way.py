@@ -25,6 +25,7 @@ from strongroom.service.draining import unsent_bytes
 _LOOK_S: Final = 1.0  # what lasts longer is handed over
 _METHODS: Final = frozenset({"GET", "HEAD", "PUT"})
 _CONTINUE: Final = "100-continue"
+_CHUNKED: Final = "chunked"
 _LENGTH_DIGITS: Final = 18  # more than any number of bytes has
 
 
@@ -128,22 +129,26 @@ class FastWay:
 
 
 def _body_bytes(message: RawRequestMessage, body: aiohttp.StreamReader) -> int | None:
-    """Return how long the body of a message is, None if it has none.
+    """Return how long HTTP says that the body of a message is, None where it does not say.
 
     Raises:
         LeftError: it is of a kind that S3 clients hardly send, or too long.
     """
     headers = message.headers
-    is_plain = message.version == HttpVersion11 and not (message.should_close or message.upgrade or message.chunked)
+    is_plain = message.version == HttpVersion11 and not (message.should_close or message.upgrade)
     if not is_plain or message.method not in _METHODS:
         raise LeftError(Reason.MESSAGE)
     if message.method != "PUT":
-        if body is not EMPTY_PAYLOAD or "Expect" in headers:
+        if body is not EMPTY_PAYLOAD or message.chunked or "Expect" in headers:
             raise LeftError(Reason.MESSAGE)
         return None
-    expected = headers.getall("Expect", [_CONTINUE])
-    length = headers.get("Content-Length", "")
-    if expected != [_CONTINUE] or not (length.isascii() and length.isdigit() and len(length) <= _LENGTH_DIGITS):
+    if headers.getall("Expect", [_CONTINUE]) != [_CONTINUE]:
+        raise LeftError(Reason.MESSAGE)
+    lengths, codings = headers.getall("Content-Length", []), headers.getall("Transfer-Encoding", [])
+    if message.chunked and codings == [_CHUNKED] and not lengths:  # boto3 sends aws-chunked framing in chunks of HTTP
+        return None
+    length = lengths[0] if len(lengths) == 1 and not codings else ""
+    if not (length.isascii() and length.isdigit() and len(length) <= _LENGTH_DIGITS):
         raise LeftError(Reason.MESSAGE)
     if int(length) > MAX_SENT_BYTES:
         raise LeftError(Reason.SIZE)

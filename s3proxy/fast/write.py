@@ -75,8 +75,12 @@ class FastWrite(Exchange):
         self.more()
 
     def more(self) -> None:
-        """Go on once all of the body has come."""
-        if self._sent is None and not self.is_over and (self._content.is_eof() or self._content.exception()):
+        """Go on once all of the body has come; more than it may have is not waited for."""
+        if self._sent is not None or self.is_over:
+            return
+        if self._content.total_bytes > MAX_SENT_BYTES:  # HTTP did not say how long it is
+            self.hand_over(Reason.SIZE)
+        elif self._content.is_eof() or self._content.exception():
             self.progress()
 
     def lost(self) -> None:

@@ -24,6 +24,7 @@ from tests.support.s3.twins import Twins, Wish, pieces_of
 BUCKET = "fast"
 CHUNK = 1 << 16
 SMALL = b"x" * 40
+EXPECT = {"expect": "100-continue"}
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +64,57 @@ def test_what_sdks_put_goes_fast_however_they_sign_it(twins: Twins, payload: str
         told = twins.send_to(twins.fast, put("of%20an%20SDK%2B%C3%BC", size, payload=payload))
     assert told.answer.ok
     assert twins.send_to(twins.general, get("of%20an%20SDK%2B%C3%BC")).answer.body == b"x" * size
+
+
+@pytest.mark.parametrize("payload", ["trailer", "signed-trailer"])
+@pytest.mark.parametrize("size", [0, 1, CHUNK])
+@pytest.mark.parametrize("chunk", [1 << 20, 100])
+def test_what_boto3_puts_goes_fast_in_chunks_of_http(twins: Twins, chunk: int, size: int, payload: str) -> None:
+    with leaving(twins):
+        told = twins.send_to(twins.fast, put("in-chunks", size, payload=payload, chunk=chunk, headers=EXPECT))
+    assert told.answer.ok
+    assert twins.send_to(twins.general, get("in-chunks")).answer.body == b"x" * size
+
+
+def test_a_body_of_unknown_length_is_not_kept_beyond_what_goes_fast(twins: Twins) -> None:
+    """It says that it has 40 bytes, and goes on: the general path refuses it, as soon as it is more than a chunk."""
+    wish = put("endless", payload="trailer", chunk=1 << 20)
+    [raw] = pieces_of(wish, twins.fast)
+    head, _, _ = raw.partition(b"\r\n\r\n")
+    client = twins.clients[0]
+    with leaving(twins, "size"):
+        connection = client.connect()
+        connection.sendall(head + b"\r\n\r\n20000\r\n" + b"x" * (CHUNK + 9000))
+        answer = client.exchange("PUT", [b"x"])
+    assert answer.status == 400
+    assert b"<Code>InvalidRequest</Code>" in answer.body
+
+
+@pytest.mark.parametrize(
+    ("sent", "is_taken"),
+    [
+        (b"gzip, chunked", True),
+        (b"Chunked", True),
+        (b"chunked\r\ntransfer-encoding: chunked", False),
+        (b"chunked\r\ncontent-length: 9", False),
+    ],
+)
+def test_a_coding_that_is_not_plainly_one_does_not_go_fast(twins: Twins, sent: bytes, is_taken: bool) -> None:  # noqa: FBT001
+    [raw] = pieces_of(put("coding", payload="trailer", chunk=1 << 20), twins.fast)
+    raw = raw.replace(b"transfer-encoding: chunked", b"transfer-encoding: " + sent, 1)
+    twins.clients[0].connect()  # which greets the proxy
+    before = twins.left()
+    answer = twins.clients[0].exchange("PUT", [raw])
+    assert answer.ok is is_taken
+    assert twins.left() - before == Counter(["message"] * is_taken)  # the others are no HTTP
+
+
+@pytest.mark.parametrize("chunk", [0, 1 << 20])
+def test_a_body_that_is_longer_than_it_says_is_refused_by_the_general_path(twins: Twins, chunk: int) -> None:
+    wish = put("longer", 41, payload="trailer", chunk=chunk, headers={"x-amz-decoded-content-length": "40"})
+    told = twins.send(wish)
+    assert {one.answer.status for one in told} == {400}
+    assert told[0].answer.body.partition(b"<RequestId>")[0] == told[1].answer.body.partition(b"<RequestId>")[0]
 
 
 @pytest.mark.parametrize(
@@ -112,6 +164,8 @@ def test_boto3_goes_fast_once_its_connection_is_known(twins: Twins) -> None:
         (Wish(method="GET", path=f"/{BUCKET}/small", sign="wrong"), "refused", 403),
         (put("long", CHUNK + 1), "size", 200),
         (put("short", payload="hashed", harm=7), "body", 400),
+        (put("short", payload="trailer", harm=7, chunk=1 << 20), "body", 400),
+        (put("unframed", chunk=1 << 20), "refused", 411),
         (put("new", headers={"if-none-match": "*"}), "condition", 200),
     ],
 )

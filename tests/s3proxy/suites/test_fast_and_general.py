@@ -249,6 +249,7 @@ def test_a_lie_about_a_good_object(twins: Twins, method: str, headers: dict[str,
     _require_alike(twins.send(wish, LIES[lie]), wish, lie)
 
 
+WRITE_KEYS = ("written", "wr itten/ü+", "folder of it/")
 WRITE_SIZES = (0, 1, 40, 8192, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK)
 CRC_OF_FORTY = base64.b64encode(zlib.crc32(b"x" * 40).to_bytes(4, "big")).decode()
 WRITE_HEADERS: dict[str, tuple[str, ...]] = {
@@ -268,6 +269,7 @@ WRITE_HEADERS: dict[str, tuple[str, ...]] = {
     "if-none-match": ("*", '"0"'),
     "if-match": ("*", '"0"'),
     "expect": ("100-continue", "200-ok"),
+    "x-amz-decoded-content-length": ("40", "65536", "65537", "x"),
     "connection": ("close",),
 }
 
@@ -278,19 +280,23 @@ def writes(draw: st.DrawFn) -> Wish:
     names = draw(st.lists(st.sampled_from(sorted(WRITE_HEADERS)), max_size=3, unique=True))
     return Wish(
         method="PUT",
-        path=encode_path(draw(st.sampled_from(BUCKETS)), draw(st.sampled_from(("written", "wr itten/ü+", "written/")))),
+        path=encode_path(
+            draw(st.sampled_from(BUCKETS)), draw(st.sampled_from(("written", "wr itten/ü+", "folder of it/")))
+        ),
         query=tuple(draw(st.sampled_from(((), (), (("x-id", "PutObject"),), (("partNumber", "1"),), (("acl", ""),))))),
         headers={name: draw(st.sampled_from(WRITE_HEADERS[name])) for name in names},
         size=draw(st.sampled_from(WRITE_SIZES)),
         payload=draw(st.sampled_from(("unsigned", "hashed", "trailer", "signed", "signed-trailer"))),
         sign=draw(st.sampled_from(("header", "header", "header", "header", "presigned", "wrong", ""))),
         harm=draw(st.none() | st.none() | st.integers(0, 1 << 17)),
+        chunk=draw(st.sampled_from((0, 0, 1 << 20, 8192, 1001))),
         cuts=tuple(draw(st.lists(st.integers(0, 1 << 17), max_size=3))),
     )
 
 
 _ANEW = re.compile(rb'(?im)^(etag: "|last-modified: )(?:[0-9a-f]{32}|.*GMT)')
 _COPIED = re.compile(rb"<LastModified>[^<]*</LastModified>|(?<=<ETag>&quot;)[0-9a-f]{32}")
+_LENGTH = re.compile(rb"(?<=\r\nContent-Length: )\d+")
 
 
 def _masked(told: Told) -> tuple[bytes, bytes, bool]:
@@ -299,7 +305,10 @@ def _masked(told: Told) -> tuple[bytes, bytes, bool]:
     Whether a refusal is the last answer of its connection depends on whether all of the body had come by then.
     """
     head, body, complete = told.view
-    head, body = _ANEW.sub(rb"\1", head).replace(b"\r\nConnection: close", b""), _COPIED.sub(b"", body)
+    head = _ANEW.sub(rb"\1", head).replace(b"\r\nConnection: close", b"")
+    if b"<LastModified>" in body:  # which has as many digits as it needs
+        head = _LENGTH.sub(b"", head)
+    body = _COPIED.sub(b"", body)
     return head, body, complete
 
 
@@ -308,6 +317,8 @@ def _masked(told: Told) -> tuple[bytes, bytes, bool]:
 def test_writes(twins: Twins, wish: Wish, lie: str) -> None:
     read = Wish(method="GET", path=wish.path, headers={"x-amz-checksum-mode": "ENABLED"})
     nothing = Wish(method="DELETE", path=wish.path)
+    if wish.path.endswith("/"):  # what is asked of the store depends on what is known of the folder
+        lie = "none"
 
     def written(proxy: ProxyProcess) -> tuple[object, object]:
         twins.send_to(twins.general, nothing)

@@ -28,6 +28,7 @@ from strongroom.secret import Secret
 from tests.support.s3.raw import Answer, KeepingClient
 from tests.support.s3.relay import Rewrite, StoreRelay
 
+LENGTH: Final = "x-amz-decoded-content-length"
 _LEFT: Final = re.compile(r'^strongroom_s3proxy_general_path_total\{reason="(\w+)"\} ([0-9.]+)$', re.MULTILINE)
 _OF_ITS_OWN: Final = re.compile(rb"(?im)^(x-amz-request-id|date): [^\r]*")
 _REQUEST_ID: Final = re.compile(rb"<RequestId>[^<]*</RequestId>|<AWSAccessKeyId>[^<]*</AWSAccessKeyId>")
@@ -47,6 +48,7 @@ class Wish:
             "signed-trailer".
         sign: "header", "presigned", "wrong" or "" for not at all.
         harm: flip this byte of the plaintext on its way, if there is one.
+        chunk: how much of the body is in each chunk of ``Transfer-Encoding: chunked``; 0 for a Content-Length.
         cuts: where the bytes of the request are cut into pieces that are sent one by one.
     """
 
@@ -58,6 +60,7 @@ class Wish:
     payload: str = "unsigned"
     sign: str = "header"
     harm: int | None = None
+    chunk: int = 0
     cuts: tuple[int, ...] = ()
 
     @property
@@ -78,7 +81,7 @@ def pieces_of(wish: Wish, proxy: ProxyProcess) -> list[bytes]:
             framing = Framing(
                 len(wish.body), has_trailer=wish.payload.endswith("trailer"), is_signed=wish.payload.startswith("sign")
             )
-            headers |= framing.headers(headers)
+            headers |= framing.headers(headers) | {name: headers[name] for name in (LENGTH,) if name in headers}
             payload = framing.payload
     raw_query, body = encode_query(wish.query), wish.body
     target = f"{wish.path}?{raw_query}" if raw_query else wish.path
@@ -108,11 +111,19 @@ def pieces_of(wish: Wish, proxy: ProxyProcess) -> list[bytes]:
         place = wish.harm % wish.size + (body.index(b"\r\n") + 2 if framing is not None else 0)
         body = body[:place] + bytes([body[place] ^ 1]) + body[place + 1 :]
     length = {"content-length": str(len(body))} if wish.method == "PUT" else {}
+    if wish.chunk:
+        length, body = {"transfer-encoding": "chunked"}, _in_chunks(body, wish.chunk)
     lines = [f"{wish.method} {target} HTTP/1.1", f"Host: {proxy.address}"]
     lines += [f"{name}: {value}" for name, value in (headers | length | added).items()]
     raw = ("\r\n".join(lines) + "\r\n\r\n").encode() + body
     cuts = sorted({cut % len(raw) for cut in wish.cuts} | {0, len(raw)})
     return [raw[begin:end] for begin, end in pairwise(cuts)]
+
+
+def _in_chunks(body: bytes, size: int) -> bytes:
+    """Return a body in HTTP's chunks (RFC 9112, section 7.1)."""
+    pieces = [body[begin : begin + size] for begin in range(0, len(body), size)]
+    return b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n"
 
 
 async def _framed(framing: Framing, body: bytes, signing: ChunkSigning | None) -> bytes:
