@@ -108,7 +108,8 @@ class _BoundedParser:
         """Return whether all that comes is of the body that was announced."""
         if self._body is None:
             return False
-        return int(self._head.headers.get(CONTENT_LENGTH, 0)) - self._body.total_bytes >= length
+        left: int = int(self._head.headers.get(CONTENT_LENGTH, 0)) - self._body.total_bytes
+        return left >= length
 
     def _is_enough(self, parsed: int) -> bool:
         """Return whether what serves the connection waits, and asks for more when it does not any longer."""

@@ -9,7 +9,7 @@ import re
 import sys
 import threading
 import tracemalloc
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import cast
@@ -81,7 +81,7 @@ def service(audit: AuditTrail, source: SecretSource | None = None, limits: Limit
 
 def ask(
     asked: Service, operation: str, request: BundleRequest, room: Room | None = None, *, caller: Caller = CALLER
-) -> Awaitable[bytes]:
+) -> Coroutine[object, object, bytes]:
     operations = {"bundle": asked.bundle, "plan": asked.plan, "check": asked.check}
     return operations[operation](caller, request, room or ample_room())
 

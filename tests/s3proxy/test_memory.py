@@ -93,7 +93,7 @@ def test_of_two_that_wait_for_what_the_other_holds_one_goes_on(monkeypatch: pyte
                 budget.release(held)
             return "done"
 
-        assert await asyncio.gather(growing(), growing()) == ["done", "SlowDown"]
+        assert list(await asyncio.gather(growing(), growing())) == ["done", "SlowDown"]
         assert budget.taken_bytes == 0
 
     asyncio.run(work())

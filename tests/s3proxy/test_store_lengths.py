@@ -107,7 +107,7 @@ async def asked_for(pages: list[str], ask: Callable[[Store], Awaitable[None]]) -
 
 @in_a_loop
 async def test_of_the_keyring_nothing_is_asked_for_that_is_the_name_of_no_record() -> None:
-    """A name of 6 MB took two seconds to be asked for, of 256, and so long everybody waited at the start."""
+    """A name of 6 MB took two seconds to be asked for, of 256, and this long everybody waited at the start."""
 
     async def ask(store: Store) -> None:
         assert [one async for one in Keyring(store, SystemBucket(store, "system")).newest(256)] == []
