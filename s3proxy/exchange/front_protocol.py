@@ -129,6 +129,8 @@ class FrontProtocol(web.RequestHandler):
         # From here on what aiohttp's task does at the end of each request.
         if self._close or self._force_close:
             waiter.cancel()
+            if self.transport is not None:
+                self.transport.close()
             return
         self._next_keepalive_close_time = close_time = self._loop.time() + self._keepalive_timeout
         if self._keepalive_handle is None:

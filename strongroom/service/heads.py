@@ -2,7 +2,9 @@
 
 aiohttp bounds each line of a head, but a head may have 128 of them, a megabyte, which takes two, and five where each
 has one rare character; and it reads on while a request is served. Behind an answer that its client does not take 32
-such heads would stand. Behind a body in chunks there may be as many lines, of which nobody knows (RFC 9112, 7.1.2).
+such heads would stand. Behind a body in chunks there may be as many lines, of which nobody knows (RFC 9112, 7.1.2); and
+the last of them becomes a header of the next request on the connection, which may be another client's where a balancer
+stands between. So a connection on which such lines may have come serves its request and ends.
 
 The parser does not tell where in what it is given a head begins, so it is given little at once, but of bodies.
 """
@@ -21,6 +23,7 @@ _PIECE_BYTES: Final = 16 << 10  # that are parsed at once, and may be the begin 
 _READ_AHEAD: Final = 2  # requests; what comes with them in one read of the socket is kept, too
 _TOLD_CHARACTERS: Final = 500  # of why a head is refused, which quotes it; and its sender may not take the answer
 _BETWEEN: Final = len(": \r\n")
+_PLAIN_END: Final = b"\r\n0\r\n\r\n"  # of a body in chunks, with no lines behind it
 
 _Messages = Sequence[tuple[Any, Any]]  # (message, body) of each head that has ended
 _Fed = tuple[_Messages, bool, bytes]
@@ -39,7 +42,7 @@ class _BoundedParser:
     """A parser of aiohttp, but for heads that are too long, and lines behind a body that are."""
 
     __slots__ = (
-        "_body", "_body_bytes", "_feed", "_handler", "_head", "_head_bytes", "_kept",
+        "_body", "_body_bytes", "_feed", "_handler", "_head", "_head_bytes", "_kept", "_tail",
         "feed_eof", "message_consumed", "pause_reading", "set_upgraded",
     )  # fmt: skip
 
@@ -51,6 +54,7 @@ class _BoundedParser:
         self._body: Any = None
         self._body_bytes = 0  # of it, that have come
         self._head_bytes = _PIECE_BYTES  # since a head, or some of a body; with these may have come what is of the next
+        self._tail = b""  # what came last
         self._kept = b""  # what is not parsed yet
         self.feed_eof: Callable[[], object] = parser.feed_eof
         self.message_consumed: Callable[[], object] = parser.message_consumed
@@ -71,7 +75,7 @@ class _BoundedParser:
                 return self._feed_long(data)
             fed = self._feed(data)
             if fed is not _NOTHING:
-                self._count(fed[0], len(data))
+                self._count(fed[0], data)
         except HttpProcessingError as error:
             self._end(error)
             if body is None or body.is_eof():
@@ -91,9 +95,10 @@ class _BoundedParser:
         elif self._is_of_body(len(data)):
             end = len(data)
         while True:
-            parsed, is_upgraded, behind = fed = self._feed(data[at:end])
+            piece = data[at:end]
+            parsed, is_upgraded, behind = fed = self._feed(piece)
             if fed is not _NOTHING:
-                self._count(parsed, min(end, len(data)) - at)
+                self._count(parsed, piece)
             messages += parsed
             if is_upgraded:
                 return messages, True, behind + data[end:]
@@ -126,13 +131,17 @@ class _BoundedParser:
         self.feed_eof = self.pause_reading = lambda: None
         self.message_consumed = lambda: traceback.clear_frames(error.__traceback__)
 
-    def _count(self, messages: _Messages, length: int) -> None:
+    def _count(self, messages: _Messages, data: bytes) -> None:
+        length = len(data)
         if messages:
             if self._head_bytes + length > MAX_HEAD_BYTES:  # or else no head in it can be too long
                 for message, _ in messages:
                     _require_short(_length_of(message))
+            if any(message.chunked for message, _ in messages[:-1]):  # nobody knows what stood between them
+                self._handler._close = True  # noqa: SLF001 - its ``close`` is for a connection that serves nothing
             self._head, self._body = messages[-1]
-        elif self._body is None or self._body.total_bytes == self._body_bytes:
+        self._note_end(data)
+        if not messages and (self._body is None or self._body.total_bytes == self._body_bytes):
             self._head_bytes += length  # of a head, or of what stands between and behind chunks
             _require_short(self._head_bytes - _PIECE_BYTES)
             if self._body is None or not self._body.is_eof():
@@ -142,6 +151,12 @@ class _BoundedParser:
             self._head = self._body = None
         else:
             self._body_bytes = self._body.total_bytes
+
+    def _note_end(self, data: bytes) -> None:
+        """Have the connection end with its request where lines may have come behind a body in chunks."""
+        self._tail = (self._tail + data[-len(_PLAIN_END) :])[-len(_PLAIN_END) :]
+        if self._head is not None and self._head.chunked and self._body.is_eof() and self._tail != _PLAIN_END:
+            self._handler._close = True  # noqa: SLF001 - as above
 
 
 def _length_of(message: Any) -> int:  # noqa: ANN401 - as above

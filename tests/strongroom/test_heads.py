@@ -29,11 +29,13 @@ class Server:
         self.may_answer = asyncio.Event()
         self.may_answer.set()
         self.transport: asyncio.Transport | None = None
+        self.seen: list[str] = []  # names of headers
         self.port = 0
         self.client_tls: ssl.SSLContext | None = None
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         self.transport = request.transport
+        self.seen += request.headers
         await self.may_answer.wait()
         return web.Response(text=str(len(await request.read())))
 
@@ -240,6 +242,53 @@ def test_a_body_of_the_smallest_pieces_takes_little_until_it_is_read(serve: Serv
         assert parsed < MIB // 2
         server.may_answer.set()
         assert await answer_to(stream) == (200, "40000")
+        stream[1].close()
+
+    serve(test)
+
+
+@pytest.mark.parametrize("size", [1, 6, 10_000])
+@pytest.mark.parametrize("together", [False, True])
+@pytest.mark.parametrize(
+    "end", [b"0\r\nx-evil: 1\r\n\r\n", b"0\r\na: b\r\nx-evil: 1\r\n\r\n", b"0;a=b\r\nx-evil: 0\r\n\r\n"]
+)
+def test_a_line_behind_a_body_is_no_header_of_the_next_request(
+    serve: Serve,
+    end: bytes,
+    together: bool,  # noqa: FBT001
+    size: int,
+) -> None:
+    """aiohttp makes one of it; and where a balancer shares its connections, the next request is another client's."""
+
+    async def test(server: Server) -> None:
+        stream = await server.connect()
+        first = head_of(1000, "Transfer-Encoding: chunked\r\n") + b"2\r\nab\r\n" + end
+        sent = first + head_of(1000, "Content-Length: 0\r\n") * together
+        for at in range(0, len(sent), size):
+            stream[1].write(sent[at : at + size])
+            await asyncio.sleep(0)
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):  # it ends, at the latest behind the answer
+            await answer_to(stream)
+            stream[1].write(head_of(1000, "Content-Length: 0\r\n"))
+        await until_ended(stream)
+        assert "Transfer-Encoding" in server.seen
+        assert "x-evil" not in server.seen
+        stream[1].close()
+
+    serve(test)
+
+
+@pytest.mark.parametrize("size", [1, 6, 10_000])
+@pytest.mark.parametrize("body", [b"", b"2\r\nab\r\n"])
+def test_a_connection_goes_on_behind_a_body_in_chunks(serve: Serve, body: bytes, size: int) -> None:
+    async def test(server: Server) -> None:
+        stream = await server.connect()
+        sent = head_of(1000, "Transfer-Encoding: chunked\r\n") + body + b"0\r\n\r\n"
+        for _ in range(3):
+            for at in range(0, len(sent), size):
+                stream[1].write(sent[at : at + size])
+                await asyncio.sleep(0)
+            assert await answer_to(stream) == (200, "2" if body else "0")
         stream[1].close()
 
     serve(test)
