@@ -213,6 +213,7 @@ class Dispatcher:
             record.asked = asked_of(record.head, domains=self._domains)
         told = told_as(error)
         self.report(record, error, told)
+        _forget_frames(error)
         record.status, record.error_code = told.status, told.code
         if record.is_due:
             try:
@@ -300,6 +301,15 @@ def told_as(error: Exception) -> S3Error:
     if isinstance(error, errors.ConfigError):
         return S3Error("InvalidRequest", error.message)
     return S3Error("InternalError", "We encountered an internal error. Please try again.")
+
+
+def _forget_frames(error: BaseException) -> None:
+    """Let go of what has led to an error: a client may take its answer slowly, and nothing counts that any longer.
+
+    Its frames hold forms and documents as far as they were read, ten times as long as they came. They are not cleared,
+    as an error may have been told to others, who go on.
+    """
+    error.__traceback__ = error.__cause__ = error.__context__ = None
 
 
 def _end_connection(response: web.StreamResponse) -> None:
