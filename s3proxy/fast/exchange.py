@@ -186,12 +186,13 @@ class Exchange(abc.ABC):
         """Count the store's answer, which was taken here."""
         answer = sent.answer()
         if answer is not None:
-            self._parts.objects.store.note_answer(answer, self._answered - sent.began)
+            self._parts.objects.store.note_answer(answer, (self._answered or time.perf_counter()) - sent.began)
 
     def _give_up(self) -> None:
-        if self._sent is not None:
-            self._sent.give_up()
         self._parts.dispatcher.metrics.note_answers_in(self._begun.course.answers)
+        if self._sent is not None:
+            self._note_answer(self._sent)
+            self._sent.give_up()
         self._end((0, 0), 0)
 
     def _answer(self) -> StoreAnswer | None:

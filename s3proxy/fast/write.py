@@ -135,11 +135,11 @@ class FastWrite(Exchange):
         segment = fresh.whole(key, len(plaintext))
         payload = seal(segment, plaintext, digests)
         request = write_request(self.name, self._headers, payload, segment, digests, plain_bytes=len(plaintext))
-        self._sent = objects.store.send_now(request, self.progress)
-        if self._sent is None:
+        sent = objects.store.send_now(request, self.progress)
+        if sent is None:
             raise LeftError(Reason.STORE)
+        self._sent, self._sealed = sent, SealedPut(segment, digests, replace(request, sent=sent))
         objects.keys.note_sealed(self._policy.name)
-        self._sealed = SealedPut(segment, digests, replace(request, sent=self._sent))
 
     def _rest(self) -> Callable[[Incoming], Awaitable[None]]:
         writer, sealed = self._parts.writer, self._sealed

@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import socket
-import time
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -55,6 +55,16 @@ def leaving(twins: Twins, *reasons: str) -> Iterator[None]:
     before = twins.left()
     yield
     assert twins.left() - before == Counter(reasons)
+
+
+def is_for_clients(exchange: Exchange) -> bool:
+    """Return whether the store is asked for a client: the proxies look at their keys by themselves."""
+    return exchange.target.startswith(f"/{BUCKET}/")
+
+
+def asked_since(twins: Twins, before: int) -> list[Exchange]:
+    """Return what the store was asked for clients behind this many exchanges."""
+    return [one for one in twins.relay.exchanges[before:] if is_for_clients(one)]
 
 
 @pytest.mark.parametrize("payload", ["unsigned", "hashed", "trailer", "signed", "signed-trailer"])
@@ -174,7 +184,7 @@ def test_what_is_not_plain_takes_the_general_path_once(twins: Twins, wish: Wish,
         before = len(twins.relay.exchanges)
         told = twins.send_to(twins.fast, wish)
     assert told.answer.status == status
-    asked = Counter((one.method, one.target) for one in twins.relay.exchanges[before:])
+    asked = Counter((one.method, one.target) for one in asked_since(twins, before))
     assert all(count == 1 for count in asked.values()), "nothing was asked of the store a second time"
 
 
@@ -193,7 +203,10 @@ def test_a_body_that_comes_late_is_handed_over_and_taken_all_the_same(twins: Twi
 
 
 def stalling(method: str) -> Any:
-    return lambda exchange: Fault(Harm.STALL_ANSWER, 0) if exchange.method == method else None
+    def plan(exchange: Exchange) -> Fault | None:
+        return Fault(Harm.STALL_ANSWER, 0) if exchange.method == method and is_for_clients(exchange) else None
+
+    return plan
 
 
 @pytest.mark.parametrize("wish", [get("small"), put("stalled")], ids=["get", "put"])
@@ -208,7 +221,7 @@ def test_a_store_that_does_not_answer_is_given_up_in_its_time_and_was_asked_once
             twins.relay.release()
     assert told.answer.status == 503
     assert b"<Code>SlowDown</Code>" in told.answer.body
-    assert len(twins.relay.exchanges) - before == 1
+    assert len(asked_since(twins, before)) == 1
 
 
 @pytest.mark.parametrize("harm", [Harm.RESET_ANSWER, Harm.END_ANSWER])
@@ -234,7 +247,7 @@ def test_a_put_that_the_store_refuses_is_sent_once_and_its_answer_told(twins: Tw
         finally:
             twins.relay.plan = lambda _: None
     assert told.answer.status == 500
-    assert [one.method for one in twins.relay.exchanges[before:]] == ["PUT"]
+    assert [one.method for one in asked_since(twins, before)] == ["PUT"]
 
 
 def idle(twins: Twins) -> bool:
@@ -247,29 +260,65 @@ def idle(twins: Twins) -> bool:
 @pytest.mark.parametrize("wish", [get("small"), put("gone")], ids=["get", "put"])
 def test_a_client_that_goes_while_the_store_is_asked_leaves_nothing_behind(twins: Twins, wish: Wish) -> None:
     client = twins.clients[0]
-    connection = client.connect()
     asked: list[Exchange] = []
 
     def plan(exchange: Exchange) -> Fault | None:
-        if exchange.method != wish.method:
+        if exchange.method != wish.method or not is_for_clients(exchange):
             return None
         asked.append(exchange)
         return Fault(Harm.STALL_ANSWER, 0)
-
-    twins.relay.plan = plan
-    try:
-        connection.sendall(b"".join(pieces_of(wish, twins.fast)))
-        wait_for(lambda: asked, "the store is asked")
-        client.close()
-    finally:
-        twins.relay.plan = lambda _: None
 
     def let_go() -> bool:
         twins.relay.release()  # again: the answer may not have come as far as where it is held
         return idle(twins)
 
-    wait_for(let_go, "nothing is held")
+    with leaving(twins):
+        connection = client.connect()
+        twins.relay.plan = plan
+        try:
+            connection.sendall(b"".join(pieces_of(wish, twins.fast)))
+            wait_for(lambda: asked, "the store is asked")
+            client.close()
+            wait_for(lambda: not idle(twins), "what is held shows in the gauges, which are set once a second")
+        finally:
+            twins.relay.plan = lambda _: None
+        wait_for(let_go, "nothing is held")
     assert twins.send_to(twins.fast, get("small")).answer.body == SMALL
+
+
+@pytest.mark.parametrize("wish", [get("small"), put("before")], ids=["get", "put"])
+def test_what_comes_behind_a_request_that_is_held_is_answered_next(twins: Twins, wish: Wish) -> None:
+    may_answer = threading.Event()
+    asked: list[Exchange] = []
+
+    def plan(exchange: Exchange) -> Fault | None:
+        if exchange.method == wish.method and is_for_clients(exchange) and not asked:
+            asked.append(exchange)
+            may_answer.wait(30)  # in the relay's thread: nothing is answered before
+        return None
+
+    twins.send_to(twins.fast, get("small"))
+    connection = twins.clients[0].connect()
+    twins.relay.plan = plan
+    try:
+        connection.sendall(b"".join(pieces_of(wish, twins.fast)))
+        wait_for(lambda: asked, "the store is asked")
+        connection.sendall(b"".join(pieces_of(get("chunk"), twins.fast)))
+    finally:
+        may_answer.set()
+        twins.relay.plan = lambda _: None
+    assert answers_on(connection, 2) == [(200, 40 if wish.method == "GET" else 0), (200, CHUNK)]
+
+
+def answers_on(connection: socket.socket, count: int) -> list[tuple[int, int]]:
+    """Return the status of each of the next answers, and the length of its body."""
+    answers = []
+    with connection.makefile("rb") as reading:  # one, as it may read on into the next answer
+        for _ in range(count):
+            status = int(reading.readline().split()[1])
+            length = int(http.client.parse_headers(reading)["content-length"])
+            answers.append((status, len(reading.read(length))))
+    return answers
 
 
 def test_requests_in_a_row_on_one_connection_are_answered_in_their_order(twins: Twins) -> None:
@@ -279,12 +328,7 @@ def test_requests_in_a_row_on_one_connection_are_answered_in_their_order(twins: 
     with socket.create_connection((host, int(port)), timeout=30) as connection:
         for begin in range(0, len(raw), 333):
             connection.sendall(raw[begin : begin + 333])
-        answers = []
-        with connection.makefile("rb") as reading:  # one, as it may read on into the next answer
-            for _ in wishes:
-                status = int(reading.readline().split()[1])
-                length = int(http.client.parse_headers(reading)["content-length"])
-                answers.append((status, len(reading.read(length))))
+        answers = answers_on(connection, len(wishes))
     assert [status for status, _ in answers] == [200, 200, 200, 404, 200]
     assert [size for _, size in answers[:3]] == [40, 0, CHUNK]
 
@@ -335,17 +379,20 @@ def test_a_drain_lets_what_is_under_way_come_to_its_end(tmp_path: Path, store: S
         client = twins.clients[0]
         connection = client.connect()
         asked: list[Exchange] = []
+        may_answer = threading.Event()
 
         def plan(exchange: Exchange) -> Fault | None:
-            if exchange.method == "GET":
+            if exchange.method == "GET" and is_for_clients(exchange):
                 asked.append(exchange)
-                time.sleep(0.5)  # of the relay's thread: the moment is the case
+                may_answer.wait(30)  # in the relay's thread: the moment is the case
             return None
 
         twins.relay.plan = plan
         connection.sendall(b"".join(pieces_of(get("drained"), twins.fast)))
         wait_for(lambda: asked, "the store is asked")
         twins.fast.process.send_signal(signal.SIGTERM)
+        wait_for(lambda: "draining" in twins.fast.log_file.read_text(), "the drain has begun")
+        may_answer.set()
         answer = client.exchange("GET", [])
         assert answer.ok
         assert answer.body == SMALL
